@@ -1,0 +1,23 @@
+"""Exceptions that mapsort raises on purpose; anything else is a bug."""
+
+from __future__ import annotations
+
+
+class MapsortError(Exception):
+    """Base of all errors raised by mapsort."""
+
+
+class FormatError(MapsortError, ValueError):
+    """A file is not what it should be; the message names the file and the place in it."""
+
+
+class ConfigError(MapsortError, ValueError):
+    """A request is wrong: an option, a combination of options, or an input; found before work."""
+
+
+class NumericalError(MapsortError, ArithmeticError):
+    """A computation gave numbers that cannot be used (NaN, Inf, an empty map)."""
+
+
+class Interrupted(MapsortError):
+    """A signal asked the run to stop; finished work is saved."""
