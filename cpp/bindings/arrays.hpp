@@ -1,0 +1,50 @@
+#pragma once
+// NumPy arrays to views. The only place that looks at dtype, rank, shape and contiguity.
+
+#include "mapsort/require.hpp"
+#include "mapsort/view.hpp"
+
+#include <pybind11/numpy.h>
+
+#include <string> // for std::string
+
+namespace mapsort::inline MAPSORT_ISA {
+
+namespace py = pybind11;
+
+inline std::string shape_text(const py::array& array) {
+  std::string text = "(";
+  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis)
+    text += (axis ? ", " : "") + std::to_string(array.shape(axis));
+  return text + ")";
+}
+
+/// Expected extents of an array; -1 stands for any.
+template <int N> using Extents = std::array<index_t, N>;
+
+/// View of `array`, which must be C-contiguous, of type T and of these extents.
+template <class T, int N>
+View<T, N> view(const py::array& array, const char* name, const Extents<N>& extents) {
+  using Value = std::remove_const_t<T>;
+  std::string expected = "(";
+  bool fits = array.ndim() == N;
+  for (int axis = 0; axis < N; ++axis) {
+    expected += (axis ? ", " : "") + (extents[axis] < 0 ? "n" : std::to_string(extents[axis]));
+    fits = fits && (extents[axis] < 0 || array.shape(axis) == extents[axis]);
+  }
+  const bool type_fits = py::isinstance<py::array_t<Value>>(array);
+  const bool contiguous = (array.flags() & py::array::c_style) != 0;
+  const bool writeable = std::is_const_v<T> || array.writeable();
+  require(fits && type_fits && contiguous && writeable,
+          std::string(name) + ": expected C-contiguous " + (writeable ? "" : "writeable ") +
+              std::string(py::str(py::dtype::of<Value>())) + " of shape " + expected + "), got " +
+              std::string(py::str(array.dtype())) + " of shape " + shape_text(array) +
+              (contiguous ? "" : ", not contiguous"));
+  View<T, N> result;
+  result.data = static_cast<T*>(const_cast<void*>(array.data()));
+  for (int axis = 0; axis < N; ++axis)
+    result.shape[axis] = array.shape(axis);
+  return result;
+}
+
+} // namespace mapsort::inline MAPSORT_ISA

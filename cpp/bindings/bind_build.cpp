@@ -1,0 +1,58 @@
+#include "bindings.hpp"
+
+#include "mapsort/interpolation_kernel.hpp"
+#include "mapsort/parallel.hpp"
+#include "mapsort/short_fft.hpp"
+
+#include <pybind11/stl.h>
+
+#include <string> // for std::string
+
+namespace mapsort::inline MAPSORT_ISA {
+
+namespace py = pybind11;
+
+namespace {
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "gcc " __VERSION__;
+#else
+  return "unknown";
+#endif
+}
+
+py::dict build() {
+  py::dict info;
+  info["compiler"] = compiler();
+  info["cxx_standard"] = static_cast<long>(__cplusplus);
+  info["flags"] = MAPSORT_FLAGS;
+  info["simd_lanes"] = kLanes;
+  info["kernel_width"] = kKernelWidth;
+#ifdef _OPENMP
+  info["openmp"] = static_cast<long>(_OPENMP);
+#else
+  info["openmp"] = py::none();
+#endif
+  info["processors"] = hardware_threads();
+  return info;
+}
+
+} // namespace
+
+void bind_build(py::module_& m) {
+  m.def("build", &build, "How this module was compiled.");
+  m.def(
+      "kernel_transform",
+      [](double oversampling, double f) {
+        return kernel_transform(kKernelWidth, kernel_beta(kKernelWidth, oversampling), f);
+      },
+      py::arg("oversampling"), py::arg("frequency"),
+      "Fourier transform of the interpolation kernel at a frequency in cycles per grid point.");
+  m.def("good_fft_size", &good_fft_size, py::arg("n"),
+        "Smallest number of angles >= n that the alignment loop's FFT takes.");
+}
+
+} // namespace mapsort::inline MAPSORT_ISA

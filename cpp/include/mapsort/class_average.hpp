@@ -1,0 +1,38 @@
+#pragma once
+// Sums of aligned particles per class, in the Fourier plane of the class's reference.
+
+#include "mapsort/fourier_window.hpp"
+
+namespace mapsort::inline MAPSORT_ISA {
+
+/// How each particle of a chunk goes into its class.
+struct Placement {
+  View<const std::int32_t, 1> order;      // (n_used): particle (row of spectra), sorted by slot
+  View<const std::int32_t, 1> slot_start; // (n_slots + 1): range of `order` that goes to each slot
+  View<const std::int32_t, 1> slot;       // (n_slots): row of the sums that receives it
+  View<const float, 1> alpha;             // (n_used) radians
+  View<const float, 2> origin;            // (n_used, 2) pixels
+  View<const std::int32_t, 1> mirror;     // (n_used)
+  View<const float, 1> weight;            // (n_used)
+};
+
+/// Sums and shell statistics.
+struct ClassSums {
+  View<complex_t, 3> numerator; // (rows, box, box/2+1): += w C X
+  View<float, 3> density;       // (rows, box, box/2+1): += w C^2
+};
+
+/// Per entry of `order`, sums over the rounded shells of the Fourier plane (kx = 0 counted once):
+/// |X|^2, Re conj(X) C P and C^2 |P|^2, with P the reference slice of the class.
+struct ShellSums {
+  View<float, 2> image_power, cross, reference_power; // (n_used, n_shells)
+};
+
+/// spectra (n, padded, padded/2+1) as in alignment.hpp, ctf (n, 6); references (rows, box, box/2+1).
+/// Every slot is worked on by one thread, its particles in order: the sums do not depend on threads.
+void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> ctf, double scale,
+                        double oversampling, double apix, double max_radius,
+                        const Placement& placement, View<const complex_t, 3> references,
+                        const ClassSums& sums, const ShellSums& shells, int n_threads);
+
+} // namespace mapsort::inline MAPSORT_ISA

@@ -1,0 +1,28 @@
+#pragma once
+// Contrast transfer function from the six coefficients of physics/ctf.py.
+
+#include "mapsort/view.hpp"
+
+#include <cmath> // for std::sin
+
+namespace mapsort::inline MAPSORT_ISA {
+
+/// C(s, theta) = sin(c0 s^2 + c1 s^2 cos(2(theta - c2)) + c3 s^4 + c4) exp(-c5 s^2 / 4), s in 1/A.
+/// The astigmatic term is kept as products with (sx^2 - sy^2) and 2 sx sy: no angle is needed.
+struct ContrastTransfer {
+  float mean, cos_part, sin_part, quartic, offset, bfactor;
+
+  explicit ContrastTransfer(const float* c)
+      : mean(c[0]), cos_part(c[1] * std::cos(2.0f * c[2])), sin_part(c[1] * std::sin(2.0f * c[2])),
+        quartic(c[3]), offset(c[4]), bfactor(c[5]) {}
+
+  float operator()(float sx, float sy) const {
+    const float s2 = sx * sx + sy * sy;
+    const float phase = mean * s2 + cos_part * (sx * sx - sy * sy) + sin_part * (2.0f * sx * sy) +
+                        quartic * s2 * s2 + offset;
+    const float envelope = bfactor == 0.0f ? 1.0f : std::exp(-0.25f * bfactor * s2);
+    return std::sin(phase) * envelope;
+  }
+};
+
+} // namespace mapsort::inline MAPSORT_ISA

@@ -1,0 +1,41 @@
+#pragma once
+// A window of a Hermitian Fourier grid, laid out around the origin so that the interpolation kernel
+// never wraps: kz, ky in [-radius, radius], kx in [-kHalo, radius]. (2-D windows: ky, kx.)
+//
+// A window of a real array's transform holds every frequency only once but for the narrow halo
+// kx < 0, which is a conjugate copy. `gather` copies grid -> window; `scatter_add` is its adjoint on
+// the full grid: it also adds each element to its Friedel mate.
+
+#include "mapsort/interpolation_kernel.hpp"
+#include "mapsort/view.hpp"
+
+#include <complex> // for std::complex
+
+namespace mapsort::inline MAPSORT_ISA {
+
+using complex_t = std::complex<float>;
+
+inline constexpr index_t kHalo = kKernelWidth / 2 + 1;
+
+/// Window radius needed for samples up to max_frequency grid points from the origin.
+inline index_t window_radius(double max_frequency) {
+  return static_cast<index_t>(std::ceil(max_frequency)) + kHalo;
+}
+
+inline std::array<index_t, 3> window_shape3(index_t radius) {
+  return {2 * radius + 1, 2 * radius + 1, radius + 1 + kHalo};
+}
+inline std::array<index_t, 2> window_shape2(index_t radius) {
+  return {2 * radius + 1, radius + 1 + kHalo};
+}
+
+/// grid (n, n, n/2+1) of a real volume -> window; n even.
+void gather_window(View<const complex_t, 3> grid, View<complex_t, 3> window, int n_threads);
+/// grid (n, n/2+1) of a real image -> window; n even. One image: called inside particle loops.
+void gather_window(View<const complex_t, 2> grid, View<complex_t, 2> window);
+
+/// Adjoint of gather on the full Hermitian grid: grid (n, n, n/2+1) += window and its mates.
+void scatter_add_window(View<const complex_t, 3> window, View<complex_t, 3> grid);
+void scatter_add_window(View<const float, 3> window, View<float, 3> grid);
+
+} // namespace mapsort::inline MAPSORT_ISA

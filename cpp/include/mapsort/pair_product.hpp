@@ -1,0 +1,56 @@
+#pragma once
+// The innermost loop: correlation of some shifted copies of one particle with a lane block of
+// references, over all rotations and both mirror states.
+
+#include "mapsort/reference_bank.hpp"
+
+namespace mapsort::inline MAPSORT_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kRows = 6; // shifts per pass: 4 accumulators each stay in registers
+#else
+inline constexpr int kRows = 3;
+#endif
+
+/// Coefficients of shifted copies of one particle: entry e, real part of row s at [2 e * rows + s],
+/// imaginary part at [(2 e + 1) * rows + s]; rows is a multiple of kRows, spare rows are zero.
+class ShiftedCopies {
+public:
+  explicit ShiftedCopies(const PolarLayout& layout, int max_copies)
+      : rows_(padded(max_copies)), values_(2 * std::size_t(layout.n_entries()) * rows_, 0.0f) {}
+
+  static int padded(int copies) { return (copies + kRows - 1) / kRows * kRows; }
+  int rows() const { return rows_; }
+  float* real(int entry) { return values_.data() + 2 * std::size_t(entry) * rows_; }
+  float* imaginary(int entry) { return real(entry) + rows_; }
+  const float* entry(int e) const { return values_.data() + 2 * std::size_t(e) * rows_; }
+
+private:
+  int rows_;
+  AlignedVector<float> values_;
+};
+
+/// Best correlation per lane so far, with its code ((row * n_angles + angle) * 2 + mirror).
+struct LaneBest {
+  VecF value = broadcast(-3.4e38f);
+  VecI code{};
+};
+
+class PairProduct {
+public:
+  explicit PairProduct(const PolarLayout& layout)
+      : layout_(layout), fft_(int(layout.grid.n_angles)),
+        spectrum_(kRows * layout.grid.n_angles), work_(layout.grid.n_angles) {}
+
+  /// Correlate the first n_copies rows with the block's references.
+  LaneBest best(const ShiftedCopies& copies, int n_copies, const VecF* references);
+
+private:
+  void products(const ShiftedCopies& copies, int first_row, const VecF* references);
+
+  const PolarLayout& layout_;
+  ShortFft fft_;
+  AlignedVector<VecC> spectrum_, work_;
+};
+
+} // namespace mapsort::inline MAPSORT_ISA

@@ -1,0 +1,50 @@
+#pragma once
+// The references' polar coefficients, laid out for the alignment kernels.
+
+#include "mapsort/polar_transform.hpp"
+
+namespace mapsort::inline MAPSORT_ISA {
+
+class ReferenceBank {
+public:
+  ReferenceBank(PolarGrid grid, index_t box, double support_radius)
+      : box_(box), layout_(grid, box, support_radius) {}
+  ReferenceBank(const ReferenceBank&) = delete;
+
+  /// Append the references of one map: slices of its window at these rotations (n, 3, 3).
+  void add(View<const complex_t, 3> window, double scale, double oversampling,
+           View<const double, 3> rotations, int n_threads);
+
+  index_t box() const { return box_; }
+  index_t size() const { return n_references_; }
+  const PolarLayout& layout() const { return layout_; }
+
+  /// Real parts of all entries of reference r, then the imaginary parts.
+  const float* coefficients(index_t r) const {
+    return coefficients_.data() + r * 2 * layout_.n_entries();
+  }
+  /// Mean of |P|^2 over each ring of reference r.
+  const float* ring_power(index_t r) const {
+    return ring_power_.data() + r * layout_.grid.n_rings;
+  }
+
+private:
+  index_t box_, n_references_ = 0;
+  PolarLayout layout_;
+  AlignedVector<float> coefficients_, ring_power_;
+};
+
+/// kLanes references side by side: entry e at [2 e] (real) and [2 e + 1] (imaginary).
+class LaneBlock {
+public:
+  explicit LaneBlock(const ReferenceBank& bank) : packed_(2 * bank.layout().n_entries()) {}
+
+  /// Lane l takes reference ids[l]; lanes from count on repeat the first.
+  void pack(const ReferenceBank& bank, const std::int32_t* ids, int count);
+  const VecF* data() const { return packed_.data(); }
+
+private:
+  AlignedVector<VecF> packed_;
+};
+
+} // namespace mapsort::inline MAPSORT_ISA

@@ -1,0 +1,49 @@
+#pragma once
+// SIMD lanes as a GCC/Clang vector type. Its width follows the instruction set this file is compiled for.
+
+#include "mapsort/view.hpp"
+
+#include <cstdint> // for std::int32_t
+#include <cstring> // for std::memcpy
+#include <new>     // for std::align_val_t
+#include <vector>  // for std::vector
+
+namespace mapsort::inline MAPSORT_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+#elif defined(__AVX__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+
+typedef float VecF __attribute__((vector_size(kLanes * sizeof(float))));
+typedef std::int32_t VecI __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+
+inline VecF broadcast(float x) { return VecF{} + x; }
+inline VecI broadcast(std::int32_t x) { return VecI{} + x; }
+
+inline VecF load(const float* p) {
+  VecF v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+inline void store(float* p, VecF v) { std::memcpy(p, &v, sizeof(v)); }
+
+/// Allocator for scratch and packed banks: cache-line aligned, so that vector loads never split a line.
+template <class T> struct AlignedAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kAlignment{64};
+  AlignedAllocator() = default;
+  template <class U> AlignedAllocator(const AlignedAllocator<U>&) {}
+  T* allocate(std::size_t n) {
+    return static_cast<T*>(::operator new(n * sizeof(T), kAlignment));
+  }
+  void deallocate(T* p, std::size_t) noexcept { ::operator delete(p, kAlignment); }
+  template <class U> bool operator==(const AlignedAllocator<U>&) const { return true; }
+};
+
+template <class T> using AlignedVector = std::vector<T, AlignedAllocator<T>>;
+
+} // namespace mapsort::inline MAPSORT_ISA

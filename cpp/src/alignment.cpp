@@ -1,0 +1,487 @@
+#include "mapsort/alignment.hpp"
+
+#include "mapsort/ctf.hpp"
+#include "mapsort/pair_product.hpp"
+#include "mapsort/parallel.hpp"
+#include "mapsort/require.hpp"
+
+#include <algorithm> // for std::find
+#include <utility>   // for std::pair
+
+namespace mapsort::inline MAPSORT_ISA {
+
+namespace {
+
+/// Geometry of the polar points in ring lanes, shared by all particles.
+struct PolarPoints {
+  AlignedVector<VecF> kx, ky; // Fourier pixels of the box; (n_blocks * half)
+
+  PolarPoints(const PolarGrid& grid, int n_blocks)
+      : kx(n_blocks * grid.n_angles / 2), ky(kx.size()) {
+    const index_t half = grid.n_angles / 2;
+    for (index_t ring = 0; ring < grid.n_rings; ++ring)
+      for (index_t j = 0; j < half; ++j) {
+        const double k = double(grid.first_ring + ring);
+        const double angle = 2.0 * kPi * double(j) / double(grid.n_angles);
+        const index_t at = ring / kLanes * half + j;
+        kx[at][ring % kLanes] = static_cast<float>(k * std::cos(angle));
+        ky[at][ring % kLanes] = static_cast<float>(k * std::sin(angle));
+      }
+  }
+};
+
+/// Phase factors exp(-2 pi i k.o / box) of one origin at all polar points.
+void shift_phases(const PolarPoints& points, index_t box, float ox, float oy, VecC* out) {
+  const float turn = static_cast<float>(-2.0 * kPi / double(box));
+  for (std::size_t i = 0; i < points.kx.size(); ++i) {
+    const VecF phase = turn * (points.kx[i] * ox + points.ky[i] * oy);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      out[i].re[lane] = std::cos(phase[lane]);
+      out[i].im[lane] = std::sin(phase[lane]);
+    }
+  }
+}
+
+/// What all particles of a call share.
+struct Setting {
+  const ReferenceBank& bank;
+  const ParticleBatch& particles;
+  const PolarLayout& layout;
+  PolarSampler sampler;
+  RingTransform transform;
+  PolarPoints points;
+
+  Setting(const ReferenceBank& references, const ParticleBatch& batch)
+      : bank(references), particles(batch), layout(references.layout()),
+        sampler(layout.grid, batch.scale, batch.oversampling), transform(layout),
+        points(layout.grid, transform.n_blocks()) {
+    require(batch.ring_weight.shape[0] == layout.grid.n_rings,
+            "ring_weight: expected one value per ring of the bank");
+    require(batch.ctf.shape[0] == batch.spectra.shape[0] && batch.ctf.shape[1] == 6,
+            "ctf: expected shape (n, 6)");
+  }
+};
+
+/// One particle on the polar grid, and one thread's memory for working on it.
+class PolarParticle {
+public:
+  explicit PolarParticle(const Setting& setting)
+      : setting_(setting), fft_(setting.transform.make_scratch()),
+        window_(window_shape2(setting.sampler.radius())[0] *
+                window_shape2(setting.sampler.radius())[1]),
+        weighted_(setting.points.kx.size()), shifted_(weighted_.size()),
+        ring_ctf2_(setting.layout.grid.n_rings) {}
+
+  /// Sample particle i, multiply by its CTF, the noise weight and the ring's area.
+  void take(index_t i) {
+    const ParticleBatch& batch = setting_.particles;
+    const PolarGrid& grid = setting_.layout.grid;
+    const View<complex_t, 2> window{window_.data(), window_shape2(setting_.sampler.radius())};
+    gather_window({batch.spectra.item(i), {batch.spectra.shape[1], batch.spectra.shape[2]}}, window);
+    setting_.sampler.sample({window.data, window.shape}, weighted_.data());
+    const ContrastTransfer ctf(batch.ctf.item(i));
+    const float to_inverse_ang = static_cast<float>(1.0 / (double(setting_.bank.box()) * batch.apix));
+    const index_t half = grid.n_angles / 2;
+    for (index_t ring = 0; ring < grid.n_rings; ++ring) {
+      const float weight = static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) *
+                           batch.ring_weight(ring);
+      const int lane = int(ring % kLanes);
+      double ctf2 = 0.0;
+      for (index_t j = 0; j < half; ++j) {
+        const index_t at = ring / kLanes * half + j;
+        const float c = ctf(setting_.points.kx[at][lane] * to_inverse_ang,
+                            setting_.points.ky[at][lane] * to_inverse_ang);
+        ctf2 += double(c) * c;
+        weighted_[at].re[lane] *= weight * c;
+        weighted_[at].im[lane] *= weight * c;
+      }
+      ring_ctf2_[ring] = weight * static_cast<float>(ctf2 / double(half));
+    }
+  }
+
+  const AlignedVector<VecC>& weighted() const { return weighted_; }
+
+  /// Coefficients of samples (same layout as weighted()): store(entry, re, im).
+  template <class Store> void coefficients(const VecC* samples, Store store) {
+    setting_.transform.coefficients(samples, fft_, store);
+  }
+
+  /// Coefficients of the particle times a factor per polar point, into one row of copies.
+  void shifted_copy(const VecC* phases, ShiftedCopies& copies, int row) {
+    for (std::size_t i = 0; i < weighted_.size(); ++i)
+      shifted_[i] = weighted_[i] * phases[i];
+    coefficients(shifted_.data(), [&](int entry, float re, float im) {
+      copies.real(entry)[row] = re;
+      copies.imaginary(entry)[row] = im;
+    });
+  }
+
+  /// sum_k w C^2 |P|^2 over the Fourier plane; C^2 enters by its mean over each ring.
+  float norm(const float* ring_power) const {
+    float sum = 0.0f;
+    for (std::size_t ring = 0; ring < ring_ctf2_.size(); ++ring)
+      sum += ring_ctf2_[ring] * ring_power[ring];
+    return sum;
+  }
+
+private:
+  const Setting& setting_;
+  RingTransform::Scratch fft_;
+  std::vector<complex_t> window_;
+  AlignedVector<VecC> weighted_, shifted_;
+  std::vector<float> ring_ctf2_;
+};
+
+} // namespace
+
+void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
+                  View<const float, 2> origins, const PairResults& results, int n_threads) {
+  const Setting setting(bank, particles);
+  const index_t n = particles.spectra.shape[0], n_shifts = origins.shape[0];
+  const std::size_t n_points = setting.points.kx.size();
+  AlignedVector<VecC> phases(n_shifts * n_points);
+  parallel_for(n_shifts, n_threads, [&](index_t s) {
+    shift_phases(setting.points, bank.box(), origins(s, 0), origins(s, 1),
+                 phases.data() + s * n_points);
+  });
+
+  const index_t n_blocks = (bank.size() + kLanes - 1) / kLanes;
+  const std::size_t block_size = 2 * std::size_t(setting.layout.n_entries());
+  AlignedVector<VecF> packed(n_blocks * block_size);
+  parallel_for(n_blocks, n_threads, [&](index_t block) {
+    LaneBlock lanes(bank);
+    std::int32_t ids[kLanes];
+    const int count = std::min<int>(kLanes, int(bank.size() - block * kLanes));
+    for (int lane = 0; lane < count; ++lane)
+      ids[lane] = std::int32_t(block * kLanes + lane);
+    lanes.pack(bank, ids, count);
+    std::copy_n(lanes.data(), block_size, packed.data() + block * block_size);
+  });
+
+  struct Scratch {
+    PolarParticle particle;
+    ShiftedCopies copies;
+    PairProduct product;
+  };
+  const auto make_scratch = [&] {
+    return Scratch{PolarParticle(setting), ShiftedCopies(setting.layout, int(n_shifts)),
+                   PairProduct(setting.layout)};
+  };
+  parallel_for(n, n_threads, make_scratch, [&](index_t i, Scratch& scratch) {
+    scratch.particle.take(i);
+    for (index_t s = 0; s < n_shifts; ++s)
+      scratch.particle.shifted_copy(phases.data() + s * n_points, scratch.copies, int(s));
+    for (index_t block = 0; block < n_blocks; ++block) {
+      const LaneBest best = scratch.product.best(scratch.copies, int(n_shifts),
+                                                 packed.data() + block * block_size);
+      for (int lane = 0; lane < kLanes && block * kLanes + lane < bank.size(); ++lane) {
+        const index_t r = block * kLanes + lane;
+        results.cross(i, r) = best.value[lane];
+        results.code(i, r) = best.code[lane];
+        results.norm(i, r) = scratch.particle.norm(bank.ring_power(r));
+      }
+    }
+  });
+}
+
+void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles, double step,
+                       int reach, int max_nodes, double max_origin, const Candidates& candidates,
+                       int n_threads) {
+  const Setting setting(bank, particles);
+  const index_t n = particles.spectra.shape[0], n_candidates = candidates.reference.shape[1];
+  const int n_angles = int(setting.layout.grid.n_angles);
+  const int extent = static_cast<int>(std::floor(max_origin / step));
+  const std::size_t n_points = setting.points.kx.size();
+  // Phases of a lattice node are products of a factor for its column and one for its row.
+  AlignedVector<VecC> column(n_points * (2 * extent + 1)), row(column.size());
+  for (int a = -extent; a <= extent; ++a) {
+    const float shift = static_cast<float>(a * step);
+    shift_phases(setting.points, bank.box(), shift, 0.0f, column.data() + (a + extent) * n_points);
+    shift_phases(setting.points, bank.box(), 0.0f, shift, row.data() + (a + extent) * n_points);
+  }
+
+  using Node = std::pair<int, int>;
+  struct Scratch {
+    PolarParticle particle;
+    ShiftedCopies copies;
+    PairProduct product;
+    LaneBlock block;
+    AlignedVector<VecC> phases;
+    std::vector<Node> nodes;
+  };
+  const auto make_scratch = [&] {
+    return Scratch{PolarParticle(setting),
+                   ShiftedCopies(setting.layout, max_nodes),
+                   PairProduct(setting.layout),
+                   LaneBlock(bank),
+                   AlignedVector<VecC>(n_points),
+                   {}};
+  };
+  const auto clamp = [extent](int a) { return std::min(std::max(a, -extent), extent); };
+
+  parallel_for(n, n_threads, make_scratch, [&](index_t i, Scratch& scratch) {
+    auto& nodes = scratch.nodes;
+    nodes.clear();
+    for (index_t c = 0; c < n_candidates && int(nodes.size()) < max_nodes; ++c) {
+      if (candidates.reference(i, c) < 0)
+        continue;
+      const int a0 = clamp(int(std::lround(candidates.origin(i, c, 0) / step)));
+      const int b0 = clamp(int(std::lround(candidates.origin(i, c, 1) / step)));
+      for (int db = -reach; db <= reach; ++db)
+        for (int da = -reach; da <= reach; ++da) {
+          const Node node{clamp(a0 + da), clamp(b0 + db)};
+          if (int(nodes.size()) < max_nodes &&
+              std::find(nodes.begin(), nodes.end(), node) == nodes.end())
+            nodes.push_back(node);
+        }
+    }
+    scratch.particle.take(i);
+    for (std::size_t s = 0; s < nodes.size(); ++s) {
+      const VecC* x = column.data() + (nodes[s].first + extent) * n_points;
+      const VecC* y = row.data() + (nodes[s].second + extent) * n_points;
+      for (std::size_t p = 0; p < n_points; ++p)
+        scratch.phases[p] = x[p] * y[p];
+      scratch.particle.shifted_copy(scratch.phases.data(), scratch.copies, int(s));
+    }
+    std::int32_t ids[kLanes], slots[kLanes];
+    int count = 0;
+    const auto flush = [&] {
+      if (count == 0)
+        return;
+      scratch.block.pack(bank, ids, count);
+      const LaneBest best =
+          scratch.product.best(scratch.copies, int(nodes.size()), scratch.block.data());
+      for (int lane = 0; lane < count; ++lane) {
+        const std::int32_t code = best.code[lane];
+        const Node node = nodes[code / (2 * n_angles)];
+        const index_t c = slots[lane];
+        candidates.cross(i, c) = best.value[lane];
+        candidates.norm(i, c) = scratch.particle.norm(bank.ring_power(ids[lane]));
+        candidates.alpha(i, c) =
+            static_cast<float>(2.0 * kPi * (code / 2 % n_angles) / n_angles);
+        candidates.mirror(i, c) = code % 2;
+        candidates.origin(i, c, 0) = static_cast<float>(node.first * step);
+        candidates.origin(i, c, 1) = static_cast<float>(node.second * step);
+      }
+      count = 0;
+    };
+    for (index_t c = 0; c < n_candidates; ++c) {
+      const std::int32_t reference = candidates.reference(i, c);
+      if (reference < 0)
+        continue;
+      require(reference < bank.size(), "reference: index beyond the bank");
+      ids[count] = reference;
+      slots[count++] = std::int32_t(c);
+      if (count == kLanes)
+        flush();
+    }
+    flush();
+  });
+}
+
+namespace {
+
+/// f and its derivatives with respect to (alpha, ox, oy) at one pose.
+struct Local {
+  double value = 0.0, gradient[3]{}, hessian[3][3]{};
+};
+
+/// The particle's coefficients at one origin with its first and second derivatives in the origin.
+class OriginDerivatives {
+public:
+  static constexpr int kSets = 6; // 1, x, y, xx, xy, yy
+
+  OriginDerivatives(const Setting& setting)
+      : setting_(setting), entries_(setting.layout.n_entries()), values_(2 * kSets * entries_),
+        shifted_(setting.points.kx.size()), derived_(shifted_.size()) {}
+
+  void move_to(PolarParticle& particle, float ox, float oy) {
+    const auto& points = setting_.points;
+    const float turn = static_cast<float>(-2.0 * kPi / double(setting_.bank.box()));
+    shift_phases(points, setting_.bank.box(), ox, oy, shifted_.data());
+    for (std::size_t i = 0; i < shifted_.size(); ++i)
+      shifted_[i] = shifted_[i] * particle.weighted()[i];
+    for (int set = 0; set < kSets; ++set) {
+      for (std::size_t i = 0; i < shifted_.size(); ++i) {
+        const VecF dx = turn * points.kx[i], dy = turn * points.ky[i]; // d/do brings i dx, i dy
+        const VecC y = shifted_[i];
+        switch (set) {
+        case 0:
+          derived_[i] = y;
+          break;
+        case 1:
+          derived_[i] = {-dx * y.im, dx * y.re};
+          break;
+        case 2:
+          derived_[i] = {-dy * y.im, dy * y.re};
+          break;
+        case 3:
+          derived_[i] = {-dx * dx * y.re, -dx * dx * y.im};
+          break;
+        case 4:
+          derived_[i] = {-dx * dy * y.re, -dx * dy * y.im};
+          break;
+        default:
+          derived_[i] = {-dy * dy * y.re, -dy * dy * y.im};
+        }
+      }
+      float* re = values_.data() + 2 * set * entries_;
+      float* im = re + entries_;
+      particle.coefficients(derived_.data(), [&](int entry, float a, float b) {
+        re[entry] = a;
+        im[entry] = b;
+      });
+    }
+  }
+
+  /// f and derivatives against one reference's coefficients.
+  Local evaluate(const float* reference, double alpha, bool mirror) const {
+    const PolarLayout& layout = setting_.layout;
+    const float* p_re = reference;
+    const float* p_im = reference + entries_;
+    double sums[kSets][3]{}; // per set: f, df/dalpha, d2f/dalpha2
+    for (int m = 0; m <= layout.max_order(); ++m) {
+      const double co = std::cos(m * alpha), si = std::sin(m * alpha), share = m == 0 ? 1.0 : 2.0;
+      for (int set = 0; set < kSets; ++set) {
+        const float* y_re = values_.data() + 2 * set * entries_;
+        const float* y_im = y_re + entries_;
+        float ac = 0.0f, bd = 0.0f, ad = 0.0f, bc = 0.0f;
+        for (int e = layout.first_entry[m]; e < layout.first_entry[m + 1]; ++e) {
+          ac += y_re[e] * p_re[e];
+          bd += y_im[e] * p_im[e];
+          ad += y_re[e] * p_im[e];
+          bc += y_im[e] * p_re[e];
+        }
+        const double re = mirror ? ac - bd : ac + bd, im = mirror ? -(ad + bc) : ad - bc;
+        // Re[c exp(-i m alpha)] and its derivatives: -i m turns (re, im) to m (im, -re).
+        const double f = share * (re * co + im * si), df = share * m * (im * co - re * si);
+        sums[set][0] += f;
+        sums[set][1] += df;
+        sums[set][2] -= double(m) * m * f;
+      }
+    }
+    Local local;
+    local.value = sums[0][0];
+    local.gradient[0] = sums[0][1];
+    local.gradient[1] = sums[1][0];
+    local.gradient[2] = sums[2][0];
+    const double second[3][3] = {{sums[0][2], sums[1][1], sums[2][1]},
+                                 {sums[1][1], sums[3][0], sums[4][0]},
+                                 {sums[2][1], sums[4][0], sums[5][0]}};
+    std::copy(&second[0][0], &second[0][0] + 9, &local.hessian[0][0]);
+    return local;
+  }
+
+private:
+  const Setting& setting_;
+  int entries_;
+  AlignedVector<float> values_;
+  AlignedVector<VecC> shifted_, derived_;
+};
+
+/// Newton step towards the maximum; where the surface is not concave, steps along the gradient
+/// scaled by the diagonal. Cholesky of -H decides.
+void ascent_step(const Local& local, double step[3]) {
+  double l[3][3]{}, y[3];
+  bool concave = true;
+  for (int i = 0; i < 3 && concave; ++i)
+    for (int j = 0; j <= i; ++j) {
+      double sum = -local.hessian[i][j];
+      for (int k = 0; k < j; ++k)
+        sum -= l[i][k] * l[j][k];
+      if (i == j) {
+        concave = sum > 1e-9 * std::abs(local.hessian[i][i]);
+        l[i][i] = concave ? std::sqrt(sum) : 0.0;
+      } else {
+        l[i][j] = sum / l[j][j];
+      }
+    }
+  if (!concave) {
+    for (int i = 0; i < 3; ++i)
+      step[i] = local.gradient[i] / std::max(std::abs(local.hessian[i][i]), 1e-12);
+    return;
+  }
+  for (int i = 0; i < 3; ++i) {
+    y[i] = local.gradient[i];
+    for (int k = 0; k < i; ++k)
+      y[i] -= l[i][k] * y[k];
+    y[i] /= l[i][i];
+  }
+  for (int i = 2; i >= 0; --i) {
+    step[i] = y[i];
+    for (int k = i + 1; k < 3; ++k)
+      step[i] -= l[k][i] * step[k];
+    step[i] /= l[i][i];
+  }
+}
+
+/// Longest steps allowed: what a search lattice leaves open.
+constexpr double kMaxOriginStep = 1.0;  // pixels
+constexpr double kOriginTolerance = 0.005;
+constexpr double kAngleTolerance = 5e-4; // radians: 0.03 degrees
+
+} // namespace
+
+void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles, int iterations,
+                       double max_origin, const Candidates& candidates, int n_threads) {
+  const Setting setting(bank, particles);
+  const double max_angle_step = 2.0 * kPi / double(setting.layout.grid.n_angles);
+  struct Scratch {
+    PolarParticle particle;
+    OriginDerivatives derivatives;
+  };
+  const auto make_scratch = [&] {
+    return Scratch{PolarParticle(setting), OriginDerivatives(setting)};
+  };
+  const auto refine = [&](Scratch& scratch, index_t i, index_t c) {
+    const std::int32_t r = candidates.reference(i, c);
+    require(r < bank.size(), "reference: index beyond the bank");
+    const bool mirror = candidates.mirror(i, c) != 0;
+    double pose[3] = {candidates.alpha(i, c), candidates.origin(i, c, 0),
+                      candidates.origin(i, c, 1)};
+    const auto evaluate = [&](const double at[3]) {
+      scratch.derivatives.move_to(scratch.particle, float(at[1]), float(at[2]));
+      return scratch.derivatives.evaluate(bank.coefficients(r), at[0], mirror);
+    };
+    Local here = evaluate(pose);
+    for (int iteration = 0; iteration < iterations; ++iteration) {
+      double step[3];
+      ascent_step(here, step);
+      step[0] = std::min(std::max(step[0], -max_angle_step), max_angle_step);
+      for (int d = 1; d < 3; ++d)
+        step[d] = std::min(std::max(step[d], -kMaxOriginStep), kMaxOriginStep);
+      bool moved = false;
+      for (double fraction : {1.0, 0.5, 0.25}) {
+        double trial[3];
+        for (int d = 0; d < 3; ++d)
+          trial[d] = pose[d] + fraction * step[d];
+        if (std::abs(trial[1]) > max_origin || std::abs(trial[2]) > max_origin)
+          continue;
+        const Local there = evaluate(trial);
+        if (there.value > here.value) {
+          here = there;
+          std::copy(trial, trial + 3, pose);
+          moved = true;
+          break;
+        }
+      }
+      if (!moved || (std::abs(step[0]) < kAngleTolerance && std::abs(step[1]) < kOriginTolerance &&
+                     std::abs(step[2]) < kOriginTolerance))
+        break;
+    }
+    candidates.alpha(i, c) = static_cast<float>(pose[0]);
+    candidates.origin(i, c, 0) = static_cast<float>(pose[1]);
+    candidates.origin(i, c, 1) = static_cast<float>(pose[2]);
+    candidates.cross(i, c) = static_cast<float>(here.value);
+    candidates.norm(i, c) = scratch.particle.norm(bank.ring_power(r));
+  };
+  parallel_for(particles.spectra.shape[0], n_threads, make_scratch,
+               [&](index_t i, Scratch& scratch) {
+                 scratch.particle.take(i);
+                 for (index_t c = 0; c < candidates.reference.shape[1]; ++c)
+                   if (candidates.reference(i, c) >= 0)
+                     refine(scratch, i, c);
+               });
+}
+
+} // namespace mapsort::inline MAPSORT_ISA

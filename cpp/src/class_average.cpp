@@ -1,0 +1,92 @@
+#include "mapsort/class_average.hpp"
+
+#include "mapsort/ctf.hpp"
+#include "mapsort/interpolation.hpp"
+#include "mapsort/parallel.hpp"
+#include "mapsort/require.hpp"
+
+#include <vector> // for std::vector
+
+namespace mapsort::inline MAPSORT_ISA {
+
+namespace {
+
+struct PlanePoint {
+  index_t offset;
+  int shell;
+  float kx, ky, multiplicity;
+};
+
+/// Frequencies of the rfft half plane within max_radius; a column kx > 0 stands for its mates, too.
+std::vector<PlanePoint> plane_points(index_t box, double max_radius) {
+  std::vector<PlanePoint> points;
+  const index_t half = box / 2 + 1;
+  for (index_t row = 0; row < box; ++row) {
+    const index_t ky = row <= (box - 1) / 2 ? row : row - box;
+    for (index_t kx = 0; kx < half; ++kx) {
+      const double k = std::sqrt(double(kx * kx + ky * ky));
+      if (k <= max_radius && 2 * kx != box && 2 * ky != -box)
+        points.push_back({row * half + kx, int(std::lround(k)), float(kx), float(ky),
+                          kx == 0 ? 1.0f : 2.0f});
+    }
+  }
+  return points;
+}
+
+} // namespace
+
+void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> ctf, double scale,
+                        double oversampling, double apix, double max_radius,
+                        const Placement& placement, View<const complex_t, 3> references,
+                        const ClassSums& sums, const ShellSums& shells, int n_threads) {
+  const index_t box = sums.numerator.shape[1];
+  const InterpolationKernel<kKernelWidth> kernel(oversampling);
+  const index_t radius = window_radius(max_radius * scale);
+  const auto points = plane_points(box, max_radius);
+  const auto shape = window_shape2(radius);
+  const float turn = static_cast<float>(-2.0 * kPi / double(box));
+  const float to_inverse_ang = static_cast<float>(1.0 / (double(box) * apix));
+  require(std::ceil(max_radius) < double(shells.cross.shape[1]), "shells: too few for max_radius");
+
+  const auto add = [&](index_t entry, index_t row, std::vector<complex_t>& memory) {
+    const index_t particle = placement.order(entry);
+    const View<complex_t, 2> window{memory.data(), shape};
+    gather_window({spectra.item(particle), {spectra.shape[1], spectra.shape[2]}}, window);
+    const ImageSampler image({window.data, shape}, kernel);
+    const ContrastTransfer transfer(ctf.item(particle));
+    const double alpha = placement.alpha(entry);
+    const float co = float(std::cos(alpha)), si = float(std::sin(alpha));
+    const float flip = placement.mirror(entry) ? -1.0f : 1.0f;
+    const float ox = placement.origin(entry, 0), oy = placement.origin(entry, 1);
+    const float weight = placement.weight(entry);
+    complex_t* numerator = sums.numerator.item(row);
+    float* density = sums.density.item(row);
+    const complex_t* reference = references.item(row);
+    float* image_power = shells.image_power.item(entry);
+    float* cross = shells.cross.item(entry);
+    float* reference_power = shells.reference_power.item(entry);
+    for (const PlanePoint& q : points) {
+      // reference frequency q = M R_alpha k, so the particle's is k = R_alpha^T M q
+      const float qx = flip * q.kx;
+      const float kx = co * qx - si * q.ky, ky = si * qx + co * q.ky;
+      const float phase = turn * (kx * ox + ky * oy);
+      const complex_t x = image(kx * float(scale), ky * float(scale)) *
+                          complex_t{std::cos(phase), std::sin(phase)};
+      const float c = transfer(kx * to_inverse_ang, ky * to_inverse_ang);
+      numerator[q.offset] += weight * c * x;
+      density[q.offset] += weight * c * c;
+      const complex_t p = c * reference[q.offset];
+      image_power[q.shell] += q.multiplicity * std::norm(x);
+      cross[q.shell] += q.multiplicity * (x.real() * p.real() + x.imag() * p.imag());
+      reference_power[q.shell] += q.multiplicity * std::norm(p);
+    }
+  };
+  parallel_for(
+      placement.slot.shape[0], n_threads, [&] { return std::vector<complex_t>(shape[0] * shape[1]); },
+      [&](index_t s, std::vector<complex_t>& memory) {
+        for (index_t entry = placement.slot_start(s); entry < placement.slot_start(s + 1); ++entry)
+          add(entry, placement.slot(s), memory);
+      });
+}
+
+} // namespace mapsort::inline MAPSORT_ISA

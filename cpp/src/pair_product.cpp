@@ -1,0 +1,62 @@
+#include "mapsort/pair_product.hpp"
+
+namespace mapsort::inline MAPSORT_ISA {
+
+void PairProduct::products(const ShiftedCopies& copies, int first_row, const VecF* references) {
+  const int n_angles = int(layout_.grid.n_angles);
+  for (int m = 0; m <= layout_.max_order(); ++m) {
+    VecF ac[kRows]{}, bd[kRows]{}, ad[kRows]{}, bc[kRows]{};
+    for (int e = layout_.first_entry[m]; e < layout_.first_entry[m + 1]; ++e) {
+      const VecF c = references[2 * e], d = references[2 * e + 1];
+      const float* a = copies.entry(e) + first_row;
+      const float* b = a + copies.rows();
+      for (int r = 0; r < kRows; ++r) {
+        const VecF ar = broadcast(a[r]), br = broadcast(b[r]);
+        ac[r] += ar * c;
+        bd[r] += br * d;
+        ad[r] += ar * d;
+        bc[r] += br * c;
+      }
+    }
+    // conj(y) p = (ac + bd) + i (ad - bc), conj(y) conj(p) = (ac - bd) - i (ad + bc). Their real
+    // correlations travel as real and imaginary part of one transform.
+    for (int r = 0; r < kRows; ++r) {
+      const VecF re = ac[r] + bd[r], im = ad[r] - bc[r];
+      const VecF mirror_re = ac[r] - bd[r], mirror_im = -(ad[r] + bc[r]);
+      VecC* z = spectrum_.data() + r * n_angles;
+      if (m == 0) {
+        z[0] = {re, mirror_re};
+      } else {
+        z[m] = {re - mirror_im, im + mirror_re};
+        z[n_angles - m] = {re + mirror_im, mirror_re - im};
+      }
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int m = layout_.max_order() + 1; m < n_angles - layout_.max_order(); ++m)
+      spectrum_[r * n_angles + m] = VecC{};
+}
+
+LaneBest PairProduct::best(const ShiftedCopies& copies, int n_copies, const VecF* references) {
+  const int n_angles = int(layout_.grid.n_angles);
+  LaneBest best;
+  for (int first_row = 0; first_row < n_copies; first_row += kRows) {
+    products(copies, first_row, references);
+    for (int r = 0; r < std::min(kRows, n_copies - first_row); ++r) {
+      const VecC* correlation =
+          fft_.forward(spectrum_.data() + r * n_angles, work_.data());
+      const int code = (first_row + r) * n_angles * 2;
+      for (int j = 0; j < n_angles; ++j) {
+        const VecI direct = correlation[j].re > best.value;
+        best.value = direct ? correlation[j].re : best.value;
+        best.code = direct ? broadcast(std::int32_t(code + 2 * j)) : best.code;
+        const VecI mirrored = correlation[j].im > best.value;
+        best.value = mirrored ? correlation[j].im : best.value;
+        best.code = mirrored ? broadcast(std::int32_t(code + 2 * j + 1)) : best.code;
+      }
+    }
+  }
+  return best;
+}
+
+} // namespace mapsort::inline MAPSORT_ISA

@@ -1,0 +1,3 @@
+"""Commands and their option tables; no numerics."""
+
+from __future__ import annotations

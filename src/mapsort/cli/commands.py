@@ -1,0 +1,52 @@
+"""The table of commands; their modules are imported only when they run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+#: Commands of this version, with the line ``mapsort --help`` shows. It stands here and not only
+#: in the modules because importing all of them would load numpy to print a few lines.
+COMMANDS: Mapping[str, str] = {
+    "multi": "sort particles among several maps while refining the maps",
+    "simulate": "make realistic particles with known truth from maps or a built-in phantom",
+    "demo": "run multi on a small problem made on the spot and score it against the truth",
+    "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
+}
+
+#: Commands that are fixed by name and come with later versions.
+NOT_YET_COMMANDS: tuple[str, ...] = (
+    "refine",
+    "project",
+    "similarity",
+    "classify",
+    "average",
+    "reconstruct",
+    "split",
+    "eotest",
+    "crossval",
+    "process",
+    "modules",
+    "convert",
+    "report",
+)
+
+
+class Command(Protocol):
+    """What the module of a command provides."""
+
+    NAME: str
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's options to its parser."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do the command's work and return its exit status."""
+
+
+def load(name: str) -> Command:
+    """Import the module of a command of `COMMANDS`."""
+    return cast(Command, importlib.import_module(f"mapsort.cli.{name}"))

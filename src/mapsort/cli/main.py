@@ -1,0 +1,161 @@
+"""The console entry points: find the command, run it, turn errors into lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from mapsort._version import __version__
+from mapsort.cli.commands import COMMANDS, NOT_YET_COMMANDS, load
+from mapsort.cli.output import say, warn
+from mapsort.cli.parser import NOT_YET, make_parser, parse_strictly, refuse_not_yet
+from mapsort.errors import ConfigError, FormatError, Interrupted
+from mapsort.modules.suggestion import did_you_mean
+
+DONE = 0
+FAILED = 1
+WRONG_REQUEST = 2
+INTERRUPTED = 75
+
+_GREETING = f"""mapsort {__version__}: sorts cryo-EM particles among maps while it refines them
+
+The three commands one needs:
+  mapsort demo                                               a small problem, solved and scored
+  mapsort info particles.star                                what a file is
+  mapsort multi --input particles.star --models a.mrc,b.mrc  the job itself
+
+mapsort --help lists all commands, mapsort multi --help all options."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mapsort``.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Words after the program's name; the process's own by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 the run failed, 2 the request was wrong, 75 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    return _guarded(words, prog="mapsort")
+
+
+def e2refinemulti(argv: Sequence[str] | None = None) -> int:
+    """Run ``mapsort multi`` under the original program's name; arguments as `main`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return _guarded(["multi", *words], prog="e2refinemulti")
+
+
+def _guarded(words: list[str], *, prog: str) -> int:
+    """Run, and turn every error into plain lines on stderr and an exit status."""
+    try:
+        return _dispatch(words, prog=prog)
+    except BrokenPipeError:
+        # The reader of our output has gone (`mapsort info x | head`). Python would complain once
+        # more when it flushes stdout at exit, unless stdout leads elsewhere by then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        if _wants_traceback(words):
+            traceback.print_exc()
+        warn(_explained(error))
+        return _status(error)
+
+
+def _dispatch(words: list[str], *, prog: str) -> int:
+    if not words:
+        say(_GREETING)
+        return DONE
+    command, *rest = words
+    if command in ("-h", "--help", "help"):
+        say(_overview())
+        return DONE
+    if command == "--version":
+        say(f"mapsort {__version__}")
+        return DONE
+    if command in NOT_YET_COMMANDS:
+        raise ConfigError(f"{command}: {NOT_YET}")
+    if command not in COMMANDS:
+        hint = did_you_mean(command, [*COMMANDS, *NOT_YET_COMMANDS])
+        raise ConfigError(f"unknown command {command!r}{hint or '; mapsort --help lists them'}")
+    return _run(command, rest, prog=prog if prog != "mapsort" else f"mapsort {command}")
+
+
+def _run(name: str, words: list[str], *, prog: str) -> int:
+    command = load(name)
+    # A command may name options that it knows and this version does not have.
+    not_yet: tuple[str, ...] = getattr(command, "NOT_YET_OPTIONS", ())
+    refuse_not_yet(words, not_yet)
+    parser = make_parser(prog, command.HELP)
+    command.add_arguments(parser)
+    names = parser.option_names()
+    if "--version" not in names:
+        parser.add_argument("--version", action="version", version=f"mapsort {__version__}")
+    if "--verbose" not in names:
+        parser.add_argument("-v", "--verbose", metavar="0..9", help="9 shows tracebacks")
+    if not_yet:
+        parser.epilog = f"Known, and {NOT_YET}: {', '.join(not_yet)}."
+    try:
+        args = parse_strictly(parser, words, also_known=not_yet)
+    except SystemExit:
+        # argparse leaves this way after --help and --version, having printed them.
+        return DONE
+    return command.run(args)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
+    return (
+        "usage: mapsort COMMAND [options]\n\n"
+        "Sort cryo-EM particle images among several 3-D maps while refining the maps.\n\n"
+        f"commands:\n{commands}\n\n"
+        f"not yet in this version: {', '.join(NOT_YET_COMMANDS)}\n\n"
+        "mapsort COMMAND --help   options of a command\n"
+        "mapsort --version        version\n\n"
+        "exit status: 0 done; 1 the run failed; 2 the request was wrong, found before any work;\n"
+        "75 interrupted by a signal"
+    )
+
+
+def _wants_traceback(words: Sequence[str]) -> bool:
+    """Whether verbosity 9 was asked for; looked for in the words, as parsing may be what failed."""
+    joined = " ".join(words)
+    return any(f" {form}" in f" {joined} " for form in _TRACEBACK_FORMS)
+
+
+_TRACEBACK_FORMS = ("-v 9 ", "-v9 ", "-v=9 ", "--verbose 9 ", "--verbose=9 ")
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, ConfigError | FormatError):
+        return WRONG_REQUEST
+    if isinstance(error, Interrupted):
+        return INTERRUPTED
+    return FAILED
+
+
+def _explained(error: BaseException) -> str:
+    """Return one or two plain lines for an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}" if str(error) else "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if type(error).__module__.startswith("mapsort"):
+        return str(error)
+    return (
+        f"{type(error).__name__}: {error}\n"
+        "this is an error in mapsort; -v 9 shows where, please report it"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

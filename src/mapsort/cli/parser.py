@@ -1,0 +1,93 @@
+"""An argument parser whose complaints are plain lines and which suggests what was meant."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Collection, Sequence
+from typing import NoReturn
+
+from mapsort.errors import ConfigError
+from mapsort.modules.suggestion import did_you_mean
+
+NOT_YET = "not yet in this version of mapsort"
+
+
+class PlainParser(argparse.ArgumentParser):
+    """`argparse.ArgumentParser` that raises ConfigError where that one prints usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError with argparse's message in our words."""
+        match = re.fullmatch(r"argument (.+?): (.*)", message, flags=re.DOTALL)
+        if match is None:
+            raise ConfigError(message)
+        name, reason = match.groups()
+        if reason.startswith("expected"):
+            reason = "a value is missing"
+        elif reason.startswith("ignored explicit argument"):
+            reason = "takes no value"
+        # argparse lists every spelling, "-v/--verbose"; the long one is enough.
+        raise ConfigError(f"{name.split('/')[-1]}: {reason}")
+
+    def option_names(self) -> list[str]:
+        """Return every spelling of every option."""
+        return [name for action in self._actions for name in action.option_strings]
+
+
+def make_parser(prog: str, description: str) -> PlainParser:
+    """Return a parser in which options cannot be abbreviated.
+
+    An abbreviation that works today becomes ambiguous, or another option, when one is added.
+    """
+    return PlainParser(
+        prog=prog,
+        description=description,
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+    )
+
+
+def refuse_not_yet(arguments: Sequence[str], names: Collection[str]) -> None:
+    """Refuse options that are known but absent, before anything else is looked at.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first of them, wherever it stands and whichever way its value is given.
+    """
+    for word in arguments:
+        if word == "--":
+            return
+        name = word.partition("=")[0]
+        if name in names:
+            raise ConfigError(f"{name}: {NOT_YET}")
+
+
+def parse_strictly(
+    parser: PlainParser, arguments: Sequence[str], *, also_known: Collection[str] = ()
+) -> argparse.Namespace:
+    """Parse, and refuse what is left over with the nearest option as a suggestion.
+
+    Parameters
+    ----------
+    parser : PlainParser
+        The command's parser.
+    arguments : sequence of str
+        Words after the command.
+    also_known : collection of str
+        Options worth suggesting although this version refuses them.
+
+    Raises
+    ------
+    ConfigError
+        For unknown options, missing values and words without an option.
+    """
+    parsed, rest = parser.parse_known_args(arguments)
+    if not rest:
+        return parsed
+    unknown = next((word for word in rest if word.startswith("-") and len(word) > 1), None)
+    if unknown is None:
+        raise ConfigError(f"unexpected argument {rest[0]!r}: values are given as --option value")
+    name = unknown.partition("=")[0]
+    hint = did_you_mean(name, [*parser.option_names(), *also_known])
+    raise ConfigError(f"unknown option {name}{hint or f'; {parser.prog} --help lists them'}")

@@ -1,0 +1,3 @@
+"""Where work runs: one interface, threads here."""
+
+from __future__ import annotations

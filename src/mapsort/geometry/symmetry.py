@@ -1,0 +1,147 @@
+"""Point groups of proper rotations, in EMAN's axis conventions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsort.errors import ConfigError
+
+ALLOWED_NAMES = "c<n>, d<n>, tet, oct, icos (= icos5), icos2; for example c1, c4, d7"
+
+# Beyond this a cyclic order is a typing error, not a molecule.
+_MAX_FOLD = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Symmetry:
+    """A point group.
+
+    Operations are object-frame rotations: a map with this symmetry obeys ``V(S x) = V(x)``, and
+    the orientation ``R`` is equivalent to ``R S``.
+
+    Attributes
+    ----------
+    name : str
+        Lower-case name, for example ``"d7"``.
+    matrices : ndarray of shape (order, 3, 3), float64
+        All operations, the identity first; read-only.
+    """
+
+    name: str
+    matrices: NDArray[np.float64] = field(repr=False)
+
+    @property
+    def order(self) -> int:
+        """Number of operations."""
+        return len(self.matrices)
+
+
+@cache
+def symmetry(name: str) -> Symmetry:
+    """Point group of a name.
+
+    Parameters
+    ----------
+    name : str
+        ``c<n>``, ``d<n>``, ``tet``, ``oct``, ``icos`` (the same as ``icos5``) or ``icos2``, in
+        upper or lower case.
+
+    Returns
+    -------
+    Symmetry
+
+    Raises
+    ------
+    ConfigError
+        If the name is none of these, or helical.
+
+    Notes
+    -----
+    Axes (EMAN2): c and d have the main axis on z and d a 2-fold on x; oct has 4-folds on x, y, z;
+    tet a 3-fold on z and another at polar angle 70.53 and azimuth 90 degrees; icos a 5-fold on z,
+    one at polar angle 63.43 degrees in the xz plane and a 2-fold on y; icos2 2-folds on x, y, z
+    and a 5-fold along (0, 0.5257, 0.8507).
+
+    Examples
+    --------
+    >>> symmetry("D7").order
+    14
+    """
+    text = name.strip().lower()
+    axial = re.fullmatch(r"([cd])(\d+)", text)
+    if axial:
+        return _axial(axial[1], int(axial[2]), name)
+    generators = {"tet": _tet, "oct": _oct, "icos": _icos, "icos5": _icos, "icos2": _icos2}
+    if text in generators:
+        canonical = "icos" if text == "icos5" else text
+        return _frozen(canonical, _closure(generators[text]()))
+    if re.match(r"h\d", text):
+        raise ConfigError(
+            f"symmetry '{name}': helical symmetry is not yet in this version; use {ALLOWED_NAMES}"
+        )
+    raise ConfigError(f"symmetry '{name}' is not known; allowed are {ALLOWED_NAMES}")
+
+
+def _axial(kind: str, fold: int, name: str) -> Symmetry:
+    if not 1 <= fold <= _MAX_FOLD:
+        raise ConfigError(f"symmetry '{name}': the number must lie between 1 and {_MAX_FOLD}")
+    turns = np.stack([_about([0, 0, 1], k / fold) for k in range(fold)])
+    if kind == "c":
+        return _frozen(f"c{fold}", turns)
+    return _frozen(f"d{fold}", np.concatenate([turns, np.diag([1.0, -1.0, -1.0]) @ turns]))
+
+
+def _tet() -> list[NDArray[np.float64]]:
+    return [_about([0, 0, 1], 1 / 3), _about([0, np.sqrt(8.0), 1], 1 / 3)]
+
+
+def _oct() -> list[NDArray[np.float64]]:
+    return [_about([0, 0, 1], 1 / 4), _about([1, 0, 0], 1 / 4)]
+
+
+def _icos() -> list[NDArray[np.float64]]:
+    return [_about([0, 0, 1], 1 / 5), _about([2, 0, 1], 1 / 5)]
+
+
+def _icos2() -> list[NDArray[np.float64]]:
+    golden = (1.0 + np.sqrt(5.0)) / 2.0
+    return [_about([0, 1, golden], 1 / 5), _about([1, 1, 1], 1 / 3)]
+
+
+def _about(axis: list[float], turn: float) -> NDArray[np.float64]:
+    """Matrix of a right-handed rotation by `turn` full turns about an axis (Rodrigues)."""
+    x, y, z = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = 2.0 * np.pi * turn
+    square = cross @ cross
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * square)
+
+
+def _closure(generators: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """All products of the generators; the caller's group must be finite."""
+    elements = [np.eye(3)]
+    seen = {_key(elements[0])}
+    for element in elements:  # grows while it is walked through
+        for generator in generators:
+            product = generator @ element
+            if _key(product) not in seen:
+                seen.add(_key(product))
+                elements.append(product)
+    return np.stack(elements)
+
+
+def _key(matrix: NDArray[np.float64]) -> bytes:
+    # + 0.0 turns -0.0 into 0.0, which has other bytes
+    return (np.round(matrix, 6) + 0.0).tobytes()
+
+
+def _frozen(name: str, matrices: NDArray[np.float64]) -> Symmetry:
+    # cos(90 degrees) is 6e-17 in floating point; exact zeros keep exact symmetries exact
+    cleaned = np.where(np.abs(matrices) < 1e-14, 0.0, matrices)
+    cleaned.flags.writeable = False
+    return Symmetry(name, cleaned)

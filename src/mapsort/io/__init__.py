@@ -1,0 +1,3 @@
+"""Image and table files: the only room that opens MRC, STAR and HDF5 files."""
+
+from __future__ import annotations

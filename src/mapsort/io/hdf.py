@@ -1,0 +1,386 @@
+"""Image stacks in EMAN2's HDF5 layout: group ``/MDF/images/i``, header and dataset ``image``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5d, h5f, h5g, h5p, h5s, h5t
+from numpy.typing import NDArray
+
+from mapsort.errors import FormatError, NumericalError
+from mapsort.io.hdf_header import (
+    AttributeWriter,
+    EmanTransform,
+    Header,
+    HeaderValue,
+    header_list,
+    read_attributes,
+)
+
+__all__ = [
+    "EmanTransform",
+    "HdfReader",
+    "HdfWriter",
+    "count",
+    "header_list",
+    "read_header",
+    "read_image",
+    "write_images",
+]
+
+_IMAGES = b"/MDF/images"
+_HIGHEST = b"imageid_max"
+_APIX = ("apix_x", "apix_y", "apix_z")
+_FLOAT_IMAGE = 7  # EMAN2's number for float32 pixels
+
+
+def count(path: str | Path) -> int:
+    """Give the number of images in an EMAN2 HDF5 file (highest index + 1); see `HdfReader`."""
+    with HdfReader(path) as reader:
+        return reader.n_images
+
+
+def read_image(path: str | Path, index: int) -> NDArray[np.float32]:
+    """Read image ``index`` (from 0), (ny, nx) or (nz, ny, nx) float32; see `HdfReader.image`."""
+    with HdfReader(path) as reader:
+        return reader.image(index)
+
+
+def read_header(path: str | Path, index: int) -> dict[str, HeaderValue]:
+    """Read the header of image ``index`` (from 0); see `HdfReader.header`."""
+    with HdfReader(path) as reader:
+        return reader.header(index)
+
+
+def write_images(
+    path: str | Path,
+    images: Iterable[NDArray[Any]] | NDArray[Any],
+    headers: Sequence[Header] | None = None,
+    *,
+    apix: float = 1.0,
+) -> None:
+    """Write images with their headers as one EMAN2 HDF5 file.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; an existing one is replaced.
+    images : ndarray of shape (n, ny, nx) or (n, nz, ny, nx), or iterable of images
+        Pixels, written as float32.
+    headers : sequence of mappings, optional
+        One header for each image.
+    apix : float, optional
+        Pixel size [A/pixel] where a header does not say ``apix_x``.
+
+    Raises
+    ------
+    ValueError
+        There are not as many headers as images, or an item has no place in a header.
+    NumericalError
+        An image holds NaN or infinite values.
+    """
+    with HdfWriter(path, apix=apix) as writer:
+        if headers is None:
+            for image in images:
+                writer.append(image)
+            return
+        for image, header in zip(images, headers, strict=True):
+            writer.append(image, header)
+
+
+class HdfWriter:
+    """Writes a new EMAN2 HDF5 file, image by image.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; an existing one is replaced.
+    apix : float, optional
+        Pixel size [A/pixel] where a header does not say ``apix_x``.
+
+    Notes
+    -----
+    The oldest HDF5 file version and EMAN2's own attribute types are used throughout, so that
+    every EMAN2 opens the result. Pixels are uncompressed float32.
+    """
+
+    def __init__(self, path: str | Path, *, apix: float = 1.0) -> None:
+        self._path = Path(path)
+        self._apix = apix
+        self._attributes = AttributeWriter()
+        self._count = 0
+        access = h5p.create(h5p.FILE_ACCESS)
+        access.set_libver_bounds(h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
+        access.set_fclose_degree(h5f.CLOSE_STRONG)
+        self._file = h5f.create(bytes(self._path), h5f.ACC_TRUNC, fapl=access)
+        h5g.create(self._file, b"/MDF")
+        self._images = h5g.create(self._file, _IMAGES)
+
+    def __enter__(self) -> HdfWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def n_images(self) -> int:
+        """Number of images written so far."""
+        return self._count
+
+    def append(self, image: NDArray[Any], header: Header | None = None) -> None:
+        """Write one image after the last.
+
+        Parameters
+        ----------
+        image : ndarray of shape (nx,), (ny, nx) or (nz, ny, nx)
+            Pixels, written as float32.
+        header : mapping, optional
+            Items: int, float, bool, str, `EmanTransform`, lists of int or of float. Sizes and
+            statistics are computed here and win over items of the same name.
+
+        Raises
+        ------
+        ValueError
+            The image has no pixels or more than three dimensions, or an item has no place in a
+            header.
+        NumericalError
+            The image holds NaN or infinite values.
+        """
+        pixels = np.ascontiguousarray(image, dtype="<f4")
+        if not 1 <= pixels.ndim <= 3 or pixels.size == 0:
+            raise ValueError(f"image: expected 1 to 3 dimensions, got {pixels.shape}")
+        pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
+        items = {**self._defaults(header or {}), **_kept(header or {}), **self._facts(pixels)}
+        group = h5g.create(self._images, str(self._count).encode())
+        for key, value in items.items():
+            self._attributes.write(group, key, value)
+        space = h5s.create_simple(pixels.shape)
+        h5d.create(group, b"image", h5t.IEEE_F32LE, space).write(h5s.ALL, h5s.ALL, pixels)
+        self._count += 1
+
+    def close(self) -> None:
+        """Write the number of images and close the file."""
+        if not self._file.valid:
+            return
+        highest = np.array([self._count - 1], dtype="<i4")
+        self._attributes.write_array(self._images, _HIGHEST, highest)
+        self._file.close()
+
+    def _defaults(self, header: Header) -> dict[str, object]:
+        apix = float(header.get("apix_x", self._apix))
+        return {
+            "apix_x": apix,
+            "apix_y": apix,
+            "apix_z": apix,
+            "is_complex": 0,
+            "is_complex_ri": 0,
+            "changecount": 0,
+            "all_int": 0,
+        }
+
+    def _facts(self, pixels: NDArray[np.float32]) -> dict[str, object]:
+        nz, ny, nx = (1,) * (3 - pixels.ndim) + pixels.shape
+        return {"nx": nx, "ny": ny, "nz": nz, "datatype": _FLOAT_IMAGE} | _statistics(
+            pixels, f"{self._path}: not written: image {self._count}"
+        )
+
+
+class HdfReader:
+    """Reads an EMAN2 HDF5 file, plain or compressed; a context manager.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, damaged, not HDF5, or not in EMAN2's layout.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        if not self._path.is_file():
+            raise FormatError(f"{path}: no such file.")
+        try:
+            # Locks fail on many cluster file systems, and nobody writes a finished file.
+            self._file = h5py.File(self._path, "r", locking="best-effort")
+        except OSError as error:
+            raise FormatError(f"{path}: not a readable HDF5 file: {error}.") from error
+        self.n_images = self._number()
+
+    def __enter__(self) -> HdfReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def header(self, index: int) -> dict[str, HeaderValue]:
+        """Read the header of an image.
+
+        Parameters
+        ----------
+        index : int
+            Image number, from 0.
+
+        Returns
+        -------
+        dict
+            Item name (without ``EMAN.``) to value. Lists of one element come as a single value:
+            see `header_list`. In compressed files the statistics describe the image before
+            compression.
+
+        Raises
+        ------
+        FormatError
+            There is no such image.
+        """
+        return read_attributes(self._group(index))
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        """Read the pixels of an image.
+
+        Parameters
+        ----------
+        index : int
+            Image number, from 0.
+
+        Returns
+        -------
+        ndarray of shape (nx,), (ny, nx) or (nz, ny, nx), float32
+            Pixels; integers of a compressed file are scaled back:
+            ``v / (2**bits - 1) * (max - min) + min``.
+
+        Raises
+        ------
+        FormatError
+            There is no such image, it has no pixels, or they are damaged.
+        """
+        group = self._group(index)
+        if b"image" not in group:
+            raise FormatError(f"{self._path}: image {index} has no pixels.")
+        dataset = h5d.open(group, b"image")
+        stored = np.empty(dataset.shape, dtype=dataset.dtype)
+        try:
+            dataset.read(h5s.ALL, h5s.ALL, stored)
+        except OSError as error:
+            raise FormatError(f"{self._path}: image {index} is damaged: {error}.") from error
+        if stored.dtype.kind not in "iu":
+            return stored.astype(np.float32)
+        return _decompressed(stored, read_attributes(group))
+
+    def images(self, indices: Iterable[int] | None = None) -> NDArray[np.float32]:
+        """Read images of one size.
+
+        Parameters
+        ----------
+        indices : iterable of int, optional
+            Which images, from 0; all by default.
+
+        Returns
+        -------
+        ndarray of shape (n, ny, nx) or (n, nz, ny, nx), float32
+            The images.
+
+        Raises
+        ------
+        FormatError
+            There is no image, one is missing, or they differ in size.
+        """
+        wanted = range(self.n_images) if indices is None else list(indices)
+        read = [self.image(index) for index in wanted]
+        if not read:
+            raise FormatError(f"{self._path}: the file holds no image.")
+        for index, image in zip(wanted, read, strict=True):
+            if image.shape != read[0].shape:
+                raise FormatError(
+                    f"{self._path}: image {index} has shape {image.shape}, "
+                    f"image {wanted[0]} {read[0].shape}; they must be equal."
+                )
+        return np.stack(read)
+
+    def _number(self) -> int:
+        if "/MDF/images" not in self._file:
+            self._file.close()
+            raise FormatError(f"{self._path}: not an EMAN2 file: it has no group /MDF/images.")
+        images = self._file["/MDF/images"]
+        if "imageid_max" in images.attrs:
+            return int(np.ravel(images.attrs["imageid_max"])[0]) + 1
+        return 1 + max((int(name) for name in images if name.isdigit()), default=-1)
+
+    def _group(self, index: int) -> h5g.GroupID:
+        images = self._file["/MDF/images"].id
+        name = str(index).encode()
+        if not 0 <= index < self.n_images or name not in images:
+            raise FormatError(
+                f"{self._path}: image {index} was asked for; the file holds {self.n_images}, "
+                "counted from 0."
+            )
+        return h5g.open(images, name)
+
+
+def _kept(header: Header) -> dict[str, Any]:
+    # Pixels are written plain: a header read from a compressed file must not say otherwise.
+    return {
+        key: float(value) if key in _APIX else value
+        for key, value in header.items()
+        if not key.startswith(("stored_", "render_"))
+    }
+
+
+def _decompressed(stored: NDArray[Any], header: dict[str, HeaderValue]) -> NDArray[np.float32]:
+    bits, low, high = (header.get(f"stored_render{item}") for item in ("bits", "min", "max"))
+    if not isinstance(bits, int) or not isinstance(low, float) or not isinstance(high, float):
+        return stored.astype(np.float32)
+    scaled = stored * ((high - low) / (2.0**bits - 1.0)) + low
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def _statistics(pixels: NDArray[np.float32], place: str) -> dict[str, object]:
+    """Header statistics as EMAN2 defines them: standard deviations divide by n - 1."""
+    values = pixels.reshape(-1)
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise NumericalError(f"{place} holds NaN or infinite values.")
+    wide = values.astype(np.float64)
+    total, square_sum = float(wide.sum()), float(wide @ wide)
+    n_nonzero = int(np.count_nonzero(values))
+    mean, sigma = _mean_sigma(total, square_sum, values.size)
+    mean_nonzero, sigma_nonzero = _mean_sigma(total, square_sum, n_nonzero)
+    return {
+        "mean": np.float32(mean),
+        "sigma": np.float32(sigma),
+        "minimum": low,
+        "maximum": high,
+        "square_sum": np.float32(square_sum),
+        "mean_nonzero": np.float32(mean_nonzero),
+        "sigma_nonzero": np.float32(sigma_nonzero),
+    }
+
+
+def _mean_sigma(total: float, square_sum: float, number: int) -> tuple[float, float]:
+    if number == 0:
+        return 0.0, 0.0
+    mean = total / number
+    variance = (square_sum - total * mean) / max(1, number - 1)
+    return mean, max(0.0, variance) ** 0.5

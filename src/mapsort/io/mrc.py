@@ -1,0 +1,329 @@
+"""Maps and image stacks in MRC files (MRC2014): whole maps, lazy stacks, streamed writing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mapsort.errors import FormatError, NumericalError
+from mapsort.io.mrc_header import (
+    HEADER_BYTES,
+    ISPG_IMAGES,
+    ISPG_VOLUME,
+    MrcHeader,
+    encode_header,
+    read_header,
+)
+
+_ISOTROPY = 0.01  # larger differences between the voxel's sides are refused as not cubic
+
+
+def read_map(path: str | Path, *, cubic: bool = False) -> tuple[NDArray[np.float32], float]:
+    """Read a whole map.
+
+    Parameters
+    ----------
+    path : str or Path
+        MRC file of any real mode and byte order. Files with permuted axes (``mapc``, ``mapr``,
+        ``maps``) are brought into (z, y, x).
+    cubic : bool, optional
+        Refuse a map whose three sides, or whose voxel's three sides, differ.
+
+    Returns
+    -------
+    data : ndarray of shape (nz, ny, nx), float32
+        Densities.
+    apix : float
+        Pixel size along x [A/pixel]; 1.0 when the header states none (as EMAN2 does).
+
+    Raises
+    ------
+    FormatError
+        The file is missing, empty, not MRC, truncated, not cubic though asked to be, or holds
+        NaN or infinite values.
+    """
+    header = read_header(path)
+    if cubic:
+        _check_cubic(header)
+    stored = np.fromfile(
+        header.path,
+        dtype=header.dtype,
+        count=header.nz * header.ny * header.row_items,
+        offset=header.data_offset,
+    ).reshape(header.nz, header.ny, header.row_items)
+    data = header.decode(stored).astype(np.float32)
+    if not np.isfinite(data).all():
+        raise FormatError(f"{path}: the map holds NaN or infinite values.")
+    return _standard_axes(data, header.axes), header.apix or 1.0
+
+
+def write_map(
+    path: str | Path,
+    data: NDArray[Any],
+    apix: float,
+    *,
+    origin_ang: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> None:
+    """Write a map as MRC2014 float32 with voxel size, volume flag and statistics.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; an existing one is replaced.
+    data : ndarray of shape (nz, ny, nx)
+        Densities.
+    apix : float
+        Pixel size [A/pixel].
+    origin_ang : tuple of float, optional
+        Position of voxel 0 along x, y, z [A].
+
+    Raises
+    ------
+    ValueError
+        ``data`` is not three-dimensional or ``apix`` is not positive.
+    NumericalError
+        ``data`` holds NaN or infinite values.
+    """
+    if data.ndim != 3 or data.size == 0:
+        raise ValueError(f"data: expected (nz, ny, nx), got {data.shape}")
+    pixels = np.ascontiguousarray(data, dtype="<f4")
+    moments = _Moments(Path(path))
+    moments.add(pixels)
+    nz, ny, nx = pixels.shape
+    with Path(path).open("wb") as file:
+        file.write(
+            encode_header(
+                (nz, ny, nx),
+                _positive(apix),
+                space_group=ISPG_VOLUME,
+                statistics=moments.statistics(),
+                origin_ang=origin_ang,
+            )
+        )
+        file.write(pixels.data)
+
+
+def write_stack(
+    path: str | Path, images: Iterable[NDArray[Any]] | NDArray[Any], apix: float
+) -> int:
+    """Write an image stack as MRC2014 float32, one image or chunk after the other.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; an existing one is replaced.
+    images : ndarray of shape (n, ny, nx), or iterable of (ny, nx) or (m, ny, nx) arrays
+        The images; an iterable is never held in memory whole.
+    apix : float
+        Pixel size [A/pixel].
+
+    Returns
+    -------
+    int
+        Number of images written.
+
+    Raises
+    ------
+    ValueError
+        There is no image, images differ in size, or ``apix`` is not positive.
+    NumericalError
+        An image holds NaN or infinite values.
+    """
+    _positive(apix)
+    moments = _Moments(Path(path))
+    count = 0
+    box: tuple[int, ...] = ()
+    with Path(path).open("wb") as file:
+        file.write(bytes(HEADER_BYTES))
+        for item in images:
+            chunk = np.ascontiguousarray(item, dtype="<f4")
+            chunk = chunk[np.newaxis] if chunk.ndim == 2 else chunk
+            box = box or chunk.shape[1:]
+            if chunk.ndim != 3 or chunk.shape[1:] != box:
+                raise ValueError(f"images: expected {box} like the first, got {chunk.shape}")
+            moments.add(chunk)
+            file.write(chunk.data)
+            count += len(chunk)
+        if count == 0:
+            raise ValueError(f"images: nothing to write to {path}")
+        shape = (count, box[0], box[1])
+        file.seek(0)
+        file.write(
+            encode_header(shape, apix, space_group=ISPG_IMAGES, statistics=moments.statistics())
+        )
+    return count
+
+
+class MrcStack:
+    """A stack of images in an MRC file, memory-mapped: images are read when asked for.
+
+    Picklable (the file is mapped again on the other side) and safe to read from several threads.
+
+    Parameters
+    ----------
+    path : str or Path
+        MRC file of any real mode and byte order; every section is an image.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, empty, not MRC, or shorter than its header says.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._header = read_header(path)
+        self._pixels: NDArray[Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"MrcStack({str(self.path)!r}, n_images={self.n_images}, box={self.box})"
+
+    def __reduce__(self) -> tuple[type[MrcStack], tuple[Path]]:
+        return MrcStack, (self.path,)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._header.path
+
+    @property
+    def header(self) -> MrcHeader:
+        """The decoded header."""
+        return self._header
+
+    @property
+    def n_images(self) -> int:
+        """Number of images."""
+        return self._header.nz
+
+    @property
+    def box(self) -> tuple[int, int]:
+        """Size of an image (ny, nx) [pixel]."""
+        return self._header.ny, self._header.nx
+
+    @property
+    def apix(self) -> float:
+        """Pixel size [A/pixel]; 1.0 when the header states none (as EMAN2 does)."""
+        return self._header.apix or 1.0
+
+    def read(self, indices: ArrayLike | slice, *, check: bool = True) -> NDArray[np.float32]:
+        """Read images; the file is visited in ascending order whatever the order asked for.
+
+        Parameters
+        ----------
+        indices : array_like of int, or slice
+            Which images, from 0.
+        check : bool, optional
+            Refuse NaN and infinite pixels.
+
+        Returns
+        -------
+        ndarray of shape (n, ny, nx), float32
+            The images in the order of ``indices``.
+
+        Raises
+        ------
+        FormatError
+            An index is outside the stack, or an image holds NaN or infinite values; images are
+            numbered from 1 in messages, as in RELION.
+        """
+        wanted = self._indices(indices)
+        images = np.empty((len(wanted), *self.box), dtype=np.float32)
+        pixels = self._mapped()
+        for position in np.argsort(wanted, kind="stable"):
+            images[position] = self._header.decode(pixels[wanted[position]])
+        if check:
+            _check_finite(self.path, wanted, images)
+        return images
+
+    def close(self) -> None:
+        """Unmap the file; the next read maps it again."""
+        self._pixels = None
+
+    def _mapped(self) -> NDArray[Any]:
+        pixels = self._pixels
+        if pixels is None:
+            header = self._header
+            mapped: NDArray[Any] = np.memmap(
+                header.path,
+                dtype=header.dtype,
+                mode="r",
+                offset=header.data_offset,
+                shape=(header.nz, header.ny, header.row_items),
+            )
+            # Indexing a plain array is several times cheaper than indexing a memmap object.
+            pixels = mapped.view(np.ndarray)
+            self._pixels = pixels
+        return pixels
+
+    def _indices(self, indices: ArrayLike | slice) -> NDArray[np.int64]:
+        if isinstance(indices, slice):
+            return np.arange(self.n_images, dtype=np.int64)[indices]
+        wanted = np.atleast_1d(np.asarray(indices, dtype=np.int64))
+        outside = wanted[(wanted < 0) | (wanted >= self.n_images)]
+        if outside.size:
+            raise FormatError(
+                f"{self.path}: image {int(outside[0]) + 1} was asked for, "
+                f"but the stack holds {self.n_images}."
+            )
+        return wanted
+
+
+def _check_finite(path: Path, indices: NDArray[np.int64], images: NDArray[np.float32]) -> None:
+    # A minimum or maximum is NaN or infinite exactly if a pixel is; both are one SIMD pass.
+    extremes = images.min(axis=(1, 2)), images.max(axis=(1, 2))
+    bad = ~(np.isfinite(extremes[0]) & np.isfinite(extremes[1]))
+    if bad.any():
+        number = int(indices[np.argmax(bad)]) + 1
+        raise FormatError(f"{path}: image {number} holds NaN or infinite pixels.")
+
+
+def _check_cubic(header: MrcHeader) -> None:
+    if not header.nx == header.ny == header.nz:
+        raise FormatError(
+            f"{header.path}: the map is {header.nx} x {header.ny} x {header.nz} voxels; "
+            "a cube is needed. Pad or clip it first."
+        )
+    sides = [side for side in header.voxel_ang if side > 0]
+    if sides and max(sides) - min(sides) > _ISOTROPY * max(sides):
+        listed = " x ".join(f"{side:g}" for side in header.voxel_ang)
+        raise FormatError(f"{header.path}: the voxels are {listed} A; cubic ones are needed.")
+
+
+def _standard_axes(data: NDArray[np.float32], axes: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Bring stored (section, row, column) into (z, y, x); axes = (mapc, mapr, maps)."""
+    stored = axes[::-1]
+    return np.ascontiguousarray(np.transpose(data, [stored.index(axis) for axis in (3, 2, 1)]))
+
+
+def _positive(apix: float) -> float:
+    if not np.isfinite(apix) or apix <= 0:
+        raise ValueError(f"apix: expected a positive pixel size in A, got {apix}")
+    return apix
+
+
+class _Moments:
+    """Minimum, maximum, mean and standard deviation of pixels that pass by in chunks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._minimum, self._maximum = np.inf, -np.inf
+        self._count, self._sum, self._square_sum = 0, 0.0, 0.0
+
+    def add(self, pixels: NDArray[np.float32]) -> None:
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise NumericalError(f"{self._path}: not written: NaN or infinite values in the data.")
+        self._minimum, self._maximum = min(self._minimum, low), max(self._maximum, high)
+        self._count += pixels.size
+        self._sum += float(pixels.sum(dtype=np.float64))
+        for plane in pixels:  # plane by plane: no float64 copy of the whole chunk
+            self._square_sum += float(np.square(plane, dtype=np.float64).sum())
+
+    def statistics(self) -> tuple[float, float, float, float]:
+        mean = self._sum / self._count
+        variance = max(0.0, self._square_sum / self._count - mean * mean)
+        return self._minimum, self._maximum, mean, float(np.sqrt(variance))

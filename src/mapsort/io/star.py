@@ -1,0 +1,327 @@
+"""RELION particle tables: read (3.0, 3.1, 4, 5) and checked, written as 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mapsort.errors import FormatError
+from mapsort.io.star_tables import read_tables, write_tables
+
+DEFOCUS_LABELS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+SCOPE_LABELS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+OPTIONAL_CTF_LABELS = ("rlnPhaseShift", "rlnCtfBfactor")
+
+_IMAGE = "rlnImageName"
+_GROUP = "rlnOpticsGroup"
+_PIXEL = "rlnImagePixelSize"
+
+
+def read_particles(
+    path: str | Path, *, apix: float | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the particles of a RELION STAR file.
+
+    Parameters
+    ----------
+    path : str or Path
+        RELION 3.1 or later (blocks ``optics`` and ``particles``), or 3.0 (one table), which is
+        brought to 3.1: optics groups are made from the distinct voltages, aberrations, amplitude
+        contrasts and pixel sizes, and origins become Angstrom.
+    apix : float, optional
+        Pixel size [A/pixel] to use in place of the file's.
+
+    Returns
+    -------
+    optics : DataFrame
+        One row per optics group, with at least ``rlnOpticsGroup`` and ``rlnImagePixelSize``.
+    particles : DataFrame
+        One row per particle, with at least ``rlnImageName`` and ``rlnOpticsGroup``; columns that
+        mapsort does not know are kept.
+
+    Raises
+    ------
+    FormatError
+        The file is not a STAR file, a needed column is missing, an optics group is unknown or
+        twice there, CTF columns are incomplete, or a value is not a usable number.
+    """
+    path = Path(path)
+    tables = read_tables(path)
+    particles = _particle_table(path, tables)
+    if "optics" in tables:
+        optics = tables["optics"]
+    else:
+        optics, particles = _from_relion_30(path, particles, apix)
+    if apix is not None:
+        optics = optics.assign(**{_PIXEL: float(apix)})
+    _check_optics(path, optics, particles)
+    ctf_values(path, optics, particles)
+    return optics, particles
+
+
+def write_particles(path: str | Path, optics: pd.DataFrame, particles: pd.DataFrame) -> None:
+    """Write a RELION 3.1 particle STAR file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; an existing one is replaced in one step.
+    optics, particles : DataFrame
+        The tables as `read_particles` returns them.
+
+    Raises
+    ------
+    FormatError
+        The tables lack ``rlnImageName`` or ``rlnOpticsGroup``, or a text cannot be kept in a STAR
+        file.
+    """
+    path = Path(path)
+    _need(path, particles, (_IMAGE, _GROUP), "particles")
+    _need(path, optics, (_GROUP,), "optics")
+    write_tables(path, {"optics": optics, "particles": particles})
+
+
+def ctf_values(
+    path: str | Path, optics: pd.DataFrame, particles: pd.DataFrame
+) -> dict[str, NDArray[np.float64]] | None:
+    """Contrast transfer parameters of every particle, joined from both tables.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, for messages.
+    optics, particles : DataFrame
+        The tables as `read_particles` returns them.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,), float64, or None
+        RELION label to value: ``rlnDefocusU``, ``rlnDefocusV`` [A], ``rlnDefocusAngle`` [deg],
+        ``rlnVoltage`` [kV], ``rlnSphericalAberration`` [mm], ``rlnAmplitudeContrast``,
+        ``rlnPhaseShift`` [deg] and ``rlnCtfBfactor`` [A^2] (0 where not given). None when the
+        particles have no defocus.
+
+    Raises
+    ------
+    FormatError
+        Some but not all columns are there, or a value is not a usable number.
+    """
+    if not any(label in particles for label in DEFOCUS_LABELS):
+        return None
+    values: dict[str, NDArray[np.float64]] = {}
+    for label in (*DEFOCUS_LABELS, *SCOPE_LABELS, *OPTIONAL_CTF_LABELS):
+        column = _joined(label, optics, particles)
+        if column is None and label in OPTIONAL_CTF_LABELS:
+            values[label] = np.zeros(len(particles))
+            continue
+        if column is None:
+            raise FormatError(
+                f"{path}: incomplete CTF information: column {label} is missing. "
+                "Add it, or remove the defocus columns to work without CTF."
+            )
+        values[label] = _finite(path, label, column)
+    bad = np.flatnonzero(values["rlnVoltage"] <= 0)
+    if bad.size:
+        raise FormatError(f"{path}: particle {int(bad[0]) + 1}: rlnVoltage must be positive.")
+    bad = np.flatnonzero(np.abs(values["rlnAmplitudeContrast"]) > 1)
+    if bad.size:
+        raise FormatError(
+            f"{path}: particle {int(bad[0]) + 1}: rlnAmplitudeContrast must be between -1 and 1 "
+            "(10 % is 0.1)."
+        )
+    return values
+
+
+def split_image_names(
+    path: str | Path, names: Sequence[str] | pd.Series
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Take RELION image names ``000001@stack.mrcs`` apart.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file that the names come from, for messages.
+    names : sequence of str
+        Image names; one without ``@`` means image 1 of that file.
+
+    Returns
+    -------
+    indices : ndarray of shape (n,), int64
+        Position of each image in its stack, from 0.
+    stacks : list of str
+        The file of each image, as written.
+
+    Raises
+    ------
+    FormatError
+        The part before ``@`` is not a number from 1, or no file follows.
+    """
+    indices = np.zeros(len(names), dtype=np.int64)
+    stacks: list[str] = []
+    for row, name in enumerate(names):
+        number, at, stack = str(name).partition("@")
+        if not at:
+            number, stack = "1", number
+        if not (number.isascii() and number.isdigit() and int(number) > 0) or not stack:
+            raise FormatError(
+                f"{path}: particle {row + 1}: {str(name)!r} is not an image name like "
+                "000001@stack.mrcs (images count from 1)."
+            )
+        indices[row] = int(number) - 1
+        stacks.append(stack)
+    return indices, stacks
+
+
+def resolve_stack(name: str, star_path: str | Path, *, datadir: str | Path | None = None) -> Path:
+    """Find the file that a STAR file names.
+
+    Parameters
+    ----------
+    name : str
+        Path as written in the table.
+    star_path : str or Path
+        The STAR file.
+    datadir : str or Path, optional
+        Looked into first, for the path and then for the bare file name.
+
+    Returns
+    -------
+    Path
+        The first that exists: in ``datadir``; relative to the working directory (RELION's project
+        directory); relative to the STAR file's directory and its parents.
+
+    Raises
+    ------
+    FormatError
+        It is in none of these places; the message lists them.
+    """
+    places: list[Path] = []
+    if datadir is not None:
+        places += [Path(datadir) / name.lstrip("/"), Path(datadir) / Path(name).name]
+    if Path(name).is_absolute():
+        places.append(Path(name))
+    else:
+        here = Path(star_path).resolve().parent
+        places += [Path(name), *(parent / name for parent in (here, *here.parents))]
+    for place in places:
+        if place.is_file():
+            return place
+    tried = ", ".join(str(place) for place in dict.fromkeys(places))
+    raise FormatError(
+        f"{star_path}: the image file {name} is not found; looked for {tried}. "
+        "Start in the project's directory or give --datadir."
+    )
+
+
+def _particle_table(path: Path, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    if "particles" in tables:
+        table = tables["particles"]
+    else:
+        with_images = [name for name, table in tables.items() if _IMAGE in table]
+        if len(with_images) != 1:
+            blocks = ", ".join(f"data_{name}" for name in tables)
+            raise FormatError(
+                f"{path}: no particle table: no block data_particles, and not exactly one with a "
+                f"column {_IMAGE} (blocks: {blocks})."
+            )
+        table = tables[with_images[0]]
+    _need(path, table, (_IMAGE,), "particles")
+    if table.empty:
+        raise FormatError(f"{path}: the particle table has no rows.")
+    missing = np.flatnonzero(table[_IMAGE].isna().to_numpy())
+    if missing.size:
+        raise FormatError(f"{path}: particle {int(missing[0]) + 1}: {_IMAGE} is missing.")
+    return table.assign(**{_IMAGE: table[_IMAGE].astype(str)})
+
+
+def _need(path: Path, table: pd.DataFrame, labels: Sequence[str], block: str) -> None:
+    for label in labels:
+        if label not in table:
+            raise FormatError(f"{path}: column {label} is missing from data_{block}.")
+
+
+def _check_optics(path: Path, optics: pd.DataFrame, particles: pd.DataFrame) -> None:
+    _need(path, optics, (_GROUP, _PIXEL), "optics")
+    _need(path, particles, (_GROUP,), "particles")
+    groups = optics[_GROUP]
+    if groups.duplicated().any():
+        twice = groups[groups.duplicated()].iloc[0]
+        raise FormatError(f"{path}: optics group {twice} is there twice in data_optics.")
+    unknown = np.flatnonzero(~particles[_GROUP].isin(groups).to_numpy())
+    if unknown.size:
+        row = int(unknown[0])
+        raise FormatError(
+            f"{path}: particle {row + 1}: optics group {particles[_GROUP].iloc[row]} is not in "
+            "data_optics."
+        )
+    sizes = _finite(path, _PIXEL, optics[_PIXEL], what="optics group")
+    if (sizes <= 0).any():
+        raise FormatError(f"{path}: {_PIXEL} must be positive.")
+
+
+def _finite(
+    path: str | Path, label: str, column: pd.Series, *, what: str = "particle"
+) -> NDArray[np.float64]:
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        row = int(bad[0])
+        raise FormatError(
+            f"{path}: {what} {row + 1}: {label} is {column.iloc[row]}, not a usable number."
+        )
+    return values
+
+
+def _joined(label: str, optics: pd.DataFrame, particles: pd.DataFrame) -> pd.Series | None:
+    if label in particles:
+        return particles[label]
+    if label in optics:
+        return particles[_GROUP].map(optics.set_index(_GROUP)[label])
+    return None
+
+
+def _from_relion_30(
+    path: Path, table: pd.DataFrame, apix: float | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    pixel = _pixel_size_30(path, table, apix)
+    shared = [label for label in SCOPE_LABELS if label in table]
+    keys = table[shared].assign(**{_PIXEL: pixel})
+    codes = keys.groupby([*shared, _PIXEL], sort=False, dropna=False).ngroup()
+    optics = keys.loc[~codes.duplicated()].reset_index(drop=True)
+    numbers = np.arange(1, len(optics) + 1)
+    optics.insert(0, _GROUP, numbers)
+    optics.insert(1, "rlnOpticsGroupName", [f"opticsGroup{number}" for number in numbers])
+    optics["rlnImageDimensionality"] = 2
+    # Old tables may carry a group column without an optics block: it has no meaning any more.
+    gone = [*shared, "rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize", _PIXEL]
+    particles = table.drop(columns=[label for label in gone if label in table])
+    particles[_GROUP] = codes.to_numpy(dtype=np.int64) + 1
+    for axis in "XY":
+        if f"rlnOrigin{axis}" in particles:
+            origin = _finite(path, f"rlnOrigin{axis}", particles.pop(f"rlnOrigin{axis}"))
+            particles[f"rlnOrigin{axis}Angst"] = origin * pixel
+    return optics, particles
+
+
+def _pixel_size_30(path: Path, table: pd.DataFrame, apix: float | None) -> NDArray[np.float64]:
+    if apix is not None:
+        return np.full(len(table), float(apix))
+    for label in (_PIXEL, "rlnPixelSize"):
+        if label in table:
+            return _finite(path, label, table[label])
+    for label in ("rlnDetectorPixelSize", "rlnMagnification"):
+        if label not in table:
+            raise FormatError(
+                f"{path}: no data_optics and no column {label}: the pixel size is unknown. "
+                "Give it with --apix."
+            )
+    detector_um = _finite(path, "rlnDetectorPixelSize", table["rlnDetectorPixelSize"])
+    magnification = _finite(path, "rlnMagnification", table["rlnMagnification"])
+    if (magnification <= 0).any():
+        raise FormatError(f"{path}: rlnMagnification must be positive.")
+    # Ten digits: the quotient of two decimals, without the noise of the division.
+    return np.array([float(f"{size:.10g}") for size in detector_um * 1e4 / magnification])

@@ -1,0 +1,329 @@
+"""Particles: a table of images that stay in their files until they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from mapsort.errors import FormatError
+from mapsort.io.mrc import MrcStack
+from mapsort.io.open_stacks import OpenStacks
+from mapsort.io.star import ctf_values, read_particles, resolve_stack, split_image_names
+from mapsort.physics.ctf import ContrastTransfer
+
+STACK_SUFFIXES = (".mrcs", ".mrc", ".st", ".map")
+_APIX_TOLERANCE = 1e-4  # relative; the same pixel size written with four digits is the same
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    """Particle images of one box and one pixel size, with what is known about each.
+
+    Made by `Particles.open`. Picklable: a copy in another process opens the files again.
+
+    Attributes
+    ----------
+    source : Path
+        The file that was opened.
+    table : DataFrame
+        One row per particle, RELION column names.
+    optics : DataFrame
+        One row per optics group, RELION column names.
+    box : int
+        Side of the images [pixel].
+    apix : float
+        Pixel size [A/pixel].
+    files : tuple of Path
+        The stacks that hold the images.
+    file_of : ndarray of shape (n,), int64
+        Which of ``files`` holds each particle.
+    index_in_file : ndarray of shape (n,), int64
+        Position of each particle in its stack, from 0.
+    """
+
+    source: Path
+    table: pd.DataFrame
+    optics: pd.DataFrame
+    box: int
+    apix: float
+    files: tuple[Path, ...]
+    file_of: NDArray[np.int64]
+    index_in_file: NDArray[np.int64]
+    _stacks: OpenStacks = field(default_factory=OpenStacks, repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        apix: float | None = None,
+        datadir: str | Path | None = None,
+    ) -> Particles:
+        """Open a set of particles; images are not read.
+
+        Parameters
+        ----------
+        path : str or Path
+            RELION ``.star``, or a bare stack ``.mrcs``, ``.mrc``, ``.st``, ``.map``.
+        apix : float, optional
+            Pixel size [A/pixel] to use in place of the file's.
+        datadir : str or Path, optional
+            Where image files named in a ``.star`` are looked for first.
+
+        Returns
+        -------
+        Particles
+            The set. `validate` checks its image files.
+
+        Raises
+        ------
+        FormatError
+            The file is missing, of another kind, or not usable; images are not square; or there
+            are several pixel or image sizes.
+        """
+        path = Path(path)
+        if apix is not None and not (np.isfinite(apix) and apix > 0):
+            raise FormatError(f"{path}: the pixel size must be positive, not {apix}.")
+        suffix = path.suffix.lower()
+        if suffix == ".star":
+            return cls._from_star(path, apix, datadir)
+        if suffix in STACK_SUFFIXES:
+            return cls._from_stack(path, apix)
+        raise FormatError(
+            f"{path}: particles are read from .star, {', '.join(STACK_SUFFIXES)}; "
+            f"{suffix or 'a file without suffix'} is not yet read in this version."
+        )
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def ctf(self) -> ContrastTransfer | None:
+        """Contrast transfer of every particle, or None when the table has no defocus."""
+        values = ctf_values(self.source, self.optics, self.table)
+        if values is None:
+            return None
+        return ContrastTransfer(
+            defocus_u_ang=values["rlnDefocusU"],
+            defocus_v_ang=values["rlnDefocusV"],
+            defocus_angle_deg=values["rlnDefocusAngle"],
+            phase_shift_deg=values["rlnPhaseShift"],
+            voltage_kv=values["rlnVoltage"],
+            cs_mm=values["rlnSphericalAberration"],
+            amplitude_contrast=values["rlnAmplitudeContrast"],
+            bfactor_ang2=values["rlnCtfBfactor"],
+        )
+
+    def images(self, indices: ArrayLike | slice) -> NDArray[np.float32]:
+        """Read images, grouped by file.
+
+        Parameters
+        ----------
+        indices : array_like of int or of bool, or slice
+            Which particles, from 0.
+
+        Returns
+        -------
+        ndarray of shape (n, box, box), float32
+            The images in the order of ``indices``.
+
+        Raises
+        ------
+        FormatError
+            A file is missing, cut off, of another size, or an image is constant or holds NaN or
+            infinite pixels; the message names file and image.
+        IndexError
+            An index is outside the set.
+        """
+        wanted = self._positions(indices)
+        images = np.empty((len(wanted), self.box, self.box), dtype=np.float32)
+        owners = self.file_of[wanted]
+        for owner in np.unique(owners):
+            here = np.flatnonzero(owners == owner)
+            stack = self._stack(int(owner))
+            images[here] = stack.read(self.index_in_file[wanted[here]], check=False)
+        self.check_finite(images, wanted)
+        return images
+
+    def check_finite(self, images: NDArray[np.float32], indices: ArrayLike | slice) -> None:
+        """Refuse images that no one can align: NaN, infinite, or constant.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, box, box), float32
+            Images as read.
+        indices : array_like of int or of bool, or slice
+            Which particles they are.
+
+        Raises
+        ------
+        FormatError
+            Names the first bad image, its number in the stack and the file.
+        """
+        wanted = self._positions(indices)
+        # NaN spreads into minimum and maximum, so these two passes tell all three cases apart.
+        low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
+        bad = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high) & (low < high)))
+        if not bad.size:
+            return
+        first = int(bad[0])
+        particle = int(wanted[first])
+        constant = np.isfinite(low[first]) and low[first] == high[first]
+        what = f"is constant ({low[first]:g})" if constant else "holds NaN or infinite pixels"
+        raise FormatError(
+            f"{self.files[self.file_of[particle]]}: image {self.index_in_file[particle] + 1} "
+            f"(particle {particle + 1} of {self.source}) {what}. Remove it from the set."
+        )
+
+    def subset(self, indices: ArrayLike | slice) -> Particles:
+        """Take some of the particles, in the order given.
+
+        Parameters
+        ----------
+        indices : array_like of int or of bool, or slice
+            Which particles, from 0.
+
+        Returns
+        -------
+        Particles
+            A set that shares the open files with this one.
+
+        Raises
+        ------
+        IndexError
+            An index is outside the set.
+        """
+        wanted = self._positions(indices)
+        return replace(
+            self,
+            table=self.table.iloc[wanted].reset_index(drop=True),
+            file_of=self.file_of[wanted],
+            index_in_file=self.index_in_file[wanted],
+        )
+
+    def validate(self) -> None:
+        """Open every stack once and check that it can give what the table asks of it.
+
+        Raises
+        ------
+        FormatError
+            A stack is missing, cut off, not square, of another box than the rest, or shorter than
+            an image number in the table.
+        """
+        order = np.argsort(self.file_of, kind="stable")
+        bounds = np.searchsorted(self.file_of[order], np.arange(len(self.files) + 1))
+        for owner in range(len(self.files)):
+            rows = order[bounds[owner] : bounds[owner + 1]]
+            if not rows.size:
+                continue
+            stack = self._stack(owner)
+            beyond = rows[self.index_in_file[rows] >= stack.n_images]
+            if beyond.size:
+                row = int(beyond[0])
+                raise FormatError(
+                    f"{self.source}: particle {row + 1} is image {self.index_in_file[row] + 1} of "
+                    f"{stack.path}, which holds {stack.n_images} images."
+                )
+
+    @classmethod
+    def _from_star(cls, path: Path, apix: float | None, datadir: str | Path | None) -> Particles:
+        optics, table = read_particles(path, apix=apix)
+        index_in_file, names = split_image_names(path, table["rlnImageName"])
+        file_of, distinct = pd.factorize(np.array(names, dtype=object))
+        files = tuple(resolve_stack(str(name), path, datadir=datadir) for name in distinct)
+        used = optics[optics["rlnOpticsGroup"].isin(table["rlnOpticsGroup"])]
+        size = _one_pixel_size(path, used)
+        first = MrcStack(files[0])
+        box = _one_box(path, used, _square(first))
+        if "rlnImageSize" not in optics:
+            optics = optics.assign(rlnImageSize=box)
+        return cls(
+            source=path,
+            table=table,
+            optics=optics,
+            box=box,
+            apix=size,
+            files=files,
+            file_of=file_of.astype(np.int64),
+            index_in_file=index_in_file,
+        )
+
+    @classmethod
+    def _from_stack(cls, path: Path, apix: float | None) -> Particles:
+        stack = MrcStack(path)
+        size = apix if apix is not None else stack.header.apix
+        if size is None:
+            raise FormatError(f"{path}: its header states no pixel size; give it with --apix.")
+        box, n_images = _square(stack), stack.n_images
+        names = [f"{number:06d}@{path}" for number in range(1, n_images + 1)]
+        optics = pd.DataFrame(
+            {
+                "rlnOpticsGroup": [1],
+                "rlnOpticsGroupName": ["opticsGroup1"],
+                "rlnImagePixelSize": [float(size)],
+                "rlnImageSize": [box],
+                "rlnImageDimensionality": [2],
+            }
+        )
+        return cls(
+            source=path,
+            table=pd.DataFrame({"rlnImageName": names, "rlnOpticsGroup": 1}),
+            optics=optics,
+            box=box,
+            apix=float(size),
+            files=(path,),
+            file_of=np.zeros(n_images, dtype=np.int64),
+            index_in_file=np.arange(n_images, dtype=np.int64),
+        )
+
+    def _stack(self, owner: int) -> MrcStack:
+        stack = self._stacks.get(self.files[owner])
+        if stack.box != (self.box, self.box):
+            ny, nx = stack.box
+            raise FormatError(
+                f"{stack.path}: its images are {nx} x {ny} pixels, those of the set {self.source} "
+                f"{self.box} x {self.box}; all must be square and of one size."
+            )
+        return stack
+
+    def _positions(self, indices: ArrayLike | slice) -> NDArray[np.int64]:
+        everything = np.arange(len(self), dtype=np.int64)
+        if isinstance(indices, slice):
+            return everything[indices]
+        chosen = np.atleast_1d(np.asarray(indices))
+        positions = chosen if chosen.dtype == np.bool_ else chosen.astype(np.int64)
+        return np.asarray(everything[positions])
+
+
+def _square(stack: MrcStack) -> int:
+    ny, nx = stack.box
+    if ny != nx:
+        raise FormatError(f"{stack.path}: the images are {nx} x {ny} pixels; square ones needed.")
+    return nx
+
+
+def _one_pixel_size(path: Path, optics: pd.DataFrame) -> float:
+    sizes = optics["rlnImagePixelSize"].to_numpy(dtype=np.float64)
+    if np.ptp(sizes) > _APIX_TOLERANCE * sizes[0]:
+        raise FormatError(
+            f"{path}: the optics groups have different pixel sizes "
+            f"({', '.join(f'{size:g}' for size in np.unique(sizes))} A); "
+            "bring the images to one size first."
+        )
+    return float(sizes[0])
+
+
+def _one_box(path: Path, optics: pd.DataFrame, box: int) -> int:
+    if "rlnImageSize" in optics:
+        stated = optics["rlnImageSize"].unique().tolist()
+        if stated != [box]:
+            raise FormatError(
+                f"{path}: the optics groups say images of {', '.join(map(str, stated))} pixels, "
+                f"the first stack has {box}; all must agree."
+            )
+    return box

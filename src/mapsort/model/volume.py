@@ -1,0 +1,133 @@
+"""A map: densities on a cube and the pixel size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsort.errors import FormatError
+from mapsort.io.hdf import HdfReader, write_images
+from mapsort.io.mrc import read_map, write_map
+from mapsort.io.mrc_header import read_header
+
+MRC_SUFFIXES = (".mrc", ".map", ".mrcs", ".ccp4", ".rec")
+HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A cubic map, density white (positive).
+
+    Parameters
+    ----------
+    data : ndarray of shape (n, n, n), float32
+        Densities in the order (z, y, x); other types are converted.
+    apix : float
+        Pixel size [A/pixel].
+
+    Raises
+    ------
+    ValueError
+        ``data`` is not a cube or ``apix`` is not positive.
+    """
+
+    data: NDArray[np.float32]
+    apix: float
+
+    def __post_init__(self) -> None:
+        data: NDArray[Any] = np.ascontiguousarray(self.data, dtype=np.float32)
+        if data.ndim != 3 or len(set(data.shape)) != 1 or data.size == 0:
+            raise ValueError(f"data: expected (n, n, n), got {data.shape}")
+        if not (np.isfinite(self.apix) and self.apix > 0):
+            raise ValueError(f"apix: expected a positive pixel size in A, got {self.apix}")
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "apix", float(self.apix))
+
+    @property
+    def box(self) -> int:
+        """Side of the cube [pixel]."""
+        return len(self.data)
+
+    @classmethod
+    def open(cls, path: str | Path, *, apix: float | None = None) -> Volume:
+        """Read a map.
+
+        Parameters
+        ----------
+        path : str or Path
+            MRC file (``.mrc``, ``.map`` …), or EMAN2 ``.hdf`` with one volume.
+        apix : float, optional
+            Pixel size [A/pixel] to use in place of the file's.
+
+        Returns
+        -------
+        Volume
+            The map.
+
+        Raises
+        ------
+        FormatError
+            The file is missing, of another kind, not a cube, constant, without pixel size, or
+            holds NaN or infinite values.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix in MRC_SUFFIXES:
+            data, stated = _read_mrc(path)
+        elif suffix in HDF_SUFFIXES:
+            data, stated = _read_hdf(path)
+        else:
+            raise FormatError(
+                f"{path}: maps are read from {', '.join((*MRC_SUFFIXES, *HDF_SUFFIXES))}."
+            )
+        size = apix if apix is not None else stated
+        if size is None or not (np.isfinite(size) and size > 0):
+            raise FormatError(f"{path}: no usable pixel size ({size}); give it with --apix.")
+        if data.min() == data.max():
+            raise FormatError(f"{path}: the map is constant ({data.min():g}): nothing to refine.")
+        return cls(data, size)
+
+    def write(self, path: str | Path) -> None:
+        """Write the map as MRC2014 or, by suffix, EMAN2 HDF5.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write; an existing one is replaced.
+
+        Raises
+        ------
+        ValueError
+            The suffix is of no known format.
+        NumericalError
+            The map holds NaN or infinite values.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix in MRC_SUFFIXES:
+            write_map(path, self.data, self.apix)
+        elif suffix in HDF_SUFFIXES:
+            write_images(path, [self.data], apix=self.apix)
+        else:
+            raise ValueError(f"{path}: a map is written as .mrc, .map or .hdf")
+
+
+def _read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:
+    data, _ = read_map(path, cubic=True)
+    return data, read_header(path).apix
+
+
+def _read_hdf(path: Path) -> tuple[NDArray[np.float32], float | None]:
+    with HdfReader(path) as reader:
+        if reader.n_images != 1:
+            raise FormatError(f"{path}: {reader.n_images} images; a map is a file with one.")
+        data, stated = reader.image(0), reader.header(0).get("apix_x")
+    if data.ndim != 3 or len(set(data.shape)) != 1:
+        shape = " x ".join(map(str, data.shape[::-1]))
+        raise FormatError(f"{path}: the map is {shape} voxels; a cube is needed.")
+    if not np.isfinite(data).all():
+        raise FormatError(f"{path}: the map holds NaN or infinite values.")
+    return data, float(stated) if isinstance(stated, int | float) else None

@@ -1,0 +1,3 @@
+"""Named, parameterised functions: the grammar, the registries and what is registered."""
+
+from __future__ import annotations

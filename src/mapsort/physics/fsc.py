@@ -1,0 +1,195 @@
+"""Fourier shell (3-D) and ring (2-D) correlation and what is read from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike, NDArray
+
+from mapsort.errors import NumericalError
+from mapsort.physics.shells import box_of, box_of_spectrum, shell_index
+
+# A correlation of 1 would mean an infinite signal-to-noise ratio.
+_LARGEST_CORRELATION = 0.9999
+
+
+def fsc(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Fourier shell correlation of two images or maps.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (n, n) or (n, n, n)
+        Real images or maps of the same shape.
+
+    Returns
+    -------
+    ndarray of shape (n//2 + 1,), float64
+        Correlation per shell, shell 0 first; 0 where one of the two has no power.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are not square or cubic.
+
+    Notes
+    -----
+    See `fsc_of_spectra`.
+    """
+    if np.shape(a) != np.shape(b):
+        raise ValueError(f"fsc: shapes differ: {np.shape(a)} and {np.shape(b)}")
+    box_of(a, "a")
+    return fsc_of_spectra(scipy.fft.rfftn(a), scipy.fft.rfftn(b))
+
+
+def fsc_of_spectra(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Fourier shell correlation from half-complex spectra that the caller has already.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (n, n//2+1) or (n, n, n//2+1), complex
+        ``scipy.fft.rfftn`` of the images or maps.
+
+    Returns
+    -------
+    ndarray of shape (n//2 + 1,), float64
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are not those of half-complex spectra.
+
+    Notes
+    -----
+    ``sum Re(A B*) / sqrt(sum |A|^2 sum |B|^2)`` over the terms whose radius rounds to the shell,
+    each Friedel pair of the plane kx = 0 counted once (Harauz & van Heel 1986, Optik 73, 146; the
+    numbers are EMAN2's ``calc_fourier_shell_correlation``).
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"fsc_of_spectra: shapes differ: {a.shape} and {b.shape}")
+    n = box_of_spectrum(a, "a")
+    shells = shell_index(n, ndim=a.ndim)
+    chosen = _independent(n, a.ndim) & (shells <= n // 2)
+    index, fa, fb = shells[chosen], a[chosen], b[chosen]
+    cross = np.bincount(index, (fa * fb.conj()).real, n // 2 + 1)
+    power_a = np.bincount(index, np.abs(fa) ** 2, n // 2 + 1)
+    power_b = np.bincount(index, np.abs(fb) ** 2, n // 2 + 1)
+    norm = np.sqrt(power_a) * np.sqrt(power_b)
+    curve = np.zeros(n // 2 + 1)
+    np.divide(cross, norm, out=curve, where=norm > 0)
+    return curve
+
+
+def frequencies_per_ang(box: int, apix: float) -> NDArray[np.float64]:
+    """Spatial frequencies of the shells.
+
+    Parameters
+    ----------
+    box : int
+        Edge n, pixels.
+    apix : float
+        Pixel size, Angstrom.
+
+    Returns
+    -------
+    ndarray of shape (n//2 + 1,), float64
+        ``r / (n apix)`` in 1/Angstrom, also for odd n (EMAN2 writes r / (n - 1) there).
+
+    Raises
+    ------
+    ValueError
+        If `box` or `apix` is not positive.
+    """
+    if box < 1 or apix <= 0:
+        raise ValueError(f"box and apix must be positive, got {box} and {apix}")
+    return np.arange(box // 2 + 1) / (box * apix)
+
+
+def resolution_at(
+    curve: ArrayLike, threshold: float, apix: float, *, box: int | None = None
+) -> float:
+    """Resolution at which a curve first falls below a threshold.
+
+    Parameters
+    ----------
+    curve : array_like of shape (n//2 + 1,)
+        Fourier shell correlation, shell 0 first.
+    threshold : float
+        For example 0.143 or 0.5.
+    apix : float
+        Pixel size, Angstrom.
+    box : int, optional
+        Edge n, pixels; by default the even one that fits the curve.
+
+    Returns
+    -------
+    float
+        Resolution in Angstrom, by linear interpolation (in frequency) between the last shell
+        above and the first below.  If the curve is never below: that of the last shell
+        (Nyquist, 2 apix, for even n).  If shell 1 is below already: that of shell 1, box * apix,
+        which reads "no better than the box".  Shell 0 holds only the means and is not looked at.
+
+    Raises
+    ------
+    ValueError
+        If the curve has fewer than two shells or does not fit the box.
+    NumericalError
+        If the curve holds NaN or infinity.
+    """
+    values = np.asarray(curve, dtype=np.float64)
+    n = 2 * (len(values) - 1) if box is None else box
+    if values.ndim != 1 or len(values) < 2 or len(values) != n // 2 + 1:
+        raise ValueError(f"curve: {values.shape} does not fit a box of {n} pixels")
+    if not np.isfinite(values).all():
+        raise NumericalError("the correlation curve holds NaN or infinity")
+    below = np.flatnonzero(values[1:] < threshold) + 1
+    if len(below) == 0:
+        shell = float(len(values) - 1)
+    elif below[0] == 1:
+        shell = 1.0
+    else:
+        last, first = values[below[0] - 1], values[below[0]]
+        shell = below[0] - 1 + (last - threshold) / (last - first)
+    return float(n * apix / shell)
+
+
+def ssnr_from_fsc(curve: ArrayLike, *, half_to_full: bool = True) -> NDArray[np.float64]:
+    """Spectral signal-to-noise ratio of a map from a correlation of half maps.
+
+    Parameters
+    ----------
+    curve : array_like
+        Correlation f of two maps with independent noise.
+    half_to_full : bool
+        True: the ratio in the average of the two, ``2 f / (1 - f)``; False: in each of them,
+        ``f / (1 - f)``.
+
+    Returns
+    -------
+    ndarray of the shape of `curve`, float64
+        Never negative; f is capped at 0.9999.
+
+    References
+    ----------
+    Frank & Al-Ali (1975), Nature 256, 376, doi:10.1038/256376a0
+    """
+    f = np.clip(np.asarray(curve, dtype=np.float64), 0.0, _LARGEST_CORRELATION)
+    return np.asarray((2.0 if half_to_full else 1.0) * f / (1.0 - f))
+
+
+def _independent(n: int, ndim: int) -> NDArray[np.bool_]:
+    """Terms that are left when one of each Friedel pair of the plane kx = 0 is dropped.
+
+    Nyquist counts as positive and, as in EMAN2, its own pairs (and those of kx = n/2) are kept:
+    they weigh double in the last shell.
+    """
+    keep = np.ones((n,) * (ndim - 1) + (n // 2 + 1,), dtype=bool)
+    frequency = np.rint(np.abs(scipy.fft.fftfreq(n, 1.0 / n))).astype(int)
+    frequency[n // 2 + 1 :] *= -1
+    if ndim == 2:
+        keep[:, 0] = frequency >= 0
+    else:
+        z, y = frequency[:, None], frequency[None, :]
+        keep[:, :, 0] = (z > 0) | ((z == 0) & (y >= 0))
+    return keep

@@ -1,0 +1,132 @@
+"""Change of pixel size and box by exact band-limited interpolation.
+
+A periodic, band-limited signal has one interpolant, the trigonometric one.  Per axis it is a
+matrix (new samples x old samples), so that any ratio of pixel sizes, any box and the shift between
+the centres ``n//2`` of even and odd boxes need no special case and no zero padding: three small
+matrix products, n^4 multiplications for a map (about a second at 256), which is done once per
+input map.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsort.physics.shells import box_of
+
+# Pixel sizes written with four digits agree to this; a smaller difference is no reason to resample.
+_SAME_PIXEL = 1e-4
+
+
+def match_box(
+    volume: NDArray[Any], apix: float, *, box: int, target_apix: float
+) -> NDArray[np.float32]:
+    """Bring a map to another pixel size and box; the density at each point in space is kept.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (n, n, n) or (n, n)
+        Map or image; its centre is pixel n//2.
+    apix : float
+        Its pixel size, Angstrom.
+    box : int
+        New edge, pixels.
+    target_apix : float
+        New pixel size, Angstrom.
+
+    Returns
+    -------
+    ndarray of shape (box, box, box) or (box, box), float32
+        Sampled about pixel box//2.  What lies outside the old box is 0.  If the new pixel is
+        larger, frequencies beyond its Nyquist frequency are removed first.
+
+    Raises
+    ------
+    ValueError
+        If the volume is not cubic (square) or a size is not positive.
+
+    Notes
+    -----
+    If the pixel sizes agree to 1 part in 10^4, whole pixels are clipped or added and values are
+    not changed.
+    """
+    n = box_of(volume, "volume")
+    if box < 1 or not apix > 0 or not target_apix > 0:
+        raise ValueError(f"box and pixel sizes must be positive, got {box}, {apix}, {target_apix}")
+    ratio = target_apix / apix
+    if abs(ratio - 1.0) < _SAME_PIXEL:
+        return _clip_or_pad(volume, box)
+    operator = _interpolation(n, box, ratio)
+    inside = _positions(n, box, ratio)
+    operator[(inside < -0.5) | (inside > n - 0.5)] = 0.0
+    return _along_axes(volume, operator, volume.ndim)
+
+
+def fourier_resample(images: NDArray[Any], *, box: int, ndim: Literal[2, 3]) -> NDArray[np.float32]:
+    """Sample the same field of view with another number of pixels (Fourier crop or pad).
+
+    Parameters
+    ----------
+    images : ndarray of shape (..., n, n) or (..., n, n, n)
+        Images or maps; any number of leading axes.
+    box : int
+        New edge m, pixels; the pixel size becomes ``apix * n / m``.
+    ndim : {2, 3}
+        Number of axes to resample.
+
+    Returns
+    -------
+    ndarray of shape (..., box, box) or (..., box, box, box), float32
+        Values are kept, not sums; pixel n//2 goes to pixel box//2.
+
+    Raises
+    ------
+    ValueError
+        If the last axes are not equal or the box is not positive.
+    """
+    if images.ndim < ndim or len(set(images.shape[-ndim:])) != 1 or box < 1:
+        raise ValueError(f"cannot resample shape {images.shape} to a box of {box} in {ndim}-D")
+    n = images.shape[-1]
+    return _along_axes(images, _interpolation(n, box, n / box), ndim)
+
+
+def _positions(n: int, box: int, ratio: float) -> NDArray[np.float64]:
+    """Where the new samples lie on the old axis, pixels."""
+    return np.asarray((np.arange(box) - box // 2) * ratio + n // 2, dtype=np.float64)
+
+
+def _interpolation(n: int, box: int, ratio: float) -> NDArray[np.float32]:
+    """Matrix of shape (box, n) that evaluates the (low-passed) trigonometric interpolant."""
+    distance = _positions(n, box, ratio)[:, None] - np.arange(n)
+    highest = n / 2.0 / max(ratio, 1.0)
+    kept = np.arange(1, int(np.floor(highest + 1e-9)) + 1)
+    weight = np.full(len(kept), 2.0)
+    if len(kept) and abs(kept[-1] - highest) < 1e-9:
+        weight[-1] = 1.0  # at Nyquist +k and -k are one term
+    angle = 2.0 * np.pi / n * distance
+    kernel = np.ones_like(angle)
+    for k, w in zip(kept, weight, strict=True):
+        kernel += w * np.cos(k * angle)
+    return (kernel / n).astype(np.float32)
+
+
+def _along_axes(
+    array: NDArray[Any], operator: NDArray[np.float32], ndim: int
+) -> NDArray[np.float32]:
+    result = np.asarray(array, dtype=np.float32)
+    for axis in range(array.ndim - ndim, array.ndim):
+        result = np.moveaxis(np.tensordot(result, operator, axes=(axis, 1)), -1, axis)
+    return np.ascontiguousarray(result)
+
+
+def _clip_or_pad(volume: NDArray[Any], box: int) -> NDArray[np.float32]:
+    n = volume.shape[0]
+    offset = n // 2 - box // 2  # old index of new pixel 0
+    first, last = max(0, -offset), min(box, n - offset)
+    result = np.zeros((box,) * volume.ndim, dtype=np.float32)
+    new = (slice(first, last),) * volume.ndim
+    old = (slice(first + offset, last + offset),) * volume.ndim
+    result[new] = volume[old]
+    return result

@@ -1,0 +1,75 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(final: str | Path) -> Iterator[Path]:
+    """Give a temporary name to write to; on leaving the block it becomes the final file.
+
+    The temporary file is in the same directory, is flushed to disk, and then replaces the final
+    file in one step; the directory is flushed too. A run killed at any moment leaves the old file
+    or the new one, never a part.
+
+    Parameters
+    ----------
+    final : str or Path
+        The file to make; an existing one is replaced.
+
+    Yields
+    ------
+    Path
+        Where to write. It keeps the suffix of ``final``, because writers choose the format by it.
+
+    Raises
+    ------
+    FileNotFoundError
+        The block left no file at the temporary name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     with atomic_path(Path(directory) / "fsc.txt") as path:
+    ...         _ = path.write_text("0.1 1.0")
+    ...     sorted(file.name for file in Path(directory).iterdir())
+    ['fsc.txt']
+    """
+    final = Path(final)
+    temporary = final.with_name(f".{final.stem}.{secrets.token_hex(6)}.tmp{final.suffix}")
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(final)
+        _flush(final.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(final: str | Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all.
+
+    Parameters
+    ----------
+    final : str or Path
+        The file to make; an existing one is replaced.
+    text : str
+        Its content.
+    """
+    with atomic_path(final) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or directory is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

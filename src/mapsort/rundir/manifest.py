@@ -1,0 +1,267 @@
+"""``0_refine_parms.json``: what a run was asked to do, with what, by which program, where."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mapsort._version import __version__
+from mapsort.errors import FormatError
+from mapsort.rundir.atomic import write_text
+
+_MIB = 1 << 20
+WHOLE_HASH_LIMIT_BYTES = 256 * _MIB
+END_HASH_BYTES = 16 * _MIB
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """An input file as it was when the run began.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    size_bytes : int
+        Size.
+    mtime : str
+        Time of last change, ISO 8601, UTC.
+    sha256 : str
+        Checksum of what ``hashed`` says.
+    hashed : str
+        ``whole file``, or for files above 256 MiB ``first 16 MiB, last 16 MiB, size``: reading
+        hundreds of gigabytes twice would cost more than some runs.
+    """
+
+    path: str
+    size_bytes: int
+    mtime: str
+    sha256: str
+    hashed: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything needed to say what a run did, and to do it again.
+
+    Attributes
+    ----------
+    options : dict
+        Every option as resolved (JSON values).
+    seed : int
+        Random seed.
+    inputs : tuple of InputRecord
+        Input files.
+    program : str
+        Name and version of the program.
+    machine : dict
+        Host, system, processor, cores, Python.
+    command : tuple of str
+        The command line.
+    started : str
+        ISO 8601, UTC.
+    """
+
+    options: dict[str, Any]
+    seed: int
+    inputs: tuple[InputRecord, ...]
+    program: str = f"mapsort {__version__}"
+    machine: dict[str, Any] = field(default_factory=lambda: describe_machine())
+    command: tuple[str, ...] = ()
+    started: str = field(default_factory=lambda: _iso(datetime.now(UTC).timestamp()))
+
+
+def make_manifest(
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    inputs: Iterable[str | Path],
+    command: Iterable[str] = (),
+) -> Manifest:
+    """Collect the manifest of a run that begins now.
+
+    Parameters
+    ----------
+    options : mapping
+        Options as resolved; paths become text, tuples lists.
+    seed : int
+        Random seed.
+    inputs : iterable of path
+        Input files; each is recorded once.
+    command : iterable of str, optional
+        The command line.
+
+    Returns
+    -------
+    Manifest
+        The manifest; not yet written.
+
+    Raises
+    ------
+    FormatError
+        An input file cannot be read.
+    """
+    unique = dict.fromkeys(Path(path).resolve() for path in inputs)
+    return Manifest(
+        options=json.loads(json.dumps(dict(options), default=str)),
+        seed=seed,
+        inputs=tuple(record_input(path) for path in unique),
+        command=tuple(command),
+    )
+
+
+def write_manifest(path: str | Path, manifest: Manifest) -> None:
+    """Write a manifest as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write.
+    manifest : Manifest
+        What to write.
+    """
+    content = {"format": _FORMAT} | asdict(manifest)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read a manifest.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``0_refine_parms.json`` written by mapsort.
+
+    Returns
+    -------
+    Manifest
+        As written.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, not JSON, or not a manifest of this program.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file; is this a run directory?") from None
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise FormatError(f"{path}: not a JSON file: {error}.") from error
+    if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+        raise FormatError(f"{path}: not a parameter file of mapsort (EMAN2 wrote it?).")
+    try:
+        inputs = tuple(InputRecord(**record) for record in content.pop("inputs"))
+        command = tuple(content.pop("command"))
+        return Manifest(inputs=inputs, command=command, **content)
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{path}: damaged parameter file: {error}.") from error
+
+
+def record_input(path: str | Path) -> InputRecord:
+    """Record size, time and checksum of an input file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    InputRecord
+        Its record.
+
+    Raises
+    ------
+    FormatError
+        The file cannot be read.
+    """
+    path = Path(path).resolve()
+    digest = hashlib.sha256()
+    try:
+        status = path.stat()
+        hashed = "whole file"
+        with path.open("rb") as file:
+            if status.st_size <= WHOLE_HASH_LIMIT_BYTES:
+                while block := file.read(_MIB):
+                    digest.update(block)
+            else:
+                hashed = (
+                    f"first {END_HASH_BYTES // _MIB} MiB, last {END_HASH_BYTES // _MIB} MiB, size"
+                )
+                digest.update(file.read(END_HASH_BYTES))
+                file.seek(-END_HASH_BYTES, os.SEEK_END)
+                digest.update(file.read(END_HASH_BYTES))
+                digest.update(str(status.st_size).encode())
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    return InputRecord(
+        path=str(path),
+        size_bytes=status.st_size,
+        mtime=_iso(status.st_mtime),
+        sha256=digest.hexdigest(),
+        hashed=hashed,
+    )
+
+
+def changed_inputs(manifest: Manifest) -> list[str]:
+    """Name the input files that are gone or differ from what the manifest recorded.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        A manifest as read from a run directory.
+
+    Returns
+    -------
+    list of str
+        One phrase for each such file; empty when a run can be resumed as it was.
+    """
+    changes = []
+    for old in manifest.inputs:
+        if not Path(old.path).is_file():
+            changes.append(f"{old.path} is gone")
+            continue
+        new = record_input(old.path)
+        if (new.size_bytes, new.sha256) != (old.size_bytes, old.sha256):
+            changes.append(f"{old.path} has changed")
+    return changes
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describe the machine: host, system, processor, cores, Python.
+
+    Returns
+    -------
+    dict
+        JSON values.
+    """
+    return {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+    }
+
+
+def _processor_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _iso(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")

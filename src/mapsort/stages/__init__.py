@@ -1,0 +1,1 @@
+"""The stages of one iteration: typed input, typed output, no files."""

@@ -1,0 +1,3 @@
+"""The jobs as a reader would tell them: multi, simulate, demo."""
+
+from __future__ import annotations

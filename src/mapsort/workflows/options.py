@@ -1,0 +1,393 @@
+"""Every option of a multi-map refinement: the one table the command line is built from."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mapsort.engines.threads import available_threads
+from mapsort.errors import ConfigError
+from mapsort.workflows.option_fields import (
+    ValueKind,
+    check_values,
+    file_path,
+    list_of,
+    one_of,
+    option,
+    per_map,
+    real_number,
+    refuse,
+    text,
+    whole_number,
+)
+from mapsort.workflows.parallel import ParallelRequest, parse_parallel
+
+GENERAL = "general"
+REFINEMENT = "whole refinement"
+PROJECTION = "projection"
+COMPARISON = "comparison"
+CLASSIFICATION = "classification"
+AVERAGES = "class averages"
+RECONSTRUCTION = "reconstruction"
+
+
+class CtfHandling(StrEnum):
+    """How the particles' contrast transfer is treated."""
+
+    AUTO = "auto"
+    APPLY = "apply"
+    FLIPPED = "flipped"
+    NONE = "none"
+
+
+class Automask3D(NamedTuple):
+    """The five numbers of ``--automask3d``.
+
+    Attributes
+    ----------
+    threshold : float
+        Density from which a voxel belongs to the mask.
+    radius : float
+        Radius of the seed sphere [voxels].
+    nshells, nshellsgauss : int
+        Hard and soft shells added around it [voxels].
+    nmaxseed : int
+        Number of densest voxels that are seeds as well.
+    """
+
+    threshold: float
+    radius: float
+    nshells: int
+    nshellsgauss: int
+    nmaxseed: int
+
+
+def _parse_automask(written: str) -> Automask3D:
+    threshold, radius, nshells, nshellsgauss, nmaxseed = written.split(",")
+    return Automask3D(
+        float(threshold), float(radius), int(nshells), int(nshellsgauss), int(nmaxseed)
+    )
+
+
+def _accepts_automask(value: Any) -> bool:
+    if not isinstance(value, tuple) or len(value) != 5:
+        return False
+    threshold, radius, *counts = value
+    return (
+        real_number().accepts(threshold)
+        and real_number(low=0).accepts(radius)
+        and all(map(whole_number(0).accepts, counts))
+    )
+
+
+_AUTOMASK = ValueKind(
+    "five numbers threshold,radius,nshells,nshellsgauss,nmaxseed: two numbers, the radius not "
+    "negative, and three whole numbers from 0",
+    _parse_automask,
+    _accepts_automask,
+)
+
+
+def _parse_iterations(written: str) -> int:
+    if written == "auto":
+        raise ConfigError("--iter=auto: not yet in this version of mapsort; give a whole number")
+    value: int = whole_number(1).parse(written)
+    return value
+
+
+_ITERATIONS = dataclasses.replace(whole_number(1), parse=_parse_iterations)
+_PARALLEL = ValueKind("thread:N with N from 1", str, lambda value: isinstance(value, str))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiOptions:
+    """Options of ``mapsort multi``; each field's metadata holds its help, group and values."""
+
+    input: Path = field(
+        metadata=option(
+            file_path("a particle file"),
+            group=REFINEMENT,
+            metavar="FILE",
+            help="particles: a RELION 3.1 .star file, or a bare .mrcs/.mrc stack",
+        )
+    )
+    models: tuple[Path, ...] = field(
+        metadata=option(
+            list_of(file_path("a map"), "map files separated by commas, none empty"),
+            group=REFINEMENT,
+            metavar="A,B,...",
+            help="starting maps, one per class, separated by commas",
+        )
+    )
+    iter: int = field(
+        default=6,
+        metadata=option(_ITERATIONS, group=REFINEMENT, metavar="N", help="number of iterations"),
+    )
+    sym: tuple[str, ...] = field(
+        default=("c1",),
+        metadata=option(
+            list_of(text("a symmetry"), "symmetries (c<n>, d<n>, tet, oct, icos), none empty"),
+            group=REFINEMENT,
+            metavar="SYM",
+            help="symmetry c<n>, d<n>, tet, oct or icos: one for all maps, or one per map",
+        ),
+    )
+    path: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a directory"),
+            group=REFINEMENT,
+            metavar="DIR",
+            help="run directory; by default the next free multi_XX",
+        ),
+    )
+    apix: float | None = field(
+        default=None,
+        metadata=option(
+            real_number(above=0),
+            group=REFINEMENT,
+            metavar="A",
+            help="pixel size of the particles in Angstrom; by default as their file says",
+        ),
+    )
+    mass: tuple[float, ...] = field(
+        default=(),
+        metadata=option(
+            list_of(real_number(above=0), "masses in kDa, each above 0"),
+            group=REFINEMENT,
+            metavar="KDA",
+            help="mass in kDa that maps are scaled to at threshold 1: one for all, or one per map",
+        ),
+    )
+    targetres: float | None = field(
+        default=None,
+        metadata=option(
+            real_number(above=0),
+            group=REFINEMENT,
+            metavar="A",
+            help="resolution aimed at, in Angstrom; with --speed sets the step and the filters",
+        ),
+    )
+    speed: int = field(
+        default=5,
+        metadata=option(
+            whole_number(1, 7),
+            group=REFINEMENT,
+            metavar="1..7",
+            help="7 is the coarsest and fastest, 1 the finest",
+        ),
+    )
+    parallel: str = field(
+        default="",
+        metadata=option(
+            _PARALLEL,
+            group=REFINEMENT,
+            flags=("-P",),
+            metavar="thread:N",
+            help="number of threads; by default all that this process may use",
+        ),
+    )
+    randomseed: int | None = field(
+        default=None,
+        metadata=option(
+            whole_number(0),
+            group=REFINEMENT,
+            metavar="N",
+            help="seed; the same seed gives the same assignments with any number of threads",
+        ),
+    )
+    ctf: CtfHandling = field(
+        default=CtfHandling.AUTO,
+        metadata=option(
+            one_of(CtfHandling),
+            group=REFINEMENT,
+            help="contrast transfer: auto (applied when the particles have CTF parameters), apply, "
+            "flipped (the images are phase-flipped), none",
+        ),
+    )
+    invert: bool = field(
+        default=False,
+        metadata=option(None, group=REFINEMENT, help="particles are dark on bright: invert them"),
+    )
+    orientgen: str = field(
+        default="auto",
+        metadata=option(
+            text("auto or an orientation generator, for example eman:delta=7.5"),
+            group=PROJECTION,
+            metavar="SPEC",
+            help="orientation generator, eman or even, as name:delta=DEG; auto: from "
+            "--targetres and --speed",
+        ),
+    )
+    maxshift: float | None = field(
+        default=None,
+        metadata=option(
+            real_number(low=0),
+            group=COMPARISON,
+            metavar="PX",
+            help="largest shift searched, in pixels; by default auto, an eighth of the box",
+        ),
+    )
+    sep: int = field(
+        default=1,
+        metadata=option(
+            whole_number(1),
+            group=CLASSIFICATION,
+            metavar="N",
+            help="number of references each particle goes to",
+        ),
+    )
+    classkeep: float = field(
+        default=0.9,
+        metadata=option(
+            real_number(),
+            group=AVERAGES,
+            metavar="F",
+            help="fraction of each class that is averaged, the best first",
+        ),
+    )
+    classkeepsig: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=AVERAGES,
+            help="--classkeep is in standard deviations from the class's mean score",
+        ),
+    )
+    pad: int = field(
+        default=0,
+        metadata=option(
+            whole_number(0),
+            group=RECONSTRUCTION,
+            metavar="PX",
+            help="size in pixels of the padded Fourier volume; 0 is twice the box",
+        ),
+    )
+    automask3d: Automask3D | None = field(
+        default=None,
+        metadata=option(
+            _AUTOMASK,
+            group=RECONSTRUCTION,
+            metavar="T,R,N,G,S",
+            help="mask maps by threshold,radius,nshells,nshellsgauss,nmaxseed; by default a soft "
+            "sphere about the density",
+        ),
+    )
+    check: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=GENERAL,
+            flags=("-c",),
+            help="verify inputs, options, memory and disk need, print what would run, do no work",
+        ),
+    )
+    verbose: int = field(
+        default=0,
+        metadata=option(
+            whole_number(0, 9),
+            group=GENERAL,
+            flags=("-v",),
+            metavar="0..9",
+            help="how much is told; 9 shows tracebacks",
+        ),
+    )
+    quiet: bool = field(
+        default=False,
+        metadata=option(None, group=GENERAL, flags=("-q",), help="no progress display"),
+    )
+
+    def validated(self) -> MultiOptions:
+        """Return self after the checks that need no files.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, its value and the values it takes (SEMANTICS 3.3).
+        """
+        check_values(self)
+        per_map("sym", self.sym, len(self.models))
+        if self.mass:
+            per_map("mass", self.mass, len(self.models))
+        _check_classkeep(self)
+        _check_resolution(self)
+        _check_named(self)
+        parse_parallel(self.parallel)
+        return self
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """Symmetry of each map."""
+        return per_map("sym", self.sym, len(self.models))
+
+    @property
+    def masses(self) -> tuple[float, ...] | None:
+        """Mass of each map [kDa], or None when maps are not scaled to a mass."""
+        return per_map("mass", self.mass, len(self.models)) if self.mass else None
+
+    @property
+    def n_threads(self) -> int:
+        """Threads to use: those asked for, else all that this process may use."""
+        return self._parallel.n_threads or available_threads()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the options are taken; one line each."""
+        scratch = self._parallel.ignored_scratch
+        if scratch is None:
+            return ()
+        return (f"--parallel={self.parallel}: the scratch directory {scratch} is not needed here",)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return every option as plain JSON types, in the order of the table."""
+        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+    @property
+    def _parallel(self) -> ParallelRequest:
+        return parse_parallel(self.parallel)
+
+
+def _check_classkeep(options: MultiOptions) -> None:
+    if not options.classkeepsig and not 0 < options.classkeep <= 1:
+        words = "a fraction above 0 and up to 1 (any number with --classkeepsig)"
+        raise refuse("classkeep", options.classkeep, words)
+
+
+def _check_resolution(options: MultiOptions) -> None:
+    if options.targetres is None or options.apix is None:
+        return
+    if options.targetres < 2 * options.apix:
+        words = f"at least {2 * options.apix:g} A, twice the pixel size"
+        raise refuse("targetres", options.targetres, words)
+
+
+def _check_named(options: MultiOptions) -> None:
+    """Check the names of symmetries and of the orientation generator."""
+    # Imported here: these import numpy, which `--help` can do without.
+    from mapsort.geometry.symmetry import symmetry
+    from mapsort.modules.orientgen import orientation_generator
+
+    try:
+        for name in options.sym:
+            symmetry(name)
+    except ConfigError as error:
+        raise ConfigError(f"--sym={','.join(options.sym)}: {error}") from error
+    if options.orientgen == "auto":
+        return
+    try:
+        orientation_generator(options.orientgen)
+    except ConfigError as error:
+        raise ConfigError(f"--orientgen={options.orientgen}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
