@@ -13,7 +13,7 @@ ParticleBatch batch(const ReferenceBank& bank, const py::array& spectra, const p
                     const py::array& ring_weight, double scale, double oversampling, double apix) {
   const auto images = view<const complex_t, 3>(spectra, "spectra", {-1, -1, -1});
   return {images,
-          view<const float, 2>(ctf, "ctf", {images.shape[0], 6}),
+          view<const float, 2>(ctf, "ctf", {images.shape[0], 7}),
           view<const float, 1>(ring_weight, "ring_weight", {bank.layout().grid.n_rings}),
           scale,
           oversampling,

@@ -15,7 +15,7 @@ void accumulate(const py::array& spectra, const py::array& ctf, double scale, do
                 const py::array& numerator, const py::array& density, const py::array& image_power,
                 const py::array& cross, const py::array& reference_power, int n_threads) {
   const auto images = view<const complex_t, 3>(spectra, "spectra", {-1, -1, -1});
-  const auto transfer = view<const float, 2>(ctf, "ctf", {images.shape[0], 6});
+  const auto transfer = view<const float, 2>(ctf, "ctf", {images.shape[0], 7});
   const auto slots = view<const std::int32_t, 1>(slot, "slot", {-1});
   const auto used = view<const std::int32_t, 1>(order, "order", {-1});
   const index_t n = used.shape[0];
@@ -30,7 +30,9 @@ void accumulate(const py::array& spectra, const py::array& ctf, double scale, do
   const ClassSums sums{view<complex_t, 3>(numerator, "numerator", {-1, -1, -1}),
                        view<float, 3>(density, "density", {-1, -1, -1})};
   require(sums.density.shape == sums.numerator.shape, "density: expected the numerator's shape");
-  const auto slices = view<const complex_t, 3>(references, "references", sums.numerator.shape);
+  const auto slices = view<const complex_t, 3>(
+      references, "references", {-1, sums.numerator.shape[1], sums.numerator.shape[2]});
+  require(slices.shape[0] > 0, "references: expected at least one");
   const ShellSums shells{view<float, 2>(image_power, "image_power", {n, -1}),
                          view<float, 2>(cross, "cross", {n, -1}),
                          view<float, 2>(reference_power, "reference_power", {n, -1})};

@@ -57,8 +57,8 @@ struct Setting {
         points(layout.grid, transform.n_blocks()) {
     require(batch.ring_weight.shape[0] == layout.grid.n_rings,
             "ring_weight: expected one value per ring of the bank");
-    require(batch.ctf.shape[0] == batch.spectra.shape[0] && batch.ctf.shape[1] == 6,
-            "ctf: expected shape (n, 6)");
+    require(batch.ctf.shape[0] == batch.spectra.shape[0] && batch.ctf.shape[1] == 7,
+            "ctf: expected shape (n, 7)");
   }
 };
 

@@ -61,7 +61,7 @@ void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> c
     const float weight = placement.weight(entry);
     complex_t* numerator = sums.numerator.item(row);
     float* density = sums.density.item(row);
-    const complex_t* reference = references.item(row);
+    const complex_t* reference = references.item(row % references.shape[0]);
     float* image_power = shells.image_power.item(entry);
     float* cross = shells.cross.item(entry);
     float* reference_power = shells.reference_power.item(entry);

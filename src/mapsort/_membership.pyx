@@ -4,6 +4,8 @@
 
 import numpy as np
 
+from libc.math cimport ceil
+
 cdef bint better(float a, int ra, float b, int rb) noexcept nogil:
     # Ties go to the lower reference, so that the order of blocks does not matter.
     return a > b or (a == b and ra < rb)
@@ -114,7 +116,7 @@ def keep_best(
                 # the tolerance keeps members of a class of equal scores in spite of rounding
                 used[i] = score[member[i]] >= mean - fraction * sigma - 1e-6 * abs(mean)
             continue
-        n_keep = max(1, min(last - first, <Py_ssize_t>np.ceil((last - first) * fraction - 1e-9)))
+        n_keep = max(1, min(last - first, <Py_ssize_t>ceil((last - first) * fraction - 1e-9)))
         order = np.argsort(
             -np.asarray(score)[np.asarray(member)[first:last]], kind="stable"
         )[:n_keep]

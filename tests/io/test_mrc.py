@@ -296,4 +296,4 @@ def test_real_files(shared_dir: Path) -> None:
     relion, apix = read_map(shared_dir / "golden/files/relion/vol20_relion.mrc", cubic=True)
     original, _ = read_map(shared_dir / "golden/files/vol20.mrc", cubic=True)
     assert apix == 4.0
-    np.testing.assert_array_equal(relion, original)
+    np.testing.assert_allclose(relion, original, rtol=0, atol=1e-6)

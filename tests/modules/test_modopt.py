@@ -28,11 +28,10 @@ def test_what_is_written_is_read_back(name, parameters):
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_read_or_refused_plainly(text):
+def test_any_text_is_read_or_refused(text):
     try:
         call = parse_modopt(text)
-    except ConfigError as error:
-        assert str(error)
+    except ConfigError:
         return
     assert call is None or parse_modopt(str(call)) == call
 

@@ -57,7 +57,7 @@ def test_refusals(registry, spec, words):
 
 
 def test_a_name_is_given_once(registry):
-    with pytest.raises(ConfigError, match="math.linear is registered twice"):
+    with pytest.raises(ConfigError, match=r"math\.linear is registered twice"):
         registry.register("math.linear", help="again")(lambda: None)
 
 

@@ -16,7 +16,7 @@ namespace mapsort::inline MAPSORT_ISA {
 /// Particles as the alignment kernels take them.
 struct ParticleBatch {
   View<const complex_t, 3> spectra; // (n, padded, padded/2+1): padded, kernel-compensated transforms
-  View<const float, 2> ctf;         // (n, 6): coefficients of ctf.hpp
+  View<const float, 2> ctf;         // (n, 7): coefficients of ctf.hpp
   View<const float, 1> ring_weight; // (n_rings): 1 / noise power on each ring
   double scale;                     // padded / box
   double oversampling;

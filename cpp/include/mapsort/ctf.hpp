@@ -1,5 +1,5 @@
 #pragma once
-// Contrast transfer function from the six coefficients of physics/ctf.py.
+// Contrast transfer function from seven coefficients: six of physics/ctf.py and whether phases were flipped.
 
 #include "mapsort/view.hpp"
 
@@ -11,17 +11,19 @@ namespace mapsort::inline MAPSORT_ISA {
 /// The astigmatic term is kept as products with (sx^2 - sy^2) and 2 sx sy: no angle is needed.
 struct ContrastTransfer {
   float mean, cos_part, sin_part, quartic, offset, bfactor;
+  bool flipped; // phase-flipped images: |C|
 
   explicit ContrastTransfer(const float* c)
       : mean(c[0]), cos_part(c[1] * std::cos(2.0f * c[2])), sin_part(c[1] * std::sin(2.0f * c[2])),
-        quartic(c[3]), offset(c[4]), bfactor(c[5]) {}
+        quartic(c[3]), offset(c[4]), bfactor(c[5]), flipped(c[6] != 0.0f) {}
 
   float operator()(float sx, float sy) const {
     const float s2 = sx * sx + sy * sy;
     const float phase = mean * s2 + cos_part * (sx * sx - sy * sy) + sin_part * (2.0f * sx * sy) +
                         quartic * s2 * s2 + offset;
     const float envelope = bfactor == 0.0f ? 1.0f : std::exp(-0.25f * bfactor * s2);
-    return std::sin(phase) * envelope;
+    const float value = std::sin(phase) * envelope;
+    return flipped ? std::abs(value) : value;
   }
 };
 

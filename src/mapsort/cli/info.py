@@ -169,6 +169,10 @@ def _describe_table(table: pd.DataFrame) -> Facts:
     facts: Facts = []
     if "rlnImagePixelSize" in table:
         facts.append(("pixel size", _range(table["rlnImagePixelSize"], "A")))
+    elif "rlnDetectorPixelSize" in table and "rlnMagnification" in table:  # RELION 3.0
+        detector_um = pd.to_numeric(table["rlnDetectorPixelSize"], errors="coerce")
+        magnification = pd.to_numeric(table["rlnMagnification"], errors="coerce")
+        facts.append(("pixel size", _range(detector_um * 1e4 / magnification, "A")))
     if "rlnImageSize" in table:
         facts.append(("box", _range(table["rlnImageSize"], "pixel")))
     if "rlnImageName" in table:

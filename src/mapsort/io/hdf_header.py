@@ -206,8 +206,9 @@ def _value(attribute: h5py.h5a.AttrID) -> HeaderValue:
 
 def _text(attribute: h5py.h5a.AttrID, kind: h5py.h5t.TypeStringID) -> str:
     if kind.is_variable_str():
-        holder = np.empty((), dtype=object)
-        attribute.read(holder, mtype=kind)
+        # h5py's own type, not the file's: pointers must land where Python objects are expected.
+        holder = np.empty(attribute.shape, dtype=attribute.dtype)
+        attribute.read(holder, mtype=h5t.py_create(attribute.dtype))
         raw = holder.item()
         return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
     fixed = np.empty((), dtype=f"S{kind.get_size()}")

@@ -59,7 +59,7 @@ def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
     if not tables:
         raise FormatError(f"{path}: not a STAR file, or it holds no table (no data_ block).")
     for name, table in tables.items():
-        if table.isna().to_numpy().any():
+        if table.isna().to_numpy().any() or (table == "").to_numpy().any():
             _check_row_lengths(path, text, name, len(table.columns))
     return {name: _with_numbers(table) for name, table in tables.items()}
 
@@ -131,7 +131,7 @@ def _numeric(label: str, column: pd.Series) -> pd.Series:
 
 
 def _check_row_lengths(path: Path, text: str, block: str, n_columns: int) -> None:
-    """Tell a missing value (``nan``) from a row that is cut off: pandas shows both as NaN."""
+    """Tell missing values (``nan``, ``""``) from a row that is cut off: pandas fills it up."""
     in_block = in_rows = False
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()

@@ -29,8 +29,8 @@ def electron_wavelength(voltage_kv: ArrayLike) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> float(electron_wavelength(300.0).round(6))
-    0.019687
+    >>> float(electron_wavelength(300.0).round(5))
+    0.01969
     """
     volts = np.asarray(voltage_kv, dtype=np.float64) * 1e3
     return np.asarray(12.2643247 / np.sqrt(volts * (1.0 + volts * 0.978466e-6)))
@@ -40,8 +40,8 @@ def electron_wavelength(voltage_kv: ArrayLike) -> NDArray[np.float64]:
 class ContrastTransfer:
     """Parameters of the contrast transfer function of n particles.
 
-    Scalars are broadcast to the length of the longest argument.  Density is white and defocus is
-    positive for underfocus: the function is positive at low frequency.
+    Scalars and columns of length 1 are broadcast to the common length.  Density is white and
+    defocus is positive for underfocus: the function is positive at low frequency.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class ContrastTransfer:
     def __post_init__(self) -> None:
         names = [f.name for f in fields(self)]
         columns = [np.atleast_1d(np.asarray(getattr(self, k), dtype=np.float64)) for k in names]
-        n = max(len(c) for c in columns)
+        n = next((len(c) for c in columns if len(c) != 1), 1)
         for name, column in zip(names, columns, strict=True):
             if column.ndim != 1 or len(column) not in (1, n):
                 raise ValueError(f"{name}: expected shape ({n},) or a number, got {column.shape}")

@@ -21,7 +21,7 @@ from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, kernel_
 #: Wiener term that only keeps unmeasured frequencies finite, relative to the shell's mean density.
 FLOOR = 1e-3
 #: Passes of density compensation; more change the map by less than the interpolation error.
-DENSITY_PASSES = 5
+DENSITY_PASSES = 3
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,54 +14,14 @@ from mapsort.io.mrc import read_map
 from mapsort.io.star import read_particles
 from mapsort.physics.fsc import fsc, resolution_at
 from mapsort.rundir.layout import RunDirectory
+from mapsort.workflows.demo_options import DemoOptions
 from mapsort.workflows.multi import refine_multi_run
-from mapsort.workflows.option_fields import check_values, file_path, option, text, whole_number
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.simulate import Simulated, simulate
 from mapsort.workflows.simulate_options import SimulateOptions
 
 N_CLASSES = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoOptions:
-    """Options of ``mapsort demo``."""
-
-    path: Path = field(
-        default=Path("mapsort_demo"),
-        metadata=option(
-            file_path("a directory"), group="demo", metavar="DIR", help="where everything is put"
-        ),
-    )
-    n: int = field(
-        default=2000,
-        metadata=option(
-            whole_number(10), group="demo", metavar="N", help="number of particles, 64 pixels each"
-        ),
-    )
-    iter: int = field(
-        default=4,
-        metadata=option(
-            whole_number(1), group="demo", metavar="N", help="number of iterations of multi"
-        ),
-    )
-    seed: int = field(
-        default=1,
-        metadata=option(
-            whole_number(0), group="demo", metavar="N", help="seed of all random numbers"
-        ),
-    )
-    parallel: str = field(
-        default="",
-        metadata=option(
-            text("thread:N"),
-            group="demo",
-            flags=("-P",),
-            metavar="thread:N",
-            help="number of threads; by default all that this process may use",
-        ),
-    )
 
 
 @dataclass(frozen=True)
@@ -106,17 +66,15 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
     ConfigError
         For a bad option.
     """
-    check_values(options)
+    options.validated()
     shown = progress if progress is not None else SilentProgress()
-    # Before the simulation: a bad --parallel must not cost its time.
-    request = _request(options)
     made = simulate(
         SimulateOptions(
             phantom=N_CLASSES, out=options.path, n=options.n, seed=options.seed, seedres=28.0
         ),
         progress=shown,
     )
-    finished = refine_multi_run(request, progress=shown)
+    finished = refine_multi_run(_request(options), progress=shown)
     return _score(RunDirectory(finished.path), options.iter, made)
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.star import write_particles
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.physics.filters import apply_transfer, gaussian_lowpass
+from mapsort.physics.filters import apply_transfer
 from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.physics.shells import fourier_radius
 from mapsort.rundir.atomic import atomic_path
@@ -99,7 +100,9 @@ class _Maps:
         return self.volumes[index]
 
     def slices(self, index: int, rotations: NDArray[np.float64]) -> NDArray[np.complex64]:
-        slices: NDArray[np.complex64] = project_slices(self.volumes[index], rotations)
+        slices: NDArray[np.complex64] = project_slices(
+            self.volumes[index], rotations, n_threads=available_threads()
+        )
         return slices
 
 
@@ -292,8 +295,13 @@ def _write_maps(
 def _low_passed(
     volume: NDArray[np.float32], apix: float, resolution_ang: float
 ) -> NDArray[np.float32]:
-    frequency = fourier_radius(len(volume), ndim=3) / (len(volume) * apix)
-    return apply_transfer(volume, gaussian_lowpass(frequency, cutoff=1 / resolution_ang))
+    """Remove all beyond a resolution, by a cosine edge of one shell to either side of it.
+
+    A Gaussian would leave the truth, faint but free of noise, in every shell: a seed's FSC against
+    the true map, which knows no amplitudes, would be 1 far beyond the resolution asked for.
+    """
+    beyond = fourier_radius(len(volume), ndim=3) - len(volume) * apix / resolution_ang
+    return apply_transfer(volume, 0.5 - 0.5 * np.sin(0.5 * np.pi * np.clip(beyond, -1, 1)))
 
 
 def _write_map(path: Path, volume: NDArray[np.float32], apix: float) -> Path:

@@ -1,0 +1,35 @@
+"""Sums of the particles of each class, even and odd particles apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+#: Particles are halved by their number's parity, as the original's even/odd test does.
+N_HALVES = 2
+
+
+@dataclass(frozen=True)
+class ClassAverages:
+    """CTF-weighted sums of every class in the Fourier plane of its reference.
+
+    Attributes
+    ----------
+    numerator : ndarray of shape (2, n_classes, box, box//2+1), complex64
+        Sum of w C X over the members of each half, even particles first.
+    density : ndarray of shape (2, n_classes, box, box//2+1), float32
+        Sum of w C^2.
+    count : ndarray of shape (n_classes,), int64
+        Number of particles averaged.
+    """
+
+    numerator: npt.NDArray[np.complex64]
+    density: npt.NDArray[np.float32]
+    count: npt.NDArray[np.int64]
+
+    @property
+    def box(self) -> int:
+        """Edge of the averages in pixels."""
+        return int(self.numerator.shape[2])

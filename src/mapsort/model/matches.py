@@ -1,0 +1,90 @@
+"""The outcome of matching: for each particle its best references and how it lies on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.geometry.pose import match_to_pose
+from mapsort.model.references import References
+
+Float64 = npt.NDArray[np.float64]
+Int32 = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Best references of n particles, ``top`` each, best first; all arrays are (n, top).
+
+    The alignment (alpha, dx, dy, mirror) is EMAN's 2-D transform of the *particle* onto the
+    reference: rotate, then translate, then mirror x.
+
+    Attributes
+    ----------
+    reference : ndarray, int32
+        Number of the reference; -1 where there is none.
+    score : ndarray, float32
+        Log-likelihood [nat] relative to an empty image; larger is better, -inf where there is none.
+    quality : ndarray, float32
+        Correlation with the reference in units of its standard deviation under pure noise.
+    alpha : ndarray, float32
+        In-plane rotation [degrees].
+    dx, dy : ndarray, float32
+        Translation after the rotation [pixels].
+    mirror : ndarray, int32
+        0 or 1.
+    """
+
+    reference: Int32
+    score: npt.NDArray[np.float32]
+    quality: npt.NDArray[np.float32]
+    alpha: npt.NDArray[np.float32]
+    dx: npt.NDArray[np.float32]
+    dy: npt.NDArray[np.float32]
+    mirror: Int32
+
+    def __len__(self) -> int:
+        return len(self.reference)
+
+    @property
+    def origin(self) -> npt.NDArray[np.float32]:
+        """Shift [pixels] that centres each particle (RELION's origin), (n, top, 2)."""
+        a = np.deg2rad(self.alpha.astype(np.float64))
+        cos, sin = np.cos(a), np.sin(a)
+        x = cos * self.dx - sin * self.dy
+        y = sin * self.dx + cos * self.dy
+        return np.stack([x, y], axis=-1).astype(np.float32)
+
+    def poses(self, references: References, column: int = 0) -> tuple[Float64, Float64]:
+        """Return (rotations (n, 3, 3), origins (n, 2) [pixels]) of one column's matches."""
+        rotations = references.rotations[self.reference[:, column]]
+        return match_to_pose(
+            rotations,
+            self.alpha[:, column],
+            self.dx[:, column],
+            self.dy[:, column],
+            self.mirror[:, column],
+        )
+
+    def map_probabilities(self, references: References) -> Float64:
+        """Return the probability of each map, (n, n_models), from the best match to each.
+
+        Equal prior probabilities; every map stands for its best pose.
+        """
+        best = np.full((len(self), references.n_models), -np.inf)
+        rows = np.arange(len(self))
+        for column in range(self.reference.shape[1]):
+            present = self.reference[:, column] >= 0
+            model = references.model[self.reference[:, column]]
+            np.maximum.at(best, (rows[present], model[present]), self.score[present, column])
+        weights = np.exp(best - best.max(axis=1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Matches]) -> Matches:
+        """Return the matches of consecutive chunks of particles as one."""
+        names = ("reference", "score", "quality", "alpha", "dx", "dy", "mirror")
+        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})

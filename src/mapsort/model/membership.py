@@ -1,0 +1,52 @@
+"""Which particles make up each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Members of every class in compressed rows.
+
+    Attributes
+    ----------
+    start : ndarray of shape (n_classes + 1,), int64
+        Members of class c are entries start[c] to start[c + 1].
+    particle : ndarray of shape (n_members,), int64
+    column : ndarray of shape (n_members,), int64
+        Which of the particle's matches put it here.
+    used : ndarray of shape (n_members,), bool
+        False where the member is kept out of the average.
+    weight : ndarray of shape (n_members,), float32
+        Share of the particle; the shares of one particle add up to 1.
+    """
+
+    start: npt.NDArray[np.int64]
+    particle: npt.NDArray[np.int64]
+    column: npt.NDArray[np.int64]
+    used: npt.NDArray[np.bool_]
+    weight: npt.NDArray[np.float32]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, empty ones included."""
+        return len(self.start) - 1
+
+    @property
+    def class_of_member(self) -> npt.NDArray[np.int64]:
+        """Class of each entry, (n_members,)."""
+        return np.repeat(np.arange(self.n_classes), np.diff(self.start))
+
+    def members(self, class_number: int) -> npt.NDArray[np.int64]:
+        """Return the particles whose weight goes into a class's average."""
+        entries = slice(self.start[class_number], self.start[class_number + 1])
+        return self.particle[entries][self.used[entries]]
+
+    def excluded(self, class_number: int) -> npt.NDArray[np.int64]:
+        """Return the members of a class that are kept out of its average."""
+        entries = slice(self.start[class_number], self.start[class_number + 1])
+        return self.particle[entries][~self.used[entries]]

@@ -1,0 +1,172 @@
+"""Average the particles of each class, CTF-weighted, halves apart, and learn the noise on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort import _core
+from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
+
+
+@dataclass
+class ShellStatistics:
+    """Sums over all averaged particles in each rounded shell of the Fourier plane.
+
+    ``image`` is |X|^2, ``cross`` Re conj(X) C P, ``reference`` C^2 |P|^2 and ``terms`` the number of
+    Fourier terms, each (n_shells,), float64.
+    """
+
+    image: npt.NDArray[np.float64]
+    cross: npt.NDArray[np.float64]
+    reference: npt.NDArray[np.float64]
+    terms: npt.NDArray[np.float64]
+
+    def residual_power(self, scale: float = 1.0) -> npt.NDArray[np.float64]:
+        """Return mean |X - scale C P|^2 in each shell: the noise that the maps do not explain."""
+        power = self.image - 2 * scale * self.cross + scale**2 * self.reference
+        return np.asarray(power / np.maximum(self.terms, 1.0))
+
+    def scale(self, noise_power: npt.NDArray[np.floating]) -> float:
+        """Return the least-squares scale of the maps' projections in the particles."""
+        signal = np.sum(self.reference / noise_power)
+        return float(np.sum(self.cross / noise_power) / signal) if signal > 0 else 1.0
+
+
+@dataclass
+class ClassAccumulator:
+    """Collects class sums chunk by chunk.
+
+    Parameters
+    ----------
+    grid : FourierGrid
+    apix : float
+        Pixel size [A].
+    references : ndarray of shape (n_classes, box, box//2+1), complex64
+        Slices of the maps that the classes were made with.
+    """
+
+    grid: FourierGrid
+    apix: float
+    references: Complex64
+    numerator: Complex64 = field(init=False)
+    density: Float32 = field(init=False)
+    count: npt.NDArray[np.int64] = field(init=False)
+    statistics: ShellStatistics = field(init=False)
+
+    def __post_init__(self) -> None:
+        n, box, half = self.references.shape
+        self.numerator = np.zeros((N_HALVES * n, box, half), dtype=np.complex64)
+        self.density = np.zeros((N_HALVES * n, box, half), dtype=np.float32)
+        self.count = np.zeros(n, dtype=np.int64)
+        zeros = np.zeros(self.n_shells)
+        self.statistics = ShellStatistics(zeros, zeros.copy(), zeros.copy(), zeros.copy())
+
+    @property
+    def n_shells(self) -> int:
+        """Number of shells up to the Nyquist frequency."""
+        return self.grid.box // 2 + 1
+
+    @property
+    def max_radius(self) -> float:
+        """Highest frequency averaged, in Fourier pixels."""
+        return float(self.grid.box // 2)
+
+    def add(
+        self,
+        spectra: Complex64,
+        ctf: Float32,
+        first_particle: int,
+        matches: Matches,
+        membership: Membership,
+        *,
+        n_threads: int,
+    ) -> None:
+        """Add the particles of one chunk, numbered from ``first_particle``, to their classes."""
+        last = first_particle + len(spectra)
+        inside = (membership.particle >= first_particle) & (membership.particle < last)
+        entries = np.flatnonzero(inside & membership.used)
+        particle, column = membership.particle[entries], membership.column[entries]
+        half = particle % N_HALVES
+        row = half * len(self.references) + membership.class_of_member[entries]
+        order = np.lexsort((particle, row))
+        entries, particle, column, row = (a[order] for a in (entries, particle, column, row))
+        slots, starts = np.unique(row, return_index=True)
+        shells = [np.zeros((len(entries), self.n_shells), dtype=np.float32) for _ in range(3)]
+        _core.accumulate_classes(
+            spectra=spectra,
+            ctf=ctf,
+            scale=self.grid.scale,
+            oversampling=self.grid.scale,
+            apix=self.apix,
+            max_radius=self.max_radius,
+            order=(particle - first_particle).astype(np.int32),
+            slot_start=np.append(starts, len(row)).astype(np.int32),
+            slot=slots.astype(np.int32),
+            alpha=np.deg2rad(matches.alpha[particle, column]).astype(np.float32),
+            origin=np.ascontiguousarray(matches.origin[particle, column]),
+            mirror=np.ascontiguousarray(matches.mirror[particle, column]),
+            weight=np.ascontiguousarray(membership.weight[entries]),
+            references=self.references,
+            numerator=self.numerator,
+            density=self.density,
+            image_power=shells[0],
+            cross=shells[1],
+            reference_power=shells[2],
+            n_threads=n_threads,
+        )
+        np.add.at(self.count, row % len(self.references), 1)
+        weight = membership.weight[entries].astype(np.float64)
+        for total, values in zip(
+            (self.statistics.image, self.statistics.cross, self.statistics.reference),
+            shells,
+            strict=True,
+        ):
+            total += weight @ values.astype(np.float64)
+        self.statistics.terms += weight.sum() * plane_terms(self.grid.box)
+
+    def finish(self) -> ClassAverages:
+        """Return the sums."""
+        shape = (N_HALVES, len(self.references), *self.references.shape[1:])
+        return ClassAverages(
+            self.numerator.reshape(shape), self.density.reshape(shape), self.count
+        )
+
+
+def plane_terms(box: int) -> npt.NDArray[np.float64]:
+    """Return how many terms of the Fourier plane the averaging kernel counts in each shell."""
+    k = np.arange(-((box - 1) // 2), (box - 1) // 2 + 1)
+    radius = np.hypot(k[:, None], k[None, :])
+    inside = radius <= box // 2
+    return np.bincount(np.rint(radius[inside]).astype(int), minlength=box // 2 + 1).astype(float)
+
+
+def wiener_images(
+    averages: ClassAverages,
+    noise_to_signal: npt.NDArray[np.floating],
+    classes: slice,
+    *,
+    n_threads: int = 1,
+) -> Float32:
+    """Return class averages as images: sum N / (sum D + 1/SSNR of one particle), (n, box, box).
+
+    Parameters
+    ----------
+    averages : ClassAverages
+    noise_to_signal : ndarray of shape (box//2 + 1,)
+        Noise power over signal power of one particle (without CTF) in each shell.
+    classes : slice
+        Which classes.
+    """
+    box = averages.box
+    k = np.minimum(np.arange(box), box - np.arange(box))
+    radius = np.hypot(k[:, None], np.arange(box // 2 + 1)[None, :])
+    term = np.interp(radius, np.arange(box // 2 + 1), noise_to_signal).astype(np.float32)
+    numerator = averages.numerator[:, classes].sum(axis=0)
+    density = averages.density[:, classes].sum(axis=0)
+    return centred_images(numerator / (density + term), box, n_threads=n_threads)

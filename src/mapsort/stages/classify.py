@@ -1,0 +1,50 @@
+"""Classify: put particles into the classes of their best references, over all maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort._membership import group_by_class, keep_best
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+
+
+def classify(
+    matches: Matches, n_classes: int, *, sep: int = 1, keep: float = 1.0, keep_sigma: bool = False
+) -> Membership:
+    """Return the members of each class.
+
+    Parameters
+    ----------
+    matches : Matches
+    n_classes : int
+        Number of references of all maps.
+    sep : int
+        How many classes a particle enters: its ``sep`` best references, each with weight 1/sep.
+    keep : float
+        Fraction of each class's members to use, the best by quality, ceil(n keep), at least one;
+        with ``keep_sigma``, members worse than the mean by ``keep`` standard deviations are left out.
+    keep_sigma : bool
+
+    Raises
+    ------
+    ValueError
+        If fewer than ``sep`` matches per particle are there.
+    """
+    n, top = matches.reference.shape
+    if not 1 <= sep <= top:
+        raise ValueError(f"sep: expected 1 to {top} (the matches kept), got {sep}")
+    chosen = np.ascontiguousarray(matches.reference[:, :sep]).ravel()
+    quality = np.ascontiguousarray(matches.quality[:, :sep]).ravel()
+    start, entry = group_by_class(chosen.astype(np.intc), n_classes)
+    used = keep_best(start, entry, quality.astype(np.float32), keep, keep_sigma)
+    entered: npt.NDArray[np.int64] = np.bincount(entry // sep, minlength=n)
+    particle = entry // sep
+    return Membership(
+        start=start,
+        particle=particle,
+        column=entry % sep,
+        used=used,
+        weight=(1.0 / entered[particle]).astype(np.float32),
+    )

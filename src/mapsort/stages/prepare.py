@@ -1,0 +1,79 @@
+"""Prepare particles and seeds: normalisation, masks, transforms, noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from mapsort.physics.ctf import ContrastTransfer
+from mapsort.physics.masks import soft_sphere
+from mapsort.physics.normalization import background_normalize
+from mapsort.physics.shells import friedel_weight, shell_index
+from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+
+#: Width of the soft edge of the circle that particles are cut to, relative to the box.
+EDGE = 0.06
+
+
+@dataclass(frozen=True)
+class ParticleTreatment:
+    """How raw particle images become transforms; the same for every particle of a run.
+
+    Attributes
+    ----------
+    grid : FourierGrid
+    background_radius : float
+        Outside this radius [pixels] is background: it gets mean 0 and standard deviation 1.
+    invert : bool
+        Whether density is black in the images.
+    """
+
+    grid: FourierGrid
+    background_radius: float
+    invert: bool
+
+    def images(self, raw: Float32) -> Float32:
+        """Return normalised images, white density, cut softly to the inscribed circle."""
+        box = self.grid.box
+        images = background_normalize(raw, self.background_radius)
+        if self.invert:
+            images = -images
+        edge = EDGE * box
+        return np.asarray(images * soft_sphere(box, box / 2 - edge, edge, ndim=2), np.float32)
+
+    def spectra(self, raw: Float32, *, n_threads: int) -> Complex64:
+        """Return padded transforms for the alignment and averaging kernels."""
+        return self.grid.image_spectra(self.images(raw), n_threads=n_threads)
+
+    def shell_powers(self, raw: Float32, *, n_threads: int) -> npt.NDArray[np.float64]:
+        """Return mean |X|^2 of each image in each shell, (n, box//2 + 1)."""
+        spectra = scipy.fft.rfft2(self.images(raw), workers=n_threads)
+        return shell_means(np.abs(spectra) ** 2, self.grid.box)
+
+
+def shell_means(power: npt.NDArray[np.floating], box: int) -> npt.NDArray[np.float64]:
+    """Return means over rounded shells of images in rfft layout, (n, box//2 + 1)."""
+    n_shells = box // 2 + 1
+    shells = shell_index(box, ndim=2)
+    weight = (friedel_weight(box, ndim=2) * (shells < n_shells)).ravel()
+    shells = shells.ravel()
+    place = np.minimum(shells, n_shells - 1)
+    count = np.bincount(place, weight, n_shells)
+    flat = power.reshape(len(power), -1)
+    return np.stack([np.bincount(place, row * weight, n_shells) for row in flat]) / count
+
+
+def ctf_coefficients(
+    ctf: ContrastTransfer | None, n: int, *, flipped: bool = False
+) -> npt.NDArray[np.float32]:
+    """Return the kernels' CTF coefficients (n, 7); without CTF, those of the constant 1."""
+    coefficients = np.zeros((n, 7), dtype=np.float32)
+    if ctf is None:
+        coefficients[:, 4] = np.pi / 2
+    else:
+        coefficients[:, :6] = ctf.coefficients()
+        coefficients[:, 6] = flipped
+    return coefficients

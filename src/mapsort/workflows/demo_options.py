@@ -1,0 +1,61 @@
+"""Options of the demonstration: the one table its command line is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mapsort.workflows.option_fields import check_values, file_path, option, text, whole_number
+from mapsort.workflows.parallel import parse_parallel
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Options of ``mapsort demo``."""
+
+    path: Path = field(
+        default=Path("mapsort_demo"),
+        metadata=option(
+            file_path("a directory"), group="demo", metavar="DIR", help="where everything is put"
+        ),
+    )
+    n: int = field(
+        default=2000,
+        metadata=option(
+            whole_number(10), group="demo", metavar="N", help="number of particles, 64 pixels each"
+        ),
+    )
+    iter: int = field(
+        default=4,
+        metadata=option(
+            whole_number(1), group="demo", metavar="N", help="number of iterations of multi"
+        ),
+    )
+    seed: int = field(
+        default=1,
+        metadata=option(
+            whole_number(0), group="demo", metavar="N", help="seed of all random numbers"
+        ),
+    )
+    parallel: str = field(
+        default="",
+        metadata=option(
+            text("thread:N"),
+            group="demo",
+            flags=("-P",),
+            metavar="thread:N",
+            help="number of threads; by default all that this process may use",
+        ),
+    )
+
+    def validated(self) -> DemoOptions:
+        """Return self after the checks of the values.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, its value and the values it takes.
+        """
+        check_values(self)
+        parse_parallel(self.parallel)
+        return self

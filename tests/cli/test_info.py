@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mapsort.cli import info
+from mapsort.errors import FormatError
+from mapsort.io.hdf import write_images
+from mapsort.io.mrc import write_map, write_stack
+
+DATA = np.arange(4 * 4 * 4, dtype=np.float32).reshape(4, 4, 4)
+
+
+def test_map(tmp_path: Path) -> None:
+    write_map(tmp_path / "a.mrc", DATA, 1.5)
+    facts = dict(info.describe(tmp_path / "a.mrc"))
+    assert facts["kind"] == "map, MRC"
+    assert facts["size"] == "4 x 4 x 4"
+    assert facts["pixel size"] == "1.5 A"
+    assert facts["pixels"] == "float32 (mode 2)"
+    assert (facts["minimum"], facts["maximum"], facts["mean"]) == ("0", "63", "31.5")
+    assert float(facts["standard deviation"]) == pytest.approx(DATA.std(), rel=1e-5)
+
+
+def test_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mrcs"
+    write_stack(path, DATA[:, :3], 2.0)
+    facts = dict(info.describe(path))
+    assert (facts["images"], facts["size"]) == ("4", "4 x 3")
+    assert facts["maximum"] == "59"
+    assert "statistics" not in facts
+    monkeypatch.setattr(info, "_MOST", 2)
+    facts = dict(info.describe(path))
+    assert facts["statistics"] == "of 2 images, evenly spread"
+    assert facts["maximum"] == "59"
+
+
+def test_hdf(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdf"
+    write_images(path, DATA, [{"model_id": 2}] * 4, apix=3.0)
+    facts = dict(info.describe(path))
+    assert (facts["images"], facts["size"], facts["pixel size"]) == ("4", "4 x 4", "3 A")
+    assert facts["model_id of image 0"] == "2"
+    write_images(path, [])
+    assert ("images", "0") in info.describe(path)
+
+
+def test_star(shared_dir: Path) -> None:
+    facts = dict(info.describe(shared_dir / "data/star/empiar10028_ctf_2000.star"))
+    assert facts["data_particles"] == "2000 rows, 5 columns"
+    assert (facts["pixel size"], facts["box"]) == ("1.34 A", "360 pixel")
+    assert facts["rlnVoltage"] == "300 kV"
+    assert facts["rlnDefocusU"].endswith(" A")
+    facts = dict(info.describe(shared_dir / "data/stacks/empiar10076_7.star"))
+    assert (facts["image files"], facts["micrographs"]) == ("1", "7")
+    assert facts["pixel size"] == "1.31 A"
+    assert facts["rlnDefocusU"] == "15150.7 to 15366.8 A"
+
+
+def test_classes_of_a_star(tmp_path: Path) -> None:
+    path = tmp_path / "c.star"
+    path.write_text("data_particles\n\nloop_\n_rlnClassNumber\n2\n1\n2\n")
+    assert ("particles per class", "1: 1, 2: 2") in info.describe(path)
+
+
+def test_compressed_hdf(shared_dir: Path) -> None:
+    facts = dict(info.describe(shared_dir / "golden/files/stack5_c8.hdf"))
+    assert facts["compressed"] == "8 bits"
+
+
+def _args(*files: Path) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    info.add_arguments(parser)
+    return parser.parse_args([str(file) for file in files])
+
+
+def test_run_prints_plain_lines_into_a_pipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.mrc"
+    write_map(path, DATA, 1.5)
+    assert info.run(_args(path)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{path}\tsize\t4 x 4 x 4" in lines
+    assert all(line.count("\t") == 2 for line in lines)
+
+
+def test_run_draws_a_table_on_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mrc"
+    write_map(path, DATA, 1.5)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert info.run(_args(path)) == 0
+    text = capsys.readouterr().out
+    assert "4 x 4 x 4" in text
+    assert "\t" not in text
+
+
+def test_unknown_and_missing(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"a\.pdf: info knows \.h5, \.hdf"):
+        info.describe("a.pdf")
+    with pytest.raises(FormatError, match=r"none\.mrc: no such file"):
+        info.run(_args(tmp_path / "none.mrc"))

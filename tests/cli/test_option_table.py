@@ -1,0 +1,88 @@
+"""The options dataclass and the parser that is built from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from mapsort.cli import multi
+from mapsort.cli.option_table import options_from
+from mapsort.cli.parser import make_parser
+from mapsort.workflows.option_fields import flag_of
+from mapsort.workflows.options import Automask3D, CtfHandling, MultiOptions
+
+# A value other than the default for every option, as written and as held.
+EXAMPLES = {
+    "input": ("p.star", Path("p.star")),
+    "models": ("a.mrc,b.mrc", (Path("a.mrc"), Path("b.mrc"))),
+    "iter": ("3", 3),
+    "sym": ("d7,c7", ("d7", "c7")),
+    "path": ("run", Path("run")),
+    "apix": ("1.5", 1.5),
+    "mass": ("800,750.5", (800.0, 750.5)),
+    "targetres": ("12", 12.0),
+    "speed": ("7", 7),
+    "parallel": ("thread:2", "thread:2"),
+    "randomseed": ("42", 42),
+    "ctf": ("flipped", CtfHandling.FLIPPED),
+    "invert": (None, True),
+    "orientgen": ("eman:delta=9", "eman:delta=9"),
+    "maxshift": ("4.5", 4.5),
+    "sep": ("2", 2),
+    "classkeep": ("0.5", 0.5),
+    "classkeepsig": (None, True),
+    "pad": ("96", 96),
+    "automask3d": ("0.8,30,4,4,20", Automask3D(0.8, 30.0, 4, 4, 20)),
+    "check": (None, True),
+    "verbose": ("3", 3),
+    "quiet": (None, True),
+}
+
+
+def parse(words):
+    parser = make_parser("mapsort multi", multi.HELP)
+    multi.add_arguments(parser)
+    return options_from(MultiOptions, parser.parse_args(words))
+
+
+def written(*, equals):
+    words = []
+    for name, (text, _) in EXAMPLES.items():
+        flag = flag_of(name)
+        if text is None:
+            words.append(flag)
+        elif equals:
+            words.append(f"{flag}={text}")
+        else:
+            words += [flag, text]
+    return words
+
+
+def test_the_examples_are_complete():
+    assert list(EXAMPLES) == [item.name for item in dataclasses.fields(MultiOptions)]
+
+
+@pytest.mark.parametrize("equals", [True, False])
+def test_every_option_reaches_the_dataclass(equals):
+    options = parse(written(equals=equals)).validated()
+    for name, (_, value) in EXAMPLES.items():
+        held = getattr(options, name)
+        assert held == value
+        assert type(held) is type(value)
+
+
+def test_what_is_not_written_is_the_default():
+    options = parse(["--input", "p.star", "--models", "a.mrc"])
+    assert options == MultiOptions(input=Path("p.star"), models=(Path("a.mrc"),))
+
+
+def test_short_spellings():
+    options = parse(["--input", "p", "--models", "a", "-P", "thread:2", "-v", "3", "-q", "-c"])
+    assert (options.parallel, options.verbose, options.quiet, options.check) == (
+        "thread:2",
+        3,
+        True,
+        True,
+    )

@@ -1,0 +1,95 @@
+"""What is shown while a job runs, and stopping it."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+
+import pytest
+
+from mapsort.cli.interruption import interruptible
+from mapsort.cli.progress import PlainProgress, RichProgress, progress_display
+from mapsort.errors import Interrupted
+from mapsort.workflows.progress import SilentProgress
+
+
+def run_stages(progress):
+    progress.start("prepare", 2, iteration=0, n_iterations=3)
+    progress.finish("2 maps")
+    progress.start("match", 10, iteration=1, n_iterations=3)
+    progress.advance(4)
+    progress.advance(6)
+    progress.message("3 particles [bad] left out")
+    progress.finish("")
+
+
+def test_plain_output_is_one_line_per_finished_stage():
+    seconds = iter([0.0, 1.24, 10.0, 13.5])
+    stream = io.StringIO()
+    run_stages(PlainProgress(stream, clock=lambda: next(seconds)))
+    assert stream.getvalue().splitlines() == [
+        "prepare: 2 maps (1.2 s)",
+        "3 particles [bad] left out",
+        "iteration 1/3  match (3.5 s)",
+    ]
+
+
+def test_bars_leave_the_same_lines(capsys):
+    shown = RichProgress()
+    run_stages(shown)
+    shown.close()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "prepare: 2 maps (" in captured.err
+    assert "3 particles [bad] left out" in captured.err
+    assert "iteration 1/3  match (" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("quiet", "terminal", "kind"),
+    [(True, True, SilentProgress), (False, True, RichProgress), (False, False, PlainProgress)],
+)
+def test_the_display_fits_where_it_is_shown(monkeypatch, quiet, terminal, kind):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with progress_display(quiet=quiet) as shown:
+        assert isinstance(shown, kind)
+
+
+def test_silence(capsys):
+    with progress_display(quiet=True) as shown:
+        run_stages(shown)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_stops_at_the_next_unit_of_work(number):
+    before = signal.getsignal(number)
+    finished = []
+    with interruptible(SilentProgress()) as progress:
+        progress.start("match", 10, iteration=1, n_iterations=1)
+        os.kill(os.getpid(), number)
+        finished.append("what ran when the signal came")
+        progress.finish("saved")
+        with pytest.raises(Interrupted, match=number.name):
+            progress.start("classify", 1, iteration=1, n_iterations=1)
+        with pytest.raises(Interrupted, match=number.name):
+            progress.advance(1)
+    assert finished
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_does_not_wait():
+    with interruptible(SilentProgress()):
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_handlers_are_put_back_after_an_error():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ValueError, match="inside"), interruptible(SilentProgress()):
+        raise ValueError("inside")
+    assert signal.getsignal(signal.SIGTERM) is before
