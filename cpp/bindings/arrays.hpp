@@ -6,6 +6,7 @@
 
 #include <pybind11/numpy.h>
 
+#include <cmath>  // for std::abs
 #include <string> // for std::string
 
 namespace mapsort::inline MAPSORT_ISA {
@@ -45,6 +46,21 @@ View<T, N> view(const py::array& array, const char* name, const Extents<N>& exte
   for (int axis = 0; axis < N; ++axis)
     result.shape[axis] = array.shape(axis);
   return result;
+}
+
+/// View of orthonormal (n, 3, 3) matrices; others, and NaN, would lead out of the Fourier window.
+inline View<const double, 3> rotations_view(const py::array& array, const char* name) {
+  const auto matrices = view<const double, 3>(array, name, {-1, 3, 3});
+  for (index_t i = 0; i < matrices.shape[0]; ++i)
+    for (index_t r = 0; r < 3; ++r)
+      for (index_t s = r; s < 3; ++s) {
+        double product = 0.0;
+        for (index_t c = 0; c < 3; ++c)
+          product += matrices(i, r, c) * matrices(i, s, c);
+        require(std::abs(product - (r == s ? 1.0 : 0.0)) <= 1e-4,
+                std::string(name) + ": matrix " + std::to_string(i) + " (from 0) is not a rotation");
+      }
+  return matrices;
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

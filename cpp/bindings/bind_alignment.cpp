@@ -67,7 +67,7 @@ void bind_alignment(py::module_& m) {
           [](ReferenceBank& bank, const py::array& window, double scale, double oversampling,
              const py::array& rotations, int n_threads) {
             const auto source = view<const complex_t, 3>(window, "window", {-1, -1, -1});
-            const auto turns = view<const double, 3>(rotations, "rotations", {-1, 3, 3});
+            const auto turns = rotations_view(rotations, "rotations");
             py::gil_scoped_release release;
             bank.add(source, scale, oversampling, turns, n_threads);
           },

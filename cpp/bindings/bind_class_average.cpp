@@ -33,11 +33,16 @@ void accumulate(const py::array& spectra, const py::array& ctf, double scale, do
   const auto slices = view<const complex_t, 3>(
       references, "references", {-1, sums.numerator.shape[1], sums.numerator.shape[2]});
   require(slices.shape[0] > 0, "references: expected at least one");
-  const ShellSums shells{view<float, 2>(image_power, "image_power", {n, -1}),
-                         view<float, 2>(cross, "cross", {n, -1}),
-                         view<float, 2>(reference_power, "reference_power", {n, -1})};
+  const auto image_sums = view<float, 2>(image_power, "image_power", {n, -1});
+  const ShellSums shells{image_sums, view<float, 2>(cross, "cross", image_sums.shape),
+                         view<float, 2>(reference_power, "reference_power", image_sums.shape)};
   for (index_t s = 0; s < slots.shape[0]; ++s)
-    require(slots(s) >= 0 && slots(s) < sums.numerator.shape[0], "slot: row beyond the sums");
+    require(slots(s) >= 0 && slots(s) < sums.numerator.shape[0] && (s == 0 || slots(s - 1) < slots(s)),
+            "slot: expected ascending rows of the sums");
+  for (index_t s = 0; s <= slots.shape[0]; ++s)
+    require(placement.slot_start(s) >= (s == 0 ? 0 : placement.slot_start(s - 1)) &&
+                placement.slot_start(s) <= n,
+            "slot_start: expected ascending positions in order");
   for (index_t i = 0; i < n; ++i)
     require(used(i) >= 0 && used(i) < images.shape[0], "order: particle beyond the spectra");
   py::gil_scoped_release release;

@@ -9,6 +9,7 @@ namespace {
 
 py::array_t<complex_t> gather(const py::array& grid, double max_frequency, int n_threads) {
   const auto source = view<const complex_t, 3>(grid, "grid", {-1, -1, -1});
+  require(max_frequency >= 0.0, "max_frequency: expected at least 0");
   const auto shape = window_shape3(window_radius(max_frequency));
   py::array_t<complex_t> window(shape);
   const auto target = view<complex_t, 3>(window, "window", {-1, -1, -1});
@@ -21,7 +22,8 @@ py::array_t<complex_t> cartesian(const py::array& window, double scale, double o
                                  const py::array& rotations, double max_radius, index_t box,
                                  int n_threads) {
   const auto source = view<const complex_t, 3>(window, "window", {-1, -1, -1});
-  const auto turns = view<const double, 3>(rotations, "rotations", {-1, 3, 3});
+  const auto turns = rotations_view(rotations, "rotations");
+  require(box >= 1 && max_radius >= 0.0, "box and max_radius: expected positive");
   py::array_t<complex_t> slices({turns.shape[0], box, box / 2 + 1});
   const auto target = view<complex_t, 3>(slices, "slices", {-1, -1, -1});
   py::gil_scoped_release release;
@@ -33,7 +35,9 @@ py::array_t<complex_t> polar(const py::array& window, double scale, double overs
                              const py::array& rotations, index_t first_ring, index_t n_rings,
                              index_t n_angles, int n_threads) {
   const auto source = view<const complex_t, 3>(window, "window", {-1, -1, -1});
-  const auto turns = view<const double, 3>(rotations, "rotations", {-1, 3, 3});
+  const auto turns = rotations_view(rotations, "rotations");
+  require(first_ring >= 0 && n_rings >= 1 && n_angles >= 2 && n_angles % 2 == 0,
+          "first_ring, n_rings, n_angles: expected at least 0, 1 and an even number");
   py::array_t<complex_t> slices({turns.shape[0], n_rings, n_angles / 2});
   const auto target = view<complex_t, 3>(slices, "slices", {-1, -1, -1});
   py::gil_scoped_release release;

@@ -59,6 +59,8 @@ struct Setting {
             "ring_weight: expected one value per ring of the bank");
     require(batch.ctf.shape[0] == batch.spectra.shape[0] && batch.ctf.shape[1] == 7,
             "ctf: expected shape (n, 7)");
+    require_padded(batch.spectra, batch.scale, references.box());
+    require(batch.apix > 0.0, "apix: expected a positive pixel size");
   }
 };
 
@@ -138,6 +140,7 @@ void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
                   View<const float, 2> origins, const PairResults& results, int n_threads) {
   const Setting setting(bank, particles);
   const index_t n = particles.spectra.shape[0], n_shifts = origins.shape[0];
+  require(n_shifts >= 1, "origins: expected at least one shift");
   const std::size_t n_points = setting.points.kx.size();
   AlignedVector<VecC> phases(n_shifts * n_points);
   parallel_for(n_shifts, n_threads, [&](index_t s) {
@@ -187,6 +190,8 @@ void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
 void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles, double step,
                        int reach, int max_nodes, double max_origin, const Candidates& candidates,
                        int n_threads) {
+  require(step > 0.0 && max_origin >= 0.0, "step and max_origin: expected positive");
+  require(reach >= 0 && max_nodes >= 1, "reach and max_nodes: expected at least 0 and 1");
   const Setting setting(bank, particles);
   const index_t n = particles.spectra.shape[0], n_candidates = candidates.reference.shape[1];
   const int n_angles = int(setting.layout.grid.n_angles);

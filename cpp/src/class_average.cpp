@@ -40,6 +40,9 @@ void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> c
                         const Placement& placement, View<const complex_t, 3> references,
                         const ClassSums& sums, const ShellSums& shells, int n_threads) {
   const index_t box = sums.numerator.shape[1];
+  require(sums.numerator.shape[2] == box / 2 + 1, "numerator: expected shape (rows, box, box//2+1)");
+  require_padded(spectra, scale, box);
+  require(max_radius >= 0.0 && max_radius <= double(box) / 2, "max_radius: expected 0 to box/2");
   const InterpolationKernel<kKernelWidth> kernel(oversampling);
   const index_t radius = window_radius(max_radius * scale);
   const auto points = plane_points(box, max_radius);

@@ -47,6 +47,7 @@ template <class T> void add_mates_in_plane(View<T, 3> grid, index_t x) {
 template <class T> void scatter_add(View<const T, 3> window, View<T, 3> grid) {
   const index_t n = grid.shape[0], radius = (window.shape[0] - 1) / 2;
   require(grid.shape[1] == n && grid.shape[2] == n / 2 + 1, "grid: expected shape (n, n, n/2+1)");
+  require(window.shape == window_shape3(radius), "window: not a window's shape");
   for (index_t kz = -radius; kz <= radius; ++kz)
     for (index_t ky = -radius; ky <= radius; ++ky)
       for (index_t kx = -kHalo; kx <= radius; ++kx) {
@@ -59,6 +60,13 @@ template <class T> void scatter_add(View<const T, 3> window, View<T, 3> grid) {
 }
 
 } // namespace
+
+void require_padded(View<const complex_t, 3> spectra, double scale, index_t box) {
+  const index_t padded = spectra.shape[1];
+  require(padded % 2 == 0 && spectra.shape[2] == padded / 2 + 1 &&
+              std::abs(double(padded) - scale * double(box)) < 0.5,
+          "spectra: expected shape (n, padded, padded/2+1) with padded even and scale times the box");
+}
 
 void gather_window(View<const complex_t, 3> grid, View<complex_t, 3> window, int n_threads) {
   const index_t n = grid.shape[0], radius = (window.shape[0] - 1) / 2;

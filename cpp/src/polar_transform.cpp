@@ -14,6 +14,8 @@ double highest_order(double x) { return x + 2.0 * std::cbrt(x) + 2.0; }
 PolarLayout::PolarLayout(PolarGrid polar, index_t box, double support_radius) : grid(polar) {
   require(grid.first_ring >= 1 && grid.n_rings >= 1 && grid.n_angles >= 4 && grid.n_angles % 2 == 0,
           "grid: expected first_ring >= 1, n_rings >= 1 and an even n_angles >= 4");
+  require(2 * (grid.first_ring + grid.n_rings - 1) <= box, "n_rings: expected rings within box/2");
+  require(support_radius > 0.0, "support_radius: expected a positive radius");
   const double step = 2.0 * kPi * support_radius / double(box);
   const double top = highest_order(step * double(grid.first_ring + grid.n_rings - 1));
   const int max_order = std::min(int(top), int(grid.n_angles / 2) - 1);

@@ -28,6 +28,7 @@ complex_t at(const VolumeSampler& volume, const PlaneAxes& axes, double kx, doub
 void require_reach(View<const complex_t, 3> window, double max_frequency) {
   require(window_radius(max_frequency) <= (window.shape[0] - 1) / 2,
           "window: too small for the frequencies asked for");
+  require(window.shape == window_shape3((window.shape[0] - 1) / 2), "window: not a window's shape");
 }
 
 } // namespace

@@ -30,7 +30,7 @@ def merge_top(
         raise ValueError("top arrays: expected one row per particle")
     if top_reference.shape[1] != k or top_code.shape[1] != k:
         raise ValueError("top arrays: expected the same number of columns")
-    if k == 0:
+    if k == 0 or n_block == 0:
         return
     with nogil:
         for i in range(n):
@@ -62,6 +62,8 @@ def group_by_class(
     """Return (start, member): members of class c are member[start[c]:start[c + 1]], ascending."""
     cdef Py_ssize_t n = class_of.shape[0], i
     cdef int c
+    if n_classes < 0:
+        raise ValueError(f"n_classes: expected at least 0, got {n_classes}")
     start_array = np.zeros(n_classes + 1, dtype=np.int64)
     cdef long long[::1] start = start_array
     for i in range(n):
@@ -98,6 +100,14 @@ def keep_best(
     """
     cdef Py_ssize_t n_classes = start.shape[0] - 1, c, i, first, last, n_keep
     cdef double total, total2, mean, sigma
+    if n_classes < 0 or start[0] != 0 or start[n_classes] != member.shape[0]:
+        raise ValueError("start: expected n_classes + 1 positions from 0 to the number of members")
+    for c in range(n_classes):
+        if start[c + 1] < start[c]:
+            raise ValueError("start: expected ascending positions")
+    for i in range(member.shape[0]):
+        if member[i] < 0 or member[i] >= score.shape[0]:
+            raise ValueError(f"member: {member[i]} is beyond the {score.shape[0]} scores")
     used_array = np.zeros(member.shape[0], dtype=np.uint8)
     cdef unsigned char[::1] used = used_array
     for c in range(n_classes):

@@ -34,6 +34,9 @@ void gather_window(View<const complex_t, 3> grid, View<complex_t, 3> window, int
 /// grid (n, n/2+1) of a real image -> window; n even. One image: called inside particle loops.
 void gather_window(View<const complex_t, 2> grid, View<complex_t, 2> window);
 
+/// Check that spectra (n, padded, padded/2+1) are of images of this box, padded to scale times its size.
+void require_padded(View<const complex_t, 3> spectra, double scale, index_t box);
+
 /// Adjoint of gather on the full Hermitian grid: grid (n, n, n/2+1) += window and its mates.
 void scatter_add_window(View<const complex_t, 3> window, View<complex_t, 3> grid);
 void scatter_add_window(View<const float, 3> window, View<float, 3> grid);

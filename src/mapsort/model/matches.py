@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -83,8 +83,24 @@ class Matches:
         weights = np.exp(best - best.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
+    def best_of_model(self, references: References, model: int) -> Matches:
+        """Return each particle's best match with one map, top = 1."""
+        own = np.where(self.reference >= 0, references.model[self.reference] == model, False)
+        column = np.argmax(np.where(own, self.score, -np.inf), axis=1)
+        rows = np.arange(len(self))
+        return Matches(
+            **{
+                item.name: np.ascontiguousarray(getattr(self, item.name)[rows, column, None])
+                for item in fields(self)
+            }
+        )
+
     @classmethod
     def joined(cls, parts: Sequence[Matches]) -> Matches:
         """Return the matches of consecutive chunks of particles as one."""
-        names = ("reference", "score", "quality", "alpha", "dx", "dy", "mirror")
-        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+        return cls(
+            **{
+                item.name: np.concatenate([getattr(part, item.name) for part in parts])
+                for item in fields(cls)
+            }
+        )

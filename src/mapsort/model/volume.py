@@ -53,7 +53,9 @@ class Volume:
         return len(self.data)
 
     @classmethod
-    def open(cls, path: str | Path, *, apix: float | None = None) -> Volume:
+    def open(
+        cls, path: str | Path, *, apix: float | None = None, default_apix: float | None = None
+    ) -> Volume:
         """Read a map.
 
         Parameters
@@ -62,6 +64,8 @@ class Volume:
             MRC file (``.mrc``, ``.map`` …), or EMAN2 ``.hdf`` with one volume.
         apix : float, optional
             Pixel size [A/pixel] to use in place of the file's.
+        default_apix : float, optional
+            Pixel size [A/pixel] to use where the file states none.
 
         Returns
         -------
@@ -85,6 +89,8 @@ class Volume:
                 f"{path}: maps are read from {', '.join((*MRC_SUFFIXES, *HDF_SUFFIXES))}."
             )
         size = apix if apix is not None else stated
+        if size is None:
+            size = default_apix
         if size is None or not (np.isfinite(size) and size > 0):
             raise FormatError(f"{path}: no usable pixel size ({size}); give it with --apix.")
         if data.min() == data.max():

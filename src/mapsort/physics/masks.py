@@ -179,6 +179,45 @@ def envelope_radius(
     return last / _STEPS_PER_PIXEL
 
 
+def envelope_mask(
+    volume: NDArray[Any],
+    *,
+    margin_px: float,
+    edge_px: float,
+    smoothing_px: float = 6.0,
+) -> NDArray[np.float32]:
+    """Soft mask that follows the molecule's outline at a distance.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (n, n, n)
+        Map with positive density.
+    margin_px : float
+        Distance from the density within which the mask is 1, pixels.
+    edge_px : float
+        Width of the raised-cosine edge beyond, pixels.
+    smoothing_px : float
+        As for `envelope_radius`, which also says what counts as density.
+
+    Returns
+    -------
+    ndarray of shape (n, n, n), float32
+        Between 0 and 1.
+
+    Raises
+    ------
+    NumericalError
+        If the map shows no density above its background.
+    """
+    smooth = _lowpassed(volume, 1.0 / smoothing_px)
+    core = _excess(smooth, box_of(volume, "volume")) > 0
+    if not core.any():
+        raise NumericalError("envelope mask: the map shows no density above its background")
+    distance = scipy.ndimage.distance_transform_edt(~core)
+    beyond = np.clip((distance - margin_px) / max(edge_px, 1e-6), 0.0, 1.0)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * beyond), dtype=np.float32)
+
+
 def _excess(smooth: NDArray[np.float32], box: int) -> NDArray[np.float32]:
     """Density above the solvent, in the pieces that count."""
     outside = smooth[_distance(box, smooth.ndim) > box // 2]

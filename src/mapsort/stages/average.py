@@ -1,4 +1,4 @@
-"""Average the particles of each class, CTF-weighted, halves apart, and learn the noise on the way."""
+"""Average the particles of each class, CTF-weighted, halves apart, and learn the noise from them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred
 class ShellStatistics:
     """Sums over all averaged particles in each rounded shell of the Fourier plane.
 
-    ``image`` is |X|^2, ``cross`` Re conj(X) C P, ``reference`` C^2 |P|^2 and ``terms`` the number of
-    Fourier terms, each (n_shells,), float64.
+    ``image`` is |X|^2, ``cross`` Re conj(X) C P, ``reference`` C^2 |P|^2 and ``terms`` the number
+    of Fourier terms, each (n_shells,), float64.
     """
 
     image: npt.NDArray[np.float64]
@@ -133,9 +133,7 @@ class ClassAccumulator:
     def finish(self) -> ClassAverages:
         """Return the sums."""
         shape = (N_HALVES, len(self.references), *self.references.shape[1:])
-        return ClassAverages(
-            self.numerator.reshape(shape), self.density.reshape(shape), self.count
-        )
+        return ClassAverages(self.numerator.reshape(shape), self.density.reshape(shape), self.count)
 
 
 def plane_terms(box: int) -> npt.NDArray[np.float64]:

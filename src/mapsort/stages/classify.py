@@ -24,7 +24,8 @@ def classify(
         How many classes a particle enters: its ``sep`` best references, each with weight 1/sep.
     keep : float
         Fraction of each class's members to use, the best by quality, ceil(n keep), at least one;
-        with ``keep_sigma``, members worse than the mean by ``keep`` standard deviations are left out.
+        with ``keep_sigma``, members worse than the mean by ``keep`` standard deviations are left
+        out.
     keep_sigma : bool
 
     Raises

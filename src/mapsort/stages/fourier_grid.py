@@ -1,8 +1,8 @@
 """Padded Fourier grids: real-space arrays to and from what the gridding kernels read.
 
-Reading a Fourier grid between its points with the kernel phi multiplies the image by phi's transform;
-the image is therefore divided by it first (forward) or afterwards (adjoint), which makes both exact up to
-aliasing (Jackson et al., IEEE Trans. Med. Imaging 10 (1991) 473).
+Reading a Fourier grid between its points with the kernel phi multiplies the image by phi's
+transform; the image is therefore divided by it first (forward) or afterwards (adjoint), which makes
+both exact up to aliasing (Jackson et al., IEEE Trans. Med. Imaging 10 (1991) 473).
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class FourierGrid:
     def volume_from_grid(self, grid: Complex64, *, n_threads: int = 1) -> Float32:
         """Return the map (box, box, box) of a half-complex padded grid, kernel undone.
 
-        The exact adjoint of :meth:`volume_window` followed by ``gather``, but for the factor padded^3.
+        The exact adjoint of :meth:`volume_window` followed by ``gather``, but for the factor
+        padded^3.
         """
         line = self.kernel_line
         padded = scipy.fft.irfftn(grid, s=(self.padded,) * 3, workers=n_threads)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 
 from mapsort import _core
 from mapsort._membership import merge_top
@@ -22,11 +23,11 @@ from mapsort.physics.filters import radial_power
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
 
 #: Share of the expected signal (see signal_per_ring) in the full band and in the coarse band.
-FINE_BAND = 0.998
-COARSE_BAND = 0.90
+FINE_BAND = 0.99999
+COARSE_BAND = 0.995
 #: Shift step times highest frequency of a level: at most 0.19 periods off at the band's edge.
 SHIFT_STEP = 0.38
-#: References of each map that go from the coarse level to the fine one, and from there to refinement.
+#: References of each map that go from the coarse level to the fine one, and on to refinement.
 CARRIED = 16
 REFINED = 4
 #: Lattice nodes of one particle at the fine level.
@@ -34,22 +35,29 @@ MAX_NODES = 36
 NEWTON_STEPS = 4
 
 
-class Scoring(Enum):
+@dataclass(frozen=True)
+class Scoring:
     """How a cross term f and a reference norm g (both in units of the noise) become a score.
 
-    PROFILE maximises the likelihood over the scale: f^2 / 2g. FIXED takes the scale of the maps as
-    that of the particles: f - g/2. (Gaussian noise; both in nat, relative to an empty image.)
+    The score is the log-likelihood [nat] of the particle under Gaussian noise relative to an empty
+    image, maximised over the particle's scale s >= 0, whose prior is normal about 1:
+    max_s s f - s^2 g / 2 - (s - 1)^2 / 2 spread^2.
+
+    Attributes
+    ----------
+    scale_spread : float
+        Standard deviation of the particles' scales; infinity makes the score blind to the scale of
+        the maps (f^2 / 2g).
     """
 
-    PROFILE = "profile"
-    FIXED = "fixed"
+    scale_spread: float
 
     def scores(self, cross: Float32, norm: Float32) -> Float32:
-        """Return log-likelihoods of the same shape."""
-        if self is Scoring.FIXED:
-            return np.asarray(cross - 0.5 * norm, dtype=np.float32)
-        safe = np.maximum(norm, np.finfo(np.float32).tiny)
-        return np.asarray(0.5 * np.maximum(cross, 0.0) ** 2 / safe, dtype=np.float32)
+        """Return scores of the same shape."""
+        stiffness = np.float32(self.scale_spread**-2 if np.isfinite(self.scale_spread) else 0.0)
+        width = np.maximum(norm + stiffness, np.finfo(np.float32).tiny)
+        gain = 0.5 * np.maximum(cross + stiffness, 0.0) ** 2 / width
+        return np.asarray(gain - 0.5 * stiffness, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -93,13 +101,13 @@ def signal_per_ring(
 
     Ring k has 2 pi k Fourier pixels; a slice's power on it is the mean power of the map's shell.
     """
-    power = np.mean([radial_power(np.fft.rfftn(v))[: len(noise_power)] for v in volumes], axis=0)
+    power = np.mean([radial_power(scipy.fft.rfftn(v))[: len(noise_power)] for v in volumes], axis=0)
     rings = np.arange(len(noise_power))
     return np.asarray(2 * np.pi * rings * power / noise_power)
 
 
 def band_limit(signal: npt.NDArray[np.floating], share: float, *, lowest: int) -> int:
-    """Return the smallest ring below which ``share`` of the signal lies, within [lowest, Nyquist)."""
+    """Return the smallest ring that holds ``share`` of the signal, within [lowest, Nyquist)."""
     cumulative = np.cumsum(signal) / np.sum(signal)
     ring = int(np.searchsorted(cumulative, share))
     return int(np.clip(ring, lowest, len(signal) - 2))
@@ -150,6 +158,7 @@ def plan_match(
     max_shift: float,
     support_radius: float,
     scoring: Scoring,
+    max_radius: int | None = None,
     n_threads: int,
 ) -> MatchPlan:
     """Project all maps and choose the levels of the search.
@@ -169,18 +178,40 @@ def plan_match(
     support_radius : float
         Radius [pixels] that holds the maps.
     scoring : Scoring
+    max_radius : int, optional
+        Highest ring compared, whatever the maps hold.
     n_threads : int
     """
     signal = signal_per_ring(volumes, noise_power)
-    fine_radius = band_limit(signal, FINE_BAND, lowest=6)
+    fine_radius = min(band_limit(signal, FINE_BAND, lowest=6), max_radius or grid.box)
     coarse_radius = min(band_limit(signal, COARSE_BAND, lowest=4), fine_radius)
     levels = [
         _level(volumes, references, grid, noise_power, radius, support_radius, n_threads)
         for radius in (coarse_radius, fine_radius)
     ]
-    return MatchPlan(
-        references, grid, apix, max_shift, levels[0], levels[1], fine_radius, scoring
-    )
+    return MatchPlan(references, grid, apix, max_shift, levels[0], levels[1], fine_radius, scoring)
+
+
+class _Batch(TypedDict):
+    """Arguments that the search kernels share."""
+
+    spectra: Complex64
+    ctf: Float32
+    ring_weight: Float32
+    scale: float
+    oversampling: float
+    apix: float
+
+
+class _CandidateArrays(TypedDict):
+    """The candidates as arguments of the kernels."""
+
+    reference: npt.NDArray[np.int32]
+    origin: Float32
+    alpha: Float32
+    mirror: npt.NDArray[np.int32]
+    cross: Float32
+    norm: Float32
 
 
 @dataclass
@@ -206,8 +237,15 @@ class _Candidates:
             np.zeros(shape, np.float32),
         )
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        return dict(vars(self))
+    def arrays(self) -> _CandidateArrays:
+        return {
+            "reference": self.reference,
+            "origin": self.origin,
+            "alpha": self.alpha,
+            "mirror": self.mirror,
+            "cross": self.cross,
+            "norm": self.norm,
+        }
 
     def scores(self, scoring: Scoring) -> Float32:
         scores = scoring.scores(self.cross, self.norm)
@@ -218,13 +256,66 @@ class _Candidates:
         """Return these columns of each row, (n, k)."""
         rows = np.arange(len(self.reference))[:, None]
         return _Candidates(
-            **{name: np.ascontiguousarray(a[rows, columns]) for name, a in self.arrays().items()}
+            **{name: np.ascontiguousarray(a[rows, columns]) for name, a in vars(self).items()}
         )
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Every particle against every reference; all arrays are (n, n_references).
+
+    ``score`` is a log-likelihood as in Matches; alpha [degrees], dx, dy [pixels] and mirror are the
+    transform of the particle onto the reference. Refined matches have their final values, the others
+    those of the coarse level, bounded so that none beats a refined one of its particle.
+    """
+
+    score: Float32
+    alpha: Float32
+    dx: Float32
+    dy: Float32
+    mirror: npt.NDArray[np.int32]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Similarity]) -> Similarity:
+        """Return the matrix of consecutive chunks of particles."""
+        names = ("score", "alpha", "dx", "dy", "mirror")
+        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+
+
+@dataclass(frozen=True)
+class _CoarseScores:
+    """Scores of all pairs at the coarse level, and the kernel's codes of their alignments."""
+
+    score: Float32
+    code: npt.NDArray[np.int32]
+    origins: Float32
+    n_angles: int
+
+    def similarity(self, matches: Matches) -> Similarity:
+        """Return the whole matrix with the refined matches in their places."""
+        shift, rest = np.divmod(self.code, 2 * self.n_angles)
+        alpha = (rest // 2 * (2 * np.pi / self.n_angles)).astype(np.float32)
+        x, y = self.origins[shift, 0], self.origins[shift, 1]
+        cos, sin = np.cos(alpha), np.sin(alpha)
+        worst = np.min(np.where(matches.reference >= 0, matches.score, np.inf), axis=1)
+        limit = (worst - np.maximum(1e-4, 1e-6 * np.abs(worst)))[:, None]
+        whole = Similarity(
+            np.minimum(self.score, limit).astype(np.float32),
+            np.rad2deg(alpha),
+            cos * x + sin * y,
+            -sin * x + cos * y,
+            np.asarray(rest % 2, dtype=np.int32),
+        )
+        row, column = np.nonzero(matches.reference >= 0)
+        reference = matches.reference[row, column]
+        for name in ("score", "alpha", "dx", "dy", "mirror"):
+            getattr(whole, name)[row, reference] = getattr(matches, name)[row, column]
+        return whole
 
 
 def _coarse(
     plan: MatchPlan, spectra: Complex64, ctf: Float32, n_threads: int
-) -> _Candidates:
+) -> tuple[_Candidates, _CoarseScores]:
     """Search everything in the low band; keep the best references of each map."""
     level, references = plan.coarse, plan.references
     origins = plan.coarse_origins
@@ -259,12 +350,11 @@ def _coarse(
     order = np.argsort(-np.take_along_axis(scores, reference, axis=1), axis=1, kind="stable")
     reference = np.take_along_axis(reference, order, axis=1)
     shift = np.take_along_axis(shift, order, axis=1)
-    return _Candidates.at(reference, origins[shift])
+    every = _CoarseScores(scores, code, origins, level.bank.n_angles)
+    return _Candidates.at(reference, origins[shift]), every
 
 
-def _batch(
-    plan: MatchPlan, level: Level, spectra: Complex64, ctf: Float32
-) -> dict[str, object]:
+def _batch(plan: MatchPlan, level: Level, spectra: Complex64, ctf: Float32) -> _Batch:
     return {
         "spectra": spectra,
         "ctf": ctf,
@@ -289,8 +379,14 @@ def _best_of_each_map(
 
 
 def match_chunk(
-    plan: MatchPlan, spectra: Complex64, ctf: Float32, *, refined: int = REFINED, n_threads: int = 1
-) -> Matches:
+    plan: MatchPlan,
+    spectra: Complex64,
+    ctf: Float32,
+    *,
+    refined: int = REFINED,
+    with_similarity: bool = False,
+    n_threads: int = 1,
+) -> tuple[Matches, Similarity | None]:
     """Match one chunk of particles with all references.
 
     Parameters
@@ -302,14 +398,17 @@ def match_chunk(
         CTF coefficients (``ctf_coefficients``).
     refined : int
         Matches of each map that are refined and returned.
+    with_similarity : bool
+        Whether to return all pairs, too.
 
     Returns
     -------
     Matches
         ``refined`` matches of each map, best first.
+    Similarity or None
     """
     fine = plan.fine
-    candidates = _coarse(plan, spectra, ctf, n_threads)
+    candidates, every = _coarse(plan, spectra, ctf, n_threads)
     batch = _batch(plan, fine, spectra, ctf)
     step = min(fine.shift_step, 0.5 * plan.coarse.shift_step)
     limit = plan.max_shift + 0.5 * plan.coarse.shift_step
@@ -333,7 +432,8 @@ def match_chunk(
         **batch,
         **best.arrays(),
     )
-    return _matches(best, plan.scoring)
+    matches = _matches(best, plan.scoring)
+    return matches, every.similarity(matches) if with_similarity else None
 
 
 def _matches(candidates: _Candidates, scoring: Scoring) -> Matches:

@@ -15,7 +15,7 @@ from mapsort.physics.shells import friedel_weight, shell_index
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
 
 #: Width of the soft edge of the circle that particles are cut to, relative to the box.
-EDGE = 0.06
+EDGE = 0.03
 
 
 @dataclass(frozen=True)

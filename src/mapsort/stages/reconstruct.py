@@ -3,8 +3,8 @@
 A slice carries the sums N = sum w C X and D = sum w C^2 of the particles behind it. Both are spread
 onto the padded Fourier grid with the kernel K; the map's transform is N / (D + lambda), with lambda
 the Wiener term noise/signal in units of D. Dividing grid point by grid point leaves the kernel's
-smoothing wherever the sampling is uneven; iterated weights (Pipe & Menon, Magn. Reson. Med. 41 (1999)
-179; with the Wiener term as in Scheres, J. Struct. Biol. 180 (2012) 519, eq. 4) remove it.
+smoothing wherever the sampling is uneven; iterated weights (Pipe & Menon, Magn. Reson. Med. 41
+(1999) 179; with the Wiener term as in Scheres, J. Struct. Biol. 180 (2012) 519, eq. 4) remove it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _radii(padded: int) -> Float32:
     """Return the distance of each point of a half grid from the origin, in grid points."""
     k = np.asarray(scipy.fft.fftfreq(padded, 1.0 / padded), dtype=np.float32)
     x = np.arange(padded // 2 + 1, dtype=np.float32)
-    return np.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + x[None, None, :] ** 2)
+    return np.asarray(np.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + x**2))
 
 
 def _shell_means(values: Float32, shells: npt.NDArray[np.intp], n_shells: int) -> Float32:
@@ -105,7 +105,7 @@ def adjoint_volume(sums: SliceSums, *, n_threads: int = 1) -> Float32:
 
 
 def _compensate(density: Float32, measured: Float32, grid: FourierGrid, n_threads: int) -> Float32:
-    """Weights W with (W density) convolved with the kernel equal to 1 where frequencies are measured.
+    """Return weights W so that (W density) convolved with the kernel is 1 where measured.
 
     The convolution is a product with the kernel's transform in real space.
     """

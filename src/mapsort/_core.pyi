@@ -1,0 +1,180 @@
+"""Types of the compiled kernels, and of the module that chooses among them.
+
+Arrays must be C-contiguous and of exactly the stated type; else ValueError names the argument.
+``scale`` is grid points per Fourier pixel of the box (padded / box), ``oversampling`` the one that
+the interpolation kernel is made for, ``apix`` the pixel size in A.
+"""
+
+from types import ModuleType
+from typing import TypedDict, final
+
+import numpy as np
+import numpy.typing as npt
+
+_Complex64 = npt.NDArray[np.complex64]
+_Float32 = npt.NDArray[np.float32]
+_Float64 = npt.NDArray[np.float64]
+_Int32 = npt.NDArray[np.int32]
+
+class _Build(TypedDict):
+    compiler: str
+    cxx_standard: int
+    flags: str
+    simd_lanes: int
+    kernel_width: int
+    openmp: int | None
+    processors: int
+
+isa: str
+_module: ModuleType
+_REQUIRED_FEATURES: dict[str, frozenset[str]]
+
+def _load() -> ModuleType: ...
+def _processor_features() -> frozenset[str]: ...
+def compiled_isas() -> list[str]: ...
+def available_isas() -> list[str]: ...
+def build() -> _Build: ...
+def kernel_transform(oversampling: float, frequency: float) -> float: ...
+def good_fft_size(n: int) -> int: ...
+def window_shape(max_frequency: float) -> tuple[int, int, int]: ...
+def gather_window(
+    grid: _Complex64,  # (n, n, n/2+1), n even
+    max_frequency: float,
+    *,
+    n_threads: int = 1,
+) -> _Complex64: ...
+def project_cartesian(
+    window: _Complex64,
+    *,
+    scale: float,
+    oversampling: float,
+    rotations: _Float64,  # (n, 3, 3)
+    max_radius: float,
+    box: int,
+    n_threads: int = 1,
+) -> _Complex64: ...  # (n, box, box/2+1)
+def project_polar(
+    window: _Complex64,
+    *,
+    scale: float,
+    oversampling: float,
+    rotations: _Float64,  # (n, 3, 3)
+    first_ring: int,
+    n_rings: int,
+    n_angles: int,
+    n_threads: int = 1,
+) -> _Complex64: ...  # (n, n_rings, n_angles/2)
+def insert_slices(
+    slices: _Complex64,  # (n, box, box/2+1)
+    weights: _Float32,  # (n, box, box/2+1)
+    *,
+    rotations: _Float64,  # (n, 3, 3)
+    symmetry: _Float64,  # (g, 3, 3)
+    scale: float,
+    oversampling: float,
+    max_radius: float,
+    ramp: bool,
+    numerator: _Complex64,  # window, in place
+    density: _Float32,  # window, in place
+    n_threads: int = 1,
+) -> None: ...
+def scatter_window(window: _Complex64, n: int) -> _Complex64: ...  # (n, n, n/2+1)
+def scatter_density(window: _Float32, n: int) -> _Float32: ...  # (n, n, n/2+1)
+
+@final
+class ReferenceBank:
+    def __init__(
+        self, *, first_ring: int, n_rings: int, n_angles: int, box: int, support_radius: float
+    ) -> None: ...
+    def add(
+        self,
+        window: _Complex64,
+        *,
+        scale: float,
+        oversampling: float,
+        rotations: _Float64,  # (n, 3, 3)
+        n_threads: int = 1,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def n_angles(self) -> int: ...
+    @property
+    def max_order(self) -> int: ...
+    @property
+    def n_entries(self) -> int: ...
+
+def search_pairs(
+    bank: ReferenceBank,
+    *,
+    spectra: _Complex64,  # (n, padded, padded/2+1)
+    ctf: _Float32,  # (n, 7)
+    ring_weight: _Float32,  # (n_rings,)
+    scale: float,
+    oversampling: float,
+    apix: float,
+    origins: _Float32,  # (n_shifts, 2)
+    n_threads: int = 1,
+) -> tuple[_Float32, _Float32, _Int32]: ...  # cross, norm, code: each (n, references)
+def search_candidates(
+    bank: ReferenceBank,
+    *,
+    spectra: _Complex64,
+    ctf: _Float32,
+    ring_weight: _Float32,
+    scale: float,
+    oversampling: float,
+    apix: float,
+    step: float,
+    reach: int,
+    max_nodes: int,
+    max_origin: float,
+    reference: _Int32,  # (n, K)
+    origin: _Float32,  # (n, K, 2), in place
+    alpha: _Float32,  # (n, K), in place; radians
+    mirror: _Int32,  # (n, K), in place
+    cross: _Float32,  # (n, K), in place
+    norm: _Float32,  # (n, K), in place
+    n_threads: int = 1,
+) -> None: ...
+def refine_candidates(
+    bank: ReferenceBank,
+    *,
+    spectra: _Complex64,
+    ctf: _Float32,
+    ring_weight: _Float32,
+    scale: float,
+    oversampling: float,
+    apix: float,
+    iterations: int,
+    max_origin: float,
+    reference: _Int32,  # (n, K)
+    origin: _Float32,  # (n, K, 2), in place
+    alpha: _Float32,  # (n, K), in place; radians
+    mirror: _Int32,  # (n, K)
+    cross: _Float32,  # (n, K), in place
+    norm: _Float32,  # (n, K), in place
+    n_threads: int = 1,
+) -> None: ...
+def accumulate_classes(
+    *,
+    spectra: _Complex64,  # (n, padded, padded/2+1)
+    ctf: _Float32,  # (n, 7)
+    scale: float,
+    oversampling: float,
+    apix: float,
+    max_radius: float,
+    order: _Int32,  # (n_used,)
+    slot_start: _Int32,  # (n_slots + 1,)
+    slot: _Int32,  # (n_slots,)
+    alpha: _Float32,  # (n_used,), radians
+    origin: _Float32,  # (n_used, 2)
+    mirror: _Int32,  # (n_used,)
+    weight: _Float32,  # (n_used,)
+    references: _Complex64,  # (r, box, box/2+1)
+    numerator: _Complex64,  # (rows, box, box/2+1), in place
+    density: _Float32,  # (rows, box, box/2+1), in place
+    image_power: _Float32,  # (n_used, n_shells), in place
+    cross: _Float32,  # (n_used, n_shells), in place
+    reference_power: _Float32,  # (n_used, n_shells), in place
+    n_threads: int = 1,
+) -> None: ...

@@ -1,0 +1,37 @@
+"""Work on particles chunk by chunk, reading one chunk ahead of the one being worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Bytes of working memory that one chunk of particles may take.
+CHUNK_BYTES = 128 * 2**20
+#: Chunks never get longer than this, so that progress is seen and interruption is quick.
+LONGEST_CHUNK = 1024
+
+
+def chunk_length(bytes_per_item: int) -> int:
+    """Return how many items make a chunk; it depends on their size only, never on threads."""
+    return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // max(1, bytes_per_item)))
+
+
+def chunk_ranges(n: int, length: int) -> list[slice]:
+    """Return consecutive ranges of at most ``length`` items that cover n items."""
+    return [slice(first, min(first + length, n)) for first in range(0, n, length)]
+
+
+def read_ahead(read: Callable[[slice], T], ranges: list[slice]) -> Iterator[tuple[slice, T]]:
+    """Yield (range, read(range)) in order, the next range being read in the background."""
+    if not ranges:
+        return
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
+        waiting: Future[T] = reader.submit(read, ranges[0])
+        for index, this in enumerate(ranges):
+            current = waiting.result()
+            if index + 1 < len(ranges):
+                waiting = reader.submit(read, ranges[index + 1])
+            yield this, current

@@ -1,0 +1,96 @@
+"""How far an iteration moved: occupancies, reassignments, pose changes, resolutions."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.model.matches import Matches
+from mapsort.model.references import References
+from mapsort.physics.fsc import fsc, resolution_at
+from mapsort.workflows.multi_iteration import Outcome, Run, State
+
+
+def occupancies(matches: Matches, references: References) -> npt.NDArray[np.int64]:
+    """Return the number of particles whose best match is with each map, (n_models,)."""
+    model = references.model[matches.reference[:, 0]]
+    return np.bincount(model, minlength=references.n_models).astype(np.int64)
+
+
+def pose_change(
+    run: Run, before: Matches, after: Matches
+) -> tuple[float, float | None, float | None]:
+    """Return how many particles changed map, and how the others' poses moved.
+
+    Returns
+    -------
+    changed : float
+        Fraction of particles in another map than before.
+    angle : float or None
+        Mean rotation [degrees] between old and new pose, the nearest symmetry mate; None if all
+        particles changed map.
+    shift : float or None
+        Mean distance [pixels] between old and new origin.
+    """
+    references = run.plan.references
+    old, new = references.model[before.reference[:, 0]], references.model[after.reference[:, 0]]
+    stayed = old == new
+    changed = float(np.mean(~stayed))
+    if not stayed.any():
+        return changed, None, None
+    old_rotations, old_origins = before.poses(references)
+    new_rotations, new_origins = after.poses(references)
+    angles = np.zeros(len(after))
+    for model, group in enumerate(run.plan.symmetries):
+        rows = np.flatnonzero(stayed & (new == model))
+        best = np.full(len(rows), -1.0)
+        for operator in group.matrices:
+            trace = np.einsum("nij,nij->n", new_rotations[rows] @ operator, old_rotations[rows])
+            best = np.maximum(best, (trace - 1) / 2)
+        angles[rows] = np.rad2deg(np.arccos(np.clip(best, -1, 1)))
+    shifts = np.linalg.norm(new_origins - old_origins, axis=1)
+    return changed, float(angles[stayed].mean()), float(shifts[stayed].mean())
+
+
+def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, Any]:
+    """Return one iteration's record for convergence.json."""
+    box, apix = run.plan.grid.box, run.inputs.apix
+    changed, angle, shift = (None, None, None)
+    if previous.matches is not None:
+        changed, angle, shift = pose_change(run, previous.matches, outcome.matches)
+    maps = [
+        {
+            "resolution_fsc_05_ang": round(resolution_at(curve, 0.5, apix, box=box), 3),
+            "resolution_fsc_0143_ang": round(resolution_at(curve, 0.143, apix, box=box), 3),
+            "resolution_to_previous_fsc_05_ang": round(
+                resolution_at(fsc(before, after), 0.5, apix, box=box), 3
+            ),
+        }
+        for curve, before, after in zip(
+            outcome.half_fsc, previous.references, outcome.state.references, strict=True
+        )
+    ]
+    return {
+        "iteration": outcome.state.iteration,
+        "occupancy": occupancies(outcome.matches, run.plan.references).tolist(),
+        "empty_maps": [model + 1 for model in outcome.empty],
+        "fraction_changed_map": changed,
+        "mean_angle_change_deg": angle,
+        "mean_shift_change_px": shift,
+        "mean_log_likelihood": float(outcome.matches.score[:, 0].mean(dtype=np.float64)),
+        "scale": outcome.scale,
+        "highest_ring": outcome.fine_radius,
+        "maps": maps,
+        "seconds": outcome.seconds,
+        "peak_memory_mib": round(peak_memory_bytes() / 2**20, 1),
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Return the highest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,283 @@
+"""Multi-map refinement: the whole run, from options to a run directory full of results."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from mapsort.errors import ConfigError
+from mapsort.model.particles import Particles
+from mapsort.model.volume import Volume
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.log import run_log, stage
+from mapsort.rundir.manifest import make_manifest, write_manifest
+from mapsort.rundir.text import write_convergence
+from mapsort.workflows.convergence import convergence_entry
+from mapsort.workflows.multi_files import (
+    assignment_table,
+    write_averages,
+    write_best_matches,
+    write_classification,
+    write_maps,
+    write_projections,
+    write_seeds,
+    write_similarity,
+    write_table,
+)
+from mapsort.workflows.multi_inputs import MultiInputs, open_inputs, scan_images
+from mapsort.workflows.multi_iteration import Outcome, Run, State, iterate, prepare_seeds
+from mapsort.workflows.multi_plan import (
+    MultiPlan,
+    disk_bytes,
+    existing_parent,
+    plan_lines,
+    resolve,
+)
+from mapsort.workflows.options import MultiOptions
+from mapsort.workflows.progress import Progress, SilentProgress
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MultiRun:
+    """A finished run.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory.
+    maps : tuple of Volume
+        The last iteration's maps.
+    assignments : DataFrame
+        One row per particle, RELION columns: class, pose, score, probability.
+    convergence : list of dict
+        One record per iteration, as in convergence.json.
+    """
+
+    path: Path
+    maps: tuple[Volume, ...]
+    assignments: pd.DataFrame
+    convergence: list[dict[str, Any]]
+
+
+def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str:
+    """Check a request as far as can be done without work, and say what it would do.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        What is wrong with the request or its input.
+    """
+    shown = progress if progress is not None else SilentProgress()
+    inputs = open_inputs(options)
+    plan = resolve(options, inputs)
+    _check_disk(options, inputs, plan)
+    with threadpool_limits(plan.n_threads):
+        scan_images(inputs, plan.treatment, plan.chunk, shown, plan.n_threads)
+    return "\n".join(plan_lines(options, inputs, plan, free_disk=_free_disk(options)))
+
+
+def _free_disk(options: MultiOptions) -> int:
+    return shutil.disk_usage(existing_parent(options.path or Path())).free
+
+
+def _check_disk(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> None:
+    need = disk_bytes(plan, len(inputs.particles), options.iter)
+    free = _free_disk(options)
+    if need > free:
+        raise ConfigError(
+            f"--path={options.path or '.'}: the run needs about {need / 2**30:.1f} GiB, "
+            f"and {free / 2**30:.1f} GiB are free there"
+        )
+
+
+def refine_multi_run(
+    options: MultiOptions,
+    *,
+    progress: Progress | None = None,
+    particles: Particles | None = None,
+    volumes: Sequence[Volume] | None = None,
+) -> MultiRun:
+    """Sort particles among maps while refining the maps.
+
+    Parameters
+    ----------
+    options : MultiOptions
+    progress : Progress, optional
+        Told of every stage; may raise Interrupted between chunks.
+    particles, volumes : optional
+        Objects to use in place of ``options.input`` and ``options.models``.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        Before any work: what is wrong with the request or its input.
+    NumericalError
+        When the computation cannot go on.
+    """
+    shown = progress if progress is not None else SilentProgress()
+    inputs = open_inputs(options, particles=particles, volumes=volumes)
+    plan = resolve(options, inputs)
+    _check_disk(options, inputs, plan)
+    run = Run(options, inputs, plan, shown)
+    with threadpool_limits(plan.n_threads):
+        power = scan_images(inputs, plan.treatment, plan.chunk, shown, plan.n_threads)
+        directory = _make_directory(options)
+        with run_log(directory.log):
+            for line in plan_lines(options, inputs, plan, free_disk=_free_disk(options)):
+                LOGGER.info("%s", line)
+            _write_manifest(run, directory)
+            with stage("prepare seeds"):
+                state = prepare_seeds(run, power)
+                write_seeds(run, directory, state)
+            return _refine(run, directory, state)
+
+
+def _make_directory(options: MultiOptions) -> RunDirectory:
+    if options.path is None:
+        return RunDirectory.next_free(Path(), prefix="multi")
+    options.path.mkdir(parents=True, exist_ok=True)
+    return RunDirectory(options.path)
+
+
+def _write_manifest(run: Run, directory: RunDirectory) -> None:
+    record = run.options.as_record() | {
+        "path": str(directory.path),
+        "apix": run.inputs.apix,
+        "orientgen": run.plan.orientgen,
+        "maxshift": run.plan.max_shift,
+        "pad": run.plan.map_grid.padded,
+        "parallel": f"thread:{run.plan.n_threads}",
+        "randomseed": run.plan.seed,
+        "sym": [group.name for group in run.plan.symmetries],
+    }
+    manifest = make_manifest(record, seed=run.plan.seed, inputs=run.inputs.files, command=sys.argv)
+    write_manifest(directory.parms, manifest)
+
+
+def _refine(run: Run, directory: RunDirectory, state: State) -> MultiRun:
+    """Iterate; write everything an iteration found before the next begins."""
+    entries: list[dict[str, Any]] = []
+    table = run.inputs.particles.table
+    outcome: Outcome | None = None
+    for _ in range(run.options.iter):
+        outcome = iterate(run, state)
+        for model in outcome.empty:
+            LOGGER.warning(
+                "iteration %d: map %d received no particles; it stays as it was",
+                outcome.state.iteration,
+                model + 1,
+            )
+            run.progress.message(f"map {model + 1} received no particles; it stays as it was")
+        entry = convergence_entry(run, state, outcome)
+        table = assignment_table(run, outcome.matches)
+        with stage("write", iteration=outcome.state.iteration) as facts:
+            _write(run, directory, outcome, state, table)
+        entry["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
+        entries.append(entry)
+        write_convergence(directory.convergence, entries)
+        _tell(run, entry)
+        state = outcome.state
+    assert outcome is not None, "options.iter is at least 1"
+    maps = tuple(Volume(volume, run.inputs.apix) for volume in outcome.maps)
+    return MultiRun(directory.path, maps, table, entries)
+
+
+def _write(
+    run: Run, directory: RunDirectory, outcome: Outcome, previous: State, table: pd.DataFrame
+) -> None:
+    iteration = outcome.state.iteration
+    write_projections(run, directory, outcome)
+    if outcome.similarity is not None:
+        write_similarity(directory, iteration, outcome.similarity)
+    else:
+        write_best_matches(directory, iteration, outcome.matches)
+        LOGGER.info(
+            "simmx_%02d.h5 holds the best matches of each particle only: the full matrix would "
+            "exceed 256 MiB",
+            iteration,
+        )
+    write_classification(run, directory, outcome)
+    write_averages(run, directory, outcome)
+    write_maps(run, directory, outcome, previous)
+    write_table(run, directory, iteration, table)
+
+
+def _tell(run: Run, entry: dict[str, Any]) -> None:
+    """Tell the user one line about an iteration."""
+    shares = "/".join(str(count) for count in entry["occupancy"])
+    resolutions = "/".join(f"{m['resolution_fsc_0143_ang']:.1f}" for m in entry["maps"])
+    changed = entry["fraction_changed_map"]
+    moved = "" if changed is None else f", {changed:.1%} changed map"
+    seconds = sum(entry["seconds"].values())
+    text = (
+        f"iteration {entry['iteration']}/{run.options.iter}: particles {shares}{moved}, "
+        f"resolution {resolutions} A, {seconds:.1f} s"
+    )
+    LOGGER.info("%s", text)
+    run.progress.message(text)
+
+
+def refine_multi(
+    particles: str | Path | Particles,
+    models: Sequence[str | Path | Volume],
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> MultiRun:
+    """Sort particles among maps while refining the maps (the Python face of ``mapsort multi``).
+
+    Parameters
+    ----------
+    particles : str, Path or Particles
+    models : sequence of str, Path or Volume
+        Starting maps, one per class.
+    progress : Progress, optional
+    **options
+        Any option of ``mapsort multi`` by its name, for example ``iter=4, sym=("d7", "c7")``.
+
+    Returns
+    -------
+    MultiRun
+        ``.maps``, ``.assignments``, ``.convergence``, ``.path``.
+
+    Raises
+    ------
+    ConfigError, FormatError
+        Before any work.
+    """
+    given = [m if isinstance(m, Volume) else None for m in models]
+    paths = tuple(
+        Path(f"map-{number}") if isinstance(m, Volume) else Path(m)
+        for number, m in enumerate(models, start=1)
+    )
+    source = particles.source if isinstance(particles, Particles) else Path(particles)
+    if isinstance(options.get("sym"), str):
+        options["sym"] = tuple(options["sym"].split(","))
+    if isinstance(options.get("path"), str):
+        options["path"] = Path(options["path"])
+    try:
+        request = MultiOptions(input=source, models=paths, **options).validated()
+    except TypeError as error:
+        raise ConfigError(f"refine_multi: {error}") from error
+    volumes = None
+    if any(given):
+        volumes = [
+            v if v is not None else Volume.open(path, default_apix=request.apix)
+            for v, path in zip(given, paths, strict=True)
+        ]
+    return refine_multi_run(
+        request,
+        progress=progress,
+        particles=particles if isinstance(particles, Particles) else None,
+        volumes=volumes,
+    )

@@ -1,0 +1,242 @@
+"""Write what an iteration found into the run directory, every file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mapsort.geometry.euler import matrix_to_relion
+from mapsort.io.hdf import EmanTransform, HdfWriter
+from mapsort.io.hdf_header import HeaderValue
+from mapsort.io.mrc import write_map
+from mapsort.io.star import write_particles
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.model.particles import Particles
+from mapsort.physics.fsc import frequencies_per_ang, fsc
+from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.text import write_fsc
+from mapsort.stages.average import wiener_images
+from mapsort.stages.fourier_grid import Float32, centred_images
+from mapsort.stages.match import Similarity
+from mapsort.workflows.multi_iteration import Outcome, Run, State, scaled_to_mass
+
+#: Class averages and projections are turned into images in blocks of this many.
+IMAGE_BLOCK = 256
+
+
+def write_volume(path: Path, volume: Float32, apix: float) -> None:
+    """Write one map."""
+    with atomic_path(path) as part:
+        write_map(part, volume, apix)
+
+
+def write_seeds(run: Run, directory: RunDirectory, state: State) -> None:
+    """Write the prepared seeds as threed_00_ZZ."""
+    for model, volume in enumerate(state.references):
+        path = directory.maps(0, model + 1)
+        write_volume(path, scaled_to_mass(run, volume, model), run.inputs.apix)
+
+
+def write_maps(run: Run, directory: RunDirectory, outcome: Outcome, previous: State) -> None:
+    """Write maps, their filtered versions, masks and FSC curves."""
+    iteration, apix = outcome.state.iteration, run.inputs.apix
+    for model in range(run.plan.n_models):
+        number = model + 1
+        write_volume(
+            directory.maps(iteration, number), scaled_to_mass(run, outcome.maps[model], model), apix
+        )
+        write_volume(
+            directory.threed_filt(iteration, number),
+            scaled_to_mass(run, outcome.state.references[model], model),
+            apix,
+        )
+        write_volume(directory.threed_mask(iteration, number), outcome.masks[model], apix)
+        write_fsc(
+            directory.fsc(iteration, number),
+            frequencies_per_ang(run.plan.grid.box, apix),
+            fsc(previous.references[model], outcome.state.references[model]),
+            title=f"1/A, FSC of map {number} with that of iteration {iteration - 1}",
+        )
+    pairs = list(combinations(range(run.plan.n_models), 2))
+    if pairs:
+        curves = [fsc(outcome.maps[a], outcome.maps[b]) for a, b in pairs]
+        names = ", ".join(f"{a + 1}-{b + 1}" for a, b in pairs)
+        write_fsc(
+            directory.fsc_mutual(iteration),
+            frequencies_per_ang(run.plan.grid.box, apix),
+            np.stack([np.mean(curves, axis=0), *curves], axis=1),
+            title=f"1/A, mean FSC between maps, then of maps {names}",
+        )
+
+
+def _projection_headers(run: Run) -> list[dict[str, HeaderValue]]:
+    references = run.plan.references
+    rotations = references.rotations
+    return [
+        {
+            "model_id": int(references.model[index]) + 1,
+            "xform.projection": EmanTransform(np.hstack([rotations[index], np.zeros((3, 1))])),
+            "ptcl_repr": 0,
+        }
+        for index in range(len(references))
+    ]
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    for first in range(0, n, IMAGE_BLOCK):
+        yield slice(first, min(first + IMAGE_BLOCK, n))
+
+
+def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write all projections, those of map 1 first."""
+    headers, box = _projection_headers(run), run.plan.grid.box
+    with (
+        atomic_path(directory.projections(outcome.state.iteration)) as part,
+        HdfWriter(part, apix=run.inputs.apix) as writer,
+    ):
+        for block in _blocks(len(headers)):
+            images = centred_images(outcome.slices[block], box, n_threads=run.plan.n_threads)
+            for image, header in zip(images, headers[block], strict=True):
+                writer.append(image, header)
+
+
+def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write class averages in the order of the projections; empty classes are zero."""
+    iteration, membership = outcome.state.iteration, outcome.membership
+    headers = _projection_headers(run)
+    source = str(run.inputs.particles.source)
+    projections = directory.projections(iteration).name
+    with (
+        atomic_path(directory.classes(iteration)) as part,
+        HdfWriter(part, apix=run.inputs.apix) as writer,
+    ):
+        for block in _blocks(len(headers)):
+            images = wiener_images(
+                outcome.averages,
+                outcome.particle_noise_to_signal,
+                block,
+                n_threads=run.plan.n_threads,
+            )
+            for index, image in zip(range(block.start, block.stop), images, strict=True):
+                header = headers[index] | {
+                    "ptcl_repr": int(outcome.averages.count[index]),
+                    "projection_image": projections,
+                    "projection_image_idx": index,
+                    "class_ptcl_src": source,
+                }
+                used, excluded = membership.members(index), membership.excluded(index)
+                if len(used):
+                    header["class_ptcl_idxs"] = [int(i) for i in used]
+                if len(excluded):
+                    header["exc_class_ptcl_idxs"] = [int(i) for i in excluded]
+                writer.append(image, header)
+
+
+def _write_matrix(path: Path, images: list[npt.NDArray[np.generic]]) -> None:
+    with atomic_path(path) as part, HdfWriter(part) as writer:
+        for image in images:
+            writer.append(np.asarray(image, dtype=np.float32))
+
+
+def _classification(matches: Matches, sep: int) -> list[npt.NDArray[np.generic]]:
+    columns = slice(0, sep)
+    ones = np.ones_like(matches.score[:, columns])
+    return [
+        matches.reference[:, columns],
+        ones / np.float32(sep),
+        matches.dx[:, columns],
+        matches.dy[:, columns],
+        matches.alpha[:, columns],
+        matches.mirror[:, columns],
+        ones,
+    ]
+
+
+def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write the classification matrix and the same after averaging (used or not)."""
+    iteration, sep = outcome.state.iteration, run.options.sep
+    images = _classification(outcome.matches, sep)
+    _write_matrix(directory.classify(iteration), images)
+    images[1] = used_matrix(outcome.membership, len(outcome.matches), sep)
+    _write_matrix(directory.cls_result(iteration), images)
+
+
+def used_matrix(membership: Membership, n: int, sep: int) -> npt.NDArray[np.float32]:
+    """Return 1 where a particle counts in the class of that column, else 0, (n, sep)."""
+    used = np.zeros((n, sep), dtype=np.float32)
+    used[membership.particle, membership.column] = membership.used
+    return used
+
+
+def write_similarity(directory: RunDirectory, iteration: int, similarity: Similarity) -> None:
+    """Write the full similarity matrix; its score is negated, so that smaller is better."""
+    images: list[npt.NDArray[np.generic]] = [
+        -similarity.score,
+        similarity.dx,
+        similarity.dy,
+        similarity.alpha,
+        similarity.mirror,
+        np.ones_like(similarity.score),
+    ]
+    _write_matrix(directory.simmx(iteration), images)
+
+
+def write_best_matches(directory: RunDirectory, iteration: int, matches: Matches) -> None:
+    """Write only the best matches of each particle, as plain HDF5 arrays (n, top)."""
+    with atomic_path(directory.simmx(iteration, sparse=True)) as part, h5py.File(part, "w") as file:
+        file["reference"] = matches.reference
+        file["score"] = -matches.score
+        for name in ("dx", "dy", "alpha", "mirror"):
+            file[name] = getattr(matches, name)
+
+
+def _image_names(particles: Particles) -> list[str]:
+    """Return ``000001@stack`` with the stack's path as seen from the working directory.
+
+    RELION resolves names from the directory it runs in; names that the input gives relative to its
+    own place would be lost.
+    """
+    here = Path.cwd()
+    seen = []
+    for path in particles.files:
+        absolute = Path(os.path.abspath(path))
+        inside = absolute.is_relative_to(here)
+        seen.append(str(absolute.relative_to(here)) if inside else str(absolute))
+    return [
+        f"{index + 1:06d}@{seen[owner]}"
+        for index, owner in zip(particles.index_in_file, particles.file_of, strict=True)
+    ]
+
+
+def assignment_table(run: Run, matches: Matches) -> pd.DataFrame:
+    """Return the particle table with class, pose, score and probability of every particle."""
+    references = run.plan.references
+    rotations, origins = matches.poses(references)
+    angles = matrix_to_relion(rotations)
+    model = references.model[matches.reference[:, 0]]
+    probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
+    apix = run.inputs.apix
+    table = run.inputs.particles.table.copy()
+    table["rlnImageName"] = _image_names(run.inputs.particles)
+    table["rlnClassNumber"] = model.astype(int) + 1
+    for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
+        table[name] = np.round(angles[:, column], 4)
+    for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):
+        table[name] = np.round(origins[:, column] * apix, 4)
+    table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
+    table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
+    return table.drop(columns=[c for c in ("rlnOriginX", "rlnOriginY") if c in table])
+
+
+def write_table(run: Run, directory: RunDirectory, iteration: int, table: pd.DataFrame) -> None:
+    """Write particles_YY.star."""
+    write_particles(directory.particles(iteration), run.inputs.particles.optics, table)

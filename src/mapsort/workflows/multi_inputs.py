@@ -1,0 +1,162 @@
+"""Open and check what a multi-map refinement is given, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.errors import ConfigError, FormatError
+from mapsort.model.particles import Particles
+from mapsort.model.volume import Volume
+from mapsort.physics.ctf import ContrastTransfer
+from mapsort.physics.resample import match_box
+from mapsort.rundir.layout import RunDirectory
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.prepare import ParticleTreatment
+from mapsort.workflows.options import CtfHandling, MultiOptions
+from mapsort.workflows.progress import Progress
+
+#: Particles and maps must be at least this large for polar matching to make sense.
+SMALLEST_BOX = 16
+
+
+@dataclass(frozen=True)
+class MultiInputs:
+    """Particles and seeds of a run, checked as far as headers and tables tell.
+
+    Attributes
+    ----------
+    particles : Particles
+    seeds : tuple of ndarray (box, box, box)
+        Starting maps at the particles' box and pixel size.
+    ctf : ContrastTransfer or None
+        None where no CTF is applied.
+    files : tuple of Path
+        Input files, for the record.
+    """
+
+    particles: Particles
+    seeds: tuple[Float32, ...]
+    ctf: ContrastTransfer | None
+    files: tuple[Path, ...]
+
+    @property
+    def apix(self) -> float:
+        """Pixel size [A]."""
+        return self.particles.apix
+
+
+def open_inputs(
+    options: MultiOptions,
+    *,
+    particles: Particles | None = None,
+    volumes: Sequence[Volume] | None = None,
+) -> MultiInputs:
+    """Open particles and maps and check them against each other and the options.
+
+    Parameters
+    ----------
+    options : MultiOptions
+    particles, volumes : optional
+        Used in place of ``options.input`` and ``options.models`` (the Python API's objects).
+
+    Raises
+    ------
+    FormatError
+        A file is missing, damaged or of a kind that cannot be used.
+    ConfigError
+        An option does not fit the input.
+    """
+    if particles is None:
+        particles = Particles.open(options.input, apix=options.apix)
+    particles.validate()
+    if particles.box < SMALLEST_BOX:
+        raise FormatError(
+            f"{particles.source}: images of {particles.box} pixels are too small; "
+            f"at least {SMALLEST_BOX} are needed"
+        )
+    if volumes is None:
+        volumes = [Volume.open(path, default_apix=options.apix) for path in options.models]
+    _check_options(options, particles)
+    seeds = tuple(
+        match_box(v.data, v.apix, box=particles.box, target_apix=particles.apix) for v in volumes
+    )
+    for path, seed in zip(options.models, seeds, strict=True):
+        if not np.any(seed):
+            raise FormatError(f"{path}: no density inside the particles' box")
+    files = (particles.source, *particles.files, *(p for p in options.models if p.exists()))
+    return MultiInputs(particles, seeds, _chosen_ctf(options, particles), files)
+
+
+def _check_options(options: MultiOptions, particles: Particles) -> None:
+    box, apix = particles.box, particles.apix
+    if options.maxshift is not None and options.maxshift >= box / 2:
+        raise ConfigError(
+            f"--maxshift={options.maxshift:g}: must be below half the box ({box / 2:g} pixels)"
+        )
+    if options.pad and options.pad < int(np.ceil(1.25 * box)):
+        raise ConfigError(
+            f"--pad={options.pad}: is in pixels and must be at least 1.25 x box "
+            f"({int(np.ceil(1.25 * box))}), or 0 for twice the box"
+        )
+    if options.targetres is not None and options.targetres < 2 * apix:
+        raise ConfigError(
+            f"--targetres={options.targetres:g}: must be at least {2 * apix:g} A, twice the pixel "
+            f"size of {particles.source}"
+        )
+    if options.path is not None and options.path.exists():
+        _check_run_path(options.path)
+
+
+def _check_run_path(path: Path) -> None:
+    if not path.is_dir():
+        raise ConfigError(f"--path={path}: is a file; give a directory")
+    if RunDirectory(path).parms.exists():
+        raise ConfigError(f"--path={path}: holds a run already; give another directory")
+    if any(path.iterdir()):
+        raise ConfigError(f"--path={path}: is not empty; give a new or empty directory")
+
+
+def _chosen_ctf(options: MultiOptions, particles: Particles) -> ContrastTransfer | None:
+    if options.ctf is CtfHandling.NONE:
+        return None
+    ctf = particles.ctf
+    if ctf is None and options.ctf is not CtfHandling.AUTO:
+        raise ConfigError(
+            f"--ctf={options.ctf.value}: {particles.source} holds no CTF parameters "
+            "(rlnDefocusU and so on); use --ctf=none"
+        )
+    return ctf
+
+
+def scan_images(
+    inputs: MultiInputs,
+    treatment: ParticleTreatment,
+    chunk: int,
+    progress: Progress,
+    n_threads: int,
+) -> Float32:
+    """Read every image once, refusing unusable ones; return the mean power of each shell.
+
+    Returns
+    -------
+    ndarray of shape (box//2 + 1,)
+        Mean |X|^2 of the treated images: noise and what there is of signal.
+
+    Raises
+    ------
+    FormatError
+        An image is constant or holds NaN or infinite pixels; the message names it.
+    """
+    n = len(inputs.particles)
+    total = np.zeros(inputs.particles.box // 2 + 1)
+    progress.start("read particles", n, iteration=0, n_iterations=0)
+    for where, raw in read_ahead(inputs.particles.images, chunk_ranges(n, chunk)):
+        total += treatment.shell_powers(raw, n_threads=n_threads).sum(axis=0)
+        progress.advance(where.stop - where.start)
+    progress.finish(f"{n} particles")
+    return (total / n).astype(np.float32)

@@ -1,0 +1,442 @@
+"""One iteration of multi-map refinement: project, match, classify, average, reconstruct, filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.errors import NumericalError
+from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.physics.masks import auto_mask3d, envelope_mask, soft_sphere
+from mapsort.physics.normalization import normalize_by_mass
+from mapsort.rundir.log import stage
+from mapsort.stages.average import ClassAccumulator, ShellStatistics
+from mapsort.stages.classify import classify
+from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.match import MatchPlan, Scoring, Similarity, match_chunk, plan_match
+from mapsort.stages.postprocess import half_map_fsc, noise_to_signal
+from mapsort.stages.prepare import ctf_coefficients, shell_means
+from mapsort.stages.project import project_slices
+from mapsort.stages.reconstruct import SliceSums, solve
+from mapsort.workflows.multi_inputs import MultiInputs
+from mapsort.workflows.multi_plan import (
+    FULL_SIMILARITY_BYTES,
+    MultiPlan,
+    noise_floor,
+    similarity_bytes,
+)
+from mapsort.workflows.options import MultiOptions
+from mapsort.workflows.progress import Progress
+
+#: Margin and soft edge of the automatic mask about the density, and its smoothing (of the box).
+MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
+#: Seeds come on a scale of their own; maps made of the particles share theirs, but for the thickness
+#: of the ice and the like.
+UNKNOWN_SCALE, KNOWN_SCALE = Scoring(float("inf")), Scoring(0.3)
+#: Particles from which the seeds' scale is learnt.
+SCALE_SAMPLE = 512
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same through a run."""
+
+    options: MultiOptions
+    inputs: MultiInputs
+    plan: MultiPlan
+    progress: Progress
+
+    @property
+    def sphere(self) -> Float32:
+        """Soft sphere that bounds every map."""
+        return soft_sphere(self.plan.grid.box, self.plan.sphere_radius, self.plan.sphere_edge)
+
+    def ctf_of(self, where: slice) -> Float32:
+        """CTF coefficients of a range of particles."""
+        n = where.stop - where.start
+        ctf = None if self.inputs.ctf is None else self.inputs.ctf[where]
+        return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
+
+    def spectra_of(self, raw: Float32) -> Complex64:
+        """Padded transforms of raw images."""
+        return self.plan.treatment.spectra(raw, n_threads=self.plan.n_threads)
+
+    def chunks(self, n: int | None = None) -> list[slice]:
+        """Ranges of particles that are worked on together."""
+        return chunk_ranges(len(self.inputs.particles) if n is None else n, self.plan.chunk)
+
+
+@dataclass(frozen=True)
+class State:
+    """What one iteration hands to the next.
+
+    Attributes
+    ----------
+    iteration : int
+        0 for the prepared seeds.
+    references : tuple of ndarray (box, box, box)
+        Filtered, masked maps that the next iteration projects.
+    noise_power : ndarray of shape (box//2 + 1,)
+        Mean |N|^2 of a particle's noise in each shell.
+    matches : Matches or None
+        Of the iteration that made this state.
+    """
+
+    iteration: int
+    references: tuple[Float32, ...]
+    noise_power: npt.NDArray[np.float64]
+    matches: Matches | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything an iteration found; the run directory's files are made from it.
+
+    Attributes
+    ----------
+    state : State
+        Input of the next iteration.
+    maps : tuple of ndarray
+        Each map filtered by its own FSC, masked, on the particles' scale.
+    masks : tuple of ndarray
+    half_fsc : tuple of ndarray (box//2 + 1,)
+        FSC of each map's halves under its mask.
+    slices : ndarray of shape (n_references, box, box//2+1), complex64
+        Projections the iteration compared with.
+    similarity : Similarity or None
+    membership : Membership
+    averages : ClassAverages
+    particle_noise_to_signal : ndarray of shape (box//2 + 1,)
+        For showing class averages: noise over signal power of one particle.
+    scale : float
+        Least-squares scale of the compared maps in the particles.
+    seconds : dict
+        Time of each stage.
+    empty : tuple of int
+        Numbers (from 0) of maps that got no particles and were kept as they were.
+    """
+
+    state: State
+    maps: tuple[Float32, ...]
+    masks: tuple[Float32, ...]
+    half_fsc: tuple[npt.NDArray[np.float64], ...]
+    slices: Complex64
+    similarity: Similarity | None
+    matches: Matches
+    membership: Membership
+    averages: ClassAverages
+    particle_noise_to_signal: npt.NDArray[np.float64]
+    scale: float
+    fine_radius: int
+    seconds: dict[str, float]
+    empty: tuple[int, ...]
+
+
+def match_plan(run: Run, state: State, scoring: Scoring) -> MatchPlan:
+    """Project the maps and plan the search."""
+    plan = run.plan
+    return plan_match(
+        state.references,
+        plan.references,
+        state.noise_power,
+        grid=plan.grid,
+        apix=run.inputs.apix,
+        max_shift=plan.max_shift,
+        support_radius=plan.support_radius,
+        scoring=scoring,
+        max_radius=plan.max_radius,
+        n_threads=plan.n_threads,
+    )
+
+
+def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
+    """Return the Cartesian projections of all maps, model by model."""
+    references = run.plan.references
+    rotations = references.rotations
+    return np.concatenate(
+        [
+            project_slices(volume, rotations[references.block(m)], n_threads=run.plan.n_threads)
+            for m, volume in enumerate(volumes)
+        ]
+    )
+
+
+def match_all(
+    run: Run, plan: MatchPlan, *, iteration: int, n: int | None = None
+) -> tuple[Matches, Similarity | None]:
+    """Match the first n (or all) particles, chunk by chunk."""
+    n_particles = len(run.inputs.particles) if n is None else n
+    full = n is None and similarity_bytes(run.plan, n_particles) <= FULL_SIMILARITY_BYTES
+    run.progress.start("match", n_particles, iteration=iteration, n_iterations=run.options.iter)
+    matches: list[Matches] = []
+    similarities: list[Similarity] = []
+    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
+        found, similarity = match_chunk(
+            plan,
+            run.spectra_of(raw),
+            run.ctf_of(where),
+            refined=run.plan.refined,
+            with_similarity=full,
+            n_threads=run.plan.n_threads,
+        )
+        matches.append(found)
+        if similarity is not None:
+            similarities.append(similarity)
+        run.progress.advance(where.stop - where.start)
+    run.progress.finish(f"{n_particles} particles with {len(plan.references)} projections")
+    return Matches.joined(matches), Similarity.joined(similarities) if similarities else None
+
+
+def average_all(
+    run: Run, slices: Complex64, matches: Matches, membership: Membership, *, iteration: int
+) -> tuple[ClassAverages, ShellStatistics]:
+    """Average the classes, chunk by chunk."""
+    n = len(matches)
+    accumulator = ClassAccumulator(run.plan.grid, run.inputs.apix, slices)
+    run.progress.start("average", n, iteration=iteration, n_iterations=run.options.iter)
+    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
+        accumulator.add(
+            run.spectra_of(raw),
+            run.ctf_of(where),
+            where.start,
+            matches,
+            membership,
+            n_threads=run.plan.n_threads,
+        )
+        run.progress.advance(where.stop - where.start)
+    averages = accumulator.finish()
+    run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
+    return averages, accumulator.statistics
+
+
+def prepare_seeds(run: Run, power: Float32) -> State:
+    """Return the seeds as the first iteration's references: bounded, on the particles' scale.
+
+    Each seed is multiplied by the least-squares scale of its projections in a sample of particles
+    matched with it alone; the same way for every seed, so that none starts brighter.
+    """
+    noise = noise_floor(power)
+    sphere = run.sphere
+    seeds = tuple(np.asarray(seed * sphere, np.float32) for seed in run.inputs.seeds)
+    n = min(SCALE_SAMPLE, len(run.inputs.particles))
+    state = State(0, seeds, noise, None)
+    matches, _ = match_all(run, match_plan(run, state, UNKNOWN_SCALE), iteration=0, n=n)
+    slices = reference_slices(run, seeds)
+    references = run.plan.references
+    scaled = []
+    for model, seed in enumerate(seeds):
+        own = matches.best_of_model(references, model)
+        members = classify(own, len(references))
+        _, statistics = average_all(run, slices, own, members, iteration=0)
+        scale = statistics.scale(noise)
+        if not scale > 0:
+            raise NumericalError(
+                f"starting map {model + 1} ({run.options.models[model]}) does not correlate with "
+                "the particles; is the contrast right (--invert), or the map another molecule's?"
+            )
+        scaled.append(np.asarray(seed * scale, np.float32))
+    return State(0, tuple(scaled), noise, None)
+
+
+def iterate(run: Run, state: State) -> Outcome:
+    """Carry out one iteration."""
+    number = state.iteration + 1
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, facts: dict[str, object]) -> None:
+        seconds[name] = round(float(str(facts["seconds"])), 3)
+
+    with stage("project", iteration=number) as facts:
+        scoring = UNKNOWN_SCALE if number == 1 else KNOWN_SCALE
+        plan = match_plan(run, state, scoring)
+        slices = reference_slices(run, state.references)
+        facts |= {"references": len(plan.references), "rings": plan.fine_radius}
+    timed("project", facts)
+    with stage("match", iteration=number) as facts:
+        matches, similarity = match_all(run, plan, iteration=number)
+        facts["particles"] = len(matches)
+    timed("match", facts)
+    with stage("classify", iteration=number) as facts:
+        membership = classify(
+            matches,
+            len(plan.references),
+            sep=run.options.sep,
+            keep=run.options.classkeep,
+            keep_sigma=run.options.classkeepsig,
+        )
+        facts["used"] = int(membership.used.sum())
+    timed("classify", facts)
+    with stage("average", iteration=number) as facts:
+        averages, statistics = average_all(run, slices, matches, membership, iteration=number)
+        scale = statistics.scale(state.noise_power)
+        facts["scale"] = round(scale, 4)
+    timed("average", facts)
+    with stage("reconstruct", iteration=number) as facts:
+        rebuilt = _reconstruct(run, state, averages, iteration=number)
+        facts["maps"] = run.plan.n_models - len(rebuilt.empty)
+    timed("reconstruct", facts)
+    noise = noise_floor(statistics.residual_power(scale).astype(np.float32))
+    return Outcome(
+        state=State(number, rebuilt.references, noise, matches),
+        maps=rebuilt.maps,
+        masks=rebuilt.masks,
+        half_fsc=rebuilt.half_fsc,
+        slices=slices,
+        similarity=similarity,
+        matches=matches,
+        membership=membership,
+        averages=averages,
+        particle_noise_to_signal=_particle_noise_to_signal(slices, noise),
+        scale=scale,
+        fine_radius=plan.fine_radius,
+        seconds=seconds,
+        empty=rebuilt.empty,
+    )
+
+
+def _particle_noise_to_signal(
+    slices: Complex64, noise: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    some = slices[:: max(1, len(slices) // 64)]
+    power = shell_means(np.abs(some) ** 2, slices.shape[1]).mean(axis=0)
+    return np.asarray(np.minimum(noise / np.maximum(power, 1e-6 * noise), 1e4))
+
+
+@dataclass(frozen=True)
+class _Rebuilt:
+    references: tuple[Float32, ...]
+    maps: tuple[Float32, ...]
+    masks: tuple[Float32, ...]
+    half_fsc: tuple[npt.NDArray[np.float64], ...]
+    empty: tuple[int, ...]
+
+
+def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: int) -> _Rebuilt:
+    """Rebuild every map from its class averages; filter all alike; mask."""
+    n_models, threads = run.plan.n_models, run.plan.n_threads
+    progress = run.progress
+    progress.start("reconstruct", n_models, iteration=iteration, n_iterations=run.options.iter)
+    sums: list[SliceSums | None] = []
+    halves: list[tuple[Float32, Float32]] = []
+    for model in range(n_models):
+        parts = _insert(run, averages, model)
+        alive = all(np.any(part.density) for part in parts)
+        sums.append(parts[0] + parts[1] if alive else None)
+        even, odd = (
+            (solve(parts[0], n_threads=threads), solve(parts[1], n_threads=threads))
+            if alive
+            else (state.references[model],) * 2
+        )
+        halves.append((even, odd))
+        progress.advance(1)
+    smooth = [0.5 * (even + odd) for even, odd in halves]
+    sphere = run.sphere
+    first_curves = [half_map_fsc(*pair, sphere) for pair in halves]
+    masks = _masks(run, _filtered(run, state, sums, first_curves) if any(sums) else smooth, sphere)
+    curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
+    live = [m for m in range(n_models) if sums[m] is not None]
+    if not live:
+        raise NumericalError("no map received enough particles to be reconstructed")
+    shared = noise_to_signal([curves[m] for m in live])
+    references, maps = [], []
+    for model in range(n_models):
+        this = sums[model]
+        if this is None:
+            references.append(state.references[model])
+            maps.append(state.references[model])
+            continue
+        own = noise_to_signal([curves[model]])
+        references.append(solve(this, noise_to_signal=shared, n_threads=threads) * masks[model])
+        maps.append(solve(this, noise_to_signal=own, n_threads=threads) * masks[model])
+    _check_finite(maps)
+    progress.finish(f"{len(live)} maps")
+    empty = tuple(m for m in range(n_models) if m not in live)
+    return _Rebuilt(tuple(references), tuple(maps), tuple(masks), tuple(curves), empty)
+
+
+def _insert(run: Run, averages: ClassAverages, model: int) -> list[SliceSums]:
+    """Spread the class sums of one map, one result per half."""
+    plan = run.plan
+    block = plan.references.block(model)
+    rotations = plan.references.rotations[block]
+    parts = []
+    for half in range(N_HALVES):
+        part = SliceSums.empty(plan.map_grid, float(plan.grid.box // 2))
+        part.insert(
+            np.ascontiguousarray(averages.numerator[half, block]),
+            np.ascontiguousarray(averages.density[half, block]),
+            rotations,
+            plan.symmetries[model].matrices,
+            n_threads=plan.n_threads,
+        )
+        parts.append(part)
+    return parts
+
+
+def _filtered(
+    run: Run,
+    state: State,
+    sums: list[SliceSums | None],
+    curves: list[npt.NDArray[np.float64]],
+) -> list[Float32]:
+    """Return maps filtered by one common curve; a map without particles stays as it was."""
+    live = [curve for curve, part in zip(curves, sums, strict=True) if part is not None]
+    ratio = noise_to_signal(live)
+    return [
+        state.references[model]
+        if part is None
+        else solve(part, noise_to_signal=ratio, n_threads=run.plan.n_threads)
+        for model, part in enumerate(sums)
+    ]
+
+
+def _masks(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
+    """Return the mask of each map.
+
+    By default one for all, so that no map gains by a mask of its own: the union of soft
+    envelopes about their densities. With ``--automask3d``, each map's own, as the original.
+    """
+    options, box = run.options, run.plan.grid.box
+    if options.automask3d is not None:
+        wanted = options.automask3d
+        return [
+            auto_mask3d(
+                scaled_to_mass(run, volume, model),
+                threshold=wanted.threshold,
+                radius=wanted.radius,
+                nshells=wanted.nshells,
+                nshellsgauss=wanted.nshellsgauss,
+                nmaxseed=wanted.nmaxseed,
+            )
+            * sphere
+            for model, volume in enumerate(volumes)
+        ]
+    envelopes = [
+        envelope_mask(
+            volume * sphere,
+            margin_px=MASK_MARGIN * box,
+            edge_px=MASK_EDGE * box,
+            smoothing_px=max(6.0, MASK_SMOOTHING * box),
+        )
+        for volume in volumes
+    ]
+    union = np.max(envelopes, axis=0) * sphere
+    return [union] * len(volumes)
+
+
+def scaled_to_mass(run: Run, volume: Float32, model: int) -> Float32:
+    """Return the map scaled so that density 1 encloses its mass, if ``--mass`` is given."""
+    if run.options.masses is None:
+        return volume
+    return normalize_by_mass(volume, run.inputs.apix, run.options.masses[model])
+
+
+def _check_finite(maps: list[Float32]) -> None:
+    for number, volume in enumerate(maps, start=1):
+        if not np.isfinite(volume).all():
+            raise NumericalError(f"map {number} holds NaN or infinite values after reconstruction")

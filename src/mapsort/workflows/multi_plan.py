@@ -1,0 +1,239 @@
+"""What a multi-map refinement will do with its inputs: the numbers behind the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_length
+from mapsort.errors import NumericalError
+from mapsort.geometry.orientations import angular_step
+from mapsort.geometry.symmetry import Symmetry, symmetry
+from mapsort.model.references import References
+from mapsort.modules.orientgen import orientations
+from mapsort.physics.masks import envelope_radius
+from mapsort.stages.fourier_grid import FourierGrid
+from mapsort.stages.match import REFINED
+from mapsort.stages.prepare import ParticleTreatment
+from mapsort.workflows.multi_inputs import MultiInputs
+from mapsort.workflows.options import CtfHandling, MultiOptions
+
+#: Outside this radius (of the box) is background, from which images are normalised.
+BACKGROUND_RADIUS = 0.45
+#: The sphere about the seeds' density gets this margin and soft edge (of the box).
+SPHERE_MARGIN = 0.04
+SPHERE_EDGE = 0.0625
+#: Frequencies up to this multiple of 1/targetres are compared.
+TARGET_MARGIN = 1.25
+#: The full similarity matrix is written while it stays under this size.
+FULL_SIMILARITY_BYTES = 256 * 2**20
+_SIMILARITY_IMAGES = 6
+
+
+@dataclass(frozen=True)
+class MultiPlan:
+    """The resolved settings of a run.
+
+    Attributes
+    ----------
+    grid : FourierGrid
+        For particles and projections; ``map_grid`` for reconstruction (``--pad``).
+    treatment : ParticleTreatment
+    references : References
+        Orientations of all maps; the same in every iteration unless perturbed.
+    symmetries : tuple of Symmetry
+        One per map.
+    orientgen : str
+        The generator in use, ``auto`` resolved.
+    max_shift : float
+        Pixels.
+    max_radius : int or None
+        Highest ring compared, from ``--targetres``.
+    sphere_radius, sphere_edge : float
+        Soft sphere that holds all maps [pixels].
+    chunk : int
+        Particles per chunk.
+    n_threads : int
+    seed : int
+    """
+
+    grid: FourierGrid
+    map_grid: FourierGrid
+    treatment: ParticleTreatment
+    references: References
+    symmetries: tuple[Symmetry, ...]
+    orientgen: str
+    max_shift: float
+    max_radius: int | None
+    sphere_radius: float
+    sphere_edge: float
+    chunk: int
+    n_threads: int
+    seed: int
+    flipped: bool
+    refined: int
+
+    @property
+    def n_models(self) -> int:
+        """Number of maps."""
+        return len(self.symmetries)
+
+    @property
+    def support_radius(self) -> float:
+        """Radius [pixels] outside which maps are zero."""
+        return self.sphere_radius + self.sphere_edge
+
+
+def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
+    """Return the settings that options and inputs lead to."""
+    box, apix = inputs.particles.box, inputs.apix
+    grid = FourierGrid.for_box(box)
+    seed = options.randomseed
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    orientgen = options.orientgen
+    if orientgen == "auto":
+        step = angular_step(box, apix, target_resolution=options.targetres, speed=options.speed)
+        orientgen = f"eman:delta={step:.4g}:inc_mirror=0:perturb=0"
+    symmetries = tuple(symmetry(name) for name in options.symmetries)
+    rng = np.random.default_rng(seed)
+    references = References.of_models([orientations(orientgen, s, rng=rng) for s in symmetries])
+    max_radius = None
+    if options.targetres is not None:
+        max_radius = max(6, int(np.ceil(TARGET_MARGIN * box * apix / options.targetres)))
+    sphere, edge = _sphere(inputs)
+    n_models = len(symmetries)
+    pair_bytes = 64 * len(references)
+    padded_bytes = 8 * grid.padded * (grid.padded // 2 + 1) + 12 * box * box
+    return MultiPlan(
+        grid=grid,
+        map_grid=FourierGrid.for_box(box, options.pad),
+        treatment=ParticleTreatment(grid, BACKGROUND_RADIUS * box, options.invert),
+        references=references,
+        symmetries=symmetries,
+        orientgen=orientgen,
+        max_shift=box / 8 if options.maxshift is None else options.maxshift,
+        max_radius=max_radius,
+        sphere_radius=sphere,
+        sphere_edge=edge,
+        chunk=chunk_length(padded_bytes + pair_bytes),
+        n_threads=options.n_threads,
+        seed=seed,
+        flipped=options.ctf is CtfHandling.FLIPPED,
+        refined=max(REFINED, -(-options.sep // n_models)),
+    )
+
+
+def _sphere(inputs: MultiInputs) -> tuple[float, float]:
+    """Radius and edge [pixels] of the sphere that holds every seed, with a margin."""
+    box = inputs.particles.box
+    edge = SPHERE_EDGE * box
+    largest = 0.5 * box - 2.0
+    radii = []
+    for number, seed in enumerate(inputs.seeds, start=1):
+        try:
+            radii.append(envelope_radius(seed))
+        except NumericalError as error:
+            raise NumericalError(f"starting map {number}: {error}") from error
+    return min(max(radii) + SPHERE_MARGIN * box, largest), edge
+
+
+def similarity_bytes(plan: MultiPlan, n_particles: int) -> int:
+    """Return the size of the full similarity matrix of an iteration."""
+    return _SIMILARITY_IMAGES * 4 * n_particles * len(plan.references)
+
+
+def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
+    """Return the memory a run needs, by purpose; the sum bounds its peak.
+
+    Per map and padded size P = 2 box: 3-D grids of 8 P^3 / 2 bytes, some six at a time; per
+    reference class sums of both halves (24 bytes per Fourier term) and polar coefficients; per
+    particle of a chunk its padded transform; per particle of the run its matches.
+    """
+    box, padded = plan.grid.box, plan.map_grid.padded
+    terms = box * (box // 2 + 1)
+    n_references = len(plan.references)
+    rows = plan.refined * plan.n_models
+    chunk = min(plan.chunk, n_particles)
+    similarity = similarity_bytes(plan, n_particles)
+    return {
+        "maps": 6 * 4 * padded**3 + 2 * plan.n_models * 12 * padded**3 // 2,
+        "classes": n_references * terms * (2 * 12 + 8),
+        "references": n_references * 8 * (box // 2) * int(np.pi * box / 2),
+        "particles in work": 2 * chunk * (8 * padded * (padded // 2 + 1) + 12 * box * box),
+        "matches": n_particles * rows * 40,
+        "similarity": similarity if similarity <= FULL_SIMILARITY_BYTES else 0,
+        "program": 250 * 2**20,
+    }
+
+
+def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
+    """Return the disk space a run needs."""
+    box = plan.grid.box
+    per_iteration = (
+        2 * len(plan.references) * (4 * box * box + 4096)
+        + 3 * plan.n_models * 4 * box**3
+        + 600 * n_particles
+    )
+    similarity = similarity_bytes(plan, n_particles)
+    per_iteration += similarity if similarity <= FULL_SIMILARITY_BYTES else 0
+    return n_iterations * per_iteration + plan.n_models * 4 * box**3
+
+
+def plan_lines(
+    options: MultiOptions, inputs: MultiInputs, plan: MultiPlan, *, free_disk: int
+) -> list[str]:
+    """Return what would run, one fact a line."""
+    particles, box = inputs.particles, plan.grid.box
+    n = len(particles)
+    memory = memory_bytes(plan, n)
+    counts = np.bincount(plan.references.model, minlength=plan.n_models)
+    models: list[str] = [
+        f"map {number}: {path}, symmetry {group.name}, {count} projections"
+        for number, (path, group, count) in enumerate(
+            zip(options.models, plan.symmetries, counts, strict=True), start=1
+        )
+    ]
+    ctf = "none" if inputs.ctf is None else ("phase-flipped" if plan.flipped else "applied")
+    need = disk_bytes(plan, n, options.iter)
+    return [
+        f"particles: {n} of {box} px at {inputs.apix:g} A/px from {particles.source}",
+        f"CTF: {ctf}; contrast {'inverted' if options.invert else 'as it is (white density)'}",
+        *models,
+        f"orientations: {plan.orientgen}",
+        f"shifts: up to {plan.max_shift:g} px; sphere about the maps: {plan.sphere_radius:.1f} px",
+        f"iterations: {options.iter}; threads: {plan.n_threads}; random seed: {plan.seed}",
+        f"memory: {_size(sum(memory.values()))} ("
+        + ", ".join(f"{name} {_size(size)}" for name, size in memory.items() if size)
+        + ")",
+        f"disk: {_size(need)} in {options.path or 'the next free multi_XX'} "
+        f"({_size(free_disk)} free)",
+    ]
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024 or unit == "GiB":
+            return f"{n_bytes:.1f} {unit}" if unit != "B" else f"{n_bytes:.0f} B"
+        n_bytes /= 1024
+    raise AssertionError("unreachable")
+
+
+def existing_parent(path: Path) -> Path:
+    """Return the nearest directory above (or at) a path that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def noise_floor(power: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return a noise spectrum that can be divided by: shells without power take their neighbours'.
+
+    Images that were low-passed or padded have shells with (nearly) no power, which would get all
+    the weight; nothing counts less than a thousandth of the median power.
+    """
+    return np.maximum(power.astype(np.float64), 1e-3 * float(np.median(power)))

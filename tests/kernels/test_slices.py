@@ -1,0 +1,143 @@
+"""Central slices: against finufft, the phantom's closed form, and what symmetry demands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mapsort import _core
+from mapsort.physics.phantom import phantom_map, phantom_slice
+from mapsort.stages.fourier_grid import FourierGrid
+from mapsort.stages.project import project_slices
+
+
+def relative(found, expected):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+def polar_slices(volume, rotations, n_rings, n_angles):
+    grid = FourierGrid.for_box(len(volume))
+    return _core.project_polar(
+        grid.volume_window(volume, max_radius=n_rings),
+        scale=grid.scale,
+        oversampling=grid.scale,
+        rotations=rotations,
+        first_ring=1,
+        n_rings=n_rings,
+        n_angles=n_angles,
+    )
+
+
+@pytest.mark.parametrize("box", [20, 21])
+def test_white_noise_against_finufft(box, oracle):
+    volume = np.random.default_rng(box).standard_normal((box,) * 3).astype(np.float32)
+    rotations = oracle.random_rotations(4, seed=1)
+    kx, ky = oracle.plane_frequencies(box)
+    expected = oracle.volume_slices(volume, rotations, kx, ky)
+    inside = np.hypot(kx, ky) <= 0.45 * box
+    found = project_slices(volume, rotations)
+    assert found.shape == (4, box, box // 2 + 1)
+    assert relative(found[:, inside], expected[:, inside]) <= 3e-5
+
+
+@pytest.mark.parametrize("box", [20, 21])
+def test_white_noise_on_the_polar_grid_against_finufft(box, oracle):
+    volume = np.random.default_rng(box).standard_normal((box,) * 3).astype(np.float32)
+    rotations = oracle.random_rotations(4, seed=2)
+    n_rings, n_angles = int(0.45 * box), 48
+    k = np.arange(1, n_rings + 1)[:, None]
+    angle = 2 * np.pi * np.arange(n_angles // 2) / n_angles
+    expected = oracle.volume_slices(volume, rotations, k * np.cos(angle), k * np.sin(angle))
+    assert relative(polar_slices(volume, rotations, n_rings, n_angles), expected) <= 3e-5
+
+
+@pytest.mark.parametrize(("pad", "bound"), [(28, 3e-2), (32, 1e-3), (40, 3e-5), (60, 1e-5)])
+def test_padding_buys_accuracy(pad, bound, oracle):
+    """The bound that each padding of a box of 20 keeps: the one that users choose with --pad."""
+    box, grid = 20, FourierGrid.for_box(20, pad)
+    volume = np.random.default_rng(3).standard_normal((box,) * 3).astype(np.float32)
+    rotations = oracle.random_rotations(3, seed=3)
+    kx, ky = oracle.plane_frequencies(box)
+    inside = np.hypot(kx, ky) <= 0.45 * box
+    found = _core.project_cartesian(
+        grid.volume_window(volume, max_radius=9.0),
+        scale=grid.scale,
+        oversampling=grid.scale,
+        rotations=rotations,
+        max_radius=9.0,
+        box=box,
+    )
+    expected = oracle.volume_slices(volume, rotations, kx, ky)
+    assert relative(found[:, inside], expected[:, inside]) <= bound
+
+
+@pytest.mark.parametrize(("box", "apix"), [(48, 3.0), (49, 3.0)])
+def test_the_phantom_against_its_closed_form(box, apix, oracle):
+    rotations = oracle.random_rotations(5, seed=4)
+    found = project_slices(phantom_map(0, box, apix), rotations)
+    expected = phantom_slice(0, box, apix, rotations)
+    kx, ky = oracle.plane_frequencies(box)
+    inside = np.hypot(kx, ky) <= 0.45 * box
+    assert relative(found[:, inside], expected[:, inside]) <= 1e-4
+
+
+@pytest.mark.parametrize("box", [16, 17])
+def test_a_delta_at_the_centre_is_one_everywhere(box, oracle):
+    volume = np.zeros((box,) * 3, np.float32)
+    volume[box // 2, box // 2, box // 2] = 1.0
+    kx, ky = oracle.plane_frequencies(box)
+    inside = np.hypot(kx, ky) <= (box - 1) // 2
+    found = project_slices(volume, oracle.random_rotations(3, seed=5))
+    np.testing.assert_allclose(found[:, inside], 1.0, atol=2e-5)
+
+
+@pytest.mark.parametrize("box", [16, 17])
+def test_outside_the_radius_and_at_nyquist_slices_are_zero(box, oracle):
+    volume = np.random.default_rng(6).standard_normal((box,) * 3).astype(np.float32)
+    rotations = oracle.random_rotations(2, seed=6)
+    kx, ky = oracle.plane_frequencies(box)
+    full, small = project_slices(volume, rotations), project_slices(volume, rotations, max_radius=5)
+    inside = np.hypot(kx, ky) <= 5
+    np.testing.assert_array_equal(small[:, ~inside], 0)
+    np.testing.assert_allclose(small[:, inside], full[:, inside], rtol=1e-4, atol=1e-4)
+    if box % 2 == 0:
+        np.testing.assert_array_equal(full[:, box // 2, :], 0)
+        np.testing.assert_array_equal(full[:, :, box // 2], 0)
+
+
+@pytest.mark.parametrize("box", [16, 17])
+def test_friedel_mates_agree(box, oracle):
+    volume = np.random.default_rng(7).standard_normal((box,) * 3).astype(np.float32)
+    rotations = oracle.random_rotations(3, seed=7)
+    slices = project_slices(volume, rotations)
+    column = slices[:, 1:, 0]  # ky and -ky at kx = 0
+    np.testing.assert_allclose(column, np.conj(column[:, ::-1]), atol=2e-3)
+    # turned by 180 degrees in the plane, every frequency is read at its mate
+    turned = polar_slices(volume, np.diag([-1.0, -1.0, 1.0]) @ rotations, 6, 24)
+    np.testing.assert_allclose(turned, np.conj(polar_slices(volume, rotations, 6, 24)), atol=2e-3)
+
+
+def test_the_zero_frequency_is_the_sum(oracle):
+    volume = np.random.default_rng(8).standard_normal((15,) * 3).astype(np.float32)
+    slices = project_slices(volume, oracle.random_rotations(3, seed=8))
+    np.testing.assert_allclose(slices[:, 0, 0], volume.sum(), atol=2e-3)
+
+
+@pytest.mark.parametrize("n_threads", [2, 7])
+def test_threads_do_not_change_a_bit(n_threads, oracle):
+    volume = np.random.default_rng(9).standard_normal((16,) * 3).astype(np.float32)
+    rotations = oracle.random_rotations(11, seed=9)
+    grid = FourierGrid.for_box(16)
+    window = grid.volume_window(volume, max_radius=8.0)
+    scales = {"scale": grid.scale, "oversampling": grid.scale, "rotations": rotations}
+
+    def both(threads):
+        return (
+            _core.project_cartesian(window, max_radius=8.0, box=16, n_threads=threads, **scales),
+            _core.project_polar(
+                window, first_ring=1, n_rings=7, n_angles=24, n_threads=threads, **scales
+            ),
+        )
+
+    for one, many in zip(both(1), both(n_threads), strict=True):
+        assert one.tobytes() == many.tobytes()
