@@ -74,6 +74,18 @@ void bind_alignment(py::module_& m) {
           py::arg("window"), py::kw_only(), py::arg("scale"), py::arg("oversampling"),
           py::arg("rotations"), py::arg("n_threads") = 1,
           "Append the slices of one map at these rotations.")
+      .def(
+          "add_images",
+          [](ReferenceBank& bank, const py::array& spectra, double scale, double oversampling,
+             int n_threads) {
+            const auto images = view<const complex_t, 3>(spectra, "spectra", {-1, -1, -1});
+            require(images.shape[2] == images.shape[1] / 2 + 1,
+                    "spectra: expected shape (n, padded, padded//2+1)");
+            py::gil_scoped_release release;
+            bank.add_images(images, scale, oversampling, n_threads);
+          },
+          py::arg("spectra"), py::kw_only(), py::arg("scale"), py::arg("oversampling"),
+          py::arg("n_threads") = 1, "Append 2-D references from their padded transforms.")
       .def("__len__", &ReferenceBank::size)
       .def_property_readonly("n_angles",
                              [](const ReferenceBank& b) { return b.layout().grid.n_angles; })

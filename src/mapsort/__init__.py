@@ -1,7 +1,61 @@
-"""Sort cryo-EM particle images among several 3-D maps while refining the maps."""
+"""Sort cryo-EM particle images among several 3-D maps while refining the maps.
+
+Names are imported when first used, so that ``mapsort --help`` does not wait for numpy.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from mapsort._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from mapsort.api import build_config, match, project, reconstruct
+    from mapsort.geometry import euler
+    from mapsort.geometry.symmetry import symmetry
+    from mapsort.model.particles import Particles
+    from mapsort.model.volume import Volume
+    from mapsort.modules.orientgen import orientations
+    from mapsort.physics.fsc import fsc
+    from mapsort.workflows.multi import refine_multi
+
+__all__ = [
+    "Particles",
+    "Volume",
+    "__version__",
+    "build_config",
+    "euler",
+    "fsc",
+    "match",
+    "orientations",
+    "project",
+    "reconstruct",
+    "refine_multi",
+    "symmetry",
+]
+
+_HOME = {
+    "Particles": "mapsort.model.particles",
+    "Volume": "mapsort.model.volume",
+    "build_config": "mapsort.api",
+    "fsc": "mapsort.physics.fsc",
+    "match": "mapsort.api",
+    "orientations": "mapsort.modules.orientgen",
+    "project": "mapsort.api",
+    "reconstruct": "mapsort.api",
+    "refine_multi": "mapsort.workflows.multi",
+    "symmetry": "mapsort.geometry.symmetry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "euler":
+        return importlib.import_module("mapsort.geometry.euler")
+    if name not in _HOME:
+        raise AttributeError(f"module 'mapsort' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

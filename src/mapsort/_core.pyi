@@ -95,6 +95,14 @@ class ReferenceBank:
         rotations: _Float64,  # (n, 3, 3)
         n_threads: int = 1,
     ) -> None: ...
+    def add_images(
+        self,
+        spectra: _Complex64,  # (n, padded, padded/2+1)
+        *,
+        scale: float,
+        oversampling: float,
+        n_threads: int = 1,
+    ) -> None: ...
     def __len__(self) -> int: ...
     @property
     def n_angles(self) -> int: ...

@@ -15,6 +15,10 @@ public:
   void add(View<const complex_t, 3> window, double scale, double oversampling,
            View<const double, 3> rotations, int n_threads);
 
+  /// Append 2-D references from their padded transforms (n, padded, padded/2+1).
+  void add_images(View<const complex_t, 3> spectra, double scale, double oversampling,
+                  int n_threads);
+
   index_t box() const { return box_; }
   index_t size() const { return n_references_; }
   const PolarLayout& layout() const { return layout_; }
@@ -29,6 +33,12 @@ public:
   }
 
 private:
+  /// Make room for n more references; return the number of the first.
+  index_t grow(index_t n);
+  /// Coefficients and ring powers of reference r from its polar samples in ring lanes.
+  void store_reference(index_t r, const RingTransform& transform, const VecC* lanes,
+                       RingTransform::Scratch& scratch);
+
   index_t box_, n_references_ = 0;
   PolarLayout layout_;
   AlignedVector<float> coefficients_, ring_power_;

@@ -21,6 +21,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.filters import radial_power
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.prepare import shell_means
 
 #: Share of the expected signal (see signal_per_ring) in the full band and in the coarse band.
 FINE_BAND = 0.99999
@@ -47,13 +48,15 @@ class Scoring:
     ----------
     scale_spread : float
         Standard deviation of the particles' scales; infinity makes the score blind to the scale of
-        the maps (f^2 / 2g).
+        the maps (f^2 / 2g), zero takes it as it is (f - g / 2).
     """
 
     scale_spread: float
 
     def scores(self, cross: Float32, norm: Float32) -> Float32:
         """Return scores of the same shape."""
+        if self.scale_spread == 0.0:
+            return np.asarray(cross - 0.5 * norm, dtype=np.float32)
         stiffness = np.float32(self.scale_spread**-2 if np.isfinite(self.scale_spread) else 0.0)
         width = np.maximum(norm + stiffness, np.finfo(np.float32).tiny)
         gain = 0.5 * np.maximum(cross + stiffness, 0.0) ** 2 / width
@@ -122,6 +125,26 @@ def _level(
     support_radius: float,
     n_threads: int,
 ) -> Level:
+    level = _empty_level(grid, noise_power, radius, support_radius)
+    rotations = references.rotations
+    for model, volume in enumerate(volumes):
+        window = grid.volume_window(volume, max_radius=float(radius), n_threads=n_threads)
+        level.bank.add(
+            window,
+            scale=grid.scale,
+            oversampling=grid.scale,
+            rotations=rotations[references.block(model)],
+            n_threads=n_threads,
+        )
+    return level
+
+
+def _empty_level(
+    grid: FourierGrid,
+    noise_power: npt.NDArray[np.floating],
+    radius: int,
+    support_radius: float,
+) -> Level:
     # Angles enough that orders of the reference are free of aliases from the particle, whose
     # content reaches the edge of the box (order pi k at ring k).
     orders = 2 * np.pi * radius * support_radius / grid.box
@@ -134,16 +157,6 @@ def _level(
         box=grid.box,
         support_radius=support_radius,
     )
-    rotations = references.rotations
-    for model, volume in enumerate(volumes):
-        window = grid.volume_window(volume, max_radius=float(radius), n_threads=n_threads)
-        bank.add(
-            window,
-            scale=grid.scale,
-            oversampling=grid.scale,
-            rotations=rotations[references.block(model)],
-            n_threads=n_threads,
-        )
     weight = (1.0 / noise_power[1 : radius + 1]).astype(np.float32)
     return Level(bank, np.ascontiguousarray(weight), SHIFT_STEP * grid.box / radius)
 
@@ -314,7 +327,7 @@ class _CoarseScores:
 
 
 def _coarse(
-    plan: MatchPlan, spectra: Complex64, ctf: Float32, n_threads: int
+    plan: MatchPlan, spectra: Complex64, ctf: Float32, carried: int, n_threads: int
 ) -> tuple[_Candidates, _CoarseScores]:
     """Search everything in the low band; keep the best references of each map."""
     level, references = plan.coarse, plan.references
@@ -330,7 +343,7 @@ def _coarse(
     kept, codes = [], []
     for model in range(references.n_models):
         block = references.block(model)
-        k = min(CARRIED, block.stop - block.start)
+        k = min(carried, block.stop - block.start)
         top_score = np.full((n, k), -np.inf, dtype=np.float32)
         top_reference = np.full((n, k), -1, dtype=np.int32)
         top_code = np.zeros((n, k), dtype=np.int32)
@@ -408,7 +421,7 @@ def match_chunk(
     Similarity or None
     """
     fine = plan.fine
-    candidates, every = _coarse(plan, spectra, ctf, n_threads)
+    candidates, every = _coarse(plan, spectra, ctf, max(CARRIED, refined), n_threads)
     batch = _batch(plan, fine, spectra, ctf)
     step = min(fine.shift_step, 0.5 * plan.coarse.shift_step)
     limit = plan.max_shift + 0.5 * plan.coarse.shift_step
@@ -453,3 +466,40 @@ def _matches(candidates: _Candidates, scoring: Scoring) -> Matches:
         dy=np.asarray(-sin * x + cos * y, np.float32),
         mirror=ranked.mirror,
     )
+
+
+def match_images(
+    images: Float32,
+    references: Float32,
+    ctf: Float32,
+    *,
+    apix: float,
+    max_shift: float,
+    top: int,
+    scoring: Scoring,
+    n_threads: int = 1,
+) -> Matches:
+    """Match images with reference images, both (n, box, box), in white noise of unit variance.
+
+    Parameters are those of ``plan_match`` and ``match_chunk``; every reference counts as a view of
+    one map.
+    """
+    grid = FourierGrid.for_box(images.shape[1])
+    noise = np.full(grid.box // 2 + 1, float(grid.box) ** 2)
+    power = shell_means(np.abs(scipy.fft.rfft2(references)) ** 2, grid.box).mean(axis=0)
+    signal = 2 * np.pi * np.arange(len(power)) * power
+    fine_radius = band_limit(signal, FINE_BAND, lowest=6)
+    coarse_radius = min(band_limit(signal, COARSE_BAND, lowest=4), fine_radius)
+    spectra = grid.image_spectra(references, n_threads=n_threads)
+    levels = []
+    for radius in (coarse_radius, fine_radius):
+        level = _empty_level(grid, noise, radius, grid.box / 2)
+        level.bank.add_images(
+            spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads
+        )
+        levels.append(level)
+    listed = References.of_models([np.zeros((len(references), 3))])
+    plan = MatchPlan(listed, grid, apix, max_shift, levels[0], levels[1], fine_radius, scoring)
+    particles = grid.image_spectra(images, n_threads=n_threads)
+    matches, _ = match_chunk(plan, particles, ctf, refined=top, n_threads=n_threads)
+    return matches

@@ -1,0 +1,238 @@
+"""The Python interface: one function for each thing the program can do with arrays in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort import _core
+from mapsort._version import __version__
+from mapsort.engines.threads import available_threads
+from mapsort.errors import ConfigError
+from mapsort.geometry.symmetry import symmetry as symmetry_group
+from mapsort.model.matches import Matches
+from mapsort.model.volume import Volume
+from mapsort.modules.orientgen import orientations
+from mapsort.physics.ctf import ContrastTransfer, ctf_images
+from mapsort.physics.fsc import fsc
+from mapsort.stages.fourier_grid import Float32, FourierGrid, centred_images, centred_transform
+from mapsort.stages.match import Scoring, match_images
+from mapsort.stages.prepare import ctf_coefficients
+from mapsort.stages.project import project_slices
+from mapsort.stages.reconstruct import SliceSums, solve
+
+__all__ = [
+    "build_config",
+    "fsc",
+    "match",
+    "orientations",
+    "project",
+    "reconstruct",
+    "symmetry_group",
+]
+
+_SCORES = {"ccc": Scoring(float("inf")), "loglik": Scoring(0.0)}
+
+
+def _phases(shifts: npt.ArrayLike, n: int, box: int) -> npt.NDArray[np.complex64]:
+    """Return transforms of shifts (n, 2) [pixels], (n, box, box//2+1)."""
+    moved = np.asarray(shifts, dtype=np.float64)
+    if moved.shape != (n, 2):
+        raise ConfigError(f"shifts: expected shape ({n}, 2), got {moved.shape}")
+    ky, kx = np.fft.fftfreq(box), np.fft.rfftfreq(box)
+    turns = moved[:, 0, None, None] * kx[None, None, :] + moved[:, 1, None, None] * ky[:, None]
+    return np.exp(-2j * np.pi * turns).astype(np.complex64)
+
+
+def project(
+    volume: Volume | npt.NDArray[np.floating],
+    rotations: npt.ArrayLike,
+    *,
+    method: str = "fourier",
+    shifts: npt.ArrayLike | None = None,
+) -> Float32:
+    """Project a map.
+
+    Parameters
+    ----------
+    volume : Volume or ndarray of shape (box, box, box)
+        Density, (z, y, x), centre at pixel box//2.
+    rotations : array_like of shape (n, 3, 3)
+        Object to view.
+    method : {"fourier"}
+    shifts : array_like of shape (n, 2), optional
+        By how much each projection is moved [pixels].
+
+    Returns
+    -------
+    ndarray of shape (n, box, box), float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = project(np.ones((16, 16, 16)), np.eye(3)[None])
+    >>> images.shape
+    (1, 16, 16)
+    """
+    if method != "fourier":
+        raise ConfigError(f"method={method}: not yet in this version of mapsort; use fourier")
+    data = volume.data if isinstance(volume, Volume) else np.asarray(volume, np.float32)
+    turns = _rotations(rotations)
+    slices = project_slices(data, turns, n_threads=available_threads())
+    if shifts is not None:
+        slices *= _phases(shifts, len(turns), len(data))
+    return centred_images(slices, len(data), n_threads=available_threads())
+
+
+def _rotations(rotations: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    turns = np.asarray(rotations, dtype=np.float64)
+    if turns.ndim != 3 or turns.shape[1:] != (3, 3):
+        raise ConfigError(f"rotations: expected shape (n, 3, 3), got {turns.shape}")
+    return turns
+
+
+def match(
+    particles: npt.NDArray[np.floating],
+    references: npt.NDArray[np.floating],
+    *,
+    maxshift: float,
+    top: int = 1,
+    score: str = "ccc",
+    ctf: ContrastTransfer | None = None,
+    apix: float = 1.0,
+) -> Matches:
+    """Align particles with reference images over rotation, mirror and shift.
+
+    Parameters
+    ----------
+    particles : ndarray of shape (n, box, box)
+        Images, white density.
+    references : ndarray of shape (m, box, box)
+        Images without CTF.
+    maxshift : float
+        Largest shift searched [pixels].
+    top : int
+        How many matches of each particle to return.
+    score : {"ccc", "loglik"}
+        ``ccc`` ranks by correlation, whatever the references' scale; ``loglik`` by the likelihood
+        with the references' scale taken as it is.
+    ctf : ContrastTransfer, optional
+        Of each particle; applied to the references in the comparison.
+    apix : float
+        Pixel size [A]; needed with ``ctf``.
+
+    Returns
+    -------
+    Matches
+        ``reference, score, alpha, dx, dy, mirror``, each (n, top), best first: EMAN's transform of
+        the particle onto the reference.
+
+    Raises
+    ------
+    ConfigError
+        For shapes, ``top`` or ``score`` that do not fit.
+    """
+    images = np.asarray(particles, dtype=np.float32)
+    views = np.asarray(references, dtype=np.float32)
+    if images.ndim != 3 or views.ndim != 3 or images.shape[1:] != views.shape[1:]:
+        raise ConfigError(
+            f"references: expected (m, {', '.join(map(str, images.shape[1:]))}) as the particles, "
+            f"got {views.shape}"
+        )
+    if score not in _SCORES:
+        raise ConfigError(f"score={score}: takes {', '.join(_SCORES)}")
+    if not 1 <= top <= len(views):
+        raise ConfigError(f"top={top}: takes 1 to the number of references, {len(views)}")
+    if ctf is not None and len(ctf) != len(images):
+        raise ConfigError(f"ctf: expected {len(images)} particles, got {len(ctf)}")
+    return match_images(
+        images,
+        views,
+        ctf_coefficients(ctf, len(images)),
+        apix=apix,
+        max_shift=maxshift,
+        top=top,
+        scoring=_SCORES[score],
+        n_threads=available_threads(),
+    )
+
+
+def reconstruct(
+    images: npt.NDArray[np.floating],
+    rotations: npt.ArrayLike,
+    *,
+    shifts: npt.ArrayLike | None = None,
+    ctf: ContrastTransfer | None = None,
+    weights: npt.ArrayLike | None = None,
+    symmetry: str = "c1",
+    apix: float = 1.0,
+    method: str = "fourier",
+) -> Volume:
+    """Reconstruct a map from images at known orientations.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, box, box)
+    rotations : array_like of shape (n, 3, 3)
+        Object to view.
+    shifts : array_like of shape (n, 2), optional
+        By how much each image's content is off-centre [pixels]; undone before insertion, so that
+        ``project(v, r, shifts=s)`` goes back with the same ``s``.
+    ctf : ContrastTransfer, optional
+        Corrected for, image by image.
+    weights : array_like of shape (n,), optional
+    symmetry : str
+        c<n>, d<n>, tet, oct or icos.
+    apix : float
+        Pixel size [A].
+    method : {"fourier"}
+
+    Returns
+    -------
+    Volume
+    """
+    if method != "fourier":
+        raise ConfigError(f"method={method}: not yet in this version of mapsort; use fourier")
+    views = np.asarray(images, dtype=np.float32)
+    turns = _rotations(rotations)
+    if views.ndim != 3 or len(views) != len(turns) or views.shape[1] != views.shape[2]:
+        raise ConfigError(f"images: expected ({len(turns)}, box, box), got {views.shape}")
+    box = views.shape[1]
+    slices = centred_transform(views, n_threads=available_threads())
+    if shifts is not None:
+        slices *= np.conj(_phases(shifts, len(views), box))
+    share = np.ones(len(views)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if share.shape != (len(views),):
+        raise ConfigError(f"weights: expected shape ({len(views)},), got {share.shape}")
+    factor = share[:, None, None].astype(np.float32)
+    density = np.broadcast_to(factor, slices.shape)
+    if ctf is not None:
+        transfer = ctf_images(ctf, box, apix)
+        slices, density = slices * transfer, density * transfer**2
+    sums = SliceSums.empty(FourierGrid.for_box(box), float(box // 2))
+    sums.insert(
+        np.ascontiguousarray(slices * factor),
+        np.ascontiguousarray(density, dtype=np.float32),
+        turns,
+        symmetry_group(symmetry).matrices,
+        n_threads=available_threads(),
+    )
+    return Volume(solve(sums, n_threads=available_threads()), apix)
+
+
+def build_config() -> dict[str, Any]:
+    """Return how this installation was built and what it runs on.
+
+    Version, compiler, flags, instruction sets (compiled, available, active), OpenMP, threads.
+    """
+    return {
+        "version": __version__,
+        **_core.build(),
+        "isa_compiled": _core.compiled_isas(),
+        "isa_available": _core.available_isas(),
+        "isa_active": _core.isa,
+        "threads": available_threads(),
+    }
+

@@ -1,0 +1,312 @@
+"""Arguments that no kernel takes: ValueError names the argument, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mapsort import _core
+
+BOX, PADDED, RINGS, N, REFERENCES = 8, 16, 3, 2, 3
+SCALES = {"scale": 2.0, "oversampling": 2.0}
+TURNS = np.tile(np.eye(3), (REFERENCES, 1, 1))
+WINDOW = np.zeros(_core.window_shape(8.0), np.complex64)
+
+
+def bank():
+    references = _core.ReferenceBank(
+        first_ring=1, n_rings=RINGS, n_angles=16, box=BOX, support_radius=3.0
+    )
+    references.add(WINDOW, rotations=TURNS, **SCALES)
+    return references
+
+
+def particles():
+    return {
+        "spectra": np.zeros((N, PADDED, PADDED // 2 + 1), np.complex64),
+        "ctf": np.zeros((N, 7), np.float32),
+        "ring_weight": np.ones(RINGS, np.float32),
+        "apix": 2.0,
+        **SCALES,
+    }
+
+
+def candidates():
+    return {
+        "reference": np.zeros((N, 2), np.int32),
+        "origin": np.zeros((N, 2, 2), np.float32),
+        "alpha": np.zeros((N, 2), np.float32),
+        "mirror": np.zeros((N, 2), np.int32),
+        "cross": np.zeros((N, 2), np.float32),
+        "norm": np.zeros((N, 2), np.float32),
+    }
+
+
+def calls():
+    """Every function of the kernels that takes arrays, with arguments that it accepts."""
+    half = (BOX, BOX // 2 + 1)
+    return {
+        "gather_window": (
+            _core.gather_window,
+            {
+                "grid": np.zeros((PADDED, PADDED, PADDED // 2 + 1), np.complex64),
+                "max_frequency": 6.0,
+            },
+        ),
+        "project_cartesian": (
+            _core.project_cartesian,
+            {"window": WINDOW, "rotations": TURNS, "max_radius": 3.0, "box": BOX, **SCALES},
+        ),
+        "project_polar": (
+            _core.project_polar,
+            {
+                "window": WINDOW,
+                "rotations": TURNS,
+                "first_ring": 1,
+                "n_rings": 3,
+                "n_angles": 16,
+                **SCALES,
+            },
+        ),
+        "insert_slices": (
+            _core.insert_slices,
+            {
+                "slices": np.zeros((REFERENCES, *half), np.complex64),
+                "weights": np.zeros((REFERENCES, *half), np.float32),
+                "rotations": TURNS,
+                "symmetry": np.eye(3)[None],
+                "max_radius": 3.0,
+                "ramp": True,
+                "numerator": WINDOW.copy(),
+                "density": np.zeros(WINDOW.shape, np.float32),
+                **SCALES,
+            },
+        ),
+        "scatter_window": (_core.scatter_window, {"window": WINDOW, "n": 32}),
+        "scatter_density": (
+            _core.scatter_density,
+            {"window": np.zeros(WINDOW.shape, np.float32), "n": 32},
+        ),
+        "ReferenceBank.add": (bank().add, {"window": WINDOW, "rotations": TURNS, **SCALES}),
+        "search_pairs": (
+            _core.search_pairs,
+            {"bank": bank(), "origins": np.zeros((4, 2), np.float32), **particles()},
+        ),
+        "search_candidates": (
+            _core.search_candidates,
+            {
+                "bank": bank(),
+                "step": 0.5,
+                "reach": 1,
+                "max_nodes": 9,
+                "max_origin": 2.0,
+                **particles(),
+                **candidates(),
+            },
+        ),
+        "refine_candidates": (
+            _core.refine_candidates,
+            {"bank": bank(), "iterations": 2, "max_origin": 2.0, **particles(), **candidates()},
+        ),
+        "accumulate_classes": (
+            _core.accumulate_classes,
+            {
+                "max_radius": 4.0,
+                "order": np.array([0, 1, 0], np.int32),
+                "slot_start": np.array([0, 1, 3], np.int32),
+                "slot": np.array([0, 1], np.int32),
+                "alpha": np.zeros(3, np.float32),
+                "origin": np.zeros((3, 2), np.float32),
+                "mirror": np.zeros(3, np.int32),
+                "weight": np.ones(3, np.float32),
+                "references": np.zeros((1, *half), np.complex64),
+                "numerator": np.zeros((2, *half), np.complex64),
+                "density": np.zeros((2, *half), np.float32),
+                **{
+                    name: np.zeros((3, BOX // 2 + 1), np.float32)
+                    for name in ("image_power", "cross", "reference_power")
+                },
+                **{k: v for k, v in particles().items() if k != "ring_weight"},
+            },
+        ),
+    }
+
+
+FUNCTIONS = list(calls())
+ARRAYS = [
+    (function, name)
+    for function, (_, arguments) in calls().items()
+    for name, value in arguments.items()
+    if isinstance(value, np.ndarray)
+]
+
+
+def call(function, **changes):
+    kernel, arguments = calls()[function]
+    return kernel(**(arguments | changes))
+
+
+def argument(function, name):
+    return calls()[function][1][name]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_arguments_of_this_table_are_accepted(function):
+    call(function)
+
+
+@pytest.mark.parametrize(("function", "name"), ARRAYS)
+def test_wrong_type(function, name):
+    value = argument(function, name)
+    wider = {"c": np.complex128, "f": np.float64, "i": np.int64}[value.dtype.kind]
+    wrong = value.astype(wider if value.dtype != wider else np.float32)
+    with pytest.raises(ValueError, match=rf"^{name}: expected .*{value.dtype}.*got {wrong.dtype}"):
+        call(function, **{name: wrong})
+
+
+@pytest.mark.parametrize(("function", "name"), ARRAYS)
+@pytest.mark.parametrize("change", [lambda a: a[None], lambda a: a[0]], ids=["more", "fewer"])
+def test_wrong_rank(function, name, change):
+    wrong = np.ascontiguousarray(change(argument(function, name)))
+    with pytest.raises(ValueError, match=rf"^{name}: expected "):
+        call(function, **{name: wrong})
+
+
+# arrays whose leading length says how many items there are: any is right, but others must agree
+FREE = {
+    "rotations", "symmetry", "origins", "references", "slot", "order", "spectra", "reference",
+    "image_power", "numerator", "grid",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "name"), [p for p in ARRAYS if p[1] not in FREE])
+def test_one_item_more(function, name):
+    value = argument(function, name)
+    longer = np.concatenate([value, value[:1]])
+    with pytest.raises(ValueError, match=rf"^{name}: "):
+        call(function, **{name: longer})
+
+
+@pytest.mark.parametrize(("function", "name"), [p for p in ARRAYS if len(argument(*p).shape) > 1])
+def test_the_last_axis_one_longer(function, name):
+    value = argument(function, name)
+    longer = np.concatenate([value, value[..., :1]], axis=-1)
+    blamed = {"reference": "origin", "image_power": "cross"}.get(name, name)
+    with pytest.raises(ValueError, match=rf"^({blamed}|slices|shells|density): "):
+        call(function, **{name: longer})
+
+
+@pytest.mark.parametrize(("function", "name"), ARRAYS)
+def test_not_contiguous(function, name):
+    value = argument(function, name)
+    wrong = np.repeat(value, 2, axis=-1)[..., ::2]
+    with pytest.raises(ValueError, match=rf"^{name}: expected C-contiguous.*not contiguous"):
+        call(function, **{name: wrong})
+
+
+RESULTS = {"numerator", "density", "origin", "alpha", "mirror", "cross", "norm", "image_power",
+           "reference_power"}  # fmt: skip
+INPUTS = {("accumulate_classes", n) for n in ("origin", "alpha", "mirror")}
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [p for p in ARRAYS if p[1] in RESULTS and p not in INPUTS]
+)
+def test_results_into_read_only_arrays(function, name):
+    value = argument(function, name)
+    value.flags.writeable = False
+    with pytest.raises(ValueError, match=rf"^{name}: expected C-contiguous writeable"):
+        call(function, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [p for p in ARRAYS if p[1] in ("rotations", "symmetry")]
+)
+@pytest.mark.parametrize("entry", [np.nan, np.inf, 2.0])
+def test_what_is_no_rotation(function, name, entry):
+    value = argument(function, name).copy()
+    value[-1, 1, 1] = entry
+    message = rf"^{name}: matrix {len(value) - 1} \(from 0\) is not a rotation"
+    with pytest.raises(ValueError, match=message):
+        call(function, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("function", "change", "message"),
+    [
+        ("gather_window", {"max_frequency": -1.0}, "max_frequency"),
+        ("gather_window", {"max_frequency": np.nan}, "max_frequency"),
+        ("gather_window", {"grid": np.zeros((15, 15, 8), np.complex64)}, "grid"),
+        ("gather_window", {"grid": np.zeros((16, 14, 9), np.complex64)}, "grid"),
+        ("project_cartesian", {"max_radius": 7.0}, "window: too small"),
+        ("project_cartesian", {"max_radius": -1.0}, "box and max_radius"),
+        ("project_cartesian", {"box": 0}, "box and max_radius"),
+        ("project_polar", {"n_rings": 20}, "window: too small"),
+        ("project_polar", {"n_rings": 0}, "first_ring, n_rings, n_angles"),
+        ("project_polar", {"n_angles": 15}, "first_ring, n_rings, n_angles"),
+        ("insert_slices", {"max_radius": 9.0}, "numerator: window too small"),
+        ("scatter_window", {"n": 31}, "n: expected an even"),
+        ("scatter_window", {"n": 0}, "n: expected an even"),
+        ("scatter_density", {"n": -2}, "n: expected an even"),
+        ("search_pairs", {"origins": np.zeros((0, 2), np.float32)}, "origins"),
+        ("search_pairs", {"spectra": np.zeros((2, 14, 8), np.complex64)}, "spectra"),
+        ("search_pairs", {"spectra": np.zeros((2, 16, 16), np.complex64)}, "spectra"),
+        ("search_pairs", {"apix": 0.0}, "apix"),
+        ("search_candidates", {"step": 0.0}, "step and max_origin"),
+        ("search_candidates", {"max_origin": -1.0}, "step and max_origin"),
+        ("search_candidates", {"reach": -1}, "reach and max_nodes"),
+        ("search_candidates", {"max_nodes": 0}, "reach and max_nodes"),
+        ("refine_candidates", {"spectra": np.zeros((2, 14, 8), np.complex64)}, "spectra"),
+        ("accumulate_classes", {"max_radius": 5.0}, "max_radius"),
+        ("accumulate_classes", {"spectra": np.zeros((2, 14, 8), np.complex64)}, "spectra"),
+        (
+            "accumulate_classes",
+            {"references": np.zeros((0, BOX, BOX // 2 + 1), np.complex64)},
+            "references: expected at least one",
+        ),
+    ],
+)
+def test_values_that_make_no_sense(function, change, message):
+    with pytest.raises(ValueError, match=rf"^{message}"):
+        call(function, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"first_ring": 0}, "grid: expected first_ring >= 1"),
+        ({"n_rings": 0}, "grid: expected"),
+        ({"n_rings": 5}, "n_rings: expected rings within box/2"),
+        ({"n_angles": 15}, "grid: expected"),
+        ({"n_angles": 2}, "grid: expected"),
+        ({"support_radius": 0.0}, "support_radius"),
+        ({"support_radius": np.nan}, "support_radius"),
+    ],
+)
+def test_a_bank_that_makes_no_sense(change, message):
+    good = {"first_ring": 1, "n_rings": 4, "n_angles": 16, "box": BOX, "support_radius": 3.0}
+    with pytest.raises(ValueError, match=rf"^{message}"):
+        _core.ReferenceBank(**(good | change))
+
+
+def test_angles_that_the_fft_does_not_take():
+    references = _core.ReferenceBank(
+        first_ring=1, n_rings=3, n_angles=14, box=BOX, support_radius=3.0
+    )
+    with pytest.raises(ValueError, match="^n_angles: expected a product of 2, 3 and 5"):
+        references.add(WINDOW, rotations=TURNS, **SCALES)
+
+
+@pytest.mark.parametrize("function", ["search_pairs", "search_candidates", "refine_candidates"])
+def test_no_particles_are_no_error(function):
+    empty = {
+        name: value[:0]
+        for name, value in (particles() | candidates()).items()
+        if isinstance(value, np.ndarray) and name != "ring_weight" and name in calls()[function][1]
+    }
+    call(function, **empty)
+
+
+def test_no_rotations_are_no_error():
+    assert call("project_cartesian", rotations=TURNS[:0]).shape == (0, BOX, BOX // 2 + 1)
+    assert call("project_polar", rotations=TURNS[:0]).shape == (0, 3, 8)

@@ -1,0 +1,190 @@
+"""The choice among instruction sets, and that all of them compute the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mapsort import _core
+
+# Everything the kernels compute, for one small problem, into one file.
+PROGRAM = """
+import sys
+import numpy as np
+from mapsort import _core
+from mapsort.geometry.euler import eman_to_matrix
+from mapsort.physics.phantom import phantom_map
+from mapsort.stages.fourier_grid import FourierGrid
+
+box, rings, angles, rng = 20, 8, 80, np.random.default_rng(1)
+grid = FourierGrid.for_box(box)
+scales = {"scale": grid.scale, "oversampling": grid.scale}
+turns = np.ascontiguousarray(eman_to_matrix(rng.uniform(0, 180, (21, 3))))
+volume = phantom_map(0, box, 6.5)
+window = grid.volume_window(volume, max_radius=box // 2)
+slices = _core.project_cartesian(window, rotations=turns, max_radius=box // 2, box=box, **scales)
+polar = _core.project_polar(window, rotations=turns, first_ring=1, n_rings=rings,
+                            n_angles=angles, **scales)
+numerator = np.zeros(_core.window_shape(grid.padded / 2), np.complex64)
+density = np.zeros(numerator.shape, np.float32)
+_core.insert_slices(slices, np.ones(slices.shape, np.float32), rotations=turns,
+                    symmetry=np.eye(3)[None], max_radius=box // 2, ramp=True,
+                    numerator=numerator, density=density, **scales)
+bank = _core.ReferenceBank(first_ring=1, n_rings=rings, n_angles=angles, box=box,
+                           support_radius=box / 2)
+bank.add(window, rotations=turns, **scales)
+images = np.fft.fftshift(np.fft.irfft2(slices[:6], s=(box, box)), axes=(1, 2))
+images = images + 0.3 * images.std() * rng.standard_normal(images.shape)
+ctf = np.tile(np.float32([3000, 400, 0.5, -1e4, 0.1, 30, 0]), (6, 1))
+batch = {"spectra": grid.image_spectra(images), "ctf": ctf, "apix": 6.5, **scales}
+weight = rng.uniform(0.5, 2, rings).astype(np.float32)
+shifts = rng.uniform(-2, 2, (7, 2)).astype(np.float32)
+cross, norm, code = _core.search_pairs(bank, origins=shifts, ring_weight=weight, **batch)
+shift, angle, mirror = np.unravel_index(code, (7, angles, 2))
+found = {"reference": np.tile(np.arange(21, dtype=np.int32), (6, 1)), "origin": shifts[shift],
+         "alpha": (2 * np.pi * angle / angles).astype(np.float32),
+         "mirror": mirror.astype(np.int32), "cross": cross.copy(), "norm": norm.copy()}
+_core.refine_candidates(bank, iterations=6, max_origin=4.0, ring_weight=weight, **batch, **found)
+sums = {"numerator": np.zeros((2, box, box // 2 + 1), np.complex64),
+        "density": np.zeros((2, box, box // 2 + 1), np.float32)}
+shells = {n: np.zeros((6, box // 2 + 1), np.float32)
+          for n in ("image_power", "cross", "reference_power")}
+_core.accumulate_classes(max_radius=box / 2, order=np.arange(6, dtype=np.int32),
+                         slot_start=np.int32([0, 2, 6]), slot=np.int32([0, 1]),
+                         alpha=rng.uniform(0, 6, 6).astype(np.float32),
+                         origin=rng.uniform(-2, 2, (6, 2)).astype(np.float32),
+                         mirror=np.int32([0, 1] * 3), weight=np.ones(6, np.float32),
+                         references=slices[:1], **sums, **shells, **batch)
+np.savez(sys.argv[1], isa=_core.isa, slices=slices, polar=polar, inserted=numerator,
+         inserted_density=density, cross=cross, norm=norm, refined_cross=found["cross"],
+         class_sums=sums["numerator"], class_density=sums["density"], **{f"shell_{k}": v for k, v in shells.items()})
+"""
+
+
+def python(*arguments, isa=None):
+    environment = {k: v for k, v in os.environ.items() if k != "MAPSORT_ISA"}
+    if isa is not None:
+        environment["MAPSORT_ISA"] = isa
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("isa")
+
+    def run(isa):
+        path = directory / f"{isa}.npz"
+        if not path.exists():
+            done = python("-c", PROGRAM, str(path), isa=isa)
+            assert done.returncode == 0, done.stderr
+        return np.load(path)
+
+    return run
+
+
+@pytest.mark.parametrize("isa", ["v3", "v4"])
+def test_every_instruction_set_computes_the_same(isa, results):
+    if isa not in _core.available_isas():
+        pytest.skip(f"this processor and installation have {', '.join(_core.available_isas())}")
+    ours, baseline = results(isa), results("baseline")
+    assert str(ours["isa"]) == isa
+    assert str(baseline["isa"]) == "baseline"
+    for name in set(ours.files) - {"isa"}:
+        error = np.linalg.norm(ours[name] - baseline[name]) / np.linalg.norm(baseline[name])
+        assert error <= 5e-5, name
+
+
+def test_an_unknown_instruction_set_names_the_choices():
+    done = python("-c", "import mapsort._core", isa="nonsense")
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    choices = ", ".join(_core.available_isas())
+    assert last == (
+        "mapsort.errors.ConfigError: MAPSORT_ISA=nonsense: "
+        f"this processor and installation have {choices}"
+    )
+
+
+def test_without_a_wish_the_best_is_taken():
+    done = python("-c", "from mapsort import _core; print(_core.isa)")
+    assert done.stdout.strip() == _core.available_isas()[0]
+
+
+def test_an_empty_wish_is_no_wish():
+    done = python("-c", "from mapsort import _core; print(_core.isa)", isa="")
+    assert done.stdout.strip() == _core.available_isas()[0]
+
+
+def test_only_what_the_processor_has_is_available(monkeypatch):
+    assert set(_core.available_isas()) <= set(_core.compiled_isas())
+    assert "baseline" in _core.available_isas()
+    monkeypatch.setattr(_core, "_processor_features", frozenset)
+    assert _core.available_isas() == ["baseline"]
+    v3 = _core._REQUIRED_FEATURES["v3"]
+    monkeypatch.setattr(_core, "_processor_features", lambda: v3)
+    assert "v4" not in _core.available_isas()
+    monkeypatch.setattr(_core, "_processor_features", lambda: v3 - {"fma"})
+    assert _core.available_isas() == ["baseline"]
+
+
+def test_an_installation_without_kernels_says_so(monkeypatch):
+    monkeypatch.setattr(_core, "compiled_isas", list)
+    with pytest.raises(ImportError, match="without its compiled kernels"):
+        _core._load()
+
+
+def test_the_build_tells_how_it_was_made():
+    info = _core.build()
+    lanes = {"v4": 16, "v3": 8, "baseline": 4}[_core.isa]
+    assert info["simd_lanes"] == lanes
+    assert info["kernel_width"] == 6
+    assert info["cxx_standard"] >= 202002
+    assert "-ffast-math" not in info["flags"]
+    assert info["processors"] >= 1
+
+
+def test_every_name_of_the_kernels_is_passed_on_and_typed():
+    """The stub, the choosing module and the compiled modules name the same things."""
+    kernels = {name for name in dir(_core._module) if not name.startswith("_")}
+    assert kernels <= set(vars(_core))
+    source = Path(_core.__file__)
+    stub = (source.parent / "_core.pyi").read_text()
+    for name in kernels:
+        assert any(text in stub for text in (f"def {name}(", f"class {name}", f"{name}:")), name
+
+
+@pytest.mark.parametrize("n", range(1, 400))
+def test_good_fft_sizes_are_the_next_products_of_2_3_5(n):
+    size = _core.good_fft_size(n)
+    fits = [
+        s
+        for s in range(4, 512, 4)
+        if s >= n
+        and s in {2**a * 3**b * 5**c for a in range(10) for b in range(6) for c in range(4)}
+    ]
+    assert size == fits[0]
+
+
+@pytest.mark.parametrize("oversampling", [1.25, 1.5, 2.0])
+def test_the_kernel_transform_is_the_integral_of_the_kernel(oversampling):
+    """Against numerical quadrature of the Kaiser-Bessel kernel, SciPy's I0."""
+    from scipy.integrate import quad
+    from scipy.special import i0
+
+    beta = np.pi * np.sqrt((6 / oversampling * (oversampling - 0.5)) ** 2 - 0.8)
+    for f in (0.0, 0.11, 0.25, 0.4):
+        value, _ = quad(
+            lambda x, f=f: (
+                i0(beta * np.sqrt(1 - (x / 3) ** 2)) / i0(beta) * np.cos(2 * np.pi * f * x)
+            ),
+            -3,
+            3,
+        )
+        assert _core.kernel_transform(oversampling, f) == pytest.approx(value, rel=1e-7, abs=1e-12)

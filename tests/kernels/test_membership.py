@@ -1,0 +1,214 @@
+"""The book-keeping of classes: streaming top-k, members of classes, keep and reject."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from mapsort._membership import group_by_class, keep_best, merge_top
+
+# few distinct values, so that there are ties
+SCORES = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 4), st.integers(1, 12)),
+    elements=st.sampled_from([-2.0, -0.5, 0.0, 1.0, 1.5, 7.0]),
+)
+
+
+def empty_top(n, k):
+    return (
+        np.full((n, k), -np.inf, np.float32),
+        np.full((n, k), -1, np.int32),
+        np.zeros((n, k), np.int32),
+    )
+
+
+def expected_top(scores, codes, k):
+    """One stable argsort: descending score, ties to the lower reference."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    short = max(0, k - scores.shape[1])
+    return (
+        np.pad(np.take_along_axis(scores, best, 1), ((0, 0), (0, short)), constant_values=-np.inf),
+        np.pad(best, ((0, 0), (0, short)), constant_values=-1),
+        np.pad(np.take_along_axis(codes, best, 1), ((0, 0), (0, short))),
+    )
+
+
+@given(SCORES, st.integers(1, 6), st.lists(st.integers(0, 12)), st.randoms())
+def test_merging_blocks_in_any_order_is_one_sort(scores, k, cuts, random):
+    n, n_references = scores.shape
+    codes = np.arange(scores.size, dtype=np.int32).reshape(scores.shape) * 3
+    edges = sorted({0, n_references, *(c for c in cuts if c < n_references)})
+    blocks = list(zip(edges, edges[1:], strict=False))
+    random.shuffle(blocks)
+    top = empty_top(n, k)
+    for first, last in blocks:
+        merge_top(
+            np.ascontiguousarray(scores[:, first:last]),
+            np.ascontiguousarray(codes[:, first:last]),
+            first,
+            *top,
+        )
+    for found, expected in zip(top, expected_top(scores, codes, k), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_no_block_and_no_column_change_nothing():
+    scores, codes = np.ones((2, 3), np.float32), np.ones((2, 3), np.int32)
+    merge_top(scores, codes, 0, *empty_top(2, 0))
+    top = empty_top(2, 2)
+    merge_top(scores[:, :0].copy(), codes[:, :0].copy(), 0, *top)
+    assert np.all(top[1] == -1)
+
+
+@pytest.mark.parametrize(
+    ("scores", "codes", "tops", "message"),
+    [
+        ((2, 3), (2, 2), [(2, 1)] * 3, "codes: expected the shape of scores"),
+        ((2, 3), (2, 3), [(1, 1)] * 3, "top arrays: expected one row per particle"),
+        ((2, 3), (2, 3), [(2, 2), (2, 1), (2, 2)], "top arrays: expected the same number"),
+        ((2, 3), (2, 3), [(2, 2), (2, 2), (3, 2)], "top arrays: expected one row per particle"),
+    ],
+)
+def test_merge_top_refuses_other_shapes(scores, codes, tops, message):
+    score, reference, code = tops
+    with pytest.raises(ValueError, match=message):
+        merge_top(
+            np.zeros(scores, np.float32),
+            np.zeros(codes, np.int32),
+            0,
+            np.zeros(score, np.float32),
+            np.zeros(reference, np.int32),
+            np.zeros(code, np.int32),
+        )
+
+
+@given(hnp.arrays(np.int32, st.integers(0, 40), elements=st.integers(-1, 6)))
+def test_members_of_every_class_ascend_and_none_is_lost(class_of):
+    start, member = group_by_class(class_of, 7)
+    assert start.shape == (8,)
+    assert start.dtype == member.dtype == np.int64
+    for c in range(7):
+        np.testing.assert_array_equal(
+            member[start[c] : start[c + 1]], np.flatnonzero(class_of == c)
+        )
+    assert len(member) == np.count_nonzero(class_of >= 0)
+
+
+def test_a_class_beyond_the_last_is_refused():
+    with pytest.raises(ValueError, match="class_of: 3 is beyond the 3 classes"):
+        group_by_class(np.array([0, 3], np.int32), 3)
+    with pytest.raises(ValueError, match="n_classes"):
+        group_by_class(np.array([], np.int32), -1)
+
+
+GROUPED = st.lists(
+    st.lists(st.sampled_from([-1.0, 0.0, 0.25, 1.0, 4.0]), max_size=9), min_size=1, max_size=5
+)
+
+
+def grouped(lists, seed=0):
+    """(start, member, score): classes whose members are scattered over the score's array."""
+    sizes = [len(values) for values in lists]
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    member = np.random.default_rng(seed).permutation(start[-1]).astype(np.int64)
+    score = np.zeros(start[-1], np.float32)
+    score[member] = np.array([v for values in lists for v in values], np.float32)
+    return start, member, score
+
+
+@given(GROUPED, st.floats(0.01, 1.0))
+def test_a_fraction_keeps_the_best_rounded_up(lists, fraction):
+    start, member, score = grouped(lists)
+    used = keep_best(start, member, score, fraction, False)
+    assert used.dtype == np.bool_
+    for c, values in enumerate(lists):
+        mine = used[start[c] : start[c + 1]]
+        expected = max(1, int(np.ceil(len(values) * fraction - 1e-9))) if values else 0
+        assert mine.sum() == min(expected, len(values))
+        if mine.any() and not mine.all():
+            assert np.array(values)[mine].min() >= np.array(values)[~mine].max()
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "kept"),
+    [
+        (10, 0.7, 7),
+        (10, 0.71, 8),
+        (3, 0.34, 2),
+        (3, 1 / 3, 1),
+        (5, 1.0, 5),
+        (5, 1e-6, 1),
+        (1, 0.1, 1),
+    ],
+)
+def test_how_many_a_fraction_keeps(n, fraction, kept):
+    """ceil(n f), not one more by rounding: 10 x 0.7 is 7.000000000000001 in floating point."""
+    used = keep_best(*grouped([list(range(n))]), fraction, False)
+    np.testing.assert_array_equal(used, np.arange(n) >= n - kept)
+
+
+def test_ties_are_kept_in_the_order_of_members():
+    used = keep_best(*grouped([[1.0] * 6, [2.0] * 4]), 0.5, False)
+    np.testing.assert_array_equal(used, [1, 1, 1, 0, 0, 0, 1, 1, 0, 0])
+
+
+@given(GROUPED, st.floats(0.0, 3.0))
+def test_sigma_keeps_what_is_not_far_below_the_mean(lists, n_sigma):
+    start, member, score = grouped(lists)
+    used = keep_best(start, member, score, n_sigma, True)
+    for c, values in enumerate(lists):
+        mine, v = used[start[c] : start[c + 1]], np.array(values)
+        if not values:
+            continue
+        threshold = v.mean() - n_sigma * v.std()
+        margin = 2e-6 * abs(v.mean()) + 1e-12
+        assert mine[v >= threshold + margin].all()
+        assert not mine[v < threshold - margin].any()
+        assert mine.any()
+
+
+def test_sigma_by_hand():
+    # mean 5, standard deviation 3 (population): 1.9 < 5 - 3 = 2 <= 2.1
+    values = [1.9, 8.1, 2.1, 7.9]
+    assert np.std(values) == pytest.approx(3.0017, abs=1e-4)
+    used = keep_best(*grouped([values]), 1.0, True)
+    np.testing.assert_array_equal(used, [False, True, True, True])
+
+
+def test_every_member_of_a_class_of_equals_is_kept():
+    used = keep_best(*grouped([[0.1] * 7, [-123.456] * 5]), 0.0, True)
+    assert used.all()
+
+
+@pytest.mark.parametrize(
+    ("start", "member", "message"),
+    [
+        ([0, 2], [0, 1, 2], "start: expected"),
+        ([1, 3], [0, 1, 2], "start: expected"),
+        ([0, 3, 1, 3], [0, 1, 2], "start: expected ascending"),
+        ([], [], "start: expected"),
+        ([0, 3], [0, 1, 4], "member: 4 is beyond the 4 scores"),
+        ([0, 3], [0, -1, 2], "member: -1 is beyond the 4 scores"),
+    ],
+)
+def test_keep_best_refuses_what_leads_out_of_the_arrays(start, member, message):
+    with pytest.raises(ValueError, match=message):
+        keep_best(
+            np.array(start, np.int64),
+            np.array(member, np.int64),
+            np.zeros(4, np.float32),
+            1.0,
+            False,
+        )
+
+
+@pytest.mark.parametrize("wrong", [np.float64, np.int32])
+def test_other_types_are_refused(wrong):
+    with pytest.raises(ValueError, match="Buffer dtype mismatch"):
+        keep_best(
+            np.array([0, 1], np.int64), np.array([0], np.int64), np.zeros(1, wrong), 1.0, False
+        )
