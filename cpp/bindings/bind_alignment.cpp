@@ -38,6 +38,25 @@ py::tuple pairs(const ReferenceBank& bank, const py::array& spectra, const py::a
   return py::make_tuple(cross, norm, code);
 }
 
+std::unique_ptr<ReferenceBank> part(const ReferenceBank& whole, const py::array& ring_ranges,
+                                    index_t n_rings, index_t n_angles, int n_rotations,
+                                    int n_threads) {
+  const auto ranges = view<const std::int32_t, 2>(ring_ranges, "ring_ranges", {-1, 2});
+  const PolarGrid grid{whole.layout().grid.first_ring, n_rings, n_angles};
+  auto bank = std::make_unique<ReferenceBank>(whole.box(), PolarLayout(grid, n_rotations, ranges));
+  py::gil_scoped_release release;
+  bank->take_part_of(whole, n_threads);
+  return bank;
+}
+
+py::tuple statistics(const ReferenceBank& bank) {
+  const index_t n_rings = bank.layout().grid.n_rings;
+  py::array_t<double> power({index_t(bank.layout().max_order() + 1), n_rings});
+  py::array_t<double> mean(std::array<index_t, 1>{n_rings});
+  bank.statistics(view<double, 2>(power, "power", {-1, -1}), view<double, 1>(mean, "mean", {-1}));
+  return py::make_tuple(power, mean);
+}
+
 Candidates candidates_of(const py::array& reference, const py::array& origin,
                          const py::array& alpha, const py::array& mirror, const py::array& cross,
                          const py::array& norm, index_t n) {
@@ -86,9 +105,18 @@ void bind_alignment(py::module_& m) {
           },
           py::arg("spectra"), py::kw_only(), py::arg("scale"), py::arg("oversampling"),
           py::arg("n_threads") = 1, "Append 2-D references from their padded transforms.")
+      .def("part", &part, py::arg("ring_ranges"), py::kw_only(), py::arg("n_rings"),
+           py::arg("n_angles"), py::arg("n_rotations"), py::arg("n_threads") = 1,
+           "New bank with the rings [first, last) of each order only.")
+      .def("statistics", &statistics,
+           "(power, mean): mean |p_m(k)|^2 over the references, and the mean of Re p_0(k).")
       .def("__len__", &ReferenceBank::size)
       .def_property_readonly("n_angles",
                              [](const ReferenceBank& b) { return b.layout().grid.n_angles; })
+      .def_property_readonly("n_rotations",
+                             [](const ReferenceBank& b) { return b.layout().n_rotations; })
+      .def_property_readonly("n_rings",
+                             [](const ReferenceBank& b) { return b.layout().grid.n_rings; })
       .def_property_readonly("max_order",
                              [](const ReferenceBank& b) { return b.layout().max_order(); })
       .def_property_readonly("n_entries",

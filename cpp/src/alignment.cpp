@@ -194,7 +194,7 @@ void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles
   require(reach >= 0 && max_nodes >= 1, "reach and max_nodes: expected at least 0 and 1");
   const Setting setting(bank, particles);
   const index_t n = particles.spectra.shape[0], n_candidates = candidates.reference.shape[1];
-  const int n_angles = int(setting.layout.grid.n_angles);
+  const int n_angles = setting.layout.n_rotations;
   const int extent = static_cast<int>(std::floor(max_origin / step));
   const std::size_t n_points = setting.points.kx.size();
   // Phases of a lattice node are products of a factor for its column and one for its row.
@@ -430,7 +430,7 @@ constexpr double kAngleTolerance = 5e-4; // radians: 0.03 degrees
 void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles, int iterations,
                        double max_origin, const Candidates& candidates, int n_threads) {
   const Setting setting(bank, particles);
-  const double max_angle_step = 2.0 * kPi / double(setting.layout.grid.n_angles);
+  const double max_angle_step = 2.0 * kPi / double(setting.layout.n_rotations);
   struct Scratch {
     PolarParticle particle;
     OriginDerivatives derivatives;

@@ -86,6 +86,7 @@ void gather_window(View<const complex_t, 3> grid, View<complex_t, 3> window, int
 
 void gather_window(View<const complex_t, 2> grid, View<complex_t, 2> window) {
   const index_t n = grid.shape[0], radius = (window.shape[0] - 1) / 2;
+  require(radius <= n, "spectra: too small for the frequencies asked for");
   for (index_t ky = -radius; ky <= radius; ++ky) {
     complex_t* row = window.item(ky + radius);
     const complex_t* mate = grid.item(wrap(-ky, n));

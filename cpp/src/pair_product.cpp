@@ -3,7 +3,7 @@
 namespace mapsort::inline MAPSORT_ISA {
 
 void PairProduct::products(const ShiftedCopies& copies, int first_row, const VecF* references) {
-  const int n_angles = int(layout_.grid.n_angles);
+  const int n_angles = layout_.n_rotations;
   for (int m = 0; m <= layout_.max_order(); ++m) {
     VecF ac[kRows]{}, bd[kRows]{}, ad[kRows]{}, bc[kRows]{};
     for (int e = layout_.first_entry[m]; e < layout_.first_entry[m + 1]; ++e) {
@@ -38,22 +38,25 @@ void PairProduct::products(const ShiftedCopies& copies, int first_row, const Vec
 }
 
 LaneBest PairProduct::best(const ShiftedCopies& copies, int n_copies, const VecF* references) {
-  const int n_angles = int(layout_.grid.n_angles);
+  const int n_angles = layout_.n_rotations;
   LaneBest best;
   for (int first_row = 0; first_row < n_copies; first_row += kRows) {
     products(copies, first_row, references);
     for (int r = 0; r < std::min(kRows, n_copies - first_row); ++r) {
-      const VecC* correlation =
-          fft_.forward(spectrum_.data() + r * n_angles, work_.data());
       const int code = (first_row + r) * n_angles * 2;
-      for (int j = 0; j < n_angles; ++j) {
-        const VecI direct = correlation[j].re > best.value;
-        best.value = direct ? correlation[j].re : best.value;
-        best.code = direct ? broadcast(std::int32_t(code + 2 * j)) : best.code;
-        const VecI mirrored = correlation[j].im > best.value;
-        best.value = mirrored ? correlation[j].im : best.value;
-        best.code = mirrored ? broadcast(std::int32_t(code + 2 * j + 1)) : best.code;
-      }
+      // into locals, so that they stay in registers
+      VecF value = best.value;
+      VecI found = best.code;
+      fft_.forward_into(spectrum_.data() + r * n_angles, work_.data(), [&](int j, VecC x) {
+        const VecI direct = x.re > value;
+        value = direct ? x.re : value;
+        found = direct ? broadcast(std::int32_t(code + 2 * j)) : found;
+        const VecI mirrored = x.im > value;
+        value = mirrored ? x.im : value;
+        found = mirrored ? broadcast(std::int32_t(code + 2 * j + 1)) : found;
+      });
+      best.value = value;
+      best.code = found;
     }
   }
   return best;

@@ -11,7 +11,8 @@ double highest_order(double x) { return x + 2.0 * std::cbrt(x) + 2.0; }
 
 } // namespace
 
-PolarLayout::PolarLayout(PolarGrid polar, index_t box, double support_radius) : grid(polar) {
+PolarLayout::PolarLayout(PolarGrid polar, index_t box, double support_radius)
+    : grid(polar), n_rotations(int(polar.n_angles)) {
   require(grid.first_ring >= 1 && grid.n_rings >= 1 && grid.n_angles >= 4 && grid.n_angles % 2 == 0,
           "grid: expected first_ring >= 1, n_rings >= 1 and an even n_angles >= 4");
   require(2 * (grid.first_ring + grid.n_rings - 1) <= box, "n_rings: expected rings within box/2");
@@ -28,6 +29,24 @@ PolarLayout::PolarLayout(PolarGrid polar, index_t box, double support_radius) : 
     entry += int(grid.n_rings) - ring;
   }
   first_entry.push_back(entry);
+}
+
+PolarLayout::PolarLayout(PolarGrid polar, int rotations, View<const std::int32_t, 2> ring_ranges)
+    : grid(polar), n_rotations(rotations) {
+  const int n_orders = int(ring_ranges.shape[0]);
+  require(n_orders >= 1 && ring_ranges.shape[1] == 2, "ring_ranges: expected shape (orders, 2)");
+  require(n_orders <= grid.n_angles / 2 && 2 * n_orders - 1 <= n_rotations,
+          "ring_ranges: more orders than n_angles or n_rotations can tell apart");
+  int entry = 0;
+  for (int m = 0; m < n_orders; ++m) {
+    const int first = ring_ranges(m, 0), last = ring_ranges(m, 1);
+    require(0 <= first && first <= last && last <= grid.n_rings, "ring_ranges: beyond the rings");
+    first_entry.push_back(entry);
+    first_ring_of.push_back(first);
+    entry += last - first;
+  }
+  first_entry.push_back(entry);
+  require(entry > 0, "ring_ranges: no rings at all");
 }
 
 RingTransform::RingTransform(const PolarLayout& layout)

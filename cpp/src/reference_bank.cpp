@@ -1,6 +1,9 @@
 #include "mapsort/reference_bank.hpp"
 
 #include "mapsort/parallel.hpp"
+#include "mapsort/require.hpp"
+
+#include <algorithm> // for std::fill_n
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -67,6 +70,7 @@ void ReferenceBank::add(View<const complex_t, 3> window, double scale, double ov
 
 void ReferenceBank::add_images(View<const complex_t, 3> spectra, double scale, double oversampling,
                                int n_threads) {
+  require_padded(spectra, scale, box_);
   const PolarSampler sampler(layout_.grid, scale, oversampling);
   const auto shape = window_shape2(sampler.radius());
   const index_t n = spectra.shape[0], first = grow(n);
@@ -79,6 +83,50 @@ void ReferenceBank::add_images(View<const complex_t, 3> spectra, double scale, d
         sampler.sample({window.data, shape}, scratch.lanes.data());
         store_reference(first + i, transform, scratch.lanes.data(), scratch.fft);
       });
+}
+
+void ReferenceBank::take_part_of(const ReferenceBank& whole, int n_threads) {
+  const PolarLayout& from = whole.layout();
+  require(n_references_ == 0 && box_ == whole.box(), "bank: expected an empty one of the same box");
+  require(layout_.max_order() <= from.max_order() &&
+              layout_.grid.first_ring == from.grid.first_ring &&
+              layout_.grid.n_rings <= from.grid.n_rings,
+          "ring_ranges: orders or rings that the bank does not have");
+  grow(whole.size());
+  parallel_for(whole.size(), n_threads, [&](index_t r) {
+    const float* source = whole.coefficients(r);
+    float* re = coefficients_.data() + r * 2 * layout_.n_entries();
+    float* im = re + layout_.n_entries();
+    float* power = ring_power_.data() + r * layout_.grid.n_rings;
+    std::fill_n(power, layout_.grid.n_rings, 0.0f);
+    for (int m = 0; m <= layout_.max_order(); ++m)
+      for (int i = 0; i < layout_.n_rings_of(m); ++i) {
+        const int ring = layout_.first_ring_of[m] + i, e = layout_.first_entry[m] + i;
+        const int shift = ring - from.first_ring_of[m];
+        const bool there = shift >= 0 && shift < from.n_rings_of(m);
+        const int at = from.first_entry[m] + shift;
+        re[e] = there ? source[at] : 0.0f;
+        im[e] = there ? source[from.n_entries() + at] : 0.0f;
+        power[ring] += (m == 0 ? 1.0f : 2.0f) * (re[e] * re[e] + im[e] * im[e]);
+      }
+  });
+}
+
+void ReferenceBank::statistics(View<double, 2> power, View<double, 1> mean) const {
+  std::fill_n(power.data, power.size(), 0.0);
+  std::fill_n(mean.data, mean.size(), 0.0);
+  const double share = 1.0 / double(std::max<index_t>(1, n_references_));
+  for (index_t r = 0; r < n_references_; ++r) {
+    const float* re = coefficients(r);
+    const float* im = re + layout_.n_entries();
+    for (int m = 0; m <= layout_.max_order(); ++m)
+      for (int i = 0; i < layout_.n_rings_of(m); ++i) {
+        const int e = layout_.first_entry[m] + i, ring = layout_.first_ring_of[m] + i;
+        power(m, ring) += share * (double(re[e]) * re[e] + double(im[e]) * im[e]);
+        if (m == 0)
+          mean(ring) += share * re[e];
+      }
+  }
 }
 
 void LaneBlock::pack(const ReferenceBank& bank, const std::int32_t* ids, int count) {

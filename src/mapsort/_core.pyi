@@ -103,7 +103,21 @@ class ReferenceBank:
         oversampling: float,
         n_threads: int = 1,
     ) -> None: ...
+    def part(
+        self,
+        ring_ranges: _Int32,  # (orders, 2)
+        *,
+        n_rings: int,
+        n_angles: int,
+        n_rotations: int,
+        n_threads: int = 1,
+    ) -> ReferenceBank: ...
+    def statistics(self) -> tuple[_Float64, _Float64]: ...  # (orders, n_rings), (n_rings,)
     def __len__(self) -> int: ...
+    @property
+    def n_rings(self) -> int: ...
+    @property
+    def n_rotations(self) -> int: ...
     @property
     def n_angles(self) -> int: ...
     @property

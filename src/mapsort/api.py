@@ -18,10 +18,11 @@ from mapsort.modules.orientgen import orientations
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.fsc import fsc
 from mapsort.stages.fourier_grid import Float32, FourierGrid, centred_images, centred_transform
-from mapsort.stages.match import Scoring, match_images
+from mapsort.stages.match import match_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import SliceSums, solve
+from mapsort.stages.scoring import Scoring
 
 __all__ = [
     "build_config",
@@ -235,4 +236,3 @@ def build_config() -> dict[str, Any]:
         "isa_active": _core.isa,
         "threads": available_threads(),
     }
-

@@ -110,7 +110,7 @@ class AlignmentCase:
         return float(np.sum(w * (np.conj(c * x * phase) * p).real))
 
     def all_cross(self, particle, reference, origins):
-        """f on all rotations of the grid, both mirrors and the listed origins: (s, angle, mirror)."""
+        """f at all origins, rotations of the grid and both mirrors: (origin, angle, mirror)."""
         kx, ky, w = self.polar()
         x = image_at(self.images[particle], kx, ky)
         c = ctf_at(self.ctf[particle], kx, ky, self.box, self.apix)

@@ -122,7 +122,7 @@ def test_norm_is_the_direct_sum(found, case):
 
 
 def test_ring_means_are_exact_but_for_astigmatism(case):
-    """What replacing C^2 by its mean over each ring costs: nothing for round CTFs, else a little."""
+    """Replacing C^2 by its mean over each ring costs nothing for round CTFs, else a little."""
     exact = np.array([[case.norm(i, r, ring_means=False) for r in range(19)] for i in range(4)])
     means = np.array([[case.norm(i, r, ring_means=True) for r in range(19)] for i in range(4)])
     np.testing.assert_allclose(means[[1, 3]], exact[[1, 3]], rtol=1e-9)
@@ -158,6 +158,48 @@ def test_a_bank_counts_its_references(case):
     assert len(bank) == 19
     assert bank.n_angles == 60
     assert 0 < bank.max_order < 30
+
+
+def test_images_as_references(case, origins, oracle):
+    """References given as images are read at the same points as the particles are."""
+    grid, images = FourierGrid.for_box(case.box), case.images[[2, 0, 1]]
+    bank = _core.ReferenceBank(
+        first_ring=1,
+        n_rings=case.n_rings,
+        n_angles=case.n_angles,
+        box=case.box,
+        support_radius=case.box / 2,
+    )
+    spectra = grid.image_spectra(images)
+    for part in (spectra[:1], spectra[1:]):
+        bank.add_images(part, scale=grid.scale, oversampling=grid.scale)
+    assert len(bank) == 3
+    cross, norm, code = _core.search_pairs(bank, origins=origins, **batch_of(case))
+    kx, ky, w = case.polar()
+    for r, image in enumerate(images):
+        shift, angle, mirror = np.unravel_index(code[3, r], (len(origins), case.n_angles, 2))
+        turn = 2 * np.pi * angle / case.n_angles
+        qx, qy = np.cos(turn) * kx + np.sin(turn) * ky, -np.sin(turn) * kx + np.cos(turn) * ky
+        p = oracle.image_at(image, -qx if mirror else qx, qy)
+        phase = kx * origins[shift, 0] + ky * origins[shift, 1]
+        x = oracle.image_at(case.images[3], kx, ky) * np.exp(-2j * np.pi / case.box * phase)
+        assert cross[3, r] == pytest.approx(np.sum(w * (np.conj(x) * p).real), rel=1e-4)
+        power = np.abs(oracle.image_at(image, kx, ky)) ** 2
+        assert norm[3, r] == pytest.approx(np.sum(w * power), rel=1e-4)
+    # the particle without CTF against itself: found at rest
+    itself = _core.ReferenceBank(
+        first_ring=1,
+        n_rings=case.n_rings,
+        n_angles=case.n_angles,
+        box=case.box,
+        support_radius=case.box / 2,
+    )
+    itself.add_images(
+        grid.image_spectra(case.images[3:]), scale=grid.scale, oversampling=grid.scale
+    )
+    cross, norm, code = _core.search_pairs(itself, origins=origins, **batch_of(case))
+    assert cross[3, 0] == pytest.approx(norm[3, 0], rel=1e-4)
+    assert np.unravel_index(code[3, 0], (9, case.n_angles, 2)) == (4, 0, 0)
 
 
 class TestCandidates:
@@ -253,7 +295,8 @@ class TestCandidates:
         pairs = _core.search_pairs(
             bank_of(case), origins=self.lattice([0, 0]).astype(np.float32), **batch_of(case)
         )
-        np.testing.assert_allclose(out["cross"][:, :19], pairs[0], rtol=1e-5)
+        atol = 1e-5 * pairs[0].max()  # some best values are near zero: differences of large sums
+        np.testing.assert_allclose(out["cross"][:, :19], pairs[0], rtol=1e-5, atol=atol)
 
     @pytest.mark.parametrize("n_threads", [2, 7])
     def test_threads_do_not_change_a_bit(self, case, n_threads):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,7 +44,7 @@ def test_merging_blocks_in_any_order_is_one_sort(scores, k, cuts, random):
     n, n_references = scores.shape
     codes = np.arange(scores.size, dtype=np.int32).reshape(scores.shape) * 3
     edges = sorted({0, n_references, *(c for c in cuts if c < n_references)})
-    blocks = list(zip(edges, edges[1:], strict=False))
+    blocks = list(pairwise(edges))
     random.shuffle(blocks)
     top = empty_top(n, k)
     for first, last in blocks:

@@ -27,7 +27,7 @@ struct ParticleBatch {
 struct PairResults {
   View<float, 2> cross;       // (n, references): best f
   View<float, 2> norm;        // (n, references): sum_k w C^2 |P|^2 over the plane
-  View<std::int32_t, 2> code; // (n, references): (shift * n_angles + angle) * 2 + mirror
+  View<std::int32_t, 2> code; // (n, references): (shift * n_rotations + angle) * 2 + mirror
 };
 
 /// Search every reference of the bank; origins (n_shifts, 2) in pixels.

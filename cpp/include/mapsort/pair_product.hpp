@@ -30,7 +30,7 @@ private:
   AlignedVector<float> values_;
 };
 
-/// Best correlation per lane so far, with its code ((row * n_angles + angle) * 2 + mirror).
+/// Best correlation per lane so far, with its code ((row * n_rotations + rotation) * 2 + mirror).
 struct LaneBest {
   VecF value = broadcast(-3.4e38f);
   VecI code{};
@@ -39,8 +39,8 @@ struct LaneBest {
 class PairProduct {
 public:
   explicit PairProduct(const PolarLayout& layout)
-      : layout_(layout), fft_(int(layout.grid.n_angles)),
-        spectrum_(kRows * layout.grid.n_angles), work_(layout.grid.n_angles) {}
+      : layout_(layout), fft_(layout.n_rotations), spectrum_(kRows * layout.n_rotations),
+        work_(layout.n_rotations) {}
 
   /// Correlate the first n_copies rows with the block's references.
   LaneBest best(const ShiftedCopies& copies, int n_copies, const VecF* references);

@@ -12,15 +12,20 @@
 namespace mapsort::inline MAPSORT_ISA {
 
 /// Which (m, ring) pairs are kept: entries of order m are [first_entry[m], first_entry[m+1]) and
-/// stand for rings first_ring_of[m], first_ring_of[m] + 1, ... of the grid.
+/// stand for rings first_ring_of[m], first_ring_of[m] + 1, ... of the grid (counted from 0).
 struct PolarLayout {
   PolarGrid grid;
+  int n_rotations; // in-plane angles at which correlations are evaluated
   std::vector<int> first_entry, first_ring_of;
 
+  /// Everything that a support of this radius (pixels) can hold.
   PolarLayout(PolarGrid grid, index_t box, double support_radius);
+  /// Given ranges [first, last) of rings for the orders 0, 1, ...; empty ranges are allowed.
+  PolarLayout(PolarGrid grid, int n_rotations, View<const std::int32_t, 2> ring_ranges);
 
   int max_order() const { return static_cast<int>(first_ring_of.size()) - 1; }
   int n_entries() const { return first_entry.back(); }
+  int n_rings_of(int order) const { return first_entry[order + 1] - first_entry[order]; }
 };
 
 /// Rings in SIMD lanes: block b of kLanes rings holds angle j at [b * half + j].
@@ -48,9 +53,10 @@ public:
         scratch.data[j + half_] = {ring[j].re, -ring[j].im};
       }
       const VecC* result = fft_.forward(scratch.data.data(), scratch.work.data());
-      const int last_ring = std::min<int>(int(layout_.grid.n_rings), (block + 1) * kLanes);
       for (int m = 0; m <= layout_.max_order(); ++m) {
         const int first = std::max(block * kLanes, layout_.first_ring_of[m]);
+        const int last_ring = std::min((block + 1) * kLanes,
+                                       layout_.first_ring_of[m] + layout_.n_rings_of(m));
         const int entry = layout_.first_entry[m] - layout_.first_ring_of[m];
         for (int ring_index = first; ring_index < last_ring; ++ring_index) {
           const int lane = ring_index - block * kLanes;

@@ -3,12 +3,15 @@
 
 #include "mapsort/polar_transform.hpp"
 
+#include <utility> // for std::move
+
 namespace mapsort::inline MAPSORT_ISA {
 
 class ReferenceBank {
 public:
   ReferenceBank(PolarGrid grid, index_t box, double support_radius)
       : box_(box), layout_(grid, box, support_radius) {}
+  ReferenceBank(index_t box, PolarLayout layout) : box_(box), layout_(std::move(layout)) {}
   ReferenceBank(const ReferenceBank&) = delete;
 
   /// Append the references of one map: slices of its window at these rotations (n, 3, 3).
@@ -18,6 +21,14 @@ public:
   /// Append 2-D references from their padded transforms (n, padded, padded/2+1).
   void add_images(View<const complex_t, 3> spectra, double scale, double oversampling,
                   int n_threads);
+
+  /// Fill this empty bank with the references of another, of whose entries its own are a part. The
+  /// powers of rings count the entries kept, so that norms fit the cross terms of this bank.
+  void take_part_of(const ReferenceBank& whole, int n_threads);
+
+  /// mean |p_m(k)|^2 over the references for each order and ring, and the real part of the mean of p_0:
+  /// power (orders, n_rings), mean (n_rings).
+  void statistics(View<double, 2> power, View<double, 1> mean) const;
 
   index_t box() const { return box_; }
   index_t size() const { return n_references_; }

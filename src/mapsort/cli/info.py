@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -47,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser : ArgumentParser
         The subcommand's parser.
     """
-    parser.add_argument("files", nargs="+", metavar="FILE", help=".mrc, .mrcs, .star or .hdf")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help=".mrc, .mrcs, .star, .hdf, .h5 or text"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,7 +90,7 @@ def describe(path: str | Path) -> Facts:
     Parameters
     ----------
     path : str or Path
-        ``.mrc``, ``.mrcs``, ``.map``, ``.st``, ``.star`` or ``.hdf``.
+        ``.mrc``, ``.mrcs``, ``.map``, ``.st``, ``.star``, ``.hdf``, ``.h5``, or a run's text file.
 
     Returns
     -------
@@ -100,6 +103,8 @@ def describe(path: str | Path) -> Facts:
         The file is missing, damaged, or of another kind.
     """
     suffix = Path(path).suffix.lower()
+    if Path(path).is_dir():
+        raise FormatError(f"{path}: a directory; info takes files.")
     if suffix not in _READERS:
         raise FormatError(f"{path}: info knows {', '.join(sorted(_READERS))}.")
     return _READERS[suffix](Path(path))
@@ -153,6 +158,29 @@ def _describe_hdf(path: Path) -> Facts:
         chosen = _sample(reader.n_images)
         images = (reader.image(int(index)) for index in chosen)
         return [*facts, *_extent(chosen, reader.n_images), *_statistics(images)]
+
+
+def _describe_h5(path: Path) -> Facts:
+    """Describe EMAN2's layout, or the plain arrays that hold a run's best matches."""
+    if not path.is_file():
+        raise FormatError(f"{path}: no such file.")
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            arrays = {name: file[name] for name in file if isinstance(file[name], h5py.Dataset)}
+            shapes = [(name, " x ".join(map(str, a.shape[::-1]))) for name, a in arrays.items()]
+    except OSError as error:
+        raise FormatError(f"{path}: not a readable HDF5 file: {error}.") from error
+    return [("kind", "HDF5 arrays"), *shapes] if shapes else _describe_hdf(path)
+
+
+def _describe_text(path: Path) -> Facts:
+    if not path.is_file():
+        raise FormatError(f"{path}: no such file.")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path}: not a text file: {error}.") from error
+    return [("kind", "text"), ("lines", str(len(lines)))]
 
 
 def _describe_star(path: Path) -> Facts:
@@ -221,6 +249,8 @@ def _statistics(chunks: Iterable[NDArray[np.float32]]) -> Facts:
 
 _READERS: dict[str, Callable[[Path], Facts]] = {
     **dict.fromkeys((".mrc", ".mrcs", ".map", ".st"), _describe_mrc),
-    **dict.fromkeys((".hdf", ".h5"), _describe_hdf),
+    ".hdf": _describe_hdf,
+    ".h5": _describe_h5,
+    **dict.fromkeys((".txt", ".json", ".log"), _describe_text),
     ".star": _describe_star,
 }

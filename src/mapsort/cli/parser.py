@@ -20,6 +20,9 @@ class PlainParser(argparse.ArgumentParser):
         """Raise ConfigError with argparse's message in our words."""
         match = re.fullmatch(r"argument (.+?): (.*)", message, flags=re.DOTALL)
         if match is None:
+            missing = message.removeprefix("the following arguments are required: ")
+            if missing != message:
+                raise ConfigError(f"{missing} is missing; {self.prog} --help tells what it takes")
             raise ConfigError(message)
         name, reason = match.groups()
         if reason.startswith("expected"):

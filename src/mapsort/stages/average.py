@@ -1,4 +1,4 @@
-"""Average the particles of each class, CTF-weighted, halves apart, and learn the noise from them."""
+"""Average the particles of each class, CTF-weighted, halves apart, and learn the noise too."""
 
 from __future__ import annotations
 

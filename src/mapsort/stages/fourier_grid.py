@@ -54,7 +54,7 @@ class FourierGrid:
     def for_box(cls, box: int, pad: int = 0) -> FourierGrid:
         """Return the grid of a box: ``pad`` pixels if given (made even), else twice the box."""
         wanted = pad or 2 * box
-        return cls(box, max(wanted, int(np.ceil(1.25 * box))) // 2 * 2)
+        return cls(box, (max(wanted, int(np.ceil(1.25 * box))) + 1) // 2 * 2)
 
     @property
     def scale(self) -> float:

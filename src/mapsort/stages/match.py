@@ -1,208 +1,33 @@
 """Match particles with references: coarse to fine over rotation, mirror and shift.
 
-Every particle meets every reference in a low band and on a coarse lattice of shifts; the best
-references of *each* map go on to the full band and a finer lattice; the best of those are refined
-continuously. No map can lose a particle before the full band has been seen.
+Every particle meets every reference on the coarsest level (`search_plan`) and on a lattice of
+shifts; the best references of *each* map go on to the next level and a finer lattice, and so on;
+the best of those are refined continuously in the full band. No map can lose a particle before the
+full band has been seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from mapsort import _core
 from mapsort._membership import merge_top
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
-from mapsort.physics.filters import radial_power
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
-from mapsort.stages.prepare import shell_means
+from mapsort.stages.scoring import Scoring
+from mapsort.stages.search_plan import Level, MatchPlan, plan_image_match
+from mapsort.stages.similarity import CoarseScores, Similarity
 
-#: Share of the expected signal (see signal_per_ring) in the full band and in the coarse band.
-FINE_BAND = 0.99999
-COARSE_BAND = 0.995
-#: Shift step times highest frequency of a level: at most 0.19 periods off at the band's edge.
-SHIFT_STEP = 0.38
-#: References of each map that go from the coarse level to the fine one, and on to refinement.
-CARRIED = 16
+#: Matches of each map that are refined.
 REFINED = 4
-#: Lattice nodes of one particle at the fine level.
+#: Lattice nodes of one particle at a level after the first.
 MAX_NODES = 36
 NEWTON_STEPS = 4
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How a cross term f and a reference norm g (both in units of the noise) become a score.
-
-    The score is the log-likelihood [nat] of the particle under Gaussian noise relative to an empty
-    image, maximised over the particle's scale s >= 0, whose prior is normal about 1:
-    max_s s f - s^2 g / 2 - (s - 1)^2 / 2 spread^2.
-
-    Attributes
-    ----------
-    scale_spread : float
-        Standard deviation of the particles' scales; infinity makes the score blind to the scale of
-        the maps (f^2 / 2g), zero takes it as it is (f - g / 2).
-    """
-
-    scale_spread: float
-
-    def scores(self, cross: Float32, norm: Float32) -> Float32:
-        """Return scores of the same shape."""
-        if self.scale_spread == 0.0:
-            return np.asarray(cross - 0.5 * norm, dtype=np.float32)
-        stiffness = np.float32(self.scale_spread**-2 if np.isfinite(self.scale_spread) else 0.0)
-        width = np.maximum(norm + stiffness, np.finfo(np.float32).tiny)
-        gain = 0.5 * np.maximum(cross + stiffness, 0.0) ** 2 / width
-        return np.asarray(gain - 0.5 * stiffness, dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of the search: a band of rings and the references' coefficients in it."""
-
-    bank: _core.ReferenceBank
-    ring_weight: Float32
-    shift_step: float
-
-
-@dataclass(frozen=True)
-class MatchPlan:
-    """What is common to all particles of an iteration."""
-
-    references: References
-    grid: FourierGrid
-    apix: float
-    max_shift: float
-    coarse: Level
-    fine: Level
-    fine_radius: int
-    scoring: Scoring
-
-    @property
-    def coarse_origins(self) -> Float32:
-        """Shifts [pixels] searched at the coarse level: a lattice within max_shift."""
-        step = self.coarse.shift_step
-        reach = int(np.ceil(self.max_shift / step))
-        line = np.arange(-reach, reach + 1) * step
-        y, x = np.meshgrid(line, line, indexing="ij")
-        # nodes up to half a step beyond the limit cover it
-        inside = np.hypot(x, y) <= self.max_shift + 0.5 * step
-        return np.ascontiguousarray(np.stack([x[inside], y[inside]], -1), dtype=np.float32)
-
-
-def signal_per_ring(
-    volumes: Sequence[Float32], noise_power: npt.NDArray[np.floating]
-) -> npt.NDArray[np.float64]:
-    """Return the expected squared signal-to-noise of each ring, (box//2 + 1,).
-
-    Ring k has 2 pi k Fourier pixels; a slice's power on it is the mean power of the map's shell.
-    """
-    power = np.mean([radial_power(scipy.fft.rfftn(v))[: len(noise_power)] for v in volumes], axis=0)
-    rings = np.arange(len(noise_power))
-    return np.asarray(2 * np.pi * rings * power / noise_power)
-
-
-def band_limit(signal: npt.NDArray[np.floating], share: float, *, lowest: int) -> int:
-    """Return the smallest ring that holds ``share`` of the signal, within [lowest, Nyquist)."""
-    cumulative = np.cumsum(signal) / np.sum(signal)
-    ring = int(np.searchsorted(cumulative, share))
-    return int(np.clip(ring, lowest, len(signal) - 2))
-
-
-def _level(
-    volumes: Sequence[Float32],
-    references: References,
-    grid: FourierGrid,
-    noise_power: npt.NDArray[np.floating],
-    radius: int,
-    support_radius: float,
-    n_threads: int,
-) -> Level:
-    level = _empty_level(grid, noise_power, radius, support_radius)
-    rotations = references.rotations
-    for model, volume in enumerate(volumes):
-        window = grid.volume_window(volume, max_radius=float(radius), n_threads=n_threads)
-        level.bank.add(
-            window,
-            scale=grid.scale,
-            oversampling=grid.scale,
-            rotations=rotations[references.block(model)],
-            n_threads=n_threads,
-        )
-    return level
-
-
-def _empty_level(
-    grid: FourierGrid,
-    noise_power: npt.NDArray[np.floating],
-    radius: int,
-    support_radius: float,
-) -> Level:
-    # Angles enough that orders of the reference are free of aliases from the particle, whose
-    # content reaches the edge of the box (order pi k at ring k).
-    orders = 2 * np.pi * radius * support_radius / grid.box
-    orders += 2 * np.cbrt(orders) + 3
-    n_angles = _core.good_fft_size(int(np.ceil(orders + max(orders, np.pi * radius))) + 2)
-    bank = _core.ReferenceBank(
-        first_ring=1,
-        n_rings=radius,
-        n_angles=n_angles,
-        box=grid.box,
-        support_radius=support_radius,
-    )
-    weight = (1.0 / noise_power[1 : radius + 1]).astype(np.float32)
-    return Level(bank, np.ascontiguousarray(weight), SHIFT_STEP * grid.box / radius)
-
-
-def plan_match(
-    volumes: Sequence[Float32],
-    references: References,
-    noise_power: npt.NDArray[np.floating],
-    *,
-    grid: FourierGrid,
-    apix: float,
-    max_shift: float,
-    support_radius: float,
-    scoring: Scoring,
-    max_radius: int | None = None,
-    n_threads: int,
-) -> MatchPlan:
-    """Project all maps and choose the levels of the search.
-
-    Parameters
-    ----------
-    volumes : sequence of ndarray (box, box, box)
-        Maps, white density, zero outside ``support_radius``.
-    references : References
-    noise_power : ndarray of shape (box//2 + 1,)
-        Mean |N|^2 of the noise's transform in each shell of a particle image.
-    grid : FourierGrid
-    apix : float
-        Pixel size [A].
-    max_shift : float
-        Largest shift searched [pixels].
-    support_radius : float
-        Radius [pixels] that holds the maps.
-    scoring : Scoring
-    max_radius : int, optional
-        Highest ring compared, whatever the maps hold.
-    n_threads : int
-    """
-    signal = signal_per_ring(volumes, noise_power)
-    fine_radius = min(band_limit(signal, FINE_BAND, lowest=6), max_radius or grid.box)
-    coarse_radius = min(band_limit(signal, COARSE_BAND, lowest=4), fine_radius)
-    levels = [
-        _level(volumes, references, grid, noise_power, radius, support_radius, n_threads)
-        for radius in (coarse_radius, fine_radius)
-    ]
-    return MatchPlan(references, grid, apix, max_shift, levels[0], levels[1], fine_radius, scoring)
 
 
 class _Batch(TypedDict):
@@ -273,65 +98,12 @@ class _Candidates:
         )
 
 
-@dataclass(frozen=True)
-class Similarity:
-    """Every particle against every reference; all arrays are (n, n_references).
-
-    ``score`` is a log-likelihood as in Matches; alpha [degrees], dx, dy [pixels] and mirror are the
-    transform of the particle onto the reference. Refined matches have their final values, the others
-    those of the coarse level, bounded so that none beats a refined one of its particle.
-    """
-
-    score: Float32
-    alpha: Float32
-    dx: Float32
-    dy: Float32
-    mirror: npt.NDArray[np.int32]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Similarity]) -> Similarity:
-        """Return the matrix of consecutive chunks of particles."""
-        names = ("score", "alpha", "dx", "dy", "mirror")
-        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
-
-
-@dataclass(frozen=True)
-class _CoarseScores:
-    """Scores of all pairs at the coarse level, and the kernel's codes of their alignments."""
-
-    score: Float32
-    code: npt.NDArray[np.int32]
-    origins: Float32
-    n_angles: int
-
-    def similarity(self, matches: Matches) -> Similarity:
-        """Return the whole matrix with the refined matches in their places."""
-        shift, rest = np.divmod(self.code, 2 * self.n_angles)
-        alpha = (rest // 2 * (2 * np.pi / self.n_angles)).astype(np.float32)
-        x, y = self.origins[shift, 0], self.origins[shift, 1]
-        cos, sin = np.cos(alpha), np.sin(alpha)
-        worst = np.min(np.where(matches.reference >= 0, matches.score, np.inf), axis=1)
-        limit = (worst - np.maximum(1e-4, 1e-6 * np.abs(worst)))[:, None]
-        whole = Similarity(
-            np.minimum(self.score, limit).astype(np.float32),
-            np.rad2deg(alpha),
-            cos * x + sin * y,
-            -sin * x + cos * y,
-            np.asarray(rest % 2, dtype=np.int32),
-        )
-        row, column = np.nonzero(matches.reference >= 0)
-        reference = matches.reference[row, column]
-        for name in ("score", "alpha", "dx", "dy", "mirror"):
-            getattr(whole, name)[row, reference] = getattr(matches, name)[row, column]
-        return whole
-
-
 def _coarse(
-    plan: MatchPlan, spectra: Complex64, ctf: Float32, carried: int, n_threads: int
-) -> tuple[_Candidates, _CoarseScores]:
-    """Search everything in the low band; keep the best references of each map."""
-    level, references = plan.coarse, plan.references
-    origins = plan.coarse_origins
+    plan: MatchPlan, spectra: Complex64, ctf: Float32, n_threads: int, *, at_least: int
+) -> tuple[_Candidates, CoarseScores]:
+    """Search everything on the coarsest level; keep the best references of each map."""
+    level, references = plan.levels[0], plan.references
+    origins = plan.origins(level.shift_step)
     cross, norm, code = _core.search_pairs(
         level.bank,
         origins=origins,
@@ -339,32 +111,40 @@ def _coarse(
         **_batch(plan, level, spectra, ctf),
     )
     scores = plan.scoring.scores(cross, norm)
-    n = len(spectra)
     kept, codes = [], []
     for model in range(references.n_models):
         block = references.block(model)
-        k = min(carried, block.stop - block.start)
-        top_score = np.full((n, k), -np.inf, dtype=np.float32)
-        top_reference = np.full((n, k), -1, dtype=np.int32)
-        top_code = np.zeros((n, k), dtype=np.int32)
-        merge_top(
-            np.ascontiguousarray(scores[:, block]),
-            np.ascontiguousarray(code[:, block]),
-            block.start,
-            top_score,
-            top_reference,
-            top_code,
-        )
+        k = level.n_carried(block.stop - block.start, at_least=at_least)
+        top_reference, top_code = _top(scores, code, block, k)
         kept.append(top_reference)
         codes.append(top_code)
     reference = np.concatenate(kept, axis=1)
-    shift = np.concatenate(codes, axis=1) // (2 * level.bank.n_angles)
+    shift = np.concatenate(codes, axis=1) // (2 * level.bank.n_rotations)
     # the best first: their surroundings are searched before the nodes run out
     order = np.argsort(-np.take_along_axis(scores, reference, axis=1), axis=1, kind="stable")
     reference = np.take_along_axis(reference, order, axis=1)
     shift = np.take_along_axis(shift, order, axis=1)
-    every = _CoarseScores(scores, code, origins, level.bank.n_angles)
+    every = CoarseScores(scores, code, origins, level.bank.n_rotations)
     return _Candidates.at(reference, origins[shift]), every
+
+
+def _top(
+    scores: Float32, code: npt.NDArray[np.int32], block: slice, k: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return references and codes of the k best of a block of references, (n, k) each."""
+    n = len(scores)
+    top_score = np.full((n, k), -np.inf, dtype=np.float32)
+    top_reference = np.full((n, k), -1, dtype=np.int32)
+    top_code = np.zeros((n, k), dtype=np.int32)
+    merge_top(
+        np.ascontiguousarray(scores[:, block]),
+        np.ascontiguousarray(code[:, block]),
+        block.start,
+        top_score,
+        top_reference,
+        top_code,
+    )
+    return top_reference, top_code
 
 
 def _batch(plan: MatchPlan, level: Level, spectra: Complex64, ctf: Float32) -> _Batch:
@@ -389,6 +169,30 @@ def _best_of_each_map(
         n_own = min(count, int((model == m).sum(axis=1).min()))
         columns.append(np.argsort(-own, axis=1, kind="stable")[:, :n_own])
     return np.concatenate(columns, axis=1)
+
+
+def _search_level(
+    plan: MatchPlan,
+    level: Level,
+    coarser_step: float,
+    candidates: _Candidates,
+    spectra: Complex64,
+    ctf: Float32,
+    n_threads: int,
+) -> Float32:
+    """Search the candidates on one level around where they stand; return their scores there."""
+    step = min(level.shift_step, 0.5 * coarser_step)
+    _core.search_candidates(
+        level.bank,
+        step=step,
+        reach=int(np.ceil(0.5 * coarser_step / step - 1e-6)),
+        max_nodes=MAX_NODES,
+        max_origin=plan.max_shift + 0.5 * plan.levels[0].shift_step,
+        n_threads=n_threads,
+        **_batch(plan, level, spectra, ctf),
+        **candidates.arrays(),
+    )
+    return candidates.scores(plan.scoring)
 
 
 def match_chunk(
@@ -420,32 +224,24 @@ def match_chunk(
         ``refined`` matches of each map, best first.
     Similarity or None
     """
-    fine = plan.fine
-    candidates, every = _coarse(plan, spectra, ctf, max(CARRIED, refined), n_threads)
-    batch = _batch(plan, fine, spectra, ctf)
-    step = min(fine.shift_step, 0.5 * plan.coarse.shift_step)
-    limit = plan.max_shift + 0.5 * plan.coarse.shift_step
-    _core.search_candidates(
-        fine.bank,
-        step=step,
-        reach=int(np.ceil(0.5 * plan.coarse.shift_step / step)),
-        max_nodes=MAX_NODES,
-        max_origin=limit,
+    candidates, every = _coarse(plan, spectra, ctf, n_threads, at_least=refined)
+    step = plan.levels[0].shift_step
+    searched = plan.levels[1:-1]
+    for level in searched:
+        scores = _search_level(plan, level, step, candidates, spectra, ctf, n_threads)
+        step = min(level.shift_step, 0.5 * step)
+        count = refined if level is searched[-1] else max(level.carried, refined)
+        best = _best_of_each_map(candidates, scores, plan.references, count)
+        candidates = candidates.taken(best)
+    _core.refine_candidates(
+        plan.full.bank,
+        iterations=NEWTON_STEPS,
+        max_origin=plan.max_shift + 0.5 * plan.levels[0].shift_step,
         n_threads=n_threads,
-        **batch,
+        **_batch(plan, plan.full, spectra, ctf),
         **candidates.arrays(),
     )
-    scores = candidates.scores(plan.scoring)
-    best = candidates.taken(_best_of_each_map(candidates, scores, plan.references, refined))
-    _core.refine_candidates(
-        fine.bank,
-        iterations=NEWTON_STEPS,
-        max_origin=limit,
-        n_threads=n_threads,
-        **batch,
-        **best.arrays(),
-    )
-    matches = _matches(best, plan.scoring)
+    matches = _matches(candidates, plan.scoring)
     return matches, every.similarity(matches) if with_similarity else None
 
 
@@ -481,25 +277,17 @@ def match_images(
 ) -> Matches:
     """Match images with reference images, both (n, box, box), in white noise of unit variance.
 
-    Parameters are those of ``plan_match`` and ``match_chunk``; every reference counts as a view of
-    one map.
+    Other parameters as for `plan_match` and `match_chunk`.
     """
     grid = FourierGrid.for_box(images.shape[1])
-    noise = np.full(grid.box // 2 + 1, float(grid.box) ** 2)
-    power = shell_means(np.abs(scipy.fft.rfft2(references)) ** 2, grid.box).mean(axis=0)
-    signal = 2 * np.pi * np.arange(len(power)) * power
-    fine_radius = band_limit(signal, FINE_BAND, lowest=6)
-    coarse_radius = min(band_limit(signal, COARSE_BAND, lowest=4), fine_radius)
-    spectra = grid.image_spectra(references, n_threads=n_threads)
-    levels = []
-    for radius in (coarse_radius, fine_radius):
-        level = _empty_level(grid, noise, radius, grid.box / 2)
-        level.bank.add_images(
-            spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads
-        )
-        levels.append(level)
-    listed = References.of_models([np.zeros((len(references), 3))])
-    plan = MatchPlan(listed, grid, apix, max_shift, levels[0], levels[1], fine_radius, scoring)
-    particles = grid.image_spectra(images, n_threads=n_threads)
-    matches, _ = match_chunk(plan, particles, ctf, refined=top, n_threads=n_threads)
+    plan = plan_image_match(
+        references,
+        grid=grid,
+        apix=apix,
+        max_shift=max_shift,
+        scoring=scoring,
+        n_threads=n_threads,
+    )
+    spectra = grid.image_spectra(images, n_threads=n_threads)
+    matches, _ = match_chunk(plan, spectra, ctf, refined=top, n_threads=n_threads)
     return matches

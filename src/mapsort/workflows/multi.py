@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mapsort.errors import ConfigError
+from mapsort.errors import ConfigError, MapsortError
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.rundir.layout import RunDirectory
@@ -39,8 +39,10 @@ from mapsort.workflows.multi_plan import (
     disk_bytes,
     existing_parent,
     plan_lines,
+    readable_size,
     resolve,
 )
+from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 
@@ -95,8 +97,8 @@ def _check_disk(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> 
     free = _free_disk(options)
     if need > free:
         raise ConfigError(
-            f"--path={options.path or '.'}: the run needs about {need / 2**30:.1f} GiB, "
-            f"and {free / 2**30:.1f} GiB are free there"
+            f"--path={options.path or '.'}: the run needs about {readable_size(need)} of disk, "
+            f"and {readable_size(free)} are free there"
         )
 
 
@@ -136,10 +138,15 @@ def refine_multi_run(
             for line in plan_lines(options, inputs, plan, free_disk=_free_disk(options)):
                 LOGGER.info("%s", line)
             _write_manifest(run, directory)
-            with stage("prepare seeds"):
-                state = prepare_seeds(run, power)
-                write_seeds(run, directory, state)
-            return _refine(run, directory, state)
+            try:
+                with stage("prepare seeds"):
+                    state = prepare_seeds(run, power)
+                    write_seeds(run, directory, state)
+                return _refine(run, directory, state)
+            except MapsortError as error:
+                # The log must tell by itself why it ends here.
+                LOGGER.error("%s", error)
+                raise
 
 
 def _make_directory(options: MultiOptions) -> RunDirectory:
@@ -243,7 +250,8 @@ def refine_multi(
         Starting maps, one per class.
     progress : Progress, optional
     **options
-        Any option of ``mapsort multi`` by its name, for example ``iter=4, sym=("d7", "c7")``.
+        Any option of ``mapsort multi`` by its name, for example ``iter=4, sym=("d7", "c7")``; text
+        is read as on the command line, ``sym="d7,c7"``.
 
     Returns
     -------
@@ -261,14 +269,8 @@ def refine_multi(
         for number, m in enumerate(models, start=1)
     )
     source = particles.source if isinstance(particles, Particles) else Path(particles)
-    if isinstance(options.get("sym"), str):
-        options["sym"] = tuple(options["sym"].split(","))
-    if isinstance(options.get("path"), str):
-        options["path"] = Path(options["path"])
-    try:
-        request = MultiOptions(input=source, models=paths, **options).validated()
-    except TypeError as error:
-        raise ConfigError(f"refine_multi: {error}") from error
+    request = typed_options(MultiOptions, {"input": source, "models": paths} | options)
+    request = request.validated()
     volumes = None
     if any(given):
         volumes = [

@@ -26,7 +26,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.average import wiener_images
 from mapsort.stages.fourier_grid import Float32, centred_images
-from mapsort.stages.match import Similarity
+from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_iteration import Outcome, Run, State, scaled_to_mass
 
 #: Class averages and projections are turned into images in blocks of this many.
@@ -208,7 +208,8 @@ def _image_names(particles: Particles) -> list[str]:
     here = Path.cwd()
     seen = []
     for path in particles.files:
-        absolute = Path(os.path.abspath(path))
+        # Not resolve(): a link's own name is the one that the user knows.
+        absolute = Path(os.path.normpath(path.absolute()))
         inside = absolute.is_relative_to(here)
         seen.append(str(absolute.relative_to(here)) if inside else str(absolute))
     return [

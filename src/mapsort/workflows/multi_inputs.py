@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,17 +109,33 @@ def _check_options(options: MultiOptions, particles: Particles) -> None:
             f"--targetres={options.targetres:g}: must be at least {2 * apix:g} A, twice the pixel "
             f"size of {particles.source}"
         )
-    if options.path is not None and options.path.exists():
-        _check_run_path(options.path)
+    _check_run_path(options.path)
 
 
-def _check_run_path(path: Path) -> None:
+def _check_run_path(path: Path | None) -> None:
+    if path is None:
+        _check_writable(Path.cwd(), "the working directory")
+        return
+    if not os.path.lexists(path):
+        _check_writable(_nearest_existing(path), f"--path={path}")
+        return
     if not path.is_dir():
         raise ConfigError(f"--path={path}: is a file; give a directory")
     if RunDirectory(path).parms.exists():
         raise ConfigError(f"--path={path}: holds a run already; give another directory")
     if any(path.iterdir()):
         raise ConfigError(f"--path={path}: is not empty; give a new or empty directory")
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+
+
+def _check_writable(directory: Path, words: str) -> None:
+    if not directory.is_dir():
+        raise ConfigError(f"{words}: {directory} is not a directory")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigError(f"{words}: no permission to write in {directory}")
 
 
 def _chosen_ctf(options: MultiOptions, particles: Particles) -> ContrastTransfer | None:

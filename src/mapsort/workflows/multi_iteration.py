@@ -18,11 +18,14 @@ from mapsort.rundir.log import stage
 from mapsort.stages.average import ClassAccumulator, ShellStatistics
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
-from mapsort.stages.match import MatchPlan, Scoring, Similarity, match_chunk, plan_match
+from mapsort.stages.match import match_chunk
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal
 from mapsort.stages.prepare import ctf_coefficients, shell_means
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import SliceSums, solve
+from mapsort.stages.scoring import Scoring
+from mapsort.stages.search_plan import MatchPlan, plan_match
+from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import (
     FULL_SIMILARITY_BYTES,
@@ -255,7 +258,7 @@ def iterate(run: Run, state: State) -> Outcome:
         scoring = UNKNOWN_SCALE if number == 1 else KNOWN_SCALE
         plan = match_plan(run, state, scoring)
         slices = reference_slices(run, state.references)
-        facts |= {"references": len(plan.references), "rings": plan.fine_radius}
+        facts |= {"references": len(plan.references), "rings": plan.highest_ring}
     timed("project", facts)
     with stage("match", iteration=number) as facts:
         matches, similarity = match_all(run, plan, iteration=number)
@@ -293,7 +296,7 @@ def iterate(run: Run, state: State) -> Outcome:
         averages=averages,
         particle_noise_to_signal=_particle_noise_to_signal(slices, noise),
         scale=scale,
-        fine_radius=plan.fine_radius,
+        fine_radius=plan.highest_ring,
         seconds=seconds,
         empty=rebuilt.empty,
     )

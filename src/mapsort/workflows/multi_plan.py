@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_length
-from mapsort.errors import NumericalError
+from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.orientations import angular_step
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.model.references import References
@@ -104,8 +104,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
     max_radius = None
     if options.targetres is not None:
         max_radius = max(6, int(np.ceil(TARGET_MARGIN * box * apix / options.targetres)))
-    sphere, edge = _sphere(inputs)
-    n_models = len(symmetries)
+    sphere, edge = _sphere(options, inputs)
     pair_bytes = 64 * len(references)
     padded_bytes = 8 * grid.padded * (grid.padded // 2 + 1) + 12 * box * box
     return MultiPlan(
@@ -123,21 +122,46 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         n_threads=options.n_threads,
         seed=seed,
         flipped=options.ctf is CtfHandling.FLIPPED,
-        refined=max(REFINED, -(-options.sep // n_models)),
+        refined=_refined(options.sep, references),
     )
 
 
-def _sphere(inputs: MultiInputs) -> tuple[float, float]:
+def _refined(sep: int, references: References) -> int:
+    """Return how many matches with each map are kept, so that ``--sep`` can be served.
+
+    A map of high symmetry has few references: the others must make up for it.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer references than ``--sep`` asks for.
+    """
+    if sep > len(references):
+        raise ConfigError(
+            f"--sep={sep}: at most {len(references)}, the number of projections of all maps "
+            "(a smaller --orientgen delta makes more)"
+        )
+    sizes = np.bincount(references.model, minlength=references.n_models)
+    refined = REFINED
+    while np.minimum(sizes, refined).sum() < sep:
+        refined += 1
+    return refined
+
+
+def _sphere(options: MultiOptions, inputs: MultiInputs) -> tuple[float, float]:
     """Radius and edge [pixels] of the sphere that holds every seed, with a margin."""
     box = inputs.particles.box
     edge = SPHERE_EDGE * box
     largest = 0.5 * box - 2.0
     radii = []
-    for number, seed in enumerate(inputs.seeds, start=1):
+    for path, seed in zip(options.models, inputs.seeds, strict=True):
         try:
             radii.append(envelope_radius(seed))
         except NumericalError as error:
-            raise NumericalError(f"starting map {number}: {error}") from error
+            raise FormatError(
+                f"{path}: the map shows no density above its background inside the particles' box; "
+                "density must be white (positive)"
+            ) from error
     return min(max(radii) + SPHERE_MARGIN * box, largest), edge
 
 
@@ -206,15 +230,16 @@ def plan_lines(
         f"orientations: {plan.orientgen}",
         f"shifts: up to {plan.max_shift:g} px; sphere about the maps: {plan.sphere_radius:.1f} px",
         f"iterations: {options.iter}; threads: {plan.n_threads}; random seed: {plan.seed}",
-        f"memory: {_size(sum(memory.values()))} ("
-        + ", ".join(f"{name} {_size(size)}" for name, size in memory.items() if size)
+        f"memory: {readable_size(sum(memory.values()))} ("
+        + ", ".join(f"{name} {readable_size(size)}" for name, size in memory.items() if size)
         + ")",
-        f"disk: {_size(need)} in {options.path or 'the next free multi_XX'} "
-        f"({_size(free_disk)} free)",
+        f"disk: {readable_size(need)} in {options.path or 'the next free multi_XX'} "
+        f"({readable_size(free_disk)} free)",
     ]
 
 
-def _size(n_bytes: float) -> str:
+def readable_size(n_bytes: float) -> str:
+    """Return a number of bytes as people write it."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if n_bytes < 1024 or unit == "GiB":
             return f"{n_bytes:.1f} {unit}" if unit != "B" else f"{n_bytes:.0f} B"

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mapsort.errors import ConfigError
+from mapsort.modules.suggestion import did_you_mean
+
+T = TypeVar("T")
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
@@ -169,6 +172,49 @@ def check_values(options: Any) -> None:
         # `is` and not `==`: a default is the very object; 1 == True would let a wrong type by.
         elif value is not field.default and not kind.accepts(value):
             raise refuse(field.name, value, kind.words)
+
+
+def typed_options(options: type[T], values: Mapping[str, Any]) -> T:
+    """Return options from values given in Python, which may be less strictly typed than ours.
+
+    Text is read as on the command line, lists and tuples as their items separated by commas, and
+    one value as a tuple of one; everything else is left to the options' own checks.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is no option, a required option that is missing, and text that an option
+        does not take.
+    """
+    fields = {item.name: item for item in dataclasses.fields(options)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in fields:
+            hint = did_you_mean(name, list(fields))
+            raise ConfigError(
+                f"unknown option {name!r}{hint or ': known are ' + ', '.join(fields)}"
+            )
+    typed = {name: _typed(fields[name], value) for name, value in values.items()}
+    for item in fields.values():
+        if item.default is dataclasses.MISSING and item.name not in typed:
+            raise ConfigError(f"{item.name} is missing: {item.metadata['help']}")
+    return options(**typed)
+
+
+def _typed(item: dataclasses.Field[Any], value: Any) -> Any:
+    kind: ValueKind | None = item.metadata["kind"]
+    if isinstance(value, list):
+        value = tuple(value)
+    if kind is None or value is item.default or kind.accepts(value):
+        return value
+    if isinstance(value, str | tuple):
+        try:
+            return kind.parse(_written(value))
+        except ConfigError:
+            # The kind has said already what is wrong.
+            raise
+        except ValueError as error:
+            raise refuse(item.name, value, kind.words) from error
+    return (value,) if kind.accepts((value,)) else value
 
 
 def per_map(name: str, values: tuple[Any, ...], n_maps: int) -> tuple[Any, ...]:

@@ -73,19 +73,21 @@ def _parse_automask(written: str) -> Automask3D:
 
 
 def _accepts_automask(value: Any) -> bool:
-    if not isinstance(value, tuple) or len(value) != 5:
+    if not isinstance(value, Automask3D):
         return False
     threshold, radius, *counts = value
     return (
         real_number().accepts(threshold)
         and real_number(low=0).accepts(radius)
         and all(map(whole_number(0).accepts, counts))
+        # Without either there is no voxel to start from.
+        and (radius > 0 or value.nmaxseed > 0)
     )
 
 
 _AUTOMASK = ValueKind(
     "five numbers threshold,radius,nshells,nshellsgauss,nmaxseed: two numbers, the radius not "
-    "negative, and three whole numbers from 0",
+    "negative, and three whole numbers from 0; radius or nmaxseed must be above 0",
     _parse_automask,
     _accepts_automask,
 )
@@ -272,8 +274,8 @@ class MultiOptions:
             _AUTOMASK,
             group=RECONSTRUCTION,
             metavar="T,R,N,G,S",
-            help="mask maps by threshold,radius,nshells,nshellsgauss,nmaxseed; by default a soft "
-            "sphere about the density",
+            help="mask maps by threshold,radius,nshells,nshellsgauss,nmaxseed; by default one "
+            "soft envelope about the density of all maps",
         ),
     )
     check: bool = field(

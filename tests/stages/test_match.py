@@ -1,0 +1,225 @@
+"""Matching: poses of simulated particles are found again, mirrors and conventions right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from mapsort.geometry.euler import matrix_to_eman
+from mapsort.geometry.pose import match_to_pose
+from mapsort.model.matches import Matches
+from mapsort.model.references import References
+from mapsort.physics.ctf import ContrastTransfer, ctf_images
+from mapsort.physics.phantom import phantom_map, phantom_slice
+from mapsort.stages.fourier_grid import FourierGrid, centred_images
+from mapsort.stages.match import Scoring, band_limit, match_chunk, plan_match
+from mapsort.stages.prepare import ctf_coefficients
+
+APIX = 4.0
+N_REFERENCES = 24
+
+
+def contrast(n):
+    return ContrastTransfer(
+        defocus_u_ang=np.linspace(9000.0, 15000.0, n),
+        defocus_v_ang=np.linspace(8500.0, 14000.0, n),
+        defocus_angle_deg=np.linspace(0.0, 170.0, n),
+        phase_shift_deg=np.zeros(n),
+        voltage_kv=np.full(n, 300.0),
+        cs_mm=np.full(n, 2.7),
+        amplitude_contrast=np.full(n, 0.1),
+        bfactor_ang2=np.zeros(n),
+    )
+
+
+class Truth:
+    """Noise-free particles whose views are exactly references of one of two maps."""
+
+    def __init__(self, box, n=40):
+        rng = np.random.default_rng(box)
+        self.box, self.n = box, n
+        turns = Rotation.random(2 * N_REFERENCES, rng=rng).as_matrix()
+        eulers = matrix_to_eman(turns)
+        self.references = References.of_models([eulers[:N_REFERENCES], eulers[N_REFERENCES:]])
+        self.reference = rng.integers(0, 2 * N_REFERENCES, n)
+        self.model = self.reference // N_REFERENCES
+        self.alpha = rng.uniform(0, 360, n)
+        self.dx, self.dy = rng.uniform(-2.5, 2.5, (2, n))
+        self.mirror = rng.integers(0, 2, n)
+        rotations = self.references.rotations[self.reference]
+        self.rotations, self.origins = match_to_pose(
+            rotations, self.alpha, self.dx, self.dy, self.mirror
+        )
+        self.ctf = contrast(n)
+        slices = np.concatenate(
+            [
+                phantom_slice(m, box, APIX, r)
+                for m, r in zip(2 * self.model, self.rotations, strict=True)
+            ]
+        )
+        kx, ky = np.fft.rfftfreq(box), np.fft.fftfreq(box)[:, None]
+        ox, oy = self.origins[:, 0, None, None], self.origins[:, 1, None, None]
+        # the origin is the shift that centres the particle: as recorded it lies at minus that
+        displaced = slices * np.exp(2j * np.pi * (kx * ox + ky * oy))
+        transfer = ctf_images(self.ctf, box, APIX)
+        self.images = centred_images((displaced * transfer).astype(np.complex64), box)
+
+    def plan(self, scoring=None):
+        grid = FourierGrid.for_box(self.box)
+        # noise of a hundredth of the particles' power: noise-free images, finite weights
+        power = np.full(self.box // 2 + 1, 0.01 * np.var(self.images) * self.box**2)
+        return plan_match(
+            [phantom_map(m, self.box, APIX) for m in (0, 2)],
+            self.references,
+            power,
+            grid=grid,
+            apix=APIX,
+            max_shift=4.0,
+            support_radius=0.4 * self.box,
+            scoring=scoring or Scoring(float("inf")),
+            n_threads=1,
+        )
+
+    def match(self, plan, **options):
+        spectra = plan.grid.image_spectra(self.images)
+        return match_chunk(plan, spectra, ctf_coefficients(self.ctf, self.n), **options)
+
+
+@pytest.fixture(scope="module", params=[32, 33])
+def truth(request):
+    return Truth(request.param)
+
+
+@pytest.fixture(scope="module")
+def plan(truth):
+    return truth.plan()
+
+
+@pytest.fixture(scope="module")
+def matches(truth, plan):
+    return truth.match(plan)[0]
+
+
+def angle_between_deg(a, b):
+    cosine = 0.5 * (np.einsum("nij,nij->n", a, b) - 1)
+    return np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
+
+
+def test_reference_map_and_mirror_are_right(truth, matches):
+    np.testing.assert_array_equal(matches.reference[:, 0], truth.reference)
+    np.testing.assert_array_equal(matches.mirror[:, 0], truth.mirror)
+
+
+def test_the_alignment_is_right(truth, matches):
+    """EMAN's convention: the transform of the particle onto the reference."""
+    turn = (matches.alpha[:, 0] - truth.alpha + 180) % 360 - 180
+    assert np.median(np.abs(turn)) <= 0.1
+    assert np.abs(turn).max() <= 0.5
+    off = np.hypot(matches.dx[:, 0] - truth.dx, matches.dy[:, 0] - truth.dy)
+    assert np.median(off) <= 0.02
+    assert off.max() <= 0.05
+
+
+def test_the_poses_are_right(truth, matches):
+    """The same through geometry.pose, as they are written into STAR files."""
+    rotations, origins = matches.poses(truth.references)
+    assert np.median(angle_between_deg(rotations, truth.rotations)) <= 0.2
+    assert np.hypot(*(origins - truth.origins).T).max() <= 0.05
+    np.testing.assert_allclose(matches.origin[:, 0], origins, atol=1e-4)
+
+
+def test_scores_descend_and_every_map_is_heard(truth, matches):
+    assert np.all(np.diff(matches.score, axis=1) <= 0)
+    model = truth.references.model[matches.reference]
+    assert np.all((model == 0).sum(axis=1) == (model == 1).sum(axis=1))
+    for row in matches.reference:
+        assert len(set(row)) == len(row)
+    probability = matches.map_probabilities(truth.references)
+    np.testing.assert_allclose(probability.sum(axis=1), 1)
+    np.testing.assert_array_equal(probability.argmax(axis=1), truth.model)
+
+
+def test_the_score_is_the_likelihood_of_the_particle(truth, plan, matches):
+    """With the right pose and scale 1, quality squared over two: |X|^2 / 2 noise, nearly."""
+    quality = matches.quality[:, 0].astype(float)
+    np.testing.assert_allclose(matches.score[:, 0], 0.5 * quality**2, rtol=1e-4)
+    spectra = np.fft.rfft2(truth.images)
+    weight = np.where(np.arange(truth.box // 2 + 1) == 0, 1.0, 2.0)
+    radius = np.hypot(np.fft.fftfreq(truth.box, 1 / truth.box)[:, None], np.arange(weight.size))
+    weight = weight * ((radius >= 0.5) & (radius <= plan.fine_radius + 0.5))
+    noise = 0.01 * np.var(truth.images) * truth.box**2
+    expected = 0.5 * np.sum(weight * np.abs(spectra) ** 2, axis=(1, 2)) / noise
+    np.testing.assert_allclose(matches.score[:, 0], expected, rtol=0.05)
+
+
+def test_a_known_scale_finds_the_same_poses(truth):
+    known, _ = truth.match(truth.plan(Scoring(0.3)))
+    np.testing.assert_array_equal(known.reference[:, 0], truth.reference)
+    np.testing.assert_array_equal(known.mirror[:, 0], truth.mirror)
+
+
+@pytest.mark.parametrize("n_threads", [2, 7])
+def test_threads_and_chunks_do_not_change_a_bit(truth, plan, matches, n_threads):
+    spectra = plan.grid.image_spectra(truth.images)
+    ctf = ctf_coefficients(truth.ctf, truth.n)
+    parts = [
+        match_chunk(plan, spectra[part], ctf[part], n_threads=n_threads)[0]
+        for part in (slice(0, 13), slice(13, 14), slice(14, None))
+    ]
+    joined = Matches.joined(parts)
+    for name, values in vars(matches).items():
+        assert values.tobytes() == getattr(joined, name).tobytes(), name
+
+
+def test_all_pairs_agree_with_the_matches(truth, plan, matches):
+    again, similarity = truth.match(plan, with_similarity=True)
+    assert similarity.score.shape == (truth.n, 2 * N_REFERENCES)
+    np.testing.assert_array_equal(similarity.score.argmax(axis=1), matches.reference[:, 0])
+    for name in ("score", "alpha", "dx", "dy", "mirror"):
+        found = np.take_along_axis(getattr(similarity, name), again.reference, axis=1)
+        np.testing.assert_array_equal(found, getattr(matches, name))
+
+
+def test_the_lattice_of_shifts_covers_the_disc(plan):
+    origins = plan.coarse_origins
+    angle = np.linspace(0, 2 * np.pi, 50)
+    for radius in np.linspace(0, plan.max_shift, 9):
+        points = radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        gap = np.linalg.norm(points[:, None] - origins[None], axis=-1).min(axis=1)
+        # no farther from a node than the middle of a cell
+        assert gap.max() <= np.sqrt(0.5) * plan.coarse.shift_step + 1e-5
+
+
+@given(
+    st.floats(0.05, 5.0),
+    st.floats(-50.0, 50.0, width=32),
+    st.floats(0.0, 50.0, width=32),
+)
+def test_the_score_is_the_best_over_the_scale(spread, cross, norm):
+    """max over s >= 0 of s f - s^2 g / 2 - (s - 1)^2 / (2 spread^2), by trying scales."""
+    scale = np.linspace(0, 60, 60_001)
+    tried = scale * cross - 0.5 * scale**2 * norm - 0.5 * ((scale - 1) / spread) ** 2
+    found = Scoring(spread).scores(np.float32([cross]), np.float32([norm]))[0]
+    best = (cross + spread**-2) / (norm + spread**-2)
+    if best < 60:
+        assert found == pytest.approx(tried.max(), rel=1e-3, abs=2e-3 * (1 + spread**-2))
+
+
+def test_the_two_ends_of_the_scale_prior():
+    cross, norm = np.float32([3.0, -2.0, 0.0]), np.float32([4.0, 4.0, 0.0])
+    free, fixed = Scoring(float("inf")).scores(cross, norm), Scoring(0.0).scores(cross, norm)
+    np.testing.assert_allclose(free, [9 / 8, 0, 0])
+    np.testing.assert_allclose(fixed, [1, -4, 0])
+    near = Scoring(1e-3).scores(cross, norm)
+    np.testing.assert_allclose(near, fixed, atol=0.1)
+
+
+def test_band_limits():
+    signal = np.array([0.0, 8.0, 1.0, 0.5, 0.5, 0.0, 0.0, 0.0])
+    assert band_limit(signal, 0.9, lowest=1) == 2
+    assert band_limit(signal, 0.96, lowest=1) == 4
+    assert band_limit(signal, 0.9, lowest=5) == 5
+    assert band_limit(np.ones(8), 1.0, lowest=1) == 6  # below Nyquist
