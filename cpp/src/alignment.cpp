@@ -4,6 +4,7 @@
 #include "mapsort/pair_product.hpp"
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
+#include "mapsort/vector_math.hpp"
 
 #include <algorithm> // for std::find
 #include <utility>   // for std::pair
@@ -33,13 +34,8 @@ struct PolarPoints {
 /// Phase factors exp(-2 pi i k.o / box) of one origin at all polar points.
 void shift_phases(const PolarPoints& points, index_t box, float ox, float oy, VecC* out) {
   const float turn = static_cast<float>(-2.0 * kPi / double(box));
-  for (std::size_t i = 0; i < points.kx.size(); ++i) {
-    const VecF phase = turn * (points.kx[i] * ox + points.ky[i] * oy);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      out[i].re[lane] = std::cos(phase[lane]);
-      out[i].im[lane] = std::sin(phase[lane]);
-    }
-  }
+  for (std::size_t i = 0; i < points.kx.size(); ++i)
+    sin_cos(turn * (points.kx[i] * ox + points.ky[i] * oy), out[i].im, out[i].re);
 }
 
 /// What all particles of a call share.
@@ -291,97 +287,136 @@ struct Local {
   double value = 0.0, gradient[3]{}, hessian[3][3]{};
 };
 
-/// The particle's coefficients at one origin with its first and second derivatives in the origin.
-class OriginDerivatives {
+/// f and its derivatives around one pose of a particle against one reference.
+///
+/// Shifting the origin multiplies the particle's transform by exp(-2 pi i k.o / box); its derivatives bring
+/// factors -2 pi i kx / box and -2 pi i ky / box. In angular orders kx = k cos(phi) and ky = k sin(phi)
+/// couple neighbours, so with a = 2 pi k / box all derivatives follow from the orders Y_m themselves:
+///   d/dx: -i a/2 (Y_{m-1} + Y_{m+1})          d/dy: -a/2 (Y_{m-1} - Y_{m+1})
+///   xx: -a^2/4 (Y_{m-2} + 2 Y_m + Y_{m+2})    yy: a^2/4 (Y_{m-2} - 2 Y_m + Y_{m+2})
+///   xy: i a^2/4 (Y_{m-2} - Y_{m+2})
+class PoseSurface {
 public:
-  static constexpr int kSets = 6; // 1, x, y, xx, xy, yy
+  explicit PoseSurface(const Setting& setting)
+      : setting_(setting), n_orders_(setting.layout.max_order() + 1),
+        shifted_(setting.points.kx.size()), phases_(shifted_.size()), fft_(setting.transform.make_scratch()),
+        particle_(setting.transform.n_blocks() * stride()),
+        reference_(setting.transform.n_blocks() * n_orders_) {}
 
-  OriginDerivatives(const Setting& setting)
-      : setting_(setting), entries_(setting.layout.n_entries()), values_(2 * kSets * entries_),
-        shifted_(setting.points.kx.size()), derived_(shifted_.size()) {}
-
-  void move_to(PolarParticle& particle, float ox, float oy) {
-    const auto& points = setting_.points;
-    const float turn = static_cast<float>(-2.0 * kPi / double(setting_.bank.box()));
-    shift_phases(points, setting_.bank.box(), ox, oy, shifted_.data());
-    for (std::size_t i = 0; i < shifted_.size(); ++i)
-      shifted_[i] = shifted_[i] * particle.weighted()[i];
-    for (int set = 0; set < kSets; ++set) {
-      for (std::size_t i = 0; i < shifted_.size(); ++i) {
-        const VecF dx = turn * points.kx[i], dy = turn * points.ky[i]; // d/do brings i dx, i dy
-        const VecC y = shifted_[i];
-        switch (set) {
-        case 0:
-          derived_[i] = y;
-          break;
-        case 1:
-          derived_[i] = {-dx * y.im, dx * y.re};
-          break;
-        case 2:
-          derived_[i] = {-dy * y.im, dy * y.re};
-          break;
-        case 3:
-          derived_[i] = {-dx * dx * y.re, -dx * dx * y.im};
-          break;
-        case 4:
-          derived_[i] = {-dx * dy * y.re, -dx * dy * y.im};
-          break;
-        default:
-          derived_[i] = {-dy * dy * y.re, -dy * dy * y.im};
-        }
+  /// Take reference r (its mirror image with conjugate coefficients).
+  void take_reference(const ReferenceBank& bank, std::int32_t r, bool mirror) {
+    const PolarLayout& layout = setting_.layout;
+    const float* re = bank.coefficients(r);
+    const float* im = re + layout.n_entries();
+    const float sign = mirror ? -1.0f : 1.0f;
+    std::fill(reference_.begin(), reference_.end(), VecC{});
+    for (int m = 0; m < n_orders_; ++m) {
+      const float share = m == 0 ? 1.0f : 2.0f; // for the order -m
+      for (int i = 0; i < layout.n_rings_of(m); ++i) {
+        const int ring = layout.first_ring_of[m] + i, e = layout.first_entry[m] + i;
+        VecC& place = reference_[ring / kLanes * n_orders_ + m];
+        place.re[ring % kLanes] = share * re[e];
+        place.im[ring % kLanes] = share * sign * im[e];
       }
-      float* re = values_.data() + 2 * set * entries_;
-      float* im = re + entries_;
-      particle.coefficients(derived_.data(), [&](int entry, float a, float b) {
-        re[entry] = a;
-        im[entry] = b;
-      });
     }
   }
 
-  /// f and derivatives against one reference's coefficients.
-  Local evaluate(const float* reference, double alpha, bool mirror) const {
-    const PolarLayout& layout = setting_.layout;
-    const float* p_re = reference;
-    const float* p_im = reference + entries_;
-    double sums[kSets][3]{}; // per set: f, df/dalpha, d2f/dalpha2
-    for (int m = 0; m <= layout.max_order(); ++m) {
-      const double co = std::cos(m * alpha), si = std::sin(m * alpha), share = m == 0 ? 1.0 : 2.0;
-      for (int set = 0; set < kSets; ++set) {
-        const float* y_re = values_.data() + 2 * set * entries_;
-        const float* y_im = y_re + entries_;
-        float ac = 0.0f, bd = 0.0f, ad = 0.0f, bc = 0.0f;
-        for (int e = layout.first_entry[m]; e < layout.first_entry[m + 1]; ++e) {
-          ac += y_re[e] * p_re[e];
-          bd += y_im[e] * p_im[e];
-          ad += y_re[e] * p_im[e];
-          bc += y_im[e] * p_re[e];
-        }
-        const double re = mirror ? ac - bd : ac + bd, im = mirror ? -(ad + bc) : ad - bc;
-        // Re[c exp(-i m alpha)] and its derivatives: -i m turns (re, im) to m (im, -re).
-        const double f = share * (re * co + im * si), df = share * m * (im * co - re * si);
-        sums[set][0] += f;
-        sums[set][1] += df;
-        sums[set][2] -= double(m) * m * f;
-      }
-    }
-    Local local;
-    local.value = sums[0][0];
-    local.gradient[0] = sums[0][1];
-    local.gradient[1] = sums[1][0];
-    local.gradient[2] = sums[2][0];
-    const double second[3][3] = {{sums[0][2], sums[1][1], sums[2][1]},
-                                 {sums[1][1], sums[3][0], sums[4][0]},
-                                 {sums[2][1], sums[4][0], sums[5][0]}};
-    std::copy(&second[0][0], &second[0][0] + 9, &local.hessian[0][0]);
-    return local;
+  /// f and derivatives at (alpha, ox, oy).
+  Local at(const PolarParticle& particle, const double pose[3]) {
+    move_to(particle, float(pose[1]), float(pose[2]));
+    rotate(pose[0]);
+    Sums sums;
+    for (int block = 0; block < setting_.transform.n_blocks(); ++block)
+      add_block(block, sums);
+    return sums.local();
   }
 
 private:
+  /// Order m of a block stands at [m + kBelow]: two negative orders below, two more above.
+  static constexpr int kBelow = 2;
+  int stride() const { return n_orders_ + 2 * kBelow; }
+
+  struct Sums {
+    VecF f{}, a{}, aa{}, x{}, y{}, ax{}, ay{}, xx{}, xy{}, yy{};
+
+    static double total(VecF v) {
+      double sum = 0.0;
+      for (int lane = 0; lane < kLanes; ++lane)
+        sum += v[lane];
+      return sum;
+    }
+    Local local() const {
+      Local result;
+      result.value = total(f);
+      const double g[3] = {total(a), total(x), total(y)};
+      const double xy_ = total(xy), ax_ = total(ax), ay_ = total(ay);
+      const double h[3][3] = {{total(aa), ax_, ay_}, {ax_, total(xx), xy_}, {ay_, xy_, total(yy)}};
+      std::copy(g, g + 3, result.gradient);
+      std::copy(&h[0][0], &h[0][0] + 9, &result.hessian[0][0]);
+      return result;
+    }
+  };
+
+  static VecF dot(VecC y, VecC q) { return y.re * q.re + y.im * q.im; } // Re[conj(y) q]
+
+  void move_to(const PolarParticle& particle, float ox, float oy) {
+    shift_phases(setting_.points, setting_.bank.box(), ox, oy, phases_.data());
+    for (std::size_t i = 0; i < shifted_.size(); ++i)
+      shifted_[i] = particle.weighted()[i] * phases_[i];
+    const int available = std::min(n_orders_ + kBelow, setting_.transform.half());
+    for (int block = 0; block < setting_.transform.n_blocks(); ++block) {
+      VecC* y = particle_.data() + block * stride() + kBelow;
+      setting_.transform.orders_of_block(shifted_.data(), block, fft_, available, y);
+      for (int m = available; m < n_orders_ + kBelow; ++m)
+        y[m] = VecC{};
+      y[-1] = {-y[1].re, y[1].im}; // Y_{-m} = (-1)^m conj Y_m
+      y[-2] = {y[2].re, -y[2].im};
+    }
+  }
+
+  /// Factors exp(-i m alpha).
+  void rotate(double alpha) {
+    turn_.resize(2 * n_orders_);
+    for (int m = 0; m < n_orders_; ++m) {
+      turn_[2 * m] = float(std::cos(m * alpha));
+      turn_[2 * m + 1] = float(-std::sin(m * alpha));
+    }
+  }
+
+  void add_block(int block, Sums& sums) const {
+    const VecC* y = particle_.data() + block * stride() + kBelow;
+    const VecC* p = reference_.data() + block * n_orders_;
+    VecF a{};
+    for (int lane = 0; lane < kLanes; ++lane)
+      a[lane] = float(2.0 * kPi * double(setting_.layout.grid.first_ring + block * kLanes + lane) /
+                      double(setting_.bank.box()));
+    const VecF half_a = 0.5f * a, quarter_a2 = half_a * half_a;
+    for (int m = 0; m < n_orders_; ++m) {
+      const VecC q = times(p[m], turn_[2 * m], turn_[2 * m + 1]);
+      const VecC q1 = float(m) * times_minus_i(q);
+      const VecC near = y[m - 1] + y[m + 1], far = y[m - 2] + y[m + 2];
+      const VecC near_difference = y[m - 1] - y[m + 1], far_difference = y[m - 2] - y[m + 2];
+      const VecC dx = {half_a * near.im, -half_a * near.re};
+      const VecC dy = {-half_a * near_difference.re, -half_a * near_difference.im};
+      sums.f += dot(y[m], q);
+      sums.a += dot(y[m], q1);
+      sums.aa -= float(m) * float(m) * dot(y[m], q);
+      sums.x += dot(dx, q);
+      sums.y += dot(dy, q);
+      sums.ax += dot(dx, q1);
+      sums.ay += dot(dy, q1);
+      sums.xx -= quarter_a2 * (dot(far, q) + 2.0f * dot(y[m], q));
+      sums.yy += quarter_a2 * (dot(far, q) - 2.0f * dot(y[m], q));
+      sums.xy += quarter_a2 * (far_difference.re * q.im - far_difference.im * q.re);
+    }
+  }
+
   const Setting& setting_;
-  int entries_;
-  AlignedVector<float> values_;
-  AlignedVector<VecC> shifted_, derived_;
+  int n_orders_;
+  AlignedVector<VecC> shifted_, phases_;
+  RingTransform::Scratch fft_;
+  AlignedVector<VecC> particle_, reference_;
+  std::vector<float> turn_;
 };
 
 /// Newton step towards the maximum; where the surface is not concave, steps along the gradient
@@ -433,20 +468,18 @@ void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles
   const double max_angle_step = 2.0 * kPi / double(setting.layout.n_rotations);
   struct Scratch {
     PolarParticle particle;
-    OriginDerivatives derivatives;
+    PoseSurface surface;
   };
-  const auto make_scratch = [&] {
-    return Scratch{PolarParticle(setting), OriginDerivatives(setting)};
-  };
+  const auto make_scratch = [&] { return Scratch{PolarParticle(setting), PoseSurface(setting)}; };
   const auto refine = [&](Scratch& scratch, index_t i, index_t c) {
     const std::int32_t r = candidates.reference(i, c);
     require(r < bank.size(), "reference: index beyond the bank");
     const bool mirror = candidates.mirror(i, c) != 0;
     double pose[3] = {candidates.alpha(i, c), candidates.origin(i, c, 0),
                       candidates.origin(i, c, 1)};
+    scratch.surface.take_reference(bank, r, mirror);
     const auto evaluate = [&](const double at[3]) {
-      scratch.derivatives.move_to(scratch.particle, float(at[1]), float(at[2]));
-      return scratch.derivatives.evaluate(bank.coefficients(r), at[0], mirror);
+      return scratch.surface.at(scratch.particle, at);
     };
     Local here = evaluate(pose);
     for (int iteration = 0; iteration < iterations; ++iteration) {

@@ -66,6 +66,20 @@ public:
     }
   }
 
+  /// All orders 0 .. n_orders - 1 of one block of rings, left in lanes: orders[m]. n_orders <= half().
+  void orders_of_block(const VecC* samples, int block, Scratch& scratch, int n_orders,
+                       VecC* orders) const {
+    const float norm = 1.0f / (2 * half_);
+    const VecC* ring = samples + block * half_;
+    for (int j = 0; j < half_; ++j) {
+      scratch.data[j] = ring[j];
+      scratch.data[j + half_] = {ring[j].re, -ring[j].im};
+    }
+    const VecC* result = fft_.forward(scratch.data.data(), scratch.work.data());
+    for (int m = 0; m < n_orders; ++m)
+      orders[m] = norm * result[m];
+  }
+
 private:
   const PolarLayout& layout_;
   int half_, n_blocks_;
