@@ -58,7 +58,8 @@ inline View<const double, 3> rotations_view(const py::array& array, const char* 
         for (index_t c = 0; c < 3; ++c)
           product += matrices(i, r, c) * matrices(i, s, c);
         require(std::abs(product - (r == s ? 1.0 : 0.0)) <= 1e-4,
-                std::string(name) + ": matrix " + std::to_string(i) + " (from 0) is not a rotation");
+                std::string(name) + ": matrix " + std::to_string(i) +
+                    " (from 0) is not a rotation");
       }
   return matrices;
 }

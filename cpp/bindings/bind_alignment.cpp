@@ -140,9 +140,9 @@ void bind_alignment(py::module_& m) {
         search_candidates(bank, particles, step, reach, max_nodes, max_origin, list, n_threads);
       },
       py::arg("bank"), py::kw_only(), py::arg("spectra"), py::arg("ctf"), py::arg("ring_weight"),
-      py::arg("scale"), py::arg("oversampling"), py::arg("apix"), py::arg("step"),
-      py::arg("reach"), py::arg("max_nodes"), py::arg("max_origin"), py::arg("reference"),
-      py::arg("origin"), py::arg("alpha"), py::arg("mirror"), py::arg("cross"), py::arg("norm"),
+      py::arg("scale"), py::arg("oversampling"), py::arg("apix"), py::arg("step"), py::arg("reach"),
+      py::arg("max_nodes"), py::arg("max_origin"), py::arg("reference"), py::arg("origin"),
+      py::arg("alpha"), py::arg("mirror"), py::arg("cross"), py::arg("norm"),
       py::arg("n_threads") = 1,
       "Search candidates on a shift lattice around where they stand; fills the arrays in place.");
   m.def(

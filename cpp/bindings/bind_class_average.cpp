@@ -37,7 +37,8 @@ void accumulate(const py::array& spectra, const py::array& ctf, double scale, do
   const ShellSums shells{image_sums, view<float, 2>(cross, "cross", image_sums.shape),
                          view<float, 2>(reference_power, "reference_power", image_sums.shape)};
   for (index_t s = 0; s < slots.shape[0]; ++s)
-    require(slots(s) >= 0 && slots(s) < sums.numerator.shape[0] && (s == 0 || slots(s - 1) < slots(s)),
+    require(slots(s) >= 0 && slots(s) < sums.numerator.shape[0] &&
+                (s == 0 || slots(s - 1) < slots(s)),
             "slot: expected ascending rows of the sums");
   for (index_t s = 0; s <= slots.shape[0]; ++s)
     require(placement.slot_start(s) >= (s == 0 ? 0 : placement.slot_start(s - 1)) &&

@@ -20,7 +20,8 @@ void insert(const py::array& slices, const py::array& weights, const py::array& 
   const auto den = view<float, 3>(density, "density", num.shape);
   require(num.shape == window_shape3((num.shape[0] - 1) / 2), "numerator: not a window's shape");
   py::gil_scoped_release release;
-  insert_slices(values, weight, turns, ops, scale, oversampling, max_radius, ramp, num, den, n_threads);
+  insert_slices(values, weight, turns, ops, scale, oversampling, max_radius, ramp, num, den,
+                n_threads);
 }
 
 py::tuple window_shape(double max_frequency) {
@@ -47,7 +48,8 @@ void bind_gridding(py::module_& m) {
         "Shape of the window that reaches max_frequency grid points.");
   m.def("insert_slices", &insert, py::arg("slices"), py::arg("weights"), py::kw_only(),
         py::arg("rotations"), py::arg("symmetry"), py::arg("scale"), py::arg("oversampling"),
-        py::arg("max_radius"), py::arg("ramp"), py::arg("numerator"), py::arg("density"), py::arg("n_threads") = 1,
+        py::arg("max_radius"), py::arg("ramp"), py::arg("numerator"), py::arg("density"),
+        py::arg("n_threads") = 1,
         "Spread slices and their weights into windows, in place, with all symmetry copies.");
   m.def("scatter_window", &scatter<complex_t>, py::arg("window"), py::arg("n"),
         "Half-complex grid (n, n, n//2+1) of a complex window and its Friedel mates.");

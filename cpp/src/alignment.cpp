@@ -75,14 +75,16 @@ public:
     const ParticleBatch& batch = setting_.particles;
     const PolarGrid& grid = setting_.layout.grid;
     const View<complex_t, 2> window{window_.data(), window_shape2(setting_.sampler.radius())};
-    gather_window({batch.spectra.item(i), {batch.spectra.shape[1], batch.spectra.shape[2]}}, window);
+    gather_window({batch.spectra.item(i), {batch.spectra.shape[1], batch.spectra.shape[2]}},
+                  window);
     setting_.sampler.sample({window.data, window.shape}, weighted_.data());
     const ContrastTransfer ctf(batch.ctf.item(i));
-    const float to_inverse_ang = static_cast<float>(1.0 / (double(setting_.bank.box()) * batch.apix));
+    const float to_inverse_ang =
+        static_cast<float>(1.0 / (double(setting_.bank.box()) * batch.apix));
     const index_t half = grid.n_angles / 2;
     for (index_t ring = 0; ring < grid.n_rings; ++ring) {
-      const float weight = static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) *
-                           batch.ring_weight(ring);
+      const float weight =
+          static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) * batch.ring_weight(ring);
       const int lane = int(ring % kLanes);
       double ctf2 = 0.0;
       for (index_t j = 0; j < half; ++j) {
@@ -171,8 +173,8 @@ void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
     for (index_t s = 0; s < n_shifts; ++s)
       scratch.particle.shifted_copy(phases.data() + s * n_points, scratch.copies, int(s));
     for (index_t block = 0; block < n_blocks; ++block) {
-      const LaneBest best = scratch.product.best(scratch.copies, int(n_shifts),
-                                                 packed.data() + block * block_size);
+      const LaneBest best =
+          scratch.product.best(scratch.copies, int(n_shifts), packed.data() + block * block_size);
       for (int lane = 0; lane < kLanes && block * kLanes + lane < bank.size(); ++lane) {
         const index_t r = block * kLanes + lane;
         results.cross(i, r) = best.value[lane];
@@ -211,12 +213,9 @@ void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles
     std::vector<Node> nodes;
   };
   const auto make_scratch = [&] {
-    return Scratch{PolarParticle(setting),
-                   ShiftedCopies(setting.layout, max_nodes),
-                   PairProduct(setting.layout),
-                   LaneBlock(bank),
-                   AlignedVector<VecC>(n_points),
-                   {}};
+    return Scratch{PolarParticle(setting),        ShiftedCopies(setting.layout, max_nodes),
+                   PairProduct(setting.layout),   LaneBlock(bank),
+                   AlignedVector<VecC>(n_points), {}};
   };
   const auto clamp = [extent](int a) { return std::min(std::max(a, -extent), extent); };
 
@@ -258,8 +257,7 @@ void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles
         const index_t c = slots[lane];
         candidates.cross(i, c) = best.value[lane];
         candidates.norm(i, c) = scratch.particle.norm(bank.ring_power(ids[lane]));
-        candidates.alpha(i, c) =
-            static_cast<float>(2.0 * kPi * (code / 2 % n_angles) / n_angles);
+        candidates.alpha(i, c) = static_cast<float>(2.0 * kPi * (code / 2 % n_angles) / n_angles);
         candidates.mirror(i, c) = code % 2;
         candidates.origin(i, c, 0) = static_cast<float>(node.first * step);
         candidates.origin(i, c, 1) = static_cast<float>(node.second * step);
@@ -289,9 +287,10 @@ struct Local {
 
 /// f and its derivatives around one pose of a particle against one reference.
 ///
-/// Shifting the origin multiplies the particle's transform by exp(-2 pi i k.o / box); its derivatives bring
-/// factors -2 pi i kx / box and -2 pi i ky / box. In angular orders kx = k cos(phi) and ky = k sin(phi)
-/// couple neighbours, so with a = 2 pi k / box all derivatives follow from the orders Y_m themselves:
+/// Shifting the origin multiplies the particle's transform by exp(-2 pi i k.o / box); its
+/// derivatives bring factors -2 pi i kx / box and -2 pi i ky / box. In angular orders kx = k
+/// cos(phi) and ky = k sin(phi) couple neighbours, so with a = 2 pi k / box all derivatives follow
+/// from the orders Y_m themselves:
 ///   d/dx: -i a/2 (Y_{m-1} + Y_{m+1})          d/dy: -a/2 (Y_{m-1} - Y_{m+1})
 ///   xx: -a^2/4 (Y_{m-2} + 2 Y_m + Y_{m+2})    yy: a^2/4 (Y_{m-2} - 2 Y_m + Y_{m+2})
 ///   xy: i a^2/4 (Y_{m-2} - Y_{m+2})
@@ -299,8 +298,8 @@ class PoseSurface {
 public:
   explicit PoseSurface(const Setting& setting)
       : setting_(setting), n_orders_(setting.layout.max_order() + 1),
-        shifted_(setting.points.kx.size()), phases_(shifted_.size()), fft_(setting.transform.make_scratch()),
-        particle_(setting.transform.n_blocks() * stride()),
+        shifted_(setting.points.kx.size()), phases_(shifted_.size()),
+        fft_(setting.transform.make_scratch()), particle_(setting.transform.n_blocks() * stride()),
         reference_(setting.transform.n_blocks() * n_orders_) {}
 
   /// Take reference r (its mirror image with conjugate coefficients).
@@ -456,7 +455,7 @@ void ascent_step(const Local& local, double step[3]) {
 }
 
 /// Longest steps allowed: what a search lattice leaves open.
-constexpr double kMaxOriginStep = 1.0;  // pixels
+constexpr double kMaxOriginStep = 1.0; // pixels
 constexpr double kOriginTolerance = 0.005;
 constexpr double kAngleTolerance = 5e-4; // radians: 0.03 degrees
 

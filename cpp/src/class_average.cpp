@@ -26,8 +26,8 @@ std::vector<PlanePoint> plane_points(index_t box, double max_radius) {
     for (index_t kx = 0; kx < half; ++kx) {
       const double k = std::sqrt(double(kx * kx + ky * ky));
       if (k <= max_radius && 2 * kx != box && 2 * ky != -box)
-        points.push_back({row * half + kx, int(std::lround(k)), float(kx), float(ky),
-                          kx == 0 ? 1.0f : 2.0f});
+        points.push_back(
+            {row * half + kx, int(std::lround(k)), float(kx), float(ky), kx == 0 ? 1.0f : 2.0f});
     }
   }
   return points;
@@ -40,7 +40,8 @@ void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> c
                         const Placement& placement, View<const complex_t, 3> references,
                         const ClassSums& sums, const ShellSums& shells, int n_threads) {
   const index_t box = sums.numerator.shape[1];
-  require(sums.numerator.shape[2] == box / 2 + 1, "numerator: expected shape (rows, box, box//2+1)");
+  require(sums.numerator.shape[2] == box / 2 + 1,
+          "numerator: expected shape (rows, box, box//2+1)");
   require_padded(spectra, scale, box);
   require(max_radius >= 0.0 && max_radius <= double(box) / 2, "max_radius: expected 0 to box/2");
   const InterpolationKernel<kKernelWidth> kernel(oversampling);
@@ -73,8 +74,8 @@ void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> c
       const float qx = flip * q.kx;
       const float kx = co * qx - si * q.ky, ky = si * qx + co * q.ky;
       const float phase = turn * (kx * ox + ky * oy);
-      const complex_t x = image(kx * float(scale), ky * float(scale)) *
-                          complex_t{std::cos(phase), std::sin(phase)};
+      const complex_t x =
+          image(kx * float(scale), ky * float(scale)) * complex_t{std::cos(phase), std::sin(phase)};
       const float c = transfer(kx * to_inverse_ang, ky * to_inverse_ang);
       numerator[q.offset] += weight * c * x;
       density[q.offset] += weight * c * c;
@@ -85,7 +86,8 @@ void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> c
     }
   };
   parallel_for(
-      placement.slot.shape[0], n_threads, [&] { return std::vector<complex_t>(shape[0] * shape[1]); },
+      placement.slot.shape[0], n_threads,
+      [&] { return std::vector<complex_t>(shape[0] * shape[1]); },
       [&](index_t s, std::vector<complex_t>& memory) {
         for (index_t entry = placement.slot_start(s); entry < placement.slot_start(s + 1); ++entry)
           add(entry, placement.slot(s), memory);

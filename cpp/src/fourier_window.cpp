@@ -28,7 +28,8 @@ Place place(index_t kz, index_t ky, index_t kx, index_t n) {
 float conjugate(float v) { return v; }
 complex_t conjugate(complex_t v) { return std::conj(v); }
 
-/// Elements on the planes kx = 0 and kx = n/2 are mates of elements of the same plane: add both ways.
+/// Elements on the planes kx = 0 and kx = n/2 are mates of elements of the same plane: add both
+/// ways.
 template <class T> void add_mates_in_plane(View<T, 3> grid, index_t x) {
   const index_t n = grid.shape[0];
   for (index_t z = 0; z < n; ++z)
@@ -63,9 +64,10 @@ template <class T> void scatter_add(View<const T, 3> window, View<T, 3> grid) {
 
 void require_padded(View<const complex_t, 3> spectra, double scale, index_t box) {
   const index_t padded = spectra.shape[1];
-  require(padded % 2 == 0 && spectra.shape[2] == padded / 2 + 1 &&
-              std::abs(double(padded) - scale * double(box)) < 0.5,
-          "spectra: expected shape (n, padded, padded/2+1) with padded even and scale times the box");
+  require(
+      padded % 2 == 0 && spectra.shape[2] == padded / 2 + 1 &&
+          std::abs(double(padded) - scale * double(box)) < 0.5,
+      "spectra: expected shape (n, padded, padded/2+1) with padded even and scale times the box");
 }
 
 void gather_window(View<const complex_t, 3> grid, View<complex_t, 3> window, int n_threads) {

@@ -10,7 +10,8 @@ namespace mapsort::inline MAPSORT_ISA {
 namespace {
 
 constexpr index_t kSlabPlanes = 8;
-constexpr index_t kBatchSamples = index_t{1} << 18; // bounds the memory of the sorted samples: 6 MiB
+constexpr index_t kBatchSamples = index_t{1}
+                                  << 18; // bounds the memory of the sorted samples: 6 MiB
 
 /// One Fourier sample on its way into the window, in grid points from the origin, x >= 0.
 struct Sample {
@@ -38,7 +39,8 @@ std::vector<PlanePoint> plane_points(index_t box, double max_radius, bool ramp) 
       if (nyquist || mate || k > max_radius)
         continue;
       const float own_mate = kx == 0 && ky == 0 ? 0.5f : 1.0f;
-      points.push_back({row * half + kx, float(kx), float(ky), own_mate * (ramp ? ramp_share(k) : 1.0f)});
+      points.push_back(
+          {row * half + kx, float(kx), float(ky), own_mate * (ramp ? ramp_share(k) : 1.0f)});
     }
   }
   return points;
@@ -106,8 +108,8 @@ void spread(const Sample& s, const InterpolationKernel<kKernelWidth>& kernel, in
 
 void insert_slices(View<const complex_t, 3> slices, View<const float, 3> weights,
                    View<const double, 3> rotations, View<const double, 3> symmetry, double scale,
-                   double oversampling, double max_radius, bool ramp,
-                   View<complex_t, 3> numerator, View<float, 3> density, int n_threads) {
+                   double oversampling, double max_radius, bool ramp, View<complex_t, 3> numerator,
+                   View<float, 3> density, int n_threads) {
   const index_t radius = (numerator.shape[0] - 1) / 2;
   require(window_radius(max_radius * scale) <= radius,
           "numerator: window too small for the frequencies asked for");

@@ -51,7 +51,8 @@ PolarLayout::PolarLayout(PolarGrid polar, int rotations, View<const std::int32_t
 
 RingTransform::RingTransform(const PolarLayout& layout)
     : layout_(layout), half_(int(layout.grid.n_angles / 2)),
-      n_blocks_(int((layout.grid.n_rings + kLanes - 1) / kLanes)), fft_(int(layout.grid.n_angles)) {}
+      n_blocks_(int((layout.grid.n_rings + kLanes - 1) / kLanes)), fft_(int(layout.grid.n_angles)) {
+}
 
 void rings_to_lanes(const complex_t* rings, const PolarGrid& grid, VecC* lanes) {
   const index_t half = grid.n_angles / 2;
@@ -74,7 +75,8 @@ PolarSampler::PolarSampler(PolarGrid grid, double scale, double oversampling)
     for (index_t j = 0; j < grid.n_angles / 2; ++j) {
       const double k = double(grid.first_ring + ring) * scale;
       const double angle = 2.0 * kPi * double(j) / double(grid.n_angles);
-      float x = static_cast<float>(k * std::cos(angle)), y = static_cast<float>(k * std::sin(angle));
+      float x = static_cast<float>(k * std::cos(angle)),
+            y = static_cast<float>(k * std::sin(angle));
       Point point{};
       point.sign = x < 0.0f ? -1.0f : 1.0f;
       if (x < 0.0f)

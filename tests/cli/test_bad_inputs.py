@@ -77,12 +77,11 @@ def without_column(text, label):
     column = labels.index(label)
     kept = []
     for line in lines:
+        words = line.split()
         if line.startswith("_"):
-            if not line.startswith(label + " "):
-                kept.append(line.split()[0])
-        elif line.count("\t"):
-            values = line.split("\t")
-            kept.append("\t".join(values[:column] + values[column + 1 :]))
+            kept += [] if words[0] == label else [words[0]]
+        elif len(words) == len(labels):
+            kept.append("\t".join(words[:column] + words[column + 1 :]))
         else:
             kept.append(line)
     return head + "data_particles" + "\n".join(kept) + "\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,8 +17,10 @@ from mapsort.model.references import References
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
-from mapsort.stages.match import Scoring, band_limit, match_chunk, plan_match
+from mapsort.stages.match import match_chunk
 from mapsort.stages.prepare import ctf_coefficients
+from mapsort.stages.scoring import Scoring
+from mapsort.stages.search_plan import distinction, plan_match, ring_ranges
 
 APIX = 4.0
 N_REFERENCES = 24
@@ -149,7 +153,7 @@ def test_the_score_is_the_likelihood_of_the_particle(truth, plan, matches):
     spectra = np.fft.rfft2(truth.images)
     weight = np.where(np.arange(truth.box // 2 + 1) == 0, 1.0, 2.0)
     radius = np.hypot(np.fft.fftfreq(truth.box, 1 / truth.box)[:, None], np.arange(weight.size))
-    weight = weight * ((radius >= 0.5) & (radius <= plan.fine_radius + 0.5))
+    weight = weight * ((radius >= 0.5) & (radius <= plan.highest_ring + 0.5))
     noise = 0.01 * np.var(truth.images) * truth.box**2
     expected = 0.5 * np.sum(weight * np.abs(spectra) ** 2, axis=(1, 2)) / noise
     np.testing.assert_allclose(matches.score[:, 0], expected, rtol=0.05)
@@ -184,13 +188,14 @@ def test_all_pairs_agree_with_the_matches(truth, plan, matches):
 
 
 def test_the_lattice_of_shifts_covers_the_disc(plan):
-    origins = plan.coarse_origins
+    step = plan.levels[0].shift_step
+    origins = plan.origins(step)
     angle = np.linspace(0, 2 * np.pi, 50)
     for radius in np.linspace(0, plan.max_shift, 9):
         points = radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
         gap = np.linalg.norm(points[:, None] - origins[None], axis=-1).min(axis=1)
         # no farther from a node than the middle of a cell
-        assert gap.max() <= np.sqrt(0.5) * plan.coarse.shift_step + 1e-5
+        assert gap.max() <= np.sqrt(0.5) * step + 1e-5
 
 
 @given(
@@ -217,9 +222,47 @@ def test_the_two_ends_of_the_scale_prior():
     np.testing.assert_allclose(near, fixed, atol=0.1)
 
 
-def test_band_limits():
-    signal = np.array([0.0, 8.0, 1.0, 0.5, 0.5, 0.0, 0.0, 0.0])
-    assert band_limit(signal, 0.9, lowest=1) == 2
-    assert band_limit(signal, 0.96, lowest=1) == 4
-    assert band_limit(signal, 0.9, lowest=5) == 5
-    assert band_limit(np.ones(8), 1.0, lowest=1) == 6  # below Nyquist
+def test_rings_with_the_wanted_share_of_the_signal():
+    gain = np.zeros((6, 8))
+    gain[0, 1:4] = 4.0, 3.0, 2.0
+    gain[2, 2:5] = 1.0, 0.1, 1.0  # a gap between two strong ones
+    gain[4, 6] = 0.05
+    ranges = ring_ranges(gain, 9.0, 1)
+    np.testing.assert_array_equal(ranges, [[1, 4]])
+    ranges = ring_ranges(gain, 11.0, 1)
+    np.testing.assert_array_equal(ranges, [[1, 4], [0, 0], [2, 5]])
+    ranges = ring_ranges(gain, 1.0, 7)
+    np.testing.assert_array_equal(ranges, [[1, 4], [0, 0], [2, 5], [0, 0], [6, 7]])
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 1.0), st.integers(1, 60))
+def test_ranges_hold_what_is_asked_for(seed, share, at_least):
+    gain = np.random.default_rng(seed).gamma(0.3, size=(9, 7))
+    ranges = ring_ranges(gain, share * gain.sum(), at_least)
+    held = sum(gain[m, first:last].sum() for m, (first, last) in enumerate(ranges))
+    assert held >= share * gain.sum() * (1 - 1e-9)
+    assert (ranges[:, 1] - ranges[:, 0]).sum() >= at_least
+    assert ranges[-1, 1] > ranges[-1, 0]
+
+
+def test_levels_grow_and_keep_their_share(plan):
+    noise = 1.0 / plan.full.ring_weight
+    gain = distinction(plan.full.bank, np.concatenate([noise[:1], noise]))
+    entries = [level.bank.n_entries for level in plan.levels]
+    assert entries == sorted(entries)
+    powers = [distinction(level.bank, np.concatenate([noise[:1], noise])) for level in plan.levels]
+    shares = [power.sum() / gain.sum() for power in powers]
+    assert shares[0] >= 0.9 - 1e-6
+    assert shares[-1] == pytest.approx(1.0)
+    assert all(low <= high + 1e-9 for low, high in pairwise(shares))
+    for level in plan.levels:
+        assert level.bank.n_rotations > 2 * level.bank.max_order
+
+
+def test_shared_rotational_average_tells_nothing_apart(plan):
+    """p_0 of the mean over all references is no distinction."""
+    power, mean = plan.full.bank.statistics()
+    gain = distinction(plan.full.bank, np.ones(plan.highest_ring + 1))
+    rings = np.arange(1, plan.highest_ring + 1)
+    np.testing.assert_allclose(gain[0], 0.5 * np.pi * rings * (power[0] - mean**2), rtol=1e-9)
+    np.testing.assert_allclose(gain[3], np.pi * rings * power[3], rtol=1e-9)

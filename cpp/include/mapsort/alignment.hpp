@@ -6,8 +6,9 @@
 // with w = 1 / noise power. In angular coefficients (polar_transform.hpp) the sum over rings is an
 // inner product c_m for each order m, and all rotations are one FFT over m. The mirrored reference
 // has coefficients conj p_m: the same four real products serve both.
-// Conventions: alpha (EMAN sense) turns the particle onto the reference; o is the RELION origin, the
-// shift in pixels that centres the particle; mirror is about the y axis (x -> -x), after the rotation.
+// Conventions: alpha (EMAN sense) turns the particle onto the reference; o is the RELION origin,
+// the shift in pixels that centres the particle; mirror is about the y axis (x -> -x), after the
+// rotation.
 
 #include "mapsort/reference_bank.hpp"
 
@@ -15,8 +16,9 @@ namespace mapsort::inline MAPSORT_ISA {
 
 /// Particles as the alignment kernels take them.
 struct ParticleBatch {
-  View<const complex_t, 3> spectra; // (n, padded, padded/2+1): padded, kernel-compensated transforms
-  View<const float, 2> ctf;         // (n, 7): coefficients of ctf.hpp
+  View<const complex_t, 3>
+      spectra;              // (n, padded, padded/2+1): padded, kernel-compensated transforms
+  View<const float, 2> ctf; // (n, 7): coefficients of ctf.hpp
   View<const float, 1> ring_weight; // (n_rings): 1 / noise power on each ring
   double scale;                     // padded / box
   double oversampling;
@@ -44,9 +46,10 @@ struct Candidates {
   View<float, 2> norm;                   // (n, K): out
 };
 
-/// Search the candidates over all rotations and mirror, on the nodes of a lattice of the given step within `reach`
-/// nodes of any candidate's origin (the at most max_nodes first ones, in the order of the candidates).
-/// Origins farther than max_origin pixels from zero (on either axis) are not visited.
+/// Search the candidates over all rotations and mirror, on the nodes of a lattice of the given step
+/// within `reach` nodes of any candidate's origin (the at most max_nodes first ones, in the order
+/// of the candidates). Origins farther than max_origin pixels from zero (on either axis) are not
+/// visited.
 void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles, double step,
                        int reach, int max_nodes, double max_origin, const Candidates& candidates,
                        int n_threads);

@@ -28,9 +28,10 @@ struct ShellSums {
   View<float, 2> image_power, cross, reference_power; // (n_used, n_shells)
 };
 
-/// spectra (n, padded, padded/2+1) as in alignment.hpp, ctf (n, 7); references (r, box, box/2+1): row i of
-/// the sums belongs to reference i % r, so that the halves of a data set share their references.
-/// Every slot is worked on by one thread, its particles in order: the sums do not depend on threads.
+/// spectra (n, padded, padded/2+1) as in alignment.hpp, ctf (n, 7); references (r, box, box/2+1):
+/// row i of the sums belongs to reference i % r, so that the halves of a data set share their
+/// references. Every slot is worked on by one thread, its particles in order: the sums do not
+/// depend on threads.
 void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> ctf, double scale,
                         double oversampling, double apix, double max_radius,
                         const Placement& placement, View<const complex_t, 3> references,

@@ -1,5 +1,6 @@
 #pragma once
-// Contrast transfer function from seven coefficients: six of physics/ctf.py and whether phases were flipped.
+// Contrast transfer function from seven coefficients: six of physics/ctf.py and whether phases were
+// flipped.
 
 #include "mapsort/view.hpp"
 

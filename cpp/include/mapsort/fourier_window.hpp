@@ -3,8 +3,8 @@
 // never wraps: kz, ky in [-radius, radius], kx in [-kHalo, radius]. (2-D windows: ky, kx.)
 //
 // A window of a real array's transform holds every frequency only once but for the narrow halo
-// kx < 0, which is a conjugate copy. `gather` copies grid -> window; `scatter_add` is its adjoint on
-// the full grid: it also adds each element to its Friedel mate.
+// kx < 0, which is a conjugate copy. `gather` copies grid -> window; `scatter_add` is its adjoint
+// on the full grid: it also adds each element to its Friedel mate.
 
 #include "mapsort/interpolation_kernel.hpp"
 #include "mapsort/view.hpp"
@@ -34,7 +34,8 @@ void gather_window(View<const complex_t, 3> grid, View<complex_t, 3> window, int
 /// grid (n, n/2+1) of a real image -> window; n even. One image: called inside particle loops.
 void gather_window(View<const complex_t, 2> grid, View<complex_t, 2> window);
 
-/// Check that spectra (n, padded, padded/2+1) are of images of this box, padded to scale times its size.
+/// Check that spectra (n, padded, padded/2+1) are of images of this box, padded to scale times its
+/// size.
 void require_padded(View<const complex_t, 3> spectra, double scale, index_t box);
 
 /// Adjoint of gather on the full Hermitian grid: grid (n, n, n/2+1) += window and its mates.

@@ -20,8 +20,7 @@ public:
     const index_t y0 = kernel_.values(y, wy) + radius_;
     const index_t z0 = kernel_.values(z, wz) + radius_;
     const index_t row = window_.shape[2], plane = window_.shape[1] * row;
-    const float* base =
-        reinterpret_cast<const float*>(window_.data + z0 * plane + y0 * row + x0);
+    const float* base = reinterpret_cast<const float*>(window_.data + z0 * plane + y0 * row + x0);
     float sum[2 * kKernelWidth] = {};
     for (int i = 0; i < kKernelWidth; ++i)
       for (int j = 0; j < kKernelWidth; ++j) {

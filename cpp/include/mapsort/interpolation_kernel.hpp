@@ -1,9 +1,9 @@
 #pragma once
 // Kaiser-Bessel interpolation kernel on an oversampled grid, evaluated by piecewise polynomials.
 //
-// phi(x) = I0(beta sqrt(1 - (2x/W)^2)) / I0(beta) for |x| <= W/2, 0 beyond. Its Fourier transform is
-// W sinh(sqrt(beta^2 - (pi W f)^2)) / (I0(beta) sqrt(beta^2 - (pi W f)^2)). beta follows Beatty, Nishimura
-// and Pauly, IEEE Trans. Med. Imaging 24 (2005) 799, eq. 5, for the given oversampling.
+// phi(x) = I0(beta sqrt(1 - (2x/W)^2)) / I0(beta) for |x| <= W/2, 0 beyond. Its Fourier transform
+// is W sinh(sqrt(beta^2 - (pi W f)^2)) / (I0(beta) sqrt(beta^2 - (pi W f)^2)). beta follows Beatty,
+// Nishimura and Pauly, IEEE Trans. Med. Imaging 24 (2005) 799, eq. 5, for the given oversampling.
 
 #include "mapsort/view.hpp"
 
@@ -14,7 +14,8 @@ namespace mapsort::inline MAPSORT_ISA {
 
 inline constexpr double kPi = 3.14159265358979323846;
 
-/// Modified Bessel function I0 by its power series; converges for every argument used here (x < 60).
+/// Modified Bessel function I0 by its power series; converges for every argument used here (x <
+/// 60).
 inline double bessel_i0(double x) {
   double term = 1.0, sum = 1.0;
   for (int k = 1; k < 200; ++k) {
@@ -106,7 +107,8 @@ private:
   float coefficients_[kDegree + 1][W];
 };
 
-/// Kernel width used everywhere; at twofold oversampling its error is about 1e-5 (tests measure it).
+/// Kernel width used everywhere; at twofold oversampling its error is about 1e-5 (tests measure
+/// it).
 inline constexpr int kKernelWidth = 6;
 /// Every padded grid is twice the box (or as the caller says, but never below this).
 inline constexpr double kMinOversampling = 1.25;

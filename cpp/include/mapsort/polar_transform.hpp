@@ -2,9 +2,10 @@
 // Angular Fourier coefficients of polar rings.
 //
 // A ring f(phi) of a real image's transform obeys f(phi + pi) = conj f(phi), so that its angular
-// coefficients p_m = 1/n sum_j f(phi_j) exp(-i m phi_j) obey p_{-m} = (-1)^m conj p_m: m >= 0 suffices.
-// A coefficient at ring k is negligible beyond m = 2 pi k R / box + a few, for a support of radius R
-// (Bessel functions J_m(x) vanish for m well above x); each m keeps only the rings where it counts.
+// coefficients p_m = 1/n sum_j f(phi_j) exp(-i m phi_j) obey p_{-m} = (-1)^m conj p_m: m >= 0
+// suffices. A coefficient at ring k is negligible beyond m = 2 pi k R / box + a few, for a support
+// of radius R (Bessel functions J_m(x) vanish for m well above x); each m keeps only the rings
+// where it counts.
 
 #include "mapsort/projection.hpp"
 #include "mapsort/short_fft.hpp"
@@ -40,7 +41,9 @@ public:
   struct Scratch {
     AlignedVector<VecC> data, work;
   };
-  Scratch make_scratch() const { return {AlignedVector<VecC>(2 * half_), AlignedVector<VecC>(2 * half_)}; }
+  Scratch make_scratch() const {
+    return {AlignedVector<VecC>(2 * half_), AlignedVector<VecC>(2 * half_)};
+  }
 
   /// samples (n_blocks * half) -> store(entry, re, im) for every kept coefficient.
   template <class Store>
@@ -55,8 +58,8 @@ public:
       const VecC* result = fft_.forward(scratch.data.data(), scratch.work.data());
       for (int m = 0; m <= layout_.max_order(); ++m) {
         const int first = std::max(block * kLanes, layout_.first_ring_of[m]);
-        const int last_ring = std::min((block + 1) * kLanes,
-                                       layout_.first_ring_of[m] + layout_.n_rings_of(m));
+        const int last_ring =
+            std::min((block + 1) * kLanes, layout_.first_ring_of[m] + layout_.n_rings_of(m));
         const int entry = layout_.first_entry[m] - layout_.first_ring_of[m];
         for (int ring_index = first; ring_index < last_ring; ++ring_index) {
           const int lane = ring_index - block * kLanes;
@@ -66,7 +69,8 @@ public:
     }
   }
 
-  /// All orders 0 .. n_orders - 1 of one block of rings, left in lanes: orders[m]. n_orders <= half().
+  /// All orders 0 .. n_orders - 1 of one block of rings, left in lanes: orders[m]. n_orders <=
+  /// half().
   void orders_of_block(const VecC* samples, int block, Scratch& scratch, int n_orders,
                        VecC* orders) const {
     const float norm = 1.0f / (2 * half_);

@@ -5,8 +5,9 @@
 
 namespace mapsort::inline MAPSORT_ISA {
 
-/// Polar sampling of the half plane: rings at whole Fourier pixels first_ring .. first_ring + n_rings - 1,
-/// angles j 2 pi / n_angles for j < n_angles / 2 (the rest are Friedel mates). n_angles even.
+/// Polar sampling of the half plane: rings at whole Fourier pixels first_ring .. first_ring +
+/// n_rings - 1, angles j 2 pi / n_angles for j < n_angles / 2 (the rest are Friedel mates).
+/// n_angles even.
 struct PolarGrid {
   index_t first_ring, n_rings, n_angles;
 };

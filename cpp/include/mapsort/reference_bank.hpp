@@ -26,8 +26,8 @@ public:
   /// powers of rings count the entries kept, so that norms fit the cross terms of this bank.
   void take_part_of(const ReferenceBank& whole, int n_threads);
 
-  /// mean |p_m(k)|^2 over the references for each order and ring, and the real part of the mean of p_0:
-  /// power (orders, n_rings), mean (n_rings).
+  /// mean |p_m(k)|^2 over the references for each order and ring, and the real part of the mean of
+  /// p_0: power (orders, n_rings), mean (n_rings).
   void statistics(View<double, 2> power, View<double, 1> mean) const;
 
   index_t box() const { return box_; }
@@ -39,9 +39,7 @@ public:
     return coefficients_.data() + r * 2 * layout_.n_entries();
   }
   /// Mean of |P|^2 over each ring of reference r.
-  const float* ring_power(index_t r) const {
-    return ring_power_.data() + r * layout_.grid.n_rings;
-  }
+  const float* ring_power(index_t r) const { return ring_power_.data() + r * layout_.grid.n_rings; }
 
 private:
   /// Make room for n more references; return the number of the first.

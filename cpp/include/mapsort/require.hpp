@@ -1,5 +1,6 @@
 #pragma once
-// Argument checks: "argument: expected ..., got ..." -> std::invalid_argument (ValueError in Python).
+// Argument checks: "argument: expected ..., got ..." -> std::invalid_argument (ValueError in
+// Python).
 
 #include <stdexcept> // for std::invalid_argument
 #include <string>    // for std::string

@@ -34,7 +34,8 @@ public:
 
   int size() const { return n_; }
 
-  /// Transform data (n elements) using work (n elements); both are overwritten. Returns where the result is.
+  /// Transform data (n elements) using work (n elements); both are overwritten. Returns where the
+  /// result is.
   VecC* forward(VecC* data, VecC* work) const;
 
   /// The same, but instead of storing the result, calls take(j, X_j) for every j, in no

@@ -1,5 +1,6 @@
 #pragma once
-// SIMD lanes as a GCC/Clang vector type. Its width follows the instruction set this file is compiled for.
+// SIMD lanes as a GCC/Clang vector type. Its width follows the instruction set this file is
+// compiled for.
 
 #include "mapsort/view.hpp"
 
@@ -31,15 +32,14 @@ inline VecF load(const float* p) {
 }
 inline void store(float* p, VecF v) { std::memcpy(p, &v, sizeof(v)); }
 
-/// Allocator for scratch and packed banks: cache-line aligned, so that vector loads never split a line.
+/// Allocator for scratch and packed banks: cache-line aligned, so that vector loads never split a
+/// line.
 template <class T> struct AlignedAllocator {
   using value_type = T;
   static constexpr std::align_val_t kAlignment{64};
   AlignedAllocator() = default;
   template <class U> AlignedAllocator(const AlignedAllocator<U>&) {}
-  T* allocate(std::size_t n) {
-    return static_cast<T*>(::operator new(n * sizeof(T), kAlignment));
-  }
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kAlignment)); }
   void deallocate(T* p, std::size_t) noexcept { ::operator delete(p, kAlignment); }
   template <class U> bool operator==(const AlignedAllocator<U>&) const { return true; }
 };

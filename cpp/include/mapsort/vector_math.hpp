@@ -5,21 +5,23 @@
 
 namespace mapsort::inline MAPSORT_ISA {
 
-/// sin(x) and cos(x) to about 2e-7 for |x| < 1e4: reduction to [-pi/4, pi/4] by multiples of pi/2 in two
-/// parts (Cody and Waite, Software Manual for the Elementary Functions, 1980), then Taylor
+/// sin(x) and cos(x) to about 2e-7 for |x| < 1e4: reduction to [-pi/4, pi/4] by multiples of pi/2
+/// in two parts (Cody and Waite, Software Manual for the Elementary Functions, 1980), then Taylor
 /// polynomials, whose first left-out term is below 3e-8 there.
 inline void sin_cos(VecF x, VecF& sine, VecF& cosine) {
   constexpr float kTwoOverPi = 0.636619772f, kRounder = 12582912.0f; // 1.5 * 2^23
-  constexpr float kPart1 = 1.5703125f, kPart2 = 4.837512969970703e-4f, kPart3 = 7.549789948768648e-8f;
+  constexpr float kPart1 = 1.5703125f, kPart2 = 4.837512969970703e-4f,
+                  kPart3 = 7.549789948768648e-8f;
   const VecF shifted = x * kTwoOverPi + kRounder;
   const VecF turns = shifted - kRounder;
   const VecI quadrant = __builtin_convertvector(turns, VecI);
   const VecF r = ((x - turns * kPart1) - turns * kPart2) - turns * kPart3;
   const VecF r2 = r * r;
-  const VecF s = r + r * r2 * (-1.6666666667e-1f + r2 * (8.3333333333e-3f + r2 * (-1.9841269841e-4f +
-                                                                             r2 * 2.7557319e-6f)));
-  const VecF c = 1.0f + r2 * (-0.5f + r2 * (4.1666666667e-2f + r2 * (-1.3888888889e-3f +
-                                                               r2 * 2.4801587e-5f)));
+  const VecF s = r + r * r2 *
+                         (-1.6666666667e-1f +
+                          r2 * (8.3333333333e-3f + r2 * (-1.9841269841e-4f + r2 * 2.7557319e-6f)));
+  const VecF c =
+      1.0f + r2 * (-0.5f + r2 * (4.1666666667e-2f + r2 * (-1.3888888889e-3f + r2 * 2.4801587e-5f)));
   const VecI swap = (quadrant & 1) != 0;
   const VecI sine_negative = (quadrant & 2) != 0, cosine_negative = ((quadrant + 1) & 2) != 0;
   const VecF s_or_c = swap ? c : s, c_or_s = swap ? s : c;

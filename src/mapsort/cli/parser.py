@@ -90,7 +90,9 @@ def parse_strictly(
         return parsed
     unknown = next((word for word in rest if word.startswith("-") and len(word) > 1), None)
     if unknown is None:
-        raise ConfigError(f"unexpected argument {rest[0]!r}: values are given as --option value")
+        raise ConfigError(
+            f"unexpected argument {rest[0]!r}: values are given as --option value, several as A,B"
+        )
     name = unknown.partition("=")[0]
     hint = did_you_mean(name, [*parser.option_names(), *also_known])
     raise ConfigError(f"unknown option {name}{hint or f'; {parser.prog} --help lists them'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     # After the options are known to be right: this loads the kernels.
     from mapsort.workflows.simulate import simulate
 
-    with progress_display(quiet=args.quiet) as progress:
+    with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         made = simulate(options, progress=progress)
     say(f"{made.particles}  {options.n} particles")
     say(f"{made.truth}  the same with class, pose and shift")

@@ -49,6 +49,15 @@ class Matches:
     def __len__(self) -> int:
         return len(self.reference)
 
+    def taken(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> Matches:
+        """Return single matches, one per pair of row and column, top = 1."""
+        return Matches(
+            **{
+                item.name: np.ascontiguousarray(getattr(self, item.name)[rows, columns, None])
+                for item in fields(self)
+            }
+        )
+
     @property
     def origin(self) -> npt.NDArray[np.float32]:
         """Shift [pixels] that centres each particle (RELION's origin), (n, top, 2)."""
@@ -87,13 +96,7 @@ class Matches:
         """Return each particle's best match with one map, top = 1."""
         own = np.where(self.reference >= 0, references.model[self.reference] == model, False)
         column = np.argmax(np.where(own, self.score, -np.inf), axis=1)
-        rows = np.arange(len(self))
-        return Matches(
-            **{
-                item.name: np.ascontiguousarray(getattr(self, item.name)[rows, column, None])
-                for item in fields(self)
-            }
-        )
+        return self.taken(np.arange(len(self)), column)
 
     @classmethod
     def joined(cls, parts: Sequence[Matches]) -> Matches:

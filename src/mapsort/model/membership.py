@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +37,22 @@ class Membership:
         """Number of classes, empty ones included."""
         return len(self.start) - 1
 
-    @property
+    @cached_property
     def class_of_member(self) -> npt.NDArray[np.int64]:
         """Class of each entry, (n_members,)."""
         return np.repeat(np.arange(self.n_classes), np.diff(self.start))
+
+    @cached_property
+    def _by_particle(self) -> npt.NDArray[np.int64]:
+        """Entries in the order of their particles."""
+        return np.argsort(self.particle, kind="stable")
+
+    def used_entries(self, particles: slice) -> npt.NDArray[np.int64]:
+        """Return the entries, in ascending order, of a range of particles that are averaged."""
+        bounds = [particles.start, particles.stop]
+        first, last = np.searchsorted(self.particle, bounds, sorter=self._by_particle)
+        entries = np.sort(self._by_particle[first:last])
+        return np.asarray(entries[self.used[entries]])
 
     def members(self, class_number: int) -> npt.NDArray[np.int64]:
         """Return the particles whose weight goes into a class's average."""

@@ -89,14 +89,14 @@ class ClassAccumulator:
     ) -> None:
         """Add the particles of one chunk, numbered from ``first_particle``, to their classes."""
         last = first_particle + len(spectra)
-        inside = (membership.particle >= first_particle) & (membership.particle < last)
-        entries = np.flatnonzero(inside & membership.used)
+        entries = membership.used_entries(slice(first_particle, last))
         particle, column = membership.particle[entries], membership.column[entries]
         half = particle % N_HALVES
         row = half * len(self.references) + membership.class_of_member[entries]
         order = np.lexsort((particle, row))
         entries, particle, column, row = (a[order] for a in (entries, particle, column, row))
         slots, starts = np.unique(row, return_index=True)
+        placed = matches.taken(particle, column)
         shells = [np.zeros((len(entries), self.n_shells), dtype=np.float32) for _ in range(3)]
         _core.accumulate_classes(
             spectra=spectra,
@@ -108,9 +108,9 @@ class ClassAccumulator:
             order=(particle - first_particle).astype(np.int32),
             slot_start=np.append(starts, len(row)).astype(np.int32),
             slot=slots.astype(np.int32),
-            alpha=np.deg2rad(matches.alpha[particle, column]).astype(np.float32),
-            origin=np.ascontiguousarray(matches.origin[particle, column]),
-            mirror=np.ascontiguousarray(matches.mirror[particle, column]),
+            alpha=np.deg2rad(placed.alpha[:, 0]).astype(np.float32),
+            origin=np.ascontiguousarray(placed.origin[:, 0]),
+            mirror=placed.mirror[:, 0].copy(),
             weight=np.ascontiguousarray(membership.weight[entries]),
             references=self.references,
             numerator=self.numerator,

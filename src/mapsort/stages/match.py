@@ -26,7 +26,7 @@ from mapsort.stages.similarity import CoarseScores, Similarity
 #: Matches of each map that are refined.
 REFINED = 4
 #: Lattice nodes of one particle at a level after the first.
-MAX_NODES = 36
+MAX_NODES = 48
 NEWTON_STEPS = 4
 
 

@@ -25,15 +25,17 @@ from mapsort.stages.scoring import Scoring
 #: Share of the expected signal in the full band, which decides.
 FULL_BAND = 0.99999
 #: Shares of the signal that tells references apart at the coarse, middle and fine levels.
-COARSE_SHARE, MIDDLE_SHARE, FINE_SHARE = 0.85, 0.98, 0.998
+COARSE_SHARE, MIDDLE_SHARE, FINE_SHARE = 0.90, 0.99, 0.998
+#: Least number of coefficients at these levels: below it the search costs little anyway.
+COARSE_SIZE, MIDDLE_SIZE, FINE_SIZE = 90, 200, 300
 #: Where references differ by this many nats, the coarse level needs no middle one after it.
 ENOUGH_NATS = 120.0
 #: Share of each map's references that go on to a middle level, and how many to a fine one.
 CARRIED_SHARE, CARRIED = 0.15, 16
 #: Share of the signal that may be lost between the nodes of a level's shift lattice, on average.
-SHIFT_LOSS = 0.04
+SHIFT_LOSS = 0.035
 #: Correlations are evaluated at this many angles per period of their highest order.
-ROTATIONS_PER_PERIOD = 2.5
+ROTATIONS_PER_PERIOD = 3.0
 #: Rings below this are always in the band: coarser images have no orientation.
 LOWEST_RING = 6
 
@@ -237,11 +239,15 @@ def _levels(
     """Return the levels: parts of the bank with growing shares of the distinction, then all."""
     gain = distinction(bank, noise_power)
     total = float(gain.sum())
-    parts = [_part(bank, gain, noise_power, COARSE_SHARE * total, box, n_threads)]
+    needed = [(COARSE_SHARE, COARSE_SIZE), (FINE_SHARE, FINE_SIZE)]
+    if total < ENOUGH_NATS:
+        needed.insert(1, (MIDDLE_SHARE, MIDDLE_SIZE))
+    parts = [
+        _part(bank, gain, noise_power, ring_ranges(gain, share * total, size), box, n_threads)
+        for share, size in needed
+    ]
     if total < ENOUGH_NATS:
         parts[0] = replace(parts[0], carried_share=CARRIED_SHARE)
-        parts.append(_part(bank, gain, noise_power, MIDDLE_SHARE * total, box, n_threads))
-    parts.append(_part(bank, gain, noise_power, FINE_SHARE * total, box, n_threads))
     whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
     weight = _ring_weight(noise_power, bank.n_rings)
     return (*parts, Level(bank, weight, _shift_step(gain, whole, box)))
@@ -251,12 +257,11 @@ def _part(
     bank: _core.ReferenceBank,
     gain: npt.NDArray[np.float64],
     noise_power: npt.NDArray[np.floating],
-    wanted: float,
+    ranges: npt.NDArray[np.int32],
     box: int,
     n_threads: int,
 ) -> Level:
-    """Return a level with the coefficients that hold ``wanted`` of the gain."""
-    ranges = ring_ranges(gain, wanted)
+    """Return a level with these rings of each order."""
     n_rings, orders = int(ranges[:, 1].max()), len(ranges) - 1
     rotations = max(ROTATIONS_PER_PERIOD * orders, 2 * orders + 1, 8)
     part = bank.part(
@@ -273,14 +278,17 @@ def _ring_weight(noise_power: npt.NDArray[np.floating], n_rings: int) -> Float32
     return np.ascontiguousarray((1.0 / noise_power[1 : n_rings + 1]).astype(np.float32))
 
 
-def ring_ranges(gain: npt.NDArray[np.float64], wanted: float) -> npt.NDArray[np.int32]:
+def ring_ranges(
+    gain: npt.NDArray[np.float64], wanted: float, at_least: int
+) -> npt.NDArray[np.int32]:
     """Return the rings [first, last) of each order that together hold ``wanted`` of the gain.
 
-    The strongest coefficients are taken until they suffice, then the gaps between them on each
-    order are closed. Orders without any have empty ranges; trailing ones are left out.
+    The strongest coefficients, ``at_least`` so many, are taken until they suffice, then the gaps
+    between them on each order are closed. Orders without any have empty ranges; trailing ones are left out.
     """
     strongest = np.sort(gain, axis=None)[::-1]
-    count = min(int(np.searchsorted(np.cumsum(strongest), wanted)), gain.size - 1)
+    count = max(int(np.searchsorted(np.cumsum(strongest), wanted)), at_least - 1)
+    count = min(count, gain.size - 1)
     chosen = gain >= max(strongest[count], np.finfo(np.float64).tiny)
     if not chosen.any():
         chosen[:, :LOWEST_RING] = True

@@ -38,8 +38,8 @@ from mapsort.workflows.progress import Progress
 
 #: Margin and soft edge of the automatic mask about the density, and its smoothing (of the box).
 MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
-#: Seeds come on a scale of their own; maps made of the particles share theirs, but for the thickness
-#: of the ice and the like.
+#: Seeds come on a scale of their own; maps made of the particles share theirs, but for the
+#: thickness of the ice and the like.
 UNKNOWN_SCALE, KNOWN_SCALE = Scoring(float("inf")), Scoring(0.3)
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
@@ -66,7 +66,7 @@ class Run:
         return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
 
     def spectra_of(self, raw: Float32) -> Complex64:
-        """Padded transforms of raw images."""
+        """Transform raw images for the kernels."""
         return self.plan.treatment.spectra(raw, n_threads=self.plan.n_threads)
 
     def chunks(self, n: int | None = None) -> list[slice]:
