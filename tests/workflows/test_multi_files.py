@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import mapsort
+from mapsort.cli.info import describe
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
 from mapsort.geometry.pose import match_to_pose
 from mapsort.io.hdf import HdfReader, header_list
@@ -354,3 +355,15 @@ def test_masks_are_soft_and_hold_the_maps(path):
         assert 0.05 < mask.mean() < 0.6
         assert ((mask > 0.01) & (mask < 0.99)).any()
         assert not volume(path, f"threed_03_{z:02d}.mrc")[mask == 0].any()
+
+
+def test_info_knows_every_file_of_a_run(path):
+    kinds = {name.suffix: dict(describe(name))["kind"] for name in sorted(path.iterdir())}
+    assert kinds == {
+        ".mrc": "map, MRC",
+        ".hdf": "EMAN2 HDF5",
+        ".star": "STAR",
+        ".txt": "text",
+        ".json": "text",
+        ".log": "text",
+    }
