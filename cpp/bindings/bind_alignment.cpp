@@ -38,12 +38,22 @@ py::tuple pairs(const ReferenceBank& bank, const py::array& spectra, const py::a
   return py::make_tuple(cross, norm, code);
 }
 
+Normalisation named(const std::string& name) {
+  if (name == "none")
+    return Normalisation::none;
+  if (name == "rings")
+    return Normalisation::rings;
+  require(name == "phases", "normalisation: expected none, rings or phases, got " + name);
+  return Normalisation::phases;
+}
+
 std::unique_ptr<ReferenceBank> part(const ReferenceBank& whole, const py::array& ring_ranges,
                                     index_t n_rings, index_t n_angles, int n_rotations,
                                     int n_threads) {
   const auto ranges = view<const std::int32_t, 2>(ring_ranges, "ring_ranges", {-1, 2});
   const PolarGrid grid{whole.layout().grid.first_ring, n_rings, n_angles};
-  auto bank = std::make_unique<ReferenceBank>(whole.box(), PolarLayout(grid, n_rotations, ranges));
+  auto bank = std::make_unique<ReferenceBank>(whole.box(), whole.normalisation(),
+                                              PolarLayout(grid, n_rotations, ranges));
   py::gil_scoped_release release;
   bank->take_part_of(whole, n_threads);
   return bank;
@@ -75,12 +85,12 @@ Candidates candidates_of(const py::array& reference, const py::array& origin,
 void bind_alignment(py::module_& m) {
   py::class_<ReferenceBank>(m, "ReferenceBank", "Polar coefficients of references, for alignment.")
       .def(py::init([](index_t first_ring, index_t n_rings, index_t n_angles, index_t box,
-                       double support_radius) {
+                       double support_radius, const std::string& normalisation) {
              return std::make_unique<ReferenceBank>(PolarGrid{first_ring, n_rings, n_angles}, box,
-                                                    support_radius);
+                                                    support_radius, named(normalisation));
            }),
            py::kw_only(), py::arg("first_ring"), py::arg("n_rings"), py::arg("n_angles"),
-           py::arg("box"), py::arg("support_radius"))
+           py::arg("box"), py::arg("support_radius"), py::arg("normalisation") = "none")
       .def(
           "add",
           [](ReferenceBank& bank, const py::array& window, double scale, double oversampling,

@@ -68,7 +68,7 @@ public:
         window_(window_shape2(setting.sampler.radius())[0] *
                 window_shape2(setting.sampler.radius())[1]),
         weighted_(setting.points.kx.size()), shifted_(weighted_.size()),
-        ring_ctf2_(setting.layout.grid.n_rings) {}
+        ring_ctf2_(setting.layout.grid.n_rings), transfer_(setting.layout.grid.n_angles / 2) {}
 
   /// Sample particle i, multiply by its CTF, the noise weight and the ring's area.
   void take(index_t i) {
@@ -78,24 +78,17 @@ public:
     gather_window({batch.spectra.item(i), {batch.spectra.shape[1], batch.spectra.shape[2]}},
                   window);
     setting_.sampler.sample({window.data, window.shape}, weighted_.data());
+    const Normalisation how = setting_.bank.normalisation();
+    normalise(how, grid, weighted_.data());
     const ContrastTransfer ctf(batch.ctf.item(i));
-    const float to_inverse_ang =
-        static_cast<float>(1.0 / (double(setting_.bank.box()) * batch.apix));
-    const index_t half = grid.n_angles / 2;
     for (index_t ring = 0; ring < grid.n_rings; ++ring) {
-      const float weight =
-          static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) * batch.ring_weight(ring);
-      const int lane = int(ring % kLanes);
-      double ctf2 = 0.0;
-      for (index_t j = 0; j < half; ++j) {
-        const index_t at = ring / kLanes * half + j;
-        const float c = ctf(setting_.points.kx[at][lane] * to_inverse_ang,
-                            setting_.points.ky[at][lane] * to_inverse_ang);
-        ctf2 += double(c) * c;
-        weighted_[at].re[lane] *= weight * c;
-        weighted_[at].im[lane] *= weight * c;
-      }
-      ring_ctf2_[ring] = weight * static_cast<float>(ctf2 / double(half));
+      const float weight = static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) *
+                           batch.ring_weight(ring);
+      const float ctf2 = transfer_ring(ctf, ring);
+      // the CTF belongs to the reference: it is normalised as the reference's terms are
+      const float scale = how == Normalisation::rings ? 1.0f / std::sqrt(std::max(ctf2, 1e-12f)) : 1.0f;
+      ring_ctf2_[ring] = how == Normalisation::none ? weight * ctf2 : weight;
+      multiply_ring(ring, weight * scale, how == Normalisation::phases);
     }
   }
 
@@ -125,11 +118,39 @@ public:
   }
 
 private:
+  /// CTF on one ring, kept for multiply_ring; returns the mean of its square.
+  float transfer_ring(const ContrastTransfer& ctf, index_t ring) {
+    const float to_inverse_ang =
+        static_cast<float>(1.0 / (double(setting_.bank.box()) * setting_.particles.apix));
+    const index_t half = index_t(transfer_.size());
+    double sum = 0.0;
+    for (index_t j = 0; j < half; ++j) {
+      const index_t at = ring / kLanes * half + j;
+      const float c = ctf(setting_.points.kx[at][ring % kLanes] * to_inverse_ang,
+                          setting_.points.ky[at][ring % kLanes] * to_inverse_ang);
+      transfer_[j] = c;
+      sum += double(c) * c;
+    }
+    return static_cast<float>(sum / double(half));
+  }
+
+  /// Multiply one ring of the particle by a factor and the CTF (or its sign).
+  void multiply_ring(index_t ring, float factor, bool sign_only) {
+    const index_t half = index_t(transfer_.size());
+    const int lane = int(ring % kLanes);
+    for (index_t j = 0; j < half; ++j) {
+      const float c = sign_only ? std::copysign(1.0f, transfer_[j]) : transfer_[j];
+      VecC& point = weighted_[ring / kLanes * half + j];
+      point.re[lane] *= factor * c;
+      point.im[lane] *= factor * c;
+    }
+  }
+
   const Setting& setting_;
   RingTransform::Scratch fft_;
   std::vector<complex_t> window_;
   AlignedVector<VecC> weighted_, shifted_;
-  std::vector<float> ring_ctf2_;
+  std::vector<float> ring_ctf2_, transfer_;
 };
 
 } // namespace

@@ -7,6 +7,29 @@
 
 namespace mapsort::inline MAPSORT_ISA {
 
+void normalise(Normalisation how, const PolarGrid& grid, VecC* lanes) {
+  if (how == Normalisation::none)
+    return;
+  const index_t half = grid.n_angles / 2;
+  for (index_t ring = 0; ring < grid.n_rings; ++ring) {
+    VecC* line = lanes + ring / kLanes * half;
+    const int lane = int(ring % kLanes);
+    double power = 0.0;
+    for (index_t j = 0; j < half; ++j)
+      power += double(line[j].re[lane]) * line[j].re[lane] + double(line[j].im[lane]) * line[j].im[lane];
+    const double mean = power / double(half);
+    for (index_t j = 0; j < half; ++j) {
+      float& re = line[j].re[lane];
+      float& im = line[j].im[lane];
+      const double size = how == Normalisation::rings ? mean : double(re) * re + double(im) * im;
+      // a ring or term without power says nothing and must not be blown up
+      const float factor = size > 1e-12 * mean && mean > 0.0 ? float(1.0 / std::sqrt(size)) : 0.0f;
+      re *= factor;
+      im *= factor;
+    }
+  }
+}
+
 namespace {
 
 /// Working memory of one thread while references are added.
@@ -30,8 +53,9 @@ index_t ReferenceBank::grow(index_t n) {
   return first;
 }
 
-void ReferenceBank::store_reference(index_t r, const RingTransform& transform, const VecC* lanes,
+void ReferenceBank::store_reference(index_t r, const RingTransform& transform, VecC* lanes,
                                     RingTransform::Scratch& scratch) {
+  normalise(normalisation_, layout_.grid, lanes);
   float* re = coefficients_.data() + r * 2 * layout_.n_entries();
   float* im = re + layout_.n_entries();
   transform.coefficients(lanes, scratch, [&](int entry, float a, float b) {

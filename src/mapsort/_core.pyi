@@ -84,7 +84,14 @@ def scatter_density(window: _Float32, n: int) -> _Float32: ...  # (n, n, n/2+1)
 @final
 class ReferenceBank:
     def __init__(
-        self, *, first_ring: int, n_rings: int, n_angles: int, box: int, support_radius: float
+        self,
+        *,
+        first_ring: int,
+        n_rings: int,
+        n_angles: int,
+        box: int,
+        support_radius: float,
+        normalisation: str = "none",  # none, rings, phases
     ) -> None: ...
     def add(
         self,
@@ -177,6 +184,13 @@ def refine_candidates(
     norm: _Float32,  # (n, K), in place
     n_threads: int = 1,
 ) -> None: ...
+def fma_peak(*, seconds: float) -> float: ...  # GFlop/s
+def product_rate(
+    bank: ReferenceBank,
+    *,
+    n_shifts: int,
+    seconds: float,
+) -> tuple[float, float, float, float]: ...  # GFlop/s, s, s, share of rows and lanes used
 def accumulate_classes(
     *,
     spectra: _Complex64,  # (n, padded, padded/2+1)

@@ -17,12 +17,12 @@ from mapsort.model.volume import Volume
 from mapsort.modules.orientgen import orientations
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.fsc import fsc
+from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import Float32, FourierGrid, centred_images, centred_transform
 from mapsort.stages.match import match_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import SliceSums, solve
-from mapsort.stages.scoring import Scoring
 
 __all__ = [
     "build_config",
@@ -34,7 +34,14 @@ __all__ = [
     "symmetry_group",
 ]
 
-_SCORES = {"ccc": Scoring(float("inf")), "loglik": Scoring(0.0)}
+_SCORES = {
+    "ccc": Scoring(float("inf"), Comparator.CCC),
+    "loglik": Scoring(0.0),
+    "sqeuclidean": Scoring(0.0, Comparator.SQEUCLIDEAN),
+    "dot": Scoring(float("inf"), Comparator.DOT),
+    "frc": Scoring(float("inf"), Comparator.FRC),
+    "phase": Scoring(float("inf"), Comparator.PHASE),
+}
 
 
 def _phases(shifts: npt.ArrayLike, n: int, box: int) -> npt.NDArray[np.complex64]:
@@ -80,6 +87,8 @@ def project(
     if method != "fourier":
         raise ConfigError(f"method={method}: not yet in this version of mapsort; use fourier")
     data = volume.data if isinstance(volume, Volume) else np.asarray(volume, np.float32)
+    if data.ndim != 3 or len(set(data.shape)) != 1:
+        raise ConfigError(f"volume: expected shape (n, n, n), got {data.shape}")
     turns = _rotations(rotations)
     slices = project_slices(data, turns, n_threads=available_threads())
     if shifts is not None:
@@ -116,9 +125,9 @@ def match(
         Largest shift searched [pixels].
     top : int
         How many matches of each particle to return.
-    score : {"ccc", "loglik"}
-        ``ccc`` ranks by correlation, whatever the references' scale; ``loglik`` by the likelihood
-        with the references' scale taken as it is.
+    score : {"ccc", "loglik", "sqeuclidean", "dot", "frc", "phase"}
+        ``ccc``, ``frc`` and ``phase`` rank by correlation, whatever the references' scale; ``loglik``,
+        ``sqeuclidean`` and ``dot`` take the references' scale as it is.
     ctf : ContrastTransfer, optional
         Of each particle; applied to the references in the comparison.
     apix : float
@@ -144,6 +153,8 @@ def match(
         )
     if score not in _SCORES:
         raise ConfigError(f"score={score}: takes {', '.join(_SCORES)}")
+    if not 0 <= maxshift < images.shape[1] / 2:
+        raise ConfigError(f"maxshift={maxshift:g}: takes 0 to below half the box [pixels]")
     if not 1 <= top <= len(views):
         raise ConfigError(f"top={top}: takes 1 to the number of references, {len(views)}")
     if ctf is not None and len(ctf) != len(images):

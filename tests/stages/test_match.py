@@ -19,7 +19,7 @@ from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.match import match_chunk
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.stages.scoring import Scoring
+from mapsort.physics.scoring import Scoring
 from mapsort.stages.search_plan import distinction, plan_match, ring_ranges
 
 APIX = 4.0

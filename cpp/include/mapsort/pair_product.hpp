@@ -45,9 +45,10 @@ public:
   /// Correlate the first n_copies rows with the block's references.
   LaneBest best(const ShiftedCopies& copies, int n_copies, const VecF* references);
 
-private:
+  /// The part of it before the FFT, for kRows rows: products of coefficients summed over rings.
   void products(const ShiftedCopies& copies, int first_row, const VecF* references);
 
+private:
   const PolarLayout& layout_;
   ShortFft fft_;
   AlignedVector<VecC> spectrum_, work_;

@@ -7,11 +7,22 @@
 
 namespace mapsort::inline MAPSORT_ISA {
 
+/// What is made of Fourier terms before they are compared.
+enum class Normalisation {
+  none,  // terms as they are: likelihood, ccc, dot, squared distance
+  rings, // every ring of unit power: Fourier ring correlation
+  phases // every term of unit amplitude: phase agreement
+};
+
+/// Apply to polar samples in ring lanes (n_blocks * half), rings beyond the grid's stay zero.
+void normalise(Normalisation how, const PolarGrid& grid, VecC* lanes);
+
 class ReferenceBank {
 public:
-  ReferenceBank(PolarGrid grid, index_t box, double support_radius)
-      : box_(box), layout_(grid, box, support_radius) {}
-  ReferenceBank(index_t box, PolarLayout layout) : box_(box), layout_(std::move(layout)) {}
+  ReferenceBank(PolarGrid grid, index_t box, double support_radius, Normalisation how)
+      : box_(box), normalisation_(how), layout_(grid, box, support_radius) {}
+  ReferenceBank(index_t box, Normalisation how, PolarLayout layout)
+      : box_(box), normalisation_(how), layout_(std::move(layout)) {}
   ReferenceBank(const ReferenceBank&) = delete;
 
   /// Append the references of one map: slices of its window at these rotations (n, 3, 3).
@@ -31,6 +42,7 @@ public:
   void statistics(View<double, 2> power, View<double, 1> mean) const;
 
   index_t box() const { return box_; }
+  Normalisation normalisation() const { return normalisation_; }
   index_t size() const { return n_references_; }
   const PolarLayout& layout() const { return layout_; }
 
@@ -44,11 +56,12 @@ public:
 private:
   /// Make room for n more references; return the number of the first.
   index_t grow(index_t n);
-  /// Coefficients and ring powers of reference r from its polar samples in ring lanes.
-  void store_reference(index_t r, const RingTransform& transform, const VecC* lanes,
+  /// Coefficients and ring powers of reference r from its polar samples in ring lanes (overwritten).
+  void store_reference(index_t r, const RingTransform& transform, VecC* lanes,
                        RingTransform::Scratch& scratch);
 
   index_t box_, n_references_ = 0;
+  Normalisation normalisation_;
   PolarLayout layout_;
   AlignedVector<float> coefficients_, ring_power_;
 };

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,15 @@ class Matches:
     def __len__(self) -> int:
         return len(self.reference)
 
+    def rows(self, numbers: npt.NDArray[np.integer]) -> Matches:
+        """Return the matches of some particles, in this order."""
+        return Matches(
+            **{
+                item.name: np.ascontiguousarray(getattr(self, item.name)[numbers])
+                for item in fields(self)
+            }
+        )
+
     def taken(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> Matches:
         """Return single matches, one per pair of row and column, top = 1."""
         return Matches(
@@ -92,11 +101,47 @@ class Matches:
         weights = np.exp(best - best.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
+    def renumbered(self, offset: int) -> Matches:
+        """Return the same with reference numbers that count from ``offset``."""
+        if offset == 0:
+            return self
+        reference = np.where(self.reference >= 0, self.reference + offset, -1)
+        return replace(self, reference=reference.astype(np.int32))
+
     def best_of_model(self, references: References, model: int) -> Matches:
         """Return each particle's best match with one map, top = 1."""
         own = np.where(self.reference >= 0, references.model[self.reference] == model, False)
         column = np.argmax(np.where(own, self.score, -np.inf), axis=1)
         return self.taken(np.arange(len(self)), column)
+
+    @classmethod
+    def merged(cls, parts: Sequence[Matches], references: References, *, per_map: int) -> Matches:
+        """Return the best ``per_map`` matches with each map out of several sets of matches.
+
+        The sets are of the same particles with different references; best first.
+        """
+        every = cls(
+            **{
+                item.name: np.concatenate([getattr(part, item.name) for part in parts], axis=1)
+                for item in fields(cls)
+            }
+        )
+        model = np.where(every.reference >= 0, references.model[every.reference], -1)
+        columns = []
+        for m in range(references.n_models):
+            own = np.where(model == m, every.score, -np.inf)
+            count = min(per_map, int((model == m).sum(axis=1).min()))
+            columns.append(np.argsort(-own, axis=1, kind="stable")[:, :count])
+        chosen = np.concatenate(columns, axis=1)
+        rows = np.arange(len(every))[:, None]
+        score = np.where(every.reference[rows, chosen] >= 0, every.score[rows, chosen], -np.inf)
+        chosen = np.take_along_axis(chosen, np.argsort(-score, axis=1, kind="stable"), axis=1)
+        return cls(
+            **{
+                item.name: np.ascontiguousarray(getattr(every, item.name)[rows, chosen])
+                for item in fields(cls)
+            }
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Matches]) -> Matches:

@@ -42,6 +42,10 @@ class References:
         """Object to view matrices, (n, 3, 3)."""
         return np.ascontiguousarray(eman_to_matrix(self.eulers))
 
+    def part(self, where: slice) -> References:
+        """Return some consecutive references; maps keep their numbers, and may have none."""
+        return References(self.eulers[where], self.model[where], self.n_models)
+
     def block(self, model: int) -> slice:
         """Return where the references of one map stand in the list."""
         first, last = np.searchsorted(self.model, [model, model + 1])

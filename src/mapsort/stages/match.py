@@ -8,6 +8,7 @@ full band has been seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -18,8 +19,8 @@ from mapsort import _core
 from mapsort._membership import merge_top
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
+from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
-from mapsort.stages.scoring import Scoring
 from mapsort.stages.search_plan import Level, MatchPlan, plan_image_match
 from mapsort.stages.similarity import CoarseScores, Similarity
 
@@ -101,9 +102,16 @@ class _Candidates:
 def _coarse(
     plan: MatchPlan, spectra: Complex64, ctf: Float32, n_threads: int, *, at_least: int
 ) -> tuple[_Candidates, CoarseScores]:
-    """Search everything on the coarsest level; keep the best references of each map."""
-    level, references = plan.levels[0], plan.references
-    origins = plan.origins(level.shift_step)
+    """Search everything on the coarsest level; keep the best references of each map.
+
+    An exhaustive search does so in the full band, on a lattice as fine as the band needs.
+    """
+    level, references = (plan.full if plan.exhaustive else plan.levels[0]), plan.references
+    step = level.shift_step
+    if plan.exhaustive:
+        # a fifth of a period at the highest frequency
+        step = min(step, 0.4 * plan.grid.box / plan.highest_ring)
+    origins = plan.origins(step)
     cross, norm, code = _core.search_pairs(
         level.bank,
         origins=origins,
@@ -114,18 +122,23 @@ def _coarse(
     kept, codes = [], []
     for model in range(references.n_models):
         block = references.block(model)
-        k = level.n_carried(block.stop - block.start, at_least=at_least)
+        n_own = block.stop - block.start
+        k = min(n_own, at_least) if plan.exhaustive else level.n_carried(n_own, at_least=at_least)
         top_reference, top_code = _top(scores, code, block, k)
         kept.append(top_reference)
         codes.append(top_code)
     reference = np.concatenate(kept, axis=1)
-    shift = np.concatenate(codes, axis=1) // (2 * level.bank.n_rotations)
+    code_kept = np.concatenate(codes, axis=1)
     # the best first: their surroundings are searched before the nodes run out
     order = np.argsort(-np.take_along_axis(scores, reference, axis=1), axis=1, kind="stable")
     reference = np.take_along_axis(reference, order, axis=1)
-    shift = np.take_along_axis(shift, order, axis=1)
-    every = CoarseScores(scores, code, origins, level.bank.n_rotations)
-    return _Candidates.at(reference, origins[shift]), every
+    shift, turn = np.divmod(
+        np.take_along_axis(code_kept, order, axis=1), 2 * level.bank.n_rotations
+    )
+    candidates = _Candidates.at(reference, origins[shift])
+    candidates.alpha[:] = turn // 2 * (2 * np.pi / level.bank.n_rotations)
+    candidates.mirror[:] = turn % 2
+    return candidates, CoarseScores(scores, code, origins, level.bank.n_rotations)
 
 
 def _top(
@@ -225,24 +238,75 @@ def match_chunk(
     Similarity or None
     """
     candidates, every = _coarse(plan, spectra, ctf, n_threads, at_least=refined)
+    searched = () if plan.exhaustive else plan.levels[1:-1]
     step = plan.levels[0].shift_step
-    searched = plan.levels[1:-1]
-    for level in searched:
+    candidates = _descend(plan, searched, step, candidates, spectra, ctf, refined, n_threads)
+    matches = _matches(candidates, plan.scoring)
+    return matches, every.similarity(matches) if with_similarity else None
+
+
+def match_near(
+    plan: MatchPlan,
+    spectra: Complex64,
+    ctf: Float32,
+    reference: npt.NDArray[np.int32],
+    origin: Float32,
+    *,
+    refined: int = REFINED,
+    n_threads: int = 1,
+) -> Matches:
+    """Match particles with given candidates only, over all rotations, mirror and nearby shifts.
+
+    Parameters
+    ----------
+    plan, spectra, ctf, refined
+        As for `match_chunk`.
+    reference : ndarray of shape (n, k), int32
+        Candidates of each particle; -1 for none.
+    origin : ndarray of shape (n, k, 2), float32
+        Where each candidate's search for the shift begins [pixels].
+
+    Returns
+    -------
+    Matches
+        ``refined`` matches of each map, best first.
+    """
+    candidates = _Candidates.at(reference, origin)
+    levels = plan.levels[1:-1]
+    step = 2.0 * levels[0].shift_step
+    return _matches(
+        _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads), plan.scoring
+    )
+
+
+def _descend(
+    plan: MatchPlan,
+    levels: Sequence[Level],
+    step: float,
+    candidates: _Candidates,
+    spectra: Complex64,
+    ctf: Float32,
+    refined: int,
+    n_threads: int,
+) -> _Candidates:
+    """Search candidates level by level, keeping the best of each map; refine what is left."""
+    for level in levels:
         scores = _search_level(plan, level, step, candidates, spectra, ctf, n_threads)
         step = min(level.shift_step, 0.5 * step)
-        count = refined if level is searched[-1] else max(level.carried, refined)
+        count = refined if level is levels[-1] else max(level.carried, refined)
         best = _best_of_each_map(candidates, scores, plan.references, count)
         candidates = candidates.taken(best)
+    # lattices reach half a step beyond the limit; poses do not
+    np.clip(candidates.origin, -plan.max_shift, plan.max_shift, out=candidates.origin)
     _core.refine_candidates(
         plan.full.bank,
         iterations=NEWTON_STEPS,
-        max_origin=plan.max_shift + 0.5 * plan.levels[0].shift_step,
+        max_origin=plan.max_shift,
         n_threads=n_threads,
         **_batch(plan, plan.full, spectra, ctf),
         **candidates.arrays(),
     )
-    matches = _matches(candidates, plan.scoring)
-    return matches, every.similarity(matches) if with_similarity else None
+    return candidates
 
 
 def _matches(candidates: _Candidates, scoring: Scoring) -> Matches:

@@ -8,7 +8,7 @@ iteration and the noise have it: nothing here depends on fixed frequencies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,11 +16,13 @@ import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
+from mapsort.errors import ConfigError
 from mapsort.model.references import References
 from mapsort.physics.filters import radial_power
-from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.physics.scoring import Scoring
+from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
 from mapsort.stages.prepare import shell_means
-from mapsort.stages.scoring import Scoring
+from mapsort.stages.project import project_slices
 
 #: Share of the expected signal in the full band, which decides.
 FULL_BAND = 0.99999
@@ -38,6 +40,8 @@ SHIFT_LOSS = 0.035
 ROTATIONS_PER_PERIOD = 3.0
 #: Rings below this are always in the band: coarser images have no orientation.
 LOWEST_RING = 6
+#: Masked projections go through real space in blocks of this many.
+_IMAGES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class MatchPlan:
     levels : tuple of Level
         Coarse to fine; the last is the full band, in which matches are refined and scored.
     scoring : Scoring
+    exhaustive : bool
+        Whether every reference is searched in the full band.
     """
 
     references: References
@@ -83,6 +89,7 @@ class MatchPlan:
     max_shift: float
     levels: tuple[Level, ...]
     scoring: Scoring
+    exhaustive: bool = False
 
     @property
     def full(self) -> Level:
@@ -115,6 +122,8 @@ def plan_match(
     support_radius: float,
     scoring: Scoring,
     max_radius: int | None = None,
+    mask: Float32 | None = None,
+    exhaustive: bool = False,
     n_threads: int,
 ) -> MatchPlan:
     """Project all maps and choose the levels of the search.
@@ -136,23 +145,61 @@ def plan_match(
     scoring : Scoring
     max_radius : int, optional
         Highest ring compared, whatever the maps hold.
+    mask : ndarray of shape (box, box), optional
+        Multiplies every projection, and so restricts the comparison to where it is not zero.
+    exhaustive : bool
+        Search every reference in the full band, without any shortcut.
     n_threads : int
+
+    Raises
+    ------
+    ConfigError
+        If no ring is left to compare.
     """
     power = np.mean([radial_power(scipy.fft.rfftn(v))[: len(noise_power)] for v in volumes], axis=0)
-    radius = min(_band_limit(power / noise_power), max_radius or grid.box)
-    bank = _empty_bank(grid.box, radius, support_radius)
-    rotations = references.rotations
-    for model, volume in enumerate(volumes):
-        window = grid.volume_window(volume, max_radius=float(radius), n_threads=n_threads)
-        bank.add(
-            window,
-            scale=grid.scale,
-            oversampling=grid.scale,
-            rotations=rotations[references.block(model)],
-            n_threads=n_threads,
+    radius = _highest_ring(power / noise_power, scoring, grid.box * apix, max_radius)
+
+    def bank_of(normalisation: str) -> _core.ReferenceBank:
+        support = support_radius if mask is None else grid.box / 2
+        bank = _empty_bank(grid.box, radius, support, normalisation)
+        for model, volume in enumerate(volumes):
+            rotations = references.rotations[references.block(model)]
+            if not len(rotations):
+                continue
+            if mask is None:
+                window = grid.volume_window(volume, max_radius=float(radius), n_threads=n_threads)
+                bank.add(
+                    window,
+                    scale=grid.scale,
+                    oversampling=grid.scale,
+                    rotations=rotations,
+                    n_threads=n_threads,
+                )
+            else:
+                _add_masked(bank, volume, rotations, mask, grid, n_threads)
+        return bank
+
+    setting = _Setting(scoring, power, noise_power, grid.box, apix, n_threads)
+    levels = _levels(bank_of, setting)
+    return MatchPlan(references, grid, apix, max_shift, levels, scoring, exhaustive)
+
+
+def _add_masked(
+    bank: _core.ReferenceBank,
+    volume: Float32,
+    rotations: npt.NDArray[np.float64],
+    mask: Float32,
+    grid: FourierGrid,
+    n_threads: int,
+) -> None:
+    """Add the projections of a map times a mask, in blocks that bound the memory."""
+    for first in range(0, len(rotations), _IMAGES_AT_ONCE):
+        slices = project_slices(
+            volume, rotations[first : first + _IMAGES_AT_ONCE], n_threads=n_threads
         )
-    levels = _levels(bank, noise_power, grid.box, n_threads)
-    return MatchPlan(references, grid, apix, max_shift, levels, scoring)
+        images = centred_images(slices, grid.box, n_threads=n_threads) * mask
+        spectra = grid.image_spectra(images, n_threads=n_threads)
+        bank.add_images(spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads)
 
 
 def plan_image_match(
@@ -170,13 +217,53 @@ def plan_image_match(
     """
     noise = np.full(grid.box // 2 + 1, float(grid.box) ** 2)
     power = shell_means(np.abs(scipy.fft.rfft2(images)) ** 2, grid.box).mean(axis=0)
-    bank = _empty_bank(grid.box, _band_limit(power), grid.box / 2)
+    radius = _highest_ring(power, scoring, grid.box * apix, None)
     spectra: Complex64 = grid.image_spectra(images, n_threads=n_threads)
-    bank.add_images(spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads)
+
+    def bank_of(normalisation: str) -> _core.ReferenceBank:
+        bank = _empty_bank(grid.box, radius, grid.box / 2, normalisation)
+        bank.add_images(spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads)
+        return bank
+
     references = References.of_models([np.zeros((len(images), 3))])
-    return MatchPlan(
-        references, grid, apix, max_shift, _levels(bank, noise, grid.box, n_threads), scoring
-    )
+    levels = _levels(bank_of, _Setting(scoring, power, noise, grid.box, apix, n_threads))
+    return MatchPlan(references, grid, apix, max_shift, levels, scoring)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What the levels of a search depend on besides the references."""
+
+    scoring: Scoring
+    signal_power: npt.NDArray[np.floating]
+    noise_power: npt.NDArray[np.floating]
+    box: int
+    apix: float
+    n_threads: int
+
+    def ring_weight(self, n_rings: int) -> Float32:
+        return self.scoring.ring_weight(
+            self.signal_power, self.noise_power, n_rings, self.box * self.apix
+        )
+
+
+def _highest_ring(
+    power: npt.NDArray[np.floating],
+    scoring: Scoring,
+    ang_per_ring: float,
+    max_radius: int | None,
+) -> int:
+    """Return the highest ring compared, by the maps' content and by what is asked for."""
+    radius = min(_band_limit(power), max_radius or len(power))
+    if scoring.highest_ang is not None:
+        radius = min(radius, int(ang_per_ring / scoring.highest_ang))
+    lowest = 1 if scoring.lowest_ang is None else int(np.ceil(ang_per_ring / scoring.lowest_ang))
+    if radius < max(lowest, 2):
+        raise ConfigError(
+            f"minres, maxres: no Fourier ring lies between {scoring.lowest_ang} and "
+            f"{scoring.highest_ang} A where the maps have signal; give a wider range"
+        )
+    return radius
 
 
 def _band_limit(power: npt.NDArray[np.floating]) -> int:
@@ -190,7 +277,9 @@ def _band_limit(power: npt.NDArray[np.floating]) -> int:
     return int(np.clip(ring, LOWEST_RING, len(power) - 2))
 
 
-def _empty_bank(box: int, radius: int, support_radius: float) -> _core.ReferenceBank:
+def _empty_bank(
+    box: int, radius: int, support_radius: float, normalisation: str
+) -> _core.ReferenceBank:
     """Return a bank for all that references of this support hold up to a ring."""
     orders = 2 * np.pi * radius * support_radius / box
     orders += 2 * np.cbrt(orders) + 3
@@ -200,6 +289,7 @@ def _empty_bank(box: int, radius: int, support_radius: float) -> _core.Reference
         n_angles=_sampling_angles(orders, radius),
         box=box,
         support_radius=support_radius,
+        normalisation=normalisation,
     )
 
 
@@ -230,36 +320,35 @@ def distinction(
     return np.asarray(np.maximum(power, 0.0) * weight)
 
 
-def _levels(
-    bank: _core.ReferenceBank,
-    noise_power: npt.NDArray[np.floating],
-    box: int,
-    n_threads: int,
-) -> tuple[Level, ...]:
-    """Return the levels: parts of the bank with growing shares of the distinction, then all."""
-    gain = distinction(bank, noise_power)
+def _levels(bank_of: Callable[[str], _core.ReferenceBank], setting: _Setting) -> tuple[Level, ...]:
+    """Return the levels: parts of the bank with growing shares of the distinction, then all.
+
+    The distinction is that of the terms as they are, also where they are normalised to be compared.
+    """
+    bank = bank_of("none")
+    gain = distinction(bank, setting.noise_power)
+    gain = gain * (setting.ring_weight(gain.shape[1]) > 0)
+    if setting.scoring.comparator.normalisation != "none":
+        bank = bank_of(setting.scoring.comparator.normalisation)
     total = float(gain.sum())
     needed = [(COARSE_SHARE, COARSE_SIZE), (FINE_SHARE, FINE_SIZE)]
     if total < ENOUGH_NATS:
         needed.insert(1, (MIDDLE_SHARE, MIDDLE_SIZE))
     parts = [
-        _part(bank, gain, noise_power, ring_ranges(gain, share * total, size), box, n_threads)
-        for share, size in needed
+        _part(bank, gain, ring_ranges(gain, share * total, size), setting) for share, size in needed
     ]
     if total < ENOUGH_NATS:
         parts[0] = replace(parts[0], carried_share=CARRIED_SHARE)
     whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
-    weight = _ring_weight(noise_power, bank.n_rings)
-    return (*parts, Level(bank, weight, _shift_step(gain, whole, box)))
+    step = _shift_step(gain, whole, setting.box)
+    return (*parts, Level(bank, setting.ring_weight(bank.n_rings), step))
 
 
 def _part(
     bank: _core.ReferenceBank,
     gain: npt.NDArray[np.float64],
-    noise_power: npt.NDArray[np.floating],
     ranges: npt.NDArray[np.int32],
-    box: int,
-    n_threads: int,
+    setting: _Setting,
 ) -> Level:
     """Return a level with these rings of each order."""
     n_rings, orders = int(ranges[:, 1].max()), len(ranges) - 1
@@ -269,13 +358,9 @@ def _part(
         n_rings=n_rings,
         n_angles=_sampling_angles(orders + 1, n_rings),
         n_rotations=_core.good_fft_size(int(np.ceil(rotations))),
-        n_threads=n_threads,
+        n_threads=setting.n_threads,
     )
-    return Level(part, _ring_weight(noise_power, n_rings), _shift_step(gain, ranges, box))
-
-
-def _ring_weight(noise_power: npt.NDArray[np.floating], n_rings: int) -> Float32:
-    return np.ascontiguousarray((1.0 / noise_power[1 : n_rings + 1]).astype(np.float32))
+    return Level(part, setting.ring_weight(n_rings), _shift_step(gain, ranges, setting.box))
 
 
 def ring_ranges(
@@ -284,7 +369,8 @@ def ring_ranges(
     """Return the rings [first, last) of each order that together hold ``wanted`` of the gain.
 
     The strongest coefficients, ``at_least`` so many, are taken until they suffice, then the gaps
-    between them on each order are closed. Orders without any have empty ranges; trailing ones are left out.
+    between them on each order are closed. Orders without any have empty ranges; trailing ones are
+    left out.
     """
     strongest = np.sort(gain, axis=None)[::-1]
     count = max(int(np.searchsorted(np.cumsum(strongest), wanted)), at_least - 1)

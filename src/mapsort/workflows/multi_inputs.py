@@ -11,6 +11,7 @@ import numpy as np
 
 from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
+from mapsort.io.mrc import MrcStack
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.physics.ctf import ContrastTransfer
@@ -38,12 +39,15 @@ class MultiInputs:
         None where no CTF is applied.
     files : tuple of Path
         Input files, for the record.
+    simmask : ndarray of shape (box, box), optional
+        Mask that multiplies every projection in the comparison.
     """
 
     particles: Particles
     seeds: tuple[Float32, ...]
     ctf: ContrastTransfer | None
     files: tuple[Path, ...]
+    simmask: Float32 | None = None
 
     @property
     def apix(self) -> float:
@@ -89,8 +93,26 @@ def open_inputs(
     for path, seed in zip(options.models, seeds, strict=True):
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
-    files = (particles.source, *particles.files, *(p for p in options.models if p.exists()))
-    return MultiInputs(particles, seeds, _chosen_ctf(options, particles), files)
+    mask = _open_mask(options, particles.box)
+    given = [*options.models, *([options.simmask] if options.simmask is not None else [])]
+    files = (particles.source, *particles.files, *(p for p in given if p.exists()))
+    return MultiInputs(particles, seeds, _chosen_ctf(options, particles), files, mask)
+
+
+def _open_mask(options: MultiOptions, box: int) -> Float32 | None:
+    """Read ``--simmask``."""
+    if options.simmask is None:
+        return None
+    stack = MrcStack(options.simmask)
+    if stack.n_images != 1 or stack.box != (box, box):
+        raise ConfigError(
+            f"--simmask={options.simmask}: holds {stack.n_images} image(s) of {stack.box[1]} x "
+            f"{stack.box[0]} pixels; one of {box} x {box}, the particles' box, is needed"
+        )
+    mask: Float32 = stack.read([0])[0]
+    if not mask.any():
+        raise ConfigError(f"--simmask={options.simmask}: is zero everywhere")
+    return mask
 
 
 def _check_options(options: MultiOptions, particles: Particles) -> None:

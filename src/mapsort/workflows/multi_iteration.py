@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +12,21 @@ from mapsort.errors import NumericalError
 from mapsort.model.class_averages import N_HALVES, ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
+from mapsort.model.references import References
+from mapsort.modules.comparator import comparator
 from mapsort.physics.masks import auto_mask3d, envelope_mask, soft_sphere
 from mapsort.physics.normalization import normalize_by_mass
+from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.rundir.log import stage
 from mapsort.stages.average import ClassAccumulator, ShellStatistics
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
-from mapsort.stages.match import match_chunk
+from mapsort.stages.match import match_chunk, match_near
+from mapsort.stages.narrowing import near_candidates, neighbours, searched_everywhere
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal
 from mapsort.stages.prepare import ctf_coefficients, shell_means
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import SliceSums, solve
-from mapsort.stages.scoring import Scoring
 from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_inputs import MultiInputs
@@ -33,14 +36,17 @@ from mapsort.workflows.multi_plan import (
     noise_floor,
     similarity_bytes,
 )
-from mapsort.workflows.options import MultiOptions
+from mapsort.workflows.options import MultiOptions, SearchMethod
 from mapsort.workflows.progress import Progress
 
 #: Margin and soft edge of the automatic mask about the density, and its smoothing (of the box).
 MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
 #: Seeds come on a scale of their own; maps made of the particles share theirs, but for the
 #: thickness of the ice and the like.
-UNKNOWN_SCALE, KNOWN_SCALE = Scoring(float("inf")), Scoring(0.3)
+UNKNOWN_SCALE, KNOWN_SCALE = float("inf"), 0.3
+#: From this --speed on, iterations after the first search near the last matches; this share of
+#: the particles is searched everywhere all the same.
+NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
 
@@ -118,6 +124,8 @@ class Outcome:
         For showing class averages: noise over signal power of one particle.
     scale : float
         Least-squares scale of the compared maps in the particles.
+    highest_ring : int
+        Highest frequency compared, in Fourier pixels.
     seconds : dict
         Time of each stage.
     empty : tuple of int
@@ -135,17 +143,17 @@ class Outcome:
     averages: ClassAverages
     particle_noise_to_signal: npt.NDArray[np.float64]
     scale: float
-    fine_radius: int
+    highest_ring: int
     seconds: dict[str, float]
     empty: tuple[int, ...]
 
 
-def match_plan(run: Run, state: State, scoring: Scoring) -> MatchPlan:
-    """Project the maps and plan the search."""
+def match_plan(run: Run, state: State, scoring: Scoring, references: References) -> MatchPlan:
+    """Project the maps at these orientations and plan the search."""
     plan = run.plan
     return plan_match(
         state.references,
-        plan.references,
+        references,
         state.noise_power,
         grid=plan.grid,
         apix=run.inputs.apix,
@@ -153,6 +161,8 @@ def match_plan(run: Run, state: State, scoring: Scoring) -> MatchPlan:
         support_radius=plan.support_radius,
         scoring=scoring,
         max_radius=plan.max_radius,
+        mask=run.inputs.simmask,
+        exhaustive=run.options.simalign is SearchMethod.EXHAUSTIVE,
         n_threads=plan.n_threads,
     )
 
@@ -169,13 +179,50 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     )
 
 
+@dataclass(frozen=True)
+class Found:
+    """Matches of all particles, every pair's score if there is room, and the band compared."""
+
+    matches: Matches
+    similarity: Similarity | None
+    highest_ring: int
+
+
 def match_all(
-    run: Run, plan: MatchPlan, *, iteration: int, n: int | None = None
-) -> tuple[Matches, Similarity | None]:
-    """Match the first n (or all) particles, chunk by chunk."""
+    run: Run, state: State, scoring: Scoring, *, iteration: int, n: int | None = None
+) -> Found:
+    """Match the first n (or all) particles, chunk by chunk, with all references, block by block.
+
+    One block's projections are in memory at a time; most runs have one block.
+    """
     n_particles = len(run.inputs.particles) if n is None else n
-    full = n is None and similarity_bytes(run.plan, n_particles) <= FULL_SIMILARITY_BYTES
-    run.progress.start("match", n_particles, iteration=iteration, n_iterations=run.options.iter)
+    blocks = run.plan.reference_blocks
+    full = (
+        n is None
+        and len(blocks) == 1
+        and similarity_bytes(run.plan, n_particles) <= FULL_SIMILARITY_BYTES
+    )
+    run.progress.start(
+        "match", n_particles * len(blocks), iteration=iteration, n_iterations=run.options.iter
+    )
+    parts: list[Matches] = []
+    similarity: Similarity | None = None
+    highest_ring = 0
+    for block in blocks:
+        plan = match_plan(run, state, scoring, run.plan.references.part(block))
+        highest_ring = max(highest_ring, plan.highest_ring)
+        found, similarity = _match_block(run, plan, n, full)
+        parts.append(found.renumbered(block.start))
+    matches = parts[0]
+    if len(parts) > 1:
+        matches = Matches.merged(parts, run.plan.references, per_map=run.plan.refined)
+    run.progress.finish(f"{n_particles} particles with {len(run.plan.references)} projections")
+    return Found(matches, similarity, highest_ring)
+
+
+def _match_block(
+    run: Run, plan: MatchPlan, n: int | None, full: bool
+) -> tuple[Matches, Similarity | None]:
     matches: list[Matches] = []
     similarities: list[Similarity] = []
     for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
@@ -191,8 +238,61 @@ def match_all(
         if similarity is not None:
             similarities.append(similarity)
         run.progress.advance(where.stop - where.start)
-    run.progress.finish(f"{n_particles} particles with {len(plan.references)} projections")
     return Matches.joined(matches), Similarity.joined(similarities) if similarities else None
+
+
+def narrows(run: Run, state: State) -> bool:
+    """Whether this iteration looks only near the last matches, as fast ``--speed`` settings do.
+
+    Never in the first iteration, and not where references do not fit into memory together.
+    """
+    return (
+        run.options.speed >= NARROW_FROM_SPEED
+        and state.matches is not None
+        and len(run.plan.reference_blocks) == 1
+        and run.options.simalign is not SearchMethod.EXHAUSTIVE
+    )
+
+
+def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) -> Found:
+    """Match particles near where they lay, on every map; a part of them everywhere."""
+    assert state.matches is not None, "narrows() has said so"
+    references, threads = run.plan.references, run.plan.n_threads
+    plan = match_plan(run, state, scoring, references)
+    n = len(run.inputs.particles)
+    table = neighbours(references, run.plan.symmetries)
+    everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
+    run.progress.start("match", n, iteration=iteration, n_iterations=run.options.iter)
+    parts: list[Matches] = []
+    for where, raw in read_ahead(run.inputs.particles.images, run.chunks()):
+        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+        wide = np.flatnonzero(everywhere[where])
+        near = np.flatnonzero(~everywhere[where])
+        found = []
+        if len(wide):
+            whole, _ = match_chunk(
+                plan, spectra[wide], ctf[wide], refined=run.plan.refined, n_threads=threads
+            )
+            found.append(whole)
+        if len(near):
+            last = state.matches.rows(near + where.start)
+            reference, origin = near_candidates(last, references, table)
+            found.append(
+                match_near(
+                    plan,
+                    spectra[near],
+                    ctf[near],
+                    reference,
+                    origin,
+                    refined=run.plan.refined,
+                    n_threads=threads,
+                )
+            )
+        order = np.argsort(np.concatenate([wide, near]), kind="stable")
+        parts.append(Matches.joined(found).rows(order))
+        run.progress.advance(where.stop - where.start)
+    run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
+    return Found(Matches.joined(parts), None, plan.highest_ring)
 
 
 def average_all(
@@ -228,7 +328,7 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     seeds = tuple(np.asarray(seed * sphere, np.float32) for seed in run.inputs.seeds)
     n = min(SCALE_SAMPLE, len(run.inputs.particles))
     state = State(0, seeds, noise, None)
-    matches, _ = match_all(run, match_plan(run, state, UNKNOWN_SCALE), iteration=0, n=n)
+    matches = match_all(run, state, scoring_of(run.options, 1), iteration=0, n=n).matches
     slices = reference_slices(run, seeds)
     references = run.plan.references
     scaled = []
@@ -246,6 +346,14 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     return State(0, tuple(scaled), noise, None)
 
 
+def scoring_of(options: MultiOptions, iteration: int) -> Scoring:
+    """Return how particles are scored: as asked for with --simcmp, with what is known of scales."""
+    asked = comparator(options.simcmp)
+    if asked.comparator is Comparator.LOGLIK:
+        return replace(asked, scale_spread=(UNKNOWN_SCALE if iteration == 1 else KNOWN_SCALE))
+    return asked
+
+
 def iterate(run: Run, state: State) -> Outcome:
     """Carry out one iteration."""
     number = state.iteration + 1
@@ -255,19 +363,20 @@ def iterate(run: Run, state: State) -> Outcome:
         seconds[name] = round(float(str(facts["seconds"])), 3)
 
     with stage("project", iteration=number) as facts:
-        scoring = UNKNOWN_SCALE if number == 1 else KNOWN_SCALE
-        plan = match_plan(run, state, scoring)
         slices = reference_slices(run, state.references)
-        facts |= {"references": len(plan.references), "rings": plan.highest_ring}
+        facts["references"] = len(slices)
     timed("project", facts)
     with stage("match", iteration=number) as facts:
-        matches, similarity = match_all(run, plan, iteration=number)
-        facts["particles"] = len(matches)
+        scoring = scoring_of(run.options, number)
+        search = match_narrowed if narrows(run, state) else match_all
+        found = search(run, state, scoring, iteration=number)
+        matches = found.matches
+        facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
     with stage("classify", iteration=number) as facts:
         membership = classify(
             matches,
-            len(plan.references),
+            len(run.plan.references),
             sep=run.options.sep,
             keep=run.options.classkeep,
             keep_sigma=run.options.classkeepsig,
@@ -290,13 +399,13 @@ def iterate(run: Run, state: State) -> Outcome:
         masks=rebuilt.masks,
         half_fsc=rebuilt.half_fsc,
         slices=slices,
-        similarity=similarity,
+        similarity=found.similarity,
         matches=matches,
         membership=membership,
         averages=averages,
         particle_noise_to_signal=_particle_noise_to_signal(slices, noise),
         scale=scale,
-        fine_radius=plan.highest_ring,
+        highest_ring=found.highest_ring,
         seconds=seconds,
         empty=rebuilt.empty,
     )

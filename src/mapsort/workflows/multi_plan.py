@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_length
+from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.orientations import angular_step
 from mapsort.geometry.symmetry import Symmetry, symmetry
@@ -28,6 +28,8 @@ SPHERE_MARGIN = 0.04
 SPHERE_EDGE = 0.0625
 #: Frequencies up to this multiple of 1/targetres are compared.
 TARGET_MARGIN = 1.25
+#: Projections are compared in blocks of about this size, but not of fewer references than that.
+BANK_BYTES, _LEAST_BLOCK = 2**30, 1024
 #: The full similarity matrix is written while it stays under this size.
 FULL_SIMILARITY_BYTES = 256 * 2**20
 _SIMILARITY_IMAGES = 6
@@ -80,6 +82,13 @@ class MultiPlan:
     def n_models(self) -> int:
         """Number of maps."""
         return len(self.symmetries)
+
+    @property
+    def reference_blocks(self) -> list[slice]:
+        """Ranges of references whose projections are in memory together."""
+        per_reference = bank_bytes(self.grid.box)
+        length = max(_LEAST_BLOCK, BANK_BYTES // per_reference)
+        return chunk_ranges(len(self.references), length)
 
     @property
     def support_radius(self) -> float:
@@ -165,6 +174,11 @@ def _sphere(options: MultiOptions, inputs: MultiInputs) -> tuple[float, float]:
     return min(max(radii) + SPHERE_MARGIN * box, largest), edge
 
 
+def bank_bytes(box: int) -> int:
+    """Return the size of one reference's angular coefficients, full band, all levels."""
+    return 2 * 8 * (box // 2) * int(np.pi * box / 2)
+
+
 def similarity_bytes(plan: MultiPlan, n_particles: int) -> int:
     """Return the size of the full similarity matrix of an iteration."""
     return _SIMILARITY_IMAGES * 4 * n_particles * len(plan.references)
@@ -186,7 +200,7 @@ def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
     return {
         "maps": 6 * 4 * padded**3 + 2 * plan.n_models * 12 * padded**3 // 2,
         "classes": n_references * terms * (2 * 12 + 8),
-        "references": n_references * 8 * (box // 2) * int(np.pi * box / 2),
+        "references": min(n_references, plan.reference_blocks[0].stop) * bank_bytes(box),
         "particles in work": 2 * chunk * (8 * padded * (padded // 2 + 1) + 12 * box * box),
         "matches": n_particles * rows * 40,
         "similarity": similarity if similarity <= FULL_SIMILARITY_BYTES else 0,

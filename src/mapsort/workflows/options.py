@@ -43,6 +43,13 @@ class CtfHandling(StrEnum):
     NONE = "none"
 
 
+class SearchMethod(StrEnum):
+    """How particles are aligned with projections in the comparison."""
+
+    COARSE_TO_FINE = "rotate_translate_flip"
+    EXHAUSTIVE = "rtf_exhaustive"
+
+
 class Automask3D(NamedTuple):
     """The five numbers of ``--automask3d``.
 
@@ -179,7 +186,8 @@ class MultiOptions:
             whole_number(1, 7),
             group=REFINEMENT,
             metavar="1..7",
-            help="7 is the coarsest and fastest, 1 the finest",
+            help="7 is the coarsest and fastest, 1 the finest; 6 and 7 search near the last poses "
+            "after the first iteration, but a fifth of the particles everywhere",
         ),
     )
     parallel: str = field(
@@ -231,6 +239,33 @@ class MultiOptions:
             group=COMPARISON,
             metavar="PX",
             help="largest shift searched, in pixels; by default auto, an eighth of the box",
+        ),
+    )
+    simcmp: str = field(
+        default="loglik",
+        metadata=option(
+            text("a comparator, for example frc:maxres=10"),
+            group=COMPARISON,
+            metavar="SPEC",
+            help="comparator: loglik, ccc, dot, sqeuclidean, frc or phase, with :minres=A:maxres=A",
+        ),
+    )
+    simalign: SearchMethod = field(
+        default=SearchMethod.COARSE_TO_FINE,
+        metadata=option(
+            one_of(SearchMethod),
+            group=COMPARISON,
+            help="search over rotation, mirror and shift: rotate_translate_flip (coarse to fine, "
+            "then refined), or rtf_exhaustive (every reference in the full band: slow)",
+        ),
+    )
+    simmask: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a mask image"),
+            group=COMPARISON,
+            metavar="FILE",
+            help="2-D mask of the box's size that multiplies every projection",
         ),
     )
     sep: int = field(
@@ -367,9 +402,10 @@ def _check_resolution(options: MultiOptions) -> None:
 
 
 def _check_named(options: MultiOptions) -> None:
-    """Check the names of symmetries and of the orientation generator."""
+    """Check the names of symmetries, comparator and orientation generator."""
     # Imported here: these import numpy, which `--help` can do without.
     from mapsort.geometry.symmetry import symmetry
+    from mapsort.modules.comparator import comparator
     from mapsort.modules.orientgen import orientation_generator
 
     try:
@@ -377,6 +413,10 @@ def _check_named(options: MultiOptions) -> None:
             symmetry(name)
     except ConfigError as error:
         raise ConfigError(f"--sym={','.join(options.sym)}: {error}") from error
+    try:
+        comparator(options.simcmp)
+    except ConfigError as error:
+        raise ConfigError(f"--simcmp={options.simcmp}: {error}") from error
     if options.orientgen == "auto":
         return
     try:

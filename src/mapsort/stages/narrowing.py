@@ -1,0 +1,74 @@
+"""Narrowed search: look for a particle near where it lay before, on every map.
+
+A particle's best reference of each map in the last iteration and the references around it become
+candidates, at the particle's last shift; the coarsest level, which costs most, is left out. Some
+particles, drawn at random anew each iteration, are searched everywhere all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.geometry.symmetry import Symmetry
+from mapsort.model.matches import Matches
+from mapsort.model.references import References
+from mapsort.stages.fourier_grid import Float32
+
+#: References of each map that are tried around the last one; the last one included.
+NEIGHBOURS = 24
+
+
+def neighbours(
+    references: References, symmetries: Sequence[Symmetry], count: int = NEIGHBOURS
+) -> npt.NDArray[np.int32]:
+    """Return the references of the same map with the nearest views, (n_references, count).
+
+    Views that symmetry or mirroring makes equal have no distance. Maps with fewer references
+    than ``count`` fill up with -1.
+    """
+    table = np.full((len(references), count), -1, dtype=np.int32)
+    views = references.rotations[:, 2]
+    for model, group in enumerate(symmetries):
+        block = references.block(model)
+        own = views[block]
+        closeness = np.zeros((len(own), len(own)))
+        for operator in group.matrices:
+            np.maximum(closeness, np.abs(own @ operator @ own.T), out=closeness)
+        n_near = min(count, len(own))
+        nearest = np.argsort(-closeness, axis=1, kind="stable")[:, :n_near]
+        table[block, :n_near] = nearest + block.start
+    return table
+
+
+def near_candidates(
+    matches: Matches, references: References, table: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.int32], Float32]:
+    """Return candidates around each particle's last best match with every map.
+
+    Returns
+    -------
+    reference : ndarray of shape (n, n_models * count), int32
+        -1 where a map has no match or fewer references.
+    origin : ndarray of shape (n, n_models * count, 2), float32
+        Where those matches had the particle's centre [pixels].
+    """
+    listed, origins = [], []
+    for model in range(references.n_models):
+        best = matches.best_of_model(references, model)
+        number = best.reference[:, 0]
+        with_map = (number >= 0) & (references.model[number] == model)
+        around = np.where(with_map[:, None], table[number], -1)
+        listed.append(around)
+        origins.append(np.repeat(best.origin[:, :1], around.shape[1], axis=1))
+    reference = np.ascontiguousarray(np.concatenate(listed, axis=1), dtype=np.int32)
+    return reference, np.ascontiguousarray(np.concatenate(origins, axis=1))
+
+
+def searched_everywhere(
+    n: int, share: float, *, seed: int, iteration: int
+) -> npt.NDArray[np.bool_]:
+    """Return which particles are searched everywhere in this iteration, (n,)."""
+    return np.random.default_rng([seed, iteration]).random(n) < share
