@@ -11,7 +11,7 @@ from mapsort.cli import multi
 from mapsort.cli.option_table import options_from
 from mapsort.cli.parser import make_parser
 from mapsort.workflows.option_fields import flag_of
-from mapsort.workflows.options import Automask3D, CtfHandling, MultiOptions
+from mapsort.workflows.options import Automask3D, CtfHandling, MultiOptions, SearchMethod
 
 # A value other than the default for every option, as written and as held.
 EXAMPLES = {
@@ -30,6 +30,9 @@ EXAMPLES = {
     "invert": (None, True),
     "orientgen": ("eman:delta=9", "eman:delta=9"),
     "maxshift": ("4.5", 4.5),
+    "simcmp": ("frc:maxres=10", "frc:maxres=10"),
+    "simalign": ("rtf_exhaustive", SearchMethod.EXHAUSTIVE),
+    "simmask": ("mask.mrc", Path("mask.mrc")),
     "sep": ("2", 2),
     "classkeep": ("0.5", 0.5),
     "classkeepsig": (None, True),
