@@ -256,7 +256,7 @@ def thread_rows(search: Search, effort: Effort) -> list[Row]:
     """Wall time with one and two threads, and whether the results are the same bits."""
     works = [lambda n=n: search.run(n_threads=n) for n in (1, 2)]
     # many short runs: the shortest of them had the cores to itself if any had
-    seconds = interleaved(works, 4 * effort.repeats, time.perf_counter)
+    seconds = interleaved(works, 6 * effort.repeats, time.perf_counter)
     cpu = interleaved(works, effort.repeats, time.process_time)
     one = search.run(n_threads=1)
     rows = []

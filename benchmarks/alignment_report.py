@@ -12,7 +12,27 @@ from rich.table import Table
 TARGET_PAIRS = {64: 300_000, 128: 100_000, 256: 30_000}
 TARGET_SHARE = 0.5
 
-_DIGITS = {"gflops": ".1f", "share": ".3f", "seconds": ".3f", "pairs": ",.0f", "error": ".3f"}
+#: How numbers are written; all others with three digits after the point.
+_DIGITS = {
+    "gflops": ".1f",
+    "share_of_peak": ".3f",
+    "share_used": ".3f",
+    "shift_step_px": ".2f",
+    "product_ns_per_shift_pair": ".1f",
+    "fft_ns_per_shift_pair": ".1f",
+    "pairs_per_second": ",.0f",
+    "pairs_per_second_with_image_fft": ",.0f",
+    "exhaustive_pairs_per_second": ",.0f",
+    "ms_per_particle": ".2f",
+    "image_fft_ms_per_particle": ".2f",
+    "largest_loss_nats": ".2f",
+    "us_per_pair": ".2f",
+    "speed_up": ".2f",
+    "median_shift_error_px": ".4f",
+    "p95_shift_error_px": ".4f",
+    "step_deg": "g",
+    "max_shift_px": "g",
+}
 
 
 def print_tables(results: dict[str, Any]) -> None:
@@ -21,16 +41,43 @@ def print_tables(results: dict[str, Any]) -> None:
     conditions = ", ".join(f"{name} {value}" for name, value in results["conditions"].items())
     console.print(conditions, soft_wrap=True, highlight=False)
     console.print(f"FMA peak of one core: {results['fma_peak_gflops']:.1f} GFlop/s")
-    tables = {
+    for title, rows in _titled(results).items():
+        console.print(_table(title, rows))
+
+
+def write_markdown(results: dict[str, Any], path: Path) -> None:
+    """Write the same tables as docs/performance.md shows them."""
+    conditions = results["conditions"]
+    lines = [
+        f"Commit {conditions['commit']}, {conditions['date']}, {conditions['processor']}, "
+        f"{conditions['cores']} cores, kernels {conditions['isa']}, {conditions['compiler']}; load "
+        f"average {conditions['load_before']:.1f} before and {conditions['load_after']:.1f} after. "
+        f"FMA peak of one core: {results['fma_peak_gflops']:.1f} GFlop/s."
+    ]
+    for title, rows in _titled(results).items():
+        cells = [[_text(name, value) for name, value in row.items()] for row in rows]
+        lines += ["", f"### {title[0].upper()}{title[1:]}", ""]
+        lines += [_markdown_row([name.replace("_", " ") for name in rows[0]])]
+        lines += ["|" + "---:|" * len(rows[0]), *map(_markdown_row, cells)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _markdown_row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _titled(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    names = {"step_deg": "references", "max_shift_px": "the largest shift"}
+    return {
         "product part and FFT": results["kernels"],
         "default search, one core": results["search"],
         "against exhaustive search": results["agreement"],
         "noise-free accuracy": results["accuracy"],
-        **{f"growth with {name}": rows for name, rows in results["growth"].items()},
+        **{
+            f"growth with {names.get(name, name)}": rows for name, rows in results["growth"].items()
+        },
         "threads": results["threads"],
     }
-    for title, rows in tables.items():
-        console.print(_table(title, rows))
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
@@ -43,12 +90,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _text(name: str, value: object) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    for word, digits in _DIGITS.items():
-        if word in name:
-            return format(value, digits)
-    return format(value, ".4g")
+    return format(value, _DIGITS.get(name, ".3f")) if isinstance(value, float) else str(value)
 
 
 def plot(results: dict[str, Any], path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment_measures import FULL, QUICK, measure
-from alignment_report import plot, print_tables
+from alignment_report import plot, print_tables, write_markdown
 
 from mapsort import _core
 
@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
     print_tables(results)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if options.markdown:
+        write_markdown(results, options.markdown)
     if options.plot:
         plot(results, options.plot)
 
@@ -38,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few and small: does it run?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as text")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png)")
     return parser
 

@@ -69,8 +69,9 @@ def test_there_must_be_references_and_shifts():
 @pytest.fixture(scope="module")
 def quick_results(tmp_path_factory):
     path = tmp_path_factory.mktemp("benchmark") / "results.json"
+    text = path.with_suffix(".md")
     done = subprocess.run(
-        [sys.executable, str(BENCHMARK), "--quick", "--json", str(path)],
+        [sys.executable, str(BENCHMARK), "--quick", "--json", str(path), "--markdown", str(text)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -78,6 +79,7 @@ def quick_results(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     assert "product part" in done.stdout
+    assert "### Default search, one core" in text.read_text()
     return json.loads(path.read_text())
 
 
