@@ -10,6 +10,7 @@ def merge_top(
     top_score: npt.NDArray[np.float32],  # (n, k), in place
     top_reference: npt.NDArray[np.int32],  # (n, k), in place
     top_code: npt.NDArray[np.int32],  # (n, k), in place
+    n_threads: int = 1,
 ) -> None: ...
 def group_by_class(
     class_of: npt.NDArray[np.int32],  # (n_members,)

@@ -126,8 +126,8 @@ def match(
     top : int
         How many matches of each particle to return.
     score : {"ccc", "loglik", "sqeuclidean", "dot", "frc", "phase"}
-        ``ccc``, ``frc`` and ``phase`` rank by correlation, whatever the references' scale; ``loglik``,
-        ``sqeuclidean`` and ``dot`` take the references' scale as it is.
+        ``ccc``, ``frc`` and ``phase`` rank by correlation, whatever the references' scale;
+        ``loglik``, ``sqeuclidean`` and ``dot`` take the references' scale as it is.
     ctf : ContrastTransfer, optional
         Of each particle; applied to the references in the comparison.
     apix : float

@@ -16,10 +16,10 @@ from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.phantom import phantom_map, phantom_slice
+from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.match import match_chunk
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.physics.scoring import Scoring
 from mapsort.stages.search_plan import distinction, plan_match, ring_ranges
 
 APIX = 4.0

@@ -125,7 +125,7 @@ def _coarse(
         block = references.block(model)
         n_own = block.stop - block.start
         k = min(n_own, at_least) if plan.exhaustive else level.n_carried(n_own, at_least=at_least)
-        top_reference, top_code = _top(scores, code, block, k)
+        top_reference, top_code = _top(scores, code, block, k, n_threads)
         kept.append(top_reference)
         codes.append(top_code)
     reference = np.concatenate(kept, axis=1)
@@ -143,7 +143,7 @@ def _coarse(
 
 
 def _top(
-    scores: Float32, code: npt.NDArray[np.int32], block: slice, k: int
+    scores: Float32, code: npt.NDArray[np.int32], block: slice, k: int, n_threads: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return references and codes of the k best of a block of references, (n, k) each."""
     n = len(scores)
@@ -157,6 +157,7 @@ def _top(
         top_score,
         top_reference,
         top_code,
+        n_threads,
     )
     return top_reference, top_code
 
