@@ -54,7 +54,7 @@ def merge_top(
     int[:, ::1] top_code not None,        # INOUT (n, k)
     int n_threads=1,                      # IN
 ):
-    """Merge one block of references into the k best of each particle (insertion into a short list)."""
+    """Merge one block of references into the k best of each particle (insertion into lists)."""
     cdef Py_ssize_t n = scores.shape[0], n_block = scores.shape[1], k = top_score.shape[1]
     cdef Py_ssize_t i
     if codes.shape[0] != n or codes.shape[1] != n_block:
@@ -112,8 +112,8 @@ def keep_best(
 ):
     """Return used (n_members,) bool: which members of each class are good enough.
 
-    Without by_sigma the ceil(n * fraction) best of each class are kept, at least one; with it, those
-    with score >= mean - fraction * sigma of their class. Ties are kept in the order of members.
+    Without by_sigma the ceil(n * fraction) best of each class are kept, at least one; with it,
+    those with score >= mean - fraction * sigma of their class. Ties are kept in the order of members.
     """
     cdef Py_ssize_t n_classes = start.shape[0] - 1, c, i, first, last, n_keep
     cdef double total, total2, mean, sigma
