@@ -113,7 +113,8 @@ def keep_best(
     """Return used (n_members,) bool: which members of each class are good enough.
 
     Without by_sigma the ceil(n * fraction) best of each class are kept, at least one; with it,
-    those with score >= mean - fraction * sigma of their class. Ties are kept in the order of members.
+    those with score >= mean - fraction * sigma of their class. Ties are kept in the order of
+    members.
     """
     cdef Py_ssize_t n_classes = start.shape[0] - 1, c, i, first, last, n_keep
     cdef double total, total2, mean, sigma
