@@ -82,11 +82,12 @@ public:
     normalise(how, grid, weighted_.data());
     const ContrastTransfer ctf(batch.ctf.item(i));
     for (index_t ring = 0; ring < grid.n_rings; ++ring) {
-      const float weight = static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) *
-                           batch.ring_weight(ring);
+      const float weight =
+          static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) * batch.ring_weight(ring);
       const float ctf2 = transfer_ring(ctf, ring);
       // the CTF belongs to the reference: it is normalised as the reference's terms are
-      const float scale = how == Normalisation::rings ? 1.0f / std::sqrt(std::max(ctf2, 1e-12f)) : 1.0f;
+      const float scale =
+          how == Normalisation::rings ? 1.0f / std::sqrt(std::max(ctf2, 1e-12f)) : 1.0f;
       ring_ctf2_[ring] = how == Normalisation::none ? weight * ctf2 : weight;
       multiply_ring(ring, weight * scale, how == Normalisation::phases);
     }

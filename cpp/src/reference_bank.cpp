@@ -16,7 +16,8 @@ void normalise(Normalisation how, const PolarGrid& grid, VecC* lanes) {
     const int lane = int(ring % kLanes);
     double power = 0.0;
     for (index_t j = 0; j < half; ++j)
-      power += double(line[j].re[lane]) * line[j].re[lane] + double(line[j].im[lane]) * line[j].im[lane];
+      power +=
+          double(line[j].re[lane]) * line[j].re[lane] + double(line[j].im[lane]) * line[j].im[lane];
     const double mean = power / double(half);
     for (index_t j = 0; j < half; ++j) {
       float& re = line[j].re[lane];

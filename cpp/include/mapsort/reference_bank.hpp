@@ -56,7 +56,8 @@ public:
 private:
   /// Make room for n more references; return the number of the first.
   index_t grow(index_t n);
-  /// Coefficients and ring powers of reference r from its polar samples in ring lanes (overwritten).
+  /// Coefficients and ring powers of reference r from its polar samples in ring lanes
+  /// (overwritten).
   void store_reference(index_t r, const RingTransform& transform, VecC* lanes,
                        RingTransform::Scratch& scratch);
 
