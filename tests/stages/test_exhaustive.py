@@ -107,17 +107,17 @@ def both(noisy, request):
 
 
 # With eight seeds of 240 particles, loglik / frc / phase: the default's reference was the
-# exhaustive one's or next to it for 0.992 / 0.988 / 0.967 and the map the same for 0.992 / 0.988 /
-# 0.988 in the worst of the seeds; three of 240 more may differ on another processor.
-NEAR = {Comparator.LOGLIK: 0.98, Comparator.FRC: 0.975, Comparator.PHASE: 0.95}
-SAME_MAP = {Comparator.LOGLIK: 0.98, Comparator.FRC: 0.975, Comparator.PHASE: 0.97}
+# exhaustive one's or next to it for 0.992 / 0.992 / 0.971 and the map the same for 0.992 / 0.992 /
+# 0.983 in the worst of the seeds. Up to three particles more may differ on another processor.
+NEAR = {Comparator.LOGLIK: 0.98, Comparator.FRC: 0.98, Comparator.PHASE: 0.955}
+SAME_MAP = {Comparator.LOGLIK: 0.98, Comparator.FRC: 0.98, Comparator.PHASE: 0.97}
 
 
 def test_the_exhaustive_search_is_hardly_ever_beaten(both):
     """It refines the best node of each reference: where two nodes tie, the other may lead higher.
 
-    Of 1920 particles that was so for 12 (loglik), 14 (frc) and 30 (phase), by up to 3.5 of 52, 1.4
-    of 14 and 1.6 of 13.
+    Of 1920 particles that was so for 19 (loglik), 18 (frc) and 35 (phase), by up to 3.4 of 52, 1.3
+    of 14 and 1.5 of 13.
     """
     _, default, exhaustive = both
     best = exhaustive.score[:, 0]
@@ -131,7 +131,8 @@ def test_the_default_loses_nearly_nothing(both):
     _, default, exhaustive = both
     lost = exhaustive.score[:, 0] - default.score[:, 0]
     assert np.mean(lost > 0.01) <= 0.03
-    assert lost.max() < 1.5  # nats; noise alone moves scores by several
+    # eight seeds gave 0.5 at most; noise alone moves scores by several nats
+    assert lost.max() < 1.0
 
 
 def test_the_default_finds_the_exhaustive_reference_or_its_neighbour(both, noisy):
@@ -197,12 +198,16 @@ class TestBlocks:
         np.testing.assert_allclose(merged.origin[same, 0], whole.origin[same, 0], atol=1e-3)
 
     def test_the_default_finds_the_same_but_for_what_levels_lose(self, noisy, n_blocks):
-        """Each block chooses its own levels; four seeds gave one or two of 240 that differ."""
+        """Each block chooses its own levels and refines some of each map.
+
+        Eight seeds gave up to five of 240 that differ, by up to 2.5 of 52 nats, where two poses of
+        one reference nearly tie on the lattice.
+        """
         whole = noisy.match(noisy.plan())
         merged = in_blocks(noisy, n_blocks)
-        difference = np.abs(merged.score[:, 0] - whole.score[:, 0])
-        assert np.mean(difference > 1e-3) <= 0.02
-        assert difference.max() < 2.0
+        gained = merged.score[:, 0] - whole.score[:, 0]
+        assert np.mean(np.abs(gained) > 1e-3) <= 0.03
+        assert np.abs(gained).max() < 3.5
         assert np.mean(merged.reference[:, 0] == whole.reference[:, 0]) >= 0.98
 
     def test_order_and_counts_are_those_of_one_list(self, noisy, n_blocks):

@@ -27,8 +27,9 @@ from mapsort.stages.similarity import CoarseScores, Similarity
 #: Matches of each map that are refined.
 REFINED = 4
 #: Lattice nodes of one particle at a level after the first. Where the noise is strong, candidates
-#: lie far apart: with 48 nodes they ran out, which cost 2 % of the map assignments at 50 nats.
-MAX_NODES = 96
+#: lie far apart: 64 nodes ran out, which cost 2 % of the map assignments at 50 nats; 96 cost single
+#: particles up to 13 nats.
+MAX_NODES = 160
 NEWTON_STEPS = 4
 
 

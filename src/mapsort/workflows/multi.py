@@ -7,12 +7,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from mapsort.engines.background import Background
 from mapsort.errors import ConfigError, MapsortError
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
@@ -172,51 +174,63 @@ def _write_manifest(run: Run, directory: RunDirectory) -> None:
 
 
 def _refine(run: Run, directory: RunDirectory, state: State) -> MultiRun:
-    """Iterate; write everything an iteration found before the next begins."""
+    """Iterate; what an iteration found is written while the next one computes."""
     entries: list[dict[str, Any]] = []
     table = run.inputs.particles.table
     outcome: Outcome | None = None
-    for _ in range(run.options.iter):
-        outcome = iterate(run, state)
-        for model in outcome.empty:
-            LOGGER.warning(
-                "iteration %d: map %d received no particles; it stays as it was",
-                outcome.state.iteration,
-                model + 1,
-            )
-            run.progress.message(f"map {model + 1} received no particles; it stays as it was")
-        entry = convergence_entry(run, state, outcome)
-        table = assignment_table(run, outcome.matches)
-        with stage("write", iteration=outcome.state.iteration) as facts:
-            _write(run, directory, outcome, state, table)
-        entry["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
-        entries.append(entry)
-        write_convergence(directory.convergence, entries)
-        _tell(run, entry)
-        state = outcome.state
+    with Background() as background:
+        for _ in range(run.options.iter):
+            outcome = iterate(run, state)
+            _warn_of_empty_maps(run, outcome)
+            entry = convergence_entry(run, state, outcome)
+            table = assignment_table(run, outcome.matches)
+            _tell(run, entry)
+            entries.append(entry)
+            job = partial(_write, run, directory, outcome, state, table, entries[:])
+            background.submit(job)
+            state = outcome.state
     assert outcome is not None, "options.iter is at least 1"
     maps = tuple(Volume(volume, run.inputs.apix) for volume in outcome.maps)
     return MultiRun(directory.path, maps, table, entries)
 
 
-def _write(
-    run: Run, directory: RunDirectory, outcome: Outcome, previous: State, table: pd.DataFrame
-) -> None:
-    iteration = outcome.state.iteration
-    write_projections(run, directory, outcome)
-    if outcome.similarity is not None:
-        write_similarity(directory, iteration, outcome.similarity)
-    else:
-        write_best_matches(directory, iteration, outcome.matches)
-        LOGGER.info(
-            "simmx_%02d.h5 holds the best matches of each particle only: the full matrix would "
-            "exceed 256 MiB",
-            iteration,
+def _warn_of_empty_maps(run: Run, outcome: Outcome) -> None:
+    for model in outcome.empty:
+        LOGGER.warning(
+            "iteration %d: map %d received no particles; it stays as it was",
+            outcome.state.iteration,
+            model + 1,
         )
-    write_classification(run, directory, outcome)
-    write_averages(run, directory, outcome)
-    write_maps(run, directory, outcome, previous)
-    write_table(run, directory, iteration, table)
+        run.progress.message(f"map {model + 1} received no particles; it stays as it was")
+
+
+def _write(
+    run: Run,
+    directory: RunDirectory,
+    outcome: Outcome,
+    previous: State,
+    table: pd.DataFrame,
+    entries: list[dict[str, Any]],
+) -> None:
+    """Write one iteration's files; convergence.json, which says that it is complete, last."""
+    iteration = outcome.state.iteration
+    with stage("write", iteration=iteration) as facts:
+        write_projections(run, directory, outcome)
+        if outcome.similarity is not None:
+            write_similarity(directory, iteration, outcome.similarity)
+        else:
+            write_best_matches(directory, iteration, outcome.matches)
+            LOGGER.info(
+                "simmx_%02d.h5 holds the best matches of each particle only: the full matrix "
+                "would exceed 256 MiB, or was not searched",
+                iteration,
+            )
+        write_classification(run, directory, outcome)
+        write_averages(run, directory, outcome)
+        write_maps(run, directory, outcome, previous)
+        write_table(run, directory, iteration, table)
+    entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
+    write_convergence(directory.convergence, entries)
 
 
 def _tell(run: Run, entry: dict[str, Any]) -> None:

@@ -188,8 +188,9 @@ def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
     """Return the memory a run needs, by purpose; the sum bounds its peak.
 
     Per map and padded size P = 2 box: 3-D grids of 8 P^3 / 2 bytes, some six at a time; per
-    reference class sums of both halves (24 bytes per Fourier term) and polar coefficients; per
-    particle of a chunk its padded transform; per particle of the run its matches.
+    reference class sums of both halves (24 bytes per Fourier term), twice because one iteration's
+    are written while the next are made, and polar coefficients; per particle of a chunk its padded
+    transform; per particle of the run its matches.
     """
     box, padded = plan.grid.box, plan.map_grid.padded
     terms = box * (box // 2 + 1)
@@ -199,11 +200,11 @@ def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
     similarity = similarity_bytes(plan, n_particles)
     return {
         "maps": 6 * 4 * padded**3 + 2 * plan.n_models * 12 * padded**3 // 2,
-        "classes": n_references * terms * (2 * 12 + 8),
+        "classes": 2 * n_references * terms * (2 * 12 + 8),
         "references": min(n_references, plan.reference_blocks[0].stop) * bank_bytes(box),
         "particles in work": 2 * chunk * (8 * padded * (padded // 2 + 1) + 12 * box * box),
         "matches": n_particles * rows * 40,
-        "similarity": similarity if similarity <= FULL_SIMILARITY_BYTES else 0,
+        "similarity": 2 * similarity if similarity <= FULL_SIMILARITY_BYTES else 0,
         "program": 250 * 2**20,
     }
 
