@@ -159,9 +159,12 @@ def test_the_right_reference_wins(views, spec):
 
 
 def test_dot_sorts_references_of_equal_power():
+    """Of equal power after the CTF, that is, which is the scalar product's own scale."""
     views = Views()
-    views.references /= np.sqrt((views.references**2).sum(axis=(1, 2), keepdims=True))
-    assert np.mean(views.match("dot").reference[:, 0] == views.truth) >= 0.9
+    seen = np.fft.rfft2(views.references) * np.sqrt((views.transfer**2).mean(axis=0))
+    seen = np.fft.irfft2(seen, s=(BOX, BOX))
+    views.references /= np.sqrt((seen**2).sum(axis=(1, 2), keepdims=True))
+    assert np.mean(views.match("dot").reference[:, 0] == views.truth) >= 0.95
 
 
 @pytest.mark.parametrize("spec", ["loglik", "ccc", "frc", "phase", "sqeuclidean:normto=1"])
@@ -190,17 +193,18 @@ def test_only_the_band_is_compared(views, name):
     """Particles that differ only outside of it have the same scores."""
     spec = f"{name}:minres=64:maxres=16"
     other = Views()
-    # rings 2 to 8 have 64 A to 16 A. White noise beyond ring 13 within a Gaussian window of 5
-    # pixels, whose transform has a width of 1 ring: nothing of it reaches ring 8.
+    # rings 2 to 8 have 64 A to 16 A. White noise beyond ring 12 within a Gaussian window of 6
+    # pixels, whose transform has a width of 0.85 rings: nothing of it reaches ring 8.
     spectra = np.fft.rfft2(np.random.default_rng(1).standard_normal(other.images.shape))
-    spectra[:, np.hypot(np.fft.fftfreq(BOX, 1 / BOX)[:, None], np.arange(BOX // 2 + 1)) < 13] = 0
-    bell = np.exp(-0.5 * ((np.arange(BOX) - BOX / 2) / 5) ** 2)
+    spectra[:, np.hypot(np.fft.fftfreq(BOX, 1 / BOX)[:, None], np.arange(BOX // 2 + 1)) < 12] = 0
+    bell = np.exp(-0.5 * ((np.arange(BOX) - BOX / 2) / 6) ** 2)
     more = 5 * np.fft.irfft2(spectra, s=(BOX, BOX)) * np.outer(bell, bell)
     other.images = (other.images + more).astype(np.float32)
     one, two = views.match(spec), other.match(spec)
     same = one.reference[:, 0] == two.reference[:, 0]
     assert same.mean() >= 0.98
-    np.testing.assert_allclose(two.score[same, 0], one.score[same, 0], rtol=1e-3)
+    # dividing by amplitudes makes much of little: 0.008 for phase, 0.002 at most for the others
+    np.testing.assert_allclose(two.score[same, 0], one.score[same, 0], rtol=0.02)
     assert np.abs(views.match(name).score - other.match(name).score).max() > 1
 
 
