@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,13 +67,18 @@ def test_next_free_of_many_at_once(tmp_path: Path) -> None:
     assert sorted(runs) == [tmp_path / f"multi_{number:02d}" for number in range(40)]
 
 
-def _make(parent: str) -> str:
-    return RunDirectory.next_free(parent).path.name
+MAKE_TEN = """
+import sys
+from mapsort.rundir.layout import RunDirectory
+for _ in range(10):
+    print(RunDirectory.next_free(sys.argv[1]).path.name)
+"""
 
 
 def test_next_free_of_two_processes(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        names = pool.map(_make, [str(tmp_path)] * 20, chunksize=1)
+    command = [sys.executable, "-c", MAKE_TEN, str(tmp_path)]
+    pair = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    names = [name for process in pair for name in process.communicate(timeout=60)[0].split()]
     assert sorted(names) == [f"multi_{number:02d}" for number in range(20)]
 
 

@@ -161,10 +161,9 @@ def test_an_exhaustive_plan_says_so_and_keeps_all_maps(both, noisy):
     np.testing.assert_array_equal((model == 1).sum(axis=1), REFINED)
 
 
-def test_threads_do_not_change_a_bit(noisy):
-    plan = noisy.plan(exhaustive=True)
-    one, two = noisy.match(plan), noisy.match(plan, n_threads=2)
-    for name, values in vars(one).items():
+def test_threads_do_not_change_a_bit(noisy, whole_exhaustive):
+    two = noisy.match(noisy.plan(exhaustive=True), n_threads=2)
+    for name, values in vars(whole_exhaustive).items():
         assert values.tobytes() == getattr(two, name).tobytes(), name
 
 
@@ -182,12 +181,23 @@ def in_blocks(noisy, n_blocks, **options):
     return Matches.merged(parts, noisy.references, per_map=REFINED)
 
 
+@pytest.fixture(scope="module")
+def whole(noisy):
+    """Matches with all references at once."""
+    return noisy.match(noisy.plan())
+
+
+@pytest.fixture(scope="module")
+def whole_exhaustive(noisy):
+    return noisy.match(noisy.plan(exhaustive=True))
+
+
 @pytest.mark.parametrize("n_blocks", [2, 3, 4])
 class TestBlocks:
     """Of two maps with 54 references each: blocks of one map, and of parts of both."""
 
-    def test_exhaustive_blocks_find_the_same(self, noisy, n_blocks):
-        whole = noisy.match(noisy.plan(exhaustive=True))
+    def test_exhaustive_blocks_find_the_same(self, noisy, whole_exhaustive, n_blocks):
+        whole = whole_exhaustive
         merged = in_blocks(noisy, n_blocks, exhaustive=True)
         gained = merged.score[:, 0] - whole.score[:, 0]
         # every block refines some of each map: more are refined, never fewer
@@ -197,21 +207,20 @@ class TestBlocks:
         np.testing.assert_array_equal(merged.reference[same, 0], whole.reference[same, 0])
         np.testing.assert_allclose(merged.origin[same, 0], whole.origin[same, 0], atol=1e-3)
 
-    def test_the_default_finds_the_same_but_for_what_levels_lose(self, noisy, n_blocks):
+    def test_the_default_finds_the_same_but_for_what_levels_lose(self, noisy, whole, n_blocks):
         """Each block chooses its own levels and refines some of each map.
 
         Eight seeds gave up to five of 240 that differ, by up to 2.5 of 52 nats, where two poses of
         one reference nearly tie on the lattice.
         """
-        whole = noisy.match(noisy.plan())
         merged = in_blocks(noisy, n_blocks)
         gained = merged.score[:, 0] - whole.score[:, 0]
         assert np.mean(np.abs(gained) > 1e-3) <= 0.03
         assert np.abs(gained).max() < 3.5
         assert np.mean(merged.reference[:, 0] == whole.reference[:, 0]) >= 0.98
 
-    def test_order_and_counts_are_those_of_one_list(self, noisy, n_blocks):
-        whole, merged = noisy.match(noisy.plan()), in_blocks(noisy, n_blocks)
+    def test_order_and_counts_are_those_of_one_list(self, noisy, whole, n_blocks):
+        merged = in_blocks(noisy, n_blocks)
         assert merged.reference.shape == whole.reference.shape
         assert np.all(np.diff(merged.score, axis=1) <= 0)
         for matches in (whole, merged):
@@ -223,8 +232,8 @@ class TestBlocks:
     def test_the_band_does_not_depend_on_the_block(self, noisy, n_blocks):
         """Scores of different blocks compare only if they cover the same frequencies."""
         length = -(-len(noisy.references) // n_blocks)
-        whole = noisy.plan()
+        everything = noisy.plan()
         for block in chunk_ranges(len(noisy.references), length):
             plan = noisy.plan(noisy.references.part(block))
-            assert plan.highest_ring == whole.highest_ring
-            np.testing.assert_array_equal(plan.full.ring_weight, whole.full.ring_weight)
+            assert plan.highest_ring == everything.highest_ring
+            np.testing.assert_array_equal(plan.full.ring_weight, everything.full.ring_weight)

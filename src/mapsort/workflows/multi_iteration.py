@@ -328,7 +328,9 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     seeds = tuple(np.asarray(seed * sphere, np.float32) for seed in run.inputs.seeds)
     n = min(SCALE_SAMPLE, len(run.inputs.particles))
     state = State(0, seeds, noise, None)
-    matches = match_all(run, state, scoring_of(run.options, 1), iteration=0, n=n).matches
+    # The scale of the seeds is what is to be found: it must not choose the matches.
+    scoring = replace(scoring_of(run.options, 1), scale_spread=UNKNOWN_SCALE)
+    matches = match_all(run, state, scoring, iteration=0, n=n).matches
     slices = reference_slices(run, seeds)
     references = run.plan.references
     scaled = []
