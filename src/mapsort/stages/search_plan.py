@@ -35,7 +35,7 @@ ENOUGH_NATS = 120.0
 #: Share of each map's references that go on to a middle level, and how many to a fine one.
 CARRIED_SHARE, CARRIED = 0.15, 16
 #: Share of the signal that may be lost between the nodes of a level's shift lattice, on average.
-SHIFT_LOSS = 0.02
+SHIFT_LOSS = 0.04
 #: Correlations are evaluated at this many angles per period of their highest order.
 ROTATIONS_PER_PERIOD = 3.0
 #: Rings below this are always in the band: coarser images have no orientation.
