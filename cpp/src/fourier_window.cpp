@@ -25,41 +25,6 @@ Place place(index_t kz, index_t ky, index_t kx, index_t n) {
   return {wrap(-kz, n), wrap(-ky, n), n - x, true};
 }
 
-float conjugate(float v) { return v; }
-complex_t conjugate(complex_t v) { return std::conj(v); }
-
-/// Elements on the planes kx = 0 and kx = n/2 are mates of elements of the same plane: add both
-/// ways.
-template <class T> void add_mates_in_plane(View<T, 3> grid, index_t x) {
-  const index_t n = grid.shape[0];
-  for (index_t z = 0; z < n; ++z)
-    for (index_t y = 0; y < n; ++y) {
-      const index_t mz = wrap(-z, n), my = wrap(-y, n);
-      if (mz * n + my < z * n + y)
-        continue; // done with its mate
-      T& a = grid(z, y, x);
-      T& b = grid(mz, my, x);
-      const T sum_a = a + conjugate(b), sum_b = b + conjugate(a);
-      a = sum_a;
-      b = sum_b;
-    }
-}
-
-template <class T> void scatter_add(View<const T, 3> window, View<T, 3> grid) {
-  const index_t n = grid.shape[0], radius = (window.shape[0] - 1) / 2;
-  require(grid.shape[1] == n && grid.shape[2] == n / 2 + 1, "grid: expected shape (n, n, n/2+1)");
-  require(window.shape == window_shape3(radius), "window: not a window's shape");
-  for (index_t kz = -radius; kz <= radius; ++kz)
-    for (index_t ky = -radius; ky <= radius; ++ky)
-      for (index_t kx = -kHalo; kx <= radius; ++kx) {
-        const T value = window(kz + radius, ky + radius, kx + kHalo);
-        const Place p = place(kz, ky, kx, n);
-        grid(p.z, p.y, p.x) += p.conjugate ? conjugate(value) : value;
-      }
-  add_mates_in_plane(grid, 0);
-  add_mates_in_plane(grid, n / 2);
-}
-
 } // namespace
 
 void require_padded(View<const complex_t, 3> spectra, double scale, index_t box) {
@@ -101,13 +66,6 @@ void gather_window(View<const complex_t, 2> grid, View<complex_t, 2> window) {
     for (index_t kx = inside + 1; kx <= radius; ++kx)
       row[kx + kHalo] = std::conj(mate[n - kx]);
   }
-}
-
-void scatter_add_window(View<const complex_t, 3> window, View<complex_t, 3> grid) {
-  scatter_add(window, grid);
-}
-void scatter_add_window(View<const float, 3> window, View<float, 3> grid) {
-  scatter_add(window, grid);
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -3,19 +3,38 @@
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
 
-#include <vector> // for std::vector
+#include <cstring>     // for std::memcpy
+#include <type_traits> // for std::is_same_v
+#include <vector>      // for std::vector
 
 namespace mapsort::inline MAPSORT_ISA {
 
 namespace {
 
-constexpr index_t kSlabPlanes = 8;
-constexpr index_t kBatchSamples = index_t{1}
-                                  << 18; // bounds the memory of the sorted samples: 6 MiB
+/// Planes and rows of a brick, which is as long as the window in x. A sample that begins in a brick
+/// touches at most kBrick + kKernelWidth - 1 of either, less than two bricks.
+constexpr index_t kBrick = 8;
+static_assert(kKernelWidth <= kBrick + 1);
+/// Samples sorted at a time: enough to meet every brick of a large window many times.
+constexpr index_t kLeastBatch = index_t{1} << 20, kMostBatch = index_t{1} << 24;
+/// Parts of a batch that are sorted independently.
+constexpr index_t kSortParts = 64;
+
+typedef float Vec8 __attribute__((vector_size(32)));
+typedef float Vec4 __attribute__((vector_size(16)));
+typedef float Vec2 __attribute__((vector_size(8)));
+
+template <class Vec> void add_to(float* p, Vec values) {
+  Vec v;
+  std::memcpy(&v, p, sizeof(v));
+  v += values;
+  std::memcpy(p, &v, sizeof(v));
+}
 
 /// One Fourier sample on its way into the window, in grid points from the origin, x >= 0.
-struct Sample {
-  float x, y, z, re, im, weight;
+template <class Value> struct Sample {
+  float x, y, z;
+  Value value;
 };
 
 /// A frequency of the slice's half plane that is inserted, and its share.
@@ -24,10 +43,7 @@ struct PlanePoint {
   float kx, ky, share;
 };
 
-/// Volume of 3-D frequency space that a sample stands for, over that of one sample at radius 1/2.
-float ramp_share(double k) { return k < 0.5 ? 0.52f : static_cast<float>(2.0 * k); }
-
-std::vector<PlanePoint> plane_points(index_t box, double max_radius, bool ramp) {
+std::vector<PlanePoint> plane_points(index_t box, double max_radius) {
   std::vector<PlanePoint> points;
   const index_t half = box / 2 + 1;
   for (index_t row = 0; row < box; ++row) {
@@ -35,120 +51,201 @@ std::vector<PlanePoint> plane_points(index_t box, double max_radius, bool ramp) 
     for (index_t kx = 0; kx < half; ++kx) {
       const bool nyquist = 2 * kx == box || 2 * ky == -box;
       const bool mate = kx == 0 && ky < 0;
-      const double k = std::sqrt(double(kx * kx + ky * ky));
-      if (nyquist || mate || k > max_radius)
+      if (nyquist || mate || std::sqrt(double(kx * kx + ky * ky)) > max_radius)
         continue;
-      const float own_mate = kx == 0 && ky == 0 ? 0.5f : 1.0f;
-      points.push_back(
-          {row * half + kx, float(kx), float(ky), own_mate * (ramp ? ramp_share(k) : 1.0f)});
+      points.push_back({row * half + kx, float(kx), float(ky), kx == 0 && ky == 0 ? 0.5f : 1.0f});
     }
   }
   return points;
 }
 
 /// rotation times symmetry operator: rows 0 and 1, in grid points per Fourier pixel of the slice.
-void plane_axes(const double* rotation, const double* op, double scale, float axes[2][3]) {
-  for (int r = 0; r < 2; ++r)
-    for (int c = 0; c < 3; ++c) {
-      double sum = 0.0;
-      for (int k = 0; k < 3; ++k)
-        sum += rotation[3 * r + k] * op[3 * k + c];
-      axes[r][c] = static_cast<float>(sum * scale);
-    }
-}
+struct PlaneAxes {
+  float u[3], v[3];
 
-/// Samples of one batch with, per slab of planes, the list of samples that reach into it.
-struct Batch {
-  std::vector<Sample> samples;
-  std::vector<std::vector<std::uint32_t>> by_slab;
+  PlaneAxes(const double* rotation, const double* op, double scale) {
+    for (int c = 0; c < 3; ++c) {
+      double sum[2] = {0.0, 0.0};
+      for (int r = 0; r < 2; ++r)
+        for (int k = 0; k < 3; ++k)
+          sum[r] += rotation[3 * r + k] * op[3 * k + c];
+      u[c] = static_cast<float>(sum[0] * scale);
+      v[c] = static_cast<float>(sum[1] * scale);
+    }
+  }
+
+  template <class Value> Sample<Value> at(const PlanePoint& q, Value value) const {
+    Sample<Value> s{q.kx * u[0] + q.ky * v[0], q.kx * u[1] + q.ky * v[1], q.kx * u[2] + q.ky * v[2],
+                    value * q.share};
+    if (s.x < 0.0f) {
+      s.x = -s.x, s.y = -s.y, s.z = -s.z;
+      if constexpr (std::is_same_v<Value, complex_t>)
+        s.value = std::conj(s.value);
+    }
+    return s;
+  }
 };
 
-void sort_into_slabs(Batch& batch, index_t radius) {
-  for (auto& list : batch.by_slab)
-    list.clear();
-  for (std::size_t s = 0; s < batch.samples.size(); ++s) {
-    const index_t first =
-        static_cast<index_t>(std::ceil(batch.samples[s].z - 0.5f * kKernelWidth)) + radius;
-    const index_t low = first / kSlabPlanes, high = (first + kKernelWidth - 1) / kSlabPlanes;
-    for (index_t slab = low; slab <= high; ++slab)
-      batch.by_slab[slab].push_back(static_cast<std::uint32_t>(s));
-  }
+/// First of the kKernelWidth grid points that a sample touches along one axis.
+index_t first_touched(float at) {
+  return static_cast<index_t>(std::ceil(at - 0.5f * kKernelWidth));
 }
 
-/// Spread one sample onto the planes [first_plane, last_plane) of the window.
-void spread(const Sample& s, const InterpolationKernel<kKernelWidth>& kernel, index_t radius,
-            index_t first_plane, index_t last_plane, View<complex_t, 3> numerator,
-            View<float, 3> density) {
-  float wx[kKernelWidth], wy[kKernelWidth], wz[kKernelWidth];
-  const index_t x0 = kernel.values(s.x, wx) + kHalo;
-  const index_t y0 = kernel.values(s.y, wy) + radius;
-  const index_t z0 = kernel.values(s.z, wz) + radius;
-  float line[2 * kKernelWidth];
-  for (int k = 0; k < kKernelWidth; ++k) {
-    line[2 * k] = wx[k] * s.re;
-    line[2 * k + 1] = wx[k] * s.im;
-    wx[k] *= s.weight;
-  }
-  for (int i = 0; i < kKernelWidth; ++i) {
-    if (z0 + i < first_plane || z0 + i >= last_plane)
-      continue;
+/// Kernel values along one axis, padded with zeros, and the first grid point.
+Vec8 kernel_line(const InterpolationKernel<kKernelWidth>& kernel, float at, index_t& first) {
+  float w[8] = {};
+  first = kernel.values(at, w);
+  Vec8 line;
+  std::memcpy(&line, w, sizeof(line));
+  return line;
+}
+
+void spread(const Sample<complex_t>& s, const InterpolationKernel<kKernelWidth>& kernel,
+            View<complex_t, 3> window) {
+  static_assert(kKernelWidth == 6);
+  const index_t radius = (window.shape[0] - 1) / 2, row = window.shape[2];
+  index_t x0, y0, z0;
+  const Vec8 wx = kernel_line(kernel, s.x, x0), wy = kernel_line(kernel, s.y, y0);
+  const Vec8 wz = kernel_line(kernel, s.z, z0);
+  const float re = s.value.real(), im = s.value.imag();
+  const Vec8 near = Vec8{wx[0], wx[0], wx[1], wx[1], wx[2], wx[2], wx[3], wx[3]} *
+                    Vec8{re, im, re, im, re, im, re, im};
+  const Vec4 far = Vec4{wx[4], wx[4], wx[5], wx[5]} * Vec4{re, im, re, im};
+  complex_t* corner = window.item(z0 + radius) + (y0 + radius) * row + x0 + kHalo;
+  for (int i = 0; i < kKernelWidth; ++i)
     for (int j = 0; j < kKernelWidth; ++j) {
       const float w = wz[i] * wy[j];
-      float* num = reinterpret_cast<float*>(&numerator(z0 + i, y0 + j, x0));
-      float* den = &density(z0 + i, y0 + j, x0);
-      for (int k = 0; k < 2 * kKernelWidth; ++k)
-        num[k] += w * line[k];
-      for (int k = 0; k < kKernelWidth; ++k)
-        den[k] += w * wx[k];
+      float* line = reinterpret_cast<float*>(corner + (i * window.shape[1] + j) * row);
+      add_to(line, w * near);
+      add_to(line + 8, w * far);
+    }
+}
+
+void spread(const Sample<float>& s, const InterpolationKernel<kKernelWidth>& kernel,
+            View<float, 3> window) {
+  const index_t radius = (window.shape[0] - 1) / 2, row = window.shape[2];
+  index_t x0, y0, z0;
+  const Vec8 wx = kernel_line(kernel, s.x, x0), wy = kernel_line(kernel, s.y, y0);
+  const Vec8 wz = kernel_line(kernel, s.z, z0);
+  const Vec4 near = Vec4{wx[0], wx[1], wx[2], wx[3]} * s.value;
+  const Vec2 far = Vec2{wx[4], wx[5]} * s.value;
+  float* corner = window.item(z0 + radius) + (y0 + radius) * row + x0 + kHalo;
+  for (int i = 0; i < kKernelWidth; ++i)
+    for (int j = 0; j < kKernelWidth; ++j) {
+      const float w = wz[i] * wy[j];
+      float* line = corner + (i * window.shape[1] + j) * row;
+      add_to(line, w * near);
+      add_to(line + 4, w * far);
+    }
+}
+
+/// The bricks of a window, numbered row by row.
+struct Bricks {
+  index_t radius, per_side;
+
+  explicit Bricks(index_t window_radius)
+      : radius(window_radius), per_side((2 * window_radius + kBrick) / kBrick) {}
+  index_t count() const { return per_side * per_side; }
+  template <class Value> index_t of(const Sample<Value>& s) const {
+    return (first_touched(s.z) + radius) / kBrick * per_side +
+           (first_touched(s.y) + radius) / kBrick;
+  }
+};
+
+/// Spreads batches of slices' copies.
+template <class Value> class Inserter {
+public:
+  Inserter(View<const Value, 3> slices, const SliceGeometry& geometry, View<Value, 3> window)
+      : slices_(slices), geometry_(geometry), window_(window), kernel_(geometry.oversampling),
+        bricks_((window.shape[0] - 1) / 2),
+        points_(plane_points(slices.shape[1], geometry.max_radius)), begin_(bricks_.count() + 1),
+        place_(bricks_.count() * kSortParts) {
+    require(window_radius(geometry.max_radius * geometry.scale) <= bricks_.radius,
+            "window: too small for the frequencies asked for");
+  }
+
+  void run(int n_threads) {
+    const index_t n_copies = slices_.shape[0] * geometry_.symmetry.shape[0];
+    const index_t n_points = std::max<index_t>(1, index_t(points_.size()));
+    const index_t wanted = std::min(std::max(window_.size() / 4, kLeastBatch), kMostBatch);
+    const index_t per_batch = std::max<index_t>(1, wanted / n_points);
+    for (index_t first = 0; first < n_copies; first += per_batch)
+      insert(first, std::min(first + per_batch, n_copies), n_threads);
+  }
+
+private:
+  void insert(index_t first_copy, index_t last_copy, int n_threads) {
+    sort(first_copy, last_copy, n_threads);
+    for (index_t colour = 0; colour < 4; ++colour) {
+      const index_t side = (bricks_.per_side + 1) / 2;
+      parallel_for(side * side, n_threads, [&](index_t i) {
+        const index_t z = 2 * (i / side) + colour / 2, y = 2 * (i % side) + colour % 2;
+        if (z >= bricks_.per_side || y >= bricks_.per_side)
+          return;
+        const index_t brick = z * bricks_.per_side + y;
+        for (std::size_t s = begin_[brick]; s < begin_[brick + 1]; ++s)
+          spread(sorted_[s], kernel_, window_);
+      });
     }
   }
-}
+
+  /// Counting sort by brick, the samples of a brick in the order of slices, copies and points.
+  void sort(index_t first_copy, index_t last_copy, int n_threads) {
+    const index_t n_copies = last_copy - first_copy, n_bricks = bricks_.count();
+    sorted_.resize(n_copies * points_.size());
+    std::fill(place_.begin(), place_.end(), std::size_t{0});
+    const auto each_part = [&](auto visit) {
+      parallel_for(kSortParts, n_threads, [&](index_t part) {
+        std::size_t* place = place_.data() + part * n_bricks;
+        for (index_t c = part * n_copies / kSortParts; c < (part + 1) * n_copies / kSortParts; ++c)
+          visit_copy(first_copy + c,
+                     [&](const Sample<Value>& s) { visit(place[bricks_.of(s)], s); });
+      });
+    };
+    each_part([](std::size_t& count, const Sample<Value>&) { ++count; });
+    std::size_t total = 0;
+    for (index_t brick = 0; brick < n_bricks; ++brick) {
+      begin_[brick] = total;
+      for (index_t part = 0; part < kSortParts; ++part) {
+        const std::size_t count = place_[part * n_bricks + brick];
+        place_[part * n_bricks + brick] = total;
+        total += count;
+      }
+    }
+    begin_[n_bricks] = total;
+    each_part([&](std::size_t& next, const Sample<Value>& s) { sorted_[next++] = s; });
+  }
+
+  template <class Visit> void visit_copy(index_t copy, Visit visit) const {
+    const index_t n_ops = geometry_.symmetry.shape[0], slice = copy / n_ops;
+    const PlaneAxes axes(geometry_.rotations.item(slice), geometry_.symmetry.item(copy % n_ops),
+                         geometry_.scale);
+    const Value* values = slices_.item(slice);
+    for (const PlanePoint& q : points_)
+      visit(axes.at(q, values[q.offset]));
+  }
+
+  View<const Value, 3> slices_;
+  const SliceGeometry& geometry_;
+  View<Value, 3> window_;
+  InterpolationKernel<kKernelWidth> kernel_;
+  Bricks bricks_;
+  std::vector<PlanePoint> points_;
+  std::vector<std::size_t> begin_; // of each brick in sorted_
+  std::vector<std::size_t> place_; // of each part's next sample of each brick
+  std::vector<Sample<Value>> sorted_;
+};
 
 } // namespace
 
-void insert_slices(View<const complex_t, 3> slices, View<const float, 3> weights,
-                   View<const double, 3> rotations, View<const double, 3> symmetry, double scale,
-                   double oversampling, double max_radius, bool ramp, View<complex_t, 3> numerator,
-                   View<float, 3> density, int n_threads) {
-  const index_t radius = (numerator.shape[0] - 1) / 2;
-  require(window_radius(max_radius * scale) <= radius,
-          "numerator: window too small for the frequencies asked for");
-  const InterpolationKernel<kKernelWidth> kernel(oversampling);
-  const auto points = plane_points(slices.shape[1], max_radius, ramp);
-  const index_t n_copies = slices.shape[0] * symmetry.shape[0], n_points = index_t(points.size());
-  const index_t per_batch = std::max<index_t>(1, kBatchSamples / std::max<index_t>(1, n_points));
-  const index_t n_slabs = (2 * radius + kSlabPlanes) / kSlabPlanes;
-  Batch batch;
-  batch.by_slab.resize(n_slabs);
+void insert_slices(View<const complex_t, 3> slices, const SliceGeometry& geometry,
+                   View<complex_t, 3> numerator, int n_threads) {
+  Inserter<complex_t>(slices, geometry, numerator).run(n_threads);
+}
 
-  for (index_t begin = 0; begin < n_copies; begin += per_batch) {
-    const index_t end = std::min(begin + per_batch, n_copies);
-    batch.samples.resize((end - begin) * n_points);
-    parallel_for(end - begin, n_threads, [&](index_t c) {
-      const index_t slice = (begin + c) / symmetry.shape[0], op = (begin + c) % symmetry.shape[0];
-      float axes[2][3];
-      plane_axes(rotations.item(slice), symmetry.item(op), scale, axes);
-      const complex_t* values = slices.item(slice);
-      const float* weight = weights.item(slice);
-      Sample* out = batch.samples.data() + c * n_points;
-      for (index_t p = 0; p < n_points; ++p) {
-        const PlanePoint& q = points[p];
-        Sample s{q.kx * axes[0][0] + q.ky * axes[1][0], q.kx * axes[0][1] + q.ky * axes[1][1],
-                 q.kx * axes[0][2] + q.ky * axes[1][2], values[q.offset].real() * q.share,
-                 values[q.offset].imag() * q.share,     weight[q.offset] * q.share};
-        if (s.x < 0.0f)
-          s.x = -s.x, s.y = -s.y, s.z = -s.z, s.im = -s.im;
-        out[p] = s;
-      }
-    });
-    sort_into_slabs(batch, radius);
-    parallel_for(n_slabs, n_threads, [&](index_t slab) {
-      const index_t first = slab * kSlabPlanes;
-      const index_t last = std::min(first + kSlabPlanes, 2 * radius + 1);
-      for (std::uint32_t s : batch.by_slab[slab])
-        spread(batch.samples[s], kernel, radius, first, last, numerator, density);
-    });
-  }
+void insert_weights(View<const float, 3> weights, const SliceGeometry& geometry,
+                    View<float, 3> density, int n_threads) {
+  Inserter<float>(weights, geometry, density).run(n_threads);
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -66,20 +66,26 @@ def project_polar(
 ) -> _Complex64: ...  # (n, n_rings, n_angles/2)
 def insert_slices(
     slices: _Complex64,  # (n, box, box/2+1)
-    weights: _Float32,  # (n, box, box/2+1)
+    window: _Complex64,  # in place
     *,
     rotations: _Float64,  # (n, 3, 3)
     symmetry: _Float64,  # (g, 3, 3)
     scale: float,
     oversampling: float,
     max_radius: float,
-    ramp: bool,
-    numerator: _Complex64,  # window, in place
-    density: _Float32,  # window, in place
     n_threads: int = 1,
 ) -> None: ...
-def scatter_window(window: _Complex64, n: int) -> _Complex64: ...  # (n, n, n/2+1)
-def scatter_density(window: _Float32, n: int) -> _Float32: ...  # (n, n, n/2+1)
+def insert_weights(
+    slices: _Float32,  # (n, box, box/2+1)
+    window: _Float32,  # in place
+    *,
+    rotations: _Float64,  # (n, 3, 3)
+    symmetry: _Float64,  # (g, 3, 3)
+    scale: float,
+    oversampling: float,
+    max_radius: float,
+    n_threads: int = 1,
+) -> None: ...
 
 @final
 class ReferenceBank:

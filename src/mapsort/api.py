@@ -22,7 +22,7 @@ from mapsort.stages.fourier_grid import Float32, FourierGrid, centred_images, ce
 from mapsort.stages.match import match_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import SliceSums, solve
+from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
 
 __all__ = [
     "build_config",
@@ -231,7 +231,9 @@ def reconstruct(
         symmetry_group(symmetry).matrices,
         n_threads=available_threads(),
     )
-    return Volume(solve(sums, n_threads=available_threads()), apix)
+    threads = available_threads()
+    equations = NormalEquations.of(sums, n_threads=threads)
+    return Volume(solve(equations, n_threads=threads), apix)
 
 
 def build_config() -> dict[str, Any]:

@@ -34,9 +34,9 @@ polar = _core.project_polar(window, rotations=turns, first_ring=1, n_rings=rings
                             n_angles=angles, **scales)
 numerator = np.zeros(_core.window_shape(grid.padded / 2), np.complex64)
 density = np.zeros(numerator.shape, np.float32)
-_core.insert_slices(slices, np.ones(slices.shape, np.float32), rotations=turns,
-                    symmetry=np.eye(3)[None], max_radius=box // 2, ramp=True,
-                    numerator=numerator, density=density, **scales)
+where = {"rotations": turns, "symmetry": np.eye(3)[None], "max_radius": box // 2, **scales}
+_core.insert_slices(slices, numerator, **where)
+_core.insert_weights(np.ones(slices.shape, np.float32), density, **where)
 bank = _core.ReferenceBank(first_ring=1, n_rings=rings, n_angles=angles, box=box,
                            support_radius=box / 2)
 bank.add(window, rotations=turns, **scales)

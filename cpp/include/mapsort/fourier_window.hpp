@@ -3,8 +3,8 @@
 // never wraps: kz, ky in [-radius, radius], kx in [-kHalo, radius]. (2-D windows: ky, kx.)
 //
 // A window of a real array's transform holds every frequency only once but for the narrow halo
-// kx < 0, which is a conjugate copy. `gather` copies grid -> window; `scatter_add` is its adjoint
-// on the full grid: it also adds each element to its Friedel mate.
+// kx < 0, which is a conjugate copy. `gather` copies grid -> window. A window that samples are
+// spread into holds half of what it stands for: each element counts for its Friedel mate, too.
 
 #include "mapsort/interpolation_kernel.hpp"
 #include "mapsort/view.hpp"
@@ -37,9 +37,5 @@ void gather_window(View<const complex_t, 2> grid, View<complex_t, 2> window);
 /// Check that spectra (n, padded, padded/2+1) are of images of this box, padded to scale times its
 /// size.
 void require_padded(View<const complex_t, 3> spectra, double scale, index_t box);
-
-/// Adjoint of gather on the full Hermitian grid: grid (n, n, n/2+1) += window and its mates.
-void scatter_add_window(View<const complex_t, 3> window, View<complex_t, 3> grid);
-void scatter_add_window(View<const float, 3> window, View<float, 3> grid);
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -7,6 +7,7 @@ both exact up to aliasing (Jackson et al., IEEE Trans. Med. Imaging 10 (1991) 47
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -95,18 +96,65 @@ class FourierGrid:
         padded[:, at[:, None], at[None, :]] = images / (line[:, None] * line[None, :])
         return np.asarray(scipy.fft.rfft2(padded, workers=n_threads))
 
-    def volume_from_grid(self, grid: Complex64, *, n_threads: int = 1) -> Float32:
-        """Return the map (box, box, box) of a half-complex padded grid, kernel undone.
+    def volume_from_window(self, window: Complex64 | Float32, *, n_threads: int = 1) -> Float32:
+        """Return the array (box, box, box) of a window that samples were spread into.
 
-        The exact adjoint of :meth:`volume_window` followed by ``gather``, but for the factor
-        padded^3.
+        The kernel is undone: the exact adjoint of :meth:`volume_window` and of reading the
+        samples. The transform is taken axis by axis, only of rows that hold something and only to
+        pixels of the box, so that nothing of the padded size is ever in memory.
         """
+        planes, rows, _ = window.shape
         line = self.kernel_line
-        padded = scipy.fft.irfftn(grid, s=(self.padded,) * 3, workers=n_threads)
         at = _corner_indices(self.box, self.padded)
-        volume = padded[np.ix_(at, at, at)]
-        volume /= line[:, None, None] * line[None, :, None] * line[None, None, :]
-        return np.asarray(volume, dtype=np.float32)
+        columns = min(planes, self.padded) // 2 + 1
+        along_z = np.empty((self.box, rows, columns), dtype=np.complex64)
+        for part in _blocks(rows, self.padded * columns):
+            full = np.zeros((self.padded, part.stop - part.start, columns), dtype=np.complex64)
+            _wrap_around(full, _with_mates(window, part, self.padded))
+            turned = scipy.fft.ifft(full, axis=0, overwrite_x=True, workers=n_threads)
+            along_z[:, part] = turned[at] * (self.padded / line)[:, None, None]
+        volume = np.empty((self.box,) * 3, dtype=np.float32)
+        for part in _blocks(self.box, self.padded * columns):
+            full = np.zeros((part.stop - part.start, self.padded, columns), dtype=np.complex64)
+            _wrap_around(full.swapaxes(0, 1), along_z[part].swapaxes(0, 1))
+            turned = scipy.fft.ifft(full, axis=1, overwrite_x=True, workers=n_threads)[:, at]
+            real = scipy.fft.irfft(turned, n=self.padded, axis=2, workers=n_threads)[:, :, at]
+            volume[part] = real * (self.padded / line)[:, None] * (self.padded / line)
+        return volume
+
+
+#: Elements of a block of rows that are transformed at a time.
+_BLOCK_ELEMENTS = 1 << 23
+
+
+def _blocks(n: int, elements_each: int) -> Iterator[slice]:
+    """Divide n items into slices of bounded memory."""
+    length = max(1, _BLOCK_ELEMENTS // elements_each)
+    for first in range(0, n, length):
+        yield slice(first, min(first + length, n))
+
+
+def _with_mates(window: Complex64 | Float32, rows: slice, padded: int) -> Complex64:
+    """Return rows of a window for kx in [0, padded/2], with each element's mate added in.
+
+    The mate of an element is its conjugate at the opposite frequency; elements beyond the Nyquist
+    frequency, where kernels of samples below it reach, come back from the other side.
+    """
+    radius = window.shape[0] // 2
+    halo, nyquist = window.shape[2] - radius - 1, padded // 2
+    opposite = window[::-1, ::-1][:, rows]
+    folded = window[:, rows, halo:].astype(np.complex64)
+    folded[:, :, : halo + 1] += np.conj(opposite[:, :, halo::-1])
+    for k in range(nyquist, radius + 1):
+        folded[:, :, padded - k] += np.conj(opposite[:, :, halo + k])
+    return folded[:, :, : nyquist + 1]
+
+
+def _wrap_around(grid: Complex64, centred: Complex64) -> None:
+    """Place the leading axis of `centred`, about its middle, around index 0 of `grid`."""
+    at = _corner_indices(len(centred), len(grid))
+    grid[at[: len(grid)]] = centred[: len(grid)]
+    grid[at[len(grid) :]] += centred[len(grid) :]
 
 
 def centred_transform(images: npt.NDArray[np.floating], *, n_threads: int = 1) -> Complex64:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.fsc import fsc
 from mapsort.stages.fourier_grid import Float32
 
@@ -37,3 +38,8 @@ def noise_to_signal(curves: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[n
     clipped = np.clip(mean, 1e-6, 0.9999)
     ratio = (1.0 - clipped) / (2.0 * clipped)
     return np.asarray(np.minimum(ratio, MAX_NOISE_TO_SIGNAL))
+
+
+def wiener_filtered(volume: Float32, ratio: npt.NDArray[np.floating]) -> Float32:
+    """Return a map whose shells are divided by 1 + 1/SSNR, 1/SSNR (box//2 + 1,) being `ratio`."""
+    return apply_radial_curve(volume, 1.0 / (1.0 + ratio))

@@ -23,10 +23,10 @@ from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.match import match_chunk, match_near
 from mapsort.stages.narrowing import near_candidates, neighbours, searched_everywhere
-from mapsort.stages.postprocess import half_map_fsc, noise_to_signal
+from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.prepare import ctf_coefficients, shell_means
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import SliceSums, solve
+from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
 from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_inputs import MultiInputs
@@ -435,78 +435,67 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     n_models, threads = run.plan.n_models, run.plan.n_threads
     progress = run.progress
     progress.start("reconstruct", n_models, iteration=iteration, n_iterations=run.options.iter)
-    sums: list[SliceSums | None] = []
+    whole: list[NormalEquations | None] = []
     halves: list[tuple[Float32, Float32]] = []
     for model in range(n_models):
-        parts = _insert(run, averages, model)
-        alive = all(np.any(part.density) for part in parts)
-        sums.append(parts[0] + parts[1] if alive else None)
-        even, odd = (
-            (solve(parts[0], n_threads=threads), solve(parts[1], n_threads=threads))
-            if alive
-            else (state.references[model],) * 2
-        )
-        halves.append((even, odd))
+        parts = _equations(run, averages, model)
+        alive = all(np.any(part.circulant) for part in parts)
+        whole.append(parts[0] + parts[1] if alive else None)
+        halves.append(_half_maps(parts, threads) if alive else (state.references[model],) * 2)
         progress.advance(1)
-    smooth = [0.5 * (even + odd) for even, odd in halves]
-    sphere = run.sphere
-    first_curves = [half_map_fsc(*pair, sphere) for pair in halves]
-    masks = _masks(run, _filtered(run, state, sums, first_curves) if any(sums) else smooth, sphere)
-    curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
-    live = [m for m in range(n_models) if sums[m] is not None]
+    live = [m for m in range(n_models) if whole[m] is not None]
     if not live:
         raise NumericalError("no map received enough particles to be reconstructed")
+    smooth = [0.5 * (even + odd) for even, odd in halves]
+    sphere = run.sphere
+    first = noise_to_signal([half_map_fsc(*halves[m], sphere) for m in live])
+    masks = _masks(
+        run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
+    )
+    curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
     shared = noise_to_signal([curves[m] for m in live])
     references, maps = [], []
     for model in range(n_models):
-        this = sums[model]
+        this = whole[model]
         if this is None:
             references.append(state.references[model])
             maps.append(state.references[model])
             continue
         own = noise_to_signal([curves[model]])
-        references.append(solve(this, noise_to_signal=shared, n_threads=threads) * masks[model])
-        maps.append(solve(this, noise_to_signal=own, n_threads=threads) * masks[model])
+        start = wiener_filtered(smooth[model], shared)
+        common = solve(this, noise_to_signal=shared, start=start, n_threads=threads)
+        single = solve(this, noise_to_signal=own, start=common, n_threads=threads)
+        references.append(common * masks[model])
+        maps.append(single * masks[model])
     _check_finite(maps)
     progress.finish(f"{len(live)} maps")
     empty = tuple(m for m in range(n_models) if m not in live)
     return _Rebuilt(tuple(references), tuple(maps), tuple(masks), tuple(curves), empty)
 
 
-def _insert(run: Run, averages: ClassAverages, model: int) -> list[SliceSums]:
-    """Spread the class sums of one map, one result per half."""
+def _half_maps(parts: list[NormalEquations], n_threads: int) -> tuple[Float32, Float32]:
+    """Solve the equations of the halves alone."""
+    even, odd = (solve(part, n_threads=n_threads) for part in parts)
+    return even, odd
+
+
+def _equations(run: Run, averages: ClassAverages, model: int) -> list[NormalEquations]:
+    """Return the normal equations of one map's class sums, one per half."""
     plan = run.plan
     block = plan.references.block(model)
     rotations = plan.references.rotations[block]
     parts = []
     for half in range(N_HALVES):
-        part = SliceSums.empty(plan.map_grid, float(plan.grid.box // 2))
-        part.insert(
+        sums = SliceSums.empty(plan.map_grid, float(plan.grid.box // 2))
+        sums.insert(
             np.ascontiguousarray(averages.numerator[half, block]),
             np.ascontiguousarray(averages.density[half, block]),
             rotations,
             plan.symmetries[model].matrices,
             n_threads=plan.n_threads,
         )
-        parts.append(part)
+        parts.append(NormalEquations.of(sums, n_threads=plan.n_threads))
     return parts
-
-
-def _filtered(
-    run: Run,
-    state: State,
-    sums: list[SliceSums | None],
-    curves: list[npt.NDArray[np.float64]],
-) -> list[Float32]:
-    """Return maps filtered by one common curve; a map without particles stays as it was."""
-    live = [curve for curve, part in zip(curves, sums, strict=True) if part is not None]
-    ratio = noise_to_signal(live)
-    return [
-        state.references[model]
-        if part is None
-        else solve(part, noise_to_signal=ratio, n_threads=run.plan.n_threads)
-        for model, part in enumerate(sums)
-    ]
 
 
 def _masks(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
