@@ -14,6 +14,11 @@ from types import ModuleType
 
 from mapsort.errors import ConfigError
 
+# Where other work shares the processors, threads that spin while they wait take its time and, a
+# share being a share, their own: matching ran at a third of its speed beside one busy process.
+# OpenMP reads this once, when the first extension that uses it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 #: Processor features that each instruction set needs, as Linux names them; best one first.
 _REQUIRED_FEATURES: dict[str, frozenset[str]] = {
     "v4": frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma"}),

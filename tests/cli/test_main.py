@@ -71,7 +71,6 @@ def test_commands_of_later_versions_are_refused(capsys, command):
         ("multi --input a --models b,,c", "--models=b,,c: expected map files"),
         ("multi --input a --models b --iter x", "--iter=x: expected a whole number from 1"),
         ("multi --input a --models b --iter=0", "--iter=0: expected a whole number from 1"),
-        ("multi --input a --models b --iter auto", "--iter=auto: not yet in this version"),
         ("multi --input a --models b --speed 8", "--speed=8: expected a whole number from 1 to 7"),
         ("multi --input a --models b --ctf maybe", "--ctf=maybe: expected one of auto, apply"),
         ("multi --input a --models b --automask3d 1,2,3", "--automask3d=1,2,3: expected five"),
@@ -130,7 +129,7 @@ def test_the_table_of_commands_agrees_with_the_modules(command):
 
 def test_the_help_of_multi_shows_every_option_and_names_the_absent(capsys):
     assert main(["multi", "--help"]) == 0
-    out = capsys.readouterr().out
+    out = capsys.readouterr().out.replace("-\n", "-")  # lines break at hyphens
     assert all(option in out for option in INTERFACE)
 
 

@@ -29,7 +29,7 @@ def job(monkeypatch):
         progress.advance(5)
         progress.finish("5 particles")
         table = pd.DataFrame({"rlnClassNumber": [1, 2, 2, 2, 1]})
-        return SimpleNamespace(path=Path("multi_00"), assignments=table)
+        return SimpleNamespace(path=Path("multi_00"), assignments=table, convergence=[{}, {}])
 
     module.during = lambda: None
     module.refine_multi_run = refine_multi_run

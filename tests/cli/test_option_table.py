@@ -11,7 +11,13 @@ from mapsort.cli import multi
 from mapsort.cli.option_table import options_from
 from mapsort.cli.parser import make_parser
 from mapsort.workflows.option_fields import flag_of
-from mapsort.workflows.options import Automask3D, CtfHandling, MultiOptions, SearchMethod
+from mapsort.workflows.options import (
+    Assignment,
+    Automask3D,
+    CtfHandling,
+    MultiOptions,
+    SearchMethod,
+)
 
 # A value other than the default for every option, as written and as held.
 EXAMPLES = {
@@ -34,6 +40,8 @@ EXAMPLES = {
     "simalign": ("rtf_exhaustive", SearchMethod.EXHAUSTIVE),
     "simmask": ("mask.mrc", Path("mask.mrc")),
     "sep": ("2", 2),
+    "assign": ("soft", Assignment.SOFT),
+    "junk": ("1", 1),
     "classkeep": ("0.5", 0.5),
     "classkeepsig": (None, True),
     "pad": ("96", 96),

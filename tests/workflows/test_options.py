@@ -19,7 +19,7 @@ def options(**changes):
 
 def test_defaults_are_those_of_the_interface():
     request = options().validated()
-    assert (request.iter, request.sym, request.speed, request.sep) == (6, ("c1",), 5, 1)
+    assert (request.iter, request.sym, request.speed, request.sep) == (None, ("c1",), 5, 1)
     assert (request.classkeep, request.classkeepsig, request.pad) == (0.9, False, 0)
     assert (request.orientgen, request.ctf, request.mass) == ("auto", CtfHandling.AUTO, ())
 

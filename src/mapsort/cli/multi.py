@@ -49,7 +49,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--nmodels",
     "--seedmethod",
     "--mask",
-    "--assign",
     "--inputmode",
     "--halves",
     "--breaksym",
@@ -57,7 +56,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--format",
     "--keepfiles",
     "--starts",
-    "--junk",
     "--skipalign",
     "--datadir",
     "--log-json",
@@ -94,10 +92,14 @@ def summary(finished: MultiRun, options: MultiOptions) -> list[str]:
     from mapsort.rundir.layout import RunDirectory
 
     directory = RunDirectory(finished.path)
+    last = len(finished.convergence)
     classes = finished.assignments["rlnClassNumber"]
     lines = []
     for number in range(1, len(options.models) + 1):
         count = int((classes == number).sum())
         share = count / max(len(classes), 1)
-        lines.append(f"{directory.maps(options.iter, number)}  {count} particles ({share:.1%})")
-    return [*lines, f"{directory.particles(options.iter)}  class and pose of every particle"]
+        lines.append(f"{directory.maps(last, number)}  {count} particles ({share:.1%})")
+    junk = int((classes > len(options.models)).sum())
+    if options.junk:
+        lines.append(f"junk  {junk} particles ({junk / max(len(classes), 1):.1%})")
+    return [*lines, f"{directory.particles(last)}  class and pose of every particle"]

@@ -11,7 +11,13 @@ from mapsort.model.membership import Membership
 
 
 def classify(
-    matches: Matches, n_classes: int, *, sep: int = 1, keep: float = 1.0, keep_sigma: bool = False
+    matches: Matches,
+    n_classes: int,
+    *,
+    sep: int = 1,
+    keep: float = 1.0,
+    keep_sigma: bool = False,
+    allowed: npt.NDArray[np.bool_] | None = None,
 ) -> Membership:
     """Return the members of each class.
 
@@ -27,6 +33,8 @@ def classify(
         with ``keep_sigma``, members worse than the mean by ``keep`` standard deviations are left
         out.
     keep_sigma : bool
+    allowed : ndarray of shape (n,), bool, optional
+        Particles that may enter a class; by default all.
 
     Raises
     ------
@@ -36,7 +44,10 @@ def classify(
     n, top = matches.reference.shape
     if not 1 <= sep <= top:
         raise ValueError(f"sep: expected 1 to {top} (the matches kept), got {sep}")
-    chosen = np.ascontiguousarray(matches.reference[:, :sep]).ravel()
+    columns = matches.reference[:, :sep]
+    if allowed is not None:
+        columns = np.where(allowed[:, None], columns, -1)
+    chosen = np.ascontiguousarray(columns).ravel()
     quality = np.ascontiguousarray(matches.quality[:, :sep]).ravel()
     start, entry = group_by_class(chosen.astype(np.intc), n_classes)
     used = keep_best(start, entry, quality.astype(np.float32), keep, keep_sigma)

@@ -12,12 +12,20 @@ import numpy.typing as npt
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.fsc import fsc, resolution_at
-from mapsort.workflows.multi_iteration import Outcome, Run, State
+from mapsort.workflows.multi_iteration import JUNK_FROM, Outcome, Run, State
 
 
-def occupancies(matches: Matches, references: References) -> npt.NDArray[np.int64]:
-    """Return the number of particles whose best match is with each map, (n_models,)."""
-    model = references.model[matches.reference[:, 0]]
+def occupancies(
+    matches: Matches,
+    references: References,
+    junk: npt.NDArray[np.floating] | None = None,
+) -> npt.NDArray[np.int64]:
+    """Return the number of particles whose best match is with each map, (n_models,).
+
+    Those whose probability of being ``junk`` says so are left out.
+    """
+    good = slice(None) if junk is None else junk <= JUNK_FROM
+    model = references.model[matches.reference[good, 0]]
     return np.bincount(model, minlength=references.n_models).astype(np.int64)
 
 
@@ -76,8 +84,10 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
     ]
     return {
         "iteration": outcome.state.iteration,
-        "occupancy": occupancies(outcome.matches, run.plan.references).tolist(),
+        "occupancy": occupancies(outcome.matches, run.plan.references, outcome.junk).tolist(),
+        "junk": None if outcome.junk is None else int((outcome.junk > JUNK_FROM).sum()),
         "empty_maps": [model + 1 for model in outcome.empty],
+        "reseeded_maps": [model + 1 for model in outcome.reseeded],
         "fraction_changed_map": changed,
         "mean_angle_change_deg": angle,
         "mean_shift_change_px": shift,

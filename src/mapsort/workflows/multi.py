@@ -47,6 +47,7 @@ from mapsort.workflows.multi_plan import (
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
+from mapsort.workflows.stopping import reason_to_stop
 
 LOGGER = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def _free_disk(options: MultiOptions) -> int:
 
 
 def _check_disk(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> None:
-    need = disk_bytes(plan, len(inputs.particles), options.iter)
+    need = disk_bytes(plan, len(inputs.particles), options.n_iterations)
     free = _free_disk(options)
     if need > free:
         raise ConfigError(
@@ -179,22 +180,34 @@ def _refine(run: Run, directory: RunDirectory, state: State) -> MultiRun:
     table = run.inputs.particles.table
     outcome: Outcome | None = None
     with Background() as background:
-        for _ in range(run.options.iter):
+        for _ in range(run.options.n_iterations):
             outcome = iterate(run, state)
             _warn_of_empty_maps(run, outcome)
             entry = convergence_entry(run, state, outcome)
-            table = assignment_table(run, outcome.matches)
+            table = assignment_table(run, outcome.matches, outcome.junk)
             _tell(run, entry)
             entries.append(entry)
             job = partial(_write, run, directory, outcome, state, table, entries[:])
             background.submit(job)
             state = outcome.state
-    assert outcome is not None, "options.iter is at least 1"
+            reason = reason_to_stop(entries) if run.options.iter is None else None
+            if reason is not None:
+                LOGGER.info("%s", reason)
+                run.progress.message(reason)
+                break
+    assert outcome is not None, "there is at least one iteration"
     maps = tuple(Volume(volume, run.inputs.apix) for volume in outcome.maps)
     return MultiRun(directory.path, maps, table, entries)
 
 
 def _warn_of_empty_maps(run: Run, outcome: Outcome) -> None:
+    for model in outcome.reseeded:
+        text = (
+            f"map {model + 1} was dying; it restarts from the particles that the others explain "
+            "worst"
+        )
+        LOGGER.warning("iteration %d: %s", outcome.state.iteration, text)
+        run.progress.message(text)
     for model in outcome.empty:
         LOGGER.warning(
             "iteration %d: map %d received no particles; it stays as it was",
@@ -241,11 +254,15 @@ def _tell(run: Run, entry: dict[str, Any]) -> None:
     moved = "" if changed is None else f", {changed:.1%} changed map"
     seconds = sum(entry["seconds"].values())
     text = (
-        f"iteration {entry['iteration']}/{run.options.iter}: particles {shares}{moved}, "
+        f"iteration {entry['iteration']}{_of(run)}: particles {shares}{moved}, "
         f"resolution {resolutions} A, {seconds:.1f} s"
     )
     LOGGER.info("%s", text)
     run.progress.message(text)
+
+
+def _of(run: Run) -> str:
+    return "" if run.options.iter is None else f"/{run.options.iter}"
 
 
 def refine_multi(

@@ -27,7 +27,14 @@ from mapsort.rundir.text import write_fsc
 from mapsort.stages.average import wiener_images
 from mapsort.stages.fourier_grid import Float32, centred_images
 from mapsort.stages.similarity import Similarity
-from mapsort.workflows.multi_iteration import Outcome, Run, State, scaled_to_mass
+from mapsort.workflows.multi_iteration import (
+    JUNK_FROM,
+    Outcome,
+    Run,
+    State,
+    scaled_to_mass,
+)
+from mapsort.workflows.options import Assignment
 
 #: Class averages and projections are turned into images in blocks of this many.
 IMAGE_BLOCK = 256
@@ -147,34 +154,42 @@ def _write_matrix(path: Path, images: list[npt.NDArray[np.generic]]) -> None:
             writer.append(np.asarray(image, dtype=np.float32))
 
 
-def _classification(matches: Matches, sep: int) -> list[npt.NDArray[np.generic]]:
-    columns = slice(0, sep)
-    ones = np.ones_like(matches.score[:, columns])
+def _classification(
+    matches: Matches, membership: Membership, columns: int
+) -> list[npt.NDArray[np.generic]]:
+    kept = slice(0, columns)
     return [
-        matches.reference[:, columns],
-        ones / np.float32(sep),
-        matches.dx[:, columns],
-        matches.dy[:, columns],
-        matches.alpha[:, columns],
-        matches.mirror[:, columns],
-        ones,
+        matches.reference[:, kept],
+        member_matrix(membership, membership.weight, len(matches), columns),
+        matches.dx[:, kept],
+        matches.dy[:, kept],
+        matches.alpha[:, kept],
+        matches.mirror[:, kept],
+        np.ones_like(matches.score[:, kept]),
     ]
 
 
 def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
     """Write the classification matrix and the same after averaging (used or not)."""
-    iteration, sep = outcome.state.iteration, run.options.sep
-    images = _classification(outcome.matches, sep)
+    iteration, membership = outcome.state.iteration, outcome.membership
+    soft = run.options.assign is Assignment.SOFT
+    columns = outcome.matches.reference.shape[1] if soft else run.options.sep
+    images = _classification(outcome.matches, membership, columns)
     _write_matrix(directory.classify(iteration), images)
-    images[1] = used_matrix(outcome.membership, len(outcome.matches), sep)
+    images[1] = member_matrix(membership, membership.used, len(outcome.matches), columns)
     _write_matrix(directory.cls_result(iteration), images)
 
 
-def used_matrix(membership: Membership, n: int, sep: int) -> npt.NDArray[np.float32]:
-    """Return 1 where a particle counts in the class of that column, else 0, (n, sep)."""
-    used = np.zeros((n, sep), dtype=np.float32)
-    used[membership.particle, membership.column] = membership.used
-    return used
+def member_matrix(
+    membership: Membership, values: npt.NDArray[np.generic], n: int, columns: int
+) -> npt.NDArray[np.float32]:
+    """Return a value of each member in the place of its particle and column, (n, columns).
+
+    Zero where a particle's match is no member.
+    """
+    matrix = np.zeros((n, columns), dtype=np.float32)
+    matrix[membership.particle, membership.column] = values
+    return matrix
 
 
 def write_similarity(directory: RunDirectory, iteration: int, similarity: Similarity) -> None:
@@ -218,8 +233,13 @@ def _image_names(particles: Particles) -> list[str]:
     ]
 
 
-def assignment_table(run: Run, matches: Matches) -> pd.DataFrame:
-    """Return the particle table with class, pose, score and probability of every particle."""
+def assignment_table(
+    run: Run, matches: Matches, junk: npt.NDArray[np.floating] | None = None
+) -> pd.DataFrame:
+    """Return the particle table with class, pose, score and probability of every particle.
+
+    Junk is a class of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
+    """
     references = run.plan.references
     rotations, origins = matches.poses(references)
     angles = matrix_to_relion(rotations)
@@ -228,7 +248,11 @@ def assignment_table(run: Run, matches: Matches) -> pd.DataFrame:
     apix = run.inputs.apix
     table = run.inputs.particles.table.copy()
     table["rlnImageName"] = _image_names(run.inputs.particles)
-    table["rlnClassNumber"] = model.astype(int) + 1
+    number = model.astype(int) + 1
+    if junk is not None:
+        number[junk > JUNK_FROM] = references.n_models + 1
+        table["mapsortJunkProbability"] = np.round(junk, 6)
+    table["rlnClassNumber"] = number
     for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
         table[name] = np.round(angles[:, column], 4)
     for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):

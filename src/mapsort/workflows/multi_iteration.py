@@ -21,6 +21,7 @@ from mapsort.rundir.log import stage
 from mapsort.stages.average import ClassAccumulator, ShellStatistics
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.junk import NOISE_IMAGES, fit_junk, noise_images
 from mapsort.stages.match import match_chunk, match_near
 from mapsort.stages.narrowing import near_candidates, neighbours, searched_everywhere
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
@@ -29,6 +30,7 @@ from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
 from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
+from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import (
     FULL_SIMILARITY_BYTES,
@@ -47,6 +49,8 @@ UNKNOWN_SCALE, KNOWN_SCALE = float("inf"), 0.3
 #: From this --speed on, iterations after the first search near the last matches; this share of
 #: the particles is searched everywhere all the same.
 NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
+#: Probability of being noise from which a particle counts as junk.
+JUNK_FROM = 0.5
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
 
@@ -75,6 +79,11 @@ class Run:
         """Transform raw images for the kernels."""
         return self.plan.treatment.spectra(raw, n_threads=self.plan.n_threads)
 
+    def start(self, stage_name: str, total: int, iteration: int) -> None:
+        """Begin a stage of `total` units on the progress display."""
+        n_iterations = self.options.n_iterations
+        self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
+
     def chunks(self, n: int | None = None) -> list[slice]:
         """Ranges of particles that are worked on together."""
         return chunk_ranges(len(self.inputs.particles) if n is None else n, self.plan.chunk)
@@ -94,12 +103,15 @@ class State:
         Mean |N|^2 of a particle's noise in each shell.
     matches : Matches or None
         Of the iteration that made this state.
+    shares : ndarray of shape (n_models,) or None
+        Fraction of the particles that each map held in it.
     """
 
     iteration: int
     references: tuple[Float32, ...]
     noise_power: npt.NDArray[np.float64]
     matches: Matches | None
+    shares: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,10 @@ class Outcome:
         Time of each stage.
     empty : tuple of int
         Numbers (from 0) of maps that got no particles and were kept as they were.
+    reseeded : tuple of int
+        Numbers of maps that were dying and took over particles the others explained worst.
+    junk : ndarray of shape (n,) or None
+        Probability of each particle to be noise, where that was asked for.
     """
 
     state: State
@@ -146,6 +162,8 @@ class Outcome:
     highest_ring: int
     seconds: dict[str, float]
     empty: tuple[int, ...]
+    reseeded: tuple[int, ...]
+    junk: npt.NDArray[np.float64] | None
 
 
 def match_plan(run: Run, state: State, scoring: Scoring, references: References) -> MatchPlan:
@@ -202,9 +220,7 @@ def match_all(
         and len(blocks) == 1
         and similarity_bytes(run.plan, n_particles) <= FULL_SIMILARITY_BYTES
     )
-    run.progress.start(
-        "match", n_particles * len(blocks), iteration=iteration, n_iterations=run.options.iter
-    )
+    run.start("match", n_particles * len(blocks), iteration)
     parts: list[Matches] = []
     similarity: Similarity | None = None
     highest_ring = 0
@@ -262,7 +278,7 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
     n = len(run.inputs.particles)
     table = neighbours(references, run.plan.symmetries)
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
-    run.progress.start("match", n, iteration=iteration, n_iterations=run.options.iter)
+    run.start("match", n, iteration)
     parts: list[Matches] = []
     for where, raw in read_ahead(run.inputs.particles.images, run.chunks()):
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
@@ -301,7 +317,7 @@ def average_all(
     """Average the classes, chunk by chunk."""
     n = len(matches)
     accumulator = ClassAccumulator(run.plan.grid, run.inputs.apix, slices)
-    run.progress.start("average", n, iteration=iteration, n_iterations=run.options.iter)
+    run.start("average", n, iteration)
     for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
         accumulator.add(
             run.spectra_of(raw),
@@ -376,14 +392,19 @@ def iterate(run: Run, state: State) -> Outcome:
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
     with stage("classify", iteration=number) as facts:
-        membership = classify(
+        junk = junk_probability(run, state, scoring, matches) if run.options.junk else None
+        classes = classification(
+            run.options,
             matches,
-            len(run.plan.references),
-            sep=run.options.sep,
-            keep=run.options.classkeep,
-            keep_sigma=run.options.classkeepsig,
+            run.plan.references,
+            None if junk is None else junk > JUNK_FROM,
+            state.shares,
+            iteration=number,
         )
+        matches, membership = classes.matches, classes.membership
         facts["used"] = int(membership.used.sum())
+        if classes.temperature is not None:
+            facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
         averages, statistics = average_all(run, slices, matches, membership, iteration=number)
@@ -396,7 +417,7 @@ def iterate(run: Run, state: State) -> Outcome:
     timed("reconstruct", facts)
     noise = noise_floor(statistics.residual_power(scale).astype(np.float32))
     return Outcome(
-        state=State(number, rebuilt.references, noise, matches),
+        state=State(number, rebuilt.references, noise, matches, classes.shares),
         maps=rebuilt.maps,
         masks=rebuilt.masks,
         half_fsc=rebuilt.half_fsc,
@@ -410,7 +431,31 @@ def iterate(run: Run, state: State) -> Outcome:
         highest_ring=found.highest_ring,
         seconds=seconds,
         empty=rebuilt.empty,
+        reseeded=tuple(classes.reseeded),
+        junk=junk,
     )
+
+
+def junk_probability(
+    run: Run, state: State, scoring: Scoring, matches: Matches
+) -> npt.NDArray[np.float64] | None:
+    """Return each particle's probability to be noise, judged by synthetic noise matched alike.
+
+    None in the first iteration, when the noise is not known apart from the particles.
+    """
+    if state.matches is None:
+        return None
+    rng = np.random.default_rng([run.plan.seed, state.iteration])
+    n = len(run.inputs.particles)
+    images = noise_images(NOISE_IMAGES, run.plan.grid.box, state.noise_power, rng)
+    every = np.sort(rng.choice(n, NOISE_IMAGES, replace=n < NOISE_IMAGES))
+    ctf = run.ctf_of(slice(0, n))[every]
+    best = np.full(NOISE_IMAGES, -np.inf)
+    for block in run.plan.reference_blocks:
+        plan = match_plan(run, state, scoring, run.plan.references.part(block))
+        found, _ = match_chunk(plan, run.spectra_of(images), ctf, n_threads=run.plan.n_threads)
+        best = np.maximum(best, found.score[:, 0])
+    return fit_junk(matches.score[:, 0], best).probability(matches.score[:, 0])
 
 
 def _particle_noise_to_signal(
@@ -434,7 +479,7 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     """Rebuild every map from its class averages; filter all alike; mask."""
     n_models, threads = run.plan.n_models, run.plan.n_threads
     progress = run.progress
-    progress.start("reconstruct", n_models, iteration=iteration, n_iterations=run.options.iter)
+    run.start("reconstruct", n_models, iteration)
     whole: list[NormalEquations | None] = []
     halves: list[tuple[Float32, Float32]] = []
     for model in range(n_models):

@@ -237,14 +237,15 @@ def plan_lines(
         )
     ]
     ctf = "none" if inputs.ctf is None else ("phase-flipped" if plan.flipped else "applied")
-    need = disk_bytes(plan, n, options.iter)
+    need = disk_bytes(plan, n, options.n_iterations)
+    iterations = options.iter or f"until converged, at most {options.n_iterations}"
     return [
         f"particles: {n} of {box} px at {inputs.apix:g} A/px from {particles.source}",
         f"CTF: {ctf}; contrast {'inverted' if options.invert else 'as it is (white density)'}",
         *models,
         f"orientations: {plan.orientgen}",
         f"shifts: up to {plan.max_shift:g} px; sphere about the maps: {plan.sphere_radius:.1f} px",
-        f"iterations: {options.iter}; threads: {plan.n_threads}; random seed: {plan.seed}",
+        f"iterations: {iterations}; threads: {plan.n_threads}; random seed: {plan.seed}",
         f"memory: {readable_size(sum(memory.values()))} ("
         + ", ".join(f"{name} {readable_size(size)}" for name, size in memory.items() if size)
         + ")",

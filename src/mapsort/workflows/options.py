@@ -50,6 +50,13 @@ class SearchMethod(StrEnum):
     EXHAUSTIVE = "rtf_exhaustive"
 
 
+class Assignment(StrEnum):
+    """How particles are shared among classes."""
+
+    HARD = "hard"
+    SOFT = "soft"
+
+
 class Automask3D(NamedTuple):
     """The five numbers of ``--automask3d``.
 
@@ -100,14 +107,20 @@ _AUTOMASK = ValueKind(
 )
 
 
-def _parse_iterations(written: str) -> int:
+#: Where ``--iter auto`` ends at the latest.
+MOST_ITERATIONS = 25
+
+
+def _parse_iterations(written: str) -> int | None:
     if written == "auto":
-        raise ConfigError("--iter=auto: not yet in this version of mapsort; give a whole number")
+        return None
     value: int = whole_number(1).parse(written)
     return value
 
 
-_ITERATIONS = dataclasses.replace(whole_number(1), parse=_parse_iterations)
+_ITERATIONS = dataclasses.replace(
+    whole_number(1), parse=_parse_iterations, words="a whole number from 1, or auto"
+)
 _PARALLEL = ValueKind("thread:N with N from 1", str, lambda value: isinstance(value, str))
 
 
@@ -131,9 +144,15 @@ class MultiOptions:
             help="starting maps, one per class, separated by commas",
         )
     )
-    iter: int = field(
-        default=6,
-        metadata=option(_ITERATIONS, group=REFINEMENT, metavar="N", help="number of iterations"),
+    iter: int | None = field(
+        default=None,
+        metadata=option(
+            _ITERATIONS,
+            group=REFINEMENT,
+            metavar="N|auto",
+            help="number of iterations; by default auto: until assignments, occupancies and "
+            f"resolutions stand still, at most {MOST_ITERATIONS}",
+        ),
     )
     sym: tuple[str, ...] = field(
         default=("c1",),
@@ -277,6 +296,25 @@ class MultiOptions:
             help="number of references each particle goes to",
         ),
     )
+    assign: Assignment = field(
+        default=Assignment.HARD,
+        metadata=option(
+            one_of(Assignment),
+            group=CLASSIFICATION,
+            help="hard: each particle goes to its best reference (--sep of them); soft: to all "
+            "that are kept, by their posterior probability, from broad to sharp",
+        ),
+    )
+    junk: int = field(
+        default=0,
+        metadata=option(
+            whole_number(0, 1),
+            group=CLASSIFICATION,
+            metavar="N",
+            help="1: particles that match no map better than pure noise does go to a class of "
+            "their own, after the last map's",
+        ),
+    )
     classkeep: float = field(
         default=0.9,
         metadata=option(
@@ -356,6 +394,11 @@ class MultiOptions:
         return self
 
     @property
+    def n_iterations(self) -> int:
+        """Number of iterations, at most."""
+        return self.iter or MOST_ITERATIONS
+
+    @property
     def symmetries(self) -> tuple[str, ...]:
         """Symmetry of each map."""
         return per_map("sym", self.sym, len(self.models))
@@ -380,7 +423,8 @@ class MultiOptions:
 
     def as_record(self) -> dict[str, Any]:
         """Return every option as plain JSON types, in the order of the table."""
-        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        record = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        return record | ({"iter": "auto"} if self.iter is None else {})
 
     @property
     def _parallel(self) -> ParallelRequest:

@@ -1,0 +1,108 @@
+"""Tell particles from images that hold none, by how well pure noise would match.
+
+The best of many matches is good by chance alone: its distribution is learnt by matching synthetic
+noise of the particles' own spectrum the same way. The particles' best scores are a mixture of that
+distribution and of the particles' own; each one's share follows from Bayes' rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy.stats import gumbel_r, norm
+
+from mapsort.physics.shells import shell_index
+from mapsort.stages.fourier_grid import Float32
+
+#: Synthetic images that the distribution of noise is learnt from.
+NOISE_IMAGES = 512
+_EM_STEPS = 200
+
+
+def noise_images(
+    n: int, box: int, power: npt.NDArray[np.floating], rng: np.random.Generator
+) -> Float32:
+    """Return Gaussian noise of a given spectrum.
+
+    Parameters
+    ----------
+    n, box : int
+    power : ndarray of shape (box//2 + 1,)
+        Mean |N|^2 of a transform in each shell; beyond the last it stays constant.
+    rng : Generator
+
+    Returns
+    -------
+    ndarray of shape (n, box, box), float32
+    """
+    white = scipy.fft.rfft2(rng.standard_normal((n, box, box)))
+    shells = np.minimum(shell_index(box, ndim=2), len(power) - 1)
+    amplitude = np.sqrt(np.asarray(power)[shells]) / box
+    return np.asarray(scipy.fft.irfft2(white * amplitude, s=(box, box)), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class JunkModel:
+    """The two kinds of best scores [nat], and how many are of noise.
+
+    Attributes
+    ----------
+    noise_mode, noise_scale : float
+        Gumbel distribution of the best score of pure noise (the largest of many).
+    mean, deviation : float
+        Normal distribution of the particles' best scores.
+    share : float
+        Fraction of all images that are noise.
+    """
+
+    noise_mode: float
+    noise_scale: float
+    mean: float
+    deviation: float
+    share: float
+
+    def probability(self, scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Return the probability that an image of each best score is noise.
+
+        Scores above the particles' mean are particles', and scores below the noise's mode are
+        noise, however the tails run.
+        """
+        inside = np.clip(scores, self.noise_mode, max(self.mean, self.noise_mode))
+        noise = self.share * gumbel_r.pdf(inside, self.noise_mode, self.noise_scale)
+        particle = (1 - self.share) * norm.pdf(inside, self.mean, self.deviation)
+        return np.asarray(noise / np.maximum(noise + particle, np.finfo(np.float64).tiny))
+
+
+def fit_junk(scores: npt.NDArray[np.floating], noise_scores: npt.NDArray[np.floating]) -> JunkModel:
+    """Fit the mixture by expectation maximisation, the noise's part of it known.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+        Best score of every particle.
+    noise_scores : ndarray of shape (m,)
+        Best scores of synthetic noise.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    mode, scale = gumbel_r.fit(np.asarray(noise_scores, dtype=np.float64))
+    model = JunkModel(
+        float(mode),
+        float(max(scale, 1e-3)),
+        float(max(np.quantile(values, 0.75), mode)),
+        float(max(values.std(), 1e-3)),
+        0.1,
+    )
+    for _ in range(_EM_STEPS):
+        noise = model.probability(values)
+        particle = np.maximum(1 - noise, 1e-12)
+        mean = float(max(np.average(values, weights=particle), mode))
+        deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=particle)))
+        share = float(np.clip(noise.mean(), 1e-4, 0.99))
+        settled = abs(share - model.share) < 1e-6
+        model = JunkModel(model.noise_mode, model.noise_scale, mean, max(deviation, 1e-3), share)
+        if settled:
+            break
+    return model

@@ -1,0 +1,60 @@
+"""Give a dying map a new start: the particles that the others explain worst."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.model.matches import Matches
+from mapsort.model.references import References
+
+#: A map with less than this fraction of an equal share is dying.
+DYING_SHARE = 0.04
+#: Fraction of the donor's particles that a dying map receives.
+DONATED = 0.25
+
+
+def dying_maps(matches: Matches, references: References) -> list[int]:
+    """Return the maps that (nearly) no particle matches best."""
+    model = references.model[matches.reference[:, 0]]
+    count = np.bincount(model, minlength=references.n_models)
+    equal = len(matches) / references.n_models
+    return [int(m) for m in np.flatnonzero(count < DYING_SHARE * equal)]
+
+
+def reseeded(matches: Matches, references: References, dying: list[int]) -> Matches:
+    """Return matches in which each dying map takes over the worst explained particles.
+
+    The map with most particles gives its worst-scoring quarter, with their poses: each goes to the
+    dying map's projection in the direction nearest to that of its match.
+
+    Parameters
+    ----------
+    matches : Matches
+    references : References
+    dying : list of int
+        Numbers of maps, from 0.
+    """
+    chosen = matches.reference.copy()
+    for model in dying:
+        owner = references.model[chosen[:, 0]]
+        donor = int(np.bincount(owner, minlength=references.n_models).argmax())
+        members = np.flatnonzero(owner == donor)
+        worst = members[np.argsort(matches.score[members, 0], kind="stable")]
+        worst = worst[: max(1, int(DONATED * len(worst)))]
+        chosen[worst, 0] = _nearest(references, chosen[worst, 0], model)
+    return replace(matches, reference=chosen)
+
+
+def _nearest(
+    references: References, numbers: npt.NDArray[np.int32], model: int
+) -> npt.NDArray[np.int32]:
+    """Return the reference of a map whose rotation is nearest to each of these references'."""
+    block = references.block(model)
+    wanted = references.rotations[numbers].reshape(-1, 9)
+    have = references.rotations[block].reshape(-1, 9)
+    # the trace of R S^T is the sum of products of their elements: 1 + 2 cos(angle between them)
+    nearest = np.argmax(wanted @ have.T, axis=1)
+    return np.asarray(nearest + block.start, dtype=np.int32)

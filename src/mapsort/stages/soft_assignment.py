@@ -1,0 +1,128 @@
+"""Soft assignment: a particle's posterior over maps and poses, annealed from broad to sharp.
+
+With log-likelihoods L_k of the matches kept and prior shares pi of the maps, a particle belongs to
+match k with probability proportional to pi exp(L_k / T). At temperature T = 1 this is Bayes'
+posterior over the candidates (Sigworth, J. Struct. Biol. 122 (1998) 328, eq. 8); a high temperature
+lets every map share in every particle, so that none starves before it has found its own (Ueda &
+Nakano, Neural Netw. 11 (1998) 271).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+
+from mapsort._membership import group_by_class, keep_best
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.model.references import References
+
+#: Iterations after which the posterior is taken as it is.
+ANNEALED_AFTER = 4
+#: Memberships below this probability are dropped.
+LEAST_PROBABILITY = 0.01
+#: Temperatures tried: from Bayes' posterior to one that tells nothing apart.
+_HIGHEST = 1e4
+
+
+def posterior(
+    matches: Matches,
+    references: References,
+    *,
+    shares: npt.NDArray[np.floating] | None = None,
+    temperature: float = 1.0,
+) -> npt.NDArray[np.float64]:
+    """Return the probability of each match, (n, top); the rows add up to 1.
+
+    Parameters
+    ----------
+    matches : Matches
+    references : References
+    shares : ndarray of shape (n_models,), optional
+        Prior share of each map; equal by default.
+    temperature : float
+        Divides the log-likelihoods [nat].
+    """
+    present = matches.reference >= 0
+    logarithm = np.where(present, matches.score.astype(np.float64) / temperature, -np.inf)
+    if shares is not None:
+        prior = np.log(np.maximum(shares, 1e-12))
+        logarithm += np.where(present, prior[references.model[matches.reference]], 0.0)
+    weight = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+
+
+def map_posterior(
+    probability: npt.NDArray[np.float64], matches: Matches, references: References
+) -> npt.NDArray[np.float64]:
+    """Return the probability of each map, (n, n_models), summed over its matches."""
+    model = np.where(matches.reference >= 0, references.model[matches.reference], -1)
+    return np.stack(
+        [np.where(model == m, probability, 0.0).sum(axis=1) for m in range(references.n_models)],
+        axis=1,
+    )
+
+
+def starting_temperature(matches: Matches, references: References) -> float:
+    """Return the temperature at which the likeliest map has half of what certainty would add.
+
+    The mean over particles of the greatest map probability is then (1 + 1/K) / 2 for K maps; at
+    least 1, and 1 for a single map.
+    """
+    n_models = references.n_models
+    if n_models == 1:
+        return 1.0
+
+    def surplus(logarithm: float) -> float:
+        probability = posterior(matches, references, temperature=float(np.exp(logarithm)))
+        best = map_posterior(probability, matches, references).max(axis=1)
+        return float(best.mean()) - 0.5 * (1.0 + 1.0 / n_models)
+
+    if surplus(0.0) <= 0:
+        return 1.0
+    if surplus(np.log(_HIGHEST)) >= 0:
+        return _HIGHEST
+    return float(np.exp(brentq(surplus, 0.0, np.log(_HIGHEST), xtol=0.01)))
+
+
+def annealed(start: float, iteration: int) -> float:
+    """Return the temperature of an iteration (from 1), falling by equal factors to 1."""
+    left = max(0.0, 1.0 - (iteration - 1) / ANNEALED_AFTER)
+    return float(start**left)
+
+
+def soft_membership(
+    matches: Matches,
+    probability: npt.NDArray[np.float64],
+    n_classes: int,
+    *,
+    keep: float = 1.0,
+    keep_sigma: bool = False,
+) -> Membership:
+    """Return the members of each class with their probabilities as weights.
+
+    Parameters
+    ----------
+    matches : Matches
+    probability : ndarray of shape (n, top)
+        As from `posterior`; rows may add up to less than 1 where a particle counts for less.
+    n_classes : int
+    keep, keep_sigma
+        As for `classify`.
+    """
+    row, column = np.nonzero((probability >= LEAST_PROBABILITY) & (matches.reference >= 0))
+    chosen = matches.reference[row, column].astype(np.intc)
+    start, entry = group_by_class(chosen, n_classes)
+    quality = matches.quality[row, column].astype(np.float32)
+    used = keep_best(start, entry, quality, keep, keep_sigma)
+    kept = np.where(probability >= LEAST_PROBABILITY, probability, 0.0)
+    whole = np.maximum(kept.sum(axis=1), np.finfo(np.float64).tiny)
+    weight = kept * (probability.sum(axis=1) / whole)[:, None]
+    return Membership(
+        start=start,
+        particle=row[entry],
+        column=column[entry],
+        used=used,
+        weight=weight[row, column][entry].astype(np.float32),
+    )

@@ -1,0 +1,106 @@
+"""The classification of one iteration: who enters which classes, and with what weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.model.references import References
+from mapsort.stages.classify import classify
+from mapsort.stages.reseed import dying_maps, reseeded
+from mapsort.stages.soft_assignment import (
+    annealed,
+    map_posterior,
+    posterior,
+    soft_membership,
+    starting_temperature,
+)
+from mapsort.workflows.options import Assignment, MultiOptions
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Who belongs where.
+
+    Attributes
+    ----------
+    matches : Matches
+        As found, but for particles that a dying map was reseeded with.
+    membership : Membership
+        Members of each class with their weights.
+    shares : ndarray of shape (n_models,)
+        Fraction of the particles (junk apart) that each map holds.
+    reseeded : list of int
+        Maps, from 0, that were dying.
+    temperature : float or None
+        Of a soft assignment.
+    """
+
+    matches: Matches
+    membership: Membership
+    shares: npt.NDArray[np.float64]
+    reseeded: list[int]
+    temperature: float | None
+
+
+def classification(
+    options: MultiOptions,
+    matches: Matches,
+    references: References,
+    junk: npt.NDArray[np.bool_] | None,
+    shares: npt.NDArray[np.float64] | None,
+    *,
+    iteration: int,
+) -> Classification:
+    """Classify the particles as the options say.
+
+    Parameters
+    ----------
+    options : MultiOptions
+    matches : Matches
+    references : References
+    junk : ndarray of shape (n,), bool, or None
+        Particles that enter no class.
+    shares : ndarray of shape (n_models,) or None
+        Each map's share in the last iteration.
+    iteration : int
+    """
+    dying: list[int] = []
+    if references.n_models > 1 and iteration < options.n_iterations:
+        dying = dying_maps(matches, references)
+        matches = reseeded(matches, references, dying) if dying else matches
+    good = np.ones(len(matches), bool) if junk is None else ~junk
+    n_classes = len(references)
+    if options.assign is Assignment.HARD or dying:
+        membership = classify(
+            matches,
+            n_classes,
+            sep=options.sep,
+            keep=options.classkeep,
+            keep_sigma=options.classkeepsig,
+            allowed=good,
+        )
+        count = np.bincount(
+            references.model[matches.reference[good, 0]], minlength=references.n_models
+        )
+        return Classification(matches, membership, _fractions(count), dying, None)
+    temperature = annealed(starting_temperature(matches, references), iteration)
+    probability = posterior(matches, references, shares=shares, temperature=temperature)
+    probability *= good[:, None]
+    membership = soft_membership(
+        matches,
+        probability,
+        n_classes,
+        keep=options.classkeep,
+        keep_sigma=options.classkeepsig,
+    )
+    totals = map_posterior(probability, matches, references).sum(axis=0)
+    return Classification(matches, membership, _fractions(totals), dying, temperature)
+
+
+def _fractions(totals: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
+    return np.asarray(totals / max(float(totals.sum()), 1e-12), dtype=np.float64)

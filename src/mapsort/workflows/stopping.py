@@ -1,0 +1,52 @@
+"""When a run has converged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+#: What an iteration may still change and count as standing still: fraction of particles that
+#: changed map, change of a map's share, and relative change of a map's resolution.
+CHANGED, SHARE, RESOLUTION = 0.005, 0.01, 0.03
+#: Iterations in a row that must stand still.
+STILL = 2
+
+
+def reason_to_stop(entries: Sequence[dict[str, Any]]) -> str | None:
+    """Return why a run is over, or None while it goes on.
+
+    Parameters
+    ----------
+    entries : sequence of dict
+        Records of convergence.json, one per iteration.
+    """
+    if len(entries) <= STILL:
+        return None
+    pairs = list(zip(entries[-STILL - 1 : -1], entries[-STILL:], strict=True))
+    if not all(_stands_still(before, after) for before, after in pairs):
+        return None
+    changed = max(float(after["fraction_changed_map"]) for _, after in pairs)
+    return (
+        f"converged: in {STILL} iterations at most {changed:.2%} of the particles changed map, "
+        f"no map's share moved by more than {SHARE:.0%}, no resolution by more than "
+        f"{RESOLUTION:.0%}"
+    )
+
+
+def _stands_still(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    total = max(sum(after["occupancy"]), 1)
+    shares = (
+        abs(now - then) / total
+        for now, then in zip(after["occupancy"], before["occupancy"], strict=True)
+    )
+    resolutions = (
+        abs(now["resolution_fsc_0143_ang"] / then["resolution_fsc_0143_ang"] - 1)
+        for now, then in zip(after["maps"], before["maps"], strict=True)
+    )
+    changed = after["fraction_changed_map"]
+    return (
+        changed is not None
+        and changed <= CHANGED
+        and max(shares) <= SHARE
+        and max(resolutions) <= RESOLUTION
+    )

@@ -1,0 +1,64 @@
+"""A dying map takes over the particles that the others explain worst."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mapsort.geometry.symmetry import symmetry
+from mapsort.model.matches import Matches
+from mapsort.model.references import References
+from mapsort.modules.orientgen import orientations
+from mapsort.stages.reseed import DONATED, dying_maps, reseeded
+
+GRID = orientations("eman:n=20", symmetry("c1"))
+REFERENCES = References.of_models([GRID, GRID, GRID])
+
+
+def matches_of(models, rng):
+    per_map = len(GRID)
+    reference = np.stack([m * per_map + rng.integers(0, per_map, 1) for m in models])
+    n = len(models)
+    zeros = np.zeros((n, 1), np.float32)
+    return Matches(
+        reference=reference.astype(np.int32),
+        score=rng.normal(30, 5, (n, 1)).astype(np.float32),
+        quality=zeros,
+        alpha=rng.uniform(0, 360, (n, 1)).astype(np.float32),
+        dx=zeros,
+        dy=zeros,
+        mirror=np.zeros((n, 1), np.int32),
+    )
+
+
+def test_maps_with_next_to_nothing_are_dying():
+    rng = np.random.default_rng(1)
+    models = np.repeat([0, 1, 2], [600, 380, 20])
+    assert dying_maps(matches_of(models, rng), REFERENCES) == []
+    models = np.repeat([0, 1], [600, 400])
+    assert dying_maps(matches_of(models, rng), REFERENCES) == [2]
+    models = np.repeat([0, 1, 2], [985, 10, 5])
+    assert dying_maps(matches_of(models, rng), REFERENCES) == [1, 2]
+
+
+def test_the_largest_map_gives_its_worst_with_their_poses():
+    rng = np.random.default_rng(2)
+    models = np.repeat([0, 1], [600, 400])
+    before = matches_of(models, rng)
+    after = reseeded(before, REFERENCES, [2])
+    moved = REFERENCES.model[after.reference[:, 0]] == 2
+    assert moved.sum() == int(DONATED * 600)
+    assert np.all(models[moved] == 0)
+    assert before.score[moved].max() <= before.score[~moved & (models == 0)].min()
+    # the same view of the other map
+    np.testing.assert_array_equal(
+        after.reference[moved, 0], before.reference[moved, 0] + 2 * len(GRID)
+    )
+    np.testing.assert_array_equal(after.reference[~moved], before.reference[~moved])
+    assert after.alpha is before.alpha
+
+
+def test_two_dying_maps_get_different_particles():
+    rng = np.random.default_rng(3)
+    after = reseeded(matches_of(np.zeros(1000, int), rng), REFERENCES, [1, 2])
+    count = np.bincount(REFERENCES.model[after.reference[:, 0]], minlength=3)
+    assert count.tolist() == [1000 - 250 - 187, 250, 187]

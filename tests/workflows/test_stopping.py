@@ -1,0 +1,49 @@
+"""When a run with ``--iter auto`` is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from mapsort.workflows.stopping import reason_to_stop
+
+
+def entry(occupancy=(500, 500), changed=0.0, resolution=(8.0, 9.0)):
+    return {
+        "occupancy": list(occupancy),
+        "fraction_changed_map": changed,
+        "maps": [{"resolution_fsc_0143_ang": value} for value in resolution],
+    }
+
+
+STILL = [entry(changed=None), entry(), entry()]
+
+
+def test_two_iterations_that_stand_still_end_a_run():
+    reason = reason_to_stop(STILL)
+    assert reason is not None
+    assert reason.startswith("converged: in 2 iterations at most 0.00%")
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_first_iterations_never_do(n):
+    assert reason_to_stop(STILL[:n]) is None
+
+
+@pytest.mark.parametrize("place", [1, 2])
+@pytest.mark.parametrize(
+    "moving",
+    [
+        entry(changed=0.006),
+        entry(occupancy=(530, 470)),
+        entry(resolution=(8.0, 8.0)),
+    ],
+    ids=["assignments", "shares", "resolution"],
+)
+def test_whatever_moves_keeps_it_going(place, moving):
+    entries = list(STILL)
+    entries[place] = moving
+    assert reason_to_stop(entries) is None
+
+
+def test_a_map_without_resolution_is_no_reason_to_fail():
+    assert reason_to_stop([entry(), entry(), entry(changed=0.004)]) is not None
