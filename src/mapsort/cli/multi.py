@@ -61,7 +61,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--skipalign",
     "--datadir",
     "--log-json",
-    "--no-report",
 )
 
 
@@ -73,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the request, refine, and say where the results are."""
     options = options_from(MultiOptions, args).validated()
+    from mapsort.report import report_keeper
     from mapsort.workflows.multi import plan_text, refine_multi_run
 
     if options.check:
@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         for note in options.notes:
             progress.message(note)
-        finished = refine_multi_run(options, progress=progress)
+        watcher = None if options.no_report else report_keeper()
+        finished = refine_multi_run(options, progress=progress, watcher=watcher)
     for line in summary(finished, options):
         say(line)
     return 0
