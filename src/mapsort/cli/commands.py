@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
+    "report": "build the HTML report of a run from its directory",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
 
@@ -30,7 +31,6 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "process",
     "modules",
     "convert",
-    "report",
 )
 
 

@@ -12,7 +12,7 @@ from mapsort.cli.progress import progress_display
 from mapsort.workflows.options import MultiOptions
 
 if TYPE_CHECKING:
-    from mapsort.workflows.multi import MultiRun
+    from mapsort.workflows.multi import MultiRun, Watcher
 
 NAME = "multi"
 HELP = "sort particles among several maps while refining the maps"
@@ -72,7 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the request, refine, and say where the results are."""
     options = options_from(MultiOptions, args).validated()
-    from mapsort.report import report_keeper
     from mapsort.workflows.multi import plan_text, refine_multi_run
 
     if options.check:
@@ -83,11 +82,19 @@ def run(args: argparse.Namespace) -> int:
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         for note in options.notes:
             progress.message(note)
-        watcher = None if options.no_report else report_keeper()
-        finished = refine_multi_run(options, progress=progress, watcher=watcher)
+        finished = refine_multi_run(options, progress=progress, watcher=_watcher(options))
     for line in summary(finished, options):
         say(line)
     return 0
+
+
+def _watcher(options: MultiOptions) -> Watcher | None:
+    if options.no_report:
+        return None
+    # Here and not above: it loads the plotting library.
+    from mapsort.report import report_keeper
+
+    return report_keeper()
 
 
 def summary(finished: MultiRun, options: MultiOptions) -> list[str]:

@@ -83,7 +83,9 @@ def _search_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan)
             )
         )
     if options.maxshift is None:
-        chosen.append(Choice("--maxshift", f"{plan.max_shift:g} px", f"an eighth of the {box} px box"))
+        chosen.append(
+            Choice("--maxshift", f"{plan.max_shift:g} px", f"an eighth of the {box} px box")
+        )
     return chosen
 
 

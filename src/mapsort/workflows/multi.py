@@ -194,9 +194,7 @@ def _write_manifest(run: Run, directory: RunDirectory) -> None:
     write_manifest(directory.parms, manifest)
 
 
-def _refine(
-    run: Run, directory: RunDirectory, state: State, watcher: Watcher | None
-) -> MultiRun:
+def _refine(run: Run, directory: RunDirectory, state: State, watcher: Watcher | None) -> MultiRun:
     """Iterate; what an iteration found is written while the next one computes."""
     entries: list[dict[str, Any]] = []
     table = run.inputs.particles.table
