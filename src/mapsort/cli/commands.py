@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
     "report": "build the HTML report of a run from its directory",
+    "show": "picture a map (slices, projections) or a stack (montage) as PNG",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
 

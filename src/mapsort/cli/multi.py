@@ -92,7 +92,7 @@ def _watcher(options: MultiOptions) -> Watcher | None:
     if options.no_report:
         return None
     # Here and not above: it loads the plotting library.
-    from mapsort.report import report_keeper
+    from mapsort.report.page import report_keeper
 
     return report_keeper()
 

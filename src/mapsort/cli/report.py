@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.runs:
         raise ConfigError("RUN is missing; name a run directory, for example multi_00")
     # After the request is known to be right: this loads the plotting library.
-    from mapsort.report import write_report
+    from mapsort.report.page import write_report
 
     for run_directory in args.runs:
         say(str(write_report(Path(run_directory))))

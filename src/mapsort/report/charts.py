@@ -25,7 +25,7 @@ from mapsort.rundir.result_record import ResultCurves, ResultMatrix
 Float64 = npt.NDArray[np.float64]
 
 _WIDTH, _HEIGHT = 4.6, 2.9
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mapsort.geometry.symmetry import symmetry
 from mapsort.io.star import read_particles
 from mapsort.report import charts
 from mapsort.report.assignments import assigned_maps, transitions
 from mapsort.report.class_pairs import class_pairs
-from mapsort.report.content import Chart, ClassGallery, Section, Strip, StripRow, Table
-from mapsort.report.directions import SMOOTHING_DEG, direction_density
+from mapsort.report.content import Cell, Chart, ClassGallery, Section, Strip, StripRow, Table
+from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
 from mapsort.report.file_cache import FileCache
 from mapsort.report.flow import sankey
 from mapsort.report.map_pictures import map_strip_uris
@@ -238,11 +240,7 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
     frequency, curves = read_fsc(path)
     # The first column is the mean of the others.
     pairs = curves[:, 1:] if curves.ndim == 2 else curves[:, None]
-    names = [
-        f"maps {a + 1}, {b + 1}"
-        for a in range(record.n_models)
-        for b in range(a + 1, record.n_models)
-    ]
+    names = [f"maps {a}, {b}" for a, b in combinations(range(1, record.n_models + 1), 2)]
     styled = [
         (name, pairs[:, i], colour_of(i), dash_of(i))
         for i, name in enumerate(names[: pairs.shape[1]])
@@ -294,12 +292,9 @@ def _flow(record: RunRecord, cache: FileCache) -> Section | None:
     ]
     if len(known) < 2 or n_models < 2:
         return None
-    tables = [
-        transitions(before, after, n_models)
-        for (_, before), (_, after) in zip(known, known[1:], strict=False)
-    ]
+    tables = [transitions(before, after, n_models) for (_, before), (_, after) in pairwise(known)]
     first, last = known[-2][0], known[-1][0]
-    rows = tuple(
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
         (f"map {source + 1}", *(int(count) for count in row), int(row.sum()))
         for source, row in enumerate(tables[-1])
     )
@@ -325,7 +320,7 @@ def _particles(record: RunRecord, cache: FileCache) -> Section | None:
     chosen = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
     made = [
         *_score_charts(table, chosen, record.n_models),
-        *_direction_charts(table, chosen, record.n_models),
+        *_direction_charts(record, table, chosen),
     ]
     return Section("particles", "Scores and directions", charts=tuple(made))
 
@@ -386,36 +381,32 @@ def _score_charts(
 
 
 def _direction_charts(
-    table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]], n_models: int
+    record: RunRecord, table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]]
 ) -> list[Chart]:
     if "rlnAngleRot" not in table or "rlnAngleTilt" not in table:
         return []
-    rot, tilt = (table[name].to_numpy(dtype=np.float64) for name in ("rlnAngleRot", "rlnAngleTilt"))
+    angles = table[["rlnAngleRot", "rlnAngleTilt"]].to_numpy(dtype=np.float64)
+    groups = record.manifest.options.get("sym") or []
     made = []
-    for model in range(n_models):
-        own = chosen == model
-        if not own.any():
+    for model in range(record.n_models):
+        own = angles[chosen == model]
+        if not len(own):
             continue
-        density = direction_density(rot[own], tilt[own])
-        empty = _empty_share(density)
+        group = str(groups[model]) if model < len(groups) else "c1"
+        density = direction_density(own[:, 0], own[:, 1], symmetry(group).matrices)
+        empty = empty_share(density)
+        words = "" if group == "c1" else f", symmetry {group} applied"
         made.append(
             Chart(
                 f"Directions of map {model + 1}",
-                f"Mollweide map of the projection directions of map {model + 1}'s particles; "
-                f"{empty:.0%} of the sphere has less than a tenth of the even density.",
+                f"Mollweide map of the projection directions of map {model + 1}'s particles"
+                f"{words}; {empty:.0%} of the sphere has less than a tenth of the even density.",
                 png=charts.mollweide(density),
-                note=f"Longitude rot, latitude by tilt; smoothed by {SMOOTHING_DEG:g}°. "
+                note=f"Longitude rot, latitude by tilt{words}; smoothed by {SMOOTHING_DEG:g}°. "
                 f"{empty:.0%} of the sphere is nearly empty.",
             )
         )
     return made
-
-
-def _empty_share(density: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    rows = density.shape[0]
-    latitude = np.deg2rad((np.arange(rows) + 0.5) * 180 / rows - 90)
-    area = np.broadcast_to(np.cos(latitude)[:, None], density.shape)
-    return float(area[density < 0.1].sum() / area.sum())
 
 
 def _classes(record: RunRecord, cache: FileCache) -> Section | None:
@@ -540,6 +531,6 @@ def _written(value: object) -> str:
 
 
 def _log(record: RunRecord) -> Section:
-    warnings = tuple(line.text for line in record.warnings())
+    warnings = tuple(f"{line.level}: {line.text}" for line in record.warnings())
     lines = tuple(line.whole for line in record.log[-_LOG_LINES:])
     return Section("log", "Log", words=warnings, log=lines)

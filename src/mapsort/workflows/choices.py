@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from mapsort.workflows.multi_inputs import MultiInputs
+from mapsort.workflows.multi_iteration import NARROW_FROM_SPEED
 from mapsort.workflows.multi_plan import (
     FULL_SIMILARITY_BYTES,
     MultiPlan,
@@ -45,7 +46,7 @@ def automatic_choices(
         *_particle_choices(options, inputs),
         *_search_choices(options, inputs, plan),
         *_map_choices(options, inputs, plan),
-        _similarity_choice(plan, len(inputs.particles)),
+        _similarity_choice(options, plan, len(inputs.particles)),
         *_machine_choices(options, plan),
     )
 
@@ -123,9 +124,13 @@ def _machine_choices(options: MultiOptions, plan: MultiPlan) -> list[Choice]:
     return chosen
 
 
-def _similarity_choice(plan: MultiPlan, n_particles: int) -> Choice:
+def _similarity_choice(options: MultiOptions, plan: MultiPlan, n_particles: int) -> Choice:
     need, limit = similarity_bytes(plan, n_particles), readable_size(FULL_SIMILARITY_BYTES)
-    if need <= FULL_SIMILARITY_BYTES and len(plan.reference_blocks) == 1:
-        return Choice("similarity matrix", "full", f"{readable_size(need)}: not above {limit}")
-    reason = f"the full matrix would take {readable_size(need)} an iteration, above {limit}"
-    return Choice("similarity matrix", "best matches of each particle only", reason)
+    name, best = "similarity matrix", "best matches of each particle only"
+    if need > FULL_SIMILARITY_BYTES:
+        reason = f"the full matrix would take {readable_size(need)} an iteration, above {limit}"
+        return Choice(name, best, reason)
+    if options.speed >= NARROW_FROM_SPEED:
+        reason = f"after the first iteration --speed {options.speed} does not search everywhere"
+        return Choice(name, f"full, then {best}", reason)
+    return Choice(name, "full", f"it takes {readable_size(need)} an iteration, not above {limit}")
