@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.io.hdf import HdfReader
-from mapsort.report.assignments import map_starts, read_classification
 from mapsort.report.file_cache import FileCache
 from mapsort.report.pictures import data_uri, grey, montage, png, shrunk
+from mapsort.rundir.classification import map_starts, read_classification
 from mapsort.rundir.layout import RunDirectory
 
 #: Pairs shown in all, the most populated classes of each map; every map gets some.

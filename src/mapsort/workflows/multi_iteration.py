@@ -438,7 +438,7 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     sums: list[SliceSums | None] = []
     halves: list[tuple[Float32, Float32]] = []
     for model in range(n_models):
-        parts = _insert(run, averages, model)
+        parts = insert_halves(run, averages, model)
         alive = all(np.any(part.density) for part in parts)
         sums.append(parts[0] + parts[1] if alive else None)
         even, odd = (
@@ -473,7 +473,7 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     return _Rebuilt(tuple(references), tuple(maps), tuple(masks), tuple(curves), empty)
 
 
-def _insert(run: Run, averages: ClassAverages, model: int) -> list[SliceSums]:
+def insert_halves(run: Run, averages: ClassAverages, model: int) -> list[SliceSums]:
     """Spread the class sums of one map, one result per half."""
     plan = run.plan
     block = plan.references.block(model)
