@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.io.star import read_particles
+from mapsort.io.star_columns import read_columns
 from mapsort.report.file_cache import FileCache
 from mapsort.rundir.classification import map_starts, read_classification
 from mapsort.rundir.layout import RunDirectory
@@ -35,7 +35,8 @@ def assigned_maps(
 
 
 def _class_numbers(path: Path) -> Int64:
-    return np.asarray(read_particles(path)[1]["rlnClassNumber"].to_numpy(dtype=np.int64))
+    table = read_columns(path, "particles", ["rlnClassNumber"])
+    return np.asarray(table["rlnClassNumber"].to_numpy(dtype=np.int64))
 
 
 def transitions(before: Int64, after: Int64, n_models: int) -> Int64:

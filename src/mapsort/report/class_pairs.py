@@ -93,5 +93,6 @@ def correlation_in_circle(a: npt.NDArray[np.floating], b: npt.NDArray[np.floatin
     y, x = np.ogrid[:box, :box]
     inside = (y - box // 2) ** 2 + (x - box // 2) ** 2 <= (box // 2 - 1) ** 2
     left, right = (image[inside] - image[inside].mean(dtype=np.float64) for image in (a, b))
-    norm = float(np.sqrt((left @ left) * (right @ right)))
-    return float(left @ right) / norm if norm > 0 else 0.0
+    # Sums and not `@`: BLAS threads would compete with those of a run that goes on.
+    norm = float(np.sqrt(np.sum(left**2) * np.sum(right**2)))
+    return float(np.sum(left * right)) / norm if norm > 0 else 0.0

@@ -66,7 +66,7 @@ def montage(pictures: Sequence[Grey], *, columns: int, gap: int = 2) -> Grey:
 def png(picture: Grey) -> bytes:
     """Return a picture as PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=False, compress_level=9)
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mapsort.geometry.symmetry import symmetry
-from mapsort.io.star import read_particles
+from mapsort.io.star_columns import read_columns
 from mapsort.report import charts
 from mapsort.report.assignments import assigned_maps, transitions
 from mapsort.report.class_pairs import class_pairs
@@ -335,8 +335,7 @@ _PARTICLE_COLUMNS = (
 
 
 def _particle_columns(path: Path) -> pd.DataFrame:
-    table = read_particles(path)[1]
-    return table[[name for name in _PARTICLE_COLUMNS if name in table]]
+    return read_columns(path, "particles", _PARTICLE_COLUMNS)
 
 
 def _score_charts(

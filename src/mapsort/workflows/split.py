@@ -208,7 +208,7 @@ def _in_ranges(
     if highest >= n_classes:
         raise ConfigError(f"--by={by}: {path} holds classes 0 to {n_classes - 1}")
     best = classification.class_of[:, 0]
-    return np.logical_or.reduce([(best >= first) & (best <= last) for first, last in ranges])
+    return np.asarray(np.any([(best >= first) & (best <= last) for first, last in ranges], axis=0))
 
 
 def _rule(options: SplitOptions, classification: Classification | None) -> str:
