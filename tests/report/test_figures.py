@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_transitions_count_pairs(pairs):
 def test_bars_and_bands_are_as_high_as_their_particles(n_models, n_columns, seed):
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, n_models, (n_columns, 500))
-    tables = [transitions(a, b, n_models) for a, b in zip(chosen, chosen[1:], strict=False)]
+    tables = [transitions(a, b, n_models) for a, b in itertools.pairwise(chosen)]
     drawn = sankey(range(n_columns), tables)
     counts = np.array([np.bincount(column, minlength=n_models) for column in chosen])
     heights = np.array([node.height for node in drawn.nodes]).reshape(n_columns, n_models)
