@@ -41,6 +41,7 @@ EXAMPLES = {
     "check": (None, True),
     "verbose": ("3", 3),
     "quiet": (None, True),
+    "no_report": (None, True),
 }
 
 

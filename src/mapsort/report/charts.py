@@ -52,7 +52,7 @@ _STAGE_COLOURS = {
     "write": "#999999",
 }
 #: From this many curves or maps on a legend would be larger than its chart.
-_LONG_LEGEND = 10
+LONG_LEGEND = 10
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def _png(figure: Figure, dpi: int = 130) -> str:
 
 
 def _legend(axes: Axes, n: int) -> None:
-    if 0 < n <= _LONG_LEGEND:
+    if 0 < n <= LONG_LEGEND:
         axes.figure.legend(loc="outside upper center", ncols=min(n, 5), handlelength=1.4)
 
 

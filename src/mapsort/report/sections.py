@@ -240,7 +240,10 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
     frequency, curves = read_fsc(path)
     # The first column is the mean of the others.
     pairs = curves[:, 1:] if curves.ndim == 2 else curves[:, None]
-    names = [f"maps {a}, {b}" for a, b in combinations(range(1, record.n_models + 1), 2)]
+    names = [f"{a}–{b}" for a, b in combinations(range(1, record.n_models + 1), 2)]
+    if len(names) > charts.LONG_LEGEND:
+        pairs = np.stack([pairs.max(axis=1), pairs.mean(axis=1), pairs.min(axis=1)], axis=1)
+        names = ["most alike", "mean", "least alike"]
     styled = [
         (name, pairs[:, i], colour_of(i), dash_of(i))
         for i, name in enumerate(names[: pairs.shape[1]])
@@ -249,7 +252,7 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
         "Between maps",
         f"Curves: FSC between each two maps: {', '.join(names)}.",
         charts.fsc_curves("fsc-mutual", frequency, styled, thresholds=(0.5,)),
-        "Low where the maps differ: what the sorting rests on.",
+        "Of each two maps. Low where they differ: what the sorting rests on.",
     )
 
 
