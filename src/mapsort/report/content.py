@@ -51,6 +51,11 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     digits: tuple[int | None, ...] = ()
 
+    @property
+    def is_text(self) -> bool:
+        """Return whether no column holds numbers."""
+        return not any(self.is_numeric(column) for column in range(len(self.columns)))
+
     def is_numeric(self, column: int) -> bool:
         """Return whether a column holds numbers, apart from gaps."""
         cells = [row[column] for row in self.rows if row[column] is not None]

@@ -15,7 +15,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import Manifest, read_manifest
 from mapsort.rundir.text import read_convergence
 
-_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?P<level>[A-Z]+) (?P<text>.*)")
+_LOG_LINE = re.compile(r"(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<level>[A-Z]+) (?P<text>.*)")
 #: A run that has written nothing for this many times its longest iteration has likely stopped.
 _SILENCE = 5.0
 
@@ -36,6 +36,7 @@ class LogLine:
     level: str
     text: str
     whole: str
+    when: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,11 @@ class RunRecord:
 
     @property
     def elapsed_seconds(self) -> float:
-        """From the start to the last sign of life."""
-        begun = datetime.fromisoformat(self.manifest.started).timestamp()
+        """From the start until now, or from the first to the last line of an ended run's log."""
         if self.state is RunState.RUNNING:
-            return max(0.0, time.time() - begun)
-        seen = [self.directory.convergence, self.directory.log]
-        newest = max((p.stat().st_mtime for p in seen if p.exists()), default=begun)
-        return max(0.0, newest - begun)
+            return max(0.0, time.time() - datetime.fromisoformat(self.manifest.started).timestamp())
+        moments = [line.when for line in self.log if line.when is not None]
+        return (moments[-1] - moments[0]).total_seconds() if moments else 0.0
 
     def warnings(self) -> list[LogLine]:
         """Return the log's warnings and errors."""
@@ -156,8 +155,11 @@ def _read_log(path: Path) -> tuple[LogLine, ...]:
     lines = []
     for whole in path.read_text(encoding="utf-8", errors="replace").splitlines():
         match = _LOG_LINE.fullmatch(whole)
-        level, text = (match["level"], match["text"]) if match else ("INFO", whole)
-        lines.append(LogLine(level, text, whole))
+        if match is None:
+            lines.append(LogLine("INFO", whole, whole))
+            continue
+        when = datetime.fromisoformat(match["when"])
+        lines.append(LogLine(match["level"], match["text"], whole, when))
     return tuple(lines)
 
 
