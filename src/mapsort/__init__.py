@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from mapsort.model.volume import Volume
     from mapsort.modules.orientgen import orientations
     from mapsort.physics.fsc import fsc
+    from mapsort.report.page import write_report
+    from mapsort.workflows.eotest import eotest
     from mapsort.workflows.multi import refine_multi
+    from mapsort.workflows.split import split
 
 __all__ = [
     "Particles",
     "Volume",
     "__version__",
     "build_config",
+    "eotest",
     "euler",
     "fsc",
     "match",
@@ -32,20 +36,25 @@ __all__ = [
     "project",
     "reconstruct",
     "refine_multi",
+    "split",
     "symmetry",
+    "write_report",
 ]
 
 _HOME = {
     "Particles": "mapsort.model.particles",
     "Volume": "mapsort.model.volume",
     "build_config": "mapsort.api",
+    "eotest": "mapsort.workflows.eotest",
     "fsc": "mapsort.physics.fsc",
     "match": "mapsort.api",
     "orientations": "mapsort.modules.orientgen",
     "project": "mapsort.api",
     "reconstruct": "mapsort.api",
     "refine_multi": "mapsort.workflows.multi",
+    "split": "mapsort.workflows.split",
     "symmetry": "mapsort.geometry.symmetry",
+    "write_report": "mapsort.report.page",
 }
 
 

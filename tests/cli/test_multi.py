@@ -22,7 +22,8 @@ def job(monkeypatch):
     module = ModuleType("mapsort.workflows.multi")
     module.given = []
 
-    def refine_multi_run(options, *, progress):
+    def refine_multi_run(options, *, progress, watcher):
+        assert callable(watcher) is not options.no_report
         module.given.append(options)
         progress.start("match", 5, iteration=1, n_iterations=options.iter)
         module.during()

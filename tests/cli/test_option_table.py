@@ -49,6 +49,7 @@ EXAMPLES = {
     "check": (None, True),
     "verbose": ("3", 3),
     "quiet": (None, True),
+    "no_report": (None, True),
 }
 
 

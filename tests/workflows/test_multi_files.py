@@ -19,6 +19,7 @@ from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
 from mapsort.geometry.pose import match_to_pose
 from mapsort.io.hdf import HdfReader, header_list
 from mapsort.io.star import read_particles
+from mapsort.physics.fsc import resolution_at
 from mapsort.rundir.text import read_convergence, read_fsc
 from mapsort.workflows.options import MultiOptions
 
@@ -268,6 +269,15 @@ def test_convergence_agrees_with_the_tables(path, finished):
         assert all(seconds >= 0 for seconds in entry["seconds"].values())
         assert entry["peak_memory_mib"] > 50
         for figures in entry["maps"]:
+            curve = figures.pop("half_fsc")
+            assert curve[0] == 1.0
+            assert len(curve) == 21
+            for threshold, name in (
+                (0.5, "resolution_fsc_05_ang"),
+                (0.143, "resolution_fsc_0143_ang"),
+            ):
+                read = resolution_at(curve, threshold, APIX, box=40)
+                assert figures[name] == pytest.approx(read, rel=2e-3)
             for resolution in figures.values():
                 assert 2 * APIX <= resolution < 40
 

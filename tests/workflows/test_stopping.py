@@ -19,14 +19,14 @@ STILL = [entry(changed=None), entry(), entry()]
 
 
 def test_two_iterations_that_stand_still_end_a_run():
-    reason = reason_to_stop(STILL)
+    reason = reason_to_stop(STILL, None)
     assert reason is not None
     assert reason.startswith("converged: in 2 iterations at most 0.00%")
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_the_first_iterations_never_do(n):
-    assert reason_to_stop(STILL[:n]) is None
+    assert reason_to_stop(STILL[:n], None) is None
 
 
 @pytest.mark.parametrize("place", [1, 2])
@@ -42,8 +42,20 @@ def test_the_first_iterations_never_do(n):
 def test_whatever_moves_keeps_it_going(place, moving):
     entries = list(STILL)
     entries[place] = moving
-    assert reason_to_stop(entries) is None
+    assert reason_to_stop(entries, None) is None
 
 
 def test_a_map_without_resolution_is_no_reason_to_fail():
-    assert reason_to_stop([entry(), entry(), entry(changed=0.004)]) is not None
+    assert reason_to_stop([entry(), entry(), entry(changed=0.004)], None) is not None
+
+
+@pytest.mark.parametrize(("asked", "over"), [(3, True), (2, True), (4, False)])
+def test_a_number_of_iterations_is_kept_to(asked, over):
+    """Whether anything moves or not."""
+    assert (reason_to_stop(STILL, asked) is not None) == over
+
+
+def test_there_is_a_last_iteration():
+    moving = [entry(changed=0.5)] * 25
+    assert "without having converged" in reason_to_stop(moving, None)
+    assert reason_to_stop(moving[:24], None) is None

@@ -13,6 +13,10 @@ COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
+    "split": "particles of a finished run as one set per map (.star, .lst)",
+    "eotest": "even/odd resolution test of every map of a finished run",
+    "report": "build the HTML report of a run from its directory",
+    "show": "picture a map (slices, projections) or a stack (montage) as PNG",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
 
@@ -24,13 +28,10 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "classify",
     "average",
     "reconstruct",
-    "split",
-    "eotest",
     "crossval",
     "process",
     "modules",
     "convert",
-    "report",
 )
 
 

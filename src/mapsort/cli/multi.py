@@ -12,7 +12,7 @@ from mapsort.cli.progress import progress_display
 from mapsort.workflows.options import MultiOptions
 
 if TYPE_CHECKING:
-    from mapsort.workflows.multi import MultiRun
+    from mapsort.workflows.multi import MultiRun, Watcher
 
 NAME = "multi"
 HELP = "sort particles among several maps while refining the maps"
@@ -59,7 +59,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--skipalign",
     "--datadir",
     "--log-json",
-    "--no-report",
 )
 
 
@@ -81,10 +80,19 @@ def run(args: argparse.Namespace) -> int:
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         for note in options.notes:
             progress.message(note)
-        finished = refine_multi_run(options, progress=progress)
+        finished = refine_multi_run(options, progress=progress, watcher=_watcher(options))
     for line in summary(finished, options):
         say(line)
     return 0
+
+
+def _watcher(options: MultiOptions) -> Watcher | None:
+    if options.no_report:
+        return None
+    # Here and not above: it loads the plotting library.
+    from mapsort.report.page import report_keeper
+
+    return report_keeper()
 
 
 def summary(finished: MultiRun, options: MultiOptions) -> list[str]:

@@ -69,6 +69,8 @@ class Manifest:
         The command line.
     started : str
         ISO 8601, UTC.
+    choices : list of dict
+        What the program decided by itself: ``name``, ``value``, ``reason``.
     """
 
     options: dict[str, Any]
@@ -78,6 +80,7 @@ class Manifest:
     machine: dict[str, Any] = field(default_factory=lambda: describe_machine())
     command: tuple[str, ...] = ()
     started: str = field(default_factory=lambda: _iso(datetime.now(UTC).timestamp()))
+    choices: list[dict[str, str]] = field(default_factory=list)
 
 
 def make_manifest(
@@ -86,6 +89,7 @@ def make_manifest(
     seed: int,
     inputs: Iterable[str | Path],
     command: Iterable[str] = (),
+    choices: Iterable[Mapping[str, str]] = (),
 ) -> Manifest:
     """Collect the manifest of a run that begins now.
 
@@ -99,6 +103,8 @@ def make_manifest(
         Input files; each is recorded once.
     command : iterable of str, optional
         The command line.
+    choices : iterable of mappings, optional
+        What the program decided by itself: ``name``, ``value``, ``reason``.
 
     Returns
     -------
@@ -116,6 +122,7 @@ def make_manifest(
         seed=seed,
         inputs=tuple(record_input(path) for path in unique),
         command=tuple(command),
+        choices=[dict(choice) for choice in choices],
     )
 
 

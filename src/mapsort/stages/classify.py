@@ -51,6 +51,34 @@ def classify(
     quality = np.ascontiguousarray(matches.quality[:, :sep]).ravel()
     start, entry = group_by_class(chosen.astype(np.intc), n_classes)
     used = keep_best(start, entry, quality.astype(np.float32), keep, keep_sigma)
+    return _membership(start, entry, used, n, sep)
+
+
+def given_membership(
+    classes: npt.NDArray[np.integer], used: npt.NDArray[np.bool_], n_classes: int
+) -> Membership:
+    """Return the members of classes that are known already.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n, sep)
+        Classes of each particle.
+    used : ndarray of shape (n, sep)
+        Whether it goes into the average.
+    n_classes : int
+        Number of references of all maps.
+    """
+    start, entry = group_by_class(np.ascontiguousarray(classes, np.intc).ravel(), n_classes)
+    return _membership(start, entry, used.ravel()[entry], *classes.shape)
+
+
+def _membership(
+    start: npt.NDArray[np.int64],
+    entry: npt.NDArray[np.int64],
+    used: npt.NDArray[np.bool_],
+    n: int,
+    sep: int,
+) -> Membership:
     entered: npt.NDArray[np.int64] = np.bincount(entry // sep, minlength=n)
     particle = entry // sep
     return Membership(

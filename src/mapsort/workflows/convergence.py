@@ -77,6 +77,7 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
             "resolution_to_previous_fsc_05_ang": round(
                 resolution_at(fsc(before, after), 0.5, apix, box=box), 3
             ),
+            "half_fsc": np.round(curve, 4).tolist(),
         }
         for curve, before, after in zip(
             outcome.half_fsc, previous.references, outcome.state.references, strict=True

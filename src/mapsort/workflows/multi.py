@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.text import write_convergence
+from mapsort.workflows.choices import automatic_choices
 from mapsort.workflows.convergence import convergence_entry
 from mapsort.workflows.multi_files import (
     assignment_table,
@@ -50,6 +51,8 @@ from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.stopping import reason_to_stop
 
 LOGGER = logging.getLogger(__name__)
+
+Watcher = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def refine_multi_run(
     progress: Progress | None = None,
     particles: Particles | None = None,
     volumes: Sequence[Volume] | None = None,
+    watcher: Watcher | None = None,
 ) -> MultiRun:
     """Sort particles among maps while refining the maps.
 
@@ -121,6 +125,9 @@ def refine_multi_run(
         Told of every stage; may raise Interrupted between chunks.
     particles, volumes : optional
         Objects to use in place of ``options.input`` and ``options.models``.
+    watcher : callable, optional
+        Called with the run directory when the seeds and when each iteration has been written, and
+        when the run fails; the report is made this way.
 
     Raises
     ------
@@ -145,11 +152,18 @@ def refine_multi_run(
                 with stage("prepare seeds"):
                     state = prepare_seeds(run, power)
                     write_seeds(run, directory, state)
-                return _refine(run, directory, state)
+                _watch(watcher, directory)
+                return _refine(run, directory, state, watcher)
             except MapsortError as error:
                 # The log must tell by itself why it ends here.
                 LOGGER.error("%s", error)
+                _watch(watcher, directory)
                 raise
+
+
+def _watch(watcher: Watcher | None, directory: RunDirectory) -> None:
+    if watcher is not None:
+        watcher(directory.path)
 
 
 def _make_directory(options: MultiOptions) -> RunDirectory:
@@ -170,11 +184,18 @@ def _write_manifest(run: Run, directory: RunDirectory) -> None:
         "randomseed": run.plan.seed,
         "sym": [group.name for group in run.plan.symmetries],
     }
-    manifest = make_manifest(record, seed=run.plan.seed, inputs=run.inputs.files, command=sys.argv)
+    choices = automatic_choices(run.options, run.inputs, run.plan)
+    manifest = make_manifest(
+        record,
+        seed=run.plan.seed,
+        inputs=run.inputs.files,
+        command=sys.argv,
+        choices=[choice.as_record() for choice in choices],
+    )
     write_manifest(directory.parms, manifest)
 
 
-def _refine(run: Run, directory: RunDirectory, state: State) -> MultiRun:
+def _refine(run: Run, directory: RunDirectory, state: State, watcher: Watcher | None) -> MultiRun:
     """Iterate; what an iteration found is written while the next one computes."""
     entries: list[dict[str, Any]] = []
     table = run.inputs.particles.table
@@ -187,15 +208,16 @@ def _refine(run: Run, directory: RunDirectory, state: State) -> MultiRun:
             table = assignment_table(run, outcome.matches, outcome.junk)
             _tell(run, entry)
             entries.append(entry)
-            job = partial(_write, run, directory, outcome, state, table, entries[:])
+            entry["end"] = reason_to_stop(entries, run.options.iter)
+            job = partial(_write, run, directory, outcome, state, table, entries[:], watcher)
             background.submit(job)
             state = outcome.state
-            reason = reason_to_stop(entries) if run.options.iter is None else None
-            if reason is not None:
-                LOGGER.info("%s", reason)
-                run.progress.message(reason)
+            if entry["end"] is not None:
                 break
     assert outcome is not None, "there is at least one iteration"
+    LOGGER.info("%s", entries[-1]["end"])
+    if run.options.iter is None:
+        run.progress.message(entries[-1]["end"])
     maps = tuple(Volume(volume, run.inputs.apix) for volume in outcome.maps)
     return MultiRun(directory.path, maps, table, entries)
 
@@ -224,6 +246,7 @@ def _write(
     previous: State,
     table: pd.DataFrame,
     entries: list[dict[str, Any]],
+    watcher: Watcher | None,
 ) -> None:
     """Write one iteration's files; convergence.json, which says that it is complete, last."""
     iteration = outcome.state.iteration
@@ -244,6 +267,7 @@ def _write(
         write_table(run, directory, iteration, table)
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
+    _watch(watcher, directory)
 
 
 def _tell(run: Run, entry: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -214,19 +214,25 @@ def write_best_matches(directory: RunDirectory, iteration: int, matches: Matches
             file[name] = getattr(matches, name)
 
 
-def _image_names(particles: Particles) -> list[str]:
+def seen_from_here(paths: Sequence[Path]) -> list[str]:
+    """Return files' paths as seen from the working directory, absolute where they lie outside."""
+    here = Path.cwd()
+    seen = []
+    for path in paths:
+        # Not resolve(): a link's own name is the one that the user knows.
+        absolute = Path(os.path.normpath(path.absolute()))
+        inside = absolute.is_relative_to(here)
+        seen.append(str(absolute.relative_to(here)) if inside else str(absolute))
+    return seen
+
+
+def image_names(particles: Particles) -> list[str]:
     """Return ``000001@stack`` with the stack's path as seen from the working directory.
 
     RELION resolves names from the directory it runs in; names that the input gives relative to its
     own place would be lost.
     """
-    here = Path.cwd()
-    seen = []
-    for path in particles.files:
-        # Not resolve(): a link's own name is the one that the user knows.
-        absolute = Path(os.path.normpath(path.absolute()))
-        inside = absolute.is_relative_to(here)
-        seen.append(str(absolute.relative_to(here)) if inside else str(absolute))
+    seen = seen_from_here(particles.files)
     return [
         f"{index + 1:06d}@{seen[owner]}"
         for index, owner in zip(particles.index_in_file, particles.file_of, strict=True)
@@ -247,7 +253,7 @@ def assignment_table(
     probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
     apix = run.inputs.apix
     table = run.inputs.particles.table.copy()
-    table["rlnImageName"] = _image_names(run.inputs.particles)
+    table["rlnImageName"] = image_names(run.inputs.particles)
     number = model.astype(int) + 1
     if junk is not None:
         number[junk > JUNK_FROM] = references.n_models + 1

@@ -483,10 +483,10 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     whole: list[NormalEquations | None] = []
     halves: list[tuple[Float32, Float32]] = []
     for model in range(n_models):
-        parts = _equations(run, averages, model)
+        parts = normal_equations(run, averages, model)
         alive = all(np.any(part.circulant) for part in parts)
         whole.append(parts[0] + parts[1] if alive else None)
-        halves.append(_half_maps(parts, threads) if alive else (state.references[model],) * 2)
+        halves.append(half_maps(parts, threads) if alive else (state.references[model],) * 2)
         progress.advance(1)
     live = [m for m in range(n_models) if whole[m] is not None]
     if not live:
@@ -518,13 +518,13 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     return _Rebuilt(tuple(references), tuple(maps), tuple(masks), tuple(curves), empty)
 
 
-def _half_maps(parts: list[NormalEquations], n_threads: int) -> tuple[Float32, Float32]:
+def half_maps(parts: list[NormalEquations], n_threads: int) -> tuple[Float32, Float32]:
     """Solve the equations of the halves alone."""
     even, odd = (solve(part, n_threads=n_threads) for part in parts)
     return even, odd
 
 
-def _equations(run: Run, averages: ClassAverages, model: int) -> list[NormalEquations]:
+def normal_equations(run: Run, averages: ClassAverages, model: int) -> list[NormalEquations]:
     """Return the normal equations of one map's class sums, one per half."""
     plan = run.plan
     block = plan.references.block(model)

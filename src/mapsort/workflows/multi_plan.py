@@ -33,6 +33,8 @@ BANK_BYTES, _LEAST_BLOCK = 2**30, 1024
 #: The full similarity matrix is written while it stays under this size.
 FULL_SIMILARITY_BYTES = 256 * 2**20
 _SIMILARITY_IMAGES = 6
+#: What the plotting library takes while a report is written, beside one map at a time.
+REPORT_BYTES = 96 * 2**20
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,8 @@ def plan_lines(
     particles, box = inputs.particles, plan.grid.box
     n = len(particles)
     memory = memory_bytes(plan, n)
+    if not options.no_report:
+        memory["report"] = REPORT_BYTES + 3 * 4 * box**3
     counts = np.bincount(plan.references.model, minlength=plan.n_models)
     models: list[str] = [
         f"map {number}: {path}, symmetry {group.name}, {count} projections"

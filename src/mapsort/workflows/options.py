@@ -374,6 +374,10 @@ class MultiOptions:
         default=False,
         metadata=option(None, group=GENERAL, flags=("-q",), help="no progress display"),
     )
+    no_report: bool = field(
+        default=False,
+        metadata=option(None, group=GENERAL, help="no report/index.html in the run directory"),
+    )
 
     def validated(self) -> MultiOptions:
         """Return self after the checks that need no files.

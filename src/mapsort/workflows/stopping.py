@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mapsort.workflows.options import MOST_ITERATIONS
+
 #: What an iteration may still change and count as standing still: fraction of particles that
 #: changed map, change of a map's share, and relative change of a map's resolution.
 CHANGED, SHARE, RESOLUTION = 0.005, 0.01, 0.03
@@ -12,14 +14,20 @@ CHANGED, SHARE, RESOLUTION = 0.005, 0.01, 0.03
 STILL = 2
 
 
-def reason_to_stop(entries: Sequence[dict[str, Any]]) -> str | None:
+def reason_to_stop(entries: Sequence[dict[str, Any]], asked: int | None) -> str | None:
     """Return why a run is over, or None while it goes on.
 
     Parameters
     ----------
     entries : sequence of dict
         Records of convergence.json, one per iteration.
+    asked : int or None
+        Number of iterations asked for; None for as many as it takes.
     """
+    if asked is not None:
+        return None if len(entries) < asked else f"ended: the {asked} iterations asked for"
+    if len(entries) >= MOST_ITERATIONS:
+        return f"ended after {MOST_ITERATIONS} iterations, without having converged"
     if len(entries) <= STILL:
         return None
     pairs = list(zip(entries[-STILL - 1 : -1], entries[-STILL:], strict=True))

@@ -1,0 +1,351 @@
+"""The report's charts: each returns SVG or PNG as text for the page, drawn by matplotlib.
+
+Charts are small (a phone's width) and stand side by side on wide screens, so that their words stay
+readable on both. Lines and bars are SVG, dense pictures PNG.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from mapsort.report.palette import SEQUENTIAL, colour_of, dash_of
+from mapsort.report.pictures import data_uri
+from mapsort.rundir.result_record import ResultCurves, ResultMatrix
+
+Float64 = npt.NDArray[np.float64]
+
+_WIDTH, _HEIGHT = 4.6, 2.9
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#667",
+    "axes.labelcolor": "#334",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e3e6ea",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#445",
+    "ytick.color": "#445",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "none",
+}
+_STAGE_COLOURS = {
+    "project": "#56B4E9",
+    "match": "#0072B2",
+    "classify": "#CC79A7",
+    "average": "#E69F00",
+    "reconstruct": "#009E73",
+    "write": "#999999",
+}
+#: From this many curves or maps on a legend would be larger than its chart.
+LONG_LEGEND = 10
+
+
+@contextmanager
+def chart_style() -> Iterator[None]:
+    """Draw in the report's style while the block lasts."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def _axes(height: float = _HEIGHT) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """Return a figure as inline SVG; its inner names begin with the chart's, so that none clash."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return _renamed(text[text.index("<svg") :], name)
+
+
+def _renamed(body: str, name: str) -> str:
+    # matplotlib counts its groups from 1 in every figure; a page must not hold a name twice.
+    for mark in ('id="', 'href="#', "url(#"):
+        body = body.replace(mark, f"{mark}{name}-")
+    return body
+
+
+def _png(figure: Figure, dpi: int = 130) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return data_uri(buffer.getvalue())
+
+
+def _legend(axes: Axes, n: int) -> None:
+    if 0 < n <= LONG_LEGEND:
+        axes.figure.legend(loc="outside upper center", ncols=min(n, 5), handlelength=1.4)
+
+
+def _iteration_axis(axes: Axes, numbers: Sequence[int]) -> None:
+    axes.set_xlabel("iteration")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(min(numbers) - 0.6, max(numbers) + 0.6)
+
+
+def occupancy(numbers: Sequence[int], counts: npt.NDArray[np.int64]) -> str:
+    """Return stacked bars of each map's share of the particles; ``counts`` is (n, n_models)."""
+    figure, axes = _axes()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    base = np.zeros(len(numbers))
+    for model in range(counts.shape[1]):
+        axes.bar(
+            numbers,
+            share[:, model],
+            bottom=base,
+            width=0.72,
+            color=colour_of(model),
+            edgecolor="white",
+            linewidth=0.8,
+            label=f"map {model + 1}",
+        )
+        base += share[:, model]
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("share of particles")
+    axes.grid(visible=False)
+    _iteration_axis(axes, numbers)
+    _legend(axes, counts.shape[1])
+    return _svg(figure, "occupancy")
+
+
+def lines_over_iterations(
+    name: str,
+    numbers: Sequence[int],
+    curves: Sequence[tuple[str, Sequence[float | None], str, str]],
+    *,
+    label: str,
+) -> str:
+    """Return lines over iterations; a curve is (name, values, colour, dash), None leaves a gap."""
+    figure, axes = _axes()
+    _lines(axes, numbers, curves, label)
+    _iteration_axis(axes, numbers)
+    _legend(axes, len(curves) if len(curves) > 1 else 0)
+    return _svg(figure, name)
+
+
+def movement(
+    numbers: Sequence[int], changed: Sequence[float | None], angle_deg: Sequence[float | None]
+) -> str:
+    """Return two panels over iterations: share that changed map, and mean rotation of the rest."""
+    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    _lines(upper, numbers, [("", changed, colour_of(0), "solid")], "changed map")
+    upper.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _lines(lower, numbers, [("", angle_deg, colour_of(0), "solid")], "rotation [°]")
+    for axes in (upper, lower):
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    _iteration_axis(lower, numbers)
+    return _svg(figure, "movement")
+
+
+def _lines(
+    axes: Axes,
+    numbers: Sequence[int],
+    curves: Sequence[tuple[str, Sequence[float | None], str, str]],
+    label: str,
+) -> None:
+    for words, values, colour, dash in curves:
+        shown = [np.nan if value is None else value for value in values]
+        axes.plot(numbers, shown, color=colour, linestyle=dash, marker="o", ms=3.5, label=words)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(label)
+
+
+def stage_times(numbers: Sequence[int], seconds: Sequence[dict[str, float]]) -> str:
+    """Return stacked bars of the time of each stage."""
+    figure, axes = _axes()
+    names = list(dict.fromkeys(stage for entry in seconds for stage in entry))
+    largest = max(sum(entry.values()) for entry in seconds)
+    unit, word = (60.0, "min") if largest > 600 else (1.0, "s")
+    base = np.zeros(len(numbers))
+    for position, stage in enumerate(names):
+        height = np.array([entry.get(stage, 0.0) for entry in seconds]) / unit
+        colour = _STAGE_COLOURS.get(stage, colour_of(position))
+        axes.bar(numbers, height, bottom=base, width=0.72, color=colour, label=stage)
+        base += height
+    axes.set_ylabel(f"time [{word}]")
+    _iteration_axis(axes, numbers)
+    axes.figure.legend(loc="outside upper center", ncols=3, handlelength=1.2)
+    return _svg(figure, "stages")
+
+
+def fsc_curves(
+    name: str,
+    frequency: Float64,
+    curves: Sequence[tuple[str, Float64, str, str]],
+    *,
+    thresholds: Sequence[float] = (0.5, 0.143),
+    marked: Sequence[float] = (),
+) -> str:
+    """Return FSC curves over spatial frequency, with resolutions [A] above.
+
+    Parameters
+    ----------
+    name : str
+        Of the chart, unique in the page.
+    frequency : ndarray of shape (n,)
+        1/A.
+    curves : sequence of (name, values, colour, dash)
+    thresholds : sequence of float
+        Horizontal lines.
+    marked : sequence of float
+        Resolutions [A] marked on the first threshold line they lie on, by vertical lines.
+    """
+    figure, axes = _axes(3.2)
+    for height in thresholds:
+        axes.axhline(height, color="#667", linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.annotate(
+            f"{height:g}",
+            (0, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 2),
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            fontsize=7,
+            color="#556",
+        )
+    for words, values, colour, dash in curves:
+        axes.plot(frequency[1:], values[1:], color=colour, linestyle=dash, label=words)
+    for resolution in marked:
+        axes.axvline(1 / resolution, color="#99a", linewidth=0.7, linestyle=":")
+    lowest = min((float(np.nanmin(values[1:])) for _, values, _, _ in curves), default=0.0)
+    axes.set_ylim(min(-0.05, max(-0.4, lowest - 0.05)), 1.03)
+    axes.set_xlim(0, float(frequency[-1]))
+    axes.set_ylabel("FSC")
+    _resolution_ticks(axes, float(frequency[-1]))
+    _legend(axes, len(curves))
+    return _svg(figure, name)
+
+
+def _resolution_ticks(axes: Axes, highest: float) -> None:
+    """Write the frequency axis as resolutions, which is how people read it."""
+    places = np.linspace(0, highest, 6)[1:]
+    axes.set_xticks([0, *places], ["∞", *(f"{1 / place:.3g}" for place in places)])
+    axes.set_xlabel("resolution [Å]")
+
+
+def histograms(
+    name: str,
+    values: Sequence[Float64],
+    *,
+    label: str,
+    limits: tuple[float, float],
+    logarithmic: bool = False,
+) -> str:
+    """Return step histograms, one per map."""
+    figure, axes = _axes()
+    edges = np.linspace(*limits, 51)
+    for model, sample in enumerate(values):
+        counts, _ = np.histogram(np.clip(sample, *limits), edges)
+        axes.stairs(
+            counts,
+            edges,
+            color=colour_of(model),
+            linestyle=dash_of(model),
+            linewidth=1.5,
+            fill=False,
+            label=f"map {model + 1}",
+        )
+    if logarithmic:
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=0.7)
+    axes.set_xlim(*limits)
+    axes.set_xlabel(label)
+    axes.set_ylabel("particles")
+    _legend(axes, len(values))
+    return _svg(figure, name)
+
+
+def mollweide(density: Float64) -> str:
+    """Return a density on the sphere as PNG in Mollweide's (equal-area) projection.
+
+    Parameters
+    ----------
+    density : ndarray of shape (n_latitudes, n_longitudes)
+        On a regular grid from -90 to 90 and -180 to 180 degrees, in units of the uniform one.
+    """
+    # Placed by hand: finding the layout would take as long as drawing.
+    figure = Figure(figsize=(_WIDTH, 2.7))
+    axes = figure.add_axes((0.07, 0.2, 0.91, 0.79), projection="mollweide")
+    latitude = np.linspace(-np.pi / 2, np.pi / 2, density.shape[0] + 1)
+    longitude = np.linspace(-np.pi, np.pi, density.shape[1] + 1)
+    top = max(2.0, float(density.max()))
+    mesh = axes.pcolormesh(longitude, latitude, density, cmap=SEQUENTIAL, vmin=0, vmax=top)
+    axes.grid(visible=True, color="white", alpha=0.35, linewidth=0.5)
+    axes.set_xticks(np.deg2rad([-120, -60, 0, 60, 120]), [])
+    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), ["150°", "120°", "90°", "60°", "30°"])
+    axes.tick_params(labelsize=7)
+    place = figure.add_axes((0.25, 0.155, 0.55, 0.03))
+    bar = figure.colorbar(mesh, cax=place, orientation="horizontal")
+    bar.set_label("density, 1 = uniform", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    return _png(figure)
+
+
+def curves_of(name: str, record: ResultCurves) -> str:
+    """Return the curves of a result record; FSC curves get a resolution axis."""
+    x = np.array(record.x)
+    styled = [
+        (words, np.array(values), colour_of(i), dash_of(i))
+        for i, (words, values) in enumerate(zip(record.names, record.curves, strict=True))
+    ]
+    if record.y_label == "FSC":
+        return fsc_curves(name, x, styled, thresholds=record.thresholds)
+    figure, axes = _axes()
+    for words, values, colour, dash in styled:
+        axes.plot(x, values, color=colour, linestyle=dash, label=words)
+    for height in record.thresholds:
+        axes.axhline(height, color="#667", linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.set_xlabel(record.x_label)
+    axes.set_ylabel(record.y_label)
+    _legend(axes, len(styled))
+    return _svg(figure, name)
+
+
+def heat_map(name: str, record: ResultMatrix) -> str:
+    """Return a matrix as coloured squares with their values."""
+    values = np.array(
+        [[np.nan if v is None else v for v in row] for row in record.values], dtype=float
+    )
+    figure, axes = _axes(max(1.6, 0.5 * len(values) + 0.9))
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    axes.imshow(values, cmap=SEQUENTIAL, vmin=low, vmax=high, aspect="auto")
+    axes.set_xticks(range(values.shape[1]), list(record.column_names))
+    axes.set_yticks(range(values.shape[0]), list(record.row_names))
+    axes.grid(visible=False)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            bright = value > (low + high) / 2
+            axes.text(
+                column,
+                row,
+                f"{value:.3g}",
+                ha="center",
+                va="center",
+                color="black" if bright else "white",
+            )
+    return _svg(figure, name)
+
+
+def as_floats(values: Sequence[Any]) -> list[float | None]:
+    """Return JSON numbers as floats, null as None."""
+    return [None if value is None else float(value) for value in values]

@@ -1,0 +1,98 @@
+"""Class averages beside the projections they were made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.io.hdf import HdfReader
+from mapsort.report.file_cache import FileCache
+from mapsort.report.pictures import data_uri, grey, montage, png, shrunk
+from mapsort.rundir.classification import map_starts, read_classification
+from mapsort.rundir.layout import RunDirectory
+
+#: Pairs shown in all, the most populated classes of each map; every map gets some.
+_PAIRS, _LEAST_PAIRS = 160, 16
+#: Largest side of a picture [pixel].
+_SIDE = 96
+
+
+@dataclass(frozen=True)
+class ClassPair:
+    """A class: its average (left) and projection (right).
+
+    Attributes
+    ----------
+    number : int
+        Image number in ``classes_YY.hdf``, from 0.
+    picture : str
+        PNG of both, side by side, as a data URI.
+    count, excluded : int
+        Members averaged, and members kept out.
+    likeness : float
+        Correlation of average and projection inside the inscribed circle.
+    """
+
+    number: int
+    picture: str
+    count: int
+    excluded: int
+    likeness: float
+
+
+@dataclass(frozen=True)
+class MapClasses:
+    """Classes of one map: those shown, and how many have members."""
+
+    pairs: tuple[ClassPair, ...]
+    n_occupied: int
+    n_classes: int
+
+
+def class_pairs(
+    directory: RunDirectory, iteration: int, n_models: int, cache: FileCache
+) -> list[MapClasses] | None:
+    """Return the classes of each map; None where the run has not kept the files."""
+    files = [directory.classes(iteration), directory.projections(iteration)]
+    matrix = directory.cls_result(iteration)
+    if not all(path.exists() for path in (*files, matrix)):
+        return None
+    starts = map_starts(files[1], n_models)
+    found = cache.get("classification", matrix, read_classification)
+    used = np.bincount(found.class_of[found.used], minlength=starts[-1])
+    excluded = np.bincount(found.class_of[~found.used], minlength=starts[-1])
+    limit = max(_LEAST_PAIRS, _PAIRS // n_models)
+    with HdfReader(files[0]) as averages, HdfReader(files[1]) as projections:
+        shown = []
+        for model in range(n_models):
+            numbers = np.arange(starts[model], starts[model + 1])
+            order = numbers[np.argsort(-used[numbers], kind="stable")]
+            occupied = order[used[order] > 0]
+            pairs = tuple(
+                _pair(averages, projections, int(number), int(used[number]), int(excluded[number]))
+                for number in occupied[:limit]
+            )
+            shown.append(MapClasses(pairs, len(occupied), len(numbers)))
+    return shown
+
+
+def _pair(
+    averages: HdfReader, projections: HdfReader, number: int, count: int, excluded: int
+) -> ClassPair:
+    average, projection = averages.image(number), projections.image(number)
+    picture = montage([shrunk(grey(image), _SIDE) for image in (average, projection)], columns=2)
+    likeness = correlation_in_circle(average, projection)
+    return ClassPair(number, data_uri(png(picture)), count, excluded, likeness)
+
+
+def correlation_in_circle(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
+    """Return Pearson's correlation of two images inside the inscribed circle; 0 if one is flat."""
+    box = a.shape[0]
+    y, x = np.ogrid[:box, :box]
+    inside = (y - box // 2) ** 2 + (x - box // 2) ** 2 <= (box // 2 - 1) ** 2
+    left, right = (image[inside] - image[inside].mean(dtype=np.float64) for image in (a, b))
+    # Sums and not `@`: BLAS threads would compete with those of a run that goes on.
+    norm = float(np.sqrt(np.sum(left**2) * np.sum(right**2)))
+    return float(np.sum(left * right)) / norm if norm > 0 else 0.0

@@ -1,0 +1,20 @@
+"""Colours that people with any colour vision tell apart, and how a map is told from the next."""
+
+from __future__ import annotations
+
+#: Okabe & Ito's palette (Wong, Nat. Methods 8 (2011) 441, doi:10.1038/nmeth.1618), without black
+#: and with its yellow last, which is faint on white.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D1F", "#F0E442")
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+#: For densities: even in lightness, and the same to colour-blind eyes.
+SEQUENTIAL = "cividis"
+
+
+def colour_of(index: int) -> str:
+    """Return the colour of map ``index`` (from 0); they repeat after eight."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def dash_of(index: int) -> str:
+    """Return the line style of map ``index``: another one when colours start to repeat."""
+    return DASHES[(index // len(COLOURS)) % len(DASHES)]

@@ -1,0 +1,190 @@
+"""A run as its directory tells it: state, progress, figures of every iteration, log."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from mapsort.errors import FormatError
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.manifest import Manifest, read_manifest
+from mapsort.rundir.text import read_convergence
+
+_LOG_LINE = re.compile(r"(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<level>[A-Z]+) (?P<text>.*)")
+#: A run that has written nothing for this many times its longest iteration has likely stopped.
+_SILENCE = 5.0
+
+
+class RunState(StrEnum):
+    """How a run stands; the value is what the report calls it."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of run.log."""
+
+    level: str
+    text: str
+    whole: str
+    when: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run directory tells.
+
+    Attributes
+    ----------
+    directory : RunDirectory
+    manifest : Manifest
+    iterations : list of dict
+        Records of convergence.json, first iteration first; empty at the beginning.
+    log : tuple of LogLine
+    state : RunState
+    """
+
+    directory: RunDirectory
+    manifest: Manifest
+    iterations: list[dict[str, Any]]
+    log: tuple[LogLine, ...]
+    state: RunState
+
+    @property
+    def name(self) -> str:
+        """Name of the run directory."""
+        return self.directory.path.resolve().name
+
+    @property
+    def n_planned(self) -> int | None:
+        """Number of iterations asked for; None if that is left to the run."""
+        asked = self.manifest.options.get("iter")
+        return asked if isinstance(asked, int) else None
+
+    @property
+    def n_models(self) -> int:
+        """Number of maps."""
+        if self.iterations:
+            return len(self.iterations[-1]["maps"])
+        return max(1, len(self.manifest.options.get("models") or ()))
+
+    @property
+    def n_particles(self) -> int | None:
+        """Number of particles; None before the first iteration has ended."""
+        return sum(self.iterations[-1]["occupancy"]) if self.iterations else None
+
+    @property
+    def last(self) -> int:
+        """Number of the last finished iteration; 0 for none."""
+        return int(self.iterations[-1]["iteration"]) if self.iterations else 0
+
+    @property
+    def iteration_numbers(self) -> list[int]:
+        """Numbers of the finished iterations."""
+        return [int(entry["iteration"]) for entry in self.iterations]
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the iterations to come will take, if they take as long as the last one.
+
+        Maps get sharper and the search finer, so that the last iteration foretells better than
+        the mean of all. Writing goes on beside the next computation and does not count.
+        """
+        if self.state is not RunState.RUNNING or not self.iterations or self.n_planned is None:
+            return None
+        return max(0, self.n_planned - self.last) * _computing_seconds(self.iterations[-1])
+
+    @property
+    def seconds_of_silence(self) -> float:
+        """After how long without news a reader may believe that a running run has died [s]."""
+        longest = max((_computing_seconds(entry) for entry in self.iterations), default=3600.0)
+        return max(600.0, _SILENCE * longest)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """From the start until now, or from the first to the last line of an ended run's log."""
+        if self.state is RunState.RUNNING:
+            return max(0.0, time.time() - datetime.fromisoformat(self.manifest.started).timestamp())
+        moments = [line.when for line in self.log if line.when is not None]
+        return (moments[-1] - moments[0]).total_seconds() if moments else 0.0
+
+    def warnings(self) -> list[LogLine]:
+        """Return the log's warnings and errors."""
+        return [line for line in self.log if line.level not in ("INFO", "DEBUG")]
+
+
+def read_run(path: str | Path) -> RunRecord:
+    """Read a run directory, finished or not.
+
+    Parameters
+    ----------
+    path : str or Path
+        The directory.
+
+    Raises
+    ------
+    FormatError
+        It is not a run directory, or a file in it is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise FormatError(f"{path}: no such run directory.")
+    directory = RunDirectory(path)
+    manifest = read_manifest(directory.parms)
+    if manifest.options.get("format") == "hdf":
+        directory = RunDirectory(path, map_suffix=".hdf")
+    iterations = read_convergence(directory.convergence)
+    log = _read_log(directory.log)
+    ended = bool(iterations) and iterations[-1].get("end") is not None
+    state = _state(log, complete=ended)
+    return RunRecord(directory, manifest, iterations, log, state)
+
+
+def _read_log(path: Path) -> tuple[LogLine, ...]:
+    if not path.exists():
+        return ()
+    lines = []
+    for whole in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        match = _LOG_LINE.fullmatch(whole)
+        if match is None:
+            lines.append(LogLine("INFO", whole, whole))
+            continue
+        when = datetime.fromisoformat(match["when"])
+        lines.append(LogLine(match["level"], match["text"], whole, when))
+    return tuple(lines)
+
+
+def _state(log: tuple[LogLine, ...], *, complete: bool) -> RunState:
+    if complete:
+        return RunState.FINISHED
+    if log and log[-1].level in ("ERROR", "CRITICAL"):
+        stopped = any("interrupted" in line.text for line in log[-2:])
+        return RunState.INTERRUPTED if stopped else RunState.FAILED
+    return RunState.RUNNING
+
+
+def _computing_seconds(entry: dict[str, Any]) -> float:
+    seconds: dict[str, float] = entry["seconds"]
+    return sum(value for stage, value in seconds.items() if stage != "write")
+
+
+def readable_time(seconds: float) -> str:
+    """Return a duration as people write it."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min {rest:02d} s"
+    days, hours = divmod(hours, 24)
+    return f"{hours} h {minutes:02d} min" if not days else f"{days} d {hours} h"

@@ -1,0 +1,538 @@
+"""The sections of the report, each from what the run directory holds at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mapsort.geometry.symmetry import symmetry
+from mapsort.io.star_columns import read_columns
+from mapsort.report import charts
+from mapsort.report.assignments import assigned_maps, transitions
+from mapsort.report.class_pairs import class_pairs
+from mapsort.report.content import Cell, Chart, ClassGallery, Section, Strip, StripRow, Table
+from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
+from mapsort.report.file_cache import FileCache
+from mapsort.report.flow import sankey
+from mapsort.report.map_pictures import map_strip_uris
+from mapsort.report.palette import COLOURS, colour_of, dash_of
+from mapsort.report.run_record import RunRecord, readable_time
+from mapsort.report.summary import readable_mib
+from mapsort.rundir.result_record import ResultRecord, read_results
+from mapsort.rundir.text import read_fsc
+
+#: Columns of the flow diagram; older iterations are left out.
+_FLOW_COLUMNS = 11
+_LOG_LINES = 400
+
+
+def all_sections(record: RunRecord, cache: FileCache) -> list[Section]:
+    """Return the sections that there is something to show for, in the order of the page."""
+    makers: tuple[Callable[[RunRecord, FileCache], Section | None], ...] = (
+        _course,
+        _maps,
+        _resolution,
+        _flow,
+        _particles,
+        _classes,
+    )
+    made = [maker(record, cache) for maker in makers]
+    results = [
+        _result(number, result)
+        for number, result in enumerate(read_results(record.directory.path), start=1)
+    ]
+    return [
+        *(section for section in made if section is not None),
+        *results,
+        _resources(record),
+        _settings(record),
+        _log(record),
+    ]
+
+
+def _course(record: RunRecord, _: FileCache) -> Section | None:
+    if not record.iterations:
+        return None
+    numbers, entries = record.iteration_numbers, record.iterations
+    counts = np.array([entry["occupancy"] for entry in entries])
+    last = ", ".join(f"map {m + 1} {n}" for m, n in enumerate(counts[-1]))
+    occupancy = Chart.of_svg(
+        "Occupancy",
+        f"Stacked bars: share of the particles with each map in each iteration; last {last}.",
+        charts.occupancy(numbers, counts),
+    )
+    return Section(
+        "course",
+        "Course of the refinement",
+        charts=(occupancy, *_movement(record), _resolution_course(record)),
+        tables=(_iteration_table(record),),
+    )
+
+
+def _movement(record: RunRecord) -> list[Chart]:
+    numbers, entries = record.iteration_numbers, record.iterations
+    if len(entries) < 2:
+        return []
+    changed = charts.as_floats([entry["fraction_changed_map"] for entry in entries])
+    angle = charts.as_floats([entry["mean_angle_change_deg"] for entry in entries])
+    last = "unknown" if changed[-1] is None else f"{changed[-1]:.1%}"
+    turned = "unknown" if angle[-1] is None else f"{angle[-1]:.1f}°"
+    return [
+        Chart.of_svg(
+            "Changed assignments",
+            "Two lines over iterations: share of particles that changed map, and mean rotation of "
+            f"those that stayed; last {last} and {turned}.",
+            charts.movement(numbers, changed, angle),
+            f"Last: {last} changed map since the iteration before; the others turned by {turned} "
+            "on average.",
+        )
+    ]
+
+
+def _resolution_course(record: RunRecord) -> Chart:
+    curves = []
+    for model in range(record.n_models):
+        values = charts.as_floats(
+            [entry["maps"][model]["resolution_fsc_0143_ang"] for entry in record.iterations]
+        )
+        curves.append((f"map {model + 1}", values, colour_of(model), dash_of(model)))
+    last = ", ".join(f"{words} {values[-1]} Å" for words, values, _, _ in curves)
+    return Chart.of_svg(
+        "Resolution",
+        f"Lines: resolution of each map's halves at FSC 0.143 over iterations; last {last}.",
+        charts.lines_over_iterations(
+            "resolutions", record.iteration_numbers, curves, label="FSC 0.143 [Å]"
+        ),
+        "Of halves that share references and poses: optimistic; it is no gold-standard figure.",
+    )
+
+
+def _iteration_table(record: RunRecord) -> Table:
+    models = [f"map {model + 1}" for model in range(record.n_models)]
+    rows = tuple(
+        (
+            entry["iteration"],
+            *entry["occupancy"],
+            _percent(entry["fraction_changed_map"]),
+            entry["mean_angle_change_deg"],
+            entry["mean_shift_change_px"],
+            float(entry["mean_log_likelihood"]),
+            float(entry["scale"]),
+            entry["highest_ring"],
+            float(sum(entry["seconds"].values())),
+        )
+        for entry in record.iterations
+    )
+    columns = (
+        "iteration",
+        *models,
+        "changed [%]",
+        "rotation [°]",
+        "shift [px]",
+        "mean score",
+        "scale",
+        "rings",
+        "time [s]",
+    )
+    digits = (None, *[None] * len(models), 2, 2, 2, 2, 3, None, 1)
+    return Table("Figures of each iteration", columns, rows, digits)
+
+
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100.0 * fraction
+
+
+def _maps(record: RunRecord, cache: FileCache) -> Section | None:
+    rows = []
+    for iteration in [*reversed(record.iteration_numbers), 0]:
+        newest = iteration == record.last
+        strips = [
+            _strip(record, iteration, model, cache, newest=newest)
+            for model in range(record.n_models)
+        ]
+        shown = tuple(strip for strip in strips if strip is not None)
+        title = f"Iteration {iteration}" if iteration else "Starting maps"
+        if shown:
+            rows.append(StripRow(f"maps-{iteration}", title, shown, newest))
+    if not rows:
+        return None
+    words = (
+        "Left: central slices perpendicular to z, y and x, on one grey scale. Right: projections "
+        "along z, y and x. Dense is bright.",
+    )
+    return Section("maps", "Maps", words=words, strip_rows=tuple(rows))
+
+
+def _strip(
+    record: RunRecord, iteration: int, model: int, cache: FileCache, *, newest: bool
+) -> Strip | None:
+    uris = map_strip_uris(record, iteration, model, cache, large=newest)
+    if uris is None:
+        return None
+    words = f"map {model + 1}"
+    if iteration:
+        entry = record.iterations[record.iteration_numbers.index(iteration)]
+        resolution = entry["maps"][model]["resolution_fsc_0143_ang"]
+        words += f" · {entry['occupancy'][model]:,} particles · {resolution:.1f} Å"
+    place = f"iteration {iteration}" if iteration else "the start"
+    return Strip(words, *uris, alt=f"map {model + 1} of {place}")
+
+
+def _resolution(record: RunRecord, _: FileCache) -> Section | None:
+    if not record.iterations:
+        return None
+    made = [_half_map_chart(record), _previous_chart(record), _mutual_chart(record)]
+    return Section(
+        "fsc",
+        "Fourier shell correlation",
+        charts=tuple(chart for chart in made if chart is not None),
+        tables=(_map_table(record),),
+    )
+
+
+def _half_map_chart(record: RunRecord) -> Chart | None:
+    entry = record.iterations[-1]
+    curves = [item.get("half_fsc") for item in entry["maps"]]
+    known = record.directory.fsc(record.last, 1)
+    if any(curve is None for curve in curves) or not known.exists():
+        return None
+    frequency, _ = read_fsc(known)
+    styled = [
+        (f"map {m + 1}", np.array(curve, dtype=float), colour_of(m), dash_of(m))
+        for m, curve in enumerate(curves)
+    ]
+    marked = [item["resolution_fsc_0143_ang"] for item in entry["maps"]]
+    text = ", ".join(f"map {m + 1} {r:.1f} Å" for m, r in enumerate(marked))
+    return Chart.of_svg(
+        "Halves of each map",
+        f"Curves: FSC of the even and odd particles' maps; resolution at 0.143: {text}.",
+        charts.fsc_curves("fsc-halves", frequency, styled, marked=marked),
+        f"At FSC 0.143: {text}. Halves share references and poses.",
+    )
+
+
+def _previous_chart(record: RunRecord) -> Chart | None:
+    styled, frequency = [], None
+    for model in range(record.n_models):
+        path = record.directory.fsc(record.last, model + 1)
+        if path.exists():
+            frequency, curve = read_fsc(path)
+            styled.append((f"map {model + 1}", curve, colour_of(model), dash_of(model)))
+    if frequency is None:
+        return None
+    return Chart.of_svg(
+        "With the iteration before",
+        "Curves: FSC of each map with itself one iteration earlier; near 1 when converged.",
+        charts.fsc_curves("fsc-previous", frequency, styled, thresholds=(0.5,)),
+        "Near 1 everywhere when the refinement has converged.",
+    )
+
+
+def _mutual_chart(record: RunRecord) -> Chart | None:
+    path = record.directory.fsc_mutual(record.last)
+    if not path.exists():
+        return None
+    frequency, curves = read_fsc(path)
+    # The first column is the mean of the others.
+    pairs = curves[:, 1:] if curves.ndim == 2 else curves[:, None]
+    names = [f"{a}–{b}" for a, b in combinations(range(1, record.n_models + 1), 2)]
+    if len(names) > charts.LONG_LEGEND:
+        pairs = np.stack([pairs.max(axis=1), pairs.mean(axis=1), pairs.min(axis=1)], axis=1)
+        names = ["most alike", "mean", "least alike"]
+    styled = [
+        (name, pairs[:, i], colour_of(i), dash_of(i))
+        for i, name in enumerate(names[: pairs.shape[1]])
+    ]
+    return Chart.of_svg(
+        "Between maps",
+        f"Curves: FSC between each two maps: {', '.join(names)}.",
+        charts.fsc_curves("fsc-mutual", frequency, styled, thresholds=(0.5,)),
+        "Of each two maps. Low where they differ: what the sorting rests on.",
+    )
+
+
+def _map_table(record: RunRecord) -> Table:
+    entry, options = record.iterations[-1], record.manifest.options
+    seeds, groups = options.get("models") or [], options.get("sym") or []
+    total = max(1, sum(entry["occupancy"]))
+    rows = tuple(
+        (
+            model + 1,
+            entry["occupancy"][model],
+            100.0 * entry["occupancy"][model] / total,
+            float(item["resolution_fsc_0143_ang"]),
+            float(item["resolution_fsc_05_ang"]),
+            float(item["resolution_to_previous_fsc_05_ang"]),
+            str(groups[model]) if model < len(groups) else None,
+            str(seeds[model]) if model < len(seeds) else None,
+        )
+        for model, item in enumerate(entry["maps"])
+    )
+    columns = (
+        "map",
+        "particles",
+        "share [%]",
+        "FSC 0.143 [Å]",
+        "FSC 0.5 [Å]",
+        "to previous, 0.5 [Å]",
+        "symmetry",
+        "started from",
+    )
+    return Table(f"Maps of iteration {record.last}", columns, rows, (None, None, 1, 2, 2, 2))
+
+
+def _flow(record: RunRecord, cache: FileCache) -> Section | None:
+    n_models = record.n_models
+    known = [
+        (number, found)
+        for number in record.iteration_numbers[-_FLOW_COLUMNS:]
+        if (found := assigned_maps(record.directory, number, n_models, cache)) is not None
+    ]
+    if len(known) < 2 or n_models < 2:
+        return None
+    tables = [transitions(before, after, n_models) for (_, before), (_, after) in pairwise(known)]
+    first, last = known[-2][0], known[-1][0]
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (f"map {source + 1}", *(int(count) for count in row), int(row.sum()))
+        for source, row in enumerate(tables[-1])
+    )
+    columns = (
+        f"from (iteration {first})",
+        *(f"to map {model + 1}" for model in range(n_models)),
+        "all",
+    )
+    return Section(
+        "flow",
+        "Flow of particles between maps",
+        words=("Bars are maps, bands are particles; strong bands are particles that changed map.",),
+        sankey=sankey([number for number, _ in known], tables),
+        tables=(Table(f"Particles that went to iteration {last}", columns, rows),),
+    )
+
+
+def _particles(record: RunRecord, cache: FileCache) -> Section | None:
+    path = record.directory.particles(record.last)
+    if not record.last or not path.exists():
+        return None
+    table = cache.get("particles", path, _particle_columns)
+    chosen = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
+    made = [
+        *_score_charts(table, chosen, record.n_models),
+        *_direction_charts(record, table, chosen),
+    ]
+    return Section("particles", "Scores and directions", charts=tuple(made))
+
+
+_PARTICLE_COLUMNS = (
+    "rlnClassNumber",
+    "rlnAngleRot",
+    "rlnAngleTilt",
+    "rlnLogLikeliContribution",
+    "rlnMaxValueProbDistribution",
+)
+
+
+def _particle_columns(path: Path) -> pd.DataFrame:
+    return read_columns(path, "particles", _PARTICLE_COLUMNS)
+
+
+def _score_charts(
+    table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]], n_models: int
+) -> list[Chart]:
+    made = []
+    if "rlnLogLikeliContribution" in table:
+        score = table["rlnLogLikeliContribution"].to_numpy(dtype=np.float64)
+        low, high = (float(v) for v in np.quantile(score, [0.001, 0.999]))
+        made.append(
+            Chart.of_svg(
+                "Scores",
+                f"Histogram of the particles' scores with their map, 0.1 % tails at {low:.3g} and "
+                f"{high:.3g}.",
+                charts.histograms(
+                    "scores",
+                    [score[chosen == model] for model in range(n_models)],
+                    label="score with the chosen map",
+                    limits=(low, max(high, low + 1e-6)),
+                ),
+                "Log-likelihood over an empty image. A second, lower peak is often junk.",
+            )
+        )
+    if "rlnMaxValueProbDistribution" in table:
+        probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
+        sure = float(np.mean(probability > 0.9))
+        made.append(
+            Chart.of_svg(
+                "Probability of the chosen map",
+                f"Histogram of the probability of each particle's map; {sure:.0%} are above 0.9.",
+                charts.histograms(
+                    "probabilities",
+                    [probability[chosen == model] for model in range(n_models)],
+                    label="probability",
+                    limits=(0.0, 1.0),
+                    logarithmic=True,
+                ),
+                f"{sure:.1%} of the particles are surer than 0.9 of their map.",
+            )
+        )
+    return made
+
+
+def _direction_charts(
+    record: RunRecord, table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]]
+) -> list[Chart]:
+    if "rlnAngleRot" not in table or "rlnAngleTilt" not in table:
+        return []
+    angles = table[["rlnAngleRot", "rlnAngleTilt"]].to_numpy(dtype=np.float64)
+    groups = record.manifest.options.get("sym") or []
+    made = []
+    for model in range(record.n_models):
+        own = angles[chosen == model]
+        if not len(own):
+            continue
+        group = str(groups[model]) if model < len(groups) else "c1"
+        density = direction_density(own[:, 0], own[:, 1], symmetry(group).matrices)
+        empty = empty_share(density)
+        words = "" if group == "c1" else f", symmetry {group} applied"
+        made.append(
+            Chart(
+                f"Directions of map {model + 1}",
+                f"Mollweide map of the projection directions of map {model + 1}'s particles"
+                f"{words}; {empty:.0%} of the sphere has less than a tenth of the even density.",
+                png=charts.mollweide(density),
+                note=f"Longitude rot, latitude by tilt{words}; smoothed by {SMOOTHING_DEG:g}°. "
+                f"{empty:.0%} of the sphere is nearly empty.",
+            )
+        )
+    return made
+
+
+def _classes(record: RunRecord, cache: FileCache) -> Section | None:
+    if not record.last:
+        return None
+    found = class_pairs(record.directory, record.last, record.n_models, cache)
+    if found is None:
+        return None
+    galleries = []
+    for model, classes in enumerate(found):
+        note = f"{classes.n_occupied} of {classes.n_classes} classes have particles"
+        if classes.n_occupied > len(classes.pairs):
+            note += f"; the {len(classes.pairs)} with most are shown"
+        galleries.append(
+            ClassGallery(
+                f"classes-{model + 1}", f"Map {model + 1}", note + ".", classes.pairs, model == 0
+            )
+        )
+    words = ("Each pair: class average left, projection of the map right.",)
+    return Section("classes", "Class averages", words=words, galleries=tuple(galleries))
+
+
+def _result(number: int, result: ResultRecord) -> Section:
+    curves = [
+        Chart.of_svg(
+            item.caption,
+            f"Curves: {item.caption}: {', '.join(item.names)}.",
+            charts.curves_of(f"result-{number}-{i}", item),
+        )
+        for i, item in enumerate(result.curves)
+    ]
+    matrices = [
+        Chart.of_svg(
+            item.caption,
+            f"Heat map: {item.caption}; rows {', '.join(item.row_names)}; columns "
+            f"{', '.join(item.column_names)}.",
+            charts.heat_map(f"matrix-{number}-{i}", item),
+        )
+        for i, item in enumerate(result.matrices)
+    ]
+    tables = tuple(Table(item.caption, item.columns, item.rows) for item in result.tables)
+    return Section(
+        f"result-{number}",
+        result.title,
+        words=result.summary,
+        charts=(*curves, *matrices),
+        tables=tables,
+    )
+
+
+def _resources(record: RunRecord) -> Section:
+    if not record.iterations:
+        return Section("resources", "Time and memory", words=("No iteration has ended yet.",))
+    numbers, entries = record.iteration_numbers, record.iterations
+    seconds = [entry["seconds"] for entry in entries]
+    memory = charts.as_floats([entry["peak_memory_mib"] for entry in entries])
+    total = sum(sum(entry.values()) for entry in seconds)
+    peak = readable_mib(max(value for value in memory if value is not None))
+    shares: dict[str, float] = {}
+    for entry in seconds:
+        for stage, value in entry.items():
+            shares[stage] = shares.get(stage, 0.0) + value
+    words = ", ".join(f"{stage} {readable_time(value)}" for stage, value in shares.items())
+    gib = [None if value is None else value / 1024 for value in memory]
+    return Section(
+        "resources",
+        "Time and memory",
+        charts=(
+            Chart.of_svg(
+                "Time of each stage",
+                f"Stacked bars of the time of each stage in each iteration; in all {words}.",
+                charts.stage_times(numbers, seconds),
+                f"In all {readable_time(total)}: {words}. Files are written while the next "
+                "iteration computes.",
+            ),
+            Chart.of_svg(
+                "Memory",
+                f"Line: highest resident memory so far after each iteration; peak {peak}.",
+                charts.lines_over_iterations(
+                    "memory", numbers, [("peak", gib, COLOURS[0], "solid")], label="peak [GiB]"
+                ),
+                f"Highest so far: {peak}.",
+            ),
+        ),
+    )
+
+
+def _settings(record: RunRecord) -> Section:
+    manifest = record.manifest
+    tables = []
+    if manifest.choices:
+        rows = tuple((c["name"], c["value"], c["reason"]) for c in manifest.choices)
+        tables.append(Table("Chosen automatically", ("what", "choice", "why"), rows))
+    options = tuple((f"--{k.replace('_', '-')}", _written(v)) for k, v in manifest.options.items())
+    inputs = tuple(
+        (item.path, item.size_bytes / 2**20, item.mtime, item.sha256[:16], item.hashed)
+        for item in manifest.inputs
+    )
+    machine = tuple((key, _written(value)) for key, value in manifest.machine.items())
+    return Section(
+        "settings",
+        "Choices and parameters",
+        words=(f"Command: {' '.join(manifest.command)}",) if manifest.command else (),
+        tables=tuple(tables),
+        folded_tables=(
+            Table("All options as used", ("option", "value"), options),
+            Table(
+                "Input files",
+                ("file", "MiB", "changed", "SHA-256 begins", "of"),
+                inputs,
+                (None, 1),
+            ),
+            Table("Machine", ("what", "is"), (*machine, ("program", manifest.program))),
+        ),
+    )
+
+
+def _written(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return "–" if value is None else str(value)
+
+
+def _log(record: RunRecord) -> Section:
+    warnings = tuple(f"{line.level}: {line.text}" for line in record.warnings())
+    lines = tuple(line.whole for line in record.log[-_LOG_LINES:])
+    return Section("log", "Log", words=warnings, log=lines)

@@ -1,0 +1,43 @@
+"use strict";
+// Tables: a click on a heading sorts by that column, another click the other way round.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {
+    const up = head.getAttribute("aria-sort") !== "ascending";
+    heads.forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const value = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent;
+    const compare = (a, b) => a !== "" && b !== "" && isFinite(a) && isFinite(b) ? a - b : a.localeCompare(b);
+    const body = table.tBodies[0];
+    const rows = [...body.rows].sort((a, b) => compare(value(a), value(b)));
+    body.append(...(up ? rows : rows.reverse()));
+  }));
+}
+// Class averages: largest first, but numbers in their order.
+for (const sorts of document.querySelectorAll(".sorts")) {
+  const pairs = sorts.closest("details").querySelector(".pairs");
+  for (const button of sorts.querySelectorAll("button")) button.addEventListener("click", () => {
+    for (const other of sorts.querySelectorAll("button")) other.setAttribute("aria-pressed", other === button);
+    const key = button.dataset.key, sign = key === "number" ? 1 : -1;
+    pairs.append(...[...pairs.children].sort((a, b) => sign * (a.dataset[key] - b.dataset[key])));
+  });
+}
+// Printed, everything is unfolded but the log.
+addEventListener("beforeprint", () => {
+  for (const item of document.querySelectorAll("details:not(#log-lines)")) item.open = true;
+});
+// A live page loads itself anew; what was folded or unfolded stays so.
+if (document.body.dataset.running === "1") {
+  const key = "open:" + location.pathname;
+  let saved = null;
+  try { saved = JSON.parse(sessionStorage.getItem(key)); } catch { saved = null; }
+  if (saved) for (const item of document.querySelectorAll("details[id]")) if (item.id in saved) item.open = saved[item.id];
+  const written = new Date(document.getElementById("written").dateTime);
+  document.getElementById("silent").hidden = !((Date.now() - written) / 1000 > document.body.dataset.silence);
+  setTimeout(() => {
+    const state = {};
+    for (const item of document.querySelectorAll("details[id]")) state[item.id] = item.open;
+    try { sessionStorage.setItem(key, JSON.stringify(state)); } catch { /* a page without storage folds anew */ }
+    location.reload();
+  }, 1000 * document.body.dataset.refresh);
+}

@@ -1,0 +1,115 @@
+"""``result_*.json``: what a job after the run found, in a form the report can show as it is.
+
+Every job that works on a finished run (split, even/odd test, single refinements, cross-validation)
+leaves one such file. The report knows nothing of the jobs: it shows words, tables, curves and
+matrices in the order of the files' names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mapsort.errors import FormatError
+from mapsort.rundir.atomic import write_text
+
+_PATTERN = "result_*.json"
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A table; numbers stay numbers, so that it can be sorted."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class ResultCurves:
+    """Curves over a common axis, each (n,); ``thresholds`` are horizontal lines.
+
+    For FSC curves ``x`` is the spatial frequency [1/A].
+    """
+
+    caption: str
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    names: tuple[str, ...]
+    curves: tuple[tuple[float, ...], ...]
+    thresholds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ResultMatrix:
+    """A matrix shown as a heat map; None where there is no value."""
+
+    caption: str
+    row_names: tuple[str, ...]
+    column_names: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class ResultRecord:
+    """What one job found.
+
+    Attributes
+    ----------
+    title : str
+        Heading of its section in the report.
+    summary : tuple of str
+        One sentence each; the verdict first.
+    """
+
+    title: str
+    summary: tuple[str, ...]
+    tables: tuple[ResultTable, ...] = ()
+    curves: tuple[ResultCurves, ...] = ()
+    matrices: tuple[ResultMatrix, ...] = ()
+
+
+def write_result(run: str | Path, name: str, record: ResultRecord) -> Path:
+    """Write ``result_NAME.json`` into a run directory, whole or not at all; return its path."""
+    path = Path(run) / _PATTERN.replace("*", name)
+    write_text(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def read_results(run: str | Path) -> list[ResultRecord]:
+    """Read all results of a run directory in the order of their names.
+
+    Raises
+    ------
+    FormatError
+        A file is not such a record.
+    """
+    return [_read(path) for path in sorted(Path(run).glob(_PATTERN))]
+
+
+def _read(path: Path) -> ResultRecord:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return ResultRecord(
+            title=content["title"],
+            summary=tuple(content["summary"]),
+            tables=tuple(ResultTable(**_frozen(item)) for item in content["tables"]),
+            curves=tuple(ResultCurves(**_frozen(item)) for item in content["curves"]),
+            matrices=tuple(ResultMatrix(**_frozen(item)) for item in content["matrices"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{path}: not a result of mapsort: {error}.") from error
+
+
+def _frozen(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: _tuples(value) for key, value in item.items()}
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_tuples(part) for part in value)
+    return value

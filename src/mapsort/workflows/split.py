@@ -1,0 +1,267 @@
+"""After the run: the particles as sets, one per map, for what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_length, chunk_ranges
+from mapsort.errors import ConfigError, FormatError
+from mapsort.io.hdf import count
+from mapsort.io.lst_writer import write_list
+from mapsort.io.mrc import write_stack
+from mapsort.io.star import write_particles
+from mapsort.model.particles import Particles
+from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.classification import Classification, read_classification
+from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
+from mapsort.workflows.finished_run import FinishedRun, open_finished
+from mapsort.workflows.multi import MultiRun
+from mapsort.workflows.multi_files import image_names, seen_from_here
+from mapsort.workflows.option_fields import typed_options
+from mapsort.workflows.split_options import BY_MAP, SplitOptions, parse_ranges
+
+REJECTED, UNSURE = "rejected", "unsure"
+_SUFFIXES = _STAR, _LST, _STACK = (".star", ".lst", ".mrcs")
+
+
+@dataclass(frozen=True)
+class ParticleSet:
+    """One set of particles.
+
+    Attributes
+    ----------
+    name : str
+        ``m1`` and so on for maps, ``classes_A-B`` and ``classes_other`` for a range, ``rejected``
+        and ``unsure`` for what was left out.
+    particles : ndarray of int64
+        Positions in the run's particle table, from 0, ascending.
+    star, lst, stack : Path or None
+        Its files; None for an empty set, and for a stack that was not asked for.
+    """
+
+    name: str
+    particles: npt.NDArray[np.int64]
+    star: Path | None = None
+    lst: Path | None = None
+    stack: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A finished split: every particle is in exactly one set.
+
+    Attributes
+    ----------
+    path : Path
+        Directory of the sets.
+    iteration : int
+        Iteration whose assignment was used.
+    n_particles : int
+        Particles of the run, the sum over all sets.
+    sets : tuple of ParticleSet
+    rule : str
+        How particles were assigned, in words.
+    """
+
+    path: Path
+    iteration: int
+    n_particles: int
+    sets: tuple[ParticleSet, ...]
+    rule: str
+
+    def __getitem__(self, name: str) -> ParticleSet:
+        return next(item for item in self.sets if item.name == name)
+
+
+def split(run: str | Path | MultiRun, **options: Any) -> Split:
+    """Write the particles of a run as sets (the Python face of ``mapsort split``).
+
+    Parameters
+    ----------
+    run : str, Path or MultiRun
+        A run directory or the run itself.
+    **options
+        Options of ``mapsort split`` by name: ``iter``, ``by``, ``exclude_rejected``, ``min_prob``,
+        ``stack``, ``out``.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ConfigError
+        An option is wrong.
+    FormatError
+        The run directory lacks what is needed, or a file of it is damaged.
+    """
+    path = run.path if isinstance(run, MultiRun) else Path(run)
+    return split_run(typed_options(SplitOptions, {"run": (path,)} | options).validated())
+
+
+def split_run(options: SplitOptions) -> Split:
+    """Write the particles of a run as sets: see `split`.
+
+    Sets of an earlier split under the same names are replaced. Each set becomes a RELION
+    ``.star``, an EMAN2 ``.lst`` and, if asked for, a stack. Images are named by their original
+    files, as seen from the working directory.
+    """
+    finished = open_finished(options.run[0])
+    iteration = finished.iteration(options.iter)
+    particles = Particles.open(finished.directory.particles(iteration))
+    classification = _classification(finished, options, iteration, len(particles))
+    sets = _sets(finished, options, particles, classification, iteration)
+    assert sum(map(len, sets)) == len(particles), "every particle is in exactly one set"
+    directory = options.out if options.out is not None else finished.directory.path / "sets"
+    directory.mkdir(parents=True, exist_ok=True)
+    stem = f"{_input_name(finished)}_{finished.label}_it{iteration:02d}"
+    _remove_earlier(directory, stem, {*(item.name for item in sets), REJECTED, UNSURE})
+    written = tuple(
+        _write(item, particles, directory / f"{stem}_{item.name}", stack=options.stack)
+        for item in sets
+    )
+    made = Split(directory, iteration, len(particles), written, _rule(options, classification))
+    write_result(finished.directory.path, "1_split", _record(made))
+    return made
+
+
+def _remove_earlier(directory: Path, stem: str, names: set[str]) -> None:
+    """Remove what an earlier split left under these names: sets beside each other add up."""
+    for name in names:
+        for suffix in _SUFFIXES:
+            (directory / f"{stem}_{name}{suffix}").unlink(missing_ok=True)
+
+
+def _input_name(finished: FinishedRun) -> str:
+    return Path(str(finished.manifest.options["input"])).stem
+
+
+def _classification(
+    finished: FinishedRun, options: SplitOptions, iteration: int, n: int
+) -> Classification | None:
+    """Read the classes; None where the run has not kept them and nothing asks for them."""
+    path = finished.directory.cls_result(iteration)
+    if not path.exists():
+        needed = "--exclude-rejected" if options.exclude_rejected else f"--by={options.by}"
+        if options.exclude_rejected or options.by != BY_MAP:
+            raise FormatError(f"{path}: the run has not kept this file, which {needed} needs.")
+        return None
+    found = read_classification(path)
+    if len(found.class_of) != n:
+        raise FormatError(
+            f"{path}: {len(found.class_of)} particles, but "
+            f"{finished.directory.particles(iteration)} has {n}."
+        )
+    return found
+
+
+def _sets(
+    finished: FinishedRun,
+    options: SplitOptions,
+    particles: Particles,
+    classification: Classification | None,
+    iteration: int,
+) -> list[ParticleSet]:
+    """Return the sets; what is left out by a filter forms sets of its own."""
+    table = particles.table
+    names: list[str]
+    if options.by == BY_MAP:
+        names = [f"m{number}" for number in range(1, finished.n_models + 1)]
+        place = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
+        if place.min() < 0 or place.max() >= finished.n_models:
+            raise FormatError(
+                f"{particles.source}: rlnClassNumber must lie between 1 and {finished.n_models}."
+            )
+    else:
+        assert classification is not None, "_classification() refuses a range without classes"
+        inside = _in_ranges(options.by, classification, finished, iteration)
+        names = [f"classes_{options.by.replace(',', '_').replace(' ', '')}", "classes_other"]
+        place = np.where(inside, 0, 1)
+    if options.min_prob is not None:
+        names.append(UNSURE)
+        probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
+        place = np.where(probability < options.min_prob, len(names) - 1, place)
+    if options.exclude_rejected:
+        assert classification is not None, "_classification() refuses this without the matrix"
+        names.append(REJECTED)
+        place = np.where(classification.used[:, 0], place, len(names) - 1)
+    return [ParticleSet(name, np.flatnonzero(place == i)) for i, name in enumerate(names)]
+
+
+def _in_ranges(
+    by: str, classification: Classification, finished: FinishedRun, iteration: int
+) -> npt.NDArray[np.bool_]:
+    """Return which particles' best class lies in one of the ranges."""
+    ranges = parse_ranges(by)
+    path = finished.directory.classes(iteration)
+    n_classes = count(path) if path.exists() else int(classification.class_of.max()) + 1
+    highest = max(last for _, last in ranges)
+    if highest >= n_classes:
+        raise ConfigError(f"--by={by}: {path} holds classes 0 to {n_classes - 1}")
+    best = classification.class_of[:, 0]
+    return np.asarray(np.any([(best >= first) & (best <= last) for first, last in ranges], axis=0))
+
+
+def _rule(options: SplitOptions, classification: Classification | None) -> str:
+    what = "map" if options.by == BY_MAP else "class"
+    words = f"each particle is in the set of the {what} it scores best with"
+    if classification is not None and classification.sep > 1:
+        words += f" (the run put each into {classification.sep} classes; the best score decides)"
+    if options.exclude_rejected:
+        words += f"; those kept out of that class's average are in the set {REJECTED}"
+    if options.min_prob is not None:
+        words += f"; those with a probability below {options.min_prob:g} are in the set {UNSURE}"
+    return words
+
+
+def _write(item: ParticleSet, particles: Particles, stem: Path, *, stack: bool) -> ParticleSet:
+    """Write one set's files; an empty set has none, because no program reads an empty file."""
+    if not len(item):
+        return item
+    chosen = particles.subset(item.particles)
+    names = image_names(chosen)
+    star, lst = (stem.with_name(stem.name + suffix) for suffix in (_STAR, _LST))
+    table = chosen.table.assign(rlnImageName=names)
+    seen = seen_from_here(chosen.files)
+    with atomic_path(lst) as part:
+        write_list(part, chosen.index_in_file.tolist(), [seen[owner] for owner in chosen.file_of])
+    images = stem.with_name(stem.name + _STACK) if stack else None
+    if images is not None:
+        with atomic_path(images) as part:
+            write_stack(part, _chunks(chosen), chosen.apix)
+        (new,) = seen_from_here([images])
+        table = table.assign(
+            rlnImageName=[f"{number:06d}@{new}" for number in range(1, len(item) + 1)],
+            rlnImageOriginalName=names,
+        )
+    write_particles(star, chosen.optics, table)
+    return replace(item, star=star, lst=lst, stack=images)
+
+
+def _chunks(particles: Particles) -> Iterator[npt.NDArray[np.float32]]:
+    for where in chunk_ranges(len(particles), chunk_length(4 * particles.box**2)):
+        yield particles.images(where)
+
+
+def _record(made: Split) -> ResultRecord:
+    rows = tuple(
+        (item.name, len(item), 100.0 * len(item) / made.n_particles, str(item.star or "–"))
+        for item in made.sets
+    )
+    return ResultRecord(
+        title="Particle sets",
+        summary=(
+            f"Sets from iteration {made.iteration}: {made.rule}. "
+            f"Together they hold all {made.n_particles} particles.",
+        ),
+        tables=(ResultTable("Sets", ("set", "particles", "share [%]", "file"), rows),),
+    )

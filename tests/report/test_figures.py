@@ -1,0 +1,275 @@
+"""What is behind the figures: flows, directions, pictures, class pairs, charts."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mapsort.geometry.euler import relion_to_matrix
+from mapsort.geometry.symmetry import symmetry
+from mapsort.io.hdf import HdfReader, header_list
+from mapsort.io.star import read_particles
+from mapsort.report import charts
+from mapsort.report.assignments import assigned_maps, transitions
+from mapsort.report.class_pairs import class_pairs, correlation_in_circle
+from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
+from mapsort.report.file_cache import FileCache
+from mapsort.report.flow import sankey
+from mapsort.report.pictures import (
+    central_slices,
+    data_uri,
+    grey,
+    map_strips,
+    montage,
+    png,
+    projections,
+    shrunk,
+)
+from mapsort.rundir.classification import map_starts
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.result_record import ResultCurves, ResultMatrix
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
+def test_transitions_count_pairs(pairs):
+    before, after = np.array(pairs).T
+    table = transitions(before, after, 4)
+    for source in range(4):
+        for target in range(4):
+            assert table[source, target] == pairs.count((source, target))
+
+
+@given(st.integers(2, 5), st.integers(2, 6), st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_bars_and_bands_are_as_high_as_their_particles(n_models, n_columns, seed):
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, n_models, (n_columns, 500))
+    tables = [transitions(a, b, n_models) for a, b in itertools.pairwise(chosen)]
+    drawn = sankey(range(n_columns), tables)
+    counts = np.array([np.bincount(column, minlength=n_models) for column in chosen])
+    heights = np.array([node.height for node in drawn.nodes]).reshape(n_columns, n_models)
+    filled = counts > 0
+    unit = heights[filled].sum() / counts.sum()
+    # Heights are written with two decimals, and no bar is thinner than half a unit.
+    expected = np.maximum(unit * counts, 0.5)
+    np.testing.assert_allclose(heights, expected, atol=0.02 + 0.5 * (~filled).sum() / counts.sum())
+    assert len(drawn.ribbons) == sum(np.count_nonzero(table) for table in tables)
+    assert max(node.y + node.height for node in drawn.nodes) <= drawn.height
+    bottoms = [node.y + node.height for node in drawn.nodes]
+    tops = [node.y for node in drawn.nodes]
+    for column in range(n_columns):
+        own = slice(column * n_models, (column + 1) * n_models)
+        assert all(np.array(tops[own][1:]) >= np.array(bottoms[own][:-1]))
+
+
+def test_assigned_maps_are_those_of_the_particle_table(reported):
+    run = RunDirectory(reported)
+    for iteration in (1, 2, 3):
+        table = read_particles(run.particles(iteration))[1]
+        found = assigned_maps(run, iteration, 2, FileCache())
+        assert (found + 1).tolist() == table["rlnClassNumber"].astype(int).tolist()
+
+
+def test_map_starts_are_where_the_number_changes(reported):
+    path = RunDirectory(reported).projections(3)
+    with HdfReader(path) as reader:
+        model = [reader.header(i)["model_id"] for i in range(reader.n_images)]
+    assert map_starts(path, 2).tolist() == [0, model.index(2), len(model)]
+
+
+def sphere_mean(density):
+    rows = density.shape[0]
+    weight = np.cos(np.deg2rad((np.arange(rows) + 0.5) * 180 / rows - 90))
+    return float(np.average(density.mean(axis=1), weights=weight))
+
+
+@given(st.integers(1, 400), st.integers(0, 2**32 - 1), st.sampled_from(["c1", "c4", "d7", "oct"]))
+@settings(max_examples=15, deadline=None)
+def test_the_mean_density_of_directions_is_one(n, seed, group):
+    rng = np.random.default_rng(seed)
+    rot, tilt = rng.uniform(-180, 180, n), np.rad2deg(np.arccos(rng.uniform(-1, 1, n)))
+    density = direction_density(rot, tilt, symmetry(group).matrices)
+    # The grid of 4 degrees integrates a kernel of 6 degrees to a few thousandths.
+    assert sphere_mean(density) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("rot", "tilt"), [(30.0, 70.0), (-170.0, 120.0), (179.9, 91.0)])
+def test_one_direction_gives_one_peak_of_the_kernels_height(rot, tilt):
+    density = direction_density(np.array([rot]), np.array([tilt]))
+    row, column = np.unravel_index(density.argmax(), density.shape)
+    assert abs((row + 0.5) * 4 - 90 - (90 - tilt)) <= 4
+    away = (column + 0.5) * 4 - 180 - rot
+    assert abs((away + 180) % 360 - 180) <= 4
+    # 2 kappa at the peak; a grid point and a cell centre may each lie 2 to 3 degrees off.
+    highest = 2 / np.deg2rad(SMOOTHING_DEG) ** 2
+    assert 0.6 * highest < density.max() <= highest * 1.001
+
+
+def test_symmetric_directions_are_the_third_rows_of_equivalent_rotations():
+    angles = np.array([[20.0, 65.0, 130.0]])
+    group = symmetry("c4").matrices
+    third = (relion_to_matrix(angles) @ group)[:, 2]
+    density = direction_density(angles[:, 0], angles[:, 1], group)
+    for x, y, z in third:
+        row = int((np.rad2deg(np.arcsin(z)) + 90) / 4)
+        column = int((np.rad2deg(np.arctan2(y, x)) + 180) / 4)
+        assert density[row, column] > 0.4 * density.max()
+    assert empty_share(density) > 0.7
+
+
+def test_slices_and_sums_go_along_z_y_x():
+    volume = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
+    cut, flat = central_slices(volume), projections(volume)
+    np.testing.assert_array_equal(cut[0], volume[3])
+    np.testing.assert_array_equal(cut[1], volume[:, 3])
+    np.testing.assert_array_equal(cut[2], volume[:, :, 4])
+    for axis, image in enumerate(flat):
+        np.testing.assert_allclose(image, volume.sum(axis=axis), rtol=1e-5, atol=1e-5)
+
+
+def test_bright_is_dense_and_y_grows_upward():
+    image = np.zeros((20, 20))
+    image[2, 5] = 1.0
+    picture = grey(image)
+    assert picture[17, 5] == picture.max() == 252
+    assert picture[0, 0] == 0
+
+
+def test_a_constant_image_is_black():
+    assert not grey(np.full((4, 4), 7.0)).any()
+
+
+def test_montage_and_png_keep_every_pixel():
+    pictures = [np.full((3, 4), 40 * i, dtype=np.uint8) for i in range(5)]
+    sheet = np.asarray(Image.open(io.BytesIO(png(montage(pictures, columns=3, gap=1)))))
+    assert sheet.shape == (7, 14)
+    for number, picture in enumerate(pictures):
+        y, x = (number // 3) * 4, (number % 3) * 5
+        np.testing.assert_array_equal(sheet[y : y + 3, x : x + 4], picture)
+    assert (sheet[3] == 255).all()
+    assert (sheet[:, 4] == 255).all()
+
+
+def test_large_pictures_are_averaged_down():
+    picture = np.zeros((64, 64), dtype=np.uint8)
+    picture[::2] = 200
+    small = shrunk(picture, 32)
+    assert small.shape == (32, 32)
+    assert (small == 100).all()
+    assert shrunk(picture, 64) is picture
+
+
+def test_strips_of_a_map():
+    volume = np.random.default_rng(0).normal(size=(24, 24, 24)).astype(np.float32)
+    for content in map_strips(volume, 16):
+        assert Image.open(io.BytesIO(content)).size == (3 * 16 + 4, 16)
+    uri = data_uri(b"abc")
+    assert base64.b64decode(uri.partition(",")[2]) == b"abc"
+
+
+def test_class_pairs_are_the_most_populated_with_their_counts(reported):
+    run = RunDirectory(reported)
+    shown = class_pairs(run, 3, 2, FileCache())
+    with HdfReader(run.classes(3)) as classes, HdfReader(run.projections(3)) as references:
+        headers = [classes.header(i) for i in range(classes.n_images)]
+        for number, own in enumerate(shown, start=1):
+            mine = [h for h in headers if h["model_id"] == number]
+            assert own.n_classes == len(mine)
+            counts = sorted((h["ptcl_repr"] for h in mine if h["ptcl_repr"]), reverse=True)
+            assert [pair.count for pair in own.pairs] == counts[: len(own.pairs)]
+            for pair in own.pairs:
+                excluded = header_list(headers[pair.number], "exc_class_ptcl_idxs")
+                assert pair.excluded == len(excluded)
+                a, b = classes.image(pair.number), references.image(pair.number)
+                assert pair.likeness == pytest.approx(correlation_in_circle(a, b))
+
+
+def test_likeness_is_pearsons_correlation():
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=(15, 15))
+    b = a + rng.normal(size=(15, 15))
+    y, x = np.mgrid[:15, :15] - 7
+    inside = x**2 + y**2 <= 36
+    expected = np.corrcoef(a[inside], b[inside])[0, 1]
+    assert correlation_in_circle(a, b) == pytest.approx(expected)
+    assert correlation_in_circle(a, 3 * a + 2) == pytest.approx(1.0)
+    assert correlation_in_circle(a, np.ones((15, 15))) == 0.0
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path):
+    path, seen = tmp_path / "a", []
+    path.write_text("one")
+
+    def read(p):
+        seen.append(p.read_text())
+        return seen[-1]
+
+    cache = FileCache()
+    assert [cache.get("x", path, read) for _ in range(2)] == ["one", "one"]
+    path.write_text("three")
+    assert cache.get("x", path, read) == "three"
+    assert cache.get("y", path, read) == "three"
+    assert seen == ["one", "three", "three"]
+
+
+CURVE = np.linspace(1, 0, 33)
+FREQUENCY = np.arange(33) / 128
+
+
+def drawn_charts():
+    styled = [(f"map {m}", CURVE**m, "#0072B2", "solid") for m in (1, 2)]
+    numbers = [1, 2, 3]
+    record = ResultCurves("c", "x", "FSC", tuple(FREQUENCY), ("a",), (tuple(CURVE),), (0.143,))
+    plain = ResultCurves("c", "x", "y", tuple(FREQUENCY), ("a",), (tuple(CURVE),), (0.5,))
+    matrix = ResultMatrix("m", ("set 1",), ("map 1", "map 2"), ((1.0, None),))
+    return {
+        "occupancy": charts.occupancy(numbers, np.array([[1, 3], [2, 2], [4, 0]])),
+        "lines": charts.lines_over_iterations(
+            "lines", numbers, [("a", [None, 1.0, 2.0], "#000", "solid")], label="l"
+        ),
+        "movement": charts.movement(numbers, [None, 0.1, 0.0], [None, 5.0, 1.0]),
+        "stages": charts.stage_times(numbers, [{"match": 700.0, "other": 1.0}] * 3),
+        "fsc": charts.fsc_curves("fsc", FREQUENCY, styled, marked=[5.0]),
+        "histograms": charts.histograms("h", [CURVE, CURVE / 2], label="s", limits=(0, 1)),
+        "result": charts.curves_of("result", record),
+        "plain": charts.curves_of("plain", plain),
+        "matrix": charts.heat_map("matrix", matrix),
+    }
+
+
+def test_charts_are_well_formed_and_share_no_names():
+    with charts.chart_style():
+        drawn = drawn_charts()
+    names = []
+    for name, text in drawn.items():
+        root = ElementTree.fromstring(text)
+        names += [element.get("id") for element in root.iter() if element.get("id")]
+        assert len(text) < 60_000, name
+    assert len(names) == len(set(names))
+    assert "map 2" in drawn["fsc"]
+    assert "match" in drawn["stages"]
+    # 0.25 / A, the highest of these frequencies, is 4 A.
+    assert ">4<" in drawn["fsc"]
+
+
+def test_many_maps_are_told_apart():
+    from mapsort.report.palette import colour_of, dash_of
+
+    styles = {(colour_of(i), dash_of(i)) for i in range(24)}
+    assert len(styles) == 24
+
+
+def test_mollweide_is_a_png():
+    with charts.chart_style():
+        uri = charts.mollweide(np.ones((45, 90)))
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    assert image.format == "PNG"
+    assert image.size[0] > 400
