@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,16 @@ from mapsort.workflows.options import (
     CtfHandling,
     MultiOptions,
     SearchMethod,
+    SeedMethod,
 )
 
 # A value other than the default for every option, as written and as held.
 EXAMPLES = {
     "input": ("p.star", Path("p.star")),
     "models": ("a.mrc,b.mrc", (Path("a.mrc"), Path("b.mrc"))),
+    "model": ("c.mrc", Path("c.mrc")),
+    "nmodels": ("3", 3),
+    "seedmethod": ("randphase", SeedMethod.RANDOM_PHASES),
     "iter": ("3", 3),
     "sym": ("d7,c7", ("d7", "c7")),
     "path": ("run", Path("run")),
@@ -78,7 +83,8 @@ def test_the_examples_are_complete():
 
 @pytest.mark.parametrize("equals", [True, False])
 def test_every_option_reaches_the_dataclass(equals):
-    options = parse(written(equals=equals)).validated()
+    options = parse(written(equals=equals))
+    replace(options, model=None).validated()  # --models and --model exclude each other
     for name, (_, value) in EXAMPLES.items():
         held = getattr(options, name)
         assert held == value

@@ -8,7 +8,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
-from mapsort.stages.reseed import DONATED, dying_maps, reseeded
+from mapsort.stages.reseed import DONATED, dying_maps, reseeded, shuffled
 
 GRID = orientations("eman:n=20", symmetry("c1"))
 REFERENCES = References.of_models([GRID, GRID, GRID])
@@ -62,3 +62,11 @@ def test_two_dying_maps_get_different_particles():
     after = reseeded(matches_of(np.zeros(1000, int), rng), REFERENCES, [1, 2])
     count = np.bincount(REFERENCES.model[after.reference[:, 0]], minlength=3)
     assert count.tolist() == [1000 - 250 - 187, 250, 187]
+
+
+def test_a_random_split_is_even_and_keeps_poses():
+    before = matches_of(np.zeros(3000, int), np.random.default_rng(4))
+    after = shuffled(before, REFERENCES, np.random.default_rng(5))
+    count = np.bincount(REFERENCES.model[after.reference[:, 0]], minlength=3)
+    assert np.all(np.abs(count - 1000) < 4 * np.sqrt(3000 * 2 / 9))
+    np.testing.assert_array_equal(after.reference % len(GRID), before.reference % len(GRID))

@@ -161,3 +161,26 @@ def test_identical_seeds_do_not_leave_a_map_empty(problem, tmp_path):
 def test_bad_values_are_refused_by_name(run_small, name, value):
     with pytest.raises(mapsort.errors.ConfigError, match=f"--{name}={value}"):
         run_small(**{name: value})
+
+
+# --- seeds made of one map ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["noise", "randphase", "randclassify", "mapfragment"])
+def test_seeds_from_one_map(small, run_small, method):
+    run = run_small(models=[], model=small.seeds[0], seedmethod=method, iter=2)
+    seeds = [mapsort.Volume.open(run.path / f"threed_00_0{n}.mrc").data for n in (1, 2)]
+    alike = np.corrcoef(seeds[0].ravel(), seeds[1].ravel())[0, 1]
+    low, high = {
+        "noise": (0.9, 0.9999),
+        "randphase": (-0.5, 0.99),
+        "randclassify": (1 - 1e-6, 1 + 1e-6),
+        "mapfragment": (-0.5, 0.95),
+    }[method]
+    assert low <= alike <= high
+    occupancy = run.convergence[0]["occupancy"]
+    if method == "randclassify":
+        # half of 120 with a standard deviation of 5.5
+        assert abs(occupancy[0] - 60) < 20
+        assert run.convergence[0]["reseeded_maps"] == []
+    assert len(run.maps) == 2

@@ -28,7 +28,6 @@ def test_defaults_are_those_of_the_interface():
     ("name", "value"),
     [
         ("input", "p.star"),
-        ("models", ()),
         ("models", (Path("a"), "b")),
         ("iter", 0),
         ("iter", 2.5),
@@ -128,3 +127,18 @@ def test_the_record_is_json_and_complete():
     assert record["models"] == ["a.mrc", "b.mrc"]
     assert record["automask3d"] == [1.0, 20.0, 2, 3, 0]
     assert record["ctf"] == "auto"
+
+
+def test_one_map_stands_for_several():
+    request = MultiOptions(input=Path("p.star"), model=Path("a.mrc"), nmodels=3, sym=("c2",))
+    request = request.validated()
+    assert request.models == (Path("a.mrc"),) * 3
+    assert request.symmetries == ("c2",) * 3
+    assert request.validated() == request
+
+
+def test_maps_come_from_one_place():
+    with pytest.raises(ConfigError, match="--models and --model: give one of them"):
+        options(model=Path("c.mrc")).validated()
+    with pytest.raises(ConfigError, match="--models is missing"):
+        MultiOptions(input=Path("p.star")).validated()

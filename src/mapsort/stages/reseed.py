@@ -48,6 +48,16 @@ def reseeded(matches: Matches, references: References, dying: list[int]) -> Matc
     return replace(matches, reference=chosen)
 
 
+def shuffled(matches: Matches, references: References, rng: np.random.Generator) -> Matches:
+    """Return matches in which each particle goes to a map drawn at random, its pose kept."""
+    chosen = matches.reference.copy()
+    model = rng.integers(0, references.n_models, len(matches))
+    for m in range(references.n_models):
+        rows = np.flatnonzero((model == m) & (references.model[chosen[:, 0]] != m))
+        chosen[rows, 0] = _nearest(references, chosen[rows, 0], m)
+    return replace(matches, reference=chosen)
+
+
 def _nearest(
     references: References, numbers: npt.NDArray[np.int32], model: int
 ) -> npt.NDArray[np.int32]:

@@ -66,7 +66,8 @@ class FinishedRun:
         ConfigError
             The options were written by another version and cannot be read.
         """
-        known = {item.name for item in dataclasses.fields(MultiOptions)}
+        # The prepared seeds stand for the map that they were made of.
+        known = {item.name for item in dataclasses.fields(MultiOptions)} - {"model"}
         recorded = {
             name: value
             for name, value in self.manifest.options.items()

@@ -11,7 +11,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
 from mapsort.stages.classify import classify
-from mapsort.stages.reseed import dying_maps, reseeded
+from mapsort.stages.reseed import dying_maps, reseeded, shuffled
 from mapsort.stages.soft_assignment import (
     annealed,
     map_posterior,
@@ -19,7 +19,7 @@ from mapsort.stages.soft_assignment import (
     soft_membership,
     starting_temperature,
 )
-from mapsort.workflows.options import Assignment, MultiOptions
+from mapsort.workflows.options import Assignment, MultiOptions, SeedMethod
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def classification(
     shares: npt.NDArray[np.float64] | None,
     *,
     iteration: int,
+    seed: int,
 ) -> Classification:
     """Classify the particles as the options say.
 
@@ -68,14 +69,18 @@ def classification(
     shares : ndarray of shape (n_models,) or None
         Each map's share in the last iteration.
     iteration : int
+    seed : int
+        Of the run, for a random split.
     """
     dying: list[int] = []
-    if references.n_models > 1 and iteration < options.n_iterations:
+    if iteration == 1 and splits_at_random(options):
+        matches = shuffled(matches, references, np.random.default_rng(seed))
+    elif references.n_models > 1 and iteration < options.n_iterations:
         dying = dying_maps(matches, references)
         matches = reseeded(matches, references, dying) if dying else matches
     good = np.ones(len(matches), bool) if junk is None else ~junk
     n_classes = len(references)
-    if options.assign is Assignment.HARD or dying:
+    if options.assign is Assignment.HARD or dying or (iteration == 1 and splits_at_random(options)):
         membership = classify(
             matches,
             n_classes,
@@ -100,6 +105,11 @@ def classification(
     )
     totals = map_posterior(probability, matches, references).sum(axis=0)
     return Classification(matches, membership, _fractions(totals), dying, temperature)
+
+
+def splits_at_random(options: MultiOptions) -> bool:
+    """Whether the first iteration puts particles into maps at random."""
+    return options.model is not None and options.seedmethod is SeedMethod.RANDOM_CLASSES
 
 
 def _fractions(totals: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:

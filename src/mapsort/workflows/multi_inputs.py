@@ -19,7 +19,8 @@ from mapsort.physics.resample import match_box
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
-from mapsort.workflows.options import CtfHandling, MultiOptions
+from mapsort.stages.seeds import noisy, random_phases, without_segments
+from mapsort.workflows.options import CtfHandling, MultiOptions, SeedMethod
 from mapsort.workflows.progress import Progress
 
 #: Particles and maps must be at least this large for polar matching to make sense.
@@ -90,6 +91,8 @@ def open_inputs(
     seeds = tuple(
         match_box(v.data, v.apix, box=particles.box, target_apix=particles.apix) for v in volumes
     )
+    if options.model is not None:
+        seeds = _made_of_one(options, seeds[0], particles.apix)
     for path, seed in zip(options.models, seeds, strict=True):
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
@@ -97,6 +100,21 @@ def open_inputs(
     given = [*options.models, *([options.simmask] if options.simmask is not None else [])]
     files = (particles.source, *particles.files, *(p for p in given if p.exists()))
     return MultiInputs(particles, seeds, _chosen_ctf(options, particles), files, mask)
+
+
+def _made_of_one(options: MultiOptions, volume: Float32, apix: float) -> tuple[Float32, ...]:
+    """Return ``--nmodels`` starting maps made of one, as ``--seedmethod`` says."""
+    rng = np.random.default_rng([options.randomseed or 0, options.nmodels])
+    count = options.nmodels
+    match options.seedmethod:
+        case SeedMethod.NOISE:
+            return tuple(noisy(volume, count, rng))
+        case SeedMethod.RANDOM_PHASES:
+            return tuple(random_phases(volume, count, apix, rng))
+        case SeedMethod.FRAGMENTS:
+            return tuple(without_segments(volume, count, rng))
+        case SeedMethod.RANDOM_CLASSES:
+            return (volume,) * count
 
 
 def _open_mask(options: MultiOptions, box: int) -> Float32 | None:

@@ -400,6 +400,7 @@ def iterate(run: Run, state: State) -> Outcome:
             None if junk is None else junk > JUNK_FROM,
             state.shares,
             iteration=number,
+            seed=run.plan.seed,
         )
         matches, membership = classes.matches, classes.membership
         facts["used"] = int(membership.used.sum())

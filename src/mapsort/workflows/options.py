@@ -57,6 +57,15 @@ class Assignment(StrEnum):
     SOFT = "soft"
 
 
+class SeedMethod(StrEnum):
+    """How several starting maps are made from one."""
+
+    NOISE = "noise"
+    RANDOM_PHASES = "randphase"
+    RANDOM_CLASSES = "randclassify"
+    FRAGMENTS = "mapfragment"
+
+
 class Automask3D(NamedTuple):
     """The five numbers of ``--automask3d``.
 
@@ -137,12 +146,40 @@ class MultiOptions:
         )
     )
     models: tuple[Path, ...] = field(
+        default=(),
         metadata=option(
             list_of(file_path("a map"), "map files separated by commas, none empty"),
             group=REFINEMENT,
             metavar="A,B,...",
             help="starting maps, one per class, separated by commas",
-        )
+        ),
+    )
+    model: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a map"),
+            group=REFINEMENT,
+            metavar="FILE",
+            help="one map, in place of --models, that --nmodels starting maps are made from",
+        ),
+    )
+    nmodels: int = field(
+        default=2,
+        metadata=option(
+            whole_number(1, 99),
+            group=REFINEMENT,
+            metavar="K",
+            help="number of starting maps made from --model",
+        ),
+    )
+    seedmethod: SeedMethod = field(
+        default=SeedMethod.NOISE,
+        metadata=option(
+            one_of(SeedMethod),
+            group=REFINEMENT,
+            help="how: noise is added; phases beyond 50 A are random; the maps are the same and "
+            "the particles split at random in the first iteration; or each lacks a segment",
+        ),
     )
     iter: int | None = field(
         default=None,
@@ -388,6 +425,7 @@ class MultiOptions:
             Naming the option, its value and the values it takes (SEMANTICS 3.3).
         """
         check_values(self)
+        self = _with_models(self)
         per_map("sym", self.sym, len(self.models))
         if self.mass:
             per_map("mass", self.mass, len(self.models))
@@ -433,6 +471,18 @@ class MultiOptions:
     @property
     def _parallel(self) -> ParallelRequest:
         return parse_parallel(self.parallel)
+
+
+def _with_models(options: MultiOptions) -> MultiOptions:
+    """Return the options with a path for each map, ``--model`` repeated as often as asked for."""
+    if options.model is None:
+        if not options.models:
+            raise ConfigError("--models is missing: give maps A,B,..., or one map by --model")
+        return options
+    made = (options.model,) * options.nmodels
+    if options.models not in ((), made):
+        raise ConfigError("--models and --model: give one of them")
+    return dataclasses.replace(options, models=made)
 
 
 def _check_classkeep(options: MultiOptions) -> None:

@@ -1,0 +1,96 @@
+"""Several starting maps from one: noise, random phases, or a segment of density left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy.cluster.vq import kmeans2
+from scipy.ndimage import gaussian_filter
+
+from mapsort.physics.filters import apply_radial_curve, radial_power
+from mapsort.stages.fourier_grid import Float32
+
+#: Noise added to each seed, relative to the map's standard deviation.
+NOISE_SHARE = 0.1
+#: Resolution [A] beyond which phases are made random.
+RANDOM_BEYOND_ANG = 50.0
+#: Density that belongs to the molecule when it is cut into segments, relative to the maximum.
+SEGMENT_FROM = 0.15
+
+
+def noisy(volume: Float32, count: int, rng: np.random.Generator) -> list[Float32]:
+    """Return copies of a map with noise of the map's own spectrum added.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (box, box, box)
+    count : int
+    rng : Generator
+    """
+    spectrum = np.sqrt(radial_power(scipy.fft.rfftn(volume)))
+    seeds = []
+    for _ in range(count):
+        white = rng.standard_normal(volume.shape).astype(np.float32)
+        noise = apply_radial_curve(white, spectrum)
+        noise *= NOISE_SHARE * float(volume.std()) / float(noise.std())
+        seeds.append(np.asarray(volume + noise, np.float32))
+    return seeds
+
+
+def random_phases(
+    volume: Float32, count: int, apix: float, rng: np.random.Generator
+) -> list[Float32]:
+    """Return copies of a map whose phases beyond 50 A are random.
+
+    The phases are those of real noise, so that the result is real.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (box, box, box)
+    count : int
+    apix : float
+        Pixel size [A].
+    rng : Generator
+    """
+    box = len(volume)
+    k = np.fft.fftfreq(box, apix)
+    kx = np.fft.rfftfreq(box, apix)
+    beyond = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + kx**2) > 1 / RANDOM_BEYOND_ANG
+    spectrum = scipy.fft.rfftn(volume)
+    seeds = []
+    for _ in range(count):
+        noise = scipy.fft.rfftn(rng.standard_normal(volume.shape))
+        turned = np.abs(spectrum) * noise / np.maximum(np.abs(noise), np.finfo(float).tiny)
+        mixed = np.where(beyond, turned, spectrum)
+        seeds.append(np.asarray(scipy.fft.irfftn(mixed, s=volume.shape), np.float32))
+    return seeds
+
+
+def without_segments(volume: Float32, count: int, rng: np.random.Generator) -> list[Float32]:
+    """Return copies of a map, each without one of `count` segments of its density.
+
+    Segments are k-means clusters of the voxels, weighted by drawing them in proportion to their
+    density; their edges are soft.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (box, box, box)
+    count : int
+    rng : Generator
+    """
+    inside = volume > SEGMENT_FROM * float(volume.max())
+    where = np.argwhere(inside).astype(np.float64)
+    weight = volume[inside].astype(np.float64)
+    n_drawn = min(len(where), 20_000)
+    drawn = where[rng.choice(len(where), n_drawn, p=weight / weight.sum())]
+    centres, _ = kmeans2(drawn, count, minit="++", rng=rng)
+    nearest = np.argmin(np.linalg.norm(where[:, None, :] - centres[None, :, :], axis=2), axis=1)
+    return [_without(volume, where[nearest == part]) for part in range(count)]
+
+
+def _without(volume: Float32, voxels: npt.NDArray[np.float64]) -> Float32:
+    """Return the map multiplied by one minus a smoothed mask of these voxels."""
+    mask = np.zeros(volume.shape, dtype=np.float32)
+    mask[tuple(voxels.astype(np.intp).T)] = 1.0
+    return np.asarray(volume * (1 - gaussian_filter(mask, 1.0)), np.float32)
