@@ -21,7 +21,7 @@ from mapsort.physics.radial_matching import (
 )
 
 _POSITIVE = Limits(above=0.0)
-# Slope of filter.linearfourier per Fourier pixel: the original's, whose curve has 8 entries for one.
+# Slope of filter.linearfourier per Fourier pixel (in the original, entries of its radial curve).
 _LINEAR_SLOPE = 8.0
 
 

@@ -86,12 +86,13 @@ def _binary(image: Pixels, *, apix: float, value: float) -> Float32:  # noqa: AR
     check=_check_range("low", "high"),
 )
 def _binaryrange(image: Pixels, *, apix: float, low: float, high: float) -> Float32:  # noqa: ARG001
-    return ((image >= np.float32(low)) & (image <= np.float32(high))).astype(np.float32)
+    inside = (image >= np.float32(low)) & (image <= np.float32(high))
+    return np.asarray(inside, dtype=np.float32)
 
 
 @PROCESSORS.register("threshold.notzero", help="1 where x is not 0, else 0")
 def _notzero(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
-    return (image != 0).astype(np.float32)
+    return np.asarray(image != 0, dtype=np.float32)
 
 
 @PROCESSORS.register(
