@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from mapsort.geometry.symmetry import symmetry
     from mapsort.model.particles import Particles
     from mapsort.model.volume import Volume
+    from mapsort.modules.averagers import average
+    from mapsort.modules.comparators import compare
+    from mapsort.modules.extension import (
+        aligner,
+        averager,
+        comparator,
+        processor,
+        projector,
+        reconstructor,
+    )
     from mapsort.modules.orientgen import orientations
+    from mapsort.modules.processors import process
     from mapsort.physics.fsc import fsc
     from mapsort.workflows.multi import refine_multi
 
@@ -24,13 +35,22 @@ __all__ = [
     "Particles",
     "Volume",
     "__version__",
+    "aligner",
+    "average",
+    "averager",
     "build_config",
+    "comparator",
+    "compare",
     "euler",
     "fsc",
     "match",
     "orientations",
+    "process",
+    "processor",
     "project",
+    "projector",
     "reconstruct",
+    "reconstructor",
     "refine_multi",
     "symmetry",
 ]
@@ -38,12 +58,21 @@ __all__ = [
 _HOME = {
     "Particles": "mapsort.model.particles",
     "Volume": "mapsort.model.volume",
+    "aligner": "mapsort.modules.extension",
+    "average": "mapsort.modules.averagers",
+    "averager": "mapsort.modules.extension",
     "build_config": "mapsort.api",
+    "comparator": "mapsort.modules.extension",
+    "compare": "mapsort.modules.comparators",
     "fsc": "mapsort.physics.fsc",
     "match": "mapsort.api",
     "orientations": "mapsort.modules.orientgen",
+    "process": "mapsort.modules.processors",
+    "processor": "mapsort.modules.extension",
     "project": "mapsort.api",
+    "projector": "mapsort.modules.extension",
     "reconstruct": "mapsort.api",
+    "reconstructor": "mapsort.modules.extension",
     "refine_multi": "mapsort.workflows.multi",
     "symmetry": "mapsort.geometry.symmetry",
 }

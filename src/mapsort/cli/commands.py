@@ -13,6 +13,8 @@ COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
+    "process": "apply named processors to a map or a stack of images",
+    "modules": "list processors, comparators, aligners ... with their parameters",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
 
@@ -27,8 +29,6 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "split",
     "eotest",
     "crossval",
-    "process",
-    "modules",
     "convert",
     "report",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -90,15 +91,58 @@ def process(
     if not (np.isfinite(apix) and apix > 0):
         raise ConfigError(f"apix={apix}: expected a pixel size above 0 A")
     if not _is_stack(pixels, stack):
-        return bound(pixels.astype(np.float32, copy=False), apix=apix)
+        return apply_chain([bound], pixels, apix=apix)[0]
     if len(pixels) == 0:
         return np.zeros(pixels.shape, dtype=np.float32)
-    seed = bound.arguments.get("seed")
-    results = []
-    for index, member in enumerate(pixels):
+    return np.stack(
+        [apply_chain([bound], member, apix=apix, index=i)[0] for i, member in enumerate(pixels)]
+    )
+
+
+def apply_chain(
+    chain: Sequence[BoundModule[..., Float32]],
+    image: NDArray[Any],
+    *,
+    apix: float,
+    index: int = 0,
+) -> tuple[Float32, float]:
+    """Apply several processors, one after the other, to one image or map.
+
+    Parameters
+    ----------
+    chain : sequence of BoundModule
+        As `processor` gives them.
+    image : ndarray of shape (n, n) or (n, n, n)
+    apix : float
+        Pixel size, Angstrom.
+    index : int
+        Number of the image in its stack, which random processors add to their seed.
+
+    Returns
+    -------
+    image : ndarray, float32
+    apix : float
+        Pixel size of the result; another one where a processor changed the box.
+    """
+    result = np.asarray(image, dtype=np.float32)
+    for bound in chain:
+        seed = bound.arguments.get("seed")
         run = bound.with_arguments(seed=seed + index) if isinstance(seed, int) else bound
-        results.append(run(member.astype(np.float32, copy=False), apix=apix))
-    return np.stack(results)
+        box = len(result)
+        result = np.asarray(run(result, apix=apix), dtype=np.float32)
+        apix = _pixel_size_after(bound, apix, box, len(result))
+    return result, apix
+
+
+def _pixel_size_after(
+    bound: BoundModule[..., Float32], apix: float, before: int, after: int
+) -> float:
+    """Blocks have a whole number of pixels; resampling keeps the field of view."""
+    if bound.module.name in ("math.meanshrink", "math.medianshrink"):
+        n = bound.arguments["n"]
+        assert isinstance(n, int | float)
+        return apix * n
+    return apix * before / after
 
 
 def _is_stack(pixels: NDArray[Any], stack: bool | None) -> bool:
