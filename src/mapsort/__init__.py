@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mapsort.geometry.symmetry import symmetry
     from mapsort.model.particles import Particles
     from mapsort.model.volume import Volume
+    from mapsort.modules.aligners import align
     from mapsort.modules.averagers import average
     from mapsort.modules.comparators import compare
     from mapsort.modules.extension import (
@@ -35,6 +36,7 @@ __all__ = [
     "Particles",
     "Volume",
     "__version__",
+    "align",
     "aligner",
     "average",
     "averager",
@@ -58,6 +60,7 @@ __all__ = [
 _HOME = {
     "Particles": "mapsort.model.particles",
     "Volume": "mapsort.model.volume",
+    "align": "mapsort.modules.aligners",
     "aligner": "mapsort.modules.extension",
     "average": "mapsort.modules.averagers",
     "averager": "mapsort.modules.extension",

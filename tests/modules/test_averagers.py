@@ -83,7 +83,7 @@ def test_local_weights_leave_a_bad_region_out(noisy, truth):
 
 @pytest.mark.parametrize("spec", ["ctf.auto", "ctfw.auto"])
 @pytest.mark.parametrize("known", [True, False])
-def test_ctf_averagers_restore_amplitudes(noisy, truth, ctf, spec, known):
+def test_ctf_averagers_restore_amplitudes(truth, ctf, spec, known):
     """Nearer to the truth than the mean of the phase-flipped images."""
     rng = np.random.default_rng(8)
     transfer = np.abs(ctf_images(ctf, BOX, APIX))
@@ -114,7 +114,7 @@ def test_ring_weights(noisy):
     np.testing.assert_allclose(spectrum[radius >= 5], high[radius >= 5], atol=1e-4)
 
 
-def test_autofilt_dims_noise(truth, ctf):
+def test_autofilt_dims_noise(ctf):
     noise = np.random.default_rng(1).standard_normal((24, BOX, BOX))
     plain = mapsort.average("ctf.weight", noise, ctf=ctf, apix=APIX)
     filtered = mapsort.average("ctf.weight.autofilt", noise, ctf=ctf, apix=APIX)

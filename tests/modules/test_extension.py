@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # Declared functions need not use what they declare.
 # ruff: noqa: ARG001
-
 import subprocess
 import sys
 from typing import Annotated

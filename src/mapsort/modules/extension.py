@@ -39,7 +39,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _CONTEXT: Mapping[ModuleKind, frozenset[str]] = {
     ModuleKind.PROCESSOR: frozenset({"apix"}),
     ModuleKind.COMPARATOR: frozenset({"apix", "ctf"}),
-    ModuleKind.ALIGNER: frozenset({"score", "start"}),
+    ModuleKind.ALIGNER: frozenset({"score", "start", "apix"}),
     ModuleKind.AVERAGER: frozenset({"weights", "ctf", "snr", "apix"}),
     ModuleKind.PROJECTOR: frozenset({"apix", "n_threads"}),
     ModuleKind.RECONSTRUCTOR: frozenset(
@@ -91,7 +91,7 @@ def comparator(name: str) -> _Decorator[F]:
 
 
 def aligner(name: str) -> _Decorator[F]:
-    """Declare an aligner: ``f(moving, fixed, *, [score, start,] parameters) -> Transform2D``.
+    """Declare an aligner: ``f(moving, fixed, *, [score, start, apix,] parameters) -> Transform2D``.
 
     ``score(moved, fixed)`` compares, smaller is better; ``start`` is a transform to start from, or
     None. Arguments and errors as for `processor`.

@@ -43,19 +43,17 @@ def transform_image(image: NDArray[Any], matrix: ArrayLike) -> Float32:
     rows = np.asarray(matrix, dtype=np.float64)
     if rows.shape != (ndim, ndim + 1):
         raise ValueError(f"matrix: expected shape ({ndim}, {ndim + 1}), got {rows.shape}")
-    back = np.linalg.inv(rows[:, :-1])
-    offset = np.arange(n, dtype=np.float64) - n // 2
-    grid = np.meshgrid(*[offset] * ndim, indexing="ij")[::-1]
-    moved = [g - t for g, t in zip(grid, rows[:, -1], strict=True)]
-    source = [
-        sum(back[i, j] * moved[j] for j in range(ndim)) + n // 2 for i in reversed(range(ndim))
-    ]
-    # rounding must not push a point on the first pixel outside
-    inside = np.all([(c >= -1e-9) & (c < n) for c in source], axis=0)
-    values = scipy.ndimage.map_coordinates(
-        np.asarray(image, dtype=np.float64), source, order=1, mode="nearest"
+    # the source of each pixel, with the axes in the order of the array; quarter turns are made
+    # exact, so that rounding does not push a point on the first pixel outside
+    back = np.round(np.linalg.inv(rows[:, :-1]), 12)[::-1, ::-1]
+    middle = np.full(ndim, n // 2, dtype=np.float64)
+    offset = np.round(middle - back @ (middle + rows[::-1, -1]), 9)
+    # a copy of the last pixel is its neighbour
+    padded = np.pad(np.asarray(image, dtype=np.float64), (0, 1), mode="edge")
+    moved = scipy.ndimage.affine_transform(
+        padded, back, offset, output_shape=image.shape, order=1, prefilter=False
     )
-    return np.where(inside, values, 0.0).astype(np.float32)
+    return np.asarray(moved, dtype=np.float32)
 
 
 def flip(image: NDArray[Any], *, axis: int) -> Float32:

@@ -158,6 +158,6 @@ def linear_density_fit(
     if x.size == 0:
         raise NumericalError("fit of densities: no pixel is left to fit")
     deviation = x - x.mean()
-    power = float(deviation @ deviation)
-    slope = float(deviation @ (y - y.mean())) / power if power > 0 else 0.0
+    power = float(np.sum(deviation**2))
+    slope = float(np.sum(deviation * (y - y.mean()))) / power if power > 0 else 0.0
     return slope, float(y.mean() - slope * x.mean())

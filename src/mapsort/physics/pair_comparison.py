@@ -137,7 +137,7 @@ def least_quadrant_product(this: Image, other: Image, *, normalize: bool) -> flo
         for columns in (slice(0, half), slice(half, 2 * half)):
             a = this[rows, columns].astype(np.float64).ravel()
             b = other[rows, columns].astype(np.float64).ravel()
-            products.append(-_cosine(a, b) if normalize else float(a @ b) / count)
+            products.append(-_cosine(a, b) if normalize else float(np.sum(a * b)) / count)
     return -min(products)
 
 
@@ -219,6 +219,8 @@ def _pixels(this: Image, other: Image, chosen: NDArray[np.bool_] | None) -> tupl
 
 
 def _cosine(a: Float64, b: Float64) -> float:
-    norm = float(np.sqrt(float(a @ a) * float(b @ b)))
-    value = -float(a @ b) / norm if norm > 0 else np.inf
+    # not a @ b: BLAS spreads it over threads, which costs more than the product and rounds by
+    # their number
+    norm = float(np.sqrt(np.sum(a * a) * np.sum(b * b)))
+    value = -float(np.sum(a * b)) / norm if norm > 0 else np.inf
     return value if np.isfinite(value) else WORST_CORRELATION
