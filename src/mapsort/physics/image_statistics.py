@@ -71,17 +71,6 @@ def circle_mean(image: NDArray[Any], *, radius: float | None = None, width: floa
     return float(np.mean(image[ring], dtype=np.float64))
 
 
-def moments(image: NDArray[Any]) -> tuple[float, float]:
-    """Skewness and excess kurtosis, from central moments with n in the denominator."""
-    pixels = np.asarray(image, dtype=np.float64).ravel()
-    deviation = pixels - pixels.mean()
-    variance = float(np.mean(deviation**2))
-    if variance == 0:
-        return 0.0, 0.0
-    skewness = float(np.mean(deviation**3)) / variance**1.5
-    return skewness, float(np.mean(deviation**4)) / variance**2 - 3.0
-
-
 def squared_radius(
     box: int, *, ndim: int, centre_px: tuple[float, ...] = (0.0, 0.0, 0.0)
 ) -> Float64:
