@@ -15,6 +15,9 @@ from mapsort.physics.shells import box_of, fourier_radius
 
 Float32 = NDArray[np.float32]
 
+# More than the rounding of coordinates, less than what changes a density [pixels].
+_NUDGE = 1e-9
+
 
 def transform_image(image: NDArray[Any], matrix: ArrayLike) -> Float32:
     """Move the content of an image or map by an affine transform about the centre n//2.
@@ -43,11 +46,11 @@ def transform_image(image: NDArray[Any], matrix: ArrayLike) -> Float32:
     rows = np.asarray(matrix, dtype=np.float64)
     if rows.shape != (ndim, ndim + 1):
         raise ValueError(f"matrix: expected shape ({ndim}, {ndim + 1}), got {rows.shape}")
-    # the source of each pixel, with the axes in the order of the array; quarter turns are made
-    # exact, so that rounding does not push a point on the first pixel outside
+    # the source of each pixel, with the axes in the order of the array; after quarter turns it is
+    # whole, and must be inside at 0 and outside at n in spite of rounding
     back = np.round(np.linalg.inv(rows[:, :-1]), 12)[::-1, ::-1]
     middle = np.full(ndim, n // 2, dtype=np.float64)
-    offset = np.round(middle - back @ (middle + rows[::-1, -1]), 9)
+    offset = middle - back @ (middle + rows[::-1, -1]) + _NUDGE
     # a copy of the last pixel is its neighbour
     padded = np.pad(np.asarray(image, dtype=np.float64), (0, 1), mode="edge")
     moved = scipy.ndimage.affine_transform(
