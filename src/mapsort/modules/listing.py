@@ -87,3 +87,43 @@ def values_of(parameter: Parameter) -> str:
         default = int(default)
     shown = f"{default:g}" if isinstance(default, int | float) else default
     return f"{parameter.words}, default {shown}"
+
+
+def markdown_page() -> str:
+    """Return the documentation page of all modules, in Markdown."""
+    lines = [
+        "# Modules",
+        "",
+        "Written by `docs/write_modules.py` from the declarations; `mapsort modules -v` prints the "
+        "same.",
+        "",
+        "A module is named with its parameters as `name:key=value:key=value`, for example "
+        "`mask.auto3d:threshold=1.1:radius=30`. `true` and `false` are 1 and 0; double quotes "
+        "protect colons. Unknown names and parameters are refused with the nearest one suggested. "
+        "In Python, parameters may also be given as keywords, and arrays where a specification "
+        "would name a file.",
+    ]
+    for kind in _PLURALS:
+        lines += ["", f"## {title(kind).capitalize()}", ""]
+        if kind == SYMMETRY:
+            lines.append(f"{ALLOWED_NAMES}.")
+            continue
+        for module in modules_of(kind):
+            lines += [f"### {module.name}", "", f"{_escaped(module.help)}.", ""]
+            if module.parameters:
+                lines += ["| parameter | values | meaning |", "|---|---|---|"]
+                lines += [
+                    f"| `{p.name}` | {_escaped(values_of(p))} | {_escaped(p.help)} |"
+                    for p in module.parameters
+                ]
+                lines.append("")
+        if lines[-1] == "":
+            lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Keep Markdown from reading what are plain characters."""
+    for character in "\\|*_<>":
+        text = text.replace(character, f"\\{character}")
+    return text
