@@ -132,5 +132,5 @@ def test_modules_of_a_kind_with_parameters(capsys):
 
 
 def test_unknown_kind(capsys):
-    assert main(["modules", "procesors"]) == 2
+    assert main(["modules", "processorz"]) == 2
     assert "did you mean processors?" in capsys.readouterr().err

@@ -24,17 +24,6 @@ from mapsort.modules.registry import Limits, ModuleKind
 IMAGE = np.arange(16.0).reshape(4, 4)
 
 
-@pytest.fixture(autouse=True)
-def forgotten():
-    """Take back what a test declares."""
-    registries = [registry_of(kind) for kind in ModuleKind]
-    before = [dict(registry._modules) for registry in registries]
-    yield
-    for registry, modules in zip(registries, before, strict=True):
-        registry._modules.clear()
-        registry._modules.update(modules)
-
-
 def test_processor():
     @mapsort.processor("my.gamma")
     def gamma(

@@ -113,7 +113,7 @@ def test_vertical_and_quadmindot_by_hand():
         ("vertical", (8, 8, 8), "compares images"),
         ("quadmindot", (8, 8, 8), "compares images"),
         ("frc:snrweight=1", (8, 8), "snrweight=1 needs the curve snr"),
-        ("ccc:negativ=0", (8, 8), "did you mean negative"),
+        ("ccc:minrez=5", (8, 8), "did you mean minres"),
         ("frc:ptcl_repr=0", (8, 8), "expected a number above 0"),
     ],
 )

@@ -33,6 +33,7 @@ from mapsort.modules.registry import ArrayKind, Limits, ModuleKind, Parameter
 F = TypeVar("F", bound=Callable[..., Any])
 _Decorator = Callable[[F], F]
 
+_UNDESCRIBED = "(no description)"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 # Keyword-only arguments that the caller fills and that are no parameters of a specification.
@@ -162,11 +163,11 @@ def _declare(kind: ModuleKind, name: str) -> _Decorator[F]:
 def _first_line(function: Callable[..., Any]) -> str:
     """First line of the docstring: what listings show."""
     lines = (inspect.getdoc(function) or "").splitlines()
-    return lines[0].rstrip(".") if lines else "(no description)"
+    return lines[0].rstrip(".") if lines else _UNDESCRIBED
 
 
 def _parameter(argument: inspect.Parameter, hint: Any, owner: str) -> Parameter:
-    words, limits = "", Limits()
+    words, limits = _UNDESCRIBED, Limits()
     if get_origin(hint) is Annotated:
         hint, *notes = get_args(hint)
         for note in notes:
