@@ -20,7 +20,7 @@ def pytest_generate_tests(metafunc):
     # Without the reference material the parameter set is empty and the test is skipped.
     entries = json.loads(_FILE.read_text()) if _FILE.is_file() else []
     wanted = getattr(metafunc.function, "statuses", ("exact", "approx", "bug"))
-    concerns = getattr(metafunc.module, "concerns", lambda entry: True)
+    concerns = getattr(metafunc.module, "concerns", lambda _: True)
     chosen = [
         e
         for e in entries

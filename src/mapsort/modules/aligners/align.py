@@ -83,7 +83,7 @@ def align(
     >>> image = np.zeros((16, 16))
     >>> image[6:9, 5:12] = 1.0
     >>> align("translational:intonly=1", image, np.roll(image, (2, -1), (0, 1)))
-    Transform2D(alpha=0.0, tx=-1, ty=2, mirror=False)
+    Transform2D(alpha=0.0, tx=-1.0, ty=2.0, mirror=False)
     """
     bound = aligner(spec, **parameters)
     compared = pair_comparator(score)
