@@ -139,9 +139,8 @@ def _pixel_size_after(
 ) -> float:
     """Blocks have a whole number of pixels; resampling keeps the field of view."""
     if bound.module.name in ("math.meanshrink", "math.medianshrink"):
-        n = bound.arguments["n"]
-        assert isinstance(n, int | float)
-        return apix * n
+        block: Any = bound.arguments["n"]
+        return apix * float(block)
     return apix * before / after
 
 
