@@ -19,6 +19,6 @@ find src -name '*.pyx' -print0 | xargs -0 --no-run-if-empty cython-lint
 find cpp \( -name '*.cpp' -o -name '*.hpp' -o -name '*.h' \) -print0 |
   xargs -0 --no-run-if-empty clang-format --dry-run --Werror
 # The original's 0_refine_parms.json, an in-and-out argument, the journal Magn. Reson. Med.
-codespell --ignore-words-list=parms,inout,reson,lod src cpp tests ci ./*.md
+codespell --ignore-words-list=parms,inout,reson,lod,autofilt src cpp tests ci ./*.md
 # The import directions of the rooms are held by tests/test_architecture.py.
 echo "lint: clean"

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from mapsort.geometry.symmetry import symmetry
     from mapsort.model.particles import Particles
     from mapsort.model.volume import Volume
+    from mapsort.modules.aligners import align
+    from mapsort.modules.averagers import average
+    from mapsort.modules.comparators import compare
+    from mapsort.modules.extension import (
+        aligner,
+        averager,
+        comparator,
+        processor,
+        projector,
+        reconstructor,
+    )
     from mapsort.modules.orientgen import orientations
+    from mapsort.modules.processors import process
     from mapsort.physics.fsc import fsc
     from mapsort.report.page import write_report
     from mapsort.workflows.eotest import eotest
@@ -27,14 +39,24 @@ __all__ = [
     "Particles",
     "Volume",
     "__version__",
+    "align",
+    "aligner",
+    "average",
+    "averager",
     "build_config",
+    "comparator",
+    "compare",
     "eotest",
     "euler",
     "fsc",
     "match",
     "orientations",
+    "process",
+    "processor",
     "project",
+    "projector",
     "reconstruct",
+    "reconstructor",
     "refine_multi",
     "split",
     "symmetry",
@@ -44,13 +66,23 @@ __all__ = [
 _HOME = {
     "Particles": "mapsort.model.particles",
     "Volume": "mapsort.model.volume",
+    "align": "mapsort.modules.aligners",
+    "aligner": "mapsort.modules.extension",
+    "average": "mapsort.modules.averagers",
+    "averager": "mapsort.modules.extension",
     "build_config": "mapsort.api",
     "eotest": "mapsort.workflows.eotest",
+    "comparator": "mapsort.modules.extension",
+    "compare": "mapsort.modules.comparators",
     "fsc": "mapsort.physics.fsc",
     "match": "mapsort.api",
     "orientations": "mapsort.modules.orientgen",
+    "process": "mapsort.modules.processors",
+    "processor": "mapsort.modules.extension",
     "project": "mapsort.api",
+    "projector": "mapsort.modules.extension",
     "reconstruct": "mapsort.api",
+    "reconstructor": "mapsort.modules.extension",
     "refine_multi": "mapsort.workflows.multi",
     "split": "mapsort.workflows.split",
     "symmetry": "mapsort.geometry.symmetry",

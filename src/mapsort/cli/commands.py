@@ -17,6 +17,8 @@ COMMANDS: Mapping[str, str] = {
     "eotest": "even/odd resolution test of every map of a finished run",
     "report": "build the HTML report of a run from its directory",
     "show": "picture a map (slices, projections) or a stack (montage) as PNG",
+    "process": "apply named processors to a map or a stack of images",
+    "modules": "list processors, comparators, aligners ... with their parameters",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
 
@@ -29,8 +31,6 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "average",
     "reconstruct",
     "crossval",
-    "process",
-    "modules",
     "convert",
 )
 

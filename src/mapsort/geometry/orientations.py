@@ -20,7 +20,8 @@ from mapsort.geometry.symmetry import Symmetry
 _MIN_DELTA_DEG = 0.05
 
 _Rows = list[tuple[float, float]]
-_Sampler = Callable[[AsymmetricUnit, float], _Rows]
+#: Gives az and alt of the directions in a unit for a step [degrees].
+Sampler = Callable[[AsymmetricUnit, float], _Rows]
 
 
 def eman_orientations(
@@ -75,7 +76,7 @@ def eman_orientations(
     if perturb and rng is None:
         raise ConfigError("orientation generator 'eman': perturb needs a random generator (rng)")
     group, unit = _unit(symmetry, inc_mirror)
-    step = _step("eman", _eman_rows, unit, delta, n)
+    step = step_for_count("eman", _eman_rows, unit, delta, n)
     rows = np.array(_eman_rows(unit, step, rng if perturb else None)).reshape(-1, 2)
     return _finish(group, rows)
 
@@ -115,7 +116,7 @@ def even_orientations(
     EMAN2's ``EvenOrientationGenerator``: az step ``delta / sin(alt)``, one direction at the poles.
     """
     group, unit = _unit(symmetry, inc_mirror)
-    step = _step("even", _even_rows, unit, delta, n)
+    step = step_for_count("even", _even_rows, unit, delta, n)
     return _finish(group, np.array(_even_rows(unit, step)).reshape(-1, 2))
 
 
@@ -168,9 +169,32 @@ def _unit(symmetry: Symmetry | str, inc_mirror: bool) -> tuple[Symmetry, Asymmet
     return group, asymmetric_unit(group, inc_mirror=inc_mirror)
 
 
-def _step(
-    name: str, sampler: _Sampler, unit: AsymmetricUnit, delta: float | None, n: int | None
+def step_for_count(
+    name: str, sampler: Sampler, unit: AsymmetricUnit, delta: float | None, n: int | None
 ) -> float:
+    """Step given, or the one whose number of directions is nearest to the one wanted.
+
+    Parameters
+    ----------
+    name : str
+        Of the generator, for messages.
+    sampler : callable
+    unit : AsymmetricUnit
+    delta : float or None
+        Step, degrees.
+    n : int or None
+        Number of directions.
+
+    Returns
+    -------
+    float
+        Step, degrees.
+
+    Raises
+    ------
+    ConfigError
+        If not exactly one of the two is given, or if it is out of range.
+    """
     if (delta is None) == (n is None):
         raise ConfigError(f"orientation generator '{name}': give exactly one of delta and n")
     if delta is not None:
@@ -185,7 +209,7 @@ def _step(
     return _bisect(sampler, unit, n)
 
 
-def _bisect(sampler: _Sampler, unit: AsymmetricUnit, n: int) -> float:
+def _bisect(sampler: Sampler, unit: AsymmetricUnit, n: int) -> float:
     """Step whose count is nearest to n among those a bisection of [0, 180] degrees meets."""
     low, high = 0.0, 180.0
     best_step, best_miss = high, float("inf")
@@ -284,15 +308,15 @@ def _altitudes(unit: AsymmetricUnit, delta: float) -> Iterator[np.float32]:
 def _finish(group: Symmetry, rows: NDArray[np.float64]) -> NDArray[np.float64]:
     angles = np.column_stack([rows[:, 0] % 360.0, rows[:, 1], np.zeros(len(rows))])
     if group.name == "icos2":
-        return matrix_to_eman(eman_to_matrix(angles) @ _icos2_frame())
+        return matrix_to_eman(eman_to_matrix(angles) @ icos2_frame())
     # scattered directions may lie beyond a pole, and at a pole az and phi are one angle
     odd = (angles[:, 1] <= 0.0) | (angles[:, 1] >= 180.0)
     angles[odd] = matrix_to_eman(eman_to_matrix(angles[odd]))
     return angles
 
 
-def _icos2_frame() -> NDArray[np.float64]:
-    """Rotation Q from the icos2 to the icos frame: a 5-fold goes to z, the 2-fold on x to y."""
+def icos2_frame() -> NDArray[np.float64]:
+    """Return the rotation from the icos2 to the icos frame: a 5-fold to z, the 2-fold on x to y."""
     golden = (1.0 + np.sqrt(5.0)) / 2.0
     five_fold = np.array([0.0, 1.0, golden]) / np.hypot(1.0, golden)
     two_fold = np.array([1.0, 0.0, 0.0])

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
+from mapsort.geometry.euler import eman_to_matrix, matrix_to_eman
 from mapsort.geometry.orientations import eman_orientations, even_orientations
+from mapsort.geometry.other_orientations import (
+    random_orientations,
+    repelled_orientations,
+    spiral_orientations,
+)
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import BoundModule, ModuleKind, Parameter, Registry
+from mapsort.modules.registry import BoundModule, Limits, ModuleKind, Parameter, Registry
 
 Angles = NDArray[np.float64]
 
 #: Every orientation generator of this version.
-ORIENTATION_GENERATORS: Registry[..., Angles] = Registry(
-    ModuleKind.ORIENTATION_GENERATOR, not_yet=("saff", "rand", "opt", "single")
-)
+ORIENTATION_GENERATORS: Registry[..., Angles] = Registry(ModuleKind.ORIENTATION_GENERATOR)
 
-_PARAMETERS = (
+_NUMBER = (
     Parameter("delta", float, None, "angular step [degrees]; this or n"),
     Parameter("n", int, None, "number of orientations, met as nearly as a step can; or delta"),
-    Parameter("inc_mirror", bool, False, "also the mirror half of the asymmetric unit"),
-    Parameter("perturb", bool, False, "move each orientation by a random part of the step"),
 )
+_MIRROR = Parameter("inc_mirror", bool, False, "also the mirror half of the asymmetric unit")
+_PERTURB = Parameter("perturb", bool, False, "move each orientation by a random part of the step")
+_PHI = (
+    Parameter("phitoo", float, 0.0, "step of in-plane rotations of each [degrees]; 0: none"),
+    Parameter("random_phi", bool, False, "a random in-plane rotation of each"),
+)
+_ALTITUDES = (
+    Parameter("alt_min", float, 0.0, "smallest alt [degrees]", Limits(low=0.0, high=180.0)),
+    Parameter("alt_max", float, 180.0, "largest alt [degrees]", Limits(low=0.0, high=180.0)),
+)
+_BREAKSYM = Parameter(
+    "breaksym", bool, False, "copies of all at every operation of the symmetry: the whole sphere"
+)
+_GENERAL = (*_NUMBER, _MIRROR, *_PHI, *_ALTITUDES, _BREAKSYM)
+
+# What rounding may do to angles in single precision [degrees], and to matrix elements.
+_ROUNDING_DEG = 1e-3
+_ROUNDING = 1e-6
 
 
 def _check_step(arguments: Mapping[str, Any]) -> None:
-    """Refuse all but exactly one of delta and n."""
+    """Refuse all but exactly one of delta and n, and limits that leave nothing."""
     delta, n = arguments["delta"], arguments["n"]
     if (delta is None) == (n is None):
         raise ConfigError("orientation generator: give exactly one of delta=DEGREES and n=COUNT")
@@ -38,6 +59,20 @@ def _check_step(arguments: Mapping[str, Any]) -> None:
         raise ConfigError(f"orientation generator: delta={delta:g}: expected above 0, up to 180")
     if n is not None and n < 1:
         raise ConfigError(f"orientation generator: n={n}: expected a whole number from 1")
+    _check_phi(arguments)
+    if arguments["alt_min"] > arguments["alt_max"]:
+        raise ConfigError(
+            f"orientation generator: alt_min={arguments['alt_min']:g} is above "
+            f"alt_max={arguments['alt_max']:g}"
+        )
+
+
+def _check_phi(arguments: Mapping[str, Any]) -> None:
+    phitoo = arguments["phitoo"]
+    if phitoo != 0 and not 0.1 <= phitoo <= 360:
+        raise ConfigError(f"orientation generator: phitoo={phitoo:g}: expected 0, or 0.1 to 360")
+    if phitoo and arguments["random_phi"]:
+        raise ConfigError("orientation generator: give phitoo or random_phi, not both")
 
 
 def _check_even(arguments: Mapping[str, Any]) -> None:
@@ -79,7 +114,7 @@ def orientations(
     sym : Symmetry or str
         For example ``"c4"``.
     rng : numpy.random.Generator, optional
-        Source of the perturbation when ``perturb=1``.
+        Source of what is random: with ``perturb``, ``random_phi`` and the generator rand.
 
     Returns
     -------
@@ -100,18 +135,85 @@ def orientations(
     return orientation_generator(spec)(group, rng=rng)
 
 
-ORIENTATION_GENERATORS.register(
+def _completed(
+    group: Symmetry,
+    generate: Callable[..., Angles],
+    *,
+    rng: np.random.Generator | None,
+    inc_mirror: bool,
+    phitoo: float,
+    random_phi: bool,
+    alt_min: float,
+    alt_max: float,
+    breaksym: bool,
+) -> Angles:
+    """Generate, and do what all generators can do with their directions.
+
+    With ``breaksym`` directions are generated with their mirrors, each operation S takes R to R S,
+    and of the result the views from above are kept, or all with ``inc_mirror``.
+    """
+    angles = generate(inc_mirror=inc_mirror or breaksym)
+    inside = (angles[:, 1] >= alt_min - _ROUNDING_DEG) & (angles[:, 1] <= alt_max + _ROUNDING_DEG)
+    angles = angles[inside]
+    if len(angles) == 0:
+        raise ConfigError(
+            f"orientation generator: alt_min={alt_min:g}, alt_max={alt_max:g}: no direction is left"
+        )
+    if breaksym:
+        rotations = eman_to_matrix(angles)
+        copies = np.concatenate([rotations @ operation for operation in group.matrices])
+        if not inc_mirror:
+            copies = copies[copies[:, 2, 2] > -_ROUNDING]
+        angles = matrix_to_eman(copies)
+    return _with_phi(angles, phitoo=phitoo, random_phi=random_phi, rng=rng)
+
+
+def _with_phi(
+    angles: Angles, *, phitoo: float, random_phi: bool, rng: np.random.Generator | None
+) -> Angles:
+    """Add in-plane rotations: a series for each direction, or a random one."""
+    if phitoo:
+        steps = np.arange(0.0, 360.0 - _ROUNDING_DEG, phitoo)
+        result = np.repeat(angles, len(steps), axis=0)
+        result[:, 2] = (result[:, 2] + np.tile(steps, len(angles))) % 360.0
+        return result
+    if random_phi:
+        angles[:, 2] = _needed(rng, "random_phi").uniform(0.0, 360.0, len(angles))
+    return angles
+
+
+def _needed(rng: np.random.Generator | None, what: str) -> np.random.Generator:
+    if rng is None:
+        raise ConfigError(f"orientation generator: {what} needs a random generator (rng)")
+    return rng
+
+
+@ORIENTATION_GENERATORS.register(
     "eman",
     help="rings of equal altitude, spaced by the step along and between rings",
-    parameters=_PARAMETERS,
+    parameters=(*_GENERAL, _PERTURB),
     check=_check_step,
-)(eman_orientations)
+)
+def _eman(
+    group: Symmetry,
+    *,
+    delta: float | None,
+    n: int | None,
+    perturb: bool,
+    rng: np.random.Generator | None,
+    **more: Any,
+) -> Angles:
+    """Scatter directions before they are copied by ``breaksym``."""
+    generate = partial(
+        eman_orientations, group, delta=delta, n=n, perturb=perturb, rng=rng if perturb else None
+    )
+    return _completed(group, generate, rng=rng, **more)
 
 
 @ORIENTATION_GENERATORS.register(
     "even",
     help="rings of equal altitude, each filled from its start at the step along the ring",
-    parameters=_PARAMETERS,
+    parameters=(*_GENERAL, _PERTURB),
     check=_check_even,
 )
 def _even(
@@ -119,9 +221,89 @@ def _even(
     *,
     delta: float | None,
     n: int | None,
-    inc_mirror: bool,
     perturb: bool,  # noqa: ARG001  (always False: checked)
-    rng: np.random.Generator | None,  # noqa: ARG001
+    rng: np.random.Generator | None,
+    **more: Any,
 ) -> Angles:
     """Generate without the perturbation that only ``eman`` has."""
-    return even_orientations(group, delta=delta, n=n, inc_mirror=inc_mirror)
+    return _completed(group, partial(even_orientations, group, delta=delta, n=n), rng=rng, **more)
+
+
+@ORIENTATION_GENERATORS.register(
+    "saff",
+    help="a spiral from the pole with equal spacing in height",
+    parameters=_GENERAL,
+    check=_check_step,
+)
+def _saff(
+    group: Symmetry,
+    *,
+    delta: float | None,
+    n: int | None,
+    rng: np.random.Generator | None,
+    **more: Any,
+) -> Angles:
+    return _completed(group, partial(spiral_orientations, group, delta=delta, n=n), rng=rng, **more)
+
+
+@ORIENTATION_GENERATORS.register(
+    "opt",
+    help="a spiral whose closest directions are pushed apart",
+    parameters=(
+        *_GENERAL,
+        Parameter("use", str, "saff", "what to start from", choices=("saff",)),
+    ),
+    check=_check_step,
+)
+def _opt(
+    group: Symmetry,
+    *,
+    delta: float | None,
+    n: int | None,
+    use: str,  # noqa: ARG001  (the one choice there is)
+    rng: np.random.Generator | None,
+    **more: Any,
+) -> Angles:
+    generate = partial(repelled_orientations, group, delta=delta, n=n)
+    return _completed(group, generate, rng=rng, **more)
+
+
+@ORIENTATION_GENERATORS.register(
+    "rand",
+    help="directions that are uniformly random",
+    parameters=(
+        Parameter("n", int, None, "number of orientations", Limits(low=1), required=True),
+        _MIRROR,
+        Parameter("phitoo", bool, False, "a random in-plane rotation of each, too"),
+    ),
+)
+def _rand(
+    group: Symmetry,
+    *,
+    n: int,
+    inc_mirror: bool,
+    phitoo: bool,
+    rng: np.random.Generator | None,
+) -> Angles:
+    return random_orientations(
+        group, n=n, inc_mirror=inc_mirror, random_phi=phitoo, rng=_needed(rng, "rand")
+    )
+
+
+@ORIENTATION_GENERATORS.register(
+    "single",
+    help="one orientation",
+    parameters=tuple(
+        Parameter(name, float, 0.0, f"Euler angle {name} [degrees]")
+        for name in ("az", "alt", "phi")
+    ),
+)
+def _single(
+    group: Symmetry,  # noqa: ARG001
+    *,
+    az: float,
+    alt: float,
+    phi: float,
+    rng: np.random.Generator | None,  # noqa: ARG001
+) -> Angles:
+    return np.array([[az, alt, phi]])

@@ -193,3 +193,22 @@ def _independent(n: int, ndim: int) -> NDArray[np.bool_]:
         z, y = frequency[:, None], frequency[None, :]
         keep[:, :, 0] = (z > 0) | ((z == 0) & (y >= 0))
     return keep
+
+
+def independent_counts(box: int, *, ndim: int) -> NDArray[np.intp]:
+    """How many Fourier terms `fsc` sums in each shell.
+
+    Parameters
+    ----------
+    box : int
+        Edge n, pixels.
+    ndim : int
+        2 or 3.
+
+    Returns
+    -------
+    ndarray of shape (n//2 + 1,), intp
+    """
+    shells = shell_index(box, ndim=ndim)
+    chosen = _independent(box, ndim) & (shells <= box // 2)
+    return np.bincount(shells[chosen], minlength=box // 2 + 1)

@@ -1,0 +1,101 @@
+"""Running aligners on a pair of images or maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsort.errors import ConfigError
+from mapsort.modules.aligners.registry import ALIGNERS, Transform
+from mapsort.modules.comparators import pair_comparator
+from mapsort.modules.modopt import ModuleCall
+from mapsort.modules.registry import BoundModule
+from mapsort.physics.ctf import ContrastTransfer
+
+
+def aligner(spec: ModuleCall | str, **parameters: Any) -> BoundModule[..., Transform]:
+    """Return the aligner that a specification names.
+
+    Parameters
+    ----------
+    spec : ModuleCall or str
+        For example ``"rotate_translate_flip:maxshift=5"``.
+    **parameters
+        More parameters; arrays where the specification would name a file.
+
+    Returns
+    -------
+    BoundModule
+        Call it with the moving and the fixed image, ``score=``, ``start=`` and ``apix=``.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name or parameter, or a wrong value.
+    """
+    return ALIGNERS.bind(spec, parameters)
+
+
+def align(
+    spec: ModuleCall | str,
+    moving: NDArray[Any],
+    fixed: NDArray[Any],
+    *,
+    score: ModuleCall | str = "ccc",
+    start: Transform | None = None,
+    apix: float = 1.0,
+    ctf: ContrastTransfer | None = None,
+    **parameters: Any,
+) -> Transform:
+    """Align one image or map with another.
+
+    Parameters
+    ----------
+    spec : ModuleCall or str
+        Aligner and parameters, for example ``"rotate_translate_flip:maxshift=5"``.
+    moving, fixed : ndarray of shape (n, n) or (n, n, n)
+    score : ModuleCall or str
+        Comparator that chooses among poses (``refine`` and ``refine_3d``: that is optimised).
+    start : Transform2D or Transform3D, optional
+        Pose to start from, for aligners that refine.
+    apix : float
+        Pixel size, Angstrom.
+    ctf : ContrastTransfer, optional
+        For the comparator.
+    **parameters
+        More parameters of the aligner; arrays where the specification would name a file.
+
+    Returns
+    -------
+    Transform2D or Transform3D
+        Of the moving onto the fixed image, in EMAN's sense.
+
+    Raises
+    ------
+    ConfigError
+        As `aligner`, for a wrong comparator, and for shapes that differ or do not suit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.zeros((16, 16))
+    >>> image[6:9, 5:12] = 1.0
+    >>> align("translational:intonly=1", image, np.roll(image, (2, -1), (0, 1)))
+    Transform2D(alpha=0.0, tx=-1.0, ty=2.0, mirror=False)
+    """
+    bound = aligner(spec, **parameters)
+    compared = pair_comparator(score)
+    a, b = (np.asarray(m, dtype=np.float32) for m in (moving, fixed))
+    if a.shape != b.shape or a.ndim not in (2, 3) or len(set(a.shape)) != 1:
+        raise ConfigError(
+            f"align: expected two images (n, n) or two maps (n, n, n), got {a.shape}, {b.shape}"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ConfigError("align: an image holds NaN or infinity")
+
+    def compare(moved: NDArray[Any], other: NDArray[Any]) -> float:
+        return compared(moved, other, apix=apix, ctf=ctf)
+
+    return bound(a, b, score=compare, start=start, apix=apix)

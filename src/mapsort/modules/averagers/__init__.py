@@ -1,0 +1,9 @@
+"""Averagers: how aligned images become one, by name."""
+
+from __future__ import annotations
+
+from mapsort.modules.averagers import declare as declare
+from mapsort.modules.averagers.average import average, averaged, averager
+from mapsort.modules.averagers.registry import AVERAGERS
+
+__all__ = ["AVERAGERS", "average", "averaged", "averager"]

@@ -1,0 +1,157 @@
+"""Processors math.*: arithmetic on densities, and smaller images."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.ndimage
+
+from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.registry import Limits, Parameter
+from mapsort.physics.image_statistics import squared_radius
+from mapsort.physics.shells import box_of
+from mapsort.physics.shrinking import fourier_shrink, mean_shrink, median_shrink
+
+_POSITIVE = Limits(above=0.0)
+
+
+@PROCESSORS.register(
+    "math.linear",
+    help="scale x + shift",
+    parameters=(
+        Parameter("scale", float, 1.0, "factor"),
+        Parameter("shift", float, 0.0, "added after scaling"),
+    ),
+)
+def _linear(image: Pixels, *, apix: float, scale: float, shift: float) -> Float32:  # noqa: ARG001
+    return (scale * image.astype(np.float64) + shift).astype(np.float32)
+
+
+@PROCESSORS.register("math.sqrt", help="square root; negative densities become 0")
+def _sqrt(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    return np.sqrt(np.maximum(image, 0)).astype(np.float32)
+
+
+@PROCESSORS.register("math.squared", help="square")
+def _squared(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    return np.square(image).astype(np.float32)
+
+
+@PROCESSORS.register("math.absvalue", help="absolute value")
+def _absvalue(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    return np.abs(image).astype(np.float32)
+
+
+@PROCESSORS.register("math.log", help="decimal logarithm; densities of 0 and below become 0")
+def _log(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    return np.log10(image, where=image > 0, out=np.zeros(image.shape, np.float32))
+
+
+@PROCESSORS.register(
+    "math.exp",
+    help="exp(x / low - high)",
+    parameters=(
+        Parameter("low", float, 1.0, "divisor of the density", _POSITIVE),
+        Parameter("high", float, 0.0, "subtracted from the exponent"),
+    ),
+)
+def _exp(image: Pixels, *, apix: float, low: float, high: float) -> Float32:  # noqa: ARG001
+    # what float32 cannot hold becomes its largest number
+    exponent = np.clip(image.astype(np.float64) / low - high, -87.0, 88.0)
+    return np.exp(exponent).astype(np.float32)
+
+
+@PROCESSORS.register(
+    "math.reciprocal",
+    help="1 / x",
+    parameters=(Parameter("zero_to", float, 0.0, "what densities of 0 become"),),
+)
+def _reciprocal(image: Pixels, *, apix: float, zero_to: float) -> Float32:  # noqa: ARG001
+    result = np.full(image.shape, zero_to, dtype=np.float64)
+    return np.divide(1.0, image, where=image != 0, out=result).astype(np.float32)
+
+
+@PROCESSORS.register(
+    "math.finite",
+    help="replace NaN and infinity",
+    parameters=(
+        Parameter("to", float, None, "new density; by default the mean of finite neighbours"),
+    ),
+)
+def _finite(image: Pixels, *, apix: float, to: float | None) -> Float32:  # noqa: ARG001
+    finite = np.isfinite(image)
+    if to is not None:
+        return np.where(finite, image, np.float32(to)).astype(np.float32)
+    known = np.where(finite, image, 0.0).astype(np.float64)
+    total = scipy.ndimage.uniform_filter(known, size=3, mode="constant")
+    count = scipy.ndimage.uniform_filter(finite.astype(np.float64), size=3, mode="constant")
+    mean = np.divide(total, count, where=count > 1e-9, out=np.zeros(image.shape))
+    return np.where(finite, image, mean).astype(np.float32)
+
+
+@PROCESSORS.register(
+    "math.addnoise",
+    help="add normal deviates of mean noise and standard deviation noise / 2",
+    parameters=(
+        Parameter("noise", float, None, "mean of what is added", Limits(low=0.0), required=True),
+        Parameter("seed", int, 0, "seed of the random numbers", Limits(low=0)),
+    ),
+)
+def _addnoise(image: Pixels, *, apix: float, noise: float, seed: int) -> Float32:  # noqa: ARG001
+    deviates = np.random.default_rng(seed).normal(noise, noise / 2, image.shape)
+    return (image + deviates).astype(np.float32)
+
+
+@PROCESSORS.register(
+    "math.meanshrink",
+    help="mean over blocks of n pixels; the box becomes floor(box / n)",
+    parameters=(
+        Parameter("n", float, None, "edge of a block: whole or 1.5", Limits(low=1), required=True),
+    ),
+)
+def _meanshrink(image: Pixels, *, apix: float, n: float) -> Float32:  # noqa: ARG001
+    return mean_shrink(image, factor=n)
+
+
+@PROCESSORS.register(
+    "math.medianshrink",
+    help="median over blocks of n pixels; the box becomes floor(box / n)",
+    parameters=(Parameter("n", int, None, "edge of a block", Limits(low=1), required=True),),
+)
+def _medianshrink(image: Pixels, *, apix: float, n: int) -> Float32:  # noqa: ARG001
+    return median_shrink(image, factor=n)
+
+
+@PROCESSORS.register(
+    "math.fft.resample",
+    help="Fourier cropping or padding to the box round(box / n); the sum of densities is kept",
+    parameters=(Parameter("n", float, None, "old box / new box", _POSITIVE, required=True),),
+)
+def _fft_resample(image: Pixels, *, apix: float, n: float) -> Float32:  # noqa: ARG001
+    return fourier_shrink(image, factor=n)
+
+
+@PROCESSORS.register("math.rotationalaverage", help="mean over rotations about the centre")
+def _rotationalaverage(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    radius = np.sqrt(squared_radius(box_of(image, "image"), ndim=image.ndim))
+    lower = radius.astype(np.intp)
+    share = radius - lower
+    size = int(lower.max()) + 2
+    total, count = np.zeros(size), np.zeros(size)
+    for ring, weight in ((lower, 1.0 - share), (lower + 1, share)):
+        total += np.bincount(ring.ravel(), (weight * image).ravel(), size)
+        count += np.bincount(ring.ravel(), weight.ravel(), size)
+    mean = np.divide(total, count, where=count > 0, out=np.zeros(size))
+    return np.interp(radius, np.arange(size), mean).astype(np.float32)
+
+
+@PROCESSORS.register(
+    "math.gausskernelfix",
+    help="divide by exp(-r^2 gauss_width / n^2), the transform of a Gaussian kernel",
+    parameters=(
+        Parameter("gauss_width", float, None, "width of the kernel", _POSITIVE, required=True),
+    ),
+)
+def _gausskernelfix(image: Pixels, *, apix: float, gauss_width: float) -> Float32:  # noqa: ARG001
+    box = box_of(image, "image")
+    square = squared_radius(box, ndim=image.ndim)
+    return (image * np.exp(square * gauss_width / box**2)).astype(np.float32)

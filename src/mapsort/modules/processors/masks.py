@@ -1,0 +1,228 @@
+"""Processors mask.*."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mapsort.errors import ConfigError
+from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.registry import Limits, Parameter
+from mapsort.physics.auto_mask2d import auto_mask2d
+from mapsort.physics.image_statistics import sample_sigma
+from mapsort.physics.masks import auto_mask3d
+from mapsort.physics.radial_masks import (
+    decay_edges,
+    gaussian_mask,
+    sharp_mask,
+    soft_mask,
+    zero_edges,
+)
+
+_POSITIVE = Limits(above=0.0)
+_NOT_NEGATIVE = Limits(low=0.0)
+
+_INNER = Parameter("inner_radius", float, 0.0, "inner radius [pixels]", _NOT_NEGATIVE)
+_OUTER = Parameter(
+    "outer_radius", float, None, "outer radius [pixels]; negative: n/2 + radius + 1; none: no limit"
+)
+_VALUE = Parameter("value", float, 0.0, "density outside")
+_CENTRE = (
+    Parameter("dx", float, 0.0, "centre relative to n/2 along x [pixels]"),
+    Parameter("dy", float, 0.0, "centre relative to n/2 along y [pixels]"),
+    Parameter("dz", float, 0.0, "centre relative to n/2 along z [pixels]"),
+)
+
+
+@PROCESSORS.register(
+    "mask.sharp",
+    help="set densities outside inner <= r < outer to a value",
+    parameters=(_INNER, _OUTER, _VALUE, *_CENTRE),
+)
+def _sharp(
+    image: Pixels,
+    *,
+    apix: float,  # noqa: ARG001
+    dx: float,
+    dy: float,
+    dz: float,
+    **arguments: Any,
+) -> Float32:
+    return sharp_mask(image, centre_px=(dx, dy, dz), **arguments)
+
+
+@PROCESSORS.register(
+    "mask.soft",
+    help="densities decay to a value outside inner <= r <= outer",
+    parameters=(
+        _INNER,
+        _OUTER,
+        _VALUE,
+        Parameter("width", float, 4.0, "distance to 1/e [pixels]", _POSITIVE),
+        *_CENTRE,
+    ),
+)
+def _soft(
+    image: Pixels,
+    *,
+    apix: float,  # noqa: ARG001
+    dx: float,
+    dy: float,
+    dz: float,
+    **arguments: Any,
+) -> Float32:
+    return soft_mask(image, centre_px=(dx, dy, dz), **arguments)
+
+
+@PROCESSORS.register(
+    "mask.gaussian",
+    help="multiply by a Gaussian of the radius, from the inner radius on",
+    parameters=(
+        _INNER,
+        Parameter(
+            "outer_radius", float, None, "distance to 1/e [pixels]", _POSITIVE, required=True
+        ),
+        Parameter("exponent", float, 2.0, "exponent, without an inner radius", _POSITIVE),
+        *_CENTRE,
+    ),
+)
+def _gaussian(
+    image: Pixels,
+    *,
+    apix: float,  # noqa: ARG001
+    dx: float,
+    dy: float,
+    dz: float,
+    **arguments: Any,
+) -> Float32:
+    return gaussian_mask(image, centre_px=(dx, dy, dz), **arguments)
+
+
+def require_image(image: Pixels, name: str) -> None:
+    """Refuse a map where a processor is made for images.
+
+    Raises
+    ------
+    ConfigError
+        For anything but two axes.
+    """
+    if image.ndim != 2:
+        raise ConfigError(
+            f"processor {name}: works on images, not on maps; if this cube is a stack of images, "
+            "say so (stack=True, --stack)"
+        )
+
+
+def require_map(image: Pixels, name: str) -> None:
+    """Refuse an image where a processor is made for maps.
+
+    Raises
+    ------
+    ConfigError
+        For anything but three axes.
+    """
+    if image.ndim != 3:
+        raise ConfigError(f"processor {name}: works on maps, not on images")
+
+
+@PROCESSORS.register(
+    "mask.decayedge2d",
+    help="let images fall to zero linearly towards their edges",
+    parameters=(
+        Parameter("width", int, None, "width of the ramp [pixels]", Limits(low=1), required=True),
+    ),
+)
+def _decayedge2d(image: Pixels, *, apix: float, width: int) -> Float32:  # noqa: ARG001
+    require_image(image, "mask.decayedge2d")
+    return decay_edges(image, width=width)
+
+
+def _layers(axes: str) -> tuple[Parameter, ...]:
+    """Return how many layers to clear at both ends of each axis."""
+    return tuple(
+        Parameter(f"{axis}{end}", int, 0, f"layers at the {where} of {axis}", Limits(low=0))
+        for axis in axes
+        for end, where in ((0, "start"), (1, "end"))
+    )
+
+
+@PROCESSORS.register(
+    "mask.zeroedge2d", help="set rows and columns at the edges to zero", parameters=_layers("xy")
+)
+def _zeroedge2d(image: Pixels, *, apix: float, **layers: int) -> Float32:  # noqa: ARG001
+    require_image(image, "mask.zeroedge2d")
+    return zero_edges(image, rows=tuple((layers[f"{a}0"], layers[f"{a}1"]) for a in "yx"))
+
+
+@PROCESSORS.register(
+    "mask.zeroedge3d", help="set slabs at the faces to zero", parameters=_layers("xyz")
+)
+def _zeroedge3d(image: Pixels, *, apix: float, **layers: int) -> Float32:  # noqa: ARG001
+    require_map(image, "mask.zeroedge3d")
+    return zero_edges(image, rows=tuple((layers[f"{a}0"], layers[f"{a}1"]) for a in "zyx"))
+
+
+_AUTO = (
+    Parameter("threshold", float, None, "density that counts as connected; or sigma"),
+    Parameter("sigma", float, None, "threshold as mean + sigma standard deviations"),
+    Parameter("radius", float, 0.0, "seeds lie this near to the centre [pixels]", _NOT_NEGATIVE),
+    Parameter("nmaxseed", int, 0, "so many of the highest densities are seeds", Limits(low=0)),
+    Parameter("nshells", int, 0, "layers by which the mask grows [pixels]", Limits(low=0)),
+    Parameter("nshellsgauss", int, 0, "width of the soft edge [pixels]", Limits(low=0)),
+    Parameter("return_mask", bool, False, "return the mask, not the masked density"),
+)
+
+
+def _check_auto(arguments: Mapping[str, Any]) -> None:
+    if (arguments["threshold"] is None) == (arguments["sigma"] is None):
+        raise ConfigError("automatic mask: give exactly one of threshold and sigma")
+    if arguments["radius"] == 0 and arguments["nmaxseed"] == 0:
+        raise ConfigError("automatic mask: give radius or nmaxseed above 0, or nothing is a seed")
+
+
+def _threshold(image: Pixels, threshold: float | None, sigma: float | None) -> float:
+    if threshold is not None:
+        return threshold
+    return float(np.mean(image, dtype=np.float64)) + (sigma or 0.0) * sample_sigma(image)
+
+
+@PROCESSORS.register(
+    "mask.auto3d",
+    help="mask of the density connected with the centre or with the highest voxels",
+    parameters=_AUTO,
+    check=_check_auto,
+)
+def _auto3d(
+    image: Pixels,
+    *,
+    apix: float,  # noqa: ARG001
+    threshold: float | None,
+    sigma: float | None,
+    return_mask: bool,
+    **arguments: Any,
+) -> Float32:
+    require_map(image, "mask.auto3d")
+    mask = auto_mask3d(image, threshold=_threshold(image, threshold, sigma), **arguments)
+    return mask if return_mask else (image * mask).astype(np.float32)
+
+
+@PROCESSORS.register(
+    "mask.auto2d",
+    help="mask of the density connected with the centre or with the highest maxima of an image",
+    parameters=_AUTO,
+    check=_check_auto,
+)
+def _auto2d(
+    image: Pixels,
+    *,
+    apix: float,  # noqa: ARG001
+    threshold: float | None,
+    sigma: float | None,
+    return_mask: bool,
+    **arguments: Any,
+) -> Float32:
+    require_image(image, "mask.auto2d")
+    mask = auto_mask2d(image, threshold=_threshold(image, threshold, sigma), **arguments)
+    return mask if return_mask else (image * mask).astype(np.float32)

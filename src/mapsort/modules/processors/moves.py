@@ -1,0 +1,140 @@
+"""Processors xform.*: flips, shifts, centring, rigid transforms, symmetry."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mapsort.errors import ConfigError
+from mapsort.geometry.euler import eman_to_matrix
+from mapsort.geometry.symmetry import symmetry
+from mapsort.geometry.transform2d import Transform2D
+from mapsort.modules.processors.masks import require_map
+from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.registry import Limits, Parameter
+from mapsort.physics.image_moves import (
+    centred,
+    flip,
+    object_centred,
+    periodic_mirror,
+    transform_image,
+)
+
+_AXIS = Parameter("axis", str, None, "axis", choices=("x", "y", "z"), required=True)
+
+
+def _axis(image: Pixels, axis: str, name: str) -> int:
+    if axis == "z":
+        require_map(image, f"{name}:axis=z")
+    return {"x": image.ndim - 1, "y": image.ndim - 2, "z": 0}[axis]
+
+
+@PROCESSORS.register(
+    "xform.flip",
+    help="invert an axis about n/2; of an even box the first layer becomes 0",
+    parameters=(_AXIS,),
+)
+def _flip(image: Pixels, *, apix: float, axis: str) -> Float32:  # noqa: ARG001
+    return flip(image, axis=_axis(image, axis, "xform.flip"))
+
+
+@PROCESSORS.register(
+    "xform.mirror",
+    help="invert an axis about n/2; of an even box the first layer stays",
+    parameters=(_AXIS,),
+)
+def _mirror(image: Pixels, *, apix: float, axis: str) -> Float32:  # noqa: ARG001
+    return periodic_mirror(image, axis=_axis(image, axis, "xform.mirror"))
+
+
+@PROCESSORS.register(
+    "xform.centerofmass",
+    help="move the centre of mass to n/2",
+    parameters=(
+        Parameter("int_shift_only", bool, True, "shift by whole pixels"),
+        Parameter("powercenter", bool, False, "weigh by squared densities"),
+        Parameter("threshold", float, 0.0, "densities below do not count"),
+    ),
+)
+def _centerofmass(
+    image: Pixels,
+    *,
+    apix: float,  # noqa: ARG001
+    int_shift_only: bool,
+    powercenter: bool,
+    threshold: float,
+) -> Float32:
+    return centred(image, threshold=threshold, squared=powercenter, whole_pixels=int_shift_only)
+
+
+@PROCESSORS.register("xform.center", help="move the brightest tenth of the area to n/2")
+def _center(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    return object_centred(image)
+
+
+@PROCESSORS.register("xform.phaseorigin.tocorner", help="roll pixel n/2 to pixel 0")
+def _tocorner(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    shift = tuple(-(n // 2) for n in image.shape)
+    return np.roll(image, shift, range(image.ndim)).astype(np.float32)
+
+
+@PROCESSORS.register("xform.phaseorigin.tocenter", help="roll pixel 0 to pixel n/2")
+def _tocenter(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    shift = tuple(n // 2 for n in image.shape)
+    return np.roll(image, shift, range(image.ndim)).astype(np.float32)
+
+
+@PROCESSORS.register(
+    "xform",
+    help="rotate, scale, shift, then mirror x, about n/2, with linear interpolation",
+    parameters=(
+        Parameter("alpha", float, 0.0, "rotation of an image [degrees]"),
+        Parameter("az", float, 0.0, "first Euler angle of a map [degrees]"),
+        Parameter("alt", float, 0.0, "second Euler angle of a map [degrees]"),
+        Parameter("phi", float, 0.0, "third Euler angle of a map [degrees]"),
+        Parameter("tx", float, 0.0, "shift along x [pixels]"),
+        Parameter("ty", float, 0.0, "shift along y [pixels]"),
+        Parameter("tz", float, 0.0, "shift of a map along z [pixels]"),
+        Parameter("scale", float, 1.0, "magnification", Limits(above=0.0)),
+        Parameter("mirror", bool, False, "invert x at the end"),
+    ),
+)
+def _xform(
+    image: Pixels,
+    *,
+    apix: float,  # noqa: ARG001
+    alpha: float,
+    az: float,
+    alt: float,
+    phi: float,
+    tx: float,
+    ty: float,
+    tz: float,
+    scale: float,
+    mirror: bool,
+) -> Float32:
+    if image.ndim == 2:
+        if az or alt or phi or tz:
+            raise ConfigError("processor xform: az, alt, phi and tz are for maps; use alpha")
+        matrix = Transform2D(alpha, tx, ty, mirror).matrix
+    else:
+        if alpha:
+            raise ConfigError("processor xform: alpha is for images; use az, alt, phi")
+        matrix = np.column_stack([eman_to_matrix([az, alt, phi]), [tx, ty, tz]])
+        if mirror:
+            matrix[0] *= -1.0
+    matrix[:, :-1] *= scale
+    return transform_image(image, matrix)
+
+
+@PROCESSORS.register(
+    "xform.applysym",
+    help="mean over the operations of a symmetry",
+    parameters=(Parameter("sym", str, None, "point group, for example c3", required=True),),
+)
+def _applysym(image: Pixels, *, apix: float, sym: str) -> Float32:  # noqa: ARG001
+    require_map(image, "xform.applysym")
+    total = np.zeros(image.shape, dtype=np.float64)
+    operations = symmetry(sym).matrices
+    for rotation in operations:
+        total += transform_image(image, np.column_stack([rotation, np.zeros(3)]))
+    return (total / len(operations)).astype(np.float32)

@@ -1,0 +1,156 @@
+"""Running processors on images, maps and stacks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsort.errors import ConfigError
+from mapsort.modules.modopt import ModuleCall
+from mapsort.modules.processors.registry import PROCESSORS, Float32
+from mapsort.modules.registry import BoundModule
+
+
+def processor(spec: ModuleCall | str, **parameters: Any) -> BoundModule[..., Float32]:
+    """Return the processor that a specification names.
+
+    Parameters
+    ----------
+    spec : ModuleCall or str
+        For example ``"mask.sharp:outer_radius=20"``.
+    **parameters
+        More parameters; arrays where the specification would name a file.
+
+    Returns
+    -------
+    BoundModule
+        Call it with one image or map and ``apix=``.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name or parameter, or a wrong value.
+    FormatError
+        A file that a parameter names cannot be read.
+    """
+    return PROCESSORS.bind(spec, parameters)
+
+
+def process(
+    spec: ModuleCall | str,
+    array: NDArray[Any],
+    *,
+    apix: float = 1.0,
+    stack: bool | None = None,
+    **parameters: Any,
+) -> Float32:
+    """Apply a named processor to an image, a map, or each member of a stack.
+
+    Parameters
+    ----------
+    spec : ModuleCall or str
+        For example ``"filter.lowpass.gauss:cutoff_freq=0.05"``.
+    array : ndarray
+        Image (box, box), map (box, box, box), images (n, box, box) or maps (n, box, box, box).
+    apix : float
+        Pixel size, Angstrom; for parameters in Angstrom or 1/Angstrom.
+    stack : bool, optional
+        Whether the first axis counts images. By default a cube is a map, anything else with three
+        axes a stack of images.
+    **parameters
+        More parameters of the processor; arrays where the specification would name a file.
+
+    Returns
+    -------
+    ndarray, float32
+        Of the same number of axes.
+
+    Raises
+    ------
+    ConfigError
+        As `processor`, for a shape that is none of those above, and for what the processor itself
+        refuses.
+    NumericalError
+        If the result cannot be computed, for example for a mask without density.
+
+    Notes
+    -----
+    Random processors take member i of a stack with ``seed + i``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> process("threshold.binary:value=0.5", np.eye(4)).sum()
+    np.float32(4.0)
+    """
+    bound = processor(spec, **parameters)
+    pixels = np.asarray(array)
+    if not (np.isfinite(apix) and apix > 0):
+        raise ConfigError(f"apix={apix}: expected a pixel size above 0 A")
+    if not _is_stack(pixels, stack):
+        return apply_chain([bound], pixels, apix=apix)[0]
+    if len(pixels) == 0:
+        return np.zeros(pixels.shape, dtype=np.float32)
+    return np.stack(
+        [apply_chain([bound], member, apix=apix, index=i)[0] for i, member in enumerate(pixels)]
+    )
+
+
+def apply_chain(
+    chain: Sequence[BoundModule[..., Float32]],
+    image: NDArray[Any],
+    *,
+    apix: float,
+    index: int = 0,
+) -> tuple[Float32, float]:
+    """Apply several processors, one after the other, to one image or map.
+
+    Parameters
+    ----------
+    chain : sequence of BoundModule
+        As `processor` gives them.
+    image : ndarray of shape (n, n) or (n, n, n)
+    apix : float
+        Pixel size, Angstrom.
+    index : int
+        Number of the image in its stack, which random processors add to their seed.
+
+    Returns
+    -------
+    image : ndarray, float32
+    apix : float
+        Pixel size of the result; another one where a processor changed the box.
+    """
+    result = np.asarray(image, dtype=np.float32)
+    for bound in chain:
+        seed = bound.arguments.get("seed")
+        run = bound.with_arguments(seed=seed + index) if isinstance(seed, int) else bound
+        box = len(result)
+        result = np.asarray(run(result, apix=apix), dtype=np.float32)
+        apix = _pixel_size_after(bound, apix, box, len(result))
+    return result, apix
+
+
+def _pixel_size_after(
+    bound: BoundModule[..., Float32], apix: float, before: int, after: int
+) -> float:
+    """Blocks have a whole number of pixels; resampling keeps the field of view."""
+    if bound.module.name in ("math.meanshrink", "math.medianshrink"):
+        block: Any = bound.arguments["n"]
+        return apix * float(block)
+    return apix * before / after
+
+
+def _is_stack(pixels: NDArray[Any], stack: bool | None) -> bool:
+    """Whether the first axis counts; refuses shapes that are neither images nor maps."""
+    if stack is None:
+        stack = pixels.ndim == 4 or (pixels.ndim == 3 and len(set(pixels.shape)) > 1)
+    member = pixels.shape[1:] if stack else pixels.shape
+    if len(member) not in (2, 3) or len(set(member)) != 1 or member[0] < 1:
+        raise ConfigError(
+            f"array: expected square images or cubic maps, or a stack of them, got {pixels.shape}"
+        )
+    return stack

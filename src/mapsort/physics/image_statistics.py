@@ -1,0 +1,152 @@
+"""Statistics of images and maps: background levels, moments, fits of planes and of densities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsort.errors import NumericalError
+from mapsort.physics.shells import box_of
+
+Float64 = NDArray[np.float64]
+
+
+def sample_sigma(image: NDArray[Any]) -> float:
+    """Return the standard deviation with n - 1 in the denominator (EMAN2's ``sigma``)."""
+    return float(np.std(image, ddof=1, dtype=np.float64))
+
+
+def edge_mean(image: NDArray[Any]) -> float:
+    """Mean of the outermost pixels.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n, n) or (n, n, n)
+
+    Returns
+    -------
+    float
+        2-D: mean over the four edges, corners counted twice; 3-D: mean over the surface voxels,
+        each counted once (EMAN2, ``get_edge_mean``).
+    """
+    pixels = np.asarray(image, dtype=np.float64)
+    if pixels.ndim == 2:
+        edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+        return float(np.concatenate(edges).mean())
+    inner = pixels[1:-1, 1:-1, 1:-1]
+    return float((pixels.sum() - inner.sum()) / (pixels.size - inner.size))
+
+
+def circle_mean(image: NDArray[Any], *, radius: float | None = None, width: float = 2.0) -> float:
+    """Mean over a ring (shell) about the centre n//2.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n, n) or (n, n, n)
+    radius : float, optional
+        Inner radius of the ring, pixels; by default n/2 - 2; negative: counted inwards from n//2.
+    width : float
+        Width of the ring, pixels.
+
+    Returns
+    -------
+    float
+        Mean of the pixels with ``radius <= r < radius + width``.
+
+    Raises
+    ------
+    NumericalError
+        If there is no such pixel.
+    """
+    box = box_of(image, "image")
+    inner = box / 2 - 2 if radius is None else radius
+    if inner < 0:
+        inner = max(inner + box // 2, 0.0)
+    square = squared_radius(box, ndim=image.ndim)
+    ring = (square >= inner**2) & (square < (inner + width) ** 2)
+    if not ring.any():
+        raise NumericalError(f"circle mean: a box of {box} has no pixel near radius {inner:g}")
+    return float(np.mean(image[ring], dtype=np.float64))
+
+
+def squared_radius(
+    box: int, *, ndim: int, centre_px: tuple[float, ...] = (0.0, 0.0, 0.0)
+) -> Float64:
+    """Squared distance of each pixel from a point.
+
+    Parameters
+    ----------
+    box : int
+        Edge n, pixels.
+    ndim : int
+        2 or 3.
+    centre_px : tuple of float
+        The point relative to pixel n//2, order x, y, z, pixels.
+
+    Returns
+    -------
+    ndarray of shape (n, n) or (n, n, n), float64
+    """
+    offset = np.arange(box, dtype=np.float64) - box // 2
+    x, y = (offset - centre_px[0]) ** 2, (offset - centre_px[1]) ** 2
+    square = y[:, None] + x
+    if ndim == 2:
+        return square
+    return np.asarray(((offset - centre_px[2]) ** 2)[:, None, None] + square)
+
+
+def least_squares_plane(image: NDArray[Any]) -> Float64:
+    """Plane (hyperplane of a map) that fits the densities best.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n, n) or (n, n, n)
+
+    Returns
+    -------
+    ndarray of the shape of `image`, float64
+    """
+    pixels = np.asarray(image, dtype=np.float64)
+    plane = np.full(pixels.shape, pixels.mean())
+    # Centred coordinates of a grid are orthogonal: each slope is a quotient of its own.
+    for axis, n in enumerate(pixels.shape):
+        ramp = np.arange(n) - (n - 1) / 2
+        shape = [1] * pixels.ndim
+        shape[axis] = n
+        ramp = ramp.reshape(shape)
+        others = pixels.size / n
+        plane += ramp * (float(np.sum(pixels * ramp)) / (others * float(np.sum(ramp**2))))
+    return plane
+
+
+def linear_density_fit(
+    image: NDArray[Any], target: NDArray[Any], chosen: NDArray[np.bool_] | None = None
+) -> tuple[float, float]:
+    """Least-squares line from the densities of one image to those of another.
+
+    Parameters
+    ----------
+    image, target : ndarray of the same shape
+    chosen : ndarray of bool, optional
+        Pixels to use; all by default.
+
+    Returns
+    -------
+    slope, offset : float
+        ``slope * image + offset`` is nearest to `target`; slope 0 for a constant image.
+
+    Raises
+    ------
+    NumericalError
+        If no pixel is chosen.
+    """
+    x = np.asarray(image if chosen is None else image[chosen], dtype=np.float64).ravel()
+    y = np.asarray(target if chosen is None else target[chosen], dtype=np.float64).ravel()
+    if x.size == 0:
+        raise NumericalError("fit of densities: no pixel is left to fit")
+    deviation = x - x.mean()
+    power = float(np.sum(deviation**2))
+    slope = float(np.sum(deviation * (y - y.mean()))) / power if power > 0 else 0.0
+    return slope, float(y.mean() - slope * x.mean())

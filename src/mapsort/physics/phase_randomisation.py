@@ -1,0 +1,39 @@
+"""Random phases beyond a resolution: what is left there is amplitude without structure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from mapsort.physics.shells import box_of, fourier_radius
+
+
+def randomise_phases(
+    image: NDArray[Any], *, cutoff: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Give Fourier terms from a frequency on uniformly random phases and keep their amplitudes.
+
+    Parameters
+    ----------
+    image : ndarray of shape (n, n) or (n, n, n)
+    cutoff : float
+        First frequency affected, cycles per pixel.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of the shape of `image`, float32
+
+    Notes
+    -----
+    The phases are those of white noise, whose transform has the symmetry of a real image's.
+    """
+    box = box_of(image, "image")
+    spectrum = scipy.fft.rfftn(np.asarray(image, dtype=np.float64))
+    noise = scipy.fft.rfftn(rng.standard_normal(image.shape))
+    beyond = fourier_radius(box, ndim=image.ndim) / box >= cutoff
+    spectrum[beyond] = np.abs(spectrum[beyond]) * np.exp(1j * np.angle(noise[beyond]))
+    return np.asarray(scipy.fft.irfftn(spectrum, s=image.shape), dtype=np.float32)
