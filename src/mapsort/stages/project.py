@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mapsort import _core
-from mapsort.stages.fourier_grid import Complex64, FourierGrid
+from mapsort.physics.fourier_projection import DEFAULT_TOLERANCE, FourierProjector
+from mapsort.stages.fourier_grid import Complex64
 
 
 def project_slices(
     volume: npt.NDArray[np.floating],
     rotations: npt.NDArray[np.floating],
     *,
+    tolerance: float = DEFAULT_TOLERANCE,
     max_radius: float | None = None,
     n_threads: int = 1,
 ) -> Complex64:
@@ -24,6 +25,8 @@ def project_slices(
         Density, (z, y, x), centre at pixel box//2.
     rotations : ndarray of shape (n, 3, 3)
         Object to view; the projection runs along the view's z axis.
+    tolerance : float
+        Relative l2 error of the slices, 1e-6 to 0.01; see `mapsort.physics.fourier_projection`.
     max_radius : float, optional
         Highest frequency in Fourier pixels; beyond it the slices are zero. Default box//2.
 
@@ -37,18 +40,7 @@ def project_slices(
     -----
     Projection-slice theorem: the slice at (kx, ky) is the volume's transform at R^T (kx, ky, 0).
     """
-    box = volume.shape[0]
-    radius = float(box // 2) if max_radius is None else max_radius
-    grid = FourierGrid.for_box(box)
-    window = grid.volume_window(volume, max_radius=radius, n_threads=n_threads)
-    return np.asarray(
-        _core.project_cartesian(
-            window,
-            scale=grid.scale,
-            oversampling=grid.scale,
-            rotations=np.ascontiguousarray(rotations, dtype=np.float64),
-            max_radius=radius,
-            box=box,
-            n_threads=n_threads,
-        )
+    projector = FourierProjector.plan(
+        volume, tolerance=tolerance, max_radius=max_radius, n_threads=n_threads
     )
+    return projector.cartesian(rotations, n_threads=n_threads)

@@ -19,6 +19,7 @@ from mapsort import _core
 from mapsort.errors import ConfigError
 from mapsort.model.references import References
 from mapsort.physics.filters import radial_power
+from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
 from mapsort.stages.prepare import shell_means
@@ -167,11 +168,14 @@ def plan_match(
             if not len(rotations):
                 continue
             if mask is None:
-                window = grid.volume_window(volume, max_radius=float(radius), n_threads=n_threads)
+                projector = FourierProjector.plan(
+                    volume, max_radius=float(radius), n_threads=n_threads
+                )
                 bank.add(
-                    window,
-                    scale=grid.scale,
-                    oversampling=grid.scale,
+                    projector.window,
+                    scale=projector.scale,
+                    oversampling=projector.scale,
+                    width=projector.interpolation.width,
                     rotations=rotations,
                     n_threads=n_threads,
                 )
