@@ -2,6 +2,7 @@
 #include "bindings.hpp"
 
 #include "mapsort/projection.hpp"
+#include "mapsort/ray_projection.hpp"
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -50,6 +51,42 @@ py::array_t<complex_t> polar(const py::array& window, double scale, double overs
   return slices;
 }
 
+/// What the projectors in real space share: arguments, and an array for the images.
+template <class Project>
+py::array_t<float> real_space(const py::array& volume, const py::array& rotations,
+                              const py::array& shifts, double radius, Project project) {
+  const auto source = view<const float, 3>(volume, "volume", {-1, -1, -1});
+  const index_t n = source.shape[0];
+  require(source.shape[1] == n && source.shape[2] == n, "volume: expected a cube");
+  require(radius > 0.0, "radius: expected above 0");
+  const auto turns = rotations_view(rotations, "rotations");
+  const auto moves = view<const double, 2>(shifts, "shifts", {turns.shape[0], 2});
+  for (index_t i = 0; i < moves.size(); ++i)
+    require(std::isfinite(moves.data[i]), "shifts: expected finite numbers");
+  py::array_t<float> images({turns.shape[0], n, n});
+  const auto target = view<float, 3>(images, "images", {-1, -1, -1});
+  py::gil_scoped_release release;
+  project(source, turns, moves, target);
+  return images;
+}
+
+py::array_t<float> rays(const py::array& volume, const py::array& rotations,
+                        const py::array& shifts, double radius, bool maximum, int n_threads) {
+  return real_space(
+      volume, rotations, shifts, radius, [&](auto source, auto turns, auto moves, auto target) {
+        project_rays(source, turns, moves, radius, maximum ? RayValue::kMaximum : RayValue::kSum,
+                     target, n_threads);
+      });
+}
+
+py::array_t<float> voxels(const py::array& volume, const py::array& rotations,
+                          const py::array& shifts, double radius, int n_threads) {
+  return real_space(volume, rotations, shifts, radius,
+                    [&](auto source, auto turns, auto moves, auto target) {
+                      project_voxels(source, turns, moves, radius, target, n_threads);
+                    });
+}
+
 } // namespace
 
 void bind_projection(py::module_& m) {
@@ -64,6 +101,12 @@ void bind_projection(py::module_& m) {
         py::arg("oversampling"), py::arg("width") = kKernelWidth, py::arg("rotations"),
         py::arg("first_ring"), py::arg("n_rings"), py::arg("n_angles"), py::arg("n_threads") = 1,
         "Central slices (n, n_rings, n_angles//2) on a polar grid of the half plane.");
+  m.def("project_rays", &rays, py::arg("volume"), py::kw_only(), py::arg("rotations"),
+        py::arg("shifts"), py::arg("radius"), py::arg("maximum") = false, py::arg("n_threads") = 1,
+        "Projections (n, box, box) by trilinear sums (or maxima) along rays.");
+  m.def("project_voxels", &voxels, py::arg("volume"), py::kw_only(), py::arg("rotations"),
+        py::arg("shifts"), py::arg("radius"), py::arg("n_threads") = 1,
+        "Projections (n, box, box) by sharing every voxel between four pixels.");
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

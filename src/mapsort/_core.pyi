@@ -67,6 +67,23 @@ def project_polar(
     n_angles: int,
     n_threads: int = 1,
 ) -> _Complex64: ...  # (n, n_rings, n_angles/2)
+def project_rays(
+    volume: _Float32,  # (box, box, box)
+    *,
+    rotations: _Float64,  # (n, 3, 3)
+    shifts: _Float64,  # (n, 2)
+    radius: float,
+    maximum: bool = False,
+    n_threads: int = 1,
+) -> _Float32: ...  # (n, box, box)
+def project_voxels(
+    volume: _Float32,  # (box, box, box)
+    *,
+    rotations: _Float64,  # (n, 3, 3)
+    shifts: _Float64,  # (n, 2)
+    radius: float,
+    n_threads: int = 1,
+) -> _Float32: ...  # (n, box, box)
 def insert_slices(
     slices: _Complex64,  # (n, box, box/2+1)
     weights: _Float32,  # (n, box, box/2+1)

@@ -222,6 +222,7 @@ class FourierProjector:
         volume: npt.NDArray[np.floating],
         *,
         tolerance: float = DEFAULT_TOLERANCE,
+        interpolation: Interpolation | None = None,
         max_radius: float | None = None,
         n_threads: int = 1,
     ) -> FourierProjector:
@@ -233,6 +234,8 @@ class FourierProjector:
             Density, (z, y, x), centre at pixel box//2.
         tolerance : float
             Relative l2 error of the slices of white noise that fills the box, 1e-6 to 0.01.
+        interpolation : Interpolation, optional
+            Kernel and padding, in place of those that the tolerance asks for.
         max_radius : float, optional
             Highest frequency in Fourier pixels. Default box//2.
 
@@ -243,9 +246,9 @@ class FourierProjector:
         """
         box = len(volume)
         radius = float(box // 2) if max_radius is None else float(max_radius)
-        interpolation = interpolation_for(tolerance, box)
-        window = transform_window(volume, interpolation, max_radius=radius, n_threads=n_threads)
-        return cls(window, box, interpolation, radius)
+        chosen = interpolation_for(tolerance, box) if interpolation is None else interpolation
+        window = transform_window(volume, chosen, max_radius=radius, n_threads=n_threads)
+        return cls(window, box, chosen, radius)
 
     @property
     def scale(self) -> float:

@@ -14,6 +14,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
 from mapsort.modules.comparator import comparator
+from mapsort.modules.projector import Projection, projector
 from mapsort.physics.masks import auto_mask3d, envelope_mask, soft_sphere
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.physics.scoring import Comparator, Scoring
@@ -59,6 +60,11 @@ class Run:
     inputs: MultiInputs
     plan: MultiPlan
     progress: Progress
+
+    @property
+    def projection(self) -> Projection:
+        """How maps are projected: ``--projector``."""
+        return projector(self.options.projector)
 
     @property
     def sphere(self) -> Float32:
@@ -162,6 +168,7 @@ def match_plan(run: Run, state: State, scoring: Scoring, references: References)
         scoring=scoring,
         max_radius=plan.max_radius,
         mask=run.inputs.simmask,
+        method=run.projection,
         exhaustive=run.options.simalign is SearchMethod.EXHAUSTIVE,
         n_threads=plan.n_threads,
     )
@@ -173,7 +180,12 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     rotations = references.rotations
     return np.concatenate(
         [
-            project_slices(volume, rotations[references.block(m)], n_threads=run.plan.n_threads)
+            project_slices(
+                volume,
+                rotations[references.block(m)],
+                method=run.projection,
+                n_threads=run.plan.n_threads,
+            )
             for m, volume in enumerate(volumes)
         ]
     )

@@ -232,6 +232,16 @@ class MultiOptions:
             "--targetres and --speed",
         ),
     )
+    projector: str = field(
+        default="fourier",
+        metadata=option(
+            text("a projector, for example standard"),
+            group=PROJECTION,
+            metavar="SPEC",
+            help="projector: fourier (slices, to :tolerance=E), fourier_gridding, gauss_fft; in "
+            "real space standard, pawel, chao, maxval",
+        ),
+    )
     maxshift: float | None = field(
         default=None,
         metadata=option(
@@ -407,6 +417,7 @@ def _check_named(options: MultiOptions) -> None:
     from mapsort.geometry.symmetry import symmetry
     from mapsort.modules.comparator import comparator
     from mapsort.modules.orientgen import orientation_generator
+    from mapsort.modules.projector import projector
 
     try:
         for name in options.sym:
@@ -417,6 +428,10 @@ def _check_named(options: MultiOptions) -> None:
         comparator(options.simcmp)
     except ConfigError as error:
         raise ConfigError(f"--simcmp={options.simcmp}: {error}") from error
+    try:
+        projector(options.projector)
+    except ConfigError as error:
+        raise ConfigError(f"--projector={options.projector}: {error}") from error
     if options.orientgen == "auto":
         return
     try:
