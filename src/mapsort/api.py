@@ -24,6 +24,7 @@ from mapsort.stages.match import match_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_images, shift_phases
 from mapsort.stages.reconstruct import SliceSums, solve
+from mapsort.stages.symmetry_copies import insert_copies
 
 __all__ = [
     "build_config",
@@ -206,7 +207,7 @@ def reconstruct(
         Corrected for, image by image.
     weights : array_like of shape (n,), optional
     symmetry : str
-        c<n>, d<n>, tet, oct or icos.
+        c<n>, d<n>, tet, oct, icos, icos2 or h<copies>:<starts>:<turn>:<rise>.
     apix : float
         Pixel size [A].
     method : {"fourier"}
@@ -234,11 +235,13 @@ def reconstruct(
         transfer = ctf_images(ctf, box, apix)
         slices, density = slices * transfer, density * transfer**2
     sums = SliceSums.empty(FourierGrid.for_box(box), float(box // 2))
-    sums.insert(
+    insert_copies(
+        sums,
         np.ascontiguousarray(slices * factor),
         np.ascontiguousarray(density, dtype=np.float32),
         turns,
-        symmetry_group(symmetry).matrices,
+        symmetry_group(symmetry),
+        apix=apix,
         n_threads=available_threads(),
     )
     return Volume(solve(sums, n_threads=available_threads()), apix)

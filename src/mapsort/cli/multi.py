@@ -51,7 +51,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--assign",
     "--inputmode",
     "--halves",
-    "--breaksym",
     "--resume",
     "--format",
     "--keepfiles",

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
-from mapsort.geometry.orientations import eman_orientations, even_orientations
+from mapsort.geometry.orientations import (
+    broken_symmetry,
+    eman_orientations,
+    even_orientations,
+)
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.registry import BoundModule, ModuleKind, Parameter, Registry
@@ -25,6 +29,7 @@ _PARAMETERS = (
     Parameter("delta", float, None, "angular step [degrees]; this or n"),
     Parameter("n", int, None, "number of orientations, met as nearly as a step can; or delta"),
     Parameter("inc_mirror", bool, False, "also the mirror half of the asymmetric unit"),
+    Parameter("breaksym", bool, False, "every copy by symmetry, for maps nearly symmetric"),
     Parameter("perturb", bool, False, "move each orientation by a random part of the step"),
 )
 
@@ -100,12 +105,27 @@ def orientations(
     return orientation_generator(spec)(group, rng=rng)
 
 
-ORIENTATION_GENERATORS.register(
+@ORIENTATION_GENERATORS.register(
     "eman",
     help="rings of equal altitude, spaced by the step along and between rings",
     parameters=_PARAMETERS,
     check=_check_step,
-)(eman_orientations)
+)
+def _eman(
+    group: Symmetry,
+    *,
+    delta: float | None,
+    n: int | None,
+    inc_mirror: bool,
+    breaksym: bool,
+    perturb: bool,
+    rng: np.random.Generator | None,
+) -> Angles:
+    """Generate, and copy where the symmetry is to be broken."""
+    unit = eman_orientations(
+        group, delta=delta, n=n, inc_mirror=inc_mirror or breaksym, perturb=perturb, rng=rng
+    )
+    return broken_symmetry(unit, group, inc_mirror=inc_mirror) if breaksym else unit
 
 
 @ORIENTATION_GENERATORS.register(
@@ -120,8 +140,10 @@ def _even(
     delta: float | None,
     n: int | None,
     inc_mirror: bool,
+    breaksym: bool,
     perturb: bool,  # noqa: ARG001  (always False: checked)
     rng: np.random.Generator | None,  # noqa: ARG001
 ) -> Angles:
     """Generate without the perturbation that only ``eman`` has."""
-    return even_orientations(group, delta=delta, n=n, inc_mirror=inc_mirror)
+    unit = even_orientations(group, delta=delta, n=n, inc_mirror=inc_mirror or breaksym)
+    return broken_symmetry(unit, group, inc_mirror=inc_mirror) if breaksym else unit

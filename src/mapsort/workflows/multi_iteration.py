@@ -30,6 +30,7 @@ from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import SliceSums, solve
 from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
+from mapsort.stages.symmetry_copies import insert_copies
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import (
     FULL_SIMILARITY_BYTES,
@@ -493,11 +494,13 @@ def _insert(run: Run, averages: ClassAverages, model: int) -> list[SliceSums]:
     parts = []
     for half in range(N_HALVES):
         part = SliceSums.empty(plan.map_grid, float(plan.grid.box // 2))
-        part.insert(
+        insert_copies(
+            part,
             np.ascontiguousarray(averages.numerator[half, block]),
             np.ascontiguousarray(averages.density[half, block]),
             rotations,
-            plan.symmetries[model].matrices,
+            plan.symmetries[model],
+            apix=run.inputs.apix,
             n_threads=plan.n_threads,
         )
         parts.append(part)

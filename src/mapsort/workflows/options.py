@@ -138,10 +138,19 @@ class MultiOptions:
     sym: tuple[str, ...] = field(
         default=("c1",),
         metadata=option(
-            list_of(text("a symmetry"), "symmetries (c<n>, d<n>, tet, oct, icos), none empty"),
+            list_of(text("a symmetry"), "symmetries, none empty"),
             group=REFINEMENT,
             metavar="SYM",
-            help="symmetry c<n>, d<n>, tet, oct or icos: one for all maps, or one per map",
+            help="symmetry c<n>, d<n>, tet, oct, icos, icos2 or h<copies>:1:<turn>:<rise> (degrees "
+            "and Angstrom): one for all maps, or one per map",
+        ),
+    )
+    breaksym: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=REFINEMENT,
+            help="--sym is only nearly true: search all its equivalent views, reconstruct in c1",
         ),
     )
     path: Path | None = field(
@@ -359,6 +368,7 @@ class MultiOptions:
         per_map("sym", self.sym, len(self.models))
         if self.mass:
             per_map("mass", self.mass, len(self.models))
+        _check_breaksym(self)
         _check_classkeep(self)
         _check_resolution(self)
         _check_named(self)
@@ -395,6 +405,16 @@ class MultiOptions:
     @property
     def _parallel(self) -> ParallelRequest:
         return parse_parallel(self.parallel)
+
+
+def _check_breaksym(options: MultiOptions) -> None:
+    if not options.breaksym:
+        return
+    names = [name.strip().lower() for name in options.sym]
+    if all(name == "c1" for name in names):
+        raise ConfigError("--breaksym: --sym names no symmetry to break; give one, for example c4")
+    if any(name.startswith("h") for name in names):
+        raise ConfigError("--breaksym: takes point groups in --sym, no helices")
 
 
 def _check_classkeep(options: MultiOptions) -> None:
