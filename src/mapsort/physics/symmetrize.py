@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -9,10 +11,12 @@ from scipy import ndimage
 from mapsort.geometry.symmetry import Symmetry
 
 Float32 = npt.NDArray[np.float32]
+#: Degrees of the interpolating spline: trilinear and cubic.
+SplineOrder = Literal[1, 3]
 
 
 def symmetrize(
-    volume: npt.NDArray[np.floating], group: Symmetry, *, apix: float = 1.0, order: int = 3
+    volume: npt.NDArray[np.floating], group: Symmetry, *, apix: float = 1.0, order: SplineOrder = 3
 ) -> Float32:
     """Return the mean of a map's symmetry copies.
 
@@ -49,13 +53,13 @@ def symmetrize(
 
 
 def moved(
-    volume: npt.NDArray[np.floating],
+    volume: npt.NDArray[np.float64],
     matrix: npt.NDArray[np.floating],
     shift_px: npt.ArrayLike = (0.0, 0.0, 0.0),
     *,
-    order: int = 1,
+    order: SplineOrder = 1,
     prefilter: bool = True,
-) -> npt.NDArray[np.floating]:
+) -> npt.NDArray[np.float64]:
     """Return W(x) = V(M x + t) about the centre pixel; M and t in the order x, y, z.
 
     Parameters
@@ -70,7 +74,6 @@ def moved(
     along = np.asarray(matrix, dtype=np.float64)[::-1, ::-1]
     centre = np.array([n // 2 for n in volume.shape], dtype=np.float64)
     offset = centre - along @ centre + np.asarray(shift_px, dtype=np.float64)[::-1]
-    result: npt.NDArray[np.floating] = ndimage.affine_transform(
-        volume, along, offset, order=order, mode="constant", prefilter=prefilter
+    return ndimage.affine_transform(
+        volume, along, offset, order=order, mode="constant", prefilter=prefilter, output=float
     )
-    return result
