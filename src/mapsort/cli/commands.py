@@ -11,6 +11,7 @@ from typing import Protocol, cast
 #: in the modules because importing all of them would load numpy to print a few lines.
 COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
+    "project": "project maps along the directions of a generator or of a .star file",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
@@ -19,7 +20,6 @@ COMMANDS: Mapping[str, str] = {
 #: Commands that are fixed by name and come with later versions.
 NOT_YET_COMMANDS: tuple[str, ...] = (
     "refine",
-    "project",
     "similarity",
     "classify",
     "average",

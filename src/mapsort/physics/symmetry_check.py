@@ -156,36 +156,51 @@ def _conjugated(matrices: Float64, turn: Float64) -> Float64:
 
 
 def _named(volume: Float64, group: Symmetry) -> list[tuple[str, float]]:
-    """Return settings in use elsewhere, and how well each agrees."""
-    quarter = Rotation.from_euler("z", 90, degrees=True).as_matrix()
-    turns: dict[str, Float64] = {}
-    if group.name.startswith("icos"):
-        # from the frame with 5-folds on z to that with 2-folds on all axes, and back
-        to_z = _five_fold_to_z()
-        if group.name == "icos":
-            turns["2-folds on x, y and z, as in --sym=icos2 (RELION I2)"] = to_z.T
-            turns["2-folds on x, y and z, a 5-fold in the xz plane (RELION I1)"] = quarter @ to_z.T
-        else:
-            turns["a 5-fold on z and a 2-fold on y, as in --sym=icos"] = to_z
-            turns["2-folds on x, y and z, a 5-fold in the xz plane (RELION I1)"] = quarter
-        around = quarter if group.name == "icos" else quarter @ to_z
-        turns["a 5-fold on z and a 2-fold on x (RELION I3, I4)"] = around
-    elif group.name[0] in "cd":
-        for axis, about in (("x", "y"), ("y", "x")):
-            turns[f"the main axis on {axis}"] = Rotation.from_euler(
-                about, 90, degrees=True
-            ).as_matrix()
-        if group.name.startswith("d"):
-            turns["a 2-fold on y"] = quarter
-    elif group.name == "tet":
-        turns["2-folds on x, y and z"] = _three_fold_to_diagonal()
-        turns["2-folds on x, y and z, turned by 90 degrees about z"] = (
-            quarter @ _three_fold_to_diagonal()
-        )
+    """Return settings in use elsewhere, and how well each agrees.
+
+    RELION's names of settings are those whose operations ``relion_refine --print_symmetry_ops``
+    lists.
+    """
     return [
         (words, _agreement(volume, _conjugated(group.matrices, turn)))
-        for words, turn in turns.items()
+        for words, turn in _settings(group).items()
     ]
+
+
+def _settings(group: Symmetry) -> dict[str, Float64]:
+    """Return, for settings in use elsewhere, the rotation of the axes from ours to theirs."""
+    quarter, half = _about("z", 90.0), _about("z", 180.0)
+    if group.name == "icos":
+        from_z = _five_fold_to_z().T
+        return {
+            "2-folds on x, y and z, as in --sym=icos2 (RELION I1)": from_z,
+            "2-folds on x, y and z, a 5-fold in the xz plane (RELION I2)": quarter @ from_z,
+            "a 5-fold on z, turned by 180 degrees about it (RELION I3)": half,
+            "a 5-fold on z and a 2-fold on x": quarter,
+            "a 5-fold on z and a 2-fold on x, turned by 180 degrees about z": half @ quarter,
+        }
+    if group.name == "icos2":
+        to_z = _five_fold_to_z()
+        return {
+            "a 5-fold on z and a 2-fold on y, as in --sym=icos (RELION I4)": to_z,
+            "a 5-fold on z, turned by 180 degrees about it (RELION I3)": half @ to_z,
+            "2-folds on x, y and z, a 5-fold in the xz plane (RELION I2)": quarter,
+        }
+    if group.name == "tet":
+        diagonal = _three_fold_to_diagonal()
+        return {
+            "a 3-fold on z, turned by 180 degrees about it (RELION T)": half,
+            "2-folds on x, y and z": diagonal,
+            "2-folds on x, y and z, turned by 90 degrees about z": quarter @ diagonal,
+        }
+    if group.name == "oct":
+        return {}
+    turns = {"the main axis on x": _about("y", 90.0), "the main axis on y": _about("x", 90.0)}
+    return turns | ({"a 2-fold on y": quarter} if group.name.startswith("d") else {})
+
+
+def _about(axis: str, angle_deg: float) -> Float64:
+    return np.asarray(Rotation.from_euler(axis, angle_deg, degrees=True).as_matrix())
 
 
 def _five_fold_to_z() -> Float64:
@@ -254,7 +269,7 @@ def _turned(volume: npt.NDArray[np.floating], small: Float64, group: Symmetry) -
     cyclic = group.name.startswith("c")
     turns = [0.0] if cyclic else np.arange(0.0, 360.0 / fold, _STEP_DEG)
     starts = [
-        view @ Rotation.from_euler("z", turn, degrees=True).as_matrix() @ to_z
+        view @ _about("z", turn) @ to_z
         for view in views[np.argsort(scores)[-_AXES_KEPT:]]
         for turn in turns
     ]
@@ -287,8 +302,12 @@ def _lowest(volume: Float64, operations: Float64) -> float:
 
 def _refined(score: Callable[[Float64], float], step: float) -> Float64:
     """Return the three numbers near 0 where a score is highest."""
+
+    def cost(numbers: Float64) -> float:
+        return -score(numbers)
+
     fit = fmin(
-        lambda v: -score(v),
+        cost,
         np.zeros(3),
         initial_simplex=step * np.eye(4, 3, k=-1),
         xtol=0.06 * step,

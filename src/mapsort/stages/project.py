@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -93,12 +95,36 @@ def project_images(
     -------
     ndarray of shape (n, box, box), float32
     """
+    return prepared_projection(volume, method, n_threads=n_threads)(rotations, shifts)
+
+
+def prepared_projection(
+    volume: npt.NDArray[np.floating], method: Projection | None = None, *, n_threads: int = 1
+) -> Callable[[npt.NDArray[np.floating], npt.NDArray[np.floating] | None], Float32]:
+    """Return a function of rotations and shifts that projects one map: as `project_images`.
+
+    What can be done once for all projections is done here.
+    """
     if isinstance(method, RealSpaceProjection):
-        return method.images(volume, rotations, shifts=shifts, n_threads=n_threads)
-    slices = project_slices(volume, rotations, method=method, n_threads=n_threads)
-    if shifts is not None:
-        slices *= shift_phases(shifts, len(volume))
-    return centred_images(slices, len(volume), n_threads=n_threads)
+        return lambda rotations, shifts: method.images(
+            volume, rotations, shifts=shifts, n_threads=n_threads
+        )
+    box = len(volume)
+    projector = FourierProjector.plan(
+        volume,
+        interpolation=None if method is None else method.interpolation(box),
+        n_threads=n_threads,
+    )
+
+    def images(
+        rotations: npt.NDArray[np.floating], shifts: npt.NDArray[np.floating] | None
+    ) -> Float32:
+        slices = projector.cartesian(rotations, n_threads=n_threads)
+        if shifts is not None and np.any(shifts):
+            slices *= shift_phases(shifts, box)
+        return centred_images(slices, box, n_threads=n_threads)
+
+    return images
 
 
 def shift_phases(shifts: npt.NDArray[np.floating], box: int) -> Complex64:
