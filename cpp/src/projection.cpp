@@ -19,7 +19,7 @@ constexpr double kTile = 8.0;
 /// Tiles of many slices that lie in one brick of the window, of this many grid points, are read
 /// one after the other, so that the brick comes from memory once for all of them.
 constexpr double kBrick = 16.0;
-/// Tiles that are put in order together; bounds the memory of the order to 3 MiB.
+/// Tiles that are put in order together; bounds the memory of the order to 2 MiB.
 constexpr index_t kTilesAtOnce = index_t{1} << 18;
 
 struct Tile {
@@ -85,10 +85,8 @@ std::uint32_t spread_bits(std::uint32_t v) {
   return (v | (v << 2)) & 0x09249249u;
 }
 
-/// One tile of one slice, and the brick that its centre lies in.
-struct Job {
-  std::uint32_t brick, slice, tile;
-};
+/// One tile of one slice: its brick in the upper half, for sorting, and its number below.
+using Job = std::uint64_t;
 
 /// Number of the brick on a Morton curve, along which neighbours in space are mostly neighbours.
 std::uint32_t brick_of(const PlaneAxes& axes, const Tile& tile, double radius) {
@@ -111,22 +109,22 @@ void read_tiles(const SliceSampler<W>& sampler, const TiledPlane& plane,
   const index_t at_once = std::max<index_t>(1, kTilesAtOnce / std::max<index_t>(1, n_tiles));
   std::vector<Job> jobs;
   for (index_t first = 0; first < n; first += at_once) {
-    jobs.clear();
-    for (index_t i = first; i < std::min(first + at_once, n); ++i)
-      for (index_t t = 0; t < n_tiles; ++t)
-        jobs.push_back(
-            {brick_of(axes[i], plane.tiles[t], radius), std::uint32_t(i), std::uint32_t(t)});
-    std::sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) {
-      return std::tie(a.brick, a.slice, a.tile) < std::tie(b.brick, b.slice, b.tile);
-    });
+    jobs.resize((std::min(first + at_once, n) - first) * n_tiles);
     const index_t n_jobs = index_t(jobs.size());
+    for (index_t j = 0; j < n_jobs; ++j) {
+      const Job brick = brick_of(axes[first + j / n_tiles], plane.tiles[j % n_tiles], radius);
+      jobs[j] = brick << 32 | Job(j);
+    }
+    std::sort(jobs.begin(), jobs.end());
     // a thread stays in one region of the window for a while, but not so long that others wait
     const index_t share = std::max<index_t>(16, n_jobs / (16 * std::max(1, n_threads)));
     parallel_for((n_jobs + share - 1) / share, n_threads, [&](index_t part) {
       for (index_t j = part * share; j < std::min((part + 1) * share, n_jobs); ++j) {
-        const Tile& tile = plane.tiles[jobs[j].tile];
-        sampler.sample(axes[jobs[j].slice], plane.points.data() + tile.begin, tile.end - tile.begin,
-                       slices.item(jobs[j].slice));
+        const index_t number = index_t(jobs[j] & 0xFFFFFFFFu);
+        const index_t slice = first + number / n_tiles;
+        const Tile& tile = plane.tiles[number % n_tiles];
+        sampler.sample(axes[slice], plane.points.data() + tile.begin, tile.end - tile.begin,
+                       slices.item(slice));
       }
     });
   }

@@ -29,12 +29,12 @@ AGREES, ABSENT = 0.7, 0.5
 #: Another setting is reported when it agrees better by this much.
 _BETTER = 0.15
 #: Boxes that maps are compared and searched at, and the step of the search [degrees].
-_BOX, _SEARCH_BOX, _STEP_DEG = 40, 24, 9.0
+_BOX, _SEARCH_BOX, _STEP_DEG = 32, 20, 9.0
 #: Both are smoothed by a Gaussian of this sigma [pixels], so that interpolation costs nothing.
 _SMOOTHING = 1.0
 #: Directions of an axis that are followed up, orientations that are refined, and the step in which
 #: the centre is [pixels].
-_AXES_KEPT, _REFINED, _CENTRE_STEP = 6, 3, 0.5
+_AXES_KEPT, _REFINED, _CENTRE_STEP = 4, 2, 0.5
 #: Operations compared; more say nothing new.
 _MOST_OPERATIONS = 10
 
@@ -96,7 +96,7 @@ def check_symmetry(
     Notes
     -----
     Correlations are of the map less its spherical average, which every rotation leaves as it is,
-    within the inscribed sphere, at 40 pixels. Named settings are tried first, then a shift of the
+    within the inscribed sphere, at 32 pixels. Named settings are tried first, then a shift of the
     centre, then all orientations 9 degrees apart, the best refined. A helix is only compared.
     """
     if group.order == 1:
@@ -108,10 +108,12 @@ def check_symmetry(
     agreement = _agreement(small, group.matrices, shifts)
     if agreement >= AGREES or group.helical:
         return SymmetryFinding(agreement)
-    options = [*_named(small, group), _recentred(resampled, group, scale)]
-    if max(found for _, found in options) < AGREES:
-        options.append(_turned(volume, small, group))
-    setting, found = max(options, key=lambda pair: pair[1])
+    best = max(_named(small, group), key=lambda pair: pair[1], default=("", -1.0))
+    if best[1] < AGREES:
+        best = max(best, _recentred(resampled, group, scale), key=lambda pair: pair[1])
+    if best[1] < AGREES:
+        best = max(best, _turned(volume, small, group), key=lambda pair: pair[1])
+    setting, found = best
     if found - agreement < _BETTER or found < ABSENT:
         return SymmetryFinding(agreement)
     return SymmetryFinding(agreement, setting, found)
@@ -311,7 +313,7 @@ def _refined(score: Callable[[Float64], float], step: float) -> Float64:
         np.zeros(3),
         initial_simplex=step * np.eye(4, 3, k=-1),
         xtol=0.06 * step,
-        maxfun=60,
+        maxfun=40,
         disp=False,
     )
     return np.asarray(fit, dtype=np.float64)

@@ -26,8 +26,9 @@ from mapsort.stages.project import prepared_projection
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.project_options import ProjectOptions
 
-#: Projections are made and written in blocks of about this many bytes.
-_BLOCK_BYTES = 2**26
+#: Projections are made and written in blocks of about this many bytes. Far larger arrays come from
+#: fresh memory each time, whose pages cost more than the projections.
+_BLOCK_BYTES = 2**23
 
 Float64 = npt.NDArray[np.float64]
 

@@ -120,9 +120,7 @@ class ProjectOptions:
         if self.out.suffix.lower() not in OUTPUT_SUFFIXES:
             raise refuse("out", self.out, f"a file ending in {' or '.join(OUTPUT_SUFFIXES)}")
         if self.angles is not None and (self.orientgen is not None or self.sym != ("c1",)):
-            raise ConfigError(
-                "--angles: the views are in the file; leave out --orientgen and --sym"
-            )
+            raise ConfigError("--angles: the file holds the views; leave out --orientgen, --sym")
         per_map("sym", self.sym, len(self.maps))
         for name in self.sym:
             _check_named("sym", name, symmetry)
