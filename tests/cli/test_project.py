@@ -56,7 +56,8 @@ def test_mrcs_has_a_star_that_gives_the_same_again():
     np.testing.assert_allclose(relion_to_matrix(angles), expected, atol=1e-6)
     assert main(["project", "map0.mrc", "--angles", "a.star", "--out", "b.mrcs", "-q"]) == 0
     first, again = MrcStack("a.mrcs").read(slice(None)), MrcStack("b.mrcs").read(slice(None))
-    np.testing.assert_allclose(again, first, atol=1e-4 * np.abs(first).max())
+    # angles rounded in the table may fall on the other side of a grid point: within the tolerance
+    np.testing.assert_allclose(again, first, atol=1e-3 * np.abs(first).max())
 
 
 def test_origins_of_a_star_centre_the_image(maps):
