@@ -202,7 +202,7 @@ def test_every_projector_has_help():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("standart", "did you mean standard"),
+        ("standardx", "did you mean standard"),
         ("standard:radius=3", "unknown parameter 'radius'"),
         ("fourier:tolerance=0", "tolerance=0: takes 1e-06 to 0.01"),
         ("fourier:tolerance=0.1", "tolerance=0.1"),

@@ -42,7 +42,7 @@ def test_the_projector_makes_the_projections_and_decides_the_scores(run_small):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"projector": "standart"}, r"--projector=standart: unknown projector .*standard"),
+        ({"projector": "standardx"}, r"--projector=standardx: unknown projector .*standard"),
         ({"projector": "fourier:tolerance=1"}, r"--projector=fourier:tolerance=1: .*1e-06 to 0.01"),
         ({"breaksym": True}, r"--breaksym: --sym names no symmetry"),
         ({"breaksym": True, "sym": "h5:1:20:7.5"}, r"--breaksym: takes point groups"),

@@ -51,8 +51,8 @@ inline double kernel_transform(int width, double beta, double f) {
 }
 
 /// The W kernel values at the grid points around a position, as polynomials in the position's
-/// fraction: branch-free, and at degree W + 1 closer to the kernel (1e-5 for W = 4, 1e-6 for 5, 1e-7
-/// from 6 on) than the kernel's own aliasing error.
+/// fraction: branch-free, and at degree W + 1 closer to the kernel (3e-5 for W = 4, 1e-6 for 5,
+/// 1e-7 from 6 on) than the kernel's own aliasing error.
 template <int W> class InterpolationKernel {
 public:
   static constexpr int kDegree = W + 1;
