@@ -38,7 +38,7 @@ def kernel_transform(oversampling: float, frequency: float, *, width: int = 6) -
 def good_fft_size(n: int) -> int: ...
 def window_shape(max_frequency: float) -> tuple[int, int, int]: ...
 def gather_window(
-    grid: _Complex64,  # (n, n, n/2+1), n even
+    grid: _Complex64,  # (n, n, n/2+1), n even; columns that are not needed may be missing
     max_frequency: float,
     *,
     width: int = 6,
