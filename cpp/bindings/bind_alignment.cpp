@@ -94,14 +94,14 @@ void bind_alignment(py::module_& m) {
       .def(
           "add",
           [](ReferenceBank& bank, const py::array& window, double scale, double oversampling,
-             const py::array& rotations, int n_threads) {
+             int width, const py::array& rotations, int n_threads) {
             const auto source = view<const complex_t, 3>(window, "window", {-1, -1, -1});
             const auto turns = rotations_view(rotations, "rotations");
             py::gil_scoped_release release;
-            bank.add(source, scale, oversampling, turns, n_threads);
+            bank.add({source, width, scale, oversampling}, turns, n_threads);
           },
           py::arg("window"), py::kw_only(), py::arg("scale"), py::arg("oversampling"),
-          py::arg("rotations"), py::arg("n_threads") = 1,
+          py::arg("width") = kKernelWidth, py::arg("rotations"), py::arg("n_threads") = 1,
           "Append the slices of one map at these rotations.")
       .def(
           "add_images",

@@ -46,10 +46,10 @@ void bind_build(py::module_& m) {
   m.def("build", &build, "How this module was compiled.");
   m.def(
       "kernel_transform",
-      [](double oversampling, double f) {
-        return kernel_transform(kKernelWidth, kernel_beta(kKernelWidth, oversampling), f);
+      [](double oversampling, double f, int width) {
+        return kernel_transform(width, kernel_beta(width, oversampling), f);
       },
-      py::arg("oversampling"), py::arg("frequency"),
+      py::arg("oversampling"), py::arg("frequency"), py::kw_only(), py::arg("width") = kKernelWidth,
       "Fourier transform of the interpolation kernel at a frequency in cycles per grid point.");
   m.def("good_fft_size", &good_fft_size, py::arg("n"),
         "Smallest number of angles >= n that the alignment loop's FFT takes.");

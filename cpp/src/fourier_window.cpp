@@ -3,6 +3,8 @@
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
 
+#include <algorithm> // for std::copy_n
+
 namespace mapsort::inline MAPSORT_ISA {
 
 namespace {
@@ -10,19 +12,6 @@ namespace {
 index_t wrap(index_t k, index_t n) {
   k %= n;
   return k < 0 ? k + n : k;
-}
-
-/// Where a signed frequency stands in half-complex storage, and whether as its conjugate.
-struct Place {
-  index_t z, y, x;
-  bool conjugate;
-};
-
-Place place(index_t kz, index_t ky, index_t kx, index_t n) {
-  index_t x = wrap(kx, n);
-  if (x <= n / 2)
-    return {wrap(kz, n), wrap(ky, n), x, false};
-  return {wrap(-kz, n), wrap(-ky, n), n - x, true};
 }
 
 } // namespace
@@ -35,37 +24,45 @@ void require_padded(View<const complex_t, 3> spectra, double scale, index_t box)
       "spectra: expected shape (n, padded, padded/2+1) with padded even and scale times the box");
 }
 
+namespace {
+
+/// One row of a window: frequencies -halo .. radius along x, from the grid's row at the same (ky,
+/// kz) and from the row at (-ky, -kz), which holds their mates. Columns beyond n/2 are mates too.
+void gather_row(const complex_t* line, const complex_t* mate, index_t n, index_t halo,
+                index_t radius, complex_t* row) {
+  for (index_t kx = -halo; kx < 0; ++kx)
+    row[kx + halo] = std::conj(mate[-kx]);
+  const index_t inside = std::min(radius, n / 2);
+  std::copy_n(line, inside + 1, row + halo);
+  for (index_t kx = inside + 1; kx <= radius; ++kx)
+    row[kx + halo] = std::conj(mate[n - kx]);
+}
+
+} // namespace
+
 void gather_window(View<const complex_t, 3> grid, View<complex_t, 3> window, int n_threads) {
   const index_t n = grid.shape[0], radius = (window.shape[0] - 1) / 2;
-  require(n % 2 == 0 && grid.shape[1] == n && grid.shape[2] == n / 2 + 1,
-          "grid: expected shape (n, n, n/2+1) with n even");
-  require(window.shape == window_shape3(radius), "window: wrong shape for its radius");
+  const index_t halo = window.shape[2] - 1 - radius;
+  require(n % 2 == 0 && grid.shape[1] == n && grid.shape[2] <= n / 2 + 1 &&
+              grid.shape[2] > std::min(radius, n / 2),
+          "grid: expected shape (n, n, n/2+1) with n even, or as many columns as are needed");
+  require(halo >= 0 && halo <= std::min(radius, n / 2) && window.shape[1] == window.shape[0],
+          "window: not a window's shape");
+  require(radius <= n, "grid: too small for the frequencies asked for");
   parallel_for(2 * radius + 1, n_threads, [&](index_t iz) {
     const index_t kz = iz - radius;
     for (index_t ky = -radius; ky <= radius; ++ky)
-      for (index_t kx = -kHalo; kx <= radius; ++kx) {
-        const Place p = place(kz, ky, kx, n);
-        const complex_t value = grid(p.z, p.y, p.x);
-        window(iz, ky + radius, kx + kHalo) = p.conjugate ? std::conj(value) : value;
-      }
+      gather_row(&grid(wrap(kz, n), wrap(ky, n), 0), &grid(wrap(-kz, n), wrap(-ky, n), 0), n, halo,
+                 radius, &window(iz, ky + radius, 0));
   });
 }
 
 void gather_window(View<const complex_t, 2> grid, View<complex_t, 2> window) {
   const index_t n = grid.shape[0], radius = (window.shape[0] - 1) / 2;
   require(radius <= n, "spectra: too small for the frequencies asked for");
-  for (index_t ky = -radius; ky <= radius; ++ky) {
-    complex_t* row = window.item(ky + radius);
-    const complex_t* mate = grid.item(wrap(-ky, n));
-    for (index_t kx = -kHalo; kx < 0; ++kx)
-      row[kx + kHalo] = std::conj(mate[-kx]);
-    const complex_t* line = grid.item(wrap(ky, n));
-    const index_t inside = std::min(radius, n / 2);
-    for (index_t kx = 0; kx <= inside; ++kx)
-      row[kx + kHalo] = line[kx];
-    for (index_t kx = inside + 1; kx <= radius; ++kx)
-      row[kx + kHalo] = std::conj(mate[n - kx]);
-  }
+  for (index_t ky = -radius; ky <= radius; ++ky)
+    gather_row(grid.item(wrap(ky, n)), grid.item(wrap(-ky, n)), n, kHalo, radius,
+               window.item(ky + radius));
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -75,13 +75,12 @@ void ReferenceBank::store_reference(index_t r, const RingTransform& transform, V
   }
 }
 
-void ReferenceBank::add(View<const complex_t, 3> window, double scale, double oversampling,
-                        View<const double, 3> rotations, int n_threads) {
+void ReferenceBank::add(const WindowView& window, View<const double, 3> rotations, int n_threads) {
   const PolarGrid grid = layout_.grid;
   const index_t n = rotations.shape[0], half = grid.n_angles / 2;
   std::vector<complex_t> samples(n * grid.n_rings * half);
   const View<complex_t, 3> slices{samples.data(), {n, grid.n_rings, half}};
-  project_polar(window, scale, oversampling, rotations, grid, slices, n_threads);
+  project_polar(window, rotations, grid, slices, n_threads);
 
   const index_t first = grow(n);
   const RingTransform transform(layout_);

@@ -34,13 +34,14 @@ def _processor_features() -> frozenset[str]: ...
 def compiled_isas() -> list[str]: ...
 def available_isas() -> list[str]: ...
 def build() -> _Build: ...
-def kernel_transform(oversampling: float, frequency: float) -> float: ...
+def kernel_transform(oversampling: float, frequency: float, *, width: int = 6) -> float: ...
 def good_fft_size(n: int) -> int: ...
 def window_shape(max_frequency: float) -> tuple[int, int, int]: ...
 def gather_window(
-    grid: _Complex64,  # (n, n, n/2+1), n even
+    grid: _Complex64,  # (n, n, n/2+1), n even; columns that are not needed may be missing
     max_frequency: float,
     *,
+    width: int = 6,
     n_threads: int = 1,
 ) -> _Complex64: ...
 def project_cartesian(
@@ -48,6 +49,7 @@ def project_cartesian(
     *,
     scale: float,
     oversampling: float,
+    width: int = 6,
     rotations: _Float64,  # (n, 3, 3)
     max_radius: float,
     box: int,
@@ -58,12 +60,30 @@ def project_polar(
     *,
     scale: float,
     oversampling: float,
+    width: int = 6,
     rotations: _Float64,  # (n, 3, 3)
     first_ring: int,
     n_rings: int,
     n_angles: int,
     n_threads: int = 1,
 ) -> _Complex64: ...  # (n, n_rings, n_angles/2)
+def project_rays(
+    volume: _Float32,  # (box, box, box)
+    *,
+    rotations: _Float64,  # (n, 3, 3)
+    shifts: _Float64,  # (n, 2)
+    radius: float,
+    maximum: bool = False,
+    n_threads: int = 1,
+) -> _Float32: ...  # (n, box, box)
+def project_voxels(
+    volume: _Float32,  # (box, box, box)
+    *,
+    rotations: _Float64,  # (n, 3, 3)
+    shifts: _Float64,  # (n, 2)
+    radius: float,
+    n_threads: int = 1,
+) -> _Float32: ...  # (n, box, box)
 def insert_slices(
     slices: _Complex64,  # (n, box, box/2+1)
     window: _Complex64,  # in place
@@ -105,6 +125,7 @@ class ReferenceBank:
         *,
         scale: float,
         oversampling: float,
+        width: int = 6,
         rotations: _Float64,  # (n, 3, 3)
         n_threads: int = 1,
     ) -> None: ...

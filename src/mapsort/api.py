@@ -15,14 +15,16 @@ from mapsort.geometry.symmetry import symmetry as symmetry_group
 from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
 from mapsort.modules.orientgen import orientations
+from mapsort.modules.projector import projector
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.fsc import fsc
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.fourier_grid import Float32, FourierGrid, centred_images, centred_transform
+from mapsort.stages.fourier_grid import Float32, FourierGrid, centred_transform
 from mapsort.stages.match import match_images
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.stages.project import project_slices
+from mapsort.stages.project import project_images, shift_phases
 from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
+from mapsort.stages.symmetry_copies import insert_copies
 
 __all__ = [
     "build_config",
@@ -44,14 +46,11 @@ _SCORES = {
 }
 
 
-def _phases(shifts: npt.ArrayLike, n: int, box: int) -> npt.NDArray[np.complex64]:
-    """Return transforms of shifts (n, 2) [pixels], (n, box, box//2+1)."""
+def _shifts(shifts: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
     moved = np.asarray(shifts, dtype=np.float64)
     if moved.shape != (n, 2):
         raise ConfigError(f"shifts: expected shape ({n}, 2), got {moved.shape}")
-    ky, kx = np.fft.fftfreq(box), np.fft.rfftfreq(box)
-    turns = moved[:, 0, None, None] * kx[None, None, :] + moved[:, 1, None, None] * ky[:, None]
-    return np.exp(-2j * np.pi * turns).astype(np.complex64)
+    return moved
 
 
 def project(
@@ -69,13 +68,20 @@ def project(
         Density, (z, y, x), centre at pixel box//2.
     rotations : array_like of shape (n, 3, 3)
         Object to view.
-    method : {"fourier"}
+    method : str
+        A projector: fourier, fourier_gridding, gauss_fft (slices in Fourier space), standard,
+        pawel, chao, maxval (real space), with its parameters as in ``"fourier:tolerance=1e-5"``.
     shifts : array_like of shape (n, 2), optional
         By how much each projection is moved [pixels].
 
     Returns
     -------
     ndarray of shape (n, box, box), float32
+
+    Raises
+    ------
+    ConfigError
+        For shapes that do not fit and for an unknown method.
 
     Examples
     --------
@@ -84,16 +90,21 @@ def project(
     >>> images.shape
     (1, 16, 16)
     """
-    if method != "fourier":
-        raise ConfigError(f"method={method}: not yet in this version of mapsort; use fourier")
+    try:
+        chosen = projector(method)
+    except ConfigError as error:
+        raise ConfigError(f"method={method}: {error}") from error
     data = volume.data if isinstance(volume, Volume) else np.asarray(volume, np.float32)
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise ConfigError(f"volume: expected shape (n, n, n), got {data.shape}")
     turns = _rotations(rotations)
-    slices = project_slices(data, turns, n_threads=available_threads())
-    if shifts is not None:
-        slices *= _phases(shifts, len(turns), len(data))
-    return centred_images(slices, len(data), n_threads=available_threads())
+    return project_images(
+        data,
+        turns,
+        method=chosen,
+        shifts=None if shifts is None else _shifts(shifts, len(turns)),
+        n_threads=available_threads(),
+    )
 
 
 def _rotations(rotations: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -196,7 +207,7 @@ def reconstruct(
         Corrected for, image by image.
     weights : array_like of shape (n,), optional
     symmetry : str
-        c<n>, d<n>, tet, oct or icos.
+        c<n>, d<n>, tet, oct, icos, icos2 or h<copies>:<starts>:<turn>:<rise>.
     apix : float
         Pixel size [A].
     method : {"fourier"}
@@ -214,7 +225,7 @@ def reconstruct(
     box = views.shape[1]
     slices = centred_transform(views, n_threads=available_threads())
     if shifts is not None:
-        slices *= np.conj(_phases(shifts, len(views), box))
+        slices *= np.conj(shift_phases(_shifts(shifts, len(views)), box))
     share = np.ones(len(views)) if weights is None else np.asarray(weights, dtype=np.float64)
     if share.shape != (len(views),):
         raise ConfigError(f"weights: expected shape ({len(views)},), got {share.shape}")
@@ -224,11 +235,13 @@ def reconstruct(
         transfer = ctf_images(ctf, box, apix)
         slices, density = slices * transfer, density * transfer**2
     sums = SliceSums.empty(FourierGrid.for_box(box), float(box // 2))
-    sums.insert(
+    insert_copies(
+        sums,
         np.ascontiguousarray(slices * factor),
         np.ascontiguousarray(density, dtype=np.float32),
         turns,
-        symmetry_group(symmetry).matrices,
+        symmetry_group(symmetry),
+        apix=apix,
         n_threads=available_threads(),
     )
     threads = available_threads()

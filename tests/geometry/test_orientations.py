@@ -155,3 +155,15 @@ def test_angular_step():
             angular_step(64, 3.0, **bad)
     with pytest.raises(ConfigError):
         angular_step(64, 0.0)
+
+
+@pytest.mark.parametrize("inc_mirror", [False, True])
+def test_views_of_a_helix_lie_near_the_equator(inc_mirror):
+    angles = eman_orientations("h5:1:20:7.5:30", delta=10.0, inc_mirror=inc_mirror)
+    alt = angles[:, 1]
+    assert alt.min() == 60.0
+    assert alt.max() == (120.0 if inc_mirror else 90.0)
+    az = np.sort(angles[alt == 70.0, 0])
+    # all the way round, at the step along the circle
+    assert np.diff(az).max() <= 10.0 / np.sin(np.deg2rad(70.0)) + 1e-3
+    assert az[0] + 360 - az[-1] < 20

@@ -80,9 +80,50 @@ def test_bad_names_are_refused(name):
         symmetry(name)
 
 
-def test_helical_is_refused_by_name():
-    with pytest.raises(ConfigError, match="not yet in this version"):
-        symmetry("h5:1:20:7.5")
+def test_helical_operations_equal_reference(golden):
+    (entry,) = golden.select(lambda e: e["kind"] == "symmetry" and e["module"][0] == "h")
+    expected = golden.outputs[entry["value"]["array"]]
+    group = symmetry(entry["module"])
+    found = np.concatenate([group.matrices, group.shifts_ang[:, :, None]], axis=2)
+    distance = np.abs(found[:, None] - expected[None]).max(axis=(2, 3))
+    assert distance.shape[0] == distance.shape[1] == group.order
+    assert max(distance.min(axis=0).max(), distance.min(axis=1).max()) < 3e-5
+
+
+def test_a_helix_is_one_screw_applied_again_and_again():
+    group = symmetry("H7,1,33,4.5,20")
+    assert group.name == "h7:1:33:4.5:20"
+    assert group.helical
+    assert group.max_tilt_deg == 20.0
+    # copies are 0, +1, -1, +2, ...
+    turn, rise = group.matrices[1], group.shifts_ang[1]
+    np.testing.assert_allclose(rise, [0, 0, 4.5])
+    np.testing.assert_allclose(turn @ turn, group.matrices[3], atol=1e-14)
+    np.testing.assert_allclose(turn @ rise + rise, group.shifts_ang[3])
+    np.testing.assert_allclose(turn @ group.matrices[2], np.eye(3), atol=1e-14)
+
+
+def test_point_groups_do_not_shift():
+    assert not symmetry("d3").helical
+    assert not symmetry("d3").shifts_ang.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("h5", "expected h<copies>"),
+        ("h5:1:20", "expected h<copies>"),
+        ("h5:1:a:2", "expected h<copies>"),
+        ("h5:1:20:7:5:6", "expected h<copies>"),
+        ("h5:2:20:7.5", "2 starts; only helices of one start"),
+        ("h0:1:20:7.5", "copies must be 1 to"),
+        ("h5:1:nan:7.5", "copies must be 1 to"),
+        ("h5:1:20:7.5:91", "tilt must lie between 0 and 90"),
+    ],
+)
+def test_bad_helices_are_refused(name, message):
+    with pytest.raises(ConfigError, match=f"symmetry '{name}'.*{message}"):
+        symmetry(name)
 
 
 def test_refusal_names_the_allowed_forms():

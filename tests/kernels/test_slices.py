@@ -6,6 +6,14 @@ import numpy as np
 import pytest
 
 from mapsort import _core
+from mapsort.errors import ConfigError
+from mapsort.physics.fourier_projection import (
+    ROUNDING,
+    FourierProjector,
+    Interpolation,
+    interpolation_error,
+    transform_window,
+)
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.project import project_slices
@@ -28,27 +36,67 @@ def polar_slices(volume, rotations, n_rings, n_angles):
     )
 
 
-@pytest.mark.parametrize("box", [20, 21])
-def test_white_noise_against_finufft(box, oracle):
+TOLERANCES = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
+
+
+@pytest.mark.parametrize("tolerance", TOLERANCES)
+@pytest.mark.parametrize("box", [32, 33])
+def test_white_noise_against_finufft(box, tolerance, oracle):
+    """The stated tolerance holds for the hardest map: noise that fills the box to its corners."""
     volume = np.random.default_rng(box).standard_normal((box,) * 3).astype(np.float32)
     rotations = oracle.random_rotations(4, seed=1)
     kx, ky = oracle.plane_frequencies(box)
     expected = oracle.volume_slices(volume, rotations, kx, ky)
-    inside = np.hypot(kx, ky) <= 0.45 * box
-    found = project_slices(volume, rotations)
+    inside = np.hypot(kx, ky) <= (box - 1) // 2
+    found = project_slices(volume, rotations, tolerance=tolerance)
     assert found.shape == (4, box, box // 2 + 1)
-    assert relative(found[:, inside], expected[:, inside]) <= 3e-5
+    assert relative(found[:, inside], expected[:, inside]) <= tolerance
 
 
+@pytest.mark.parametrize("tolerance", TOLERANCES)
 @pytest.mark.parametrize("box", [20, 21])
-def test_white_noise_on_the_polar_grid_against_finufft(box, oracle):
+def test_white_noise_on_the_polar_grid_against_finufft(box, tolerance, oracle):
     volume = np.random.default_rng(box).standard_normal((box,) * 3).astype(np.float32)
     rotations = oracle.random_rotations(4, seed=2)
     n_rings, n_angles = int(0.45 * box), 48
     k = np.arange(1, n_rings + 1)[:, None]
     angle = 2 * np.pi * np.arange(n_angles // 2) / n_angles
     expected = oracle.volume_slices(volume, rotations, k * np.cos(angle), k * np.sin(angle))
-    assert relative(polar_slices(volume, rotations, n_rings, n_angles), expected) <= 3e-5
+    projector = FourierProjector.plan(volume, tolerance=tolerance, max_radius=n_rings)
+    found = projector.polar(rotations, n_rings=n_rings, n_angles=n_angles)
+    assert relative(found, expected) <= tolerance
+
+
+@pytest.mark.parametrize("width", [4, 5, 6, 7, 8])
+@pytest.mark.parametrize("oversampling", [1.25, 1.5, 2.0])
+def test_the_error_is_what_the_formula_says(width, oversampling, oracle):
+    """Every width and padding, measured: rounding and the sample of noise leave 15 %."""
+    box = 32
+    volume = np.random.default_rng(width).standard_normal((box,) * 3).astype(np.float32)
+    rotations = oracle.random_rotations(6, seed=width)
+    interpolation = Interpolation(width, round(oversampling * box))
+    window = transform_window(volume, interpolation, max_radius=15.0)
+    found = FourierProjector(window, box, interpolation, 15.0).cartesian(rotations)
+    kx, ky = oracle.plane_frequencies(box)
+    inside = np.hypot(kx, ky) <= 15.0
+    error = relative(found, oracle.volume_slices(volume, rotations, kx, ky) * inside)
+    assert error == pytest.approx(interpolation_error(width, oversampling), rel=0.15, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 9e-7, 0.011, -1.0, np.nan])
+def test_a_tolerance_that_cannot_be_kept_is_refused(tolerance):
+    with pytest.raises(ConfigError, match=r"tolerance=.*takes 1e-06 to 0.01"):
+        FourierProjector.plan(np.ones((16,) * 3, np.float32), tolerance=tolerance)
+
+
+def test_many_slices_are_each_what_they_are_alone(oracle):
+    """Slices are read in the order of the map's bricks: none may depend on its company."""
+    volume = np.random.default_rng(12).standard_normal((24,) * 3).astype(np.float32)
+    rotations = oracle.random_rotations(300, seed=12)
+    projector = FourierProjector.plan(volume)
+    together = projector.cartesian(rotations)
+    alone = np.concatenate([projector.cartesian(one[None]) for one in rotations])
+    assert together.tobytes() == alone.tobytes()
 
 
 @pytest.mark.parametrize(("pad", "bound"), [(26, 6e-4), (32, 1e-4), (40, 3e-5), (60, 1e-5)])
@@ -74,7 +122,7 @@ def test_padding_buys_accuracy(pad, bound, oracle):
 @pytest.mark.parametrize(("box", "apix"), [(48, 3.0), (49, 3.0)])
 def test_the_phantom_against_its_closed_form(box, apix, oracle):
     rotations = oracle.random_rotations(5, seed=4)
-    found = project_slices(phantom_map(0, box, apix), rotations)
+    found = project_slices(phantom_map(0, box, apix), rotations, tolerance=1e-5)
     expected = phantom_slice(0, box, apix, rotations)
     kx, ky = oracle.plane_frequencies(box)
     inside = np.hypot(kx, ky) <= 0.45 * box
@@ -87,7 +135,7 @@ def test_a_delta_at_the_centre_is_one_everywhere(box, oracle):
     volume[box // 2, box // 2, box // 2] = 1.0
     kx, ky = oracle.plane_frequencies(box)
     inside = np.hypot(kx, ky) <= (box - 1) // 2
-    found = project_slices(volume, oracle.random_rotations(3, seed=5))
+    found = project_slices(volume, oracle.random_rotations(3, seed=5), tolerance=1e-5)
     np.testing.assert_allclose(found[:, inside], 1.0, atol=2e-5)
 
 
@@ -96,7 +144,8 @@ def test_outside_the_radius_and_at_nyquist_slices_are_zero(box, oracle):
     volume = np.random.default_rng(6).standard_normal((box,) * 3).astype(np.float32)
     rotations = oracle.random_rotations(2, seed=6)
     kx, ky = oracle.plane_frequencies(box)
-    full, small = project_slices(volume, rotations), project_slices(volume, rotations, max_radius=5)
+    full = project_slices(volume, rotations, tolerance=1e-5)
+    small = project_slices(volume, rotations, tolerance=1e-5, max_radius=5)
     inside = np.hypot(kx, ky) <= 5
     np.testing.assert_array_equal(small[:, ~inside], 0)
     np.testing.assert_allclose(small[:, inside], full[:, inside], rtol=1e-4, atol=1e-4)
@@ -109,7 +158,7 @@ def test_outside_the_radius_and_at_nyquist_slices_are_zero(box, oracle):
 def test_friedel_mates_agree(box, oracle):
     volume = np.random.default_rng(7).standard_normal((box,) * 3).astype(np.float32)
     rotations = oracle.random_rotations(3, seed=7)
-    slices = project_slices(volume, rotations)
+    slices = project_slices(volume, rotations, tolerance=1e-5)
     column = slices[:, 1:, 0]  # ky and -ky at kx = 0
     np.testing.assert_allclose(column, np.conj(column[:, ::-1]), atol=2e-3)
     # turned by 180 degrees in the plane, every frequency is read at its mate
@@ -119,7 +168,7 @@ def test_friedel_mates_agree(box, oracle):
 
 def test_the_zero_frequency_is_the_sum(oracle):
     volume = np.random.default_rng(8).standard_normal((15,) * 3).astype(np.float32)
-    slices = project_slices(volume, oracle.random_rotations(3, seed=8))
+    slices = project_slices(volume, oracle.random_rotations(3, seed=8), tolerance=1e-5)
     np.testing.assert_allclose(slices[:, 0, 0], volume.sum(), atol=2e-3)
 
 

@@ -86,7 +86,7 @@ def test_the_normal_equations_are_projection_and_its_adjoint():
     # on the column kx = 0 weights of mates are the same
     weights[:, :, 0] = 0.5 * (weights[:, :, 0] + weights[:, -np.arange(box) % box, 0])
     grid, radius = FourierGrid.for_box(box), float(box // 2 - 1)
-    slices = project_slices(volume, rotations, max_radius=radius)
+    slices = project_slices(volume, rotations, max_radius=radius, tolerance=1e-5)
     sums = SliceSums.empty(grid, radius)
     sums.insert((weights * slices).astype(np.complex64), weights, rotations, IDENTITY)
     equations = NormalEquations.of(sums)

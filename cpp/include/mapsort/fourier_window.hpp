@@ -15,21 +15,24 @@ namespace mapsort::inline MAPSORT_ISA {
 
 using complex_t = std::complex<float>;
 
-inline constexpr index_t kHalo = kKernelWidth / 2 + 1;
+/// Grid points beyond the outermost sample that a kernel of this width may touch.
+inline constexpr index_t halo_of(int width) { return width / 2 + 1; }
+inline constexpr index_t kHalo = halo_of(kKernelWidth);
 
 /// Window radius needed for samples up to max_frequency grid points from the origin.
-inline index_t window_radius(double max_frequency) {
-  return static_cast<index_t>(std::ceil(max_frequency)) + kHalo;
+inline index_t window_radius(double max_frequency, index_t halo = kHalo) {
+  return static_cast<index_t>(std::ceil(max_frequency)) + halo;
 }
 
-inline std::array<index_t, 3> window_shape3(index_t radius) {
-  return {2 * radius + 1, 2 * radius + 1, radius + 1 + kHalo};
+inline std::array<index_t, 3> window_shape3(index_t radius, index_t halo = kHalo) {
+  return {2 * radius + 1, 2 * radius + 1, radius + 1 + halo};
 }
 inline std::array<index_t, 2> window_shape2(index_t radius) {
   return {2 * radius + 1, radius + 1 + kHalo};
 }
 
-/// grid (n, n, n/2+1) of a real volume -> window; n even.
+/// grid (n, n, n_x) of a real volume -> window; n even. n_x is n/2+1, or fewer if the window has no
+/// use for the others: at least radius + 1. The halo is what the window's shape leaves for it.
 void gather_window(View<const complex_t, 3> grid, View<complex_t, 3> window, int n_threads);
 /// grid (n, n/2+1) of a real image -> window; n even. One image: called inside particle loops.
 void gather_window(View<const complex_t, 2> grid, View<complex_t, 2> window);

@@ -1,47 +1,9 @@
 #pragma once
-// Reading a Fourier window between its grid points.
+// Reading an image's Fourier window between its grid points.
 
 #include "mapsort/fourier_window.hpp"
 
 namespace mapsort::inline MAPSORT_ISA {
-
-/// Sampler of a 3-D window at any frequency (in grid points) within its radius.
-class VolumeSampler {
-public:
-  VolumeSampler(View<const complex_t, 3> window, const InterpolationKernel<kKernelWidth>& kernel)
-      : window_(window), kernel_(kernel), radius_((window.shape[0] - 1) / 2) {}
-
-  complex_t operator()(float x, float y, float z) const {
-    const bool mate = x < 0.0f;
-    if (mate)
-      x = -x, y = -y, z = -z;
-    float wx[kKernelWidth], wy[kKernelWidth], wz[kKernelWidth];
-    const index_t x0 = kernel_.values(x, wx) + kHalo;
-    const index_t y0 = kernel_.values(y, wy) + radius_;
-    const index_t z0 = kernel_.values(z, wz) + radius_;
-    const index_t row = window_.shape[2], plane = window_.shape[1] * row;
-    const float* base = reinterpret_cast<const float*>(window_.data + z0 * plane + y0 * row + x0);
-    float sum[2 * kKernelWidth] = {};
-    for (int i = 0; i < kKernelWidth; ++i)
-      for (int j = 0; j < kKernelWidth; ++j) {
-        const float w = wz[i] * wy[j];
-        const float* line = base + 2 * (i * plane + j * row);
-        for (int k = 0; k < 2 * kKernelWidth; ++k)
-          sum[k] += w * line[k];
-      }
-    float re = 0.0f, im = 0.0f;
-    for (int k = 0; k < kKernelWidth; ++k) {
-      re += wx[k] * sum[2 * k];
-      im += wx[k] * sum[2 * k + 1];
-    }
-    return {re, mate ? -im : im};
-  }
-
-private:
-  View<const complex_t, 3> window_;
-  const InterpolationKernel<kKernelWidth>& kernel_;
-  index_t radius_;
-};
 
 /// Sampler of a 2-D window at any frequency (in grid points) within its radius.
 class ImageSampler {

@@ -5,10 +5,12 @@
 // is W sinh(sqrt(beta^2 - (pi W f)^2)) / (I0(beta) sqrt(beta^2 - (pi W f)^2)). beta follows Beatty,
 // Nishimura and Pauly, IEEE Trans. Med. Imaging 24 (2005) 799, eq. 5, for the given oversampling.
 
+#include "mapsort/require.hpp"
 #include "mapsort/view.hpp"
 
-#include <array> // for std::array
-#include <cmath> // for std::sqrt, std::floor
+#include <array>       // for std::array
+#include <cmath>       // for std::sqrt, std::floor
+#include <type_traits> // for std::integral_constant
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -49,10 +51,11 @@ inline double kernel_transform(int width, double beta, double f) {
 }
 
 /// The W kernel values at the grid points around a position, as polynomials in the position's
-/// fraction: branch-free, and exact to about 1e-7 with degree W + 5.
+/// fraction: branch-free, and at degree W + 1 closer to the kernel (3e-5 for W = 4, 1e-6 for 5,
+/// 1e-7 from 6 on) than the kernel's own aliasing error.
 template <int W> class InterpolationKernel {
 public:
-  static constexpr int kDegree = W + 5;
+  static constexpr int kDegree = W + 1;
 
   explicit InterpolationKernel(double oversampling) : beta_(kernel_beta(W, oversampling)) {
     for (int j = 0; j < W; ++j)
@@ -60,6 +63,10 @@ public:
   }
 
   double beta() const { return beta_; }
+
+  /// Coefficient of t^degree of the kernel at the j-th grid point, t the position less the middle
+  /// of the grid points touched.
+  float coefficient(int degree, int j) const { return coefficients_[degree][j]; }
 
   /// First grid point touched by position x, and the kernel at it and the W-1 following ones.
   int values(float x, float* __restrict w) const {
@@ -107,9 +114,30 @@ private:
   float coefficients_[kDegree + 1][W];
 };
 
-/// Kernel width used everywhere; at twofold oversampling its error is about 1e-5 (tests measure
-/// it).
+/// Kernel width of images and of reconstruction; at twofold oversampling its error is about 1e-5
+/// (tests measure it). Maps are sliced with the width that the tolerance asks for.
 inline constexpr int kKernelWidth = 6;
+/// Widths that slicing is compiled for.
+inline constexpr int kMinWidth = 4, kMaxWidth = 8;
+
+/// Call body(std::integral_constant<int, width>) for a width known only at run time.
+template <class Body> void with_kernel_width(int width, Body body) {
+  switch (width) {
+  case 4:
+    return body(std::integral_constant<int, 4>{});
+  case 5:
+    return body(std::integral_constant<int, 5>{});
+  case 6:
+    return body(std::integral_constant<int, 6>{});
+  case 7:
+    return body(std::integral_constant<int, 7>{});
+  case 8:
+    return body(std::integral_constant<int, 8>{});
+  default:
+    require(false, "width: expected a kernel width from 4 to 8");
+  }
+}
+
 /// Every padded grid is twice the box (or as the caller says, but never below this).
 inline constexpr double kMinOversampling = 1.25;
 

@@ -26,8 +26,7 @@ public:
   ReferenceBank(const ReferenceBank&) = delete;
 
   /// Append the references of one map: slices of its window at these rotations (n, 3, 3).
-  void add(View<const complex_t, 3> window, double scale, double oversampling,
-           View<const double, 3> rotations, int n_threads);
+  void add(const WindowView& window, View<const double, 3> rotations, int n_threads);
 
   /// Append 2-D references from their padded transforms (n, padded, padded/2+1).
   void add_images(View<const complex_t, 3> spectra, double scale, double oversampling,

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 #: in the modules because importing all of them would load numpy to print a few lines.
 COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
+    "project": "project maps along the directions of a generator or of a .star file",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
     "split": "particles of a finished run as one set per map (.star, .lst)",
@@ -25,7 +26,6 @@ COMMANDS: Mapping[str, str] = {
 #: Commands that are fixed by name and come with later versions.
 NOT_YET_COMMANDS: tuple[str, ...] = (
     "refine",
-    "project",
     "similarity",
     "classify",
     "average",

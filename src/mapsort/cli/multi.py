@@ -21,7 +21,6 @@ HELP = "sort particles among several maps while refining the maps"
 NOT_YET_OPTIONS: tuple[str, ...] = (
     "--usefilt",
     "--lowmem",
-    "--projector",
     "--twostage",
     "--shrink",
     "--simaligncmp",
@@ -48,7 +47,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--mask",
     "--inputmode",
     "--halves",
-    "--breaksym",
     "--resume",
     "--format",
     "--keepfiles",

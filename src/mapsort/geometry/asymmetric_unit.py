@@ -25,7 +25,7 @@ class AsymmetricUnit:
     Attributes
     ----------
     family : str
-        ``"c"``, ``"d"``, ``"tet"``, ``"oct"`` or ``"icos"``.
+        ``"c"``, ``"d"``, ``"h"``, ``"tet"``, ``"oct"`` or ``"icos"``.
     fold : int
         Order of the main axis.
     inc_mirror : bool
@@ -34,6 +34,8 @@ class AsymmetricUnit:
         Upper limits, degrees.
     az_offset_deg : float
         What to add to az once a direction is found to be inside, degrees.
+    alt_min_deg : float
+        Lower limit of alt, degrees; above 0 for helices.
     """
 
     family: str
@@ -42,11 +44,12 @@ class AsymmetricUnit:
     alt_max_deg: float
     az_max_deg: float
     az_offset_deg: float = 0.0
+    alt_min_deg: float = 0.0
 
     @property
     def platonic(self) -> bool:
         """Whether `contains` has to be asked; otherwise the limits are the whole truth."""
-        return self.family not in ("c", "d")
+        return self.family not in ("c", "d", "h")
 
     def contains(self, az_deg: np.float32, alt_deg: np.float32) -> bool:
         """Whether a viewing direction within the limits lies inside the unit.
@@ -97,6 +100,11 @@ def asymmetric_unit(symmetry: Symmetry, *, inc_mirror: bool) -> AsymmetricUnit:
     -------
     AsymmetricUnit
     """
+    if symmetry.helical:
+        # all the way round: neighbouring copies are turned, but also shifted
+        tilt = symmetry.max_tilt_deg
+        highest = 90.0 + (tilt if inc_mirror else 0.0)
+        return AsymmetricUnit("h", 1, inc_mirror, highest, 360.0, alt_min_deg=90.0 - tilt)
     axial = re.fullmatch(r"([cd])(\d+)", symmetry.name)
     if axial:
         family, fold = axial[1], int(axial[2])

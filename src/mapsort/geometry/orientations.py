@@ -164,6 +164,36 @@ def angular_step(
     return float(89.99 / np.ceil(810.0 / ((speed + 3.0) * np.sqrt(4300.0 / effective))))
 
 
+def broken_symmetry(
+    eulers_deg: NDArray[np.float64], symmetry: Symmetry, *, inc_mirror: bool
+) -> NDArray[np.float64]:
+    """Every symmetry-related copy of some orientations: for maps that are only nearly symmetric.
+
+    Parameters
+    ----------
+    eulers_deg : ndarray of shape (n, 3)
+        EMAN az, alt, phi of a unit with its mirror half [degrees].
+    symmetry : Symmetry
+        The pseudo-symmetry, a point group.
+    inc_mirror : bool
+        Whether to keep views from below (alt above 90), the mirrors of those from above.
+
+    Returns
+    -------
+    ndarray of shape (m, 3), float64
+        The orientations themselves first, then the copies by each operation.
+
+    Notes
+    -----
+    EMAN2's ``breaksym``: orientation R has the copies R S.
+    """
+    rotations = eman_to_matrix(eulers_deg)
+    copies = (rotations[None] @ symmetry.matrices[:, None]).reshape(-1, 3, 3)
+    # the equator belongs to the upper half
+    above = copies[:, 2, 2] >= -1e-6
+    return matrix_to_eman(copies if inc_mirror else copies[above])
+
+
 def _unit(symmetry: Symmetry | str, inc_mirror: bool) -> tuple[Symmetry, AsymmetricUnit]:
     group = groups.symmetry(symmetry) if isinstance(symmetry, str) else symmetry
     return group, asymmetric_unit(group, inc_mirror=inc_mirror)
@@ -278,7 +308,7 @@ def _eman_limit(
         return np.float32(az_max / np.float32(2.0)), False
     if unit.family == "c" and at_equator and odd and not unit.inc_mirror:
         return np.float32(az_max / np.float32(2.0)), False
-    if unit.family in ("c", "tet") or unit.inc_mirror:
+    if unit.family in ("c", "h", "tet") or unit.inc_mirror:
         return np.float32(az_max - step / np.float32(4.0)), False
     return az_max, False
 
@@ -299,7 +329,7 @@ def _even_rows(unit: AsymmetricUnit, delta: float) -> _Rows:
 
 def _altitudes(unit: AsymmetricUnit, delta: float) -> Iterator[np.float32]:
     step, limit = np.float32(delta), np.float32(unit.alt_max_deg)
-    alt = np.float32(0.0)
+    alt = np.float32(unit.alt_min_deg)
     while alt <= limit:
         yield alt
         alt = np.float32(alt + step)

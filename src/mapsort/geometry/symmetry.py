@@ -1,4 +1,4 @@
-"""Point groups of proper rotations, in EMAN's axis conventions."""
+"""Point groups of proper rotations and helices, in EMAN's axis conventions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
 
-ALLOWED_NAMES = "c<n>, d<n>, tet, oct, icos (= icos5), icos2; for example c1, c4, d7"
+ALLOWED_NAMES = (
+    "c<n>, d<n>, tet, oct, icos (= icos5), icos2, h<copies>:<starts>:<turn>:<rise>; for example "
+    "c1, c4, d7, h5:1:20:7.5"
+)
 
 # Beyond this a cyclic order is a typing error, not a molecule.
 _MAX_FOLD = 1000
@@ -19,10 +22,11 @@ _MAX_FOLD = 1000
 
 @dataclass(frozen=True, eq=False)
 class Symmetry:
-    """A point group.
+    """A point group, or some neighbouring copies of a helix's repeat.
 
     Operations are object-frame rotations: a map with this symmetry obeys ``V(S x) = V(x)``, and
-    the orientation ``R`` is equivalent to ``R S``.
+    the orientation ``R`` is equivalent to ``R S``. Those of a helix are followed by a shift along
+    its axis: ``V(S x + t) = V(x)``.
 
     Attributes
     ----------
@@ -30,15 +34,26 @@ class Symmetry:
         Lower-case name, for example ``"d7"``.
     matrices : ndarray of shape (order, 3, 3), float64
         All operations, the identity first; read-only.
+    shifts_ang : ndarray of shape (order, 3), float64
+        Shift t of each operation, x, y, z [A]; zero but for helices; read-only.
+    max_tilt_deg : float
+        How far views of a helix may be tilted out of the plane across its axis.
     """
 
     name: str
     matrices: NDArray[np.float64] = field(repr=False)
+    shifts_ang: NDArray[np.float64] = field(repr=False)
+    max_tilt_deg: float = 90.0
 
     @property
     def order(self) -> int:
         """Number of operations."""
         return len(self.matrices)
+
+    @property
+    def helical(self) -> bool:
+        """Whether operations shift as well as turn."""
+        return self.name.startswith("h")
 
 
 @cache
@@ -48,8 +63,9 @@ def symmetry(name: str) -> Symmetry:
     Parameters
     ----------
     name : str
-        ``c<n>``, ``d<n>``, ``tet``, ``oct``, ``icos`` (the same as ``icos5``) or ``icos2``, in
-        upper or lower case.
+        ``c<n>``, ``d<n>``, ``tet``, ``oct``, ``icos`` (the same as ``icos5``), ``icos2`` or
+        ``h<copies>:<starts>:<turn>:<rise>[:<tilt>]`` with turn and tilt in degrees and the rise in
+        Angstrom, in upper or lower case. Commas may stand for the colons.
 
     Returns
     -------
@@ -58,14 +74,16 @@ def symmetry(name: str) -> Symmetry:
     Raises
     ------
     ConfigError
-        If the name is none of these, or helical.
+        If the name is none of these, or of a helix with more than one start.
 
     Notes
     -----
     Axes (EMAN2): c and d have the main axis on z and d a 2-fold on x; oct has 4-folds on x, y, z;
     tet a 3-fold on z and another at polar angle 70.53 and azimuth 90 degrees; icos a 5-fold on z,
     one at polar angle 63.43 degrees in the xz plane and a 2-fold on y; icos2 2-folds on x, y, z
-    and a 5-fold along (0, 0.5257, 0.8507).
+    and a 5-fold along (0, 0.5257, 0.8507). A helix lies along z; its copies 0, +1, -1, +2, ...
+    are turned about z by the copy's number times the turn, against the right hand, and shifted by
+    the same number of rises.
 
     Examples
     --------
@@ -81,9 +99,7 @@ def symmetry(name: str) -> Symmetry:
         canonical = "icos" if text == "icos5" else text
         return _frozen(canonical, _closure(generators[text]()))
     if re.match(r"h\d", text):
-        raise ConfigError(
-            f"symmetry '{name}': helical symmetry is not yet in this version; use {ALLOWED_NAMES}"
-        )
+        return _helical(text, name)
     raise ConfigError(f"symmetry '{name}' is not known; allowed are {ALLOWED_NAMES}")
 
 
@@ -94,6 +110,30 @@ def _axial(kind: str, fold: int, name: str) -> Symmetry:
     if kind == "c":
         return _frozen(f"c{fold}", turns)
     return _frozen(f"d{fold}", np.concatenate([turns, np.diag([1.0, -1.0, -1.0]) @ turns]))
+
+
+def _helical(text: str, name: str) -> Symmetry:
+    try:
+        copies, starts, turn, rise, *rest = re.split("[:,]", text[1:])
+        n, n_starts, turn_deg, rise_ang = int(copies), int(starts), float(turn), float(rise)
+        (tilt_deg,) = map(float, rest) if rest else (90.0,)
+    except ValueError as error:
+        raise ConfigError(
+            f"symmetry '{name}': expected h<copies>:<starts>:<turn>:<rise>, as in h5:1:20:7.5"
+        ) from error
+    if n_starts != 1:
+        raise ConfigError(f"symmetry '{name}': {n_starts} starts; only helices of one start")
+    if not (1 <= n <= _MAX_FOLD and np.isfinite([turn_deg, rise_ang]).all()):
+        raise ConfigError(f"symmetry '{name}': the copies must be 1 to {_MAX_FOLD}")
+    if not 0 <= tilt_deg <= 90:
+        raise ConfigError(f"symmetry '{name}': the tilt must lie between 0 and 90 degrees")
+    # 0, +1, -1, +2, -2, ...
+    numbers = np.array([(k + 1) // 2 * (1 if k % 2 else -1) for k in range(n)])
+    matrices = np.stack([_about([0, 0, 1], -k * turn_deg / 360.0) for k in numbers])
+    shifts = np.zeros((n, 3))
+    shifts[:, 2] = numbers * rise_ang
+    canonical = f"h{n}:1:{turn_deg:g}:{rise_ang:g}" + (f":{tilt_deg:g}" if rest else "")
+    return _frozen(canonical, matrices, shifts, tilt_deg)
 
 
 def _tet() -> list[NDArray[np.float64]]:
@@ -140,8 +180,15 @@ def _key(matrix: NDArray[np.float64]) -> bytes:
     return (np.round(matrix, 6) + 0.0).tobytes()
 
 
-def _frozen(name: str, matrices: NDArray[np.float64]) -> Symmetry:
+def _frozen(
+    name: str,
+    matrices: NDArray[np.float64],
+    shifts_ang: NDArray[np.float64] | None = None,
+    max_tilt_deg: float = 90.0,
+) -> Symmetry:
     # cos(90 degrees) is 6e-17 in floating point; exact zeros keep exact symmetries exact
     cleaned = np.where(np.abs(matrices) < 1e-14, 0.0, matrices)
+    shifts = np.zeros((len(matrices), 3)) if shifts_ang is None else shifts_ang
     cleaned.flags.writeable = False
-    return Symmetry(name, cleaned)
+    shifts.flags.writeable = False
+    return Symmetry(name, cleaned, shifts, max_tilt_deg)

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
-from mapsort.geometry.euler import eman_to_matrix, matrix_to_eman
-from mapsort.geometry.orientations import eman_orientations, even_orientations
+from mapsort.geometry.orientations import (
+    broken_symmetry,
+    eman_orientations,
+    even_orientations,
+)
 from mapsort.geometry.other_orientations import (
     random_orientations,
     repelled_orientations,
@@ -45,9 +48,8 @@ _BREAKSYM = Parameter(
 )
 _GENERAL = (*_NUMBER, _MIRROR, *_PHI, *_ALTITUDES, _BREAKSYM)
 
-# What rounding may do to angles in single precision [degrees], and to matrix elements.
+# What rounding may do to angles in single precision [degrees].
 _ROUNDING_DEG = 1e-3
-_ROUNDING = 1e-6
 
 
 def _check_step(arguments: Mapping[str, Any]) -> None:
@@ -160,11 +162,7 @@ def _completed(
             f"orientation generator: alt_min={alt_min:g}, alt_max={alt_max:g}: no direction is left"
         )
     if breaksym:
-        rotations = eman_to_matrix(angles)
-        copies = np.concatenate([rotations @ operation for operation in group.matrices])
-        if not inc_mirror:
-            copies = copies[copies[:, 2, 2] > -_ROUNDING]
-        angles = matrix_to_eman(copies)
+        angles = broken_symmetry(angles, group, inc_mirror=inc_mirror)
     return _with_phi(angles, phitoo=phitoo, random_phi=random_phi, rng=rng)
 
 

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
+from mapsort.physics.fourier_projection import Interpolation, kernel_profile, transform_window
+
+__all__ = [
+    "Complex64",
+    "Float32",
+    "FourierGrid",
+    "centred_images",
+    "centred_transform",
+    "kernel_profile",
+]
 
 Float32 = npt.NDArray[np.float32]
 Complex64 = npt.NDArray[np.complex64]
 
-
-@lru_cache(maxsize=32)
-def kernel_profile(size: int, padded: int, box: int) -> npt.NDArray[np.float64]:
-    """Transform of the interpolation kernel along a centred line of ``size`` pixels.
-
-    ``padded`` is the size of the grid that is interpolated and ``box`` the size it was padded from.
-    """
-    offsets = (np.arange(size) - size // 2) / padded
-    return np.array([_core.kernel_transform(padded / box, f) for f in offsets])
+#: Width of the kernel that images and reconstructions are read and spread with.
+KERNEL_WIDTH = _core.build()["kernel_width"]
 
 
 def _corner_indices(box: int, padded: int) -> npt.NDArray[np.intp]:
@@ -78,15 +80,8 @@ class FourierGrid:
         max_radius : float
             Highest frequency that will be read, in Fourier pixels of the box.
         """
-        line = self.kernel_line
-        corrected = volume / (line[:, None, None] * line[None, :, None] * line[None, None, :])
-        padded = np.zeros((self.padded,) * 3, dtype=np.float32)
-        at = _corner_indices(self.box, self.padded)
-        padded[np.ix_(at, at, at)] = corrected
-        spectrum = scipy.fft.rfftn(padded, workers=n_threads)
-        return np.asarray(
-            _core.gather_window(spectrum, max_radius * self.scale, n_threads=n_threads)
-        )
+        interpolation = Interpolation(KERNEL_WIDTH, self.padded)
+        return transform_window(volume, interpolation, max_radius=max_radius, n_threads=n_threads)
 
     def image_spectra(self, images: npt.NDArray[np.floating], *, n_threads: int = 1) -> Complex64:
         """Return padded transforms (n, padded, padded//2+1) of images (n, box, box)."""

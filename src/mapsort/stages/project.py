@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from mapsort import _core
-from mapsort.stages.fourier_grid import Complex64, FourierGrid
+from mapsort.modules.projector import Projection, RealSpaceProjection
+from mapsort.physics.fourier_projection import DEFAULT_TOLERANCE, FourierProjector
+from mapsort.stages.fourier_grid import Complex64, Float32, centred_images, centred_transform
 
 
 def project_slices(
     volume: npt.NDArray[np.floating],
     rotations: npt.NDArray[np.floating],
     *,
+    method: Projection | None = None,
+    tolerance: float = DEFAULT_TOLERANCE,
     max_radius: float | None = None,
     n_threads: int = 1,
 ) -> Complex64:
@@ -24,6 +29,11 @@ def project_slices(
         Density, (z, y, x), centre at pixel box//2.
     rotations : ndarray of shape (n, 3, 3)
         Object to view; the projection runs along the view's z axis.
+    method : Projection, optional
+        A projector of `mapsort.modules.projector`. Default: slices in Fourier space.
+    tolerance : float
+        Relative l2 error of the slices, 1e-6 to 0.01 (`mapsort.physics.fourier_projection`), where
+        ``method`` does not say.
     max_radius : float, optional
         Highest frequency in Fourier pixels; beyond it the slices are zero. Default box//2.
 
@@ -37,18 +47,88 @@ def project_slices(
     -----
     Projection-slice theorem: the slice at (kx, ky) is the volume's transform at R^T (kx, ky, 0).
     """
-    box = volume.shape[0]
-    radius = float(box // 2) if max_radius is None else max_radius
-    grid = FourierGrid.for_box(box)
-    window = grid.volume_window(volume, max_radius=radius, n_threads=n_threads)
-    return np.asarray(
-        _core.project_cartesian(
-            window,
-            scale=grid.scale,
-            oversampling=grid.scale,
-            rotations=np.ascontiguousarray(rotations, dtype=np.float64),
-            max_radius=radius,
-            box=box,
-            n_threads=n_threads,
-        )
+    if isinstance(method, RealSpaceProjection):
+        images = method.images(volume, rotations, n_threads=n_threads)
+        return _slices_of(images, max_radius, n_threads)
+    projector = FourierProjector.plan(
+        volume,
+        tolerance=tolerance,
+        interpolation=None if method is None else method.interpolation(len(volume)),
+        max_radius=max_radius,
+        n_threads=n_threads,
     )
+    return projector.cartesian(rotations, n_threads=n_threads)
+
+
+def _slices_of(images: Float32, max_radius: float | None, n_threads: int) -> Complex64:
+    """Return the transforms of projections with the same frequencies left out as in slices."""
+    box = images.shape[1]
+    radius = float(box // 2) if max_radius is None else max_radius
+    ky, kx = np.fft.fftfreq(box, 1 / box)[:, None], np.arange(box // 2 + 1)
+    kept = (kx**2 + ky**2 <= radius**2) & (2 * kx < box) & (2 * ky > -box)
+    slices = centred_transform(images, n_threads=n_threads)
+    slices *= kept
+    return slices
+
+
+def project_images(
+    volume: npt.NDArray[np.floating],
+    rotations: npt.NDArray[np.floating],
+    *,
+    method: Projection | None = None,
+    shifts: npt.NDArray[np.floating] | None = None,
+    n_threads: int = 1,
+) -> Float32:
+    """Return projections of a map as images.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (box, box, box)
+    rotations : ndarray of shape (n, 3, 3)
+        Object to view.
+    method : Projection, optional
+        A projector of `mapsort.modules.projector`. Default: slices in Fourier space.
+    shifts : ndarray of shape (n, 2), optional
+        By how much each projection is moved [pixels].
+
+    Returns
+    -------
+    ndarray of shape (n, box, box), float32
+    """
+    return prepared_projection(volume, method, n_threads=n_threads)(rotations, shifts)
+
+
+def prepared_projection(
+    volume: npt.NDArray[np.floating], method: Projection | None = None, *, n_threads: int = 1
+) -> Callable[[npt.NDArray[np.floating], npt.NDArray[np.floating] | None], Float32]:
+    """Return a function of rotations and shifts that projects one map: as `project_images`.
+
+    What can be done once for all projections is done here.
+    """
+    if isinstance(method, RealSpaceProjection):
+        return lambda rotations, shifts: method.images(
+            volume, rotations, shifts=shifts, n_threads=n_threads
+        )
+    box = len(volume)
+    projector = FourierProjector.plan(
+        volume,
+        interpolation=None if method is None else method.interpolation(box),
+        n_threads=n_threads,
+    )
+
+    def images(
+        rotations: npt.NDArray[np.floating], shifts: npt.NDArray[np.floating] | None
+    ) -> Float32:
+        slices = projector.cartesian(rotations, n_threads=n_threads)
+        if shifts is not None and np.any(shifts):
+            slices *= shift_phases(shifts, box)
+        return centred_images(slices, box, n_threads=n_threads)
+
+    return images
+
+
+def shift_phases(shifts: npt.NDArray[np.floating], box: int) -> Complex64:
+    """Return what moves images by shifts (n, 2) [pixels], as factors (n, box, box//2+1)."""
+    ky, kx = np.fft.fftfreq(box), np.fft.rfftfreq(box)
+    turns = shifts[:, 0, None, None] * kx[None, None, :] + shifts[:, 1, None, None] * ky[:, None]
+    return np.exp(-2j * np.pi * turns).astype(np.complex64)

@@ -18,11 +18,13 @@ import scipy.fft
 from mapsort import _core
 from mapsort.errors import ConfigError
 from mapsort.model.references import References
+from mapsort.modules.projector import Projection, RealSpaceProjection
 from mapsort.physics.filters import radial_power
+from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Scoring
-from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
+from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
 from mapsort.stages.prepare import shell_means
-from mapsort.stages.project import project_slices
+from mapsort.stages.project import project_images
 
 #: Share of the expected signal in the full band, which decides.
 FULL_BAND = 0.99999
@@ -123,6 +125,7 @@ def plan_match(
     scoring: Scoring,
     max_radius: int | None = None,
     mask: Float32 | None = None,
+    method: Projection | None = None,
     exhaustive: bool = False,
     n_threads: int,
 ) -> MatchPlan:
@@ -147,6 +150,8 @@ def plan_match(
         Highest ring compared, whatever the maps hold.
     mask : ndarray of shape (box, box), optional
         Multiplies every projection, and so restricts the comparison to where it is not zero.
+    method : Projection, optional
+        Projector of the maps. Default: slices in Fourier space.
     exhaustive : bool
         Search every reference in the full band, without any shortcut.
     n_threads : int
@@ -166,17 +171,23 @@ def plan_match(
             rotations = references.rotations[references.block(model)]
             if not len(rotations):
                 continue
-            if mask is None:
-                window = grid.volume_window(volume, max_radius=float(radius), n_threads=n_threads)
+            if mask is None and not isinstance(method, RealSpaceProjection):
+                projector = FourierProjector.plan(
+                    volume,
+                    interpolation=None if method is None else method.interpolation(grid.box),
+                    max_radius=float(radius),
+                    n_threads=n_threads,
+                )
                 bank.add(
-                    window,
-                    scale=grid.scale,
-                    oversampling=grid.scale,
+                    projector.window,
+                    scale=projector.scale,
+                    oversampling=projector.scale,
+                    width=projector.interpolation.width,
                     rotations=rotations,
                     n_threads=n_threads,
                 )
             else:
-                _add_masked(bank, volume, rotations, mask, grid, n_threads)
+                _add_images(bank, volume, rotations, method, mask, grid, n_threads)
         return bank
 
     setting = _Setting(scoring, power, noise_power, grid.box, apix, n_threads)
@@ -184,20 +195,25 @@ def plan_match(
     return MatchPlan(references, grid, apix, max_shift, levels, scoring, exhaustive)
 
 
-def _add_masked(
+def _add_images(
     bank: _core.ReferenceBank,
     volume: Float32,
     rotations: npt.NDArray[np.float64],
-    mask: Float32,
+    method: Projection | None,
+    mask: Float32 | None,
     grid: FourierGrid,
     n_threads: int,
 ) -> None:
-    """Add the projections of a map times a mask, in blocks that bound the memory."""
+    """Add the projections of a map, times a mask if given, in blocks that bound the memory."""
     for first in range(0, len(rotations), _IMAGES_AT_ONCE):
-        slices = project_slices(
-            volume, rotations[first : first + _IMAGES_AT_ONCE], n_threads=n_threads
+        images = project_images(
+            volume,
+            rotations[first : first + _IMAGES_AT_ONCE],
+            method=method,
+            n_threads=n_threads,
         )
-        images = centred_images(slices, grid.box, n_threads=n_threads) * mask
+        if mask is not None:
+            images *= mask
         spectra = grid.image_spectra(images, n_threads=n_threads)
         bank.add_images(spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads)
 

@@ -49,6 +49,7 @@ from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.stopping import reason_to_stop
+from mapsort.workflows.symmetry_warnings import symmetry_warnings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -91,7 +92,9 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     _check_disk(options, inputs, plan)
     with threadpool_limits(plan.n_threads):
         scan_images(inputs, plan.treatment, plan.chunk, shown, plan.n_threads)
-    return "\n".join(plan_lines(options, inputs, plan, free_disk=_free_disk(options)))
+    lines = plan_lines(options, inputs, plan, free_disk=_free_disk(options))
+    warnings = [f"warning: {line}" for line in symmetry_warnings(options, inputs)]
+    return "\n".join([*lines, *warnings])
 
 
 def _free_disk(options: MultiOptions) -> int:
@@ -147,6 +150,9 @@ def refine_multi_run(
         with run_log(directory.log):
             for line in plan_lines(options, inputs, plan, free_disk=_free_disk(options)):
                 LOGGER.info("%s", line)
+            for line in symmetry_warnings(options, inputs):
+                LOGGER.warning("%s", line)
+                shown.message(line)
             _write_manifest(run, directory)
             try:
                 with stage("prepare seeds"):

@@ -14,6 +14,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
 from mapsort.modules.comparator import comparator
+from mapsort.modules.projector import Projection, projector
 from mapsort.physics.masks import auto_mask3d, envelope_mask, soft_sphere
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.physics.scoring import Comparator, Scoring
@@ -30,6 +31,7 @@ from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
 from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
+from mapsort.stages.symmetry_copies import insert_copies
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import (
@@ -63,6 +65,11 @@ class Run:
     inputs: MultiInputs
     plan: MultiPlan
     progress: Progress
+
+    @property
+    def projection(self) -> Projection:
+        """How maps are projected: ``--projector``."""
+        return projector(self.options.projector)
 
     @property
     def sphere(self) -> Float32:
@@ -180,6 +187,7 @@ def match_plan(run: Run, state: State, scoring: Scoring, references: References)
         scoring=scoring,
         max_radius=plan.max_radius,
         mask=run.inputs.simmask,
+        method=run.projection,
         exhaustive=run.options.simalign is SearchMethod.EXHAUSTIVE,
         n_threads=plan.n_threads,
     )
@@ -191,7 +199,12 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     rotations = references.rotations
     return np.concatenate(
         [
-            project_slices(volume, rotations[references.block(m)], n_threads=run.plan.n_threads)
+            project_slices(
+                volume,
+                rotations[references.block(m)],
+                method=run.projection,
+                n_threads=run.plan.n_threads,
+            )
             for m, volume in enumerate(volumes)
         ]
     )
@@ -533,11 +546,13 @@ def normal_equations(run: Run, averages: ClassAverages, model: int) -> list[Norm
     parts = []
     for half in range(N_HALVES):
         sums = SliceSums.empty(plan.map_grid, float(plan.grid.box // 2))
-        sums.insert(
+        insert_copies(
+            sums,
             np.ascontiguousarray(averages.numerator[half, block]),
             np.ascontiguousarray(averages.density[half, block]),
             rotations,
-            plan.symmetries[model].matrices,
+            plan.symmetries[model],
+            apix=run.inputs.apix,
             n_threads=plan.n_threads,
         )
         parts.append(NormalEquations.of(sums, n_threads=plan.n_threads))

@@ -49,7 +49,7 @@ class MultiPlan:
     references : References
         Orientations of all maps; the same in every iteration unless perturbed.
     symmetries : tuple of Symmetry
-        One per map.
+        One per map; c1 with ``--breaksym``.
     orientgen : str
         The generator in use, ``auto`` resolved.
     max_shift : float
@@ -110,8 +110,12 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         step = angular_step(box, apix, target_resolution=options.targetres, speed=options.speed)
         orientgen = f"eman:delta={step:.4g}:inc_mirror=0:perturb=0"
     symmetries = tuple(symmetry(name) for name in options.symmetries)
+    searched = symmetries
+    if options.breaksym:
+        orientgen = f"{orientgen}:breaksym=1"
+        symmetries = (symmetry("c1"),) * len(searched)
     rng = np.random.default_rng(seed)
-    references = References.of_models([orientations(orientgen, s, rng=rng) for s in symmetries])
+    references = References.of_models([orientations(orientgen, s, rng=rng) for s in searched])
     max_radius = None
     if options.targetres is not None:
         max_radius = max(6, int(np.ceil(TARGET_MARGIN * box * apix / options.targetres)))
@@ -240,6 +244,8 @@ def plan_lines(
             zip(options.models, plan.symmetries, counts, strict=True), start=1
         )
     ]
+    if options.breaksym:
+        models.append(f"symmetry broken: {', '.join(options.symmetries)} searched in full")
     ctf = "none" if inputs.ctf is None else ("phase-flipped" if plan.flipped else "applied")
     need = disk_bytes(plan, n, options.n_iterations)
     iterations = options.iter or f"until converged, at most {options.n_iterations}"

@@ -194,10 +194,19 @@ class MultiOptions:
     sym: tuple[str, ...] = field(
         default=("c1",),
         metadata=option(
-            list_of(text("a symmetry"), "symmetries (c<n>, d<n>, tet, oct, icos), none empty"),
+            list_of(text("a symmetry"), "symmetries, none empty"),
             group=REFINEMENT,
             metavar="SYM",
-            help="symmetry c<n>, d<n>, tet, oct or icos: one for all maps, or one per map",
+            help="symmetry c<n>, d<n>, tet, oct, icos, icos2 or h<copies>:1:<turn>:<rise> (degrees "
+            "and Angstrom): one for all maps, or one per map",
+        ),
+    )
+    breaksym: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=REFINEMENT,
+            help="--sym is only nearly true: search all its equivalent views, reconstruct in c1",
         ),
     )
     path: Path | None = field(
@@ -286,6 +295,16 @@ class MultiOptions:
             metavar="SPEC",
             help="orientation generator, eman or even, as name:delta=DEG; auto: from "
             "--targetres and --speed",
+        ),
+    )
+    projector: str = field(
+        default="fourier",
+        metadata=option(
+            text("a projector, for example standard"),
+            group=PROJECTION,
+            metavar="SPEC",
+            help="projector: fourier (slices, to :tolerance=E), fourier_gridding, gauss_fft; in "
+            "real space standard, pawel, chao, maxval",
         ),
     )
     maxshift: float | None = field(
@@ -429,6 +448,7 @@ class MultiOptions:
         per_map("sym", self.sym, len(self.models))
         if self.mass:
             per_map("mass", self.mass, len(self.models))
+        _check_breaksym(self)
         _check_classkeep(self)
         _check_resolution(self)
         _check_named(self)
@@ -485,6 +505,16 @@ def _with_models(options: MultiOptions) -> MultiOptions:
     return dataclasses.replace(options, models=made)
 
 
+def _check_breaksym(options: MultiOptions) -> None:
+    if not options.breaksym:
+        return
+    names = [name.strip().lower() for name in options.sym]
+    if all(name == "c1" for name in names):
+        raise ConfigError("--breaksym: --sym names no symmetry to break; give one, for example c4")
+    if any(name.startswith("h") for name in names):
+        raise ConfigError("--breaksym: takes point groups in --sym, no helices")
+
+
 def _check_classkeep(options: MultiOptions) -> None:
     if not options.classkeepsig and not 0 < options.classkeep <= 1:
         words = "a fraction above 0 and up to 1 (any number with --classkeepsig)"
@@ -505,6 +535,7 @@ def _check_named(options: MultiOptions) -> None:
     from mapsort.geometry.symmetry import symmetry
     from mapsort.modules.comparator import comparator
     from mapsort.modules.orientgen import orientation_generator
+    from mapsort.modules.projector import projector
 
     try:
         for name in options.sym:
@@ -515,6 +546,10 @@ def _check_named(options: MultiOptions) -> None:
         comparator(options.simcmp)
     except ConfigError as error:
         raise ConfigError(f"--simcmp={options.simcmp}: {error}") from error
+    try:
+        projector(options.projector)
+    except ConfigError as error:
+        raise ConfigError(f"--projector={options.projector}: {error}") from error
     if options.orientgen == "auto":
         return
     try:

@@ -101,7 +101,7 @@ class _Maps:
 
     def slices(self, index: int, rotations: NDArray[np.float64]) -> NDArray[np.complex64]:
         slices: NDArray[np.complex64] = project_slices(
-            self.volumes[index], rotations, n_threads=available_threads()
+            self.volumes[index], rotations, tolerance=1e-5, n_threads=available_threads()
         )
         return slices
 
