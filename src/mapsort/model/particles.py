@@ -17,6 +17,7 @@ from mapsort.io.star import ctf_values, read_particles, resolve_stack, split_ima
 from mapsort.physics.ctf import ContrastTransfer
 
 STACK_SUFFIXES = (".mrcs", ".mrc", ".st", ".map")
+_BLOCK_PIXELS = 1 << 18
 _APIX_TOLERANCE = 1e-4  # relative; the same pixel size written with four digits is the same
 
 
@@ -144,10 +145,7 @@ class Particles:
         images = np.empty((len(wanted), self.box, self.box), dtype=np.float32)
         owners = self.file_of[wanted]
         for owner in np.unique(owners):
-            here = np.flatnonzero(owners == owner)
-            stack = self._stack(int(owner))
-            images[here] = stack.read(self.index_in_file[wanted[here]], check=False)
-        self.check_finite(images, wanted)
+            self._read_checked(images, wanted, np.flatnonzero(owners == owner), int(owner))
         return images
 
     def check_finite(self, images: NDArray[np.float32], indices: ArrayLike | slice) -> None:
@@ -165,6 +163,8 @@ class Particles:
         FormatError
             Names the first bad image, its number in the stack and the file.
         """
+        if _all_usable(images):
+            return
         wanted = self._positions(indices)
         # NaN spreads into minimum and maximum, so these two passes tell all three cases apart.
         low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
@@ -281,6 +281,29 @@ class Particles:
             index_in_file=np.arange(n_images, dtype=np.int64),
         )
 
+    def _read_checked(
+        self,
+        images: NDArray[np.float32],
+        wanted: NDArray[np.int64],
+        places: NDArray[np.int64],
+        owner: int,
+    ) -> None:
+        """Fill the places of one stack, in blocks that are checked while they are in the cache."""
+        stack = self._stack(owner)
+        step = max(1, _BLOCK_PIXELS // self.box**2)
+        places = places[np.argsort(self.index_in_file[wanted[places]], kind="stable")]
+        for begin in range(0, len(places), step):
+            block = places[begin : begin + step]
+            rows = wanted[block]
+            if (np.diff(block) == 1).all():
+                part = images[block[0] : block[-1] + 1]
+                stack.read_into(part, self.index_in_file[rows])
+            else:
+                part = np.empty((len(block), self.box, self.box), dtype=np.float32)
+                stack.read_into(part, self.index_in_file[rows])
+                images[block] = part
+            self.check_finite(part, rows)
+
     def _stack(self, owner: int) -> MrcStack:
         stack = self._stacks.get(self.files[owner])
         if stack.box != (self.box, self.box):
@@ -298,6 +321,21 @@ class Particles:
         chosen = np.atleast_1d(np.asarray(indices))
         positions = chosen if chosen.dtype == np.bool_ else chosen.astype(np.int64)
         return np.asarray(everything[positions])
+
+
+def _all_usable(images: NDArray[np.float32]) -> bool:
+    """Tell in one pass that all images are finite and none is constant; False: look closer.
+
+    A sum of squares is finite only if every pixel is, and one pass of it costs half of minimum and
+    maximum. Pixels on a coarse grid that differ show that an image is not constant.
+    """
+    pixels = images.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(pixels @ pixels):
+            return False
+    step = max(1, images.shape[-1] // 8)
+    probe = images[:, ::step, ::step].reshape(len(images), -1)
+    return bool((probe != probe[:, :1]).any(axis=1).all())
 
 
 def _square(stack: MrcStack) -> int:
