@@ -14,6 +14,7 @@ import pandas as pd
 import starfile
 
 from mapsort.errors import FormatError
+from mapsort.io.star_loops import read_plain_loops
 
 # RELION labels that are text whatever they look like: a micrograph may be called "0012".
 _TEXT_LABEL = re.compile(r"(Name|File|Comment|Path|Label|Extension|Filename)$")
@@ -45,7 +46,11 @@ def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
         The file is missing, not text, holds no block, or a row is too short or too long.
     """
     path = Path(path)
-    text = _text(path)
+    content = _content(path)
+    plain = read_plain_loops(content, _TEXT_LABEL.search)
+    if plain is not None:
+        return plain
+    text = _text(path, content)
     labels = sorted({line.split()[0][1:] for line in text.splitlines() if line.startswith("_")})
     try:
         # Everything as text first: conversion is ours, because it must not change "0012" to 12.
@@ -97,15 +102,20 @@ def write_tables(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file.") from None
-    except UnicodeDecodeError:
-        raise FormatError(f"{path}: not a STAR file: it is not text.") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
+
+
+def _text(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise FormatError(f"{path}: not a STAR file: it is not text.") from None
 
 
 def _frame(block: pd.DataFrame | dict[str, object]) -> pd.DataFrame:
