@@ -304,7 +304,7 @@ class MrcStack:
         if file is None:
             file = self._file = _OpenFile(self.path)
         section = self._header.section_bytes
-        buffer = memoryview(stored.reshape(-1).view(np.uint8))
+        buffer = stored.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(buffer):
             at = self._header.data_offset + first * section + done

@@ -31,7 +31,7 @@ _EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _PANDAS < (3, 1) e
 _NAME = re.compile(rb"[!-~]+")
 
 
-class NotPlain(Exception):  # noqa: N818 (not an error: the general reader takes over)
+class NotPlain(Exception):
     """The file holds something that only the general reader understands."""
 
 
