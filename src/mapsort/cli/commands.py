@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
+    "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
 
@@ -29,7 +30,6 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "crossval",
     "process",
     "modules",
-    "convert",
     "report",
 )
 

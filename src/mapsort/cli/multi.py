@@ -59,7 +59,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--starts",
     "--junk",
     "--skipalign",
-    "--datadir",
     "--log-json",
     "--no-report",
 )

@@ -162,8 +162,15 @@ def eman_headers(optics: pd.DataFrame, particles: pd.DataFrame) -> Iterator[dict
             items[_POSE] = EmanTransform(poses[row])
         for label, column in columns.items():
             if not pd.isna(column[row]):
-                items[label.removeprefix(PREFIX)] = column[row]
+                items[label.removeprefix(PREFIX)] = _storable(column[row])
         yield items
+
+
+def _storable(value: Any) -> Any:
+    """Keep integers that EMAN2's 32 bits cannot hold as text."""
+    if isinstance(value, int) and not -(1 << 31) <= value < 1 << 31:
+        return str(value)
+    return value
 
 
 class _ListedHeaders:

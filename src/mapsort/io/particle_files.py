@@ -90,6 +90,8 @@ def read_particle_files(
     """
     refuse_bdb(str(path), "input")
     path = Path(path)
+    if datadir is not None and not Path(datadir).is_dir():
+        raise FormatError(f"--datadir={datadir}: no such directory.")
     suffix = path.suffix.lower()
     if passthrough and suffix != CRYOSPARC_SUFFIX:
         raise FormatError(f"{path}: passthrough files go with a cryoSPARC .cs file only.")

@@ -12,6 +12,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mapsort.errors import FormatError
+from mapsort.io.hdf_header import HeaderValue
+from mapsort.io.hdf_stack import HdfStack
 from mapsort.io.image_stack import ImageStack, open_stack
 from mapsort.io.open_stacks import OpenStacks
 from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
@@ -192,6 +194,29 @@ class Particles:
         for owner in np.unique(owners):
             self._read_checked(images, wanted, np.flatnonzero(owners == owner), int(owner))
         return images
+
+    def eman_header(self, index: int) -> dict[str, HeaderValue]:
+        """Read what an EMAN2 stack says of one of its images; empty for other formats.
+
+        Parameters
+        ----------
+        index : int
+            Which particle, from 0.
+
+        Returns
+        -------
+        dict
+            Item name to value; see `mapsort.io.hdf.HdfReader.header`.
+
+        Raises
+        ------
+        FormatError
+            The stack is damaged.
+        """
+        stack = self._stack(int(self.file_of[index]))
+        if not isinstance(stack, HdfStack):
+            return {}
+        return stack.header(int(self.index_in_file[index]))
 
     def check_finite(self, images: NDArray[np.float32], indices: ArrayLike | slice) -> None:
         """Refuse images that no one can align: NaN, infinite, or constant.
