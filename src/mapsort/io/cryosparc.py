@@ -99,6 +99,18 @@ def read_cryosparc(
     return optics, particles, notes
 
 
+def field_names(path: Path) -> tuple[int, tuple[str, ...]]:
+    """Return the number of particles of a ``.cs`` file and what it holds of each.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, damaged, or holds Python objects.
+    """
+    records = _records(path)
+    return len(records), records.dtype.names or ()
+
+
 def _fields(path: Path) -> Columns:
     records = _records(path)
     names = records.dtype.names or ()
