@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from mapsort.io.star import ANGLE_LABELS, ORIGIN_LABELS
 Columns = dict[str, NDArray[Any]]
 
 _HEADER_BYTES = 1 << 20  # a particle set has some hundred fields; NumPy's own limit is 10 kB
+_DAMAGES = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError)
 _NUMBERS: Mapping[str, str] = {
     "ctf/df1_A": "rlnDefocusU",
     "ctf/df2_A": "rlnDefocusV",
@@ -136,7 +138,7 @@ def _records(path: Path) -> NDArray[Any]:
         raise FormatError(f"{path}: no such file.") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except _DAMAGES as error:
         reason = " ".join(str(error).split())[:200]
         raise FormatError(f"{path}: not a cryoSPARC .cs file: {reason}.") from error
     if dtype.hasobject:

@@ -209,13 +209,20 @@ def resolve_stack(name: str, star_path: str | Path, *, datadir: str | Path | Non
         here = Path(star_path).resolve().parent
         places += [Path(name), *(parent / name for parent in (here, *here.parents))]
     for place in places:
-        if place.is_file():
+        if _is_file(place):
             return place
     tried = ", ".join(str(place) for place in dict.fromkeys(places))
     raise FormatError(
         f"{star_path}: the image file {name} is not found; looked for {tried}. "
         "Start in the project's directory or give --datadir."
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL
+        return False
 
 
 def _particle_table(path: Path, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

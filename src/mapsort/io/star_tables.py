@@ -19,6 +19,8 @@ from mapsort.io.star_loops import read_plain_loops
 # RELION labels that are text whatever they look like: a micrograph may be called "0012".
 _TEXT_LABEL = re.compile(r"(Name|File|Comment|Path|Label|Extension|Filename)$")
 _LEADING_ZERO = r"[+-]?0[0-9]"
+# What starfile and pandas raise for text that is not a STAR file; ParserError is a ValueError.
+_DAMAGES = (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
 _UNWRITABLE = re.compile(r"[\"'\x00]|[^\S ]")
 _KEYWORDS = ("_", "data_", "loop_")
 # Written by RELION 3.1 and later; older readers take it for a comment.
@@ -55,12 +57,14 @@ def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
     try:
         # Everything as text first: conversion is ours, because it must not change "0012" to 12.
         blocks = starfile.read(path, always_dict=True, parse_as_string=labels)
-    except (ValueError, IndexError) as error:  # pandas' ParserError is a ValueError
+    except _DAMAGES as error:
         raise FormatError(f"{path}: not a readable STAR file: {_one_line(error)}.") from error
     finally:
         # starfile reads through linecache, which would serve old text after a failure.
         linecache.clearcache()
-    tables = {name: _frame(block) for name, block in blocks.items() if block is not None}
+    tables = {
+        name: _frame(path, name, block) for name, block in blocks.items() if block is not None
+    }
     if not tables:
         raise FormatError(f"{path}: not a STAR file, or it holds no table (no data_ block).")
     for name, table in tables.items():
@@ -118,8 +122,11 @@ def _text(path: Path, content: bytes) -> str:
         raise FormatError(f"{path}: not a STAR file: it is not text.") from None
 
 
-def _frame(block: pd.DataFrame | dict[str, object]) -> pd.DataFrame:
+def _frame(path: Path, name: str, block: pd.DataFrame | dict[str, object]) -> pd.DataFrame:
     if isinstance(block, pd.DataFrame):
+        if not block.columns.is_unique:
+            twice = block.columns[block.columns.duplicated()][0]
+            raise FormatError(f"{path}: column {twice} is twice in data_{name}.")
         return pd.DataFrame({str(label): block[label] for label in block.columns})
     return pd.DataFrame({label: [value] for label, value in block.items()})
 
