@@ -94,10 +94,12 @@ def survives(reader: str, path: Path, content: bytes) -> None:
     """Read a file; everything but success and FormatError is an error of the reader."""
     path.write_bytes(content)
     started = time.perf_counter()
+    message = "input."
     try:
         READERS[reader](path)
     except FormatError as error:
-        assert "input." in str(error), f"the message does not name the file: {error}"
+        message = str(error)
+    assert "input." in message, f"it does not name the file: {message}"
     taken = time.perf_counter() - started
     assert taken < SLOWEST_SECONDS, f"{taken:.1f} s for {len(content)} bytes"
 
@@ -185,7 +187,9 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
         elif kind == 3:
             data[at:at] = data[at : at + length] * rng.choice((1, 2, 50))
         elif kind == 4:
-            data[at : at + length] = rng.choice((b"\xff", b"\x00", b"\x7f", b"9", b" "))[:1] * length
+            data[at : at + length] = (
+                rng.choice((b"\xff", b"\x00", b"\x7f", b"9", b" "))[:1] * length
+            )
         elif kind == 5:
             data = data[:at]
         else:

@@ -23,6 +23,7 @@ from mapsort.io.hdf_header import (
     header_list,
     read_attributes,
 )
+from mapsort.io.hdf_heaps import refuse_looped_heaps
 
 __all__ = [
     "EmanTransform",
@@ -230,6 +231,7 @@ class HdfReader:
         if not self._path.is_file():
             raise FormatError(f"{path}: no such file.")
         self._size = self._path.stat().st_size
+        refuse_looped_heaps(self._path)
         try:
             # Locks fail on many cluster file systems, and nobody writes a finished file.
             self._file = h5py.File(self._path, "r", locking="best-effort")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 GROUP = "rlnOpticsGroup"
 PIXEL = "rlnImagePixelSize"
@@ -44,8 +45,8 @@ def group_optics(
     Parameters
     ----------
     particles : DataFrame
-        One row per particle. A column ``rlnOpticsGroup`` gives the groups their numbers if each of
-        its numbers stands for one combination; otherwise groups count from 1.
+        One row per particle. A column ``rlnOpticsGroup`` keeps groups apart, and gives them their
+        numbers if each of its numbers stands for one combination; otherwise they count from 1.
     labels : sequence of str, optional
         Columns to move; those that are absent are left out.
 
@@ -55,30 +56,30 @@ def group_optics(
         With ``rlnOpticsGroup`` in both.
     """
     shared = [label for label in labels if label in particles]
-    keys = particles[shared].reset_index(drop=True)
+    stated = [GROUP] if GROUP in particles else []
+    keys = particles[[*stated, *shared]].reset_index(drop=True)
     codes = (
-        keys.groupby(shared, sort=False, dropna=False).ngroup().to_numpy(dtype=np.int64)
-        if shared
+        keys.groupby([*stated, *shared], sort=False, dropna=False).ngroup().to_numpy(dtype=np.int64)
+        if len(keys.columns)
         else np.zeros(len(particles), dtype=np.int64)
     )
     optics = keys.loc[~pd.Series(codes).duplicated()].reset_index(drop=True)
-    numbers = _numbers(particles, codes)
+    numbers = _numbers(optics)
+    optics = optics[shared]
     optics.insert(0, GROUP, numbers)
     if "rlnOpticsGroupName" not in optics:
         optics.insert(1, "rlnOpticsGroupName", [f"opticsGroup{number}" for number in numbers])
     if "rlnImageDimensionality" not in optics:
         optics["rlnImageDimensionality"] = 2
-    rest = particles.drop(columns=[*shared, *([GROUP] if GROUP in particles else [])])
+    rest = particles.drop(columns=[*shared, *stated])
     return optics, rest.assign(**{GROUP: numbers[codes]})
 
 
-def _numbers(particles: pd.DataFrame, codes: np.ndarray) -> np.ndarray:
-    counted = np.arange(1, codes.max(initial=-1) + 2, dtype=np.int64)
-    if GROUP not in particles:
-        return counted
-    stated = pd.to_numeric(particles[GROUP], errors="coerce").to_numpy(dtype=np.float64)
-    pairs = pd.DataFrame({"code": codes, "stated": stated}).drop_duplicates()
-    usable = (stated == np.round(stated)).all() and not pairs["stated"].duplicated().any()
-    if not usable or len(pairs) != len(counted):
-        return counted
-    return pairs.sort_values("code")["stated"].to_numpy(dtype=np.int64)
+def _numbers(optics: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the groups' numbers: their own if each is a number that one group has."""
+    if GROUP in optics:
+        stated = pd.to_numeric(optics[GROUP], errors="coerce").to_numpy(dtype=np.float64)
+        usable = np.isfinite(stated) & (np.abs(stated) < 1e9)
+        if usable.all() and (stated == np.round(stated)).all() and len(set(stated)) == len(stated):
+            return stated.astype(np.int64)
+    return np.arange(1, len(optics) + 1, dtype=np.int64)
