@@ -270,7 +270,7 @@ def _facts(items: Mapping[str, Any]) -> dict[str, Any]:
     if "apix_x" in items:
         facts[PIXEL] = float(items["apix_x"])
     if "ctf" in items:
-        ctf = items["ctf"] if isinstance(items["ctf"], EmanCtf) else _parsed_ctf(items["ctf"])
+        ctf = items["ctf"] if isinstance(items["ctf"], EmanCtf) else _parsed_ctf(str(items["ctf"]))
         facts |= ctf.parameters(items.get("rlnPhaseShift"))
     pose = items.get(_POSE)
     if isinstance(pose, EmanTransform):

@@ -169,7 +169,9 @@ def _items(record: dict[str, Any]) -> dict[str, Any]:
 
 def _item(key: str, value: Any) -> Any:
     if key == "ctf":
-        return EmanCtf.from_json(value) if isinstance(value, dict) else EmanCtf.from_text(value)
+        return (
+            EmanCtf.from_json(value) if isinstance(value, dict) else EmanCtf.from_text(str(value))
+        )
     if isinstance(value, dict) and value.get("__class__") == "Transform":
         return EmanTransform(np.array(_numbers(value.get("matrix"))).reshape(3, 4))
     return value

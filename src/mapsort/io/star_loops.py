@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-_LEADING_ZERO = re.compile(rb"(?<![^\s])[+-]?0[0-9]+(?=\s)")
+_LEADING_ZERO = re.compile(rb"(?<![^\s])[+-]?0[0-9]+(?=[\s.eE])")
 _COMMENT = re.compile(rb"(?m)^[ \t]*#.*$")
 _KEYWORD = re.compile(rb"(?m)^[ \t]*(loop_|data_|_|save_)")
+_MISSING = ("nan", "NaN", "-nan", "NA", "N/A", "n/a", "null", "NULL", "None", "<NA>")
 _WORD = re.compile(rb"\S")
 _ROWS_AT_ONCE = 100_000  # bounds the memory of the parser, which holds every cell as text
 # Bytes that make a file other than plain: quotes, other line ends and blanks than ours.
@@ -135,9 +136,12 @@ def _next_line(content: bytes, position: int) -> tuple[bytes, int] | None:
 
 def _without_comments(content: bytes, begin: int, end: int) -> memoryview:
     rows = memoryview(content)[begin:end]
-    if not _COMMENT.search(rows):
+    if content.find(b"#", begin, end) < 0:
         return rows
-    return memoryview(_COMMENT.sub(b"", rows))
+    rows = memoryview(_COMMENT.sub(b"", rows))
+    if b"#" in bytes(rows):  # inside a name, or a comment behind a row
+        raise NotPlain
+    return rows
 
 
 def _frame(loop: _Loop, is_text: Callable[[str], object]) -> pd.DataFrame:
@@ -185,7 +189,7 @@ def _checked(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
         if label in names or column.dtype.kind in "iuf":
             continue
         try:
-            table[label] = pd.to_numeric(column)  # for "nan"
+            table[label] = pd.to_numeric(column.mask(column.isin(_MISSING)))
         except (ValueError, OverflowError):
             continue
     return table
