@@ -2,7 +2,8 @@
 
 ``ctf`` becomes the defocus columns, ``xform.projection`` angles and origins, ``apix_x`` the pixel
 size. Items named as RELION labels (``rln...``) are columns as they stand: this is how columns that
-EMAN2 has no name for survive in its files. Other columns of lists are kept as ``eman_<name>``.
+EMAN2 has no name for survive in its files; columns of neither program are items ``star_<name>``.
+Other columns of lists are kept as ``eman_<name>``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mapsort.io.optics import FLIPPED, GROUP, PIXEL, group_optics
 from mapsort.io.star import ANGLE_LABELS, ORIGIN_LABELS, ctf_values, resolve_stack
 
 PREFIX = "eman_"
+_OWN = "star_"  # marks items that are columns of neither program
 _POSE = "xform.projection"
 _NEEDED = ("ctf", _POSE, "apix_x", "ptcl_source_image", "ptcl_source_coord")
 _DERIVED = (
@@ -162,8 +164,27 @@ def eman_headers(optics: pd.DataFrame, particles: pd.DataFrame) -> Iterator[dict
             items[_POSE] = EmanTransform(poses[row])
         for label, column in columns.items():
             if not pd.isna(column[row]):
-                items[label.removeprefix(PREFIX)] = _storable(column[row])
+                items[_item_name(label)] = _storable(column[row])
         yield items
+
+
+def _item_name(label: str) -> str:
+    """Return what a column is called among header items; see `_column_name`."""
+    if label.startswith(PREFIX):
+        return label.removeprefix(PREFIX)
+    return label if label.startswith("rln") else f"{_OWN}{label}"
+
+
+def _column_name(item: str, *, listed: bool) -> str | None:
+    """Return what column a header item is, None if it is none.
+
+    A list has no items but those that somebody wanted, a header has dozens of EMAN2's.
+    """
+    if item.startswith(_OWN):
+        return item.removeprefix(_OWN)
+    if item.startswith("rln"):
+        return item if item not in _DERIVED else None
+    return f"{PREFIX}{item}" if listed and item not in _NEEDED else None
 
 
 def _storable(value: Any) -> Any:
@@ -211,7 +232,7 @@ class _ListedHeaders:
 
 
 def _is_wanted(name: str) -> bool:
-    return name in _NEEDED or name.startswith("rln")
+    return name in _NEEDED or name.startswith(("rln", _OWN))
 
 
 @lru_cache(maxsize=4096)
@@ -247,14 +268,10 @@ def _row(
 ) -> dict[str, Any]:
     items = {**header, **extra}
     row: dict[str, Any] = {"rlnImageName": name}
-    for label, value in items.items():
-        if label.startswith("rln") and label not in _DERIVED and isinstance(value, _SCALARS):
+    for item, value in items.items():
+        label = _column_name(item, listed=item in extra)
+        if label and isinstance(value, _SCALARS):
             row[label] = value
-    row |= {
-        f"{PREFIX}{label}": value
-        for label, value in extra.items()
-        if not label.startswith("rln") and label not in _NEEDED and isinstance(value, _SCALARS)
-    }
     try:
         return row | _facts(items)
     except (ValueError, TypeError) as error:
