@@ -165,7 +165,7 @@ def test_there_and_back(
     way=st.lists(st.sampled_from(["star", "hdf", "lst"]), min_size=1, max_size=3),
     copy=st.booleans(),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_way_through_the_formats(
     tmp_path_factory: pytest.TempPathFactory,
     n: int,

@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     )
 
 
-@pytest.fixture(scope="module", params=["star", "hdf", "lst"])
+@pytest.fixture(scope="module", params=["star", "hdf"])
 def star(made: Simulated, request: pytest.FixtureRequest) -> Path:
     """The set after a way through a format, as a .star with its own stack."""
     directory = made.truth.parent

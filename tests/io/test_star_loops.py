@@ -44,7 +44,7 @@ def files(draw: st.DrawFn) -> str:
 
 
 @given(files())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_fast_reader_agrees_with_the_general_one(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
