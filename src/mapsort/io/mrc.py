@@ -21,7 +21,7 @@ from mapsort.io.mrc_header import (
     read_header,
 )
 
-_BLOCK_BYTES = 1 << 20  # what is read at once stays in the cache for what is done with it next
+_BLOCK_BYTES = 1 << 21  # what is read at once stays in the cache for what is done with it next
 _ISOTROPY = 0.01  # larger differences between the voxel's sides are refused as not cubic
 
 
@@ -185,6 +185,8 @@ class MrcStack:
 
     def __init__(self, path: str | Path) -> None:
         self._header = read_header(path)
+        self._dtype = self._header.dtype
+        self._is_plain = self._dtype == np.dtype("<f4")
         self._file: _OpenFile | None = None
 
     def __repr__(self) -> str:
@@ -275,6 +277,9 @@ class MrcStack:
     def _read_runs(self, wanted: NDArray[np.int64], images: NDArray[np.float32]) -> None:
         if not len(wanted):
             return
+        if self._is_plain and images.flags.c_contiguous and _is_run(wanted):
+            self._read_bytes(int(wanted[0]), images)
+            return
         order = np.argsort(wanted, kind="stable")
         ascending = wanted[order]
         starts = np.flatnonzero(np.diff(ascending, prepend=ascending[0] - 2) != 1)
@@ -290,12 +295,10 @@ class MrcStack:
     ) -> None:
         """Read consecutive images from ``first`` on to the given places."""
         n, header = len(places), self._header
-        last = int(places[0]) + n
-        in_place = header.dtype == np.dtype("<f4") and int(places[-1]) == last - 1
-        if in_place and images.flags.c_contiguous and (np.diff(places) == 1).all():
-            self._read_bytes(first, images[places[0] : last])
+        if self._is_plain and images.flags.c_contiguous and _is_run(places):
+            self._read_bytes(first, images[places[0] : places[0] + n])
             return
-        stored = np.empty((n, header.ny, header.row_items), dtype=header.dtype)
+        stored = np.empty((n, header.ny, header.row_items), dtype=self._dtype)
         self._read_bytes(first, stored)
         images[places] = header.decode(stored)
 
@@ -304,7 +307,7 @@ class MrcStack:
         if file is None:
             file = self._file = _OpenFile(self.path)
         section = self._header.section_bytes
-        buffer = stored.reshape(-1).view(np.uint8).data
+        buffer: memoryview = stored.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(buffer):
             at = self._header.data_offset + first * section + done
@@ -327,6 +330,11 @@ class MrcStack:
                 f"but the stack holds {self.n_images}."
             )
         return wanted
+
+
+def _is_run(numbers: NDArray[np.int64]) -> bool:
+    """Whether numbers count up by one."""
+    return bool((numbers[1:] - numbers[:-1] == 1).all())
 
 
 class _OpenFile:

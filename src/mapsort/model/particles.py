@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from mapsort.io.star import ctf_values
 from mapsort.physics.ctf import ContrastTransfer
 
 _APIX_WARNING = 0.01
-_BLOCK_PIXELS = 1 << 18
+_BLOCK_PIXELS = 1 << 19
 _APIX_TOLERANCE = 1e-4  # relative; the same pixel size written with four digits is the same
 
 
@@ -335,7 +336,7 @@ class Particles:
         for begin in range(0, len(places), step):
             block = places[begin : begin + step]
             rows = wanted[block]
-            if (np.diff(block) == 1).all():
+            if (block[1:] - block[:-1] == 1).all():
                 part = images[block[0] : block[-1] + 1]
                 stack.read_into(part, self.index_in_file[rows])
             else:
@@ -371,11 +372,11 @@ def _all_usable(images: NDArray[np.float32]) -> bool:
     """
     pixels = images.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        if not np.isfinite(pixels @ pixels):
+        if not math.isfinite(pixels @ pixels):
             return False
     step = max(1, images.shape[-1] // 8)
     probe = images[:, ::step, ::step].reshape(len(images), -1)
-    return bool((probe != probe[:, :1]).any(axis=1).all())
+    return bool((probe.max(axis=1) > probe.min(axis=1)).all())
 
 
 def _square(stack: ImageStack) -> int:
