@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,13 @@ class HdfStack:
         usable = isinstance(value, int | float) and np.isfinite(value) and value > 0
         return float(value) if usable else None  # type: ignore[arg-type]
 
-    def read_into(self, images: NDArray[np.float32], indices: NDArray[np.int64]) -> None:
+    def read_into(
+        self,
+        images: NDArray[np.float32],
+        indices: NDArray[np.int64],
+        *,
+        inspect: Callable[[NDArray[np.float32]], None] | None = None,
+    ) -> None:
         """Read images into an array that is there already, without looking at the pixels.
 
         Parameters
@@ -77,6 +84,8 @@ class HdfStack:
             Filled with the images in the order of ``indices``.
         indices : ndarray of shape (n,), int64
             Which images, from 0.
+        inspect : callable, optional
+            Given every part of ``images`` when it has been read.
 
         Raises
         ------
@@ -91,6 +100,8 @@ class HdfStack:
                     "they must be equal."
                 )
             images[place] = image
+            if inspect is not None:
+                inspect(images[place : place + 1])
 
     def header(self, index: int) -> dict[str, HeaderValue]:
         """Read the whole header of an image; see `HdfReader.header`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -35,8 +36,17 @@ class ImageStack(Protocol):
     def stated_apix(self) -> float | None:
         """Pixel size [A/pixel] that the file states, None when it states none."""
 
-    def read_into(self, images: NDArray[np.float32], indices: NDArray[np.int64]) -> None:
-        """Fill ``images`` (n, ny, nx) with those of the given positions, from 0."""
+    def read_into(
+        self,
+        images: NDArray[np.float32],
+        indices: NDArray[np.int64],
+        *,
+        inspect: Callable[[NDArray[np.float32]], None] | None = None,
+    ) -> None:
+        """Fill ``images`` (n, ny, nx) with those of the given positions, from 0.
+
+        ``inspect`` is given every part of them as soon as it has been read.
+        """
 
 
 def open_stack(path: Path) -> ImageStack:

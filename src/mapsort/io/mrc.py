@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from mapsort.io.mrc_header import (
     read_header,
 )
 
-_BLOCK_BYTES = 1 << 21  # what is read at once stays in the cache for what is done with it next
+_BLOCK_BYTES = 1 << 21
+_CACHED_BYTES = 1 << 19  # half of a common second-level cache
 _ISOTROPY = 0.01  # larger differences between the voxel's sides are refused as not cubic
 
 
@@ -253,7 +254,13 @@ class MrcStack:
             _check_finite(self.path, wanted, images)
         return images
 
-    def read_into(self, images: NDArray[np.float32], indices: NDArray[np.int64]) -> None:
+    def read_into(
+        self,
+        images: NDArray[np.float32],
+        indices: NDArray[np.int64],
+        *,
+        inspect: Callable[[NDArray[np.float32]], None] | None = None,
+    ) -> None:
         """Read images into an array that is there already, without looking at the pixels.
 
         Parameters
@@ -262,13 +269,26 @@ class MrcStack:
             Filled with the images in the order of ``indices``.
         indices : ndarray of shape (n,), int64
             Which images, from 0.
+        inspect : callable, optional
+            Given every part of ``images`` when it has been read and is in the processor's cache.
 
         Raises
         ------
         FormatError
             An index is outside the stack, or the file has become shorter.
         """
-        self._read_runs(self._indices(indices), images)
+        wanted = self._indices(indices)
+        if not (self._is_plain and images.flags.c_contiguous and _is_run(wanted)):
+            self._read_runs(wanted, images)
+            if inspect is not None:
+                inspect(images)
+            return
+        most = max(1, _CACHED_BYTES // self._header.section_bytes)
+        for begin in range(0, len(wanted), most):
+            part = images[begin : begin + most]
+            self._read_bytes(int(wanted[begin]), part)
+            if inspect is not None:
+                inspect(part)
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
@@ -276,9 +296,6 @@ class MrcStack:
 
     def _read_runs(self, wanted: NDArray[np.int64], images: NDArray[np.float32]) -> None:
         if not len(wanted):
-            return
-        if self._is_plain and images.flags.c_contiguous and _is_run(wanted):
-            self._read_bytes(int(wanted[0]), images)
             return
         order = np.argsort(wanted, kind="stable")
         ascending = wanted[order]

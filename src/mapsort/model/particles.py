@@ -234,8 +234,6 @@ class Particles:
         FormatError
             Names the first bad image, its number in the stack and the file.
         """
-        if _all_usable(images):
-            return
         wanted = self._positions(indices)
         # NaN spreads into minimum and maximum, so these two passes tell all three cases apart.
         low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
@@ -329,21 +327,26 @@ class Particles:
         places: NDArray[np.int64],
         owner: int,
     ) -> None:
-        """Fill the places of one stack, in blocks that are checked while they are in the cache."""
+        """Fill the places of one stack; pixels are looked at while they are in the cache."""
         stack = self._stack(owner)
-        step = max(1, _BLOCK_PIXELS // self.box**2)
         places = places[np.argsort(self.index_in_file[wanted[places]], kind="stable")]
+        together = (places[1:] - places[:-1] == 1).all()
+        step = len(places) if together else max(1, _BLOCK_PIXELS // self.box**2)
         for begin in range(0, len(places), step):
             block = places[begin : begin + step]
             rows = wanted[block]
-            if (block[1:] - block[:-1] == 1).all():
-                part = images[block[0] : block[-1] + 1]
-                stack.read_into(part, self.index_in_file[rows])
-            else:
-                part = np.empty((len(block), self.box, self.box), dtype=np.float32)
-                stack.read_into(part, self.index_in_file[rows])
+            part = (
+                images[block[0] : block[-1] + 1]
+                if together
+                else np.empty((len(block), self.box, self.box), dtype=np.float32)
+            )
+            look = _Look()
+            with np.errstate(over="ignore", invalid="ignore"):
+                stack.read_into(part, self.index_in_file[rows], inspect=look)
+            if not (look.finite and _none_constant(part)):
+                self.check_finite(part, rows)
+            if not together:
                 images[block] = part
-            self.check_finite(part, rows)
 
     def _stack(self, owner: int) -> ImageStack:
         stack = self._stacks.get(self.files[owner])
@@ -364,16 +367,23 @@ class Particles:
         return np.asarray(everything[positions])
 
 
-def _all_usable(images: NDArray[np.float32]) -> bool:
-    """Tell in one pass that all images are finite and none is constant; False: look closer.
+class _Look:
+    """Tells in one pass whether pixels are finite; where it says no, one must look closer.
 
     A sum of squares is finite only if every pixel is, and one pass of it costs half of minimum and
-    maximum. Pixels on a coarse grid that differ show that an image is not constant.
+    maximum. It may overflow for pixels that are fine.
     """
-    pixels = images.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if not math.isfinite(pixels @ pixels):
-            return False
+
+    def __init__(self) -> None:
+        self.finite = True
+
+    def __call__(self, images: NDArray[np.float32]) -> None:
+        pixels = images.reshape(-1)
+        self.finite &= math.isfinite(pixels @ pixels)
+
+
+def _none_constant(images: NDArray[np.float32]) -> bool:
+    """Tell that no image is constant: pixels on a coarse grid differ. False: look closer."""
     step = max(1, images.shape[-1] // 8)
     probe = images[:, ::step, ::step].reshape(len(images), -1)
     return bool((probe.max(axis=1) > probe.min(axis=1)).all())
