@@ -26,7 +26,8 @@ INTERFACE_TEXT = """
 --classnormproc --classrefsf --classautomask --pad --recon --m3dkeep --m3dkeepsig --m3dsetsf
 --m3diter --m3dpreprocess --m3dpostprocess --automask3d --model --nmodels --seedmethod --targetres
 --speed --mask --assign --inputmode --halves --breaksym --ctf --invert --maxshift --randomseed
---resume --format --keepfiles --starts --junk --skipalign --datadir --log-json --no-report --quiet
+--resume --format --keepfiles --starts --junk --skipalign --datadir --passthrough --log-json
+--no-report --quiet
 """
 INTERFACE = INTERFACE_TEXT.split()
 

@@ -276,3 +276,30 @@ def test_bad_images(tmp_path: Path) -> None:
         write_images(tmp_path / "b.hdf", IMAGES, [{}])
     with pytest.raises(ValueError, match="matrix"):
         EmanTransform(np.eye(3))
+
+
+def test_heap_without_end(tmp_path: Path) -> None:
+    """A free list that leads back to itself: the library would follow it for ever."""
+    path = tmp_path / "loop.hdf"
+    write_images(path, np.ones((1, 4, 4), np.float32) * np.arange(4, dtype=np.float32))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"HEAP")
+    head, data = at + 16, int.from_bytes(content[at + 24 : at + 32], "little")
+    content[head : head + 8] = (8).to_bytes(8, "little")
+    content[data + 8 : data + 16] = (8).to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(
+        FormatError, match=r"loop\.hdf: damaged HDF5 file: .* free list without end"
+    ):
+        HdfReader(path)
+
+
+def test_pixels_that_are_announced_and_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "huge.hdf"
+    write_images(path, np.ones((1, 4, 4), np.float32) * np.arange(4, dtype=np.float32))
+    with h5py.File(path, "r+") as file:
+        group = file["MDF/images/0"]
+        del group["image"]
+        group.create_dataset("image", shape=(1 << 20, 1 << 20), dtype="f4", chunks=(64, 64))
+    with pytest.raises(FormatError, match=r"huge\.hdf: image 0 is damaged: .* are announced"):
+        read_image(path, 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import mrcfile
@@ -162,11 +163,31 @@ def test_bare_stack_without_pixel_size(tmp_path: Path) -> None:
         Particles.open(path, apix=-1.0)
 
 
-@pytest.mark.parametrize("name", ["p.hdf", "p.lst", "p.cs", "p"])
-def test_formats_of_later_versions(name: str) -> None:
-    with pytest.raises(FormatError, match=rf"{name}: .*\.star, \.mrcs.*not yet read") as caught:
+@pytest.mark.parametrize("name", ["p.hdf", "p.lst", "p.cs", "p.star", "p.mrcs"])
+def test_missing_file(name: str) -> None:
+    with pytest.raises(FormatError, match=rf"{name}: no such file"):
         Particles.open(name)
-    assert "this version" in str(caught.value)
+
+
+def test_formats_that_are_not_read() -> None:
+    with pytest.raises(FormatError, match=r"p: particles are read from \.star, \.cs, \.hdf"):
+        Particles.open("p")
+    with pytest.raises(FormatError, match=r"bdb:particles#all is an EMAN2 bdb:.*e2proc2d\.py"):
+        Particles.open("bdb:particles#all")
+    with pytest.raises(FormatError, match="go with a cryoSPARC"):
+        Particles.open("p.star", passthrough=["q.cs"])
+
+
+def test_header_of_another_pixel_size(star: Path) -> None:
+    assert Particles.open(star).validate() == ()
+    write_stack(star.parent / "stacks/b.mrcs", pixels(3, seed=1), 1.51)
+    assert Particles.open(star).validate() == ()  # within 1 %
+    write_stack(star.parent / "stacks/b.mrcs", pixels(3, seed=1), 3.0)
+    (note,) = Particles.open(star).validate()
+    assert re.search(r"b\.mrcs: the header states 3 A/pixel and .*p\.star 1\.5; 1\.5 is used", note)
+    write_stack(star.parent / "stacks/c.mrcs", pixels(3, seed=1), 4.0)
+    (note,) = Particles.open(star).validate()
+    assert "(and 1 more stacks)" in note
 
 
 def test_not_square(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapsort.physics.resample import fourier_resample, match_box
+from mapsort.physics.resample import fourier_resample, match_box, match_images
 
 CENTRE_ANG = np.array([4.3, -3.1, 2.2])  # x, y, z
 
@@ -106,3 +106,24 @@ def test_refusals():
         match_box(np.zeros((8, 8, 9)), 1.0, box=8, target_apix=1.0)
     with pytest.raises(ValueError, match="resample shape"):
         fourier_resample(np.zeros((8, 9)), box=8, ndim=2)
+
+
+@pytest.mark.parametrize(("box", "apix"), [(12, 3.0), (15, 2.5), (20, 2.0), (9, 2.0), (24, 1.5)])
+def test_images_are_resampled_as_maps_are(box, apix):
+    images = np.random.default_rng(0).normal(size=(3, 16, 16)).astype(np.float32)
+    border = [np.concatenate([i[0], i[-1], i[:, 0], i[:, -1]]).mean() for i in images]
+    ours = match_images(images, 2.0, box=box, target_apix=apix)
+    for image, level, result in zip(images, border, ours, strict=True):
+        expected = match_box(image - level, 2.0, box=box, target_apix=apix) + level
+        np.testing.assert_allclose(result, expected, atol=2e-5)
+
+
+def test_images_that_cannot_be_resampled():
+    for shape, options in (
+        ((3, 16, 15), {"box": 8, "target_apix": 1.0}),
+        ((16, 16), {"box": 8, "target_apix": 1.0}),
+        ((3, 16, 16), {"box": 0, "target_apix": 1.0}),
+        ((3, 16, 16), {"box": 8, "target_apix": -1.0}),
+    ):
+        with pytest.raises(ValueError, match=r"images|positive"):
+            match_images(np.zeros(shape, np.float32), 1.0, **options)

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "picture a map (slices, projections) or a stack (montage) as PNG",
     "process": "apply named processors to a map or a stack of images",
     "modules": "list processors, comparators, aligners ... with their parameters",
+    "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
 
@@ -31,7 +32,6 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "average",
     "reconstruct",
     "crossval",
-    "convert",
 )
 
 

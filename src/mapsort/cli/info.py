@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -16,15 +18,29 @@ from rich.table import Table
 
 from mapsort.cli.output import say
 from mapsort.errors import FormatError
+from mapsort.io.cryosparc import field_names, read_cryosparc
+from mapsort.io.eman_tables import read_hdf_particles
 from mapsort.io.hdf import HdfReader
+from mapsort.io.image_stack import refuse_bdb
+from mapsort.io.lst import read_list
 from mapsort.io.mrc import MrcStack, read_map
 from mapsort.io.mrc_header import ISPG_VOLUME, MrcHeader, read_header
+from mapsort.io.optics import FLIPPED
 from mapsort.io.star_tables import read_tables
 
 NAME = "info"
 HELP = "tell what a file is: size, pixel size, counts, CTF, statistics"
 
-Facts = list[tuple[str, str]]
+
+class Fact(NamedTuple):
+    """One thing to say of a file: for people, and for programs (``--json``)."""
+
+    name: str
+    text: str
+    value: Any
+
+
+Facts = list[Fact]
 
 _CHUNK = 256  # images in memory at a time
 _MOST = 4096  # statistics of a stack of hundreds of gigabytes must not take an hour
@@ -49,7 +65,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         The subcommand's parser.
     """
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help=".mrc, .mrcs, .star, .hdf, .h5 or text"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help=".mrc, .mrcs, .star, .cs, .hdf, .lst, .h5 or text",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON list, an object for each file; lengths in Angstrom, ranges as [low, high]",
+    )
+    parser.add_argument(
+        "--passthrough",
+        metavar="A,B,...",
+        default="",
+        help="cryoSPARC's passthrough files that go with a .cs",
     )
 
 
@@ -71,61 +101,88 @@ def run(args: argparse.Namespace) -> int:
     FormatError
         A file cannot be read; files before it are already shown.
     """
+    passthrough = [word for word in args.passthrough.split(",") if word]
+    if args.json:
+        say(json.dumps([_as_object(path, passthrough) for path in args.files], indent=2))
+        return 0
     for path in args.files:
-        facts = describe(path)
+        facts = describe(path, passthrough=passthrough)
         if sys.stdout.isatty():
             table = Table(title=str(path), show_header=False, title_justify="left")
             for fact in facts:
-                table.add_row(*fact)
+                table.add_row(fact.name, fact.text)
             Console().print(table)
         else:
-            for name, value in facts:
-                say(f"{path}\t{name}\t{value}")
+            for fact in facts:
+                say(f"{path}\t{fact.name}\t{fact.text}")
     return 0
 
 
-def describe(path: str | Path) -> Facts:
+def _as_object(path: str, passthrough: Sequence[str]) -> dict[str, Any]:
+    facts = describe(path, passthrough=passthrough)
+    return {"file": path} | {fact.name.replace(" ", "_"): fact.value for fact in facts}
+
+
+def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:
     """Say what a file is.
 
     Parameters
     ----------
     path : str or Path
-        ``.mrc``, ``.mrcs``, ``.map``, ``.st``, ``.star``, ``.hdf``, ``.h5``, or a run's text file.
+        ``.mrc``, ``.mrcs``, ``.map``, ``.st``, ``.star``, ``.cs``, ``.hdf``, ``.lst``, ``.h5``, or
+        a run's text file.
+    passthrough : sequence of str, optional
+        cryoSPARC's passthrough files that go with a ``.cs``.
 
     Returns
     -------
-    list of (str, str)
-        Name and value of each fact, in the order to show them.
+    list of Fact
+        Name, text and value of each fact, in the order to show them.
 
     Raises
     ------
     FormatError
         The file is missing, damaged, or of another kind.
     """
+    refuse_bdb(str(path), "info")
     suffix = Path(path).suffix.lower()
     if Path(path).is_dir():
         raise FormatError(f"{path}: a directory; info takes files.")
-    if suffix not in _READERS:
-        raise FormatError(f"{path}: info knows {', '.join(sorted(_READERS))}.")
+    if suffix not in _READERS and suffix != ".cs":
+        raise FormatError(f"{path}: info knows {', '.join(sorted([*_READERS, '.cs']))}.")
+    if suffix == ".cs":
+        return _describe_cryosparc(Path(path), passthrough)
     return _READERS[suffix](Path(path))
+
+
+def _plain(name: str, value: str | int) -> Fact:
+    return Fact(name, str(value), value)
+
+
+def _measure(name: str, value: float | None, unit: str) -> Fact:
+    text = "not stated" if value is None else f"{value:g} {unit}".strip()
+    return Fact(name, text, value)
+
+
+def _size(sides: Sequence[int]) -> Fact:
+    return Fact("size", " x ".join(map(str, sides)), list(sides))
 
 
 def _describe_mrc(path: Path) -> Facts:
     header = read_header(path)
-    apix = f"{header.apix:g} A" if header.apix is not None else "not stated"
-    facts = [("pixel size", apix), ("pixels", _pixel_kind(header))]
+    facts = [_measure("pixel size", header.apix, "A"), _plain("pixels", _pixel_kind(header))]
     is_cube = header.nx == header.ny == header.nz  # old programs do not set the volume flag
     if (header.space_group >= ISPG_VOLUME or is_cube) and path.suffix.lower() != ".mrcs":
         data, _ = read_map(path)
-        nz, ny, nx = data.shape
-        return [("kind", "map, MRC"), ("size", f"{nx} x {ny} x {nz}"), *facts, *_statistics([data])]
+        kind = _plain("kind", "map, MRC")
+        return [kind, _size(data.shape[::-1]), *facts, *_statistics([data])]
     stack = MrcStack(path)
     chosen = _sample(stack.n_images)
     chunks = (stack.read(chosen[begin : begin + _CHUNK]) for begin in range(0, len(chosen), _CHUNK))
     return [
-        ("kind", "image stack, MRC"),
-        ("images", str(stack.n_images)),
-        ("size", f"{header.nx} x {header.ny}"),
+        _plain("kind", "image stack, MRC"),
+        _plain("images", stack.n_images),
+        _size((header.nx, header.ny)),
         *facts,
         *_extent(chosen, stack.n_images),
         *_statistics(chunks),
@@ -139,25 +196,67 @@ def _pixel_kind(header: MrcHeader) -> str:
 
 def _describe_hdf(path: Path) -> Facts:
     with HdfReader(path) as reader:
+        facts = [_plain("kind", "EMAN2 HDF5"), _plain("images", reader.n_images)]
         if reader.n_images == 0:
-            return [("kind", "EMAN2 HDF5"), ("images", "0")]
-        header = reader.header(0)
-        shape = " x ".join(map(str, reader.image(0).shape[::-1]))
+            return facts
+        header, shape = reader.header(0), reader.shape(0)
         apix = header.get("apix_x")
-        facts = [
-            ("kind", "EMAN2 HDF5"),
-            ("images", str(reader.n_images)),
-            ("size", shape),
-            ("pixel size", f"{apix:g} A" if isinstance(apix, float) else "not stated"),
+        facts += [
+            _size(shape[::-1]),
+            _measure("pixel size", apix if isinstance(apix, float) else None, "A"),
         ]
-        if "stored_renderbits" in header:
-            facts.append(("compressed", f"{header['stored_renderbits']} bits"))
+        if isinstance(bits := header.get("stored_renderbits"), int):
+            facts.append(Fact("compressed", f"{bits} bits", bits))
         for key in ("ctf", "model_id", "ptcl_repr"):
-            if key in header:
-                facts.append((f"{key} of image 0", str(header[key])))
+            if isinstance(value := header.get(key), str | int):
+                facts.append(_plain(f"{key} of image 0", value))
         chosen = _sample(reader.n_images)
         images = (reader.image(int(index)) for index in chosen)
-        return [*facts, *_extent(chosen, reader.n_images), *_statistics(images)]
+        facts += [*_extent(chosen, reader.n_images), *_statistics(images)]
+    if len(shape) == 2 and "ctf" in header:
+        optics, particles, notes = read_hdf_particles(path)
+        told = {fact.name for fact in facts} | {"image files"}
+        tables = [*_describe_table(optics), *_describe_table(particles), *_notes(path, notes)]
+        facts += [fact for fact in tables if fact.name not in told]
+    return facts
+
+
+def _describe_list(path: Path) -> Facts:
+    listed = read_list(path)
+    columns = sorted({key for extra in listed.extras for key in extra})
+    return [
+        _plain("kind", "EMAN2 list"),
+        _plain("images", len(listed)),
+        _plain("image files", len(set(listed.names))),
+        *([Fact("columns", ", ".join(columns), columns)] if columns else []),
+        *_outside(listed.names),
+    ]
+
+
+def _describe_cryosparc(path: Path, passthrough: Sequence[str]) -> Facts:
+    n_particles, names = field_names(path)
+    groups = sorted({name.split("/")[0] for name in names})
+    facts = [
+        _plain("kind", "cryoSPARC particles"),
+        _plain("particles", n_particles),
+        Fact("fields", ", ".join(groups), groups),
+    ]
+    if "blob/path" not in names and not passthrough:
+        return [*facts, _plain("images", "named in the passthrough file; give --passthrough")]
+    optics, particles, notes = read_cryosparc(path, passthrough)
+    return [*facts, *_describe_table(optics), *_describe_table(particles), *_notes(path, notes)]
+
+
+def _notes(path: Path, notes: Sequence[str]) -> Facts:
+    return [_plain("note", note.removeprefix(f"{path}: ")) for note in notes]
+
+
+def _outside(names: Iterable[str]) -> Facts:
+    """Report names that lead out of the project: used as given, but worth seeing."""
+    away = sorted({n for n in names if Path(n).is_absolute() or ".." in Path(n).parts})
+    if not away:
+        return []
+    return [Fact("paths outside the project", f"{len(away)}, for example {away[0]}", away)]
 
 
 def _describe_h5(path: Path) -> Facts:
@@ -167,10 +266,13 @@ def _describe_h5(path: Path) -> Facts:
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             arrays = {name: file[name] for name in file if isinstance(file[name], h5py.Dataset)}
-            shapes = [(name, " x ".join(map(str, a.shape[::-1]))) for name, a in arrays.items()]
-    except OSError as error:
+            shapes = [
+                Fact(name, " x ".join(map(str, a.shape[::-1])), list(a.shape[::-1]))
+                for name, a in arrays.items()
+            ]
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise FormatError(f"{path}: not a readable HDF5 file: {error}.") from error
-    return [("kind", "HDF5 arrays"), *shapes] if shapes else _describe_hdf(path)
+    return [_plain("kind", "HDF5 arrays"), *shapes] if shapes else _describe_hdf(path)
 
 
 def _describe_text(path: Path) -> Facts:
@@ -180,14 +282,16 @@ def _describe_text(path: Path) -> Facts:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise FormatError(f"{path}: not a text file: {error}.") from error
-    return [("kind", "text"), ("lines", str(len(lines)))]
+    return [_plain("kind", "text"), _plain("lines", len(lines))]
 
 
 def _describe_star(path: Path) -> Facts:
     tables = read_tables(path)
-    facts: Facts = [("kind", "STAR")]
+    facts: Facts = [_plain("kind", "STAR")]
     for name, table in tables.items():
-        facts.append((f"data_{name}", f"{len(table)} rows, {len(table.columns)} columns"))
+        rows, columns = len(table), len(table.columns)
+        text = f"{rows} rows, {columns} columns"
+        facts.append(Fact(f"data_{name}", text, {"rows": rows, "columns": list(table.columns)}))
     for table in tables.values():
         facts += _describe_table(table)
     return facts
@@ -196,32 +300,39 @@ def _describe_star(path: Path) -> Facts:
 def _describe_table(table: pd.DataFrame) -> Facts:
     facts: Facts = []
     if "rlnImagePixelSize" in table:
-        facts.append(("pixel size", _range(table["rlnImagePixelSize"], "A")))
+        facts.append(_range("pixel size", table["rlnImagePixelSize"], "A"))
     elif "rlnDetectorPixelSize" in table and "rlnMagnification" in table:  # RELION 3.0
         detector_um = pd.to_numeric(table["rlnDetectorPixelSize"], errors="coerce")
         magnification = pd.to_numeric(table["rlnMagnification"], errors="coerce")
-        facts.append(("pixel size", _range(detector_um * 1e4 / magnification, "A")))
+        facts.append(_range("pixel size", detector_um * 1e4 / magnification, "A"))
     if "rlnImageSize" in table:
-        facts.append(("box", _range(table["rlnImageSize"], "pixel")))
+        facts.append(_range("box", table["rlnImageSize"], "pixel"))
     if "rlnImageName" in table:
-        names = table["rlnImageName"].astype(str)
-        facts.append(("image files", str(names.str.rpartition("@")[2].nunique())))
+        names = table["rlnImageName"].astype(str).str.rpartition("@")[2]
+        facts += [_plain("image files", int(names.nunique())), *_outside(names.unique())]
     if "rlnMicrographName" in table:
-        facts.append(("micrographs", str(table["rlnMicrographName"].nunique())))
-    facts += [(label, _range(table[label], unit)) for label, unit in _CTF.items() if label in table]
+        facts.append(_plain("micrographs", int(table["rlnMicrographName"].nunique())))
+    facts += [_range(label, table[label], unit) for label, unit in _CTF.items() if label in table]
+    if FLIPPED in table:
+        facts.append(_range("phase-flipped", table[FLIPPED], ""))
+    if "rlnAngleRot" in table:
+        facts.append(_plain("poses", "yes"))
     if "rlnClassNumber" in table:
         counts = table["rlnClassNumber"].value_counts().sort_index()
-        listed = ", ".join(f"{number}: {count}" for number, count in counts.items())
-        facts.append(("particles per class", listed))
+        listed = {str(number): int(count) for number, count in counts.items()}
+        text = ", ".join(f"{number}: {count}" for number, count in listed.items())
+        facts.append(Fact("particles per class", text, listed))
     return facts
 
 
-def _range(column: pd.Series, unit: str) -> str:
-    numbers = pd.to_numeric(column, errors="coerce").dropna()
+def _range(name: str, column: pd.Series, unit: str) -> Fact:
+    numbers = pd.to_numeric(column, errors="coerce")
+    numbers = numbers[np.isfinite(numbers)]
     if numbers.empty:
-        return "no numbers"
-    low, high = numbers.min(), numbers.max()
-    return (f"{low:g}" if low == high else f"{low:g} to {high:g}") + (f" {unit}" if unit else "")
+        return Fact(name, "no numbers", None)
+    low, high = float(numbers.min()), float(numbers.max())
+    text = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return Fact(name, f"{text} {unit}".strip(), low if low == high else [low, high])
 
 
 def _sample(n_images: int) -> NDArray[np.int64]:
@@ -231,7 +342,7 @@ def _sample(n_images: int) -> NDArray[np.int64]:
 
 def _extent(chosen: NDArray[np.int64], n_images: int) -> Facts:
     whole = len(chosen) == n_images
-    return [] if whole else [("statistics", f"of {len(chosen)} images, evenly spread")]
+    return [] if whole else [_plain("statistics", f"of {len(chosen)} images, evenly spread")]
 
 
 def _statistics(chunks: Iterable[NDArray[np.float32]]) -> Facts:
@@ -244,13 +355,15 @@ def _statistics(chunks: Iterable[NDArray[np.float32]]) -> Facts:
     mean = total / number
     deviation = max(0.0, square_sum / number - mean * mean) ** 0.5
     names = ("minimum", "maximum", "mean", "standard deviation")
-    return [(name, f"{v:.6g}") for name, v in zip(names, (low, high, mean, deviation), strict=True)]
+    values = (low, high, mean, deviation)
+    return [Fact(name, f"{v:.6g}", v) for name, v in zip(names, values, strict=True)]
 
 
 _READERS: dict[str, Callable[[Path], Facts]] = {
     **dict.fromkeys((".mrc", ".mrcs", ".map", ".st"), _describe_mrc),
     ".hdf": _describe_hdf,
     ".h5": _describe_h5,
+    **dict.fromkeys((".lst", ".lsx"), _describe_list),
     **dict.fromkeys((".txt", ".json", ".log"), _describe_text),
     ".star": _describe_star,
 }

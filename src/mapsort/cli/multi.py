@@ -52,7 +52,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--keepfiles",
     "--starts",
     "--skipalign",
-    "--datadir",
     "--log-json",
 )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +23,7 @@ from mapsort.io.hdf_header import (
     header_list,
     read_attributes,
 )
+from mapsort.io.hdf_heaps import refuse_looped_heaps
 
 __all__ = [
     "EmanTransform",
@@ -36,6 +39,20 @@ __all__ = [
 _IMAGES = b"/MDF/images"
 _HIGHEST = b"imageid_max"
 _APIX = ("apix_x", "apix_y", "apix_z")
+_MOST_DEFLATED = 1100
+# Everything that h5py raises for files that are not what they should be.
+_DAMAGES = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    AttributeError,
+)
 _FLOAT_IMAGE = 7  # EMAN2's number for float32 pixels
 
 
@@ -213,12 +230,15 @@ class HdfReader:
         self._path = Path(path)
         if not self._path.is_file():
             raise FormatError(f"{path}: no such file.")
+        self._size = self._path.stat().st_size
+        refuse_looped_heaps(self._path)
         try:
             # Locks fail on many cluster file systems, and nobody writes a finished file.
             self._file = h5py.File(self._path, "r", locking="best-effort")
-        except OSError as error:
+        except _DAMAGES as error:
             raise FormatError(f"{path}: not a readable HDF5 file: {error}.") from error
-        self.n_images = self._number()
+        with self._damage("the file"):
+            self.n_images = self._number()
 
     def __enter__(self) -> HdfReader:
         return self
@@ -235,13 +255,17 @@ class HdfReader:
         """Close the file."""
         self._file.close()
 
-    def header(self, index: int) -> dict[str, HeaderValue]:
+    def header(
+        self, index: int, *, wanted: Callable[[str], bool] | None = None
+    ) -> dict[str, HeaderValue]:
         """Read the header of an image.
 
         Parameters
         ----------
         index : int
             Image number, from 0.
+        wanted : callable, optional
+            Whether to read the item of a name; all by default.
 
         Returns
         -------
@@ -253,9 +277,15 @@ class HdfReader:
         Raises
         ------
         FormatError
-            There is no such image.
+            There is no such image, or its header is damaged.
         """
-        return read_attributes(self._group(index))
+        with self._damage(f"the header of image {index}"):
+            return read_attributes(self._group(index), wanted)
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Return the shape of an image, ``(ny, nx)`` or ``(nz, ny, nx)``; errors as `image`."""
+        with self._damage(f"image {index}"):
+            return self._sized(self._dataset(self._group(index), index).shape)
 
     def image(self, index: int) -> NDArray[np.float32]:
         """Read the pixels of an image.
@@ -276,18 +306,14 @@ class HdfReader:
         FormatError
             There is no such image, it has no pixels, or they are damaged.
         """
-        group = self._group(index)
-        if b"image" not in group:
-            raise FormatError(f"{self._path}: image {index} has no pixels.")
-        dataset = h5d.open(group, b"image")
-        stored = np.empty(dataset.shape, dtype=dataset.dtype)
-        try:
+        with self._damage(f"image {index}"):
+            group = self._group(index)
+            dataset = self._dataset(group, index)
+            stored = np.empty(self._sized(dataset.shape), dtype=dataset.dtype)
             dataset.read(h5s.ALL, h5s.ALL, stored)
-        except OSError as error:
-            raise FormatError(f"{self._path}: image {index} is damaged: {error}.") from error
-        if stored.dtype.kind not in "iu":
-            return stored.astype(np.float32)
-        return _decompressed(stored, read_attributes(group))
+            if stored.dtype.kind not in "iu":
+                return stored.astype(np.float32, copy=False)
+            return _decompressed(stored, read_attributes(group, _is_scale))
 
     def images(self, indices: Iterable[int] | None = None) -> NDArray[np.float32]:
         """Read images of one size.
@@ -319,13 +345,52 @@ class HdfReader:
                 )
         return np.stack(read)
 
+    @contextmanager
+    def _damage(self, what: str) -> Iterator[None]:
+        """Turn what the HDF5 library says of a damaged file into our error."""
+        try:
+            yield
+        except FormatError:
+            raise
+        except _DAMAGES as error:
+            reason = " ".join(str(error).split())
+            raise FormatError(f"{self._path}: {what} is damaged: {reason}.") from error
+
+    def _dataset(self, group: h5g.GroupID, index: int) -> h5d.DatasetID:
+        if b"image" not in group:
+            raise FormatError(f"{self._path}: image {index} has no pixels.")
+        dataset = h5d.open(group, b"image")
+        if dataset.dtype.kind not in "iuf" or not 1 <= len(dataset.shape) <= 3:
+            raise FormatError(
+                f"{self._path}: image {index} is no image: {dataset.shape} of {dataset.dtype}."
+            )
+        n_bytes = math.prod(dataset.shape) * dataset.dtype.itemsize
+        plain = dataset.get_create_plist().get_layout() != h5d.CHUNKED
+        stored = min(dataset.get_storage_size(), self._size)
+        # Deflate makes no more than 1032 bytes of one. Beyond that the size itself is damaged, and
+        # reading would fill memory with nothing.
+        if n_bytes == 0 or n_bytes > stored * (1 if plain else _MOST_DEFLATED):
+            raise FormatError(
+                f"{self._path}: image {index} is damaged: {dataset.shape} pixels are announced "
+                f"and {stored} bytes stored."
+            )
+        return dataset
+
+    @staticmethod
+    def _sized(shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Leave out the section axis of a single image."""
+        return shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+
     def _number(self) -> int:
-        if "/MDF/images" not in self._file:
+        if not isinstance(self._file.get("/MDF/images"), h5py.Group):
             self._file.close()
             raise FormatError(f"{self._path}: not an EMAN2 file: it has no group /MDF/images.")
         images = self._file["/MDF/images"]
         if "imageid_max" in images.attrs:
-            return int(np.ravel(images.attrs["imageid_max"])[0]) + 1
+            highest = np.ravel(images.attrs["imageid_max"])
+            if highest.size != 1 or highest.dtype.kind not in "iu":
+                raise ValueError("imageid_max is not a number")
+            return int(highest[0]) + 1
         return 1 + max((int(name) for name in images if name.isdigit()), default=-1)
 
     def _group(self, index: int) -> h5g.GroupID:
@@ -346,6 +411,10 @@ def _kept(header: Header) -> dict[str, Any]:
         for key, value in header.items()
         if not key.startswith(("stored_", "render_"))
     }
+
+
+def _is_scale(name: str) -> bool:
+    return name.startswith("stored_render")
 
 
 def _decompressed(stored: NDArray[Any], header: dict[str, HeaderValue]) -> NDArray[np.float32]:

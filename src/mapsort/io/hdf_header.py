@@ -7,7 +7,7 @@ fixed-length string with its NUL, and a compound of twelve float32 for a transfo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -17,6 +17,7 @@ from h5py import h5a, h5s, h5t
 from numpy.typing import ArrayLike, NDArray
 
 PREFIX = b"EMAN."
+_MAX_ATTRIBUTE = 1 << 26  # class averages list millions of particles; "dense" storage allows it
 _MAX_NAME = 127 - len(PREFIX)
 _TRANSFORM_DTYPE = np.dtype([(f"{row}{column}", "<f4") for row in range(3) for column in range(4)])
 _INT32 = np.iinfo(np.int32)
@@ -135,13 +136,17 @@ class AttributeWriter:
         )
 
 
-def read_attributes(group: h5py.h5g.GroupID) -> dict[str, HeaderValue]:
-    """Read all ``EMAN.`` items of an image's group.
+def read_attributes(
+    group: h5py.h5g.GroupID, wanted: Callable[[str], bool] | None = None
+) -> dict[str, HeaderValue]:
+    """Read ``EMAN.`` items of an image's group.
 
     Parameters
     ----------
     group : h5py.h5g.GroupID
         The image's group.
+    wanted : callable, optional
+        Whether to read the item of a name; all by default.
 
     Returns
     -------
@@ -152,8 +157,11 @@ def read_attributes(group: h5py.h5g.GroupID) -> dict[str, HeaderValue]:
     header: dict[str, HeaderValue] = {}
     for index in range(h5a.get_num_attrs(group)):
         attribute = h5a.open(group, index=index)
-        if attribute.name.startswith(PREFIX):
-            header[attribute.name[len(PREFIX) :].decode()] = _value(attribute)
+        if not attribute.name.startswith(PREFIX):
+            continue
+        name = attribute.name[len(PREFIX) :].decode()
+        if wanted is None or wanted(name):
+            header[name] = _value(attribute)
     return header
 
 
@@ -191,12 +199,19 @@ def _integers(key: str, values: ArrayLike) -> NDArray[np.int32]:
 
 def _value(attribute: h5py.h5a.AttrID) -> HeaderValue:
     kind = attribute.get_type()
+    # A damaged attribute may claim terabytes.
+    if attribute.get_space().get_simple_extent_npoints() * kind.get_size() > _MAX_ATTRIBUTE:
+        raise ValueError(f"the header item {attribute.name!r} claims an impossible size")
     if isinstance(kind, h5t.TypeStringID):
         return _text(attribute, kind)
     data = np.empty(attribute.shape, dtype=attribute.dtype)
     attribute.read(data)
     data = data.reshape(-1)
+    if not data.size:
+        return []
     if data.dtype.kind == "V":
+        if data.dtype.itemsize != 12 * 4:
+            raise ValueError(f"the header item {attribute.name!r} is of no known type")
         return EmanTransform(data.view("<f4").reshape(3, 4))
     if data.dtype.itemsize == 1:  # EMAN2's bool is the character T or F
         return bool(data[0] == ord("T"))

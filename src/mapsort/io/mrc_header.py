@@ -276,5 +276,6 @@ def _check_size(header: MrcHeader, size: int, *, has_map_id: bool) -> None:
         whole = max(0, size - header.data_offset) // header.section_bytes
         raise FormatError(
             f"{header.path}: truncated: the header announces {header.nz} images "
-            f"({need} bytes), the file holds {whole} whole ones ({size} bytes). Copy it again."
+            f"({need} bytes), the file holds {whole} whole ones ({size} bytes) and ends in image "
+            f"{whole + 1}. Copy it again."
         )

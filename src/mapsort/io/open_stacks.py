@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from mapsort.io.mrc import MrcStack
+from mapsort.io.image_stack import ImageStack, open_stack
 
 
 class OpenStacks:
@@ -30,7 +30,7 @@ class OpenStacks:
         if limit < 1:
             raise ValueError(f"limit: expected at least 1, got {limit}")
         self._limit = limit
-        self._stacks: OrderedDict[Path, MrcStack] = OrderedDict()
+        self._stacks: OrderedDict[Path, ImageStack] = OrderedDict()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[OpenStacks], tuple[int]]:
@@ -39,7 +39,7 @@ class OpenStacks:
     def __len__(self) -> int:
         return len(self._stacks)
 
-    def get(self, path: Path) -> MrcStack:
+    def get(self, path: Path) -> ImageStack:
         """Give a stack, opening it if need be and forgetting the one not used for longest.
 
         Parameters
@@ -49,7 +49,7 @@ class OpenStacks:
 
         Returns
         -------
-        MrcStack
+        ImageStack
             The stack. It stays usable for who holds it, also after it was forgotten here.
 
         Raises
@@ -60,7 +60,7 @@ class OpenStacks:
         with self._lock:
             stack = self._stacks.get(path)
             if stack is None:
-                stack = MrcStack(path)
+                stack = open_stack(path)
                 self._stacks[path] = stack
             self._stacks.move_to_end(path)
             while len(self._stacks) > self._limit:

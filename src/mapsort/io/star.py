@@ -10,15 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mapsort.errors import FormatError
+from mapsort.io.optics import GROUP, PIXEL, group_optics
 from mapsort.io.star_tables import read_tables, write_tables
 
 DEFOCUS_LABELS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 SCOPE_LABELS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+ANGLE_LABELS = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+ORIGIN_LABELS = ("rlnOriginXAngst", "rlnOriginYAngst")
 OPTIONAL_CTF_LABELS = ("rlnPhaseShift", "rlnCtfBfactor")
 
 _IMAGE = "rlnImageName"
-_GROUP = "rlnOpticsGroup"
-_PIXEL = "rlnImagePixelSize"
 
 
 def read_particles(
@@ -57,7 +58,7 @@ def read_particles(
     else:
         optics, particles = _from_relion_30(path, particles, apix)
     if apix is not None:
-        optics = optics.assign(**{_PIXEL: float(apix)})
+        optics = optics.assign(**{PIXEL: float(apix)})
     _check_optics(path, optics, particles)
     ctf_values(path, optics, particles)
     return optics, particles
@@ -80,8 +81,8 @@ def write_particles(path: str | Path, optics: pd.DataFrame, particles: pd.DataFr
         file.
     """
     path = Path(path)
-    _need(path, particles, (_IMAGE, _GROUP), "particles")
-    _need(path, optics, (_GROUP,), "optics")
+    _need(path, particles, (_IMAGE, GROUP), "particles")
+    _need(path, optics, (GROUP,), "optics")
     write_tables(path, {"optics": optics, "particles": particles})
 
 
@@ -208,13 +209,20 @@ def resolve_stack(name: str, star_path: str | Path, *, datadir: str | Path | Non
         here = Path(star_path).resolve().parent
         places += [Path(name), *(parent / name for parent in (here, *here.parents))]
     for place in places:
-        if place.is_file():
+        if _is_file(place):
             return place
     tried = ", ".join(str(place) for place in dict.fromkeys(places))
     raise FormatError(
         f"{star_path}: the image file {name} is not found; looked for {tried}. "
         "Start in the project's directory or give --datadir."
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL
+        return False
 
 
 def _particle_table(path: Path, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -245,22 +253,22 @@ def _need(path: Path, table: pd.DataFrame, labels: Sequence[str], block: str) ->
 
 
 def _check_optics(path: Path, optics: pd.DataFrame, particles: pd.DataFrame) -> None:
-    _need(path, optics, (_GROUP, _PIXEL), "optics")
-    _need(path, particles, (_GROUP,), "particles")
-    groups = optics[_GROUP]
+    _need(path, optics, (GROUP, PIXEL), "optics")
+    _need(path, particles, (GROUP,), "particles")
+    groups = optics[GROUP]
     if groups.duplicated().any():
         twice = groups[groups.duplicated()].iloc[0]
         raise FormatError(f"{path}: optics group {twice} is there twice in data_optics.")
-    unknown = np.flatnonzero(~particles[_GROUP].isin(groups).to_numpy())
+    unknown = np.flatnonzero(~particles[GROUP].isin(groups).to_numpy())
     if unknown.size:
         row = int(unknown[0])
         raise FormatError(
-            f"{path}: particle {row + 1}: optics group {particles[_GROUP].iloc[row]} is not in "
+            f"{path}: particle {row + 1}: optics group {particles[GROUP].iloc[row]} is not in "
             "data_optics."
         )
-    sizes = _finite(path, _PIXEL, optics[_PIXEL], what="optics group")
+    sizes = _finite(path, PIXEL, optics[PIXEL], what="optics group")
     if (sizes <= 0).any():
-        raise FormatError(f"{path}: {_PIXEL} must be positive.")
+        raise FormatError(f"{path}: {PIXEL} must be positive.")
 
 
 def _finite(
@@ -280,7 +288,7 @@ def _joined(label: str, optics: pd.DataFrame, particles: pd.DataFrame) -> pd.Ser
     if label in particles:
         return particles[label]
     if label in optics:
-        return particles[_GROUP].map(optics.set_index(_GROUP)[label])
+        return particles[GROUP].map(optics.set_index(GROUP)[label])
     return None
 
 
@@ -288,18 +296,10 @@ def _from_relion_30(
     path: Path, table: pd.DataFrame, apix: float | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     pixel = _pixel_size_30(path, table, apix)
-    shared = [label for label in SCOPE_LABELS if label in table]
-    keys = table[shared].assign(**{_PIXEL: pixel})
-    codes = keys.groupby([*shared, _PIXEL], sort=False, dropna=False).ngroup()
-    optics = keys.loc[~codes.duplicated()].reset_index(drop=True)
-    numbers = np.arange(1, len(optics) + 1)
-    optics.insert(0, _GROUP, numbers)
-    optics.insert(1, "rlnOpticsGroupName", [f"opticsGroup{number}" for number in numbers])
-    optics["rlnImageDimensionality"] = 2
     # Old tables may carry a group column without an optics block: it has no meaning any more.
-    gone = [*shared, "rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize", _PIXEL]
-    particles = table.drop(columns=[label for label in gone if label in table])
-    particles[_GROUP] = codes.to_numpy(dtype=np.int64) + 1
+    gone = [GROUP, "rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize", PIXEL]
+    kept = table.drop(columns=[label for label in gone if label in table])
+    optics, particles = group_optics(kept.assign(**{PIXEL: pixel}), (*SCOPE_LABELS, PIXEL))
     for axis in "XY":
         if f"rlnOrigin{axis}" in particles:
             origin = _finite(path, f"rlnOrigin{axis}", particles.pop(f"rlnOrigin{axis}"))
@@ -310,7 +310,7 @@ def _from_relion_30(
 def _pixel_size_30(path: Path, table: pd.DataFrame, apix: float | None) -> NDArray[np.float64]:
     if apix is not None:
         return np.full(len(table), float(apix))
-    for label in (_PIXEL, "rlnPixelSize"):
+    for label in (PIXEL, "rlnPixelSize"):
         if label in table:
             return _finite(path, label, table[label])
     for label in ("rlnDetectorPixelSize", "rlnMagnification"):

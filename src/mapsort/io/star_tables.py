@@ -14,10 +14,13 @@ import pandas as pd
 import starfile
 
 from mapsort.errors import FormatError
+from mapsort.io.star_loops import read_plain_loops
 
 # RELION labels that are text whatever they look like: a micrograph may be called "0012".
 _TEXT_LABEL = re.compile(r"(Name|File|Comment|Path|Label|Extension|Filename)$")
 _LEADING_ZERO = r"[+-]?0[0-9]"
+# What starfile and pandas raise for text that is not a STAR file; ParserError is a ValueError.
+_DAMAGES = (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
 _UNWRITABLE = re.compile(r"[\"'\x00]|[^\S ]")
 _KEYWORDS = ("_", "data_", "loop_")
 # Written by RELION 3.1 and later; older readers take it for a comment.
@@ -45,17 +48,23 @@ def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
         The file is missing, not text, holds no block, or a row is too short or too long.
     """
     path = Path(path)
-    text = _text(path)
+    content = _content(path)
+    plain = read_plain_loops(content, _TEXT_LABEL.search)
+    if plain is not None:
+        return plain
+    text = _text(path, content)
     labels = sorted({line.split()[0][1:] for line in text.splitlines() if line.startswith("_")})
     try:
         # Everything as text first: conversion is ours, because it must not change "0012" to 12.
         blocks = starfile.read(path, always_dict=True, parse_as_string=labels)
-    except (ValueError, IndexError) as error:  # pandas' ParserError is a ValueError
+    except _DAMAGES as error:
         raise FormatError(f"{path}: not a readable STAR file: {_one_line(error)}.") from error
     finally:
         # starfile reads through linecache, which would serve old text after a failure.
         linecache.clearcache()
-    tables = {name: _frame(block) for name, block in blocks.items() if block is not None}
+    tables = {
+        name: _frame(path, name, block) for name, block in blocks.items() if block is not None
+    }
     if not tables:
         raise FormatError(f"{path}: not a STAR file, or it holds no table (no data_ block).")
     for name, table in tables.items():
@@ -97,19 +106,27 @@ def write_tables(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file.") from None
-    except UnicodeDecodeError:
-        raise FormatError(f"{path}: not a STAR file: it is not text.") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
 
 
-def _frame(block: pd.DataFrame | dict[str, object]) -> pd.DataFrame:
+def _text(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise FormatError(f"{path}: not a STAR file: it is not text.") from None
+
+
+def _frame(path: Path, name: str, block: pd.DataFrame | dict[str, object]) -> pd.DataFrame:
     if isinstance(block, pd.DataFrame):
+        if not block.columns.is_unique:
+            twice = block.columns[block.columns.duplicated()][0]
+            raise FormatError(f"{path}: column {twice} is twice in data_{name}.")
         return pd.DataFrame({str(label): block[label] for label in block.columns})
     return pd.DataFrame({label: [value] for label, value in block.items()})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +13,17 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from mapsort.errors import FormatError
-from mapsort.io.mrc import MrcStack
+from mapsort.io.hdf_header import HeaderValue
+from mapsort.io.hdf_stack import HdfStack
+from mapsort.io.image_stack import ImageStack, open_stack
 from mapsort.io.open_stacks import OpenStacks
-from mapsort.io.star import ctf_values, read_particles, resolve_stack, split_image_names
+from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
+from mapsort.io.particle_files import read_particle_files
+from mapsort.io.star import ctf_values
 from mapsort.physics.ctf import ContrastTransfer
 
-STACK_SUFFIXES = (".mrcs", ".mrc", ".st", ".map")
+_APIX_WARNING = 0.01
+_BLOCK_PIXELS = 1 << 19
 _APIX_TOLERANCE = 1e-4  # relative; the same pixel size written with four digits is the same
 
 
@@ -44,6 +51,8 @@ class Particles:
         Which of ``files`` holds each particle.
     index_in_file : ndarray of shape (n,), int64
         Position of each particle in its stack, from 0.
+    notes : tuple of str
+        What was assumed in reading, one line each.
     """
 
     source: Path
@@ -54,6 +63,7 @@ class Particles:
     files: tuple[Path, ...]
     file_of: NDArray[np.int64]
     index_in_file: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
     _stacks: OpenStacks = field(default_factory=OpenStacks, repr=False)
 
     @classmethod
@@ -63,17 +73,21 @@ class Particles:
         *,
         apix: float | None = None,
         datadir: str | Path | None = None,
+        passthrough: Sequence[str | Path] = (),
     ) -> Particles:
         """Open a set of particles; images are not read.
 
         Parameters
         ----------
         path : str or Path
-            RELION ``.star``, or a bare stack ``.mrcs``, ``.mrc``, ``.st``, ``.map``.
+            RELION ``.star``, cryoSPARC ``.cs``, EMAN2 ``.hdf`` or ``.lst``, or a bare stack
+            ``.mrcs``, ``.mrc``, ``.st``, ``.map``.
         apix : float, optional
             Pixel size [A/pixel] to use in place of the file's.
         datadir : str or Path, optional
-            Where image files named in a ``.star`` are looked for first.
+            Where image files that the set names are looked for first.
+        passthrough : sequence of str or Path, optional
+            cryoSPARC's passthrough files that go with a ``.cs``.
 
         Returns
         -------
@@ -86,17 +100,24 @@ class Particles:
             The file is missing, of another kind, or not usable; images are not square; or there
             are several pixel or image sizes.
         """
-        path = Path(path)
         if apix is not None and not (np.isfinite(apix) and apix > 0):
             raise FormatError(f"{path}: the pixel size must be positive, not {apix}.")
-        suffix = path.suffix.lower()
-        if suffix == ".star":
-            return cls._from_star(path, apix, datadir)
-        if suffix in STACK_SUFFIXES:
-            return cls._from_stack(path, apix)
-        raise FormatError(
-            f"{path}: particles are read from .star, {', '.join(STACK_SUFFIXES)}; "
-            f"{suffix or 'a file without suffix'} is not yet read in this version."
+        read = read_particle_files(path, apix=apix, datadir=datadir, passthrough=passthrough)
+        path = Path(path)
+        used = read.optics[read.optics[GROUP].isin(read.particles[GROUP])]
+        size = _one_pixel_size(path, used)
+        box = _one_box(path, used, _square(open_stack(read.files[0])))
+        has_box = "rlnImageSize" in read.optics
+        return cls(
+            source=path,
+            table=read.particles,
+            optics=read.optics if has_box else read.optics.assign(rlnImageSize=box),
+            box=box,
+            apix=size,
+            files=read.files,
+            file_of=read.file_of,
+            index_in_file=read.index_in_file,
+            notes=read.notes,
         )
 
     def __len__(self) -> int:
@@ -118,6 +139,34 @@ class Particles:
             amplitude_contrast=values["rlnAmplitudeContrast"],
             bfactor_ang2=values["rlnCtfBfactor"],
         )
+
+    @property
+    def phase_flipped(self) -> bool:
+        """Whether the images are phase-flipped already.
+
+        Raises
+        ------
+        FormatError
+            Some are and some are not.
+        """
+        if FLIPPED not in self.optics:
+            return False
+        flipped = self._used_optics[FLIPPED].astype(bool)
+        if flipped.nunique() > 1:
+            raise FormatError(
+                f"{self.source}: some images are phase-flipped and some are not; "
+                "bring them to one state first (mapsort convert --phaseflip)."
+            )
+        return bool(flipped.iloc[0])
+
+    @property
+    def premultiplied(self) -> bool:
+        """Whether images were multiplied with their CTF, as RELION does on request."""
+        return PREMULTIPLIED in self.optics and bool(self._used_optics[PREMULTIPLIED].any())
+
+    @property
+    def _used_optics(self) -> pd.DataFrame:
+        return self.optics[self.optics[GROUP].isin(self.table[GROUP].unique())]
 
     def images(self, indices: ArrayLike | slice) -> NDArray[np.float32]:
         """Read images, grouped by file.
@@ -144,11 +193,31 @@ class Particles:
         images = np.empty((len(wanted), self.box, self.box), dtype=np.float32)
         owners = self.file_of[wanted]
         for owner in np.unique(owners):
-            here = np.flatnonzero(owners == owner)
-            stack = self._stack(int(owner))
-            images[here] = stack.read(self.index_in_file[wanted[here]], check=False)
-        self.check_finite(images, wanted)
+            self._read_checked(images, wanted, np.flatnonzero(owners == owner), int(owner))
         return images
+
+    def eman_header(self, index: int) -> dict[str, HeaderValue]:
+        """Read what an EMAN2 stack says of one of its images; empty for other formats.
+
+        Parameters
+        ----------
+        index : int
+            Which particle, from 0.
+
+        Returns
+        -------
+        dict
+            Item name to value; see `mapsort.io.hdf.HdfReader.header`.
+
+        Raises
+        ------
+        FormatError
+            The stack is damaged.
+        """
+        stack = self._stack(int(self.file_of[index]))
+        if not isinstance(stack, HdfStack):
+            return {}
+        return stack.header(int(self.index_in_file[index]))
 
     def check_finite(self, images: NDArray[np.float32], indices: ArrayLike | slice) -> None:
         """Refuse images that no one can align: NaN, infinite, or constant.
@@ -206,8 +275,14 @@ class Particles:
             index_in_file=self.index_in_file[wanted],
         )
 
-    def validate(self) -> None:
+    def validate(self) -> tuple[str, ...]:
         """Open every stack once and check that it can give what the table asks of it.
+
+        Returns
+        -------
+        tuple of str
+            What the user should know, one line each: pixel sizes in stacks' headers that differ
+            from the set's by more than 1 %.
 
         Raises
         ------
@@ -215,6 +290,7 @@ class Particles:
             A stack is missing, cut off, not square, of another box than the rest, or shorter than
             an image number in the table.
         """
+        other_apix: list[ImageStack] = []
         order = np.argsort(self.file_of, kind="stable")
         bounds = np.searchsorted(self.file_of[order], np.arange(len(self.files) + 1))
         for owner in range(len(self.files)):
@@ -229,59 +305,50 @@ class Particles:
                     f"{self.source}: particle {row + 1} is image {self.index_in_file[row] + 1} of "
                     f"{stack.path}, which holds {stack.n_images} images."
                 )
+            stated = stack.stated_apix
+            if stated is not None and abs(stated - self.apix) > _APIX_WARNING * self.apix:
+                other_apix.append(stack)
+        return self._apix_warnings(other_apix)
 
-    @classmethod
-    def _from_star(cls, path: Path, apix: float | None, datadir: str | Path | None) -> Particles:
-        optics, table = read_particles(path, apix=apix)
-        index_in_file, names = split_image_names(path, table["rlnImageName"])
-        file_of, distinct = pd.factorize(np.array(names, dtype=object))
-        files = tuple(resolve_stack(str(name), path, datadir=datadir) for name in distinct)
-        used = optics[optics["rlnOpticsGroup"].isin(table["rlnOpticsGroup"])]
-        size = _one_pixel_size(path, used)
-        first = MrcStack(files[0])
-        box = _one_box(path, used, _square(first))
-        if "rlnImageSize" not in optics:
-            optics = optics.assign(rlnImageSize=box)
-        return cls(
-            source=path,
-            table=table,
-            optics=optics,
-            box=box,
-            apix=size,
-            files=files,
-            file_of=file_of.astype(np.int64),
-            index_in_file=index_in_file,
+    def _apix_warnings(self, stacks: list[ImageStack]) -> tuple[str, ...]:
+        if not stacks:
+            return ()
+        first = stacks[0]
+        others = f" (and {len(stacks) - 1} more stacks)" if len(stacks) > 1 else ""
+        return (
+            f"{first.path}{others}: the header states {first.stated_apix:g} A/pixel and "
+            f"{self.source} {self.apix:g}; {self.apix:g} is used, --apix changes it",
         )
 
-    @classmethod
-    def _from_stack(cls, path: Path, apix: float | None) -> Particles:
-        stack = MrcStack(path)
-        size = apix if apix is not None else stack.header.apix
-        if size is None:
-            raise FormatError(f"{path}: its header states no pixel size; give it with --apix.")
-        box, n_images = _square(stack), stack.n_images
-        names = [f"{number:06d}@{path}" for number in range(1, n_images + 1)]
-        optics = pd.DataFrame(
-            {
-                "rlnOpticsGroup": [1],
-                "rlnOpticsGroupName": ["opticsGroup1"],
-                "rlnImagePixelSize": [float(size)],
-                "rlnImageSize": [box],
-                "rlnImageDimensionality": [2],
-            }
-        )
-        return cls(
-            source=path,
-            table=pd.DataFrame({"rlnImageName": names, "rlnOpticsGroup": 1}),
-            optics=optics,
-            box=box,
-            apix=float(size),
-            files=(path,),
-            file_of=np.zeros(n_images, dtype=np.int64),
-            index_in_file=np.arange(n_images, dtype=np.int64),
-        )
+    def _read_checked(
+        self,
+        images: NDArray[np.float32],
+        wanted: NDArray[np.int64],
+        places: NDArray[np.int64],
+        owner: int,
+    ) -> None:
+        """Fill the places of one stack; pixels are looked at while they are in the cache."""
+        stack = self._stack(owner)
+        places = places[np.argsort(self.index_in_file[wanted[places]], kind="stable")]
+        together = (places[1:] - places[:-1] == 1).all()
+        step = len(places) if together else max(1, _BLOCK_PIXELS // self.box**2)
+        for begin in range(0, len(places), step):
+            block = places[begin : begin + step]
+            rows = wanted[block]
+            part = (
+                images[block[0] : block[-1] + 1]
+                if together
+                else np.empty((len(block), self.box, self.box), dtype=np.float32)
+            )
+            look = _Look()
+            with np.errstate(over="ignore", invalid="ignore"):
+                stack.read_into(part, self.index_in_file[rows], inspect=look)
+            if not (look.finite and _none_constant(part)):
+                self.check_finite(part, rows)
+            if not together:
+                images[block] = part
 
-    def _stack(self, owner: int) -> MrcStack:
+    def _stack(self, owner: int) -> ImageStack:
         stack = self._stacks.get(self.files[owner])
         if stack.box != (self.box, self.box):
             ny, nx = stack.box
@@ -300,7 +367,29 @@ class Particles:
         return np.asarray(everything[positions])
 
 
-def _square(stack: MrcStack) -> int:
+class _Look:
+    """Tells in one pass whether pixels are finite; where it says no, one must look closer.
+
+    A sum of squares is finite only if every pixel is, and one pass of it costs half of minimum and
+    maximum. It may overflow for pixels that are fine.
+    """
+
+    def __init__(self) -> None:
+        self.finite = True
+
+    def __call__(self, images: NDArray[np.float32]) -> None:
+        pixels = images.reshape(-1)
+        self.finite &= math.isfinite(pixels @ pixels)
+
+
+def _none_constant(images: NDArray[np.float32]) -> bool:
+    """Tell that no image is constant: pixels on a coarse grid differ. False: look closer."""
+    step = max(1, images.shape[-1] // 8)
+    probe = images[:, ::step, ::step].reshape(len(images), -1)
+    return bool((probe.max(axis=1) > probe.min(axis=1)).all())
+
+
+def _square(stack: ImageStack) -> int:
     ny, nx = stack.box
     if ny != nx:
         raise FormatError(f"{stack.path}: the images are {nx} x {ny} pixels; square ones needed.")

@@ -64,6 +64,52 @@ def match_box(
     return _along_axes(volume, operator, volume.ndim)
 
 
+def match_images(
+    images: NDArray[Any], apix: float, *, box: int, target_apix: float
+) -> NDArray[np.float32]:
+    """Bring images to another pixel size and box, as `match_box` does a map.
+
+    Parameters
+    ----------
+    images : ndarray of shape (m, n, n)
+        Images; the centre of each is pixel n//2.
+    apix : float
+        Their pixel size, Angstrom.
+    box : int
+        New edge, pixels.
+    target_apix : float
+        New pixel size, Angstrom.
+
+    Returns
+    -------
+    ndarray of shape (m, box, box), float32
+        Sampled about pixel box//2.  What lies outside the old box has the mean of the image's
+        border: zero would be a step where the background is not zero.
+
+    Raises
+    ------
+    ValueError
+        If the images are not square or a size is not positive.
+    """
+    if images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise ValueError(f"images: expected shape (m, n, n), got {images.shape}")
+    if box < 1 or not apix > 0 or not target_apix > 0:
+        raise ValueError(f"box and pixel sizes must be positive, got {box}, {apix}, {target_apix}")
+    stack = np.asarray(images, dtype=np.float32)
+    n, ratio = stack.shape[-1], target_apix / apix
+    border = np.concatenate([stack[:, 0], stack[:, -1], stack[:, :, 0], stack[:, :, -1]], axis=1)
+    level = border.mean(axis=1)[:, None, None]
+    if abs(ratio - 1.0) < _SAME_PIXEL:
+        new, old = _overlap(n, box)
+        result = np.broadcast_to(level, (len(stack), box, box)).copy()
+        result[:, new, new] = stack[:, old, old]
+        return result
+    operator = _interpolation(n, box, ratio)
+    inside = _positions(n, box, ratio)
+    operator[(inside < -0.5) | (inside > n - 0.5)] = 0.0
+    return np.asarray(_along_axes(stack - level, operator, 2) + level)
+
+
 def fourier_resample(images: NDArray[Any], *, box: int, ndim: Literal[2, 3]) -> NDArray[np.float32]:
     """Sample the same field of view with another number of pixels (Fourier crop or pad).
 
@@ -122,11 +168,14 @@ def _along_axes(
 
 
 def _clip_or_pad(volume: NDArray[Any], box: int) -> NDArray[np.float32]:
-    n = volume.shape[0]
+    new, old = _overlap(volume.shape[0], box)
+    result = np.zeros((box,) * volume.ndim, dtype=np.float32)
+    result[(new,) * volume.ndim] = volume[(old,) * volume.ndim]
+    return result
+
+
+def _overlap(n: int, box: int) -> tuple[slice, slice]:
+    """Return which pixels of a new box are which of an old one, the centres being the same."""
     offset = n // 2 - box // 2  # old index of new pixel 0
     first, last = max(0, -offset), min(box, n - offset)
-    result = np.zeros((box,) * volume.ndim, dtype=np.float32)
-    new = (slice(first, last),) * volume.ndim
-    old = (slice(first + offset, last + offset),) * volume.ndim
-    result[new] = volume[old]
-    return result
+    return slice(first, last), slice(first + offset, last + offset)

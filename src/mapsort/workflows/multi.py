@@ -141,6 +141,8 @@ def refine_multi_run(
     """
     shown = progress if progress is not None else SilentProgress()
     inputs = open_inputs(options, particles=particles, volumes=volumes)
+    for note in inputs.notes:
+        shown.message(note)
     plan = resolve(options, inputs)
     _check_disk(options, inputs, plan)
     run = Run(options, inputs, plan, shown)

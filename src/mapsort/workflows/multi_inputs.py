@@ -42,6 +42,10 @@ class MultiInputs:
         Input files, for the record.
     simmask : ndarray of shape (box, box), optional
         Mask that multiplies every projection in the comparison.
+    flipped : bool
+        Whether the images are phase-flipped.
+    notes : tuple of str
+        What the user should know of the particles, one line each.
     """
 
     particles: Particles
@@ -49,6 +53,8 @@ class MultiInputs:
     ctf: ContrastTransfer | None
     files: tuple[Path, ...]
     simmask: Float32 | None = None
+    flipped: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def apix(self) -> float:
@@ -78,8 +84,13 @@ def open_inputs(
         An option does not fit the input.
     """
     if particles is None:
-        particles = Particles.open(options.input, apix=options.apix)
-    particles.validate()
+        particles = Particles.open(
+            options.input,
+            apix=options.apix,
+            datadir=options.datadir,
+            passthrough=options.passthrough,
+        )
+    notes = (*particles.notes, *particles.validate())
     if particles.box < SMALLEST_BOX:
         raise FormatError(
             f"{particles.source}: images of {particles.box} pixels are too small; "
@@ -97,9 +108,19 @@ def open_inputs(
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
     mask = _open_mask(options, particles.box)
-    given = [*options.models, *([options.simmask] if options.simmask is not None else [])]
+    given = [*options.passthrough, *options.models]
+    given += [options.simmask] if options.simmask is not None else []
     files = (particles.source, *particles.files, *(p for p in given if p.exists()))
-    return MultiInputs(particles, seeds, _chosen_ctf(options, particles), files, mask)
+    return MultiInputs(
+        particles,
+        seeds,
+        _chosen_ctf(options, particles),
+        # An .hdf file is the set and its own stack.
+        tuple(dict.fromkeys(files)),
+        mask,
+        flipped=_are_flipped(options, particles),
+        notes=notes,
+    )
 
 
 def _made_of_one(options: MultiOptions, volume: Float32, apix: float) -> tuple[Float32, ...]:
@@ -182,12 +203,23 @@ def _chosen_ctf(options: MultiOptions, particles: Particles) -> ContrastTransfer
     if options.ctf is CtfHandling.NONE:
         return None
     ctf = particles.ctf
+    if ctf is not None and particles.premultiplied:
+        raise ConfigError(
+            f"--ctf={options.ctf.value}: the images of {particles.source} were multiplied with "
+            "their CTF (rlnCtfDataAreCtfPremultiplied); extract them without, or use --ctf=none"
+        )
     if ctf is None and options.ctf is not CtfHandling.AUTO:
         raise ConfigError(
             f"--ctf={options.ctf.value}: {particles.source} holds no CTF parameters "
             "(rlnDefocusU and so on); use --ctf=none"
         )
     return ctf
+
+
+def _are_flipped(options: MultiOptions, particles: Particles) -> bool:
+    if options.ctf is CtfHandling.AUTO:
+        return particles.phase_flipped
+    return options.ctf is CtfHandling.FLIPPED
 
 
 def scan_images(

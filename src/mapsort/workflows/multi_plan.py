@@ -19,7 +19,7 @@ from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.workflows.multi_inputs import MultiInputs
-from mapsort.workflows.options import CtfHandling, MultiOptions
+from mapsort.workflows.options import MultiOptions
 
 #: Outside this radius (of the box) is background, from which images are normalised.
 BACKGROUND_RADIUS = 0.45
@@ -136,7 +136,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         chunk=chunk_length(padded_bytes + pair_bytes),
         n_threads=options.n_threads,
         seed=seed,
-        flipped=options.ctf is CtfHandling.FLIPPED,
+        flipped=inputs.flipped,
         refined=_refined(options.sep, references),
     )
 
@@ -252,6 +252,7 @@ def plan_lines(
     return [
         f"particles: {n} of {box} px at {inputs.apix:g} A/px from {particles.source}",
         f"CTF: {ctf}; contrast {'inverted' if options.invert else 'as it is (white density)'}",
+        *(f"note: {note}" for note in inputs.notes),
         *models,
         f"orientations: {plan.orientgen}",
         f"shifts: up to {plan.max_shift:g} px; sphere about the maps: {plan.sphere_radius:.1f} px",

@@ -142,8 +142,27 @@ class MultiOptions:
             file_path("a particle file"),
             group=REFINEMENT,
             metavar="FILE",
-            help="particles: a RELION 3.1 .star file, or a bare .mrcs/.mrc stack",
+            help="particles: RELION .star, cryoSPARC .cs, EMAN2 .hdf or .lst, or a bare "
+            ".mrcs/.mrc stack",
         )
+    )
+    passthrough: tuple[Path, ...] = field(
+        default=(),
+        metadata=option(
+            list_of(file_path("a passthrough file"), "passthrough files, none empty"),
+            group=REFINEMENT,
+            metavar="A,B,...",
+            help="cryoSPARC's passthrough files that go with a .cs input",
+        ),
+    )
+    datadir: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a directory"),
+            group=REFINEMENT,
+            metavar="DIR",
+            help="where image files that the input names are looked for first",
+        ),
     )
     models: tuple[Path, ...] = field(
         default=(),

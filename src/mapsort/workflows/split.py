@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import count
-from mapsort.io.lst_writer import write_list
+from mapsort.io.lst import write_list
 from mapsort.io.mrc import write_stack
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles

@@ -1,0 +1,108 @@
+"""Particle images in an EMAN2 HDF5 file, read when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsort.errors import FormatError
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import HeaderValue
+
+
+class HdfStack:
+    """A stack of images of one size in an EMAN2 HDF5 file.
+
+    Picklable (the file is opened again on the other side) and safe to read from several threads,
+    which take turns inside the HDF5 library.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, damaged, not EMAN2's, empty, or holds a map.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._reader = HdfReader(path)
+        if self._reader.n_images < 1:
+            raise FormatError(f"{path}: the file holds no image.")
+        shape = self._reader.shape(0)
+        if len(shape) != 2:
+            sides = " x ".join(map(str, shape[::-1]))
+            raise FormatError(f"{path}: image 0 is {sides} pixels; 2-D images are needed.")
+        self._box = (shape[0], shape[1])
+
+    def __repr__(self) -> str:
+        return f"HdfStack({str(self.path)!r}, n_images={self.n_images}, box={self.box})"
+
+    def __reduce__(self) -> tuple[type[HdfStack], tuple[Path]]:
+        return HdfStack, (self._path,)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def n_images(self) -> int:
+        """Number of images."""
+        return self._reader.n_images
+
+    @property
+    def box(self) -> tuple[int, int]:
+        """Size of the first image (ny, nx) [pixel]."""
+        return self._box
+
+    @property
+    def stated_apix(self) -> float | None:
+        """Pixel size [A/pixel] that the header of image 0 states, None when it states none."""
+        value = self._reader.header(0, wanted=lambda name: name == "apix_x").get("apix_x")
+        usable = isinstance(value, int | float) and np.isfinite(value) and value > 0
+        return float(value) if usable else None  # type: ignore[arg-type]
+
+    def read_into(
+        self,
+        images: NDArray[np.float32],
+        indices: NDArray[np.int64],
+        *,
+        inspect: Callable[[NDArray[np.float32]], None] | None = None,
+    ) -> None:
+        """Read images into an array that is there already, without looking at the pixels.
+
+        Parameters
+        ----------
+        images : ndarray of shape (n, ny, nx), float32
+            Filled with the images in the order of ``indices``.
+        indices : ndarray of shape (n,), int64
+            Which images, from 0.
+        inspect : callable, optional
+            Given every part of ``images`` when it has been read.
+
+        Raises
+        ------
+        FormatError
+            There is no such image, it is damaged, or of another size than the first.
+        """
+        for place, index in enumerate(indices.tolist()):
+            image = self._reader.image(index)
+            if image.shape != self._box:
+                raise FormatError(
+                    f"{self._path}: image {index} has shape {image.shape}, image 0 {self._box}; "
+                    "they must be equal."
+                )
+            images[place] = image
+            if inspect is not None:
+                inspect(images[place : place + 1])
+
+    def header(self, index: int) -> dict[str, HeaderValue]:
+        """Read the whole header of an image; see `HdfReader.header`."""
+        return self._reader.header(index)

@@ -1,0 +1,86 @@
+"""Stacks of images whatever their format: what they can do, and which file is which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsort.errors import FormatError
+from mapsort.io.hdf_stack import HdfStack
+from mapsort.io.mrc import MrcStack
+
+MRC_SUFFIXES = (".mrcs", ".mrc", ".st", ".map")
+HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
+
+
+class ImageStack(Protocol):
+    """Images of one size in a file."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def n_images(self) -> int:
+        """Number of images."""
+
+    @property
+    def box(self) -> tuple[int, int]:
+        """Size of an image (ny, nx) [pixel]."""
+
+    @property
+    def stated_apix(self) -> float | None:
+        """Pixel size [A/pixel] that the file states, None when it states none."""
+
+    def read_into(
+        self,
+        images: NDArray[np.float32],
+        indices: NDArray[np.int64],
+        *,
+        inspect: Callable[[NDArray[np.float32]], None] | None = None,
+    ) -> None:
+        """Fill ``images`` (n, ny, nx) with those of the given positions, from 0.
+
+        ``inspect`` is given every part of them as soon as it has been read.
+        """
+
+
+def open_stack(path: Path) -> ImageStack:
+    """Open a stack; its suffix tells the format.
+
+    Parameters
+    ----------
+    path : Path
+        EMAN2 ``.hdf``; everything else is taken for MRC, which recognises its own files.
+
+    Returns
+    -------
+    ImageStack
+        The stack.
+
+    Raises
+    ------
+    FormatError
+        The file cannot be opened as a stack.
+    """
+    refuse_bdb(str(path), path)
+    return HdfStack(path) if path.suffix.lower() in HDF_SUFFIXES else MrcStack(path)
+
+
+def refuse_bdb(name: str, place: str | Path) -> None:
+    """Refuse EMAN2's old data bases with the way out of them.
+
+    Raises
+    ------
+    FormatError
+        The name begins with ``bdb:``.
+    """
+    if name.startswith("bdb:"):
+        raise FormatError(
+            f"{place}: {name} is an EMAN2 bdb: data base, which is not read. "
+            f"Convert it with EMAN2 first: e2proc2d.py {name} particles.hdf"
+        )

@@ -1,0 +1,158 @@
+"""Any particle file → RELION's two tables and the place of every image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mapsort.errors import FormatError
+from mapsort.io.cryosparc import read_cryosparc
+from mapsort.io.eman_tables import read_hdf_particles, read_list_particles
+from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES, refuse_bdb
+from mapsort.io.mrc import MrcStack
+from mapsort.io.optics import GROUP, PIXEL
+from mapsort.io.star import read_particles, resolve_stack, split_image_names
+
+STAR_SUFFIX, CRYOSPARC_SUFFIX = ".star", ".cs"
+LIST_SUFFIXES = (".lst", ".lsx")
+PARTICLE_SUFFIXES = (
+    STAR_SUFFIX,
+    CRYOSPARC_SUFFIX,
+    *HDF_SUFFIXES,
+    *LIST_SUFFIXES,
+    *MRC_SUFFIXES,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleFiles:
+    """A set of particles as its file describes it.
+
+    Attributes
+    ----------
+    optics : DataFrame
+        One row per optics group, RELION 3.1 column names.
+    particles : DataFrame
+        One row per particle, RELION 3.1 column names; columns of other origin are kept, those of
+        EMAN2 as ``eman_<name>``.
+    files : tuple of Path
+        The stacks that hold the images.
+    file_of : ndarray of shape (n,), int64
+        Which of ``files`` holds each particle.
+    index_in_file : ndarray of shape (n,), int64
+        Position of each particle in its stack, from 0.
+    notes : tuple of str
+        What was assumed in reading, one line each.
+    """
+
+    optics: pd.DataFrame
+    particles: pd.DataFrame
+    files: tuple[Path, ...]
+    file_of: NDArray[np.int64]
+    index_in_file: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+
+
+def read_particle_files(
+    path: str | Path,
+    *,
+    apix: float | None = None,
+    datadir: str | Path | None = None,
+    passthrough: Sequence[str | Path] = (),
+) -> ParticleFiles:
+    """Read what a particle file says; images are not read.
+
+    Parameters
+    ----------
+    path : str or Path
+        RELION ``.star``, cryoSPARC ``.cs``, EMAN2 ``.hdf`` or ``.lst``, or an MRC stack.
+    apix : float, optional
+        Pixel size [A/pixel] to use in place of the file's.
+    datadir : str or Path, optional
+        Where image files that the file names are looked for first.
+    passthrough : sequence of str or Path, optional
+        cryoSPARC's passthrough files that go with a ``.cs``.
+
+    Returns
+    -------
+    ParticleFiles
+        Tables and places.
+
+    Raises
+    ------
+    FormatError
+        The file, or one that it needs, is missing, damaged or of a kind that is not read.
+    """
+    refuse_bdb(str(path), "input")
+    path = Path(path)
+    if datadir is not None and not Path(datadir).is_dir():
+        raise FormatError(f"--datadir={datadir}: no such directory.")
+    suffix = path.suffix.lower()
+    if passthrough and suffix != CRYOSPARC_SUFFIX:
+        raise FormatError(f"{path}: passthrough files go with a cryoSPARC .cs file only.")
+    if suffix in MRC_SUFFIXES:
+        return _bare_stack(path, apix)
+    if suffix == STAR_SUFFIX:
+        optics, particles = read_particles(path, apix=apix)
+        indices, names = split_image_names(path, particles["rlnImageName"])
+        return _located(path, datadir, optics, particles, indices, names, ())
+    readers: dict[str, Callable[[], tuple[pd.DataFrame, pd.DataFrame, list[str]]]] = {
+        CRYOSPARC_SUFFIX: lambda: read_cryosparc(path, passthrough, apix=apix),
+        **dict.fromkeys(HDF_SUFFIXES, lambda: read_hdf_particles(path, apix=apix)),
+        **dict.fromkeys(
+            LIST_SUFFIXES, lambda: read_list_particles(path, apix=apix, datadir=datadir)
+        ),
+    }
+    if suffix not in readers:
+        raise FormatError(
+            f"{path}: particles are read from {', '.join(PARTICLE_SUFFIXES)}, not from "
+            f"{suffix or 'a file without suffix'}."
+        )
+    optics, particles, notes = readers[suffix]()
+    indices, names = split_image_names(path, particles["rlnImageName"])
+    return _located(path, datadir, optics, particles, indices, names, tuple(notes))
+
+
+def _located(
+    path: Path,
+    datadir: str | Path | None,
+    optics: pd.DataFrame,
+    particles: pd.DataFrame,
+    indices: NDArray[np.int64],
+    names: list[str],
+    notes: tuple[str, ...],
+) -> ParticleFiles:
+    """Find the stack of every image."""
+    file_of, distinct = pd.factorize(np.array(names, dtype=object))
+    files = tuple(resolve_stack(str(name), path, datadir=datadir) for name in distinct)
+    return ParticleFiles(optics, particles, files, file_of.astype(np.int64), indices, notes)
+
+
+def _bare_stack(path: Path, apix: float | None) -> ParticleFiles:
+    stack = MrcStack(path)
+    size = apix if apix is not None else stack.stated_apix
+    if size is None:
+        raise FormatError(f"{path}: its header states no pixel size; give it with --apix.")
+    numbers = range(1, stack.n_images + 1)
+    optics = pd.DataFrame(
+        {
+            GROUP: [1],
+            "rlnOpticsGroupName": ["opticsGroup1"],
+            PIXEL: [float(size)],
+            "rlnImageSize": [stack.box[1]],
+            "rlnImageDimensionality": [2],
+        }
+    )
+    names = [f"{number:06d}@{path}" for number in numbers]
+    return ParticleFiles(
+        optics,
+        pd.DataFrame({"rlnImageName": names, GROUP: 1}),
+        (path,),
+        np.zeros(stack.n_images, dtype=np.int64),
+        np.arange(stack.n_images, dtype=np.int64),
+    )

@@ -1,0 +1,155 @@
+"""Options of conversions: the one table their command line is built from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mapsort.errors import ConfigError
+from mapsort.workflows.option_fields import (
+    check_values,
+    file_path,
+    list_of,
+    option,
+    real_number,
+    text,
+    whole_number,
+)
+
+FILES = "files"
+SUBSET = "which particles"
+IMAGES = "what is done to the images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """Options of ``mapsort convert``."""
+
+    files: tuple[Path, ...] = field(
+        default=(),
+        metadata=option(
+            list_of(file_path("a file"), "two files"),
+            group=FILES,
+            metavar="FILE",
+            positional=True,
+            help="IN and OUT. IN: .star, .cs, .hdf, .lst, .mrcs, .mrc; OUT: .star, .hdf, .lst, "
+            ".mrcs, .mrc. A .star or .lst refers to IN's own stacks where it can; else the images "
+            "are written beside it, as .mrcs or .hdf. Maps: .mrc, .map, .hdf",
+        ),
+    )
+    passthrough: tuple[Path, ...] = field(
+        default=(),
+        metadata=option(
+            list_of(file_path("a passthrough file"), "passthrough files, none empty"),
+            group=FILES,
+            metavar="A,B,...",
+            help="cryoSPARC's passthrough files that go with a .cs",
+        ),
+    )
+    datadir: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a directory"),
+            group=FILES,
+            metavar="DIR",
+            help="where image files that IN names are looked for first",
+        ),
+    )
+    inputapix: float | None = field(
+        default=None,
+        metadata=option(
+            real_number(above=0),
+            group=FILES,
+            metavar="A",
+            help="pixel size of IN in Angstrom, in place of what it says",
+        ),
+    )
+    copy: bool = field(
+        default=False,
+        metadata=option(
+            None, group=FILES, help="write the images anew also where OUT could refer to IN's"
+        ),
+    )
+    where: str = field(
+        default="",
+        metadata=option(
+            text("conditions, for example 'rlnDefocusU<20000 and rlnClassNumber==2'"),
+            group=SUBSET,
+            metavar="COND",
+            help="only particles that fulfil conditions COLUMN<VALUE (also <=, >, >=, ==, !=), "
+            "joined by 'and'",
+        ),
+    )
+    first: int | None = field(
+        default=None,
+        metadata=option(
+            whole_number(1), group=SUBSET, metavar="N", help="only the first N (of these)"
+        ),
+    )
+    random: int | None = field(
+        default=None,
+        metadata=option(
+            whole_number(1),
+            group=SUBSET,
+            metavar="N",
+            help="only N at random (of these), in their order",
+        ),
+    )
+    randomseed: int = field(
+        default=0,
+        metadata=option(whole_number(0), group=SUBSET, metavar="N", help="seed of --random"),
+    )
+    apix: float | None = field(
+        default=None,
+        metadata=option(
+            real_number(above=0),
+            group=IMAGES,
+            metavar="A",
+            help="resample to this pixel size, in Fourier space; the field of view stays unless "
+            "--box changes it",
+        ),
+    )
+    box: int | None = field(
+        default=None,
+        metadata=option(
+            whole_number(2),
+            group=IMAGES,
+            metavar="PX",
+            help="crop or pad to this box (after resampling)",
+        ),
+    )
+    phaseflip: bool = field(
+        default=False, metadata=option(None, group=IMAGES, help="flip phases as the CTF says")
+    )
+    invert: bool = field(default=False, metadata=option(None, group=IMAGES, help="invert contrast"))
+    normalize: bool = field(
+        default=False,
+        metadata=option(
+            None, group=IMAGES, help="background with mean 0 and standard deviation 1, as RELION"
+        ),
+    )
+
+    def validated(self) -> ConvertOptions:
+        """Return self after the checks that need no files.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, its value and the values it takes.
+        """
+        check_values(self)
+        if len(self.files) != 2:
+            raise ConfigError(f"give two files, IN and OUT; there are {len(self.files)}")
+        if self.first is not None and self.random is not None:
+            raise ConfigError("--first and --random: give one of the two")
+        return self
+
+    @property
+    def source(self) -> Path:
+        """What is converted."""
+        return self.files[0]
+
+    @property
+    def target(self) -> Path:
+        """What is written."""
+        return self.files[1]

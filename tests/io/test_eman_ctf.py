@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapsort.io.eman_ctf import EmanCtf
+from mapsort.physics.ctf import ContrastTransfer, ctf_images
+
+TEXT = "E1.5 0.1 30 100 10 300 2.7 2 0.005 3,1,0.5,0.2 3,0.1,2.5,1"
+numbers = st.floats(-1e5, 1e5)
+
+
+def test_text() -> None:
+    ctf = EmanCtf.from_text(TEXT)
+    assert (ctf.defocus_um, ctf.dfdiff_um, ctf.dfang_deg) == (1.5, 0.1, 30)
+    assert (ctf.bfactor_ang2, ctf.ampcont_percent, ctf.voltage_kv) == (100, 10, 300)
+    assert (ctf.cs_mm, ctf.apix, ctf.dsbg) == (2.7, 2, 0.005)
+    assert (ctf.background, ctf.snr) == ((1, 0.5, 0.2), (0.1, 2.5, 1))
+    assert ctf.text() == TEXT
+
+
+@given(
+    st.builds(
+        EmanCtf,
+        defocus_um=numbers,
+        dfdiff_um=numbers,
+        dfang_deg=numbers,
+        bfactor_ang2=numbers,
+        ampcont_percent=st.floats(-100, 100),
+        voltage_kv=st.floats(1, 1000),
+        cs_mm=numbers,
+        apix=numbers,
+        dsbg=numbers,
+        background=st.lists(numbers, max_size=4).map(tuple),
+        snr=st.lists(numbers, max_size=4).map(tuple),
+    )
+)
+def test_round_trips(ctf: EmanCtf) -> None:
+    assert EmanCtf.from_text(ctf.text()) == ctf
+    assert EmanCtf.from_json(ctf.json()) == ctf
+
+
+@given(
+    u=st.floats(1e3, 5e4),
+    v=st.floats(1e3, 5e4),
+    amplitude=st.floats(-0.5, 0.5),
+    shift=st.sampled_from([0.0, 30.0, 90.0, 120.0, -45.0]),
+)
+def test_same_function_whichever_parameters(
+    u: float, v: float, amplitude: float, shift: float
+) -> None:
+    values = {
+        "rlnDefocusU": u,
+        "rlnDefocusV": v,
+        "rlnDefocusAngle": 20.0,
+        "rlnVoltage": 300.0,
+        "rlnSphericalAberration": 2.7,
+        "rlnAmplitudeContrast": amplitude,
+        "rlnPhaseShift": shift,
+        "rlnCtfBfactor": 50.0,
+    }
+    text = EmanCtf.from_parameters(values, 1.5).text()
+    known = EmanCtf.from_text(text).parameters(shift)
+    for label, value in values.items():
+        # sin() is flat at a quarter turn: half of a double's digits remain there.
+        assert known[label] == pytest.approx(value, rel=1e-12, abs=1e-6), label
+    # Without the phase shift beside it the sum of both phases is the same all the same.
+    alone = EmanCtf.from_text(text).parameters()
+    total = [
+        math.radians(p["rlnPhaseShift"]) + math.asin(p["rlnAmplitudeContrast"])
+        for p in (values, alone)
+    ]
+    assert total[0] == pytest.approx(total[1], abs=1e-7)
+    assert alone["rlnDefocusU"] == pytest.approx(u, rel=1e-12)
+
+
+def test_same_curve_as_the_parameters_of_eman() -> None:
+    ctf = EmanCtf.from_text(TEXT)
+    p = ctf.parameters()
+    ours = ContrastTransfer(
+        defocus_u_ang=np.array(p["rlnDefocusU"]),
+        defocus_v_ang=np.array(p["rlnDefocusV"]),
+        defocus_angle_deg=np.array(p["rlnDefocusAngle"]),
+        phase_shift_deg=np.array(p["rlnPhaseShift"]),
+        voltage_kv=np.array(p["rlnVoltage"]),
+        cs_mm=np.array(p["rlnSphericalAberration"]),
+        amplitude_contrast=np.array(p["rlnAmplitudeContrast"]),
+        bfactor_ang2=np.array(p["rlnCtfBfactor"]),
+    )
+    # Semantics of the text form, written out: sin(gamma + asin(ampcont)) exp(-B s^2 / 4).
+    s = 5 / 64 / 2.0
+    wavelength = 12.2643247 / math.sqrt(3e5 + 0.978466e-6 * 9e10)
+    defocus = 1.5e4 + 0.5e3 * math.cos(2 * math.radians(0 - 30))
+    gamma = math.pi * wavelength * defocus * s**2 - math.pi / 2 * 2.7e7 * wavelength**3 * s**4
+    expected = math.sin(gamma + math.asin(0.1)) * math.exp(-100 * s**2 / 4)
+    assert ctf_images(ours, 64, 2.0)[0, 0, 5] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "O1.5 200 0 0 0",
+        "E1 2 3",
+        "E1 0 0 0 10 300 2.7 nan 0",
+        "E1 0 0 0 10 0 2.7 1 0",
+        "E1 0 0 0 999 300 2.7 1 0",
+        "E1 0 0 0 10 300 2.7 1 0 3,1,2",
+        "Ex 0 0 0 10 300 2.7 1 0",
+    ],
+)
+def test_unusable(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        EmanCtf.from_text(text)
+
+
+def test_curves_go_along() -> None:
+    bare = EmanCtf.from_parameters(EmanCtf.from_text(TEXT).parameters(), 2.0)
+    assert bare.snr == ()
+    assert bare.with_curves_of(EmanCtf.from_text(TEXT)) == EmanCtf.from_text(TEXT)
+    with pytest.raises(ValueError, match="no voltage"):
+        EmanCtf.from_json({"defocus": 1, "ampcont": 10})

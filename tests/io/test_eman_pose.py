@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
+from mapsort.io.eman_pose import eman_from_poses, poses_from_eman
+
+angles = st.tuples(st.floats(-180, 180), st.floats(0, 180), st.floats(-180, 180))
+shifts = st.tuples(st.floats(-20, 20), st.floats(-20, 20))
+POINTS = np.random.default_rng(3).normal(size=(7, 3))
+
+
+@given(angles, shifts, st.booleans())
+def test_a_point_is_seen_at_the_same_place(
+    eman: tuple[float, ...], shift: tuple[float, ...], mirrored: bool
+) -> None:
+    """EMAN2: M (R r + t); RELION: A r - origin; x and y of both must agree for every r."""
+    mirror = np.diag([-1.0, 1.0, 1.0]) if mirrored else np.eye(3)
+    turn = eman_to_matrix(np.array(eman))
+    moved = np.array([*shift, 0.0])
+    matrix = mirror @ np.column_stack([turn, moved])
+    found, origins = poses_from_eman(matrix[None])
+    seen_by_eman = POINTS @ matrix[:, :3].T + matrix[:, 3]
+    seen_by_relion = (POINTS @ relion_to_matrix(found[0]).T)[:, :2] - origins[0]
+    # Near the poles the decoded angles are good to the square root of a double's precision.
+    np.testing.assert_allclose(seen_by_relion, seen_by_eman[:, :2], atol=2e-6)
+
+
+@given(angles, shifts)
+def test_round_trip(relion: tuple[float, ...], origin: tuple[float, ...]) -> None:
+    matrices = eman_from_poses(np.array([relion]), np.array([origin]))
+    found, origins = poses_from_eman(matrices)
+    # Angles themselves are not unique at the poles; the rotation is.
+    np.testing.assert_allclose(
+        relion_to_matrix(found[0]), relion_to_matrix(np.array(relion)), atol=2e-6
+    )
+    np.testing.assert_allclose(origins[0], origin, atol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, np.nan, np.inf])
+def test_not_a_rotation(value: float) -> None:
+    good, bad = np.eye(3, 4), np.eye(3, 4)
+    bad[1, 1] = value
+    with pytest.raises(ValueError, match="transform 1 is not a rotation"):
+        poses_from_eman(np.stack([good, bad]))
