@@ -24,6 +24,8 @@ from mapsort.workflows.options import (
 # A value other than the default for every option, as written and as held.
 EXAMPLES = {
     "input": ("p.star", Path("p.star")),
+    "passthrough": ("p.cs", (Path("p.cs"),)),
+    "datadir": ("images", Path("images")),
     "models": ("a.mrc,b.mrc", (Path("a.mrc"), Path("b.mrc"))),
     "model": ("c.mrc", Path("c.mrc")),
     "nmodels": ("3", 3),
