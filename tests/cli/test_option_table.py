@@ -16,6 +16,8 @@ from mapsort.workflows.options import Automask3D, CtfHandling, MultiOptions, Sea
 # A value other than the default for every option, as written and as held.
 EXAMPLES = {
     "input": ("p.star", Path("p.star")),
+    "passthrough": ("q.cs,r.cs", (Path("q.cs"), Path("r.cs"))),
+    "datadir": ("scratch", Path("scratch")),
     "models": ("a.mrc,b.mrc", (Path("a.mrc"), Path("b.mrc"))),
     "iter": ("3", 3),
     "sym": ("d7,c7", ("d7", "c7")),
