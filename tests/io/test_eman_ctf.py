@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapsort.io.eman_ctf import EmanCtf
@@ -39,6 +39,7 @@ def test_text() -> None:
         snr=st.lists(numbers, max_size=4).map(tuple),
     )
 )
+@settings(deadline=None)
 def test_round_trips(ctf: EmanCtf) -> None:
     assert EmanCtf.from_text(ctf.text()) == ctf
     assert EmanCtf.from_json(ctf.json()) == ctf
@@ -50,6 +51,7 @@ def test_round_trips(ctf: EmanCtf) -> None:
     amplitude=st.floats(-0.5, 0.5),
     shift=st.sampled_from([0.0, 30.0, 90.0, 120.0, -45.0]),
 )
+@settings(deadline=None)
 def test_same_function_whichever_parameters(
     u: float, v: float, amplitude: float, shift: float
 ) -> None:

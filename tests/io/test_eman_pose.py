@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
@@ -14,6 +14,7 @@ POINTS = np.random.default_rng(3).normal(size=(7, 3))
 
 
 @given(angles, shifts, st.booleans())
+@settings(deadline=None)
 def test_a_point_is_seen_at_the_same_place(
     eman: tuple[float, ...], shift: tuple[float, ...], mirrored: bool
 ) -> None:
@@ -30,6 +31,7 @@ def test_a_point_is_seen_at_the_same_place(
 
 
 @given(angles, shifts)
+@settings(deadline=None)
 def test_round_trip(relion: tuple[float, ...], origin: tuple[float, ...]) -> None:
     matrices = eman_from_poses(np.array([relion]), np.array([origin]))
     found, origins = poses_from_eman(matrices)

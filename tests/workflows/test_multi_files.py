@@ -368,7 +368,7 @@ def test_masks_are_soft_and_hold_the_maps(path):
 
 
 def test_info_knows_every_file_of_a_run(path):
-    kinds = {name.suffix: dict(describe(name))["kind"] for name in sorted(path.iterdir())}
+    kinds = {name.suffix: describe(name)[0].text for name in sorted(path.iterdir())}
     assert kinds == {
         ".mrc": "map, MRC",
         ".hdf": "EMAN2 HDF5",
