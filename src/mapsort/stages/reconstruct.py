@@ -230,7 +230,7 @@ def solve(
     box = equations.box
     if not np.any(equations.circulant):
         return np.zeros((box,) * 3, dtype=np.float32)
-    term = _wiener_term(equations, noise_to_signal)
+    term = wiener_term(equations, noise_to_signal)
     whole = equations.transfer + _on_shells(term, _radii(2 * box) / np.float32(2.0))
     nearest = np.maximum(equations.circulant, 0.0) + _on_shells(term, _radii(box))
 
@@ -286,12 +286,13 @@ def _dot(a: Float32, b: Float32) -> float:
     return float(np.einsum("zyx,zyx->", a, b, dtype=np.float64))
 
 
-def _wiener_term(
+def wiener_term(
     equations: NormalEquations, noise_to_signal: npt.NDArray[np.floating] | None
 ) -> npt.NDArray[np.float64]:
-    """Return what is added to the density in each shell, and in one more for all beyond.
+    """Return what `solve` adds to the density in each shell, and in one more for all beyond.
 
-    There nothing is measured, and the map is damped to zero.
+    There nothing is measured, and the map is damped to zero. (box//2 + 2,), on the scale of
+    `NormalEquations.circulant`.
     """
     density = np.maximum(equations.shell_density(), 0.0)
     ratio = np.full(len(density), FLOOR) if noise_to_signal is None else noise_to_signal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import NumericalError
-from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
@@ -19,6 +20,7 @@ from mapsort.physics.normalization import normalize_by_mass
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.rundir.log import stage
 from mapsort.stages.average import ClassAccumulator, ShellStatistics
+from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.match import match_chunk, match_near
@@ -26,7 +28,7 @@ from mapsort.stages.narrowing import near_candidates, neighbours, searched_every
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.prepare import ctf_coefficients, shell_means
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
+from mapsort.stages.reconstruct import NormalEquations, solve
 from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_inputs import MultiInputs
@@ -38,6 +40,8 @@ from mapsort.workflows.multi_plan import (
 )
 from mapsort.workflows.options import MultiOptions, SearchMethod
 from mapsort.workflows.progress import Progress
+
+LOGGER = logging.getLogger(__name__)
 
 #: Margin and soft edge of the automatic mask about the density, and its smoothing (of the box).
 MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
@@ -128,6 +132,8 @@ class Outcome:
         Highest frequency compared, in Fourier pixels.
     seconds : dict
         Time of each stage.
+    rejected : ndarray of shape (n_rejected,)
+        Numbers of class averages that were left out of their maps.
     empty : tuple of int
         Numbers (from 0) of maps that got no particles and were kept as they were.
     """
@@ -145,6 +151,7 @@ class Outcome:
     scale: float
     highest_ring: int
     seconds: dict[str, float]
+    rejected: npt.NDArray[np.intp]
     empty: tuple[int, ...]
 
 
@@ -409,6 +416,7 @@ def iterate(run: Run, state: State) -> Outcome:
         scale=scale,
         highest_ring=found.highest_ring,
         seconds=seconds,
+        rejected=rebuilt.rejected,
         empty=rebuilt.empty,
     )
 
@@ -427,6 +435,7 @@ class _Rebuilt:
     maps: tuple[Float32, ...]
     masks: tuple[Float32, ...]
     half_fsc: tuple[npt.NDArray[np.float64], ...]
+    rejected: npt.NDArray[np.intp]
     empty: tuple[int, ...]
 
 
@@ -437,8 +446,11 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     progress.start("reconstruct", n_models, iteration=iteration, n_iterations=run.options.iter)
     whole: list[NormalEquations | None] = []
     halves: list[tuple[Float32, Float32]] = []
+    rejected: list[npt.NDArray[np.intp]] = []
     for model in range(n_models):
-        parts = _equations(run, averages, model)
+        slices, left_out = _selected(run, _map_slices(run, averages, model), model)
+        rejected.append(left_out)
+        parts = slices.half_equations(n_threads=threads)
         alive = all(np.any(part.circulant) for part in parts)
         whole.append(parts[0] + parts[1] if alive else None)
         halves.append(_half_maps(parts, threads) if alive else (state.references[model],) * 2)
@@ -470,7 +482,9 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     _check_finite(maps)
     progress.finish(f"{len(live)} maps")
     empty = tuple(m for m in range(n_models) if m not in live)
-    return _Rebuilt(tuple(references), tuple(maps), tuple(masks), tuple(curves), empty)
+    return _Rebuilt(
+        tuple(references), tuple(maps), tuple(masks), tuple(curves), np.concatenate(rejected), empty
+    )
 
 
 def _half_maps(parts: list[NormalEquations], n_threads: int) -> tuple[Float32, Float32]:
@@ -479,23 +493,32 @@ def _half_maps(parts: list[NormalEquations], n_threads: int) -> tuple[Float32, F
     return even, odd
 
 
-def _equations(run: Run, averages: ClassAverages, model: int) -> list[NormalEquations]:
-    """Return the normal equations of one map's class sums, one per half."""
+def _map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:
+    """Return one map's class averages and where they lie."""
     plan = run.plan
     block = plan.references.block(model)
-    rotations = plan.references.rotations[block]
-    parts = []
-    for half in range(N_HALVES):
-        sums = SliceSums.empty(plan.map_grid, float(plan.grid.box // 2))
-        sums.insert(
-            np.ascontiguousarray(averages.numerator[half, block]),
-            np.ascontiguousarray(averages.density[half, block]),
-            rotations,
-            plan.symmetries[model].matrices,
-            n_threads=plan.n_threads,
-        )
-        parts.append(NormalEquations.of(sums, n_threads=plan.n_threads))
-    return parts
+    return MapSlices(
+        ClassAverages(
+            averages.numerator[:, block], averages.density[:, block], averages.count[block]
+        ),
+        plan.references.rotations[block],
+        plan.symmetries[model].matrices,
+        plan.map_grid,
+    )
+
+
+def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, npt.NDArray[np.intp]]:
+    """Leave out averages that do not fit their map, if asked for (``--m3diter``)."""
+    options = run.options
+    if options.m3diter < 2:
+        return slices, np.empty(0, dtype=np.intp)
+    selection = AverageSelection(options.m3dkeep, options.m3dkeepsig, options.m3diter)
+    chosen, rejected = slices.selected(selection, run.sphere, n_threads=run.plan.n_threads)
+    rejected = rejected + run.plan.references.block(model).start
+    if len(rejected):
+        listed = ",".join(map(str, rejected))
+        LOGGER.info("map %d: class averages left out: %s", model + 1, listed)
+    return chosen, rejected
 
 
 def _masks(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:

@@ -303,6 +303,34 @@ class MultiOptions:
             help="size in pixels of the padded Fourier volume; 0 is twice the box",
         ),
     )
+    m3dkeep: float = field(
+        default=0.8,
+        metadata=option(
+            real_number(),
+            group=RECONSTRUCTION,
+            metavar="F",
+            help="with --m3diter from 2: fraction of a map's class averages that make the map, "
+            "those that agree best with the map of the others",
+        ),
+    )
+    m3dkeepsig: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=RECONSTRUCTION,
+            help="--m3dkeep is in standard deviations below the mean quality of a map's averages",
+        ),
+    )
+    m3diter: int = field(
+        default=1,
+        metadata=option(
+            whole_number(1),
+            group=RECONSTRUCTION,
+            metavar="N",
+            help="1: all class averages make the map; 2: one pass of selection by --m3dkeep; "
+            "from 3: their scales are refined too",
+        ),
+    )
     automask3d: Automask3D | None = field(
         default=None,
         metadata=option(
@@ -349,7 +377,8 @@ class MultiOptions:
         per_map("sym", self.sym, len(self.models))
         if self.mass:
             per_map("mass", self.mass, len(self.models))
-        _check_classkeep(self)
+        _check_keep("classkeep", self.classkeep, self.classkeepsig)
+        _check_keep("m3dkeep", self.m3dkeep, self.m3dkeepsig)
         _check_resolution(self)
         _check_named(self)
         parse_parallel(self.parallel)
@@ -387,10 +416,9 @@ class MultiOptions:
         return parse_parallel(self.parallel)
 
 
-def _check_classkeep(options: MultiOptions) -> None:
-    if not options.classkeepsig and not 0 < options.classkeep <= 1:
-        words = "a fraction above 0 and up to 1 (any number with --classkeepsig)"
-        raise refuse("classkeep", options.classkeep, words)
+def _check_keep(name: str, keep: float, in_sigmas: bool) -> None:
+    if not in_sigmas and not 0 < keep <= 1:
+        raise refuse(name, keep, f"a fraction above 0 and up to 1 (any number with --{name}sig)")
 
 
 def _check_resolution(options: MultiOptions) -> None:
