@@ -145,13 +145,11 @@ class NormalEquations:
         # distances of a whole box to one side do not occur, and have no mate
         for axis in range(3):
             np.moveaxis(spread, axis, 0)[0] = 0.0
-        folded = _nearest_circulant(spread)
-        return cls(
-            adjoint_volume(sums, n_threads=n_threads),
-            _even_transform(scipy.fft.ifftshift(spread), n_threads),
-            _even_transform(folded, n_threads),
-            sums.max_radius,
-        )
+        folded = _even_transform(_nearest_circulant(spread), n_threads)
+        transfer = _even_transform(spread, n_threads)
+        del spread
+        _about_index_0(transfer)
+        return cls(adjoint_volume(sums, n_threads=n_threads), transfer, folded, sums.max_radius)
 
     @property
     def box(self) -> int:
@@ -176,8 +174,15 @@ class NormalEquations:
 
 
 def _even_transform(even: Float32, n_threads: int) -> Float32:
-    """Return the transform of an even array about index 0: it is real."""
+    """Return the transform of an array that is even about index 0, or its centre: it is real."""
     return np.ascontiguousarray(scipy.fft.rfftn(even, workers=n_threads).real)
+
+
+def _about_index_0(transform: Float32) -> None:
+    """Move the origin of what was transformed from the centre of its even grid to index 0."""
+    for axis in range(3):
+        odd = np.moveaxis(transform, axis, 0)[1::2]
+        np.negative(odd, out=odd)
 
 
 def _nearest_circulant(spread: Float32) -> Float32:
@@ -206,8 +211,10 @@ def solve(
     equations: NormalEquations,
     *,
     noise_to_signal: npt.NDArray[np.floating] | None = None,
+    wiener: float = 0.0,
     start: Float32 | None = None,
     tolerance: float = TOLERANCE,
+    max_steps: int = MAX_STEPS,
     n_threads: int = 1,
 ) -> Float32:
     """Return the map (box, box, box) of spread slices.
@@ -218,10 +225,14 @@ def solve(
     noise_to_signal : ndarray of shape (box//2 + 1,), optional
         1/SSNR of the map in each shell: the Wiener term, relative to the shell's mean density.
         Without it frequencies are divided by their density alone (with a floor of 1e-3).
+    wiener : float
+        Added to the density everywhere, in units of the slices' weights.
     start : ndarray of shape (box, box, box), optional
         A map near the solution.
     tolerance : float
         Residual at which to stop, relative to the right side (both in the preconditioner's norm).
+    max_steps : int
+        With 0 the result is the preconditioned right side: filtered back-projection.
 
     Returns
     -------
@@ -230,43 +241,77 @@ def solve(
     box = equations.box
     if not np.any(equations.circulant):
         return np.zeros((box,) * 3, dtype=np.float32)
-    term = wiener_term(equations, noise_to_signal)
-    whole = equations.transfer + _on_shells(term, _radii(2 * box) / np.float32(2.0))
-    nearest = np.maximum(equations.circulant, 0.0) + _on_shells(term, _radii(box))
-
-    def apply(volume: Float32) -> Float32:
-        # padded by the transform itself, cropped line by line
-        spectrum = scipy.fft.rfftn(volume, s=(2 * box,) * 3, workers=n_threads)
-        spectrum *= whole
-        turned = scipy.fft.ifft2(spectrum, axes=(0, 1), overwrite_x=True, workers=n_threads)
-        lines = scipy.fft.irfft(turned[:box, :box], n=2 * box, axis=2, workers=n_threads)
-        return _about_the_centre(lines[:, :, :box])
-
-    def precondition(volume: Float32) -> Float32:
-        spectrum = scipy.fft.rfftn(volume, workers=n_threads)
-        spectrum /= nearest
-        inverse = scipy.fft.irfftn(spectrum, s=(box,) * 3, overwrite_x=True, workers=n_threads)
-        return _about_the_centre(inverse)
-
+    system = _System.of(equations, wiener_term(equations, noise_to_signal, wiener), n_threads)
     right = _about_the_centre(equations.right)
-    first = precondition(right)
+    first = system.precondition(right)
+    if max_steps == 0:
+        return first
     enough = tolerance**2 * _dot(right, first)
-    volume = first.copy() if start is None else _about_the_centre(start)
-    residual = right - apply(volume)
-    improved = precondition(residual)
+    volume = first if start is None else _about_the_centre(start)
+    residual = right - system.apply(volume)
+    improved = system.precondition(residual)
     direction = improved.copy()
     error = _dot(residual, improved)
-    for _ in range(MAX_STEPS):
+    for _ in range(max_steps):
         if not error > enough:
             break
-        image = apply(direction)
+        image = system.apply(direction)
         length = np.float32(error / _dot(direction, image))
         volume += length * direction
         residual -= length * image
-        improved = precondition(residual)
+        improved = system.precondition(residual)
         previous, error = error, _dot(residual, improved)
-        direction = improved + np.float32(error / previous) * direction
+        direction *= np.float32(error / previous)
+        direction += improved
     return volume
+
+
+#: Columns of a padded spectrum that are transformed at a time: about this many elements.
+_COLUMN_ELEMENTS = 1 << 21
+
+
+@dataclass(frozen=True)
+class _System:
+    """T with its Wiener term, and the circulant matrix that preconditions it."""
+
+    transfer: Float32
+    nearest: Float32
+    n_threads: int
+
+    @classmethod
+    def of(
+        cls, equations: NormalEquations, term: npt.NDArray[np.float64], n_threads: int
+    ) -> _System:
+        box = equations.box
+        whole = _on_shells(term, _radii(2 * box) / np.float32(2.0))
+        whole += equations.transfer
+        nearest = np.maximum(equations.circulant, 0.0) + _on_shells(term, _radii(box))
+        return cls(whole, nearest, n_threads)
+
+    def apply(self, volume: Float32) -> Float32:
+        """Return T volume: padded and cropped axis by axis, and x frequencies block by block."""
+        box, padded, workers = len(volume), 2 * len(volume), self.n_threads
+        lines = scipy.fft.rfft(volume, n=padded, axis=2, workers=workers)
+        width = max(1, _COLUMN_ELEMENTS // padded**2)
+        for first in range(0, box + 1, width):
+            part = slice(first, first + width)
+            block = scipy.fft.fft(lines[:, :, part], n=padded, axis=1, workers=workers)
+            block = scipy.fft.fft(block, n=padded, axis=0, workers=workers)
+            block *= self.transfer[:, :, part]
+            block = scipy.fft.ifft(block, axis=0, overwrite_x=True, workers=workers)[:box]
+            block = scipy.fft.ifft(block, axis=1, workers=workers)
+            lines[:, :, part] = block[:, :box]
+        image = scipy.fft.irfft(lines, n=padded, axis=2, overwrite_x=True, workers=workers)
+        return _about_the_centre(image[:, :, :box])
+
+    def precondition(self, volume: Float32) -> Float32:
+        """Return the circulant matrix's solution for a right side."""
+        spectrum = scipy.fft.rfftn(volume, workers=self.n_threads)
+        spectrum /= self.nearest
+        inverse = scipy.fft.irfftn(
+            spectrum, s=volume.shape, overwrite_x=True, workers=self.n_threads
+        )
+        return _about_the_centre(inverse)
 
 
 def _about_the_centre(volume: npt.NDArray[np.floating]) -> Float32:
@@ -287,7 +332,9 @@ def _dot(a: Float32, b: Float32) -> float:
 
 
 def wiener_term(
-    equations: NormalEquations, noise_to_signal: npt.NDArray[np.floating] | None
+    equations: NormalEquations,
+    noise_to_signal: npt.NDArray[np.floating] | None,
+    wiener: float = 0.0,
 ) -> npt.NDArray[np.float64]:
     """Return what `solve` adds to the density in each shell, and in one more for all beyond.
 
@@ -299,6 +346,8 @@ def wiener_term(
     # near the origin of frequency space the density falls as 1/k; beyond what is measured it is 0
     measured = density[: int(equations.max_radius) + 1]
     term = np.maximum(density, 1e-3 * measured.max()) * np.maximum(ratio, FLOOR)
+    # a slice of weight 1 has in each pixel of the box's transform the density box^3
+    term += wiener * float(equations.box) ** 3
     return np.append(term, max(float(measured[-1]), float(term[-1])))
 
 
