@@ -11,6 +11,7 @@ from typing import Protocol, cast
 #: in the modules because importing all of them would load numpy to print a few lines.
 COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
+    "reconstruct": "reconstruct a map from particles with poses, or from a run's class averages",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
@@ -23,7 +24,6 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "similarity",
     "classify",
     "average",
-    "reconstruct",
     "split",
     "eotest",
     "crossval",

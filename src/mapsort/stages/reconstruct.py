@@ -15,13 +15,17 @@ D grid point by grid point is biased: near the origin, and wherever C^2 varies w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
+from mapsort.physics.fsc import fsc
+from mapsort.physics.reconstruction import ReconstructionMethod
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.postprocess import noise_to_signal, wiener_filtered
 
 #: Wiener term that only keeps unmeasured frequencies finite, relative to the shell's mean density.
 FLOOR = 1e-3
@@ -264,6 +268,40 @@ def solve(
         direction *= np.float32(error / previous)
         direction += improved
     return volume
+
+
+def solve_halves(
+    parts: list[NormalEquations], method: ReconstructionMethod, *, n_threads: int = 1
+) -> tuple[Float32, tuple[Float32, ...]]:
+    """Return the map of all slices, and, of two halves, the maps of each.
+
+    Parameters
+    ----------
+    parts : list of NormalEquations
+        Of all slices, or of two halves. Emptied, so that their memory can be used again.
+    method : ReconstructionMethod
+        With ``ssnr`` two halves are needed; the map of all is Wiener-filtered by their FSC.
+
+    Returns
+    -------
+    whole : ndarray of shape (box, box, box)
+    halves : tuple of ndarray (box, box, box)
+        Not Wiener-filtered by their FSC; empty if there is one part.
+    """
+    steps = MAX_STEPS if method.iterated else 0
+
+    def solved(equations: NormalEquations, **more: Any) -> Float32:
+        return solve(equations, wiener=method.wiener, max_steps=steps, n_threads=n_threads, **more)
+
+    if len(parts) == 1:
+        return solved(parts.pop()), ()
+    even, odd = (solved(part) for part in parts)
+    ratio = noise_to_signal([fsc(even, odd)]) if method.ssnr else None
+    whole = parts.pop() + parts.pop()
+    start = np.asarray(0.5 * (even + odd), dtype=np.float32)
+    if ratio is not None:
+        start = wiener_filtered(start, ratio)
+    return solved(whole, noise_to_signal=ratio, start=start), (even, odd)
 
 
 #: Columns of a padded spectrum that are transformed at a time: about this many elements.

@@ -19,7 +19,8 @@ from mapsort.physics.resample import match_box
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
-from mapsort.workflows.options import CtfHandling, MultiOptions
+from mapsort.workflows.ctf_choice import chosen_ctf
+from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
 
 #: Particles and maps must be at least this large for polar matching to make sense.
@@ -96,7 +97,7 @@ def open_inputs(
     mask = _open_mask(options, particles.box)
     given = [*options.models, *([options.simmask] if options.simmask is not None else [])]
     files = (particles.source, *particles.files, *(p for p in given if p.exists()))
-    return MultiInputs(particles, seeds, _chosen_ctf(options, particles), files, mask)
+    return MultiInputs(particles, seeds, chosen_ctf(options.ctf, particles), files, mask)
 
 
 def _open_mask(options: MultiOptions, box: int) -> Float32 | None:
@@ -158,18 +159,6 @@ def _check_writable(directory: Path, words: str) -> None:
         raise ConfigError(f"{words}: {directory} is not a directory")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ConfigError(f"{words}: no permission to write in {directory}")
-
-
-def _chosen_ctf(options: MultiOptions, particles: Particles) -> ContrastTransfer | None:
-    if options.ctf is CtfHandling.NONE:
-        return None
-    ctf = particles.ctf
-    if ctf is None and options.ctf is not CtfHandling.AUTO:
-        raise ConfigError(
-            f"--ctf={options.ctf.value}: {particles.source} holds no CTF parameters "
-            "(rlnDefocusU and so on); use --ctf=none"
-        )
-    return ctf
 
 
 def scan_images(
