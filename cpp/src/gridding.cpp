@@ -3,6 +3,7 @@
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
 
+#include <cstdint>     // for std::uint32_t
 #include <cstring>     // for std::memcpy
 #include <type_traits> // for std::is_same_v
 #include <vector>      // for std::vector
@@ -15,6 +16,8 @@ namespace {
 /// touches at most kBrick + kKernelWidth - 1 of either, less than two bricks.
 constexpr index_t kBrick = 8;
 static_assert(kKernelWidth <= kBrick + 1);
+/// Length of a step along x through a brick.
+constexpr std::size_t kStep = 8;
 /// Samples sorted at a time: enough to meet every brick of a large window many times.
 constexpr index_t kLeastBatch = index_t{1} << 20, kMostBatch = index_t{1} << 24;
 /// Parts of a batch that are sorted independently.
@@ -91,22 +94,42 @@ index_t first_touched(float at) {
   return static_cast<index_t>(std::ceil(at - 0.5f * kKernelWidth));
 }
 
-/// Kernel values along one axis, padded with zeros, and the first grid point.
-Vec8 kernel_line(const InterpolationKernel<kKernelWidth>& kernel, float at, index_t& first) {
-  float w[8] = {};
-  first = kernel.values(at, w);
-  Vec8 line;
-  std::memcpy(&line, w, sizeof(line));
-  return line;
-}
+/// The kernel with its values at the grid points in the lanes of a vector, padded with zeros.
+class LineKernel {
+public:
+  explicit LineKernel(double oversampling) {
+    const Kernel kernel(oversampling);
+    for (int d = 0; d <= Kernel::kDegree; ++d) {
+      coefficients_[d] = Vec8{};
+      for (int j = 0; j < kKernelWidth; ++j)
+        coefficients_[d][j] = kernel.coefficient(d, j);
+    }
+  }
 
-void spread(const Sample<complex_t>& s, const InterpolationKernel<kKernelWidth>& kernel,
+  /// Kernel values along one axis, and the first grid point.
+  Vec8 at(float position, index_t& first) const {
+    const float begin = std::ceil(position - 0.5f * kKernelWidth);
+    const float t = (position - begin) - 0.5f * (kKernelWidth - 1);
+    Vec8 line = coefficients_[Kernel::kDegree];
+    for (int d = Kernel::kDegree - 1; d >= 0; --d)
+      line = line * t + coefficients_[d];
+    first = static_cast<index_t>(begin);
+    return line;
+  }
+
+private:
+  using Kernel = InterpolationKernel<kKernelWidth>;
+  static_assert(kKernelWidth <= 8);
+  Vec8 coefficients_[Kernel::kDegree + 1];
+};
+
+void spread(const Sample<complex_t>& s, const LineKernel& kernel,
             View<complex_t, 3> window) {
   static_assert(kKernelWidth == 6);
   const index_t radius = (window.shape[0] - 1) / 2, row = window.shape[2];
   index_t x0, y0, z0;
-  const Vec8 wx = kernel_line(kernel, s.x, x0), wy = kernel_line(kernel, s.y, y0);
-  const Vec8 wz = kernel_line(kernel, s.z, z0);
+  const Vec8 wx = kernel.at(s.x, x0), wy = kernel.at(s.y, y0);
+  const Vec8 wz = kernel.at(s.z, z0);
   const float re = s.value.real(), im = s.value.imag();
   const Vec8 near = Vec8{wx[0], wx[0], wx[1], wx[1], wx[2], wx[2], wx[3], wx[3]} *
                     Vec8{re, im, re, im, re, im, re, im};
@@ -121,12 +144,12 @@ void spread(const Sample<complex_t>& s, const InterpolationKernel<kKernelWidth>&
     }
 }
 
-void spread(const Sample<float>& s, const InterpolationKernel<kKernelWidth>& kernel,
+void spread(const Sample<float>& s, const LineKernel& kernel,
             View<float, 3> window) {
   const index_t radius = (window.shape[0] - 1) / 2, row = window.shape[2];
   index_t x0, y0, z0;
-  const Vec8 wx = kernel_line(kernel, s.x, x0), wy = kernel_line(kernel, s.y, y0);
-  const Vec8 wz = kernel_line(kernel, s.z, z0);
+  const Vec8 wx = kernel.at(s.x, x0), wy = kernel.at(s.y, y0);
+  const Vec8 wz = kernel.at(s.z, z0);
   const Vec4 near = Vec4{wx[0], wx[1], wx[2], wx[3]} * s.value;
   const Vec2 far = Vec2{wx[4], wx[5]} * s.value;
   float* corner = window.item(z0 + radius) + (y0 + radius) * row + x0 + kHalo;
@@ -183,10 +206,28 @@ private:
         if (z >= bricks_.per_side || y >= bricks_.per_side)
           return;
         const index_t brick = z * bricks_.per_side + y;
-        for (std::size_t s = begin_[brick]; s < begin_[brick + 1]; ++s)
-          spread(sorted_[s], kernel_, window_);
+        spread_brick(sorted_.data() + begin_[brick], begin_[brick + 1] - begin_[brick]);
       });
     }
+  }
+
+  /// A brick is as long as the window, and larger than the first cache: its samples are taken in
+  /// steps along x, so that those that follow each other touch the same few lines.
+  void spread_brick(const Sample<Value>* samples, std::size_t n) {
+    thread_local std::vector<std::uint32_t> order, next;
+    const auto step = [](const Sample<Value>& s) {
+      return static_cast<std::size_t>(first_touched(s.x) + kHalo) / kStep;
+    };
+    order.resize(n);
+    next.assign(window_.shape[2] / kStep + 2, 0);
+    for (std::size_t s = 0; s < n; ++s)
+      ++next[step(samples[s]) + 1];
+    for (std::size_t i = 1; i < next.size(); ++i)
+      next[i] += next[i - 1];
+    for (std::size_t s = 0; s < n; ++s)
+      order[next[step(samples[s])]++] = static_cast<std::uint32_t>(s);
+    for (std::size_t i = 0; i < n; ++i)
+      spread(samples[order[i]], kernel_, window_);
   }
 
   /// Counting sort by brick, the samples of a brick in the order of slices, copies and points.
@@ -228,7 +269,7 @@ private:
   View<const Value, 3> slices_;
   const SliceGeometry& geometry_;
   View<Value, 3> window_;
-  InterpolationKernel<kKernelWidth> kernel_;
+  LineKernel kernel_;
   Bricks bricks_;
   std::vector<PlanePoint> points_;
   std::vector<std::size_t> begin_; // of each brick in sorted_

@@ -145,15 +145,15 @@ class NormalEquations:
     @classmethod
     def of(cls, sums: SliceSums, *, n_threads: int = 1) -> NormalEquations:
         """Take spread slices and weights back to real space."""
-        spread = density_grid(sums.grid.box).volume_from_window(sums.density, n_threads=n_threads)
+        fine = density_grid(sums.grid.box)
+        spread = fine.even_volume_from_window(sums.density, n_threads=n_threads)
         # distances of a whole box to one side do not occur, and have no mate
-        for axis in range(3):
-            np.moveaxis(spread, axis, 0)[0] = 0.0
-        folded = _even_transform(_nearest_circulant(spread), n_threads)
+        spread[-1] = spread[:, 0] = spread[:, :, 0] = 0.0
+        folded = _nearest_circulant(spread)
+        circulant = np.ascontiguousarray(scipy.fft.rfftn(folded, workers=n_threads).real)
         transfer = _even_transform(spread, n_threads)
         del spread
-        _about_index_0(transfer)
-        return cls(adjoint_volume(sums, n_threads=n_threads), transfer, folded, sums.max_radius)
+        return cls(adjoint_volume(sums, n_threads=n_threads), transfer, circulant, sums.max_radius)
 
     @property
     def box(self) -> int:
@@ -177,31 +177,37 @@ class NormalEquations:
         return np.asarray(total / np.bincount(shells)[:n_shells])
 
 
-def _even_transform(even: Float32, n_threads: int) -> Float32:
-    """Return the transform of an array that is even about index 0, or its centre: it is real."""
-    return np.ascontiguousarray(scipy.fft.rfftn(even, workers=n_threads).real)
+def _even_transform(half: Float32, n_threads: int) -> Float32:
+    """Return the transform of an even array, which is real, from its planes z >= 0.
 
-
-def _about_index_0(transform: Float32) -> None:
-    """Move the origin of what was transformed from the centre of its even grid to index 0."""
-    for axis in range(3):
-        odd = np.moveaxis(transform, axis, 0)[1::2]
-        np.negative(odd, out=odd)
-
-
-def _nearest_circulant(spread: Float32) -> Float32:
-    """Return the kernel of the circulant matrix nearest to the Toeplitz matrix of `spread`.
-
-    `spread` (2 n, 2 n, 2 n) is about its centre, the result (n, n, n) about index 0. Along each
-    axis c_j = ((n - j) t_j + j t_{j-n}) / n.
+    `half` (n + 1, 2 n, 2 n) is about its centre in y and x; the result (2 n, 2 n, n + 1) is that
+    of the array about index 0.
     """
-    n = len(spread) // 2
+    size = half.shape[1]
+    planes = scipy.fft.rfft2(half, workers=n_threads)
+    # the centre pixel moved to index 0
+    planes[:, 1::2] *= np.float32(-1.0)
+    planes[:, :, 1::2] *= np.float32(-1.0)
+    # planes of opposite z are conjugate
+    return np.asarray(scipy.fft.hfft(planes, n=size, axis=0, overwrite_x=True, workers=n_threads))
+
+
+def _nearest_circulant(half: Float32) -> Float32:
+    """Return the kernel of the circulant matrix nearest to the Toeplitz matrix of an even array.
+
+    `half` (n + 1, 2 n, 2 n) holds the planes z >= 0, about the centre in y and x; the result
+    (n, n, n) is about index 0. Along each axis c_j = ((n - j) t_j + j t_{j-n}) / n.
+    """
+    n = len(half) - 1
     share = (1.0 - np.abs(np.arange(2 * n) - n) / n).astype(np.float32)
-    folded = spread
-    for _ in range(3):
-        weighted = folded * share[:, None, None]
-        folded = np.moveaxis(weighted[:n] + weighted[n:], 0, 2)
-    return np.asarray(folded, dtype=np.float32)
+    weighted = half * share[:, None]
+    folded = weighted[:, :n] + weighted[:, n:]
+    weighted = folded * share
+    folded = weighted[:, :, :n] + weighted[:, :, n:]
+    # the planes t_{j-n} are those of n - j, their other axes reversed about index 0
+    opposite = np.roll(folded[n:0:-1, ::-1, ::-1], 1, axis=(1, 2))
+    j = np.arange(n, dtype=np.float32)[:, None, None] / np.float32(n)
+    return np.asarray((1 - j) * folded[:n] + j * opposite, dtype=np.float32)
 
 
 def _radii(size: int) -> Float32:
