@@ -3,7 +3,6 @@
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
 
-#include <cstdint>     // for std::uint32_t
 #include <cstring>     // for std::memcpy
 #include <type_traits> // for std::is_same_v
 #include <vector>      // for std::vector
@@ -16,8 +15,6 @@ namespace {
 /// touches at most kBrick + kKernelWidth - 1 of either, less than two bricks.
 constexpr index_t kBrick = 8;
 static_assert(kKernelWidth <= kBrick + 1);
-/// Length of a step along x through a brick.
-constexpr std::size_t kStep = 8;
 /// Samples sorted at a time: enough to meet every brick of a large window many times.
 constexpr index_t kLeastBatch = index_t{1} << 20, kMostBatch = index_t{1} << 24;
 /// Parts of a batch that are sorted independently.
@@ -206,28 +203,10 @@ private:
         if (z >= bricks_.per_side || y >= bricks_.per_side)
           return;
         const index_t brick = z * bricks_.per_side + y;
-        spread_brick(sorted_.data() + begin_[brick], begin_[brick + 1] - begin_[brick]);
+        for (std::size_t s = begin_[brick]; s < begin_[brick + 1]; ++s)
+          spread(sorted_[s], kernel_, window_);
       });
     }
-  }
-
-  /// A brick is as long as the window, and larger than the first cache: its samples are taken in
-  /// steps along x, so that those that follow each other touch the same few lines.
-  void spread_brick(const Sample<Value>* samples, std::size_t n) {
-    thread_local std::vector<std::uint32_t> order, next;
-    const auto step = [](const Sample<Value>& s) {
-      return static_cast<std::size_t>(first_touched(s.x) + kHalo) / kStep;
-    };
-    order.resize(n);
-    next.assign(window_.shape[2] / kStep + 2, 0);
-    for (std::size_t s = 0; s < n; ++s)
-      ++next[step(samples[s]) + 1];
-    for (std::size_t i = 1; i < next.size(); ++i)
-      next[i] += next[i - 1];
-    for (std::size_t s = 0; s < n; ++s)
-      order[next[step(samples[s])]++] = static_cast<std::uint32_t>(s);
-    for (std::size_t i = 0; i < n; ++i)
-      spread(samples[order[i]], kernel_, window_);
   }
 
   /// Counting sort by brick, the samples of a brick in the order of slices, copies and points.

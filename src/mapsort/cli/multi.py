@@ -38,7 +38,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--classnormproc",
     "--classrefsf",
     "--classautomask",
-    "--recon",
     "--m3dsetsf",
     "--m3dpreprocess",
     "--m3dpostprocess",

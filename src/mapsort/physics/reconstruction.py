@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Steps of conjugate gradients are never more than this.
+MAX_STEPS = 20
+
 
 @dataclass(frozen=True)
 class ReconstructionMethod:
@@ -11,15 +14,16 @@ class ReconstructionMethod:
 
     Attributes
     ----------
-    iterated : bool
-        Least squares by conjugate gradients; else filtered back-projection, which is their start.
+    max_steps : int
+        Steps of conjugate gradients at most; well covered data need 4 to 12. They start from
+        filtered back-projection.
     snr : float or None
         Signal-to-noise ratio of a slice of weight 1: 1/snr is added to the density everywhere.
     ssnr : bool
         Whether the map is Wiener-filtered by the spectral signal-to-noise ratio of its halves.
     """
 
-    iterated: bool = True
+    max_steps: int = MAX_STEPS
     snr: float | None = None
     ssnr: bool = False
 

@@ -22,17 +22,19 @@ import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
-from mapsort.physics.fsc import fsc
-from mapsort.physics.reconstruction import ReconstructionMethod
+from mapsort.physics.masks import soft_sphere
+from mapsort.physics.reconstruction import MAX_STEPS, ReconstructionMethod
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
-from mapsort.stages.postprocess import noise_to_signal, wiener_filtered
+from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 
 #: Wiener term that only keeps unmeasured frequencies finite, relative to the shell's mean density.
 FLOOR = 1e-3
+#: Without knowledge of the noise, gaps between slices are filled up to this share of their shell's
+#: mean density: what few slices say of them is mostly noise.
+GAP = 0.3
 #: Steps of conjugate gradients end when the residual has fallen to this share of the right side:
 #: strict enough for shells that hold a thousandth of the strongest ones' amplitude.
 TOLERANCE = 1e-4
-MAX_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,8 @@ def solve(
     equations : NormalEquations
     noise_to_signal : ndarray of shape (box//2 + 1,), optional
         1/SSNR of the map in each shell: the Wiener term, relative to the shell's mean density.
-        Without it frequencies are divided by their density alone (with a floor of 1e-3).
+        Without it frequencies are divided by their density alone, with a floor of 1e-3, and of
+        0.3 of the shell's mean density in gaps between slices.
     wiener : float
         Added to the density everywhere, in units of the slices' weights.
     start : ndarray of shape (box, box, box), optional
@@ -242,7 +245,7 @@ def solve(
     tolerance : float
         Residual at which to stop, relative to the right side (both in the preconditioner's norm).
     max_steps : int
-        With 0 the result is the preconditioned right side: filtered back-projection.
+        Few of them leave the finest shells, and those that slices hardly cover, too weak.
 
     Returns
     -------
@@ -251,11 +254,12 @@ def solve(
     box = equations.box
     if not np.any(equations.circulant):
         return np.zeros((box,) * 3, dtype=np.float32)
-    system = _System.of(equations, wiener_term(equations, noise_to_signal, wiener), n_threads)
+    term = wiener_term(equations, noise_to_signal, wiener)
     right = _about_the_centre(equations.right)
+    system = _System.of(equations, term, n_threads)
+    if noise_to_signal is None:
+        system.fill(_gaps(equations))
     first = system.precondition(right)
-    if max_steps == 0:
-        return first
     enough = tolerance**2 * _dot(right, first)
     volume = first if start is None else _about_the_centre(start)
     residual = right - system.apply(volume)
@@ -276,6 +280,28 @@ def solve(
     return volume
 
 
+def _gaps(equations: NormalEquations) -> Float32:
+    """Return what the density lacks to `GAP` of its shell's mean, at each frequency measured."""
+    radii = _radii(equations.box)
+    mean = equations.shell_density()
+    wanted = _on_shells(GAP * np.append(mean, mean[-1]), radii)
+    gaps = np.maximum(wanted - np.maximum(equations.circulant, 0.0), 0.0)
+    gaps[radii > equations.max_radius] = 0.0
+    return np.asarray(gaps, dtype=np.float32)
+
+
+def _between_points(grid: Float32, n: int, axis: int) -> Float32:
+    """Return values of a half grid of n points along one axis of a grid twice as fine."""
+    # of the last axis only the frequencies up to n are there
+    fine = np.arange(n + 1) if axis == 2 else np.rint(scipy.fft.fftfreq(2 * n, 0.5 / n))
+    below, above = np.floor(fine / 2).astype(np.intp), np.ceil(fine / 2).astype(np.intp)
+    if axis == 2:
+        above = np.minimum(above, n // 2)
+    else:
+        below, above = below % n, above % n
+    return np.asarray(0.5 * (np.take(grid, below, axis) + np.take(grid, above, axis)))
+
+
 def solve_halves(
     parts: list[NormalEquations], method: ReconstructionMethod, *, n_threads: int = 1
 ) -> tuple[Float32, tuple[Float32, ...]]:
@@ -294,15 +320,25 @@ def solve_halves(
     halves : tuple of ndarray (box, box, box)
         Not Wiener-filtered by their FSC; empty if there is one part.
     """
-    steps = MAX_STEPS if method.iterated else 0
 
     def solved(equations: NormalEquations, **more: Any) -> Float32:
-        return solve(equations, wiener=method.wiener, max_steps=steps, n_threads=n_threads, **more)
+        return solve(
+            equations,
+            wiener=method.wiener,
+            max_steps=method.max_steps,
+            n_threads=n_threads,
+            **more,
+        )
 
     if len(parts) == 1:
         return solved(parts.pop()), ()
     even, odd = (solved(part) for part in parts)
-    ratio = noise_to_signal([fsc(even, odd)]) if method.ssnr else None
+    ratio = None
+    if method.ssnr:
+        box = len(even)
+        # the corners hold no particle
+        sphere = soft_sphere(box, box / 2 - 0.05 * box, 0.05 * box)
+        ratio = noise_to_signal([half_map_fsc(even, odd, sphere)])
     whole = parts.pop() + parts.pop()
     start = np.asarray(0.5 * (even + odd), dtype=np.float32)
     if ratio is not None:
@@ -331,6 +367,14 @@ class _System:
         whole += equations.transfer
         nearest = np.maximum(equations.circulant, 0.0) + _on_shells(term, _radii(box))
         return cls(whole, nearest, n_threads)
+
+    def fill(self, gaps: Float32) -> None:
+        """Add density (box, box, box//2 + 1) where it is missing, in place."""
+        np.add(self.nearest, gaps, out=self.nearest)
+        box = len(gaps)
+        for axis in range(3):
+            gaps = _between_points(gaps, box, axis)
+        np.add(self.transfer, gaps, out=self.transfer)
 
     def apply(self, volume: Float32) -> Float32:
         """Return T volume: padded and cropped axis by axis, and x frequencies block by block."""

@@ -15,6 +15,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
 from mapsort.modules.comparator import comparator
+from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.masks import auto_mask3d, envelope_mask, soft_sphere
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.physics.scoring import Comparator, Scoring
@@ -453,7 +454,7 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
         parts = slices.half_equations(n_threads=threads)
         alive = all(np.any(part.circulant) for part in parts)
         whole.append(parts[0] + parts[1] if alive else None)
-        halves.append(_half_maps(parts, threads) if alive else (state.references[model],) * 2)
+        halves.append(_half_maps(run, parts) if alive else (state.references[model],) * 2)
         progress.advance(1)
     live = [m for m in range(n_models) if whole[m] is not None]
     if not live:
@@ -475,8 +476,8 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
             continue
         own = noise_to_signal([curves[model]])
         start = wiener_filtered(smooth[model], shared)
-        common = solve(this, noise_to_signal=shared, start=start, n_threads=threads)
-        single = solve(this, noise_to_signal=own, start=common, n_threads=threads)
+        common = _solved(run, this, noise_to_signal=shared, start=start)
+        single = _solved(run, this, noise_to_signal=own, start=common)
         references.append(common * masks[model])
         maps.append(single * masks[model])
     _check_finite(maps)
@@ -487,10 +488,29 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     )
 
 
-def _half_maps(parts: list[NormalEquations], n_threads: int) -> tuple[Float32, Float32]:
+def _half_maps(run: Run, parts: list[NormalEquations]) -> tuple[Float32, Float32]:
     """Solve the equations of the halves alone."""
-    even, odd = (solve(part, n_threads=n_threads) for part in parts)
+    even, odd = (_solved(run, part) for part in parts)
     return even, odd
+
+
+def _solved(
+    run: Run,
+    equations: NormalEquations,
+    *,
+    noise_to_signal: npt.NDArray[np.float64] | None = None,
+    start: Float32 | None = None,
+) -> Float32:
+    """Solve as asked for with ``--recon``."""
+    method = reconstructor(run.options.recon)
+    return solve(
+        equations,
+        noise_to_signal=noise_to_signal,
+        wiener=method.wiener,
+        start=start,
+        max_steps=method.max_steps,
+        n_threads=run.plan.n_threads,
+    )
 
 
 def _map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:

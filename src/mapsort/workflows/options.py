@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -303,6 +304,17 @@ class MultiOptions:
             help="size in pixels of the padded Fourier volume; 0 is twice the box",
         ),
     )
+    recon: str = field(
+        default="fourier",
+        metadata=option(
+            text("a reconstructor, for example fourier"),
+            group=RECONSTRUCTION,
+            metavar="SPEC",
+            help="fourier (least squares), back_projection (a few steps: faster), nn4, "
+            "nn4_rect or nn4_ctf with :snr=S; wiener_fourier and nnSSNR are fourier here, for all "
+            "maps are Wiener-filtered by their halves",
+        ),
+    )
     m3dkeep: float = field(
         default=0.8,
         metadata=option(
@@ -435,22 +447,21 @@ def _check_named(options: MultiOptions) -> None:
     from mapsort.geometry.symmetry import symmetry
     from mapsort.modules.comparator import comparator
     from mapsort.modules.orientgen import orientation_generator
+    from mapsort.modules.reconstructor import reconstructor
 
-    try:
-        for name in options.sym:
-            symmetry(name)
-    except ConfigError as error:
-        raise ConfigError(f"--sym={','.join(options.sym)}: {error}") from error
-    try:
-        comparator(options.simcmp)
-    except ConfigError as error:
-        raise ConfigError(f"--simcmp={options.simcmp}: {error}") from error
-    if options.orientgen == "auto":
-        return
-    try:
-        orientation_generator(options.orientgen)
-    except ConfigError as error:
-        raise ConfigError(f"--orientgen={options.orientgen}: {error}") from error
+    checks: list[tuple[str, str, Callable[[str], object]]] = [
+        *(("sym", name, symmetry) for name in options.sym),
+        ("simcmp", options.simcmp, comparator),
+        ("recon", options.recon, reconstructor),
+    ]
+    if options.orientgen != "auto":
+        checks.append(("orientgen", options.orientgen, orientation_generator))
+    for option_name, value, check in checks:
+        try:
+            check(value)
+        except ConfigError as error:
+            written = ",".join(options.sym) if option_name == "sym" else value
+            raise ConfigError(f"--{option_name}={written}: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.volume import Volume
 from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
+from mapsort.physics.masks import soft_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.text import write_fsc
@@ -23,6 +24,8 @@ from mapsort.workflows.reconstruct_inputs import SliceSource, open_slices
 from mapsort.workflows.reconstruct_options import ReconstructOptions
 
 N_HALVES = 2
+#: Soft edge of the sphere that maps are cut to, relative to the box.
+SPHERE_EDGE = 0.05
 _FSC_LEVEL = 0.143
 
 
@@ -39,7 +42,7 @@ class Reconstructed:
         Maps of the halves, if asked for.
     fsc_path : Path or None
     resolution_ang : float or None
-        Where the FSC of the halves, not masked, falls below 0.143.
+        Where the FSC of the halves, not masked but by the box's sphere, falls below 0.143.
     """
 
     volume: Volume
@@ -126,12 +129,14 @@ def _solved(
     parts: list[NormalEquations],
     progress: Progress,
 ) -> Reconstructed:
-    """Solve, and write the files."""
+    """Solve, cut off the box's corners, which hold noise only, and write the files."""
     _check_halves(options, parts)
     progress.start("solve", 1, iteration=0, n_iterations=0)
     volume, halves = solve_halves(parts, method, n_threads=options.n_threads)
     if not all(np.isfinite(v).all() for v in (volume, *halves)):
         raise NumericalError("the map holds NaN or infinite values after reconstruction")
+    sphere = soft_sphere(source.box, (0.5 - SPHERE_EDGE) * source.box, SPHERE_EDGE * source.box)
+    volume *= sphere
     progress.finish("done")
     _write(options.output, volume, source.apix)
     result = Volume(volume, source.apix)
@@ -142,11 +147,16 @@ def _solved(
         for number in (1, 2)
     )
     for path, half in zip(paths, halves, strict=True):
-        _write(path, half, source.apix)
-    curve = fsc(*halves)
+        _write(path, half * sphere, source.apix)
+    curve = fsc(*(half * sphere for half in halves))
     fsc_path = options.output.with_name(f"{options.output.stem}_fsc.txt")
     frequency = frequencies_per_ang(source.box, source.apix)
-    write_fsc(fsc_path, frequency, curve, title="1/A, FSC of the half maps, not masked")
+    write_fsc(
+        fsc_path,
+        frequency,
+        curve,
+        title="1/A, FSC of the half maps, masked by the box's sphere only",
+    )
     resolution = resolution_at(curve, _FSC_LEVEL, source.apix, box=source.box)
     return Reconstructed(result, options.output, len(source), paths, fsc_path, resolution)
 
