@@ -119,7 +119,7 @@ def reconstruction_bytes(grid: FourierGrid, *, n_sums: int = 1) -> int:
     for its numerator and 31 N for its density (2.5-fold, single precision). While it becomes
     equations the transform of the density's window and its result come on top, 25 N and 16 N, or
     the result and two copies, 48 N; later the equations of both halves and of the whole, 22 N
-    each, with 72 N for the solver. At 512 px (s = 1.5) that is 11.7 GiB for one map and 20.3 GiB
+    each, with 72 N for the solver. At 512 px (s = 1.5) that is 12.2 GiB for one map and 17.9 GiB
     with two halves in one pass. Insertion sorts samples in at most 0.4 GiB.
     """
     voxels = grid.box**3

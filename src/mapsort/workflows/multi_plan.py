@@ -188,11 +188,11 @@ def similarity_bytes(plan: MultiPlan, n_particles: int) -> int:
 def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
     """Return the memory a run needs, by purpose; the sum bounds its peak.
 
-    Maps: one reconstruction at a time (`reconstruction_bytes`), beside it the normal equations of
-    all maps (22 bytes per voxel) and, of each, halves, masks, seeds, and maps in both filters; or
-    the padded transform of a projection. Per reference class sums of both halves (24 bytes per Fourier term), twice because one iteration's
-    are written while the next are made, and polar coefficients; per particle of a chunk its padded
-    transform; per particle of the run its matches.
+    Maps: one reconstruction at a time (`reconstruction_bytes`) or the padded transform of a
+    projection, and beside it, of every map, its normal equations (22 bytes per voxel), halves,
+    mask, seed and versions. Per reference class sums of both halves (24 bytes per Fourier term),
+    twice because one iteration's are written while the next are made, and polar coefficients; per
+    particle of a chunk its padded transform; per particle of the run its matches.
     """
     box, padded = plan.grid.box, plan.grid.padded
     terms = box * (box // 2 + 1)
