@@ -7,11 +7,11 @@ the Wiener term t; the map of all others is therefore
     v = (V - h s) / (1 - h),    h = d / (D + d + t),
 
 h being the slice's leverage on itself (the leave-one-out residual of a linear smoother: Allen,
-Technometrics 16 (1974) 125; Craven & Wahba, Numer. Math. 31 (1979) 377). The density D + d is the
-transform of the point spread function within the sphere that the box holds: the line through its
-centre along any view is one box long, so that a slice's own part in it is just d. What the quotient
-leaves out is that neighbouring samples of one slice share a little of their leverage, about a
-hundredth of the correlation (tests/stages/test_slice_agreement.py solves again without the slice).
+Technometrics 16 (1974) 125; Craven & Wahba, Numerische Mathematik 31 (1979) 377). The density D + d
+is the transform of the point spread function within the sphere that the box holds: the line through
+its centre along any view is one box long, so that a slice's own part in it is just d. What the
+quotient leaves out is that neighbouring samples of one slice share a little of their leverage,
+about a hundredth of the correlation (against solving again without the slice).
 
 The original compared each slice with a map that contained it (or, by an error, contained it twice),
 which favours odd slices where no other slice has a say.
