@@ -15,14 +15,17 @@ namespace {
 /// touches at most kBrick + kKernelWidth - 1 of either, less than two bricks.
 constexpr index_t kBrick = 8;
 static_assert(kKernelWidth <= kBrick + 1);
+/// Planes and rows that a brick's samples touch.
+constexpr index_t kTouched = kBrick + kKernelWidth - 1;
+/// Lanes of a kernel line: those beyond the kernel's width hold zeros.
+constexpr index_t kLanes = 8;
 /// Samples sorted at a time: enough to meet every brick of a large window many times.
 constexpr index_t kLeastBatch = index_t{1} << 20, kMostBatch = index_t{1} << 24;
 /// Parts of a batch that are sorted independently.
 constexpr index_t kSortParts = 64;
 
+typedef float Vec16 __attribute__((vector_size(64)));
 typedef float Vec8 __attribute__((vector_size(32)));
-typedef float Vec4 __attribute__((vector_size(16)));
-typedef float Vec2 __attribute__((vector_size(8)));
 
 template <class Vec> void add_to(float* p, Vec values) {
   Vec v;
@@ -91,53 +94,82 @@ index_t first_touched(float at) {
   return static_cast<index_t>(std::ceil(at - 0.5f * kKernelWidth));
 }
 
-/// Kernel values along one axis, padded with zeros, and the first grid point.
-Vec8 kernel_line(const InterpolationKernel<kKernelWidth>& kernel, float at, index_t& first) {
-  float w[8] = {};
-  first = kernel.values(at, w);
-  Vec8 line;
-  std::memcpy(&line, w, sizeof(line));
-  return line;
+/// The kernel with its values at the grid points in the lanes of a vector, padded with zeros.
+class LineKernel {
+public:
+  explicit LineKernel(double oversampling) {
+    const Kernel kernel(oversampling);
+    for (int d = 0; d <= Kernel::kDegree; ++d) {
+      coefficients_[d] = Vec8{};
+      for (int j = 0; j < kKernelWidth; ++j)
+        coefficients_[d][j] = kernel.coefficient(d, j);
+    }
+  }
+
+  /// Kernel values along one axis, and the first grid point.
+  Vec8 at(float position, index_t& first) const {
+    const float begin = std::ceil(position - 0.5f * kKernelWidth);
+    const float t = (position - begin) - 0.5f * (kKernelWidth - 1);
+    Vec8 line = coefficients_[Kernel::kDegree];
+    for (int d = Kernel::kDegree - 1; d >= 0; --d)
+      line = line * t + coefficients_[d];
+    first = static_cast<index_t>(begin);
+    return line;
+  }
+
+private:
+  using Kernel = InterpolationKernel<kKernelWidth>;
+  static_assert(kKernelWidth <= kLanes);
+  Vec8 coefficients_[Kernel::kDegree + 1];
+};
+
+/// The kernel line times a sample's value: what is added to the grid points of a row.
+Vec8 line_of(Vec8 weights, float value) { return weights * value; }
+Vec16 line_of(Vec8 weights, complex_t value) {
+  const Vec16 twice =
+      __builtin_shufflevector(weights, weights, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  const float re = value.real(), im = value.imag();
+  return twice * Vec16{re, im, re, im, re, im, re, im, re, im, re, im, re, im, re, im};
 }
 
-void spread(const Sample<complex_t>& s, const InterpolationKernel<kKernelWidth>& kernel,
-            View<complex_t, 3> window) {
-  static_assert(kKernelWidth == 6);
-  const index_t radius = (window.shape[0] - 1) / 2, row = window.shape[2];
-  index_t x0, y0, z0;
-  const Vec8 wx = kernel_line(kernel, s.x, x0), wy = kernel_line(kernel, s.y, y0);
-  const Vec8 wz = kernel_line(kernel, s.z, z0);
-  const float re = s.value.real(), im = s.value.imag();
-  const Vec8 near = Vec8{wx[0], wx[0], wx[1], wx[1], wx[2], wx[2], wx[3], wx[3]} *
-                    Vec8{re, im, re, im, re, im, re, im};
-  const Vec4 far = Vec4{wx[4], wx[4], wx[5], wx[5]} * Vec4{re, im, re, im};
-  complex_t* corner = window.item(z0 + radius) + (y0 + radius) * row + x0 + kHalo;
-  for (int i = 0; i < kKernelWidth; ++i)
-    for (int j = 0; j < kKernelWidth; ++j) {
-      const float w = wz[i] * wy[j];
-      float* line = reinterpret_cast<float*>(corner + (i * window.shape[1] + j) * row);
-      add_to(line, w * near);
-      add_to(line + 8, w * far);
-    }
-}
+/// The part of a window that a brick's samples touch, in memory of its own: sums of a batch are
+/// made here and added to the window once. Small terms would be lost, one by one, in the large sums
+/// of many slices; and rows may be written kLanes at a time.
+template <class Value> class BrickSums {
+public:
+  void clear(index_t row_length) {
+    stride_ = row_length + kLanes;
+    sums_.assign(kTouched * kTouched * stride_, Value{});
+  }
 
-void spread(const Sample<float>& s, const InterpolationKernel<kKernelWidth>& kernel,
-            View<float, 3> window) {
-  const index_t radius = (window.shape[0] - 1) / 2, row = window.shape[2];
-  index_t x0, y0, z0;
-  const Vec8 wx = kernel_line(kernel, s.x, x0), wy = kernel_line(kernel, s.y, y0);
-  const Vec8 wz = kernel_line(kernel, s.z, z0);
-  const Vec4 near = Vec4{wx[0], wx[1], wx[2], wx[3]} * s.value;
-  const Vec2 far = Vec2{wx[4], wx[5]} * s.value;
-  float* corner = window.item(z0 + radius) + (y0 + radius) * row + x0 + kHalo;
-  for (int i = 0; i < kKernelWidth; ++i)
-    for (int j = 0; j < kKernelWidth; ++j) {
-      const float w = wz[i] * wy[j];
-      float* line = corner + (i * window.shape[1] + j) * row;
-      add_to(line, w * near);
-      add_to(line + 4, w * far);
-    }
-}
+  /// Add a sample; z0 and y0 are the brick's first plane and row, from the window's centre.
+  void spread(const Sample<Value>& s, const LineKernel& kernel, index_t z0, index_t y0) {
+    index_t x, y, z;
+    const Vec8 wx = kernel.at(s.x, x), wy = kernel.at(s.y, y), wz = kernel.at(s.z, z);
+    const auto line = line_of(wx, s.value);
+    Value* corner = sums_.data() + ((z - z0) * kTouched + y - y0) * stride_ + x + kHalo;
+    for (int i = 0; i < kKernelWidth; ++i)
+      for (int j = 0; j < kKernelWidth; ++j)
+        add_to(reinterpret_cast<float*>(corner + (i * kTouched + j) * stride_),
+               wz[i] * wy[j] * line);
+  }
+
+  /// Add the sums to the window, of which the brick may hold the edge.
+  void add_into(View<Value, 3> window, index_t plane, index_t row) const {
+    const index_t length = window.shape[2];
+    for (index_t i = 0; i < std::min(kTouched, window.shape[0] - plane); ++i)
+      for (index_t j = 0; j < std::min(kTouched, window.shape[1] - row); ++j) {
+        const Value* from = sums_.data() + (i * kTouched + j) * stride_;
+        Value* to = window.item(plane + i) + (row + j) * length;
+        for (index_t k = 0; k < length; ++k)
+          to[k] += from[k];
+      }
+  }
+
+private:
+  index_t stride_ = 0;
+  std::vector<Value> sums_;
+};
 
 /// The bricks of a window, numbered row by row.
 struct Bricks {
@@ -183,8 +215,15 @@ private:
         if (z >= bricks_.per_side || y >= bricks_.per_side)
           return;
         const index_t brick = z * bricks_.per_side + y;
+        if (begin_[brick] == begin_[brick + 1])
+          return;
+        thread_local BrickSums<Value> brick_sums;
+        BrickSums<Value>& sums = brick_sums;
+        sums.clear(window_.shape[2]);
         for (std::size_t s = begin_[brick]; s < begin_[brick + 1]; ++s)
-          spread(sorted_[s], kernel_, window_);
+          sums.spread(sorted_[s], kernel_, z * kBrick - bricks_.radius,
+                      y * kBrick - bricks_.radius);
+        sums.add_into(window_, z * kBrick, y * kBrick);
       });
     }
   }
@@ -228,7 +267,7 @@ private:
   View<const Value, 3> slices_;
   const SliceGeometry& geometry_;
   View<Value, 3> window_;
-  InterpolationKernel<kKernelWidth> kernel_;
+  LineKernel kernel_;
   Bricks bricks_;
   std::vector<PlanePoint> points_;
   std::vector<std::size_t> begin_; // of each brick in sorted_

@@ -16,14 +16,16 @@ from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
 from mapsort.modules.orientgen import orientations
 from mapsort.modules.projector import projector
+from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.fsc import fsc
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.fourier_grid import Float32, FourierGrid, centred_transform
+from mapsort.stages.fourier_grid import Float32, FourierGrid
 from mapsort.stages.match import match_images
+from mapsort.stages.particle_slices import weighted_slices
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.stages.project import project_images, shift_phases
-from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
+from mapsort.stages.project import project_images
+from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve_halves
 from mapsort.stages.symmetry_copies import insert_copies
 
 __all__ = [
@@ -210,43 +212,53 @@ def reconstruct(
         c<n>, d<n>, tet, oct, icos, icos2 or h<copies>:<starts>:<turn>:<rise>.
     apix : float
         Pixel size [A].
-    method : {"fourier"}
+    method : str
+        A reconstructor by its name: ``fourier``, ``back_projection``, ``nn4:snr=10`` ... With
+        ``wiener_fourier`` and ``nnSSNR`` the map is Wiener-filtered by the signal-to-noise ratio
+        that its halves show, of images with even and odd numbers.
 
     Returns
     -------
     Volume
+
+    Raises
+    ------
+    ConfigError
+        For shapes, a symmetry or a method that do not fit.
     """
-    if method != "fourier":
-        raise ConfigError(f"method={method}: not yet in this version of mapsort; use fourier")
     views = np.asarray(images, dtype=np.float32)
     turns = _rotations(rotations)
+    chosen = reconstructor(method)
     if views.ndim != 3 or len(views) != len(turns) or views.shape[1] != views.shape[2]:
         raise ConfigError(f"images: expected ({len(turns)}, box, box), got {views.shape}")
-    box = views.shape[1]
-    slices = centred_transform(views, n_threads=available_threads())
-    if shifts is not None:
-        slices *= np.conj(shift_phases(_shifts(shifts, len(views)), box))
-    share = np.ones(len(views)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if share.shape != (len(views),):
-        raise ConfigError(f"weights: expected shape ({len(views)},), got {share.shape}")
-    factor = share[:, None, None].astype(np.float32)
-    density = np.broadcast_to(factor, slices.shape)
-    if ctf is not None:
-        transfer = ctf_images(ctf, box, apix)
-        slices, density = slices * transfer, density * transfer**2
-    sums = SliceSums.empty(FourierGrid.for_box(box), float(box // 2))
-    insert_copies(
-        sums,
-        np.ascontiguousarray(slices * factor),
-        np.ascontiguousarray(density, dtype=np.float32),
-        turns,
-        symmetry_group(symmetry),
-        apix=apix,
-        n_threads=available_threads(),
-    )
+    n, box = views.shape[:2]
+    share = None if weights is None else np.asarray(weights, dtype=np.float64)
+    if share is not None and share.shape != (n,):
+        raise ConfigError(f"weights: expected shape ({n},), got {share.shape}")
     threads = available_threads()
-    equations = NormalEquations.of(sums, n_threads=threads)
-    return Volume(solve(equations, n_threads=threads), apix)
+    numerator, density = weighted_slices(
+        views,
+        shifts=None if shifts is None else _shifts(shifts, n),
+        transfer=None if ctf is None else ctf_images(ctf, box, apix),
+        weights=share,
+        n_threads=threads,
+    )
+    group = symmetry_group(symmetry)
+    parts = []
+    for members in [slice(0, None, 2), slice(1, None, 2)] if chosen.ssnr else [slice(None)]:
+        sums = SliceSums.empty(FourierGrid.for_reconstruction(box), float(box // 2))
+        insert_copies(
+            sums,
+            np.ascontiguousarray(numerator[members]),
+            np.ascontiguousarray(density[members]),
+            turns[members],
+            group,
+            apix=apix,
+            n_threads=threads,
+        )
+        parts.append(NormalEquations.of(sums, n_threads=threads))
+    volume, _ = solve_halves(parts, chosen, n_threads=threads)
+    return Volume(volume, apix)
 
 
 def build_config() -> dict[str, Any]:

@@ -76,6 +76,19 @@ def test_noise_free_slices_give_the_map_back_whatever_its_symmetry(name):
     np.testing.assert_allclose(scale, 1.0, atol=0.01)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["c1", "d7", "oct", "icos"])
+def test_5000_slices_give_the_map_back_at_64_pixels(name):
+    """FSC 0.999 to 0.45 cycles per pixel, amplitudes to 1 %, not masked."""
+    box, ops = 64, symmetry(name).matrices
+    truth = symmetric_blobs(box, name, seed=21)
+    rotations = random_rotations(5000, seed=22)
+    volume = reconstruct(project_slices(truth, rotations), rotations, ops=ops)
+    curve, scale = agreement(volume, truth)
+    assert curve.min() >= 0.999
+    np.testing.assert_allclose(scale, 1.0, atol=0.01)
+
+
 def test_the_normal_equations_are_projection_and_its_adjoint():
     """T v by two FFTs against slicing v and spreading the weighted slices again."""
     box, n = 20, 30

@@ -9,6 +9,9 @@
 // Samples are sorted into bricks of the window. A brick's samples reach no farther than its next
 // neighbours, so bricks of one colour of four are spread at the same time without locks, each in
 // the order of its samples: sums are the same for every number of threads, and so is the memory.
+// A batch's sums are made brick by brick in memory of their own and then added to the window. A
+// window's value is thus a sum of at most a few thousand terms of like size, however many slices
+// there are, and single precision is enough.
 
 #include "mapsort/fourier_window.hpp"
 

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
     "project": "project maps along the directions of a generator or of a .star file",
+    "reconstruct": "reconstruct a map from particles with poses, or from a run's class averages",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
     "split": "particles of a finished run as one set per map (.star, .lst)",
@@ -30,7 +31,6 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "similarity",
     "classify",
     "average",
-    "reconstruct",
     "crossval",
 )
 

@@ -15,20 +15,26 @@ D grid point by grid point is biased: near the origin, and wherever C^2 varies w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
+from mapsort.physics.masks import soft_sphere
+from mapsort.physics.reconstruction import MAX_STEPS, ReconstructionMethod
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 
 #: Wiener term that only keeps unmeasured frequencies finite, relative to the shell's mean density.
 FLOOR = 1e-3
+#: Without knowledge of the noise, gaps between slices are filled up to this share of their shell's
+#: mean density: what few slices say of them is mostly noise.
+GAP = 0.3
 #: Steps of conjugate gradients end when the residual has fallen to this share of the right side:
 #: strict enough for shells that hold a thousandth of the strongest ones' amplitude.
 TOLERANCE = 1e-4
-MAX_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,30 @@ class SliceSums:
         )
 
 
+def reconstruction_bytes(grid: FourierGrid, *, n_sums: int = 1) -> int:
+    """Return the highest memory of a reconstruction with ``n_sums`` accumulators, without slices.
+
+    With N = box^3 voxels and a numerator padded s-fold, an accumulator takes about 4 s^3 N bytes
+    for its numerator and 31 N for its density (2.5-fold, single precision). While it becomes
+    equations the transform of the density's window and its result come on top, 25 N and 16 N, or
+    the result and two copies, 48 N; later the equations of both halves and of the whole, 22 N
+    each, with 72 N for the solver. At 512 px (s = 1.5) that is 12.2 GiB for one map and 17.9 GiB
+    with two halves in one pass. Insertion sorts samples in at most 0.4 GiB.
+    """
+    voxels = grid.box**3
+    fine = density_grid(grid.box)
+    windows = sum(
+        size * int(np.prod(_core.window_shape(0.5 * padded)))
+        for size, padded in ((8, grid.padded), (4, fine.padded))
+    )
+    equations = 22 * voxels
+    # the last accumulator becomes equations while those of the others are there
+    turned = windows * n_sums + 48 * voxels
+    turned = max(turned, windows + 48 * voxels + (n_sums - 1) * equations)
+    solved = (n_sums + (n_sums > 1)) * equations + 72 * voxels
+    return max(turned, solved) + (1 << 24) * 24
+
+
 def density_grid(box: int) -> FourierGrid:
     """Return the grid of the weights: 1.25 x the extent of the point spread function, 2 x box."""
     wanted = int(np.ceil(2.5 * box))
@@ -141,17 +171,15 @@ class NormalEquations:
     @classmethod
     def of(cls, sums: SliceSums, *, n_threads: int = 1) -> NormalEquations:
         """Take spread slices and weights back to real space."""
-        spread = density_grid(sums.grid.box).volume_from_window(sums.density, n_threads=n_threads)
+        fine = density_grid(sums.grid.box)
+        spread = fine.even_volume_from_window(sums.density, n_threads=n_threads)
         # distances of a whole box to one side do not occur, and have no mate
-        for axis in range(3):
-            np.moveaxis(spread, axis, 0)[0] = 0.0
+        spread[-1] = spread[:, 0] = spread[:, :, 0] = 0.0
         folded = _nearest_circulant(spread)
-        return cls(
-            adjoint_volume(sums, n_threads=n_threads),
-            _even_transform(scipy.fft.ifftshift(spread), n_threads),
-            _even_transform(folded, n_threads),
-            sums.max_radius,
-        )
+        circulant = np.ascontiguousarray(scipy.fft.rfftn(folded, workers=n_threads).real)
+        transfer = _even_transform(spread, n_threads)
+        del spread
+        return cls(adjoint_volume(sums, n_threads=n_threads), transfer, circulant, sums.max_radius)
 
     @property
     def box(self) -> int:
@@ -175,24 +203,37 @@ class NormalEquations:
         return np.asarray(total / np.bincount(shells)[:n_shells])
 
 
-def _even_transform(even: Float32, n_threads: int) -> Float32:
-    """Return the transform of an even array about index 0: it is real."""
-    return np.ascontiguousarray(scipy.fft.rfftn(even, workers=n_threads).real)
+def _even_transform(half: Float32, n_threads: int) -> Float32:
+    """Return the transform of an even array, which is real, from its planes z >= 0.
 
-
-def _nearest_circulant(spread: Float32) -> Float32:
-    """Return the kernel of the circulant matrix nearest to the Toeplitz matrix of `spread`.
-
-    `spread` (2 n, 2 n, 2 n) is about its centre, the result (n, n, n) about index 0. Along each
-    axis c_j = ((n - j) t_j + j t_{j-n}) / n.
+    `half` (n + 1, 2 n, 2 n) is about its centre in y and x; the result (2 n, 2 n, n + 1) is that
+    of the array about index 0.
     """
-    n = len(spread) // 2
+    size = half.shape[1]
+    planes = scipy.fft.rfft2(half, workers=n_threads)
+    # the centre pixel moved to index 0
+    planes[:, 1::2] *= np.float32(-1.0)
+    planes[:, :, 1::2] *= np.float32(-1.0)
+    # planes of opposite z are conjugate
+    return np.asarray(scipy.fft.hfft(planes, n=size, axis=0, overwrite_x=True, workers=n_threads))
+
+
+def _nearest_circulant(half: Float32) -> Float32:
+    """Return the kernel of the circulant matrix nearest to the Toeplitz matrix of an even array.
+
+    `half` (n + 1, 2 n, 2 n) holds the planes z >= 0, about the centre in y and x; the result
+    (n, n, n) is about index 0. Along each axis c_j = ((n - j) t_j + j t_{j-n}) / n.
+    """
+    n = len(half) - 1
     share = (1.0 - np.abs(np.arange(2 * n) - n) / n).astype(np.float32)
-    folded = spread
-    for _ in range(3):
-        weighted = folded * share[:, None, None]
-        folded = np.moveaxis(weighted[:n] + weighted[n:], 0, 2)
-    return np.asarray(folded, dtype=np.float32)
+    weighted = half * share[:, None]
+    folded = weighted[:, :n] + weighted[:, n:]
+    weighted = folded * share
+    folded = weighted[:, :, :n] + weighted[:, :, n:]
+    # the planes t_{j-n} are those of n - j, their other axes reversed about index 0
+    opposite = np.roll(folded[n:0:-1, ::-1, ::-1], 1, axis=(1, 2))
+    j = np.arange(n, dtype=np.float32)[:, None, None] / np.float32(n)
+    return np.asarray((1 - j) * folded[:n] + j * opposite, dtype=np.float32)
 
 
 def _radii(size: int) -> Float32:
@@ -206,8 +247,10 @@ def solve(
     equations: NormalEquations,
     *,
     noise_to_signal: npt.NDArray[np.floating] | None = None,
+    wiener: float = 0.0,
     start: Float32 | None = None,
     tolerance: float = TOLERANCE,
+    max_steps: int = MAX_STEPS,
     n_threads: int = 1,
 ) -> Float32:
     """Return the map (box, box, box) of spread slices.
@@ -217,11 +260,16 @@ def solve(
     equations : NormalEquations
     noise_to_signal : ndarray of shape (box//2 + 1,), optional
         1/SSNR of the map in each shell: the Wiener term, relative to the shell's mean density.
-        Without it frequencies are divided by their density alone (with a floor of 1e-3).
+        Without it frequencies are divided by their density alone, with a floor of 1e-3, and of
+        0.3 of the shell's mean density in gaps between slices.
+    wiener : float
+        Added to the density everywhere, in units of the slices' weights.
     start : ndarray of shape (box, box, box), optional
         A map near the solution.
     tolerance : float
         Residual at which to stop, relative to the right side (both in the preconditioner's norm).
+    max_steps : int
+        Few of them leave the finest shells, and those that slices hardly cover, too weak.
 
     Returns
     -------
@@ -230,43 +278,152 @@ def solve(
     box = equations.box
     if not np.any(equations.circulant):
         return np.zeros((box,) * 3, dtype=np.float32)
-    term = _wiener_term(equations, noise_to_signal)
-    whole = equations.transfer + _on_shells(term, _radii(2 * box) / np.float32(2.0))
-    nearest = np.maximum(equations.circulant, 0.0) + _on_shells(term, _radii(box))
-
-    def apply(volume: Float32) -> Float32:
-        # padded by the transform itself, cropped line by line
-        spectrum = scipy.fft.rfftn(volume, s=(2 * box,) * 3, workers=n_threads)
-        spectrum *= whole
-        turned = scipy.fft.ifft2(spectrum, axes=(0, 1), overwrite_x=True, workers=n_threads)
-        lines = scipy.fft.irfft(turned[:box, :box], n=2 * box, axis=2, workers=n_threads)
-        return _about_the_centre(lines[:, :, :box])
-
-    def precondition(volume: Float32) -> Float32:
-        spectrum = scipy.fft.rfftn(volume, workers=n_threads)
-        spectrum /= nearest
-        inverse = scipy.fft.irfftn(spectrum, s=(box,) * 3, overwrite_x=True, workers=n_threads)
-        return _about_the_centre(inverse)
-
+    term = wiener_term(equations, noise_to_signal, wiener)
     right = _about_the_centre(equations.right)
-    first = precondition(right)
+    system = _System.of(equations, term, n_threads)
+    if noise_to_signal is None:
+        system.fill(_gaps(equations))
+    first = system.precondition(right)
     enough = tolerance**2 * _dot(right, first)
-    volume = first.copy() if start is None else _about_the_centre(start)
-    residual = right - apply(volume)
-    improved = precondition(residual)
+    volume = first if start is None else _about_the_centre(start)
+    residual = right - system.apply(volume)
+    improved = system.precondition(residual)
     direction = improved.copy()
     error = _dot(residual, improved)
-    for _ in range(MAX_STEPS):
+    for _ in range(max_steps):
         if not error > enough:
             break
-        image = apply(direction)
+        image = system.apply(direction)
         length = np.float32(error / _dot(direction, image))
         volume += length * direction
         residual -= length * image
-        improved = precondition(residual)
+        improved = system.precondition(residual)
         previous, error = error, _dot(residual, improved)
-        direction = improved + np.float32(error / previous) * direction
+        direction *= np.float32(error / previous)
+        direction += improved
     return volume
+
+
+def _gaps(equations: NormalEquations) -> Float32:
+    """Return what the density lacks to `GAP` of its shell's mean, at each frequency measured."""
+    radii = _radii(equations.box)
+    mean = equations.shell_density()
+    wanted = _on_shells(GAP * np.append(mean, mean[-1]), radii)
+    gaps = np.maximum(wanted - np.maximum(equations.circulant, 0.0), 0.0)
+    gaps[radii > equations.max_radius] = 0.0
+    return np.asarray(gaps, dtype=np.float32)
+
+
+def _between_points(grid: Float32, n: int, axis: int) -> Float32:
+    """Return values of a half grid of n points along one axis of a grid twice as fine."""
+    # of the last axis only the frequencies up to n are there
+    fine = np.arange(n + 1) if axis == 2 else np.rint(scipy.fft.fftfreq(2 * n, 0.5 / n))
+    below, above = np.floor(fine / 2).astype(np.intp), np.ceil(fine / 2).astype(np.intp)
+    if axis == 2:
+        above = np.minimum(above, n // 2)
+    else:
+        below, above = below % n, above % n
+    return np.asarray(0.5 * (np.take(grid, below, axis) + np.take(grid, above, axis)))
+
+
+def solve_halves(
+    parts: list[NormalEquations], method: ReconstructionMethod, *, n_threads: int = 1
+) -> tuple[Float32, tuple[Float32, ...]]:
+    """Return the map of all slices, and, of two halves, the maps of each.
+
+    Parameters
+    ----------
+    parts : list of NormalEquations
+        Of all slices, or of two halves. Emptied, so that their memory can be used again.
+    method : ReconstructionMethod
+        With ``ssnr`` two halves are needed; the map of all is Wiener-filtered by their FSC.
+
+    Returns
+    -------
+    whole : ndarray of shape (box, box, box)
+    halves : tuple of ndarray (box, box, box)
+        Not Wiener-filtered by their FSC; empty if there is one part.
+    """
+
+    def solved(equations: NormalEquations, **more: Any) -> Float32:
+        return solve(
+            equations,
+            wiener=method.wiener,
+            max_steps=method.max_steps,
+            n_threads=n_threads,
+            **more,
+        )
+
+    if len(parts) == 1:
+        return solved(parts.pop()), ()
+    even, odd = (solved(part) for part in parts)
+    ratio = None
+    if method.ssnr:
+        box = len(even)
+        # the corners hold no particle
+        sphere = soft_sphere(box, box / 2 - 0.05 * box, 0.05 * box)
+        ratio = noise_to_signal([half_map_fsc(even, odd, sphere)])
+    whole = parts.pop() + parts.pop()
+    start = np.asarray(0.5 * (even + odd), dtype=np.float32)
+    if ratio is not None:
+        start = wiener_filtered(start, ratio)
+    return solved(whole, noise_to_signal=ratio, start=start), (even, odd)
+
+
+#: Columns of a padded spectrum that are transformed at a time: about this many elements.
+_COLUMN_ELEMENTS = 1 << 21
+
+
+@dataclass(frozen=True)
+class _System:
+    """T with its Wiener term, and the circulant matrix that preconditions it."""
+
+    transfer: Float32
+    nearest: Float32
+    n_threads: int
+
+    @classmethod
+    def of(
+        cls, equations: NormalEquations, term: npt.NDArray[np.float64], n_threads: int
+    ) -> _System:
+        box = equations.box
+        whole = _on_shells(term, _radii(2 * box) / np.float32(2.0))
+        whole += equations.transfer
+        nearest = np.maximum(equations.circulant, 0.0) + _on_shells(term, _radii(box))
+        return cls(whole, nearest, n_threads)
+
+    def fill(self, gaps: Float32) -> None:
+        """Add density (box, box, box//2 + 1) where it is missing, in place."""
+        np.add(self.nearest, gaps, out=self.nearest)
+        box = len(gaps)
+        for axis in range(3):
+            gaps = _between_points(gaps, box, axis)
+        np.add(self.transfer, gaps, out=self.transfer)
+
+    def apply(self, volume: Float32) -> Float32:
+        """Return T volume: padded and cropped axis by axis, and x frequencies block by block."""
+        box, padded, workers = len(volume), 2 * len(volume), self.n_threads
+        lines = scipy.fft.rfft(volume, n=padded, axis=2, workers=workers)
+        width = max(1, _COLUMN_ELEMENTS // padded**2)
+        for first in range(0, box + 1, width):
+            part = slice(first, first + width)
+            block = scipy.fft.fft(lines[:, :, part], n=padded, axis=1, workers=workers)
+            block = scipy.fft.fft(block, n=padded, axis=0, workers=workers)
+            block *= self.transfer[:, :, part]
+            block = scipy.fft.ifft(block, axis=0, overwrite_x=True, workers=workers)[:box]
+            block = scipy.fft.ifft(block, axis=1, workers=workers)
+            lines[:, :, part] = block[:, :box]
+        image = scipy.fft.irfft(lines, n=padded, axis=2, overwrite_x=True, workers=workers)
+        return _about_the_centre(image[:, :, :box])
+
+    def precondition(self, volume: Float32) -> Float32:
+        """Return the circulant matrix's solution for a right side."""
+        spectrum = scipy.fft.rfftn(volume, workers=self.n_threads)
+        spectrum /= self.nearest
+        inverse = scipy.fft.irfftn(
+            spectrum, s=volume.shape, overwrite_x=True, workers=self.n_threads
+        )
+        return _about_the_centre(inverse)
 
 
 def _about_the_centre(volume: npt.NDArray[np.floating]) -> Float32:
@@ -286,19 +443,26 @@ def _dot(a: Float32, b: Float32) -> float:
     return float(np.einsum("zyx,zyx->", a, b, dtype=np.float64))
 
 
-def _wiener_term(
-    equations: NormalEquations, noise_to_signal: npt.NDArray[np.floating] | None
+def wiener_term(
+    equations: NormalEquations,
+    noise_to_signal: npt.NDArray[np.floating] | None,
+    wiener: float = 0.0,
 ) -> npt.NDArray[np.float64]:
-    """Return what is added to the density in each shell, and in one more for all beyond.
+    """Return what `solve` adds to the density in each shell, and in one more for all beyond.
 
-    There nothing is measured, and the map is damped to zero.
+    There nothing is measured, and the map is damped to zero. (box//2 + 2,), on the scale of
+    `NormalEquations.circulant`.
     """
     density = np.maximum(equations.shell_density(), 0.0)
     ratio = np.full(len(density), FLOOR) if noise_to_signal is None else noise_to_signal
     # near the origin of frequency space the density falls as 1/k; beyond what is measured it is 0
     measured = density[: int(equations.max_radius) + 1]
     term = np.maximum(density, 1e-3 * measured.max()) * np.maximum(ratio, FLOOR)
-    return np.append(term, max(float(measured[-1]), float(term[-1])))
+    # a slice of weight 1 has in each pixel of the box's transform the density box^3
+    term += wiener * float(equations.box) ** 3
+    beyond = max(float(measured[-1]), float(term[len(measured) - 1]))
+    term[np.arange(len(term)) > equations.max_radius + 1] = beyond
+    return np.append(term, beyond)
 
 
 def _on_shells(term: npt.NDArray[np.float64], radii: Float32) -> Float32:

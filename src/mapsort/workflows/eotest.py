@@ -36,7 +36,7 @@ from mapsort.workflows.multi_iteration import (
     Run,
     average_all,
     half_maps,
-    normal_equations,
+    map_slices,
     scaled_to_mass,
 )
 from mapsort.workflows.multi_plan import resolve
@@ -222,7 +222,8 @@ def _compare(
     if not members[:, model].all():
         return None
     number, apix, box = model + 1, run.inputs.apix, run.plan.grid.box
-    even, odd = half_maps(normal_equations(run, averages, model), run.plan.n_threads)
+    slices = map_slices(run, averages, model)
+    even, odd = half_maps(run, slices.half_equations(n_threads=run.plan.n_threads))
     masked = half_map_fsc(even, odd, _mask(run, directory, iteration, number))
     unmasked = fsc(even, odd)
     even_path = directory.threed_even(iteration, number)

@@ -117,11 +117,15 @@ def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> No
 
 
 def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
-    """Write class averages in the order of the projections; empty classes are zero."""
+    """Write class averages in the order of the projections; empty classes are zero.
+
+    Those that were left out of their map have ``threed_excl`` 1.
+    """
     iteration, membership = outcome.state.iteration, outcome.membership
     headers = _projection_headers(run)
     source = str(run.inputs.particles.source)
     projections = directory.projections(iteration).name
+    rejected = frozenset(outcome.rejected.tolist())
     with (
         atomic_path(directory.classes(iteration)) as part,
         HdfWriter(part, apix=run.inputs.apix) as writer,
@@ -145,6 +149,8 @@ def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
                     header["class_ptcl_idxs"] = [int(i) for i in used]
                 if len(excluded):
                     header["exc_class_ptcl_idxs"] = [int(i) for i in excluded]
+                if index in rejected:
+                    header["threed_excl"] = 1
                 writer.append(image, header)
 
 

@@ -20,7 +20,8 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.seeds import noisy, random_phases, without_segments
-from mapsort.workflows.options import CtfHandling, MultiOptions, SeedMethod
+from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
+from mapsort.workflows.options import MultiOptions, SeedMethod
 from mapsort.workflows.progress import Progress
 
 #: Particles and maps must be at least this large for polar matching to make sense.
@@ -114,11 +115,11 @@ def open_inputs(
     return MultiInputs(
         particles,
         seeds,
-        _chosen_ctf(options, particles),
+        chosen_ctf(options.ctf, particles),
         # An .hdf file is the set and its own stack.
         tuple(dict.fromkeys(files)),
         mask,
-        flipped=_are_flipped(options, particles),
+        flipped=are_flipped(options.ctf, particles),
         notes=notes,
     )
 
@@ -197,29 +198,6 @@ def _check_writable(directory: Path, words: str) -> None:
         raise ConfigError(f"{words}: {directory} is not a directory")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ConfigError(f"{words}: no permission to write in {directory}")
-
-
-def _chosen_ctf(options: MultiOptions, particles: Particles) -> ContrastTransfer | None:
-    if options.ctf is CtfHandling.NONE:
-        return None
-    ctf = particles.ctf
-    if ctf is not None and particles.premultiplied:
-        raise ConfigError(
-            f"--ctf={options.ctf.value}: the images of {particles.source} were multiplied with "
-            "their CTF (rlnCtfDataAreCtfPremultiplied); extract them without, or use --ctf=none"
-        )
-    if ctf is None and options.ctf is not CtfHandling.AUTO:
-        raise ConfigError(
-            f"--ctf={options.ctf.value}: {particles.source} holds no CTF parameters "
-            "(rlnDefocusU and so on); use --ctf=none"
-        )
-    return ctf
-
-
-def _are_flipped(options: MultiOptions, particles: Particles) -> bool:
-    if options.ctf is CtfHandling.AUTO:
-        return particles.phase_flipped
-    return options.ctf is CtfHandling.FLIPPED
 
 
 def scan_images(

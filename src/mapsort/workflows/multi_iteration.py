@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,17 +10,19 @@ import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import NumericalError
-from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
 from mapsort.modules.comparator import comparator
 from mapsort.modules.projector import Projection, projector
+from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.masks import auto_mask3d, envelope_mask, soft_sphere
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.rundir.log import stage
 from mapsort.stages.average import ClassAccumulator, ShellStatistics
+from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import NOISE_IMAGES, fit_junk, noise_images
@@ -28,10 +31,9 @@ from mapsort.stages.narrowing import near_candidates, neighbours, searched_every
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.prepare import ctf_coefficients, shell_means
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
+from mapsort.stages.reconstruct import NormalEquations, solve
 from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
-from mapsort.stages.symmetry_copies import insert_copies
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import (
@@ -42,6 +44,8 @@ from mapsort.workflows.multi_plan import (
 )
 from mapsort.workflows.options import MultiOptions, SearchMethod
 from mapsort.workflows.progress import Progress
+
+LOGGER = logging.getLogger(__name__)
 
 #: Margin and soft edge of the automatic mask about the density, and its smoothing (of the box).
 MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
@@ -147,6 +151,8 @@ class Outcome:
         Highest frequency compared, in Fourier pixels.
     seconds : dict
         Time of each stage.
+    rejected : ndarray of shape (n_rejected,)
+        Numbers of class averages that were left out of their maps.
     empty : tuple of int
         Numbers (from 0) of maps that got no particles and were kept as they were.
     reseeded : tuple of int
@@ -168,6 +174,7 @@ class Outcome:
     scale: float
     highest_ring: int
     seconds: dict[str, float]
+    rejected: npt.NDArray[np.intp]
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
@@ -444,6 +451,7 @@ def iterate(run: Run, state: State) -> Outcome:
         scale=scale,
         highest_ring=found.highest_ring,
         seconds=seconds,
+        rejected=rebuilt.rejected,
         empty=rebuilt.empty,
         reseeded=tuple(classes.reseeded),
         junk=junk,
@@ -486,6 +494,7 @@ class _Rebuilt:
     maps: tuple[Float32, ...]
     masks: tuple[Float32, ...]
     half_fsc: tuple[npt.NDArray[np.float64], ...]
+    rejected: npt.NDArray[np.intp]
     empty: tuple[int, ...]
 
 
@@ -496,11 +505,14 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
     run.start("reconstruct", n_models, iteration)
     whole: list[NormalEquations | None] = []
     halves: list[tuple[Float32, Float32]] = []
+    rejected: list[npt.NDArray[np.intp]] = []
     for model in range(n_models):
-        parts = normal_equations(run, averages, model)
+        slices, left_out = _selected(run, map_slices(run, averages, model), model)
+        rejected.append(left_out)
+        parts = slices.half_equations(n_threads=threads)
         alive = all(np.any(part.circulant) for part in parts)
         whole.append(parts[0] + parts[1] if alive else None)
-        halves.append(half_maps(parts, threads) if alive else (state.references[model],) * 2)
+        halves.append(half_maps(run, parts) if alive else (state.references[model],) * 2)
         progress.advance(1)
     live = [m for m in range(n_models) if whole[m] is not None]
     if not live:
@@ -522,41 +534,70 @@ def _reconstruct(run: Run, state: State, averages: ClassAverages, *, iteration: 
             continue
         own = noise_to_signal([curves[model]])
         start = wiener_filtered(smooth[model], shared)
-        common = solve(this, noise_to_signal=shared, start=start, n_threads=threads)
-        single = solve(this, noise_to_signal=own, start=common, n_threads=threads)
+        common = _solved(run, this, noise_to_signal=shared, start=start)
+        single = _solved(run, this, noise_to_signal=own, start=common)
         references.append(common * masks[model])
         maps.append(single * masks[model])
     _check_finite(maps)
     progress.finish(f"{len(live)} maps")
     empty = tuple(m for m in range(n_models) if m not in live)
-    return _Rebuilt(tuple(references), tuple(maps), tuple(masks), tuple(curves), empty)
+    return _Rebuilt(
+        tuple(references), tuple(maps), tuple(masks), tuple(curves), np.concatenate(rejected), empty
+    )
 
 
-def half_maps(parts: list[NormalEquations], n_threads: int) -> tuple[Float32, Float32]:
+def half_maps(run: Run, parts: list[NormalEquations]) -> tuple[Float32, Float32]:
     """Solve the equations of the halves alone."""
-    even, odd = (solve(part, n_threads=n_threads) for part in parts)
+    even, odd = (_solved(run, part) for part in parts)
     return even, odd
 
 
-def normal_equations(run: Run, averages: ClassAverages, model: int) -> list[NormalEquations]:
-    """Return the normal equations of one map's class sums, one per half."""
+def _solved(
+    run: Run,
+    equations: NormalEquations,
+    *,
+    noise_to_signal: npt.NDArray[np.float64] | None = None,
+    start: Float32 | None = None,
+) -> Float32:
+    """Solve as asked for with ``--recon``."""
+    method = reconstructor(run.options.recon)
+    return solve(
+        equations,
+        noise_to_signal=noise_to_signal,
+        wiener=method.wiener,
+        start=start,
+        max_steps=method.max_steps,
+        n_threads=run.plan.n_threads,
+    )
+
+
+def map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:
+    """Return one map's class averages and where they lie."""
     plan = run.plan
     block = plan.references.block(model)
-    rotations = plan.references.rotations[block]
-    parts = []
-    for half in range(N_HALVES):
-        sums = SliceSums.empty(plan.map_grid, float(plan.grid.box // 2))
-        insert_copies(
-            sums,
-            np.ascontiguousarray(averages.numerator[half, block]),
-            np.ascontiguousarray(averages.density[half, block]),
-            rotations,
-            plan.symmetries[model],
-            apix=run.inputs.apix,
-            n_threads=plan.n_threads,
-        )
-        parts.append(NormalEquations.of(sums, n_threads=plan.n_threads))
-    return parts
+    return MapSlices(
+        ClassAverages(
+            averages.numerator[:, block], averages.density[:, block], averages.count[block]
+        ),
+        plan.references.rotations[block],
+        plan.symmetries[model],
+        plan.map_grid,
+        run.inputs.apix,
+    )
+
+
+def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, npt.NDArray[np.intp]]:
+    """Leave out averages that do not fit their map, if asked for (``--m3diter``)."""
+    options = run.options
+    if options.m3diter < 2:
+        return slices, np.empty(0, dtype=np.intp)
+    selection = AverageSelection(options.m3dkeep, options.m3dkeepsig, options.m3diter)
+    chosen, rejected = slices.selected(selection, run.sphere, n_threads=run.plan.n_threads)
+    rejected = rejected + run.plan.references.block(model).start
+    if len(rejected):
+        listed = ",".join(map(str, rejected))
+        LOGGER.info("map %d: class averages left out: %s", model + 1, listed)
+    return chosen, rejected
 
 
 def _masks(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:

@@ -18,6 +18,7 @@ from mapsort.physics.masks import envelope_radius
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
+from mapsort.stages.reconstruct import reconstruction_bytes
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.options import MultiOptions
 
@@ -124,7 +125,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
     padded_bytes = 8 * grid.padded * (grid.padded // 2 + 1) + 12 * box * box
     return MultiPlan(
         grid=grid,
-        map_grid=FourierGrid.for_box(box, options.pad),
+        map_grid=FourierGrid.for_reconstruction(box, options.pad),
         treatment=ParticleTreatment(grid, BACKGROUND_RADIUS * box, options.invert),
         references=references,
         symmetries=symmetries,
@@ -193,19 +194,21 @@ def similarity_bytes(plan: MultiPlan, n_particles: int) -> int:
 def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
     """Return the memory a run needs, by purpose; the sum bounds its peak.
 
-    Per map and padded size P = 2 box: 3-D grids of 8 P^3 / 2 bytes, some six at a time; per
-    reference class sums of both halves (24 bytes per Fourier term), twice because one iteration's
-    are written while the next are made, and polar coefficients; per particle of a chunk its padded
-    transform; per particle of the run its matches.
+    Maps: one reconstruction at a time (`reconstruction_bytes`) or the padded transform of a
+    projection, and beside it, of every map, its normal equations (22 bytes per voxel), halves,
+    mask, seed and versions. Per reference class sums of both halves (24 bytes per Fourier term),
+    twice because one iteration's are written while the next are made, and polar coefficients; per
+    particle of a chunk its padded transform; per particle of the run its matches.
     """
-    box, padded = plan.grid.box, plan.map_grid.padded
+    box, padded = plan.grid.box, plan.grid.padded
     terms = box * (box // 2 + 1)
     n_references = len(plan.references)
     rows = plan.refined * plan.n_models
     chunk = min(plan.chunk, n_particles)
     similarity = similarity_bytes(plan, n_particles)
     return {
-        "maps": 6 * 4 * padded**3 + 2 * plan.n_models * 12 * padded**3 // 2,
+        "maps": max(reconstruction_bytes(plan.map_grid, n_sums=1), 16 * padded**3)
+        + plan.n_models * (22 + 8 * 4) * box**3,
         "classes": 2 * n_references * terms * (2 * 12 + 8),
         "references": min(n_references, plan.reference_blocks[0].stop) * bank_bytes(box),
         "particles in work": 2 * chunk * (8 * padded * (padded // 2 + 1) + 12 * box * box),

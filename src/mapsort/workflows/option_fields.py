@@ -146,8 +146,8 @@ def option(
 
 
 def flag_of(name: str) -> str:
-    """Return a field's name as it is written on the command line."""
-    return "--" + name.replace("_", "-")
+    """Return a field's name as it is written on the command line; ``class_`` is ``--class``."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def refuse(name: str, value: object, words: str) -> ConfigError:

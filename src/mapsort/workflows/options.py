@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -416,6 +417,45 @@ class MultiOptions:
             help="size in pixels of the padded Fourier volume; 0 is twice the box",
         ),
     )
+    recon: str = field(
+        default="fourier",
+        metadata=option(
+            text("a reconstructor, for example fourier"),
+            group=RECONSTRUCTION,
+            metavar="SPEC",
+            help="fourier (least squares), back_projection (a few steps: faster), nn4, "
+            "nn4_rect or nn4_ctf with :snr=S; wiener_fourier and nnSSNR are fourier here, for all "
+            "maps are Wiener-filtered by their halves",
+        ),
+    )
+    m3dkeep: float = field(
+        default=0.8,
+        metadata=option(
+            real_number(),
+            group=RECONSTRUCTION,
+            metavar="F",
+            help="with --m3diter from 2: fraction of a map's class averages that make the map, "
+            "those that agree best with the map of the others",
+        ),
+    )
+    m3dkeepsig: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=RECONSTRUCTION,
+            help="--m3dkeep is in standard deviations below the mean quality of a map's averages",
+        ),
+    )
+    m3diter: int = field(
+        default=1,
+        metadata=option(
+            whole_number(1),
+            group=RECONSTRUCTION,
+            metavar="N",
+            help="1: all class averages make the map; 2: one pass of selection by --m3dkeep; "
+            "from 3: their scales are refined too",
+        ),
+    )
     automask3d: Automask3D | None = field(
         default=None,
         metadata=option(
@@ -468,7 +508,8 @@ class MultiOptions:
         if self.mass:
             per_map("mass", self.mass, len(self.models))
         _check_breaksym(self)
-        _check_classkeep(self)
+        _check_keep("classkeep", self.classkeep, self.classkeepsig)
+        _check_keep("m3dkeep", self.m3dkeep, self.m3dkeepsig)
         _check_resolution(self)
         _check_named(self)
         parse_parallel(self.parallel)
@@ -534,10 +575,9 @@ def _check_breaksym(options: MultiOptions) -> None:
         raise ConfigError("--breaksym: takes point groups in --sym, no helices")
 
 
-def _check_classkeep(options: MultiOptions) -> None:
-    if not options.classkeepsig and not 0 < options.classkeep <= 1:
-        words = "a fraction above 0 and up to 1 (any number with --classkeepsig)"
-        raise refuse("classkeep", options.classkeep, words)
+def _check_keep(name: str, keep: float, in_sigmas: bool) -> None:
+    if not in_sigmas and not 0 < keep <= 1:
+        raise refuse(name, keep, f"a fraction above 0 and up to 1 (any number with --{name}sig)")
 
 
 def _check_resolution(options: MultiOptions) -> None:
@@ -555,26 +595,22 @@ def _check_named(options: MultiOptions) -> None:
     from mapsort.modules.comparator import comparator
     from mapsort.modules.orientgen import orientation_generator
     from mapsort.modules.projector import projector
+    from mapsort.modules.reconstructor import reconstructor
 
-    try:
-        for name in options.sym:
-            symmetry(name)
-    except ConfigError as error:
-        raise ConfigError(f"--sym={','.join(options.sym)}: {error}") from error
-    try:
-        comparator(options.simcmp)
-    except ConfigError as error:
-        raise ConfigError(f"--simcmp={options.simcmp}: {error}") from error
-    try:
-        projector(options.projector)
-    except ConfigError as error:
-        raise ConfigError(f"--projector={options.projector}: {error}") from error
-    if options.orientgen == "auto":
-        return
-    try:
-        orientation_generator(options.orientgen)
-    except ConfigError as error:
-        raise ConfigError(f"--orientgen={options.orientgen}: {error}") from error
+    checks: list[tuple[str, str, Callable[[str], object]]] = [
+        *(("sym", name, symmetry) for name in options.sym),
+        ("simcmp", options.simcmp, comparator),
+        ("projector", options.projector, projector),
+        ("recon", options.recon, reconstructor),
+    ]
+    if options.orientgen != "auto":
+        checks.append(("orientgen", options.orientgen, orientation_generator))
+    for option_name, value, check in checks:
+        try:
+            check(value)
+        except ConfigError as error:
+            written = ",".join(options.sym) if option_name == "sym" else value
+            raise ConfigError(f"--{option_name}={written}: {error}") from error
 
 
 def _plain(value: Any) -> Any:

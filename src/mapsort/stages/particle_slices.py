@@ -1,0 +1,69 @@
+"""From images at known poses to what a reconstruction inserts: centred transforms, CTF, weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from mapsort.stages.fourier_grid import Complex64, Float32
+
+
+def shift_images(spectra: Complex64, shifts: npt.ArrayLike) -> None:
+    """Move the content of images by the phases of their transforms, in place.
+
+    Parameters
+    ----------
+    spectra : ndarray of shape (n, box, box//2+1)
+        rfft2 of images.
+    shifts : array_like of shape (n, 2)
+        By how much along x and y [pixels].
+    """
+    moved = np.asarray(shifts, dtype=np.float64)
+    box = spectra.shape[1]
+    for axis, frequency in ((0, scipy.fft.rfftfreq(box)), (1, scipy.fft.fftfreq(box))):
+        turns = np.exp(-2j * np.pi * moved[:, axis, None] * frequency).astype(np.complex64)
+        spectra *= turns[:, None, :] if axis == 0 else turns[:, :, None]
+
+
+def weighted_slices(
+    images: npt.NDArray[np.floating],
+    *,
+    shifts: npt.NDArray[np.floating] | None = None,
+    transfer: Float32 | None = None,
+    weights: npt.NDArray[np.floating] | None = None,
+    n_threads: int = 1,
+) -> tuple[Complex64, Float32]:
+    """Return what least squares sums over images: w C X and w C^2.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, box, box)
+    shifts : ndarray of shape (n, 2), optional
+        By how much each image's content is off-centre [pixels]; undone.
+    transfer : ndarray of shape (n, box, box//2+1), optional
+        Contrast transfer functions.
+    weights : ndarray of shape (n,), optional
+
+    Returns
+    -------
+    numerator : ndarray of shape (n, box, box//2+1), complex64
+        Phases about the centre pixel box//2.
+    density : ndarray of shape (n, box, box//2+1), float32
+    """
+    box = images.shape[1]
+    pixels = images.astype(np.float32, copy=False)
+    numerator: Complex64 = np.asarray(scipy.fft.rfft2(pixels, workers=n_threads), np.complex64)
+    # phases about the centre: content at pixel box//2 is moved to pixel 0
+    offset = np.full((len(images), 2), -float(box // 2))
+    shift_images(numerator, offset if shifts is None else offset - shifts)
+    if transfer is None:
+        density = np.ones(numerator.shape, dtype=np.float32)
+    else:
+        numerator *= transfer
+        density = np.square(transfer)
+    if weights is not None:
+        share = np.asarray(weights, dtype=np.float32)[:, None, None]
+        numerator *= share
+        density *= share
+    return numerator, density
