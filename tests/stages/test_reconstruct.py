@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -13,7 +16,12 @@ from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.stages.fourier_grid import FourierGrid, centred_images, centred_transform
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
+from mapsort.stages.reconstruct import (
+    NormalEquations,
+    SliceSums,
+    reconstruction_bytes,
+    solve,
+)
 
 IDENTITY = np.eye(3)[None]
 
@@ -285,3 +293,34 @@ def test_padding_is_even_and_enough(box, pad):
     assert grid.padded >= 1.25 * box
     assert grid.padded >= pad
     assert grid.scale == grid.padded / box
+
+
+@pytest.mark.parametrize("n_sums", [1, 2])
+def test_a_box_of_512_fits_into_24_gib(n_sums):
+    grid = FourierGrid.for_reconstruction(512)
+    assert grid.padded == 768
+    assert reconstruction_bytes(grid, n_sums=n_sums) <= 24 * 2**30
+
+
+def test_memory_stays_within_the_formula(tmp_path):
+    """The highest resident memory of a process of its own, above that with its libraries loaded."""
+    script = tmp_path / "peak.py"
+    script.write_text(
+        "import resource, numpy as np\n"
+        "from mapsort.stages.fourier_grid import FourierGrid\n"
+        "from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve\n"
+        "from mapsort.stages.reconstruct import reconstruction_bytes\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "grid, before = FourierGrid.for_box(128), peak()\n"
+        "ones = np.ones((4, 128, 65), np.float32)\n"
+        "sums = SliceSums.empty(grid, 64.0)\n"
+        "turn = np.eye(3)[None]\n"
+        "sums.insert(ones.astype(np.complex64), ones, np.repeat(turn, 4, axis=0), turn)\n"
+        "equations = NormalEquations.of(sums)\n"
+        "del sums\n"
+        "solve(equations, max_steps=2)\n"
+        "print(peak() - before, reconstruction_bytes(grid))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    used, bound = map(int, done.stdout.split())
+    assert 0.25 * bound <= used <= bound
