@@ -45,26 +45,42 @@ def seeds(small):
     return [mapsort.Volume.open(path) for path in small.seeds]
 
 
-def test_a_map_without_particles_stays_as_it_was(run_small, seeds, caplog):
-    """A black map and a blob of noise beside the two true ones: they starve, the run goes on."""
+@pytest.fixture
+def four_seeds(seeds):
+    """The two true maps, a black one and a blob of noise, which starve."""
     radius2 = ((np.indices((32,) * 3) - 16) ** 2).sum(axis=0)
     noise = np.random.default_rng(0).standard_normal((32,) * 3) * np.exp(-radius2 / 40)
-    black, blob = mapsort.Volume(-seeds[0].data, 4.0), mapsort.Volume(noise, 4.0)
+    return [*seeds, mapsort.Volume(-seeds[0].data, 4.0), mapsort.Volume(noise, 4.0)]
+
+
+def test_a_map_without_particles_in_the_last_iteration_stays_as_it_was(
+    run_small, four_seeds, caplog
+):
     told = Messages()
     with caplog.at_level(logging.WARNING, logger="mapsort"):
-        run = run_small(models=[*seeds, black, blob], iter=3, progress=told)
-    last = run.convergence[-1]
-    assert 3 in last["empty_maps"]
-    assert last["occupancy"][2] == 0
-    assert sum(last["occupancy"][2:]) < 10
+        run = run_small(models=four_seeds, iter=1, progress=told)
+    (only,) = run.convergence
+    assert 3 in only["empty_maps"]
+    assert only["reseeded_maps"] == []
+    assert only["occupancy"][2] == 0
     warning = "map 3 received no particles; it stays as it was"
     assert any(warning in record.getMessage() for record in caplog.records)
-    assert f"WARNING iteration 3: {warning}" in (run.path / "run.log").read_text()
+    assert f"WARNING iteration 1: {warning}" in (run.path / "run.log").read_text()
     assert warning in told.lines
     before, after = (
-        mapsort.Volume.open(run.path / f"threed_{i}_03.mrc").data for i in ("filt_02", "03")
+        mapsort.Volume.open(run.path / f"threed_{i}_03.mrc").data for i in ("00", "01")
     )
     np.testing.assert_array_equal(before, after)
+
+
+def test_before_that_it_starts_again(run_small, four_seeds):
+    told = Messages()
+    run = run_small(models=four_seeds, iter=3, progress=told)
+    assert 3 in run.convergence[0]["reseeded_maps"]
+    assert 3 not in run.convergence[0]["empty_maps"]
+    warning = "map 3 was dying; it restarts from the particles that the others explain worst"
+    assert f"WARNING iteration 1: {warning}" in (run.path / "run.log").read_text()
+    assert warning in told.lines
 
 
 @pytest.mark.parametrize(
