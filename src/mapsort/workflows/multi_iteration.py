@@ -57,6 +57,8 @@ UNKNOWN_SCALE, KNOWN_SCALE = float("inf"), 0.3
 NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
 #: Probability of being noise from which a particle counts as junk.
 JUNK_FROM = 0.5
+#: Residual at which the maps of an iteration are solved: further steps fit noise.
+SOLVED_TO = 1e-3
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
 
@@ -566,6 +568,7 @@ def _solved(
         noise_to_signal=noise_to_signal,
         wiener=method.wiener,
         start=start,
+        tolerance=SOLVED_TO,
         max_steps=method.max_steps,
         n_threads=run.plan.n_threads,
     )
