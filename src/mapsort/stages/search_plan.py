@@ -36,8 +36,10 @@ COARSE_SIZE, MIDDLE_SIZE, FINE_SIZE = 90, 200, 300
 ENOUGH_NATS = 120.0
 #: Share of each map's references that go on to a middle level, and how many to a fine one.
 CARRIED_SHARE, CARRIED = 0.15, 16
-#: Share of the signal that may be lost between the nodes of a level's shift lattice, on average.
-SHIFT_LOSS = 0.04
+#: Share of the signal that may be lost between the nodes of a level's shift lattice, on average:
+#: where there is plenty of it (`ENOUGH_NATS`), and where a small share is a fraction of a nat and
+#: the many candidates carried on make up for it.
+SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.04
 #: Correlations are evaluated at this many angles per period of their highest order.
 ROTATIONS_PER_PERIOD = 3.0
 #: Rings below this are always in the band: coarser images have no orientation.
@@ -350,13 +352,15 @@ def _levels(bank_of: Callable[[str], _core.ReferenceBank], setting: _Setting) ->
     needed = [(COARSE_SHARE, COARSE_SIZE), (FINE_SHARE, FINE_SIZE)]
     if total < ENOUGH_NATS:
         needed.insert(1, (MIDDLE_SHARE, MIDDLE_SIZE))
+    loss = WEAK_SHIFT_LOSS if total < ENOUGH_NATS else SHIFT_LOSS
     parts = [
-        _part(bank, gain, ring_ranges(gain, share * total, size), setting) for share, size in needed
+        _part(bank, gain, ring_ranges(gain, share * total, size), setting, loss)
+        for share, size in needed
     ]
     if total < ENOUGH_NATS:
         parts[0] = replace(parts[0], carried_share=CARRIED_SHARE)
     whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
-    step = _shift_step(gain, whole, setting.box)
+    step = _shift_step(gain, whole, setting.box, loss)
     return (*parts, Level(bank, setting.ring_weight(bank.n_rings), step))
 
 
@@ -365,6 +369,7 @@ def _part(
     gain: npt.NDArray[np.float64],
     ranges: npt.NDArray[np.int32],
     setting: _Setting,
+    shift_loss: float,
 ) -> Level:
     """Return a level with these rings of each order."""
     n_rings, orders = int(ranges[:, 1].max()), len(ranges) - 1
@@ -376,7 +381,9 @@ def _part(
         n_rotations=_core.good_fft_size(int(np.ceil(rotations))),
         n_threads=setting.n_threads,
     )
-    return Level(part, setting.ring_weight(n_rings), _shift_step(gain, ranges, setting.box))
+    return Level(
+        part, setting.ring_weight(n_rings), _shift_step(gain, ranges, setting.box, shift_loss)
+    )
 
 
 def ring_ranges(
@@ -402,8 +409,10 @@ def ring_ranges(
     return np.ascontiguousarray(ranges[: last + 1])
 
 
-def _shift_step(gain: npt.NDArray[np.float64], ranges: npt.NDArray[np.integer], box: int) -> float:
-    """Return the lattice step [pixels] that loses ``SHIFT_LOSS`` of the gain on average.
+def _shift_step(
+    gain: npt.NDArray[np.float64], ranges: npt.NDArray[np.integer], box: int, loss: float
+) -> float:
+    """Return the lattice step [pixels] that loses the share ``loss`` of the gain on average.
 
     At a shift r off the true one the correlation on ring k falls to J0(2 pi k r / box), about
     1 - (pi k r / box)^2; over a cell of side d the mean r^2 is d^2 / 6.
@@ -414,4 +423,4 @@ def _shift_step(gain: npt.NDArray[np.float64], ranges: npt.NDArray[np.integer], 
         total += float(gain[order, first:last].sum())
         weighted += float((gain[order, first:last] * (rings + 1.0) ** 2).sum())
     mean_square_ring = weighted / total if total > 0 else float(gain.shape[1]) ** 2
-    return float(np.sqrt(6.0 * SHIFT_LOSS / mean_square_ring) * box / np.pi)
+    return float(np.sqrt(6.0 * loss / mean_square_ring) * box / np.pi)
