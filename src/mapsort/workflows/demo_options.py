@@ -26,7 +26,7 @@ class DemoOptions:
         ),
     )
     iter: int = field(
-        default=4,
+        default=3,
         metadata=option(
             whole_number(1), group="demo", metavar="N", help="number of iterations of multi"
         ),
