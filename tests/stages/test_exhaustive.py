@@ -210,13 +210,13 @@ class TestBlocks:
     def test_the_default_finds_the_same_but_for_what_levels_lose(self, noisy, whole, n_blocks):
         """Each block chooses its own levels and refines some of each map.
 
-        Eight seeds gave up to five of 240 that differ, by up to 4.8 of 52 nats, where two poses of
+        Eight seeds gave up to five of 240 that differ, by up to 2.5 of 52 nats, where two poses of
         one reference nearly tie on the lattice.
         """
         merged = in_blocks(noisy, n_blocks)
         gained = merged.score[:, 0] - whole.score[:, 0]
         assert np.mean(np.abs(gained) > 1e-3) <= 0.03
-        assert np.abs(gained).max() < 6
+        assert np.abs(gained).max() < 3.5
         assert np.mean(merged.reference[:, 0] == whole.reference[:, 0]) >= 0.98
 
     def test_order_and_counts_are_those_of_one_list(self, noisy, whole, n_blocks):

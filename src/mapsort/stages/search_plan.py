@@ -39,7 +39,7 @@ CARRIED_SHARE, CARRIED = 0.15, 16
 #: Share of the signal that may be lost between the nodes of a level's shift lattice, on average:
 #: where there is plenty of it (`ENOUGH_NATS`), and where a small share is a fraction of a nat and
 #: the many candidates carried on make up for it.
-SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.04
+SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.035
 #: Correlations are evaluated at this many angles per period of their highest order.
 ROTATIONS_PER_PERIOD = 3.0
 #: Rings below this are always in the band: coarser images have no orientation.
