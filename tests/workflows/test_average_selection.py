@@ -9,8 +9,9 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.fourier_grid import centred_transform
 from mapsort.workflows.multi_inputs import open_inputs, scan_images
-from mapsort.workflows.multi_iteration import Run, iterate, prepare_seeds
+from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_plan import resolve
+from mapsort.workflows.multi_state import Run
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import SilentProgress

@@ -128,7 +128,7 @@ def test_a_numerical_failure_is_in_the_log(run_small, tmp_path, monkeypatch):
     def empty(_sums, **_options):
         return np.zeros((32,) * 3, np.float32)
 
-    monkeypatch.setattr("mapsort.workflows.multi_iteration.solve", empty)
+    monkeypatch.setattr("mapsort.workflows.multi_reconstruction.solve", empty)
     with pytest.raises(NumericalError, match="no density"):
         run_small()
     path = tmp_path / "run_00"

@@ -19,6 +19,8 @@ from mapsort.stages.fourier_grid import Float32
 
 #: Synthetic images that the distribution of noise is learnt from.
 NOISE_IMAGES = 512
+#: Probability of being noise from which a particle counts as junk.
+JUNK_FROM = 0.5
 _EM_STEPS = 200
 
 
@@ -106,3 +108,12 @@ def fit_junk(scores: npt.NDArray[np.floating], noise_scores: npt.NDArray[np.floa
         if settled:
             break
     return model
+
+
+def junk_probability(
+    scores: npt.NDArray[np.floating], noise_scores: npt.NDArray[np.floating] | None
+) -> npt.NDArray[np.float64] | None:
+    """Return each particle's probability to be noise, (n,); None if no noise was matched."""
+    if noise_scores is None:
+        return None
+    return fit_junk(scores, noise_scores).probability(scores)

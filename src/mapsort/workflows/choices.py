@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from mapsort.workflows.multi_inputs import MultiInputs
-from mapsort.workflows.multi_iteration import NARROW_FROM_SPEED
+from mapsort.workflows.multi_matching import NARROW_FROM_SPEED
 from mapsort.workflows.multi_plan import (
     FULL_SIMILARITY_BYTES,
     MultiPlan,

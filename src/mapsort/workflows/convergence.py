@@ -12,7 +12,8 @@ import numpy.typing as npt
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.fsc import fsc, resolution_at
-from mapsort.workflows.multi_iteration import JUNK_FROM, Outcome, Run, State
+from mapsort.stages.junk import JUNK_FROM
+from mapsort.workflows.multi_state import Outcome, Run, State
 
 
 def occupancies(

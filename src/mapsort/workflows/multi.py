@@ -36,7 +36,7 @@ from mapsort.workflows.multi_files import (
     write_table,
 )
 from mapsort.workflows.multi_inputs import MultiInputs, open_inputs, scan_images
-from mapsort.workflows.multi_iteration import Outcome, Run, State, iterate, prepare_seeds
+from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_plan import (
     MultiPlan,
     disk_bytes,
@@ -45,6 +45,7 @@ from mapsort.workflows.multi_plan import (
     readable_size,
     resolve,
 )
+from mapsort.workflows.multi_state import Outcome, Run, State
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress

@@ -73,14 +73,15 @@ def classification(
         Of the run, for a random split.
     """
     dying: list[int] = []
-    if iteration == 1 and splits_at_random(options):
+    random = iteration == 1 and _splits_at_random(options)
+    if random:
         matches = shuffled(matches, references, np.random.default_rng(seed))
     elif references.n_models > 1 and iteration < options.n_iterations:
         dying = dying_maps(matches, references)
         matches = reseeded(matches, references, dying) if dying else matches
     good = np.ones(len(matches), bool) if junk is None else ~junk
     n_classes = len(references)
-    if options.assign is Assignment.HARD or dying or (iteration == 1 and splits_at_random(options)):
+    if options.assign is Assignment.HARD or dying or random:
         membership = classify(
             matches,
             n_classes,
@@ -107,7 +108,7 @@ def classification(
     return Classification(matches, membership, _fractions(totals), dying, temperature)
 
 
-def splits_at_random(options: MultiOptions) -> bool:
+def _splits_at_random(options: MultiOptions) -> bool:
     """Whether the first iteration puts particles into maps at random."""
     return options.model is not None and options.seedmethod is SeedMethod.RANDOM_CLASSES
 

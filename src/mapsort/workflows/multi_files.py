@@ -26,14 +26,10 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.average import wiener_images
 from mapsort.stages.fourier_grid import Float32, centred_images
+from mapsort.stages.junk import JUNK_FROM
 from mapsort.stages.similarity import Similarity
-from mapsort.workflows.multi_iteration import (
-    JUNK_FROM,
-    Outcome,
-    Run,
-    State,
-    scaled_to_mass,
-)
+from mapsort.workflows.multi_reconstruction import scaled_to_mass
+from mapsort.workflows.multi_state import Outcome, Run, State
 from mapsort.workflows.options import Assignment
 
 #: Class averages and projections are turned into images in blocks of this many.

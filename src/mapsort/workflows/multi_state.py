@@ -1,0 +1,141 @@
+"""What a run keeps, what one iteration hands to the next, and what it leaves to be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_ranges
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.modules.projector import Projection, projector
+from mapsort.physics.masks import soft_sphere
+from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.prepare import ctf_coefficients
+from mapsort.stages.similarity import Similarity
+from mapsort.workflows.multi_inputs import MultiInputs
+from mapsort.workflows.multi_plan import MultiPlan
+from mapsort.workflows.options import MultiOptions
+from mapsort.workflows.progress import Progress
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same through a run."""
+
+    options: MultiOptions
+    inputs: MultiInputs
+    plan: MultiPlan
+    progress: Progress
+
+    @property
+    def projection(self) -> Projection:
+        """How maps are projected: ``--projector``."""
+        return projector(self.options.projector)
+
+    @property
+    def sphere(self) -> Float32:
+        """Soft sphere that bounds every map."""
+        return soft_sphere(self.plan.grid.box, self.plan.sphere_radius, self.plan.sphere_edge)
+
+    def ctf_of(self, where: slice) -> Float32:
+        """CTF coefficients of a range of particles."""
+        n = where.stop - where.start
+        ctf = None if self.inputs.ctf is None else self.inputs.ctf[where]
+        return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
+
+    def spectra_of(self, raw: Float32) -> Complex64:
+        """Transform raw images for the kernels."""
+        return self.plan.treatment.spectra(raw, n_threads=self.plan.n_threads)
+
+    def start(self, stage_name: str, total: int, iteration: int) -> None:
+        """Begin a stage of `total` units on the progress display."""
+        n_iterations = self.options.n_iterations
+        self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
+
+    def chunks(self, n: int | None = None) -> list[slice]:
+        """Ranges of particles that are worked on together."""
+        return chunk_ranges(len(self.inputs.particles) if n is None else n, self.plan.chunk)
+
+
+@dataclass(frozen=True)
+class State:
+    """What one iteration hands to the next.
+
+    Attributes
+    ----------
+    iteration : int
+        0 for the prepared seeds.
+    references : tuple of ndarray (box, box, box)
+        Filtered, masked maps that the next iteration projects.
+    noise_power : ndarray of shape (box//2 + 1,)
+        Mean |N|^2 of a particle's noise in each shell.
+    matches : Matches or None
+        Of the iteration that made this state.
+    shares : ndarray of shape (n_models,) or None
+        Fraction of the particles that each map held in it.
+    """
+
+    iteration: int
+    references: tuple[Float32, ...]
+    noise_power: npt.NDArray[np.float64]
+    matches: Matches | None
+    shares: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything an iteration found; the run directory's files are made from it.
+
+    Attributes
+    ----------
+    state : State
+        Input of the next iteration.
+    maps : tuple of ndarray
+        Each map filtered by its own FSC, masked, on the particles' scale.
+    masks : tuple of ndarray
+    half_fsc : tuple of ndarray (box//2 + 1,)
+        FSC of each map's halves under its mask.
+    slices : ndarray of shape (n_references, box, box//2+1), complex64
+        Projections the iteration compared with.
+    similarity : Similarity or None
+    membership : Membership
+    averages : ClassAverages
+    particle_noise_to_signal : ndarray of shape (box//2 + 1,)
+        For showing class averages: noise over signal power of one particle.
+    scale : float
+        Least-squares scale of the compared maps in the particles.
+    highest_ring : int
+        Highest frequency compared, in Fourier pixels.
+    seconds : dict
+        Time of each stage.
+    rejected : ndarray of shape (n_rejected,)
+        Numbers of class averages that were left out of their maps.
+    empty : tuple of int
+        Numbers (from 0) of maps that got no particles and were kept as they were.
+    reseeded : tuple of int
+        Numbers of maps that were dying and took over particles the others explained worst.
+    junk : ndarray of shape (n,) or None
+        Probability of each particle to be noise, where that was asked for.
+    """
+
+    state: State
+    maps: tuple[Float32, ...]
+    masks: tuple[Float32, ...]
+    half_fsc: tuple[npt.NDArray[np.float64], ...]
+    slices: Complex64
+    similarity: Similarity | None
+    matches: Matches
+    membership: Membership
+    averages: ClassAverages
+    particle_noise_to_signal: npt.NDArray[np.float64]
+    scale: float
+    highest_ring: int
+    seconds: dict[str, float]
+    rejected: npt.NDArray[np.intp]
+    empty: tuple[int, ...]
+    reseeded: tuple[int, ...]
+    junk: npt.NDArray[np.float64] | None
