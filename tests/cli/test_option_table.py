@@ -59,6 +59,7 @@ EXAMPLES = {
     "m3dkeepsig": (None, True),
     "m3diter": ("2", 2),
     "automask3d": ("0.8,30,4,4,20", Automask3D(0.8, 30.0, 4, 4, 20)),
+    "halves": (None, True),
     "check": (None, True),
     "verbose": ("3", 3),
     "quiet": (None, True),

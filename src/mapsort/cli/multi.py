@@ -42,7 +42,6 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--m3dpostprocess",
     "--mask",
     "--inputmode",
-    "--halves",
     "--resume",
     "--format",
     "--keepfiles",

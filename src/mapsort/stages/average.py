@@ -48,7 +48,8 @@ class ClassAccumulator:
     apix : float
         Pixel size [A].
     references : ndarray of shape (n_classes, box, box//2+1), complex64
-        Slices of the maps that the classes were made with.
+        Slices of the maps that the classes were made with; of shape (2, n_classes, ...) where the
+        even and the odd particles have their own.
     """
 
     grid: FourierGrid
@@ -57,10 +58,13 @@ class ClassAccumulator:
     numerator: Complex64 = field(init=False)
     density: Float32 = field(init=False)
     count: npt.NDArray[np.int64] = field(init=False)
+    n_classes: int = field(init=False)
     statistics: ShellStatistics = field(init=False)
 
     def __post_init__(self) -> None:
-        n, box, half = self.references.shape
+        n, box, half = self.references.shape[-3:]
+        self.references = self.references.reshape(-1, box, half)
+        self.n_classes = n
         self.numerator = np.zeros((N_HALVES * n, box, half), dtype=np.complex64)
         self.density = np.zeros((N_HALVES * n, box, half), dtype=np.float32)
         self.count = np.zeros(n, dtype=np.int64)
@@ -92,7 +96,7 @@ class ClassAccumulator:
         entries = membership.used_entries(slice(first_particle, last))
         particle, column = membership.particle[entries], membership.column[entries]
         half = particle % N_HALVES
-        row = half * len(self.references) + membership.class_of_member[entries]
+        row = half * self.n_classes + membership.class_of_member[entries]
         order = np.lexsort((particle, row))
         entries, particle, column, row = (a[order] for a in (entries, particle, column, row))
         slots, starts = np.unique(row, return_index=True)
@@ -120,7 +124,7 @@ class ClassAccumulator:
             reference_power=shells[2],
             n_threads=n_threads,
         )
-        np.add.at(self.count, row % len(self.references), 1)
+        np.add.at(self.count, row % self.n_classes, 1)
         weight = membership.weight[entries].astype(np.float64)
         for total, values in zip(
             (self.statistics.image, self.statistics.cross, self.statistics.reference),
@@ -132,7 +136,7 @@ class ClassAccumulator:
 
     def finish(self) -> ClassAverages:
         """Return the sums."""
-        shape = (N_HALVES, len(self.references), *self.references.shape[1:])
+        shape = (N_HALVES, self.n_classes, *self.references.shape[1:])
         return ClassAverages(self.numerator.reshape(shape), self.density.reshape(shape), self.count)
 
 

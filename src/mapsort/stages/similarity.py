@@ -33,6 +33,17 @@ class Similarity:
         names = ("score", "alpha", "dx", "dy", "mirror")
         return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
+    @classmethod
+    def interleaved(cls, parts: Sequence[Similarity]) -> Similarity:
+        """Return the matrix of particles that were dealt out in turn to several parts."""
+        whole = cls.joined(parts)
+        if len(parts) == 1:
+            return whole
+        dealt = [np.arange(k, len(whole.score), len(parts)) for k in range(len(parts))]
+        order = np.argsort(np.concatenate(dealt))
+        names = ("score", "alpha", "dx", "dy", "mirror")
+        return cls(**{name: getattr(whole, name)[order] for name in names})
+
 
 @dataclass(frozen=True)
 class CoarseScores:

@@ -29,6 +29,7 @@ from mapsort.workflows.multi_files import (
     write_averages,
     write_best_matches,
     write_classification,
+    write_halves,
     write_maps,
     write_projections,
     write_seeds,
@@ -273,6 +274,7 @@ def _write(
         write_classification(run, directory, outcome)
         write_averages(run, directory, outcome)
         write_maps(run, directory, outcome, previous)
+        write_halves(run, directory, outcome)
         write_table(run, directory, iteration, table)
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)

@@ -17,10 +17,12 @@ from mapsort.io.hdf import EmanTransform, HdfWriter
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.mrc import write_map
 from mapsort.io.star import write_particles
+from mapsort.model.class_averages import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
 from mapsort.physics.fsc import frequencies_per_ang, fsc
+from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
@@ -47,6 +49,31 @@ def write_seeds(run: Run, directory: RunDirectory, state: State) -> None:
     for model, volume in enumerate(state.references):
         path = directory.maps(0, model + 1)
         write_volume(path, scaled_to_mass(run, volume, model), run.inputs.apix)
+    if state.halves is not None:
+        for model, (even, odd) in enumerate(zip(*state.halves, strict=True)):
+            write_half_maps(run, directory, 0, model, even, odd)
+
+
+def write_half_maps(
+    run: Run, directory: RunDirectory, iteration: int, model: int, even: Float32, odd: Float32
+) -> None:
+    """Write the half maps of one map (from 0)."""
+    apix, number = run.inputs.apix, model + 1
+    write_volume(directory.threed_even(iteration, number), even, apix)
+    write_volume(directory.threed_odd(iteration, number), odd, apix)
+
+
+def write_halves(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write half maps and their FSC curves, with ``--halves``."""
+    iteration = outcome.state.iteration
+    for model, item in enumerate(outcome.halves or ()):
+        write_half_maps(run, directory, iteration, model, item.even, item.odd)
+        write_fsc(
+            directory.fsc_eo(iteration, model + 1),
+            frequencies_per_ang(run.plan.grid.box, run.inputs.apix),
+            item.curves.columns,
+            title=f"1/A, even and odd particles of map {model + 1}: {COLUMN_WORDS}",
+        )
 
 
 def write_maps(run: Run, directory: RunDirectory, outcome: Outcome, previous: State) -> None:
@@ -257,6 +284,8 @@ def assignment_table(
     table = run.inputs.particles.table.copy()
     table["rlnImageName"] = image_names(run.inputs.particles)
     number = model.astype(int) + 1
+    if run.options.halves:
+        table["rlnRandomSubset"] = np.arange(len(matches)) % N_HALVES + 1
     if junk is not None:
         number[junk > JUNK_FROM] = references.n_models + 1
         table["mapsortJunkProbability"] = np.round(junk, 6)

@@ -20,6 +20,7 @@ from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.workflows.multi_classification import classification
+from mapsort.workflows.multi_halves import half_seeds
 from mapsort.workflows.multi_matching import (
     UNKNOWN_SCALE,
     match_all,
@@ -102,7 +103,8 @@ def prepare_seeds(run: Run, power: Float32) -> State:
                 "the particles; is the contrast right (--invert), or the map another molecule's?"
             )
         scaled.append(np.asarray(seed * scale, np.float32))
-    return State(0, tuple(scaled), noise, None)
+    halves = half_seeds(run, tuple(scaled)) if run.options.halves else None
+    return State(0, tuple(scaled), noise, None, halves=halves)
 
 
 def iterate(run: Run, state: State) -> Outcome:
@@ -114,7 +116,10 @@ def iterate(run: Run, state: State) -> Outcome:
         seconds[name] = round(float(str(facts["seconds"])), 3)
 
     with stage("project", iteration=number) as facts:
-        slices = reference_slices(run, state.references)
+        every = [reference_slices(run, maps) for maps in state.reference_sets]
+        # Projections are linear: the mean of the halves' is that of the mean map.
+        slices = every[0] if len(every) == 1 else np.asarray(sum(every) / 2, np.complex64)
+        own_slices = every[0] if len(every) == 1 else np.stack(every)
         facts["references"] = len(slices)
     timed("project", facts)
     with stage("match", iteration=number) as facts:
@@ -141,7 +146,7 @@ def iterate(run: Run, state: State) -> Outcome:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
-        averages, statistics = average_all(run, slices, matches, membership, iteration=number)
+        averages, statistics = average_all(run, own_slices, matches, membership, iteration=number)
         scale = statistics.scale(state.noise_power)
         facts["scale"] = round(scale, 4)
     timed("average", facts)
@@ -151,7 +156,14 @@ def iterate(run: Run, state: State) -> Outcome:
     timed("reconstruct", facts)
     noise = noise_floor(statistics.residual_power(scale).astype(np.float32))
     return Outcome(
-        state=State(number, rebuilt.references, noise, matches, classes.shares),
+        state=State(
+            number,
+            rebuilt.references,
+            noise,
+            matches,
+            classes.shares,
+            halves=rebuilt.half_references,
+        ),
         maps=rebuilt.maps,
         masks=rebuilt.masks,
         half_fsc=rebuilt.half_fsc,
@@ -168,6 +180,7 @@ def iterate(run: Run, state: State) -> Outcome:
         empty=rebuilt.empty,
         reseeded=tuple(classes.reseeded),
         junk=junk,
+        halves=rebuilt.halves,
     )
 
 

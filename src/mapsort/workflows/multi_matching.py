@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,11 +39,17 @@ def scoring_of(options: MultiOptions, iteration: int) -> Scoring:
     return asked
 
 
-def match_plan(run: Run, state: State, scoring: Scoring, references: References) -> MatchPlan:
-    """Project the maps at these orientations and plan the search."""
+def match_plan(
+    run: Run,
+    state: State,
+    scoring: Scoring,
+    references: References,
+    volumes: tuple[Float32, ...],
+) -> MatchPlan:
+    """Project maps, the state's or one half-set's, at these orientations and plan the search."""
     plan = run.plan
     return plan_match(
-        state.references,
+        volumes,
         references,
         state.noise_power,
         grid=plan.grid,
@@ -70,7 +77,7 @@ class Found:
         Every pair's score, if there is room.
     highest_ring : int
         End of the band compared, in Fourier pixels.
-    noise_scores : ndarray of shape (NOISE_IMAGES,) or None
+    noise_scores : ndarray of shape (m,) or None
         Best scores of synthetic noise, where junk is asked for and the noise is known.
     """
 
@@ -79,46 +86,72 @@ class Found:
     highest_ring: int
     noise_scores: npt.NDArray[np.floating] | None = None
 
+    @classmethod
+    def interleaved(cls, parts: Sequence[Found]) -> Found:
+        """Return what was found of particles that were dealt out in turn to several parts."""
+        similarities = [part.similarity for part in parts if part.similarity is not None]
+        noise = [part.noise_scores for part in parts if part.noise_scores is not None]
+        return cls(
+            Matches.interleaved([part.matches for part in parts]),
+            Similarity.interleaved(similarities) if similarities else None,
+            max(part.highest_ring for part in parts),
+            np.concatenate(noise) if noise else None,
+        )
+
 
 def match_all(
     run: Run, state: State, scoring: Scoring, *, iteration: int, n: int | None = None
 ) -> Found:
     """Match the first n (or all) particles, chunk by chunk, with all references, block by block.
 
-    One block's projections are in memory at a time; most runs have one block.
+    One block's projections are in memory at a time; most runs have one block. Half-sets meet their
+    own references only.
     """
     n_particles = len(run.inputs.particles) if n is None else n
-    blocks = run.plan.reference_blocks
+    n_blocks = len(run.plan.reference_blocks)
     full = (
         n is None
-        and len(blocks) == 1
+        and n_blocks == 1
         and similarity_bytes(run.plan, n_particles) <= FULL_SIMILARITY_BYTES
     )
-    run.start("match", n_particles * len(blocks), iteration)
+    run.start("match", n_particles * n_blocks, iteration)
+    n_sets = len(state.reference_sets)
+    found = [
+        _match_set(run, state, scoring, part, run.chunks(n, part=part, n_parts=n_sets), full)
+        for part in range(n_sets)
+    ]
+    run.progress.finish(f"{n_particles} particles with {len(run.plan.references)} projections")
+    return Found.interleaved(found)
+
+
+def _match_set(
+    run: Run, state: State, scoring: Scoring, part: int, chunks: list[slice], full: bool
+) -> Found:
+    """Match one set's particles with its references."""
     parts: list[Matches] = []
     similarity: Similarity | None = None
     highest_ring = 0
-    noise = _Noise.of(run, state)
-    for block in blocks:
-        plan = match_plan(run, state, scoring, run.plan.references.part(block))
+    noise = _Noise.of(run, state, part)
+    volumes = state.reference_sets[part]
+    for block in run.plan.reference_blocks:
+        plan = match_plan(run, state, scoring, run.plan.references.part(block), volumes)
         if noise is not None:
             noise = noise.matched(run, plan)
         highest_ring = max(highest_ring, plan.highest_ring)
-        found, similarity = _match_block(run, plan, n, full)
+        found, similarity = _match_block(run, plan, chunks, full)
         parts.append(found.renumbered(block.start))
     matches = parts[0]
     if len(parts) > 1:
         matches = Matches.merged(parts, run.plan.references, per_map=run.plan.refined)
-    run.progress.finish(f"{n_particles} particles with {len(run.plan.references)} projections")
     return Found(matches, similarity, highest_ring, noise.best if noise else None)
 
 
 def _match_block(
-    run: Run, plan: MatchPlan, n: int | None, full: bool
+    run: Run, plan: MatchPlan, chunks: list[slice], full: bool
 ) -> tuple[Matches, Similarity | None]:
     matches: list[Matches] = []
     similarities: list[Similarity] = []
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
+    for where, raw in read_ahead(run.inputs.particles.images, chunks):
         found, similarity = match_chunk(
             plan,
             run.spectra_of(raw),
@@ -130,7 +163,7 @@ def _match_block(
         matches.append(found)
         if similarity is not None:
             similarities.append(similarity)
-        run.progress.advance(where.stop - where.start)
+        run.progress.advance(len(raw))
     return Matches.joined(matches), Similarity.joined(similarities) if similarities else None
 
 
@@ -149,16 +182,35 @@ def narrows(run: Run, state: State) -> bool:
 
 def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) -> Found:
     """Match particles near where they lay, on every map; a part of them everywhere."""
-    assert state.matches is not None, "narrows() has said so"
-    references, threads = run.plan.references, run.plan.n_threads
-    plan = match_plan(run, state, scoring, references)
-    noise = _Noise.of(run, state)
     n = len(run.inputs.particles)
-    table = neighbours(references, run.plan.symmetries)
+    table = neighbours(run.plan.references, run.plan.symmetries)
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
     run.start("match", n, iteration)
+    found = [
+        _match_set_near(run, state, scoring, part, table, everywhere)
+        for part in range(len(state.reference_sets))
+    ]
+    run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
+    return Found.interleaved(found)
+
+
+def _match_set_near(
+    run: Run,
+    state: State,
+    scoring: Scoring,
+    part: int,
+    table: npt.NDArray[np.int32],
+    everywhere: npt.NDArray[np.bool_],
+) -> Found:
+    """Match one set's particles near where they lay."""
+    assert state.matches is not None, "narrows() has said so"
+    references, threads = run.plan.references, run.plan.n_threads
+    plan = match_plan(run, state, scoring, references, state.reference_sets[part])
+    noise = _Noise.of(run, state, part)
+    numbers = np.arange(len(everywhere))
+    chunks = run.chunks(part=part, n_parts=len(state.reference_sets))
     parts: list[Matches] = []
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks()):
+    for where, raw in read_ahead(run.inputs.particles.images, chunks):
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
         wide = np.flatnonzero(everywhere[where])
         near = np.flatnonzero(~everywhere[where])
@@ -169,7 +221,7 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
             )
             found.append(whole)
         if len(near):
-            last = state.matches.rows(near + where.start)
+            last = state.matches.rows(numbers[where][near])
             reference, origin = near_candidates(last, references, table)
             found.append(
                 match_near(
@@ -184,8 +236,7 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
             )
         order = np.argsort(np.concatenate([wide, near]), kind="stable")
         parts.append(Matches.joined(found).rows(order))
-        run.progress.advance(where.stop - where.start)
-    run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
+        run.progress.advance(len(raw))
     best = noise.matched(run, plan).best if noise else None
     return Found(Matches.joined(parts), None, plan.highest_ring, best)
 
@@ -199,20 +250,20 @@ class _Noise:
     best: npt.NDArray[np.floating]
 
     @classmethod
-    def of(cls, run: Run, state: State) -> _Noise | None:
-        """Return noise of the particles' spectrum, with CTFs of theirs.
+    def of(cls, run: Run, state: State, part: int) -> _Noise | None:
+        """Return noise of the particles' spectrum for one set's references, with particles' CTFs.
 
         None where junk is not asked for, and in the first iteration, when the noise is not known
         apart from the particles.
         """
         if not run.options.junk or state.matches is None:
             return None
-        rng = np.random.default_rng([run.plan.seed, state.iteration])
-        n = len(run.inputs.particles)
-        images = noise_images(NOISE_IMAGES, run.plan.grid.box, state.noise_power, rng)
-        every = np.sort(rng.choice(n, NOISE_IMAGES, replace=n < NOISE_IMAGES))
+        rng = np.random.default_rng([run.plan.seed, state.iteration, part])
+        n, count = len(run.inputs.particles), NOISE_IMAGES // len(state.reference_sets)
+        images = noise_images(count, run.plan.grid.box, state.noise_power, rng)
+        every = np.sort(rng.choice(n, count, replace=n < count))
         ctf = run.ctf_of(slice(0, n))[every]
-        return cls(run.spectra_of(images), ctf, np.full(NOISE_IMAGES, -np.inf))
+        return cls(run.spectra_of(images), ctf, np.full(count, -np.inf))
 
     def matched(self, run: Run, plan: MatchPlan) -> _Noise:
         """Return it with what it scores with one more block of references."""

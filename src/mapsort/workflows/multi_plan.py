@@ -80,6 +80,7 @@ class MultiPlan:
     seed: int
     flipped: bool
     refined: int
+    halves: bool = False
 
     @property
     def n_models(self) -> int:
@@ -139,6 +140,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         seed=seed,
         flipped=inputs.flipped,
         refined=_refined(options.sep, references),
+        halves=options.halves,
     )
 
 
@@ -198,8 +200,10 @@ def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
     projection, and beside it, of every map, its normal equations (22 bytes per voxel), halves,
     mask, seed and versions. Per reference class sums of both halves (24 bytes per Fourier term),
     twice because one iteration's are written while the next are made, and polar coefficients; per
-    particle of a chunk its padded transform; per particle of the run its matches.
+    particle of a chunk its padded transform; per particle of the run its matches. Half-sets kept
+    apart have equations, references, half maps and slices of their own.
     """
+    sets = 2 if plan.halves else 1
     box, padded = plan.grid.box, plan.grid.padded
     terms = box * (box // 2 + 1)
     n_references = len(plan.references)
@@ -208,8 +212,8 @@ def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
     similarity = similarity_bytes(plan, n_particles)
     return {
         "maps": max(reconstruction_bytes(plan.map_grid, n_sums=1), 16 * padded**3)
-        + plan.n_models * (22 + 8 * 4) * box**3,
-        "classes": 2 * n_references * terms * (2 * 12 + 8),
+        + plan.n_models * (sets * 22 + (8 + 4 * (sets - 1)) * 4) * box**3,
+        "classes": 2 * n_references * terms * (2 * 12 + 8 * sets),
         "references": min(n_references, plan.reference_blocks[0].stop) * bank_bytes(box),
         "particles in work": 2 * chunk * (8 * padded * (padded // 2 + 1) + 12 * box * box),
         "matches": n_particles * rows * 40,
@@ -223,7 +227,7 @@ def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
     box = plan.grid.box
     per_iteration = (
         2 * len(plan.references) * (4 * box * box + 4096)
-        + 3 * plan.n_models * 4 * box**3
+        + (5 if plan.halves else 3) * plan.n_models * 4 * box**3
         + 600 * n_particles
     )
     similarity = similarity_bytes(plan, n_particles)

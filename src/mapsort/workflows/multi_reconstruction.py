@@ -17,7 +17,8 @@ from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct import NormalEquations, solve
-from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.multi_halves import compared_halves, joined, warn_of_exchanged_maps
+from mapsort.workflows.multi_state import HalfMaps, Run, State
 
 LOGGER = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Rebuilt:
     half_fsc: tuple[npt.NDArray[np.float64], ...]
     rejected: npt.NDArray[np.intp]
     empty: tuple[int, ...]
+    halves: tuple[HalfMaps, ...] | None = None
+    half_references: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
 
 
 def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) -> Rebuilt:
@@ -44,7 +47,8 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
     n_models, threads = run.plan.n_models, run.plan.n_threads
     progress = run.progress
     run.start("reconstruct", n_models, iteration)
-    whole: list[NormalEquations | None] = []
+    # Of each map, both halves' equations where they are needed apart, else their sum.
+    equations: list[list[NormalEquations]] = []
     halves: list[tuple[Float32, Float32]] = []
     rejected: list[npt.NDArray[np.intp]] = []
     for model in range(n_models):
@@ -52,10 +56,11 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
         rejected.append(left_out)
         parts = slices.half_equations(n_threads=threads)
         alive = all(np.any(part.circulant) for part in parts)
-        whole.append(parts[0] + parts[1] if alive else None)
-        halves.append(half_maps(run, parts) if alive else (state.references[model],) * 2)
+        kept = parts if run.options.halves else [parts[0] + parts[1]]
+        equations.append(kept if alive else [])
+        halves.append(half_maps(run, parts) if alive else _last_halves(state, model))
         progress.advance(1)
-    live = [m for m in range(n_models) if whole[m] is not None]
+    live = [m for m in range(n_models) if equations[m]]
     if not live:
         raise NumericalError("no map received enough particles to be reconstructed")
     smooth = [0.5 * (even + odd) for even, odd in halves]
@@ -64,26 +69,84 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
     masks = _masks(
         run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
     )
-    curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
-    shared = noise_to_signal([curves[m] for m in live])
-    references, maps = [], []
-    for model in range(n_models):
-        this = whole[model]
-        if this is None:
-            references.append(state.references[model])
+    rejected_all = np.concatenate(rejected)
+    empty = tuple(m for m in range(n_models) if m not in live)
+    if run.options.halves:
+        rebuilt = _half_sets(run, state, equations, halves, masks, rejected_all, iteration)
+    else:
+        curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
+        shared = noise_to_signal([curves[m] for m in live])
+        references, maps = [], []
+        for model in range(n_models):
+            if model in empty:
+                references.append(state.references[model])
+                maps.append(state.references[model])
+                continue
+            this = equations[model][0]
+            own = noise_to_signal([curves[model]])
+            start = wiener_filtered(smooth[model], shared)
+            common = _solved(run, this, noise_to_signal=shared, start=start)
+            single = _solved(run, this, noise_to_signal=own, start=common)
+            references.append(common * masks[model])
+            maps.append(single * masks[model])
+        rebuilt = Rebuilt(
+            tuple(references), tuple(maps), tuple(masks), tuple(curves), rejected_all, empty
+        )
+    _check_finite(rebuilt.maps)
+    progress.finish(f"{len(live)} maps")
+    return rebuilt
+
+
+def _last_halves(state: State, model: int) -> tuple[Float32, Float32]:
+    """Return what stands for the halves of a map without particles."""
+    even, odd = state.halves if state.halves is not None else (state.references,) * 2
+    return even[model], odd[model]
+
+
+def _half_sets(
+    run: Run,
+    state: State,
+    equations: list[list[NormalEquations]],
+    halves: list[tuple[Float32, Float32]],
+    masks: list[Float32],
+    rejected: npt.NDArray[np.intp],
+    iteration: int,
+) -> Rebuilt:
+    """Rebuild the references of each half from its own particles; see `multi_halves`."""
+    compared = [
+        compared_halves(run, *pair, mask, iteration=iteration, model=model)
+        for model, (pair, mask) in enumerate(zip(halves, masks, strict=True))
+    ]
+    live = [m for m, parts in enumerate(equations) if parts]
+    shared = noise_to_signal([compared[m].curves.corrected for m in live])
+    pairs: list[tuple[Float32, Float32]] = []
+    maps: list[Float32] = []
+    for model, parts in enumerate(equations):
+        if not parts:
+            pairs.append(_last_halves(state, model))
             maps.append(state.references[model])
             continue
-        own = noise_to_signal([curves[model]])
-        start = wiener_filtered(smooth[model], shared)
-        common = _solved(run, this, noise_to_signal=shared, start=start)
-        single = _solved(run, this, noise_to_signal=own, start=common)
-        references.append(common * masks[model])
-        maps.append(single * masks[model])
-    _check_finite(maps)
-    progress.finish(f"{len(live)} maps")
-    empty = tuple(m for m in range(n_models) if m not in live)
+        # Half the particles: half the signal-to-noise ratio.
+        filtered = [
+            _solved(run, part, noise_to_signal=2 * shared, start=wiener_filtered(half, 2 * shared))
+            for part, half in zip(parts, halves[model], strict=True)
+        ]
+        pairs.append(joined(run, filtered[0], filtered[1], masks[model]))
+        own = noise_to_signal([compared[model].curves.corrected])
+        start = wiener_filtered(np.asarray(0.5 * (halves[model][0] + halves[model][1])), own)
+        whole = _solved(run, parts[0] + parts[1], noise_to_signal=own, start=start)
+        maps.append(whole * masks[model])
+    even, odd = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    warn_of_exchanged_maps(run, even, odd, iteration)
     return Rebuilt(
-        tuple(references), tuple(maps), tuple(masks), tuple(curves), np.concatenate(rejected), empty
+        tuple(np.asarray(0.5 * (a + b), np.float32) for a, b in pairs),
+        tuple(maps),
+        tuple(masks),
+        tuple(item.curves.corrected for item in compared),
+        rejected,
+        tuple(m for m in range(len(equations)) if m not in live),
+        halves=tuple(compared),
+        half_references=(even, odd),
     )
 
 
@@ -183,7 +246,7 @@ def scaled_to_mass(run: Run, volume: Float32, model: int) -> Float32:
     return normalize_by_mass(volume, run.inputs.apix, run.options.masses[model])
 
 
-def _check_finite(maps: list[Float32]) -> None:
+def _check_finite(maps: tuple[Float32, ...]) -> None:
     for number, volume in enumerate(maps, start=1):
         if not np.isfinite(volume).all():
             raise NumericalError(f"map {number} holds NaN or infinite values after reconstruction")

@@ -12,6 +12,7 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.modules.projector import Projection, projector
+from mapsort.physics.half_maps import HalfMapFsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
@@ -43,7 +44,7 @@ class Run:
 
     def ctf_of(self, where: slice) -> Float32:
         """CTF coefficients of a range of particles."""
-        n = where.stop - where.start
+        n = length(where)
         ctf = None if self.inputs.ctf is None else self.inputs.ctf[where]
         return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
 
@@ -56,9 +57,22 @@ class Run:
         n_iterations = self.options.n_iterations
         self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
 
-    def chunks(self, n: int | None = None) -> list[slice]:
-        """Ranges of particles that are worked on together."""
-        return chunk_ranges(len(self.inputs.particles) if n is None else n, self.plan.chunk)
+    def chunks(self, n: int | None = None, *, part: int = 0, n_parts: int = 1) -> list[slice]:
+        """Ranges of particles that are worked on together, of the first n or all.
+
+        With several parts the particles are dealt out to them in turn.
+        """
+        n_particles = len(self.inputs.particles) if n is None else n
+        own = len(range(part, n_particles, n_parts))
+        return [
+            slice(part + n_parts * r.start, min(part + n_parts * r.stop, n_particles), n_parts)
+            for r in chunk_ranges(own, self.plan.chunk)
+        ]
+
+
+def length(where: slice) -> int:
+    """Return how many particles a range of `Run.chunks` has."""
+    return len(range(where.start, where.stop, where.step or 1))
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,9 @@ class State:
         Of the iteration that made this state.
     shares : ndarray of shape (n_models,) or None
         Fraction of the particles that each map held in it.
+    halves : tuple of two tuples of ndarray, or None
+        With ``--halves``, the references of the even and of the odd particles; ``references``
+        are then their means, for show.
     """
 
     iteration: int
@@ -84,6 +101,21 @@ class State:
     noise_power: npt.NDArray[np.float64]
     matches: Matches | None
     shares: npt.NDArray[np.float64] | None = None
+    halves: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
+
+    @property
+    def reference_sets(self) -> tuple[tuple[Float32, ...], ...]:
+        """The sets of maps that particles are dealt out to in turn; one without ``--halves``."""
+        return (self.references,) if self.halves is None else self.halves
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """Unfiltered maps of the even and of the odd particles of one map, and their FSC."""
+
+    even: Float32
+    odd: Float32
+    curves: HalfMapFsc
 
 
 @dataclass(frozen=True)
@@ -98,7 +130,9 @@ class Outcome:
         Each map filtered by its own FSC, masked, on the particles' scale.
     masks : tuple of ndarray
     half_fsc : tuple of ndarray (box//2 + 1,)
-        FSC of each map's halves under its mask.
+        FSC of each map's halves under its mask, corrected for the mask with ``--halves``.
+    halves : tuple of HalfMaps or None
+        With ``--halves``: the half maps of each map and their FSC.
     slices : ndarray of shape (n_references, box, box//2+1), complex64
         Projections the iteration compared with.
     similarity : Similarity or None
@@ -139,3 +173,4 @@ class Outcome:
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
+    halves: tuple[HalfMaps, ...] | None = None

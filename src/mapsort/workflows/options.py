@@ -466,6 +466,16 @@ class MultiOptions:
             "soft envelope about the density of all maps",
         ),
     )
+    halves: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=RECONSTRUCTION,
+            help="keep even and odd particles apart: each half has its own starting maps (phases "
+            "random beyond 24 A, or twice --targetres), references and poses; FSC between them per "
+            "map and iteration",
+        ),
+    )
     check: bool = field(
         default=False,
         metadata=option(
