@@ -164,7 +164,7 @@ def plan_match(
         If no ring is left to compare.
     """
     power = np.mean([radial_power(scipy.fft.rfftn(v))[: len(noise_power)] for v in volumes], axis=0)
-    radius = _highest_ring(power / noise_power, scoring, grid.box * apix, max_radius)
+    radius = highest_ring(power / noise_power, scoring, grid.box * apix, max_radius)
 
     def bank_of(normalisation: str) -> _core.ReferenceBank:
         support = support_radius if mask is None else grid.box / 2
@@ -235,7 +235,7 @@ def plan_image_match(
     """
     noise = np.full(grid.box // 2 + 1, float(grid.box) ** 2)
     power = shell_means(np.abs(scipy.fft.rfft2(images)) ** 2, grid.box).mean(axis=0)
-    radius = _highest_ring(power, scoring, grid.box * apix, None)
+    radius = highest_ring(power, scoring, grid.box * apix, None)
     spectra: Complex64 = grid.image_spectra(images, n_threads=n_threads)
 
     def bank_of(normalisation: str) -> _core.ReferenceBank:
@@ -265,7 +265,7 @@ class _Setting:
         )
 
 
-def _highest_ring(
+def highest_ring(
     power: npt.NDArray[np.floating],
     scoring: Scoring,
     ang_per_ring: float,
