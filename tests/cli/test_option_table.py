@@ -12,14 +12,14 @@ from mapsort.cli import multi
 from mapsort.cli.option_table import options_from
 from mapsort.cli.parser import make_parser
 from mapsort.workflows.option_fields import flag_of
-from mapsort.workflows.options import (
+from mapsort.workflows.option_types import (
     Assignment,
     Automask3D,
     CtfHandling,
-    MultiOptions,
     SearchMethod,
     SeedMethod,
 )
+from mapsort.workflows.options import MultiOptions
 
 # A value other than the default for every option, as written and as held.
 EXAMPLES = {

@@ -32,7 +32,7 @@ from mapsort.stages.junk import JUNK_FROM
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
 from mapsort.workflows.multi_state import Outcome, Run, State
-from mapsort.workflows.options import Assignment
+from mapsort.workflows.option_types import Assignment
 
 #: Class averages and projections are turned into images in blocks of this many.
 IMAGE_BLOCK = 256

@@ -21,7 +21,8 @@ from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.seeds import noisy, random_phases, without_segments
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
-from mapsort.workflows.options import MultiOptions, SeedMethod
+from mapsort.workflows.option_types import SeedMethod
+from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
 
 #: Particles and maps must be at least this large for polar matching to make sense.

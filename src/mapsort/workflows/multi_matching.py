@@ -21,7 +21,8 @@ from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_state import Run, State
-from mapsort.workflows.options import MultiOptions, SearchMethod
+from mapsort.workflows.option_types import SearchMethod
+from mapsort.workflows.options import MultiOptions
 
 #: Seeds come on a scale of their own; maps made of the particles share theirs, but for the
 #: thickness of the ice and the like.
