@@ -16,6 +16,7 @@ from mapsort.workflows.option_types import (
     Assignment,
     Automask3D,
     CtfHandling,
+    InputMode,
     SearchMethod,
     SeedMethod,
 )
@@ -30,6 +31,7 @@ EXAMPLES = {
     "model": ("c.mrc", Path("c.mrc")),
     "nmodels": ("3", 3),
     "seedmethod": ("randphase", SeedMethod.RANDOM_PHASES),
+    "starts": ("2", 2),
     "iter": ("3", 3),
     "sym": ("d7,c7", ("d7", "c7")),
     "breaksym": (None, True),
@@ -48,9 +50,11 @@ EXAMPLES = {
     "simcmp": ("frc:maxres=10", "frc:maxres=10"),
     "simalign": ("rtf_exhaustive", SearchMethod.EXHAUSTIVE),
     "simmask": ("mask.mrc", Path("mask.mrc")),
+    "mask": ("focus.mrc", Path("focus.mrc")),
+    "skipalign": (None, True),
     "sep": ("2", 2),
     "assign": ("soft", Assignment.SOFT),
-    "junk": ("1", 1),
+    "junk": ("2", 2),
     "classkeep": ("0.5", 0.5),
     "classkeepsig": (None, True),
     "pad": ("96", 96),
@@ -59,6 +63,7 @@ EXAMPLES = {
     "m3dkeepsig": (None, True),
     "m3diter": ("2", 2),
     "automask3d": ("0.8,30,4,4,20", Automask3D(0.8, 30.0, 4, 4, 20)),
+    "inputmode": ("particles", InputMode.PARTICLES),
     "halves": (None, True),
     "check": (None, True),
     "verbose": ("3", 3),
@@ -93,7 +98,8 @@ def test_the_examples_are_complete():
 @pytest.mark.parametrize("equals", [True, False])
 def test_every_option_reaches_the_dataclass(equals):
     options = parse(written(equals=equals))
-    replace(options, model=None).validated()  # --models and --model exclude each other
+    # --models and --model exclude each other; without classes, what is about them is refused.
+    replace(options, model=None, inputmode=InputMode.CLASSES, skipalign=False).validated()
     for name, (_, value) in EXAMPLES.items():
         held = getattr(options, name)
         assert held == value

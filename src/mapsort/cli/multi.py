@@ -40,13 +40,9 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--m3dsetsf",
     "--m3dpreprocess",
     "--m3dpostprocess",
-    "--mask",
-    "--inputmode",
     "--resume",
     "--format",
     "--keepfiles",
-    "--starts",
-    "--skipalign",
     "--log-json",
 )
 

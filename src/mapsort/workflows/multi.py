@@ -46,6 +46,7 @@ from mapsort.workflows.multi_plan import (
     readable_size,
     resolve,
 )
+from mapsort.workflows.multi_starts import best_start
 from mapsort.workflows.multi_state import Outcome, Run, State
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
@@ -159,6 +160,9 @@ def refine_multi_run(
                 shown.message(line)
             _write_manifest(run, directory)
             try:
+                if options.starts > 1:
+                    with stage("try starts"):
+                        run = best_start(run, power)
                 with stage("prepare seeds"):
                     state = prepare_seeds(run, power)
                     write_seeds(run, directory, state)
@@ -215,7 +219,7 @@ def _refine(run: Run, directory: RunDirectory, state: State, watcher: Watcher | 
             outcome = iterate(run, state)
             _warn_of_empty_maps(run, outcome)
             entry = convergence_entry(run, state, outcome)
-            table = assignment_table(run, outcome.matches, outcome.junk)
+            table = assignment_table(run, outcome.matches, outcome.junk, outcome.poses)
             _tell(run, entry)
             entries.append(entry)
             entry["end"] = reason_to_stop(entries, run.options.iter)

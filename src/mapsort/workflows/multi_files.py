@@ -21,6 +21,7 @@ from mapsort.model.class_averages import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
+from mapsort.model.poses import Poses
 from mapsort.physics.fsc import frequencies_per_ang, fsc
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.atomic import atomic_path
@@ -269,14 +270,20 @@ def image_names(particles: Particles) -> list[str]:
 
 
 def assignment_table(
-    run: Run, matches: Matches, junk: npt.NDArray[np.floating] | None = None
+    run: Run,
+    matches: Matches,
+    junk: npt.NDArray[np.floating] | None = None,
+    poses: Poses | None = None,
 ) -> pd.DataFrame:
     """Return the particle table with class, pose, score and probability of every particle.
 
     Junk is a class of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
     """
     references = run.plan.references
-    rotations, origins = matches.poses(references)
+    if poses is None:
+        rotations, origins = matches.poses(references)
+    else:
+        rotations, origins = poses.rotation[:, 0], poses.origin[:, 0]
     angles = matrix_to_relion(rotations)
     model = references.model[matches.reference[:, 0]]
     probability = matches.map_probabilities(references)[np.arange(len(matches)), model]

@@ -12,6 +12,7 @@ from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
+from mapsort.physics.scoring import Scoring
 from mapsort.rundir.log import stage
 from mapsort.stages.average import ClassAccumulator, ShellStatistics
 from mapsort.stages.classify import classify
@@ -19,18 +20,23 @@ from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
+from mapsort.workflows.focus import same_outside
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_halves import half_seeds
+from mapsort.workflows.multi_insertion import PosedMembers
 from mapsort.workflows.multi_matching import (
     UNKNOWN_SCALE,
+    Found,
     match_all,
     match_narrowed,
     narrows,
     scoring_of,
 )
 from mapsort.workflows.multi_plan import noise_floor
+from mapsort.workflows.multi_poses import match_given, match_refined
 from mapsort.workflows.multi_reconstruction import rebuild
 from mapsort.workflows.multi_state import Outcome, Run, State
+from mapsort.workflows.option_types import InputMode
 
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
@@ -103,8 +109,20 @@ def prepare_seeds(run: Run, power: Float32) -> State:
                 "the particles; is the contrast right (--invert), or the map another molecule's?"
             )
         scaled.append(np.asarray(seed * scale, np.float32))
-    halves = half_seeds(run, tuple(scaled)) if run.options.halves else None
-    return State(0, tuple(scaled), noise, None, halves=halves)
+    focused = same_outside(tuple(scaled), run.inputs.focus)
+    halves = half_seeds(run, focused) if run.options.halves else None
+    return State(0, focused, noise, None, halves=halves)
+
+
+def matched(run: Run, state: State, scoring: Scoring, *, iteration: int) -> Found:
+    """Match the particles: everywhere, near their last poses, or as the input has them."""
+    if run.options.skipalign:
+        return match_given(run, state, scoring, iteration=iteration)
+    search = match_narrowed if narrows(run, state) else match_all
+    found = search(run, state, scoring, iteration=iteration)
+    if run.options.inputmode is InputMode.PARTICLES:
+        found = match_refined(run, state, scoring, found, iteration=iteration)
+    return found
 
 
 def iterate(run: Run, state: State) -> Outcome:
@@ -124,8 +142,7 @@ def iterate(run: Run, state: State) -> Outcome:
     timed("project", facts)
     with stage("match", iteration=number) as facts:
         scoring = scoring_of(run.options, number)
-        search = match_narrowed if narrows(run, state) else match_all
-        found = search(run, state, scoring, iteration=number)
+        found = matched(run, state, scoring, iteration=number)
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
@@ -138,7 +155,7 @@ def iterate(run: Run, state: State) -> Outcome:
             None if junk is None else junk > JUNK_FROM,
             state.shares,
             iteration=number,
-            seed=run.plan.seed,
+            seed=run.split_seed,
         )
         matches, membership = classes.matches, classes.membership
         facts["used"] = int(membership.used.sum())
@@ -151,7 +168,10 @@ def iterate(run: Run, state: State) -> Outcome:
         facts["scale"] = round(scale, 4)
     timed("average", facts)
     with stage("reconstruct", iteration=number) as facts:
-        rebuilt = rebuild(run, state, averages, iteration=number)
+        members = None
+        if run.options.inputmode is InputMode.PARTICLES and found.poses is not None:
+            members = PosedMembers(membership, found.poses)
+        rebuilt = rebuild(run, state, averages, members, classes.shares, iteration=number)
         facts["maps"] = run.plan.n_models - len(rebuilt.empty)
     timed("reconstruct", facts)
     noise = noise_floor(statistics.residual_power(scale).astype(np.float32))
@@ -180,6 +200,7 @@ def iterate(run: Run, state: State) -> Outcome:
         empty=rebuilt.empty,
         reseeded=tuple(classes.reseeded),
         junk=junk,
+        poses=found.poses,
         halves=rebuilt.halves,
     )
 

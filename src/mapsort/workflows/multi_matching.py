@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mapsort.engines.chunks import read_ahead
 from mapsort.model.matches import Matches
+from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.modules.comparator import comparator
 from mapsort.physics.scoring import Comparator, Scoring
@@ -80,12 +81,15 @@ class Found:
         End of the band compared, in Fourier pixels.
     noise_scores : ndarray of shape (m,) or None
         Best scores of synthetic noise, where junk is asked for and the noise is known.
+    poses : Poses or None
+        Of each match, where they are not those of the projections.
     """
 
     matches: Matches
     similarity: Similarity | None
     highest_ring: int
     noise_scores: npt.NDArray[np.floating] | None = None
+    poses: Poses | None = None
 
     @classmethod
     def interleaved(cls, parts: Sequence[Found]) -> Found:

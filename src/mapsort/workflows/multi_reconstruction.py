@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,9 @@ from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct import NormalEquations, solve
+from mapsort.workflows.focus import same_outside
 from mapsort.workflows.multi_halves import compared_halves, joined, warn_of_exchanged_maps
+from mapsort.workflows.multi_insertion import PosedMembers, particle_equations
 from mapsort.workflows.multi_state import HalfMaps, Run, State
 
 LOGGER = logging.getLogger(__name__)
@@ -42,8 +44,16 @@ class Rebuilt:
     half_references: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
 
 
-def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) -> Rebuilt:
-    """Rebuild every map from its class averages; filter all alike; mask."""
+def rebuild(
+    run: Run,
+    state: State,
+    averages: ClassAverages,
+    members: PosedMembers | None,
+    shares: npt.NDArray[np.floating],
+    *,
+    iteration: int,
+) -> Rebuilt:
+    """Rebuild every map from its class averages, or from ``members``; filter all alike; mask."""
     n_models, threads = run.plan.n_models, run.plan.n_threads
     progress = run.progress
     run.start("reconstruct", n_models, iteration)
@@ -52,9 +62,12 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
     halves: list[tuple[Float32, Float32]] = []
     rejected: list[npt.NDArray[np.intp]] = []
     for model in range(n_models):
-        slices, left_out = _selected(run, map_slices(run, averages, model), model)
-        rejected.append(left_out)
-        parts = slices.half_equations(n_threads=threads)
+        if members is None:
+            slices, left_out = _selected(run, map_slices(run, averages, model), model)
+            rejected.append(left_out)
+            parts = slices.half_equations(n_threads=threads)
+        else:
+            parts = particle_equations(run, members, model)
         alive = all(np.any(part.circulant) for part in parts)
         kept = parts if run.options.halves else [parts[0] + parts[1]]
         equations.append(kept if alive else [])
@@ -69,7 +82,7 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
     masks = _masks(
         run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
     )
-    rejected_all = np.concatenate(rejected)
+    rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
     empty = tuple(m for m in range(n_models) if m not in live)
     if run.options.halves:
         rebuilt = _half_sets(run, state, equations, halves, masks, rejected_all, iteration)
@@ -94,7 +107,16 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
         )
     _check_finite(rebuilt.maps)
     progress.finish(f"{len(live)} maps")
-    return rebuilt
+    return _focused(run, rebuilt, shares)
+
+
+def _focused(run: Run, rebuilt: Rebuilt, shares: npt.NDArray[np.floating]) -> Rebuilt:
+    """Make references equal outside the mask of a focused classification (``--mask``)."""
+    focus, halves = run.inputs.focus, rebuilt.half_references
+    if halves is not None:
+        halves = (same_outside(halves[0], focus, shares), same_outside(halves[1], focus, shares))
+    references = same_outside(rebuilt.references, focus, shares)
+    return replace(rebuilt, references=references, half_references=halves)
 
 
 def _last_halves(state: State, model: int) -> tuple[Float32, Float32]:

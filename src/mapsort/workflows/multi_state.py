@@ -11,6 +11,7 @@ from mapsort.engines.chunks import chunk_ranges
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
+from mapsort.model.poses import Poses
 from mapsort.modules.projector import Projection, projector
 from mapsort.physics.half_maps import HalfMapFsc
 from mapsort.physics.masks import soft_sphere
@@ -31,6 +32,8 @@ class Run:
     inputs: MultiInputs
     plan: MultiPlan
     progress: Progress
+    #: Which of several starts (``--starts``), from 0.
+    trial: int = 0
 
     @property
     def projection(self) -> Projection:
@@ -41,6 +44,13 @@ class Run:
     def sphere(self) -> Float32:
         """Soft sphere that bounds every map."""
         return soft_sphere(self.plan.grid.box, self.plan.sphere_radius, self.plan.sphere_edge)
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of a random split of the particles; each start has its own."""
+        if self.trial == 0:
+            return self.plan.seed
+        return int(np.random.SeedSequence([self.plan.seed, self.trial]).generate_state(1)[0])
 
     def ctf_of(self, where: slice) -> Float32:
         """CTF coefficients of a range of particles."""
@@ -131,6 +141,8 @@ class Outcome:
     masks : tuple of ndarray
     half_fsc : tuple of ndarray (box//2 + 1,)
         FSC of each map's halves under its mask, corrected for the mask with ``--halves``.
+    poses : Poses or None
+        Of each match, where they are not those of the projections.
     halves : tuple of HalfMaps or None
         With ``--halves``: the half maps of each map and their FSC.
     slices : ndarray of shape (n_references, box, box//2+1), complex64
@@ -173,4 +185,5 @@ class Outcome:
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
+    poses: Poses | None = None
     halves: tuple[HalfMaps, ...] | None = None
