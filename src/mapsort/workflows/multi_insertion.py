@@ -14,7 +14,8 @@ from mapsort.model.poses import Poses
 from mapsort.physics.ctf import ctf_images
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.particle_slices import weighted_slices
-from mapsort.stages.reconstruct import NormalEquations, SliceSums
+from mapsort.stages.reconstruct import NormalEquations
+from mapsort.stages.slice_sums import SliceSums
 from mapsort.stages.symmetry_copies import insert_copies
 from mapsort.workflows.multi_state import Run
 
