@@ -85,6 +85,8 @@ class MatchPlan:
     scoring : Scoring
     exhaustive : bool
         Whether every reference is searched in the full band.
+    shift_spread : float
+        Width of the normal prior on shifts along each axis [pixels]; infinite for none.
     """
 
     references: References
@@ -94,6 +96,16 @@ class MatchPlan:
     levels: tuple[Level, ...]
     scoring: Scoring
     exhaustive: bool = False
+    shift_spread: float = float("inf")
+
+    def in_noise(self, ratio: npt.NDArray[np.floating]) -> MatchPlan:
+        """Return the plan for particles whose noise has ``ratio`` times the power, by shell."""
+        if not self.scoring.comparator.whitens:
+            return self
+        levels = tuple(
+            replace(level, ring_weight=_in_noise(level.ring_weight, ratio)) for level in self.levels
+        )
+        return replace(self, levels=levels)
 
     @property
     def full(self) -> Level:
@@ -115,6 +127,11 @@ class MatchPlan:
         return np.ascontiguousarray(np.stack([x[inside], y[inside]], -1), dtype=np.float32)
 
 
+def _in_noise(ring_weight: Float32, ratio: npt.NDArray[np.floating]) -> Float32:
+    """Return the weights of rings 1, 2, ... in noise of ``ratio`` (shells) times the power."""
+    return np.ascontiguousarray(ring_weight / ratio[1 : len(ring_weight) + 1], dtype=np.float32)
+
+
 def plan_match(
     volumes: Sequence[Float32],
     references: References,
@@ -129,6 +146,7 @@ def plan_match(
     mask: Float32 | None = None,
     method: Projection | None = None,
     exhaustive: bool = False,
+    shift_spread: float = float("inf"),
     n_threads: int,
 ) -> MatchPlan:
     """Project all maps and choose the levels of the search.
@@ -156,6 +174,8 @@ def plan_match(
         Projector of the maps. Default: slices in Fourier space.
     exhaustive : bool
         Search every reference in the full band, without any shortcut.
+    shift_spread : float
+        Width of the normal prior on shifts along each axis [pixels].
     n_threads : int
 
     Raises
@@ -194,7 +214,7 @@ def plan_match(
 
     setting = _Setting(scoring, power, noise_power, grid.box, apix, n_threads)
     levels = _levels(bank_of, setting)
-    return MatchPlan(references, grid, apix, max_shift, levels, scoring, exhaustive)
+    return MatchPlan(references, grid, apix, max_shift, levels, scoring, exhaustive, shift_spread)
 
 
 def _add_images(

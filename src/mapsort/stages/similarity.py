@@ -40,9 +40,12 @@ class Similarity:
         if len(parts) == 1:
             return whole
         dealt = [np.arange(k, len(whole.score), len(parts)) for k in range(len(parts))]
-        order = np.argsort(np.concatenate(dealt))
+        return whole.rows(np.argsort(np.concatenate(dealt)))
+
+    def rows(self, numbers: npt.NDArray[np.integer]) -> Similarity:
+        """Return the rows of some particles, in this order."""
         names = ("score", "alpha", "dx", "dy", "mirror")
-        return cls(**{name: getattr(whole, name)[order] for name in names})
+        return Similarity(**{name: getattr(self, name)[numbers] for name in names})
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ def _refine(run: Run, directory: RunDirectory, state: State, watcher: Watcher | 
             outcome = iterate(run, state)
             _warn_of_empty_maps(run, outcome)
             entry = convergence_entry(run, state, outcome)
-            table = assignment_table(run, outcome.matches, outcome.junk, outcome.poses)
+            table = assignment_table(run, outcome)
             _tell(run, entry)
             entries.append(entry)
             entry["end"] = reason_to_stop(entries, run.options.iter)

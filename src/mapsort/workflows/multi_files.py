@@ -21,7 +21,6 @@ from mapsort.model.class_averages import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
-from mapsort.model.poses import Poses
 from mapsort.physics.fsc import frequencies_per_ang, fsc
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.atomic import atomic_path
@@ -29,7 +28,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.average import wiener_images
 from mapsort.stages.fourier_grid import Float32, centred_images
-from mapsort.stages.junk import JUNK_FROM
+from mapsort.stages.particle_fit import outlier_scores
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
 from mapsort.workflows.multi_state import Outcome, Run, State
@@ -269,33 +268,30 @@ def image_names(particles: Particles) -> list[str]:
     ]
 
 
-def assignment_table(
-    run: Run,
-    matches: Matches,
-    junk: npt.NDArray[np.floating] | None = None,
-    poses: Poses | None = None,
-) -> pd.DataFrame:
+def assignment_table(run: Run, outcome: Outcome) -> pd.DataFrame:
     """Return the particle table with class, pose, score and probability of every particle.
 
-    Junk is a class of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
+    Junk is in classes of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
+    ``mapsortScale`` is the particle's scale over the mean one, ``mapsortOutlierScore`` how unlike
+    the others it is, in standard deviations.
     """
-    references = run.plan.references
-    if poses is None:
+    table = run.inputs.particles.table.copy()
+    matches, references = outcome.matches, run.plan.references
+    if outcome.poses is None:
         rotations, origins = matches.poses(references)
     else:
-        rotations, origins = poses.rotation[:, 0], poses.origin[:, 0]
+        rotations, origins = outcome.poses.rotation[:, 0], outcome.poses.origin[:, 0]
     angles = matrix_to_relion(rotations)
     model = references.model[matches.reference[:, 0]]
     probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
     apix = run.inputs.apix
-    table = run.inputs.particles.table.copy()
     table["rlnImageName"] = image_names(run.inputs.particles)
     number = model.astype(int) + 1
     if run.options.halves:
         table["rlnRandomSubset"] = np.arange(len(matches)) % N_HALVES + 1
-    if junk is not None:
-        number[junk > JUNK_FROM] = references.n_models + 1
-        table["mapsortJunkProbability"] = np.round(junk, 6)
+    if outcome.junk is not None and outcome.junk_kind is not None:
+        number = np.where(outcome.junk_kind > 0, references.n_models + outcome.junk_kind, number)
+        table["mapsortJunkProbability"] = np.round(outcome.junk, 6)
     table["rlnClassNumber"] = number
     for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
         table[name] = np.round(angles[:, column], 4)
@@ -303,6 +299,11 @@ def assignment_table(
         table[name] = np.round(origins[:, column] * apix, 4)
     table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
     table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
+    if outcome.fit is not None:
+        table["mapsortScale"] = np.round(outcome.fit.scales(), 4)
+        table["mapsortOutlierScore"] = np.round(
+            outlier_scores(outcome.fit, matches.quality[:, 0]), 3
+        )
     return table.drop(columns=[c for c in ("rlnOriginX", "rlnOriginY") if c in table])
 
 

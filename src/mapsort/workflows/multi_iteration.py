@@ -17,13 +17,13 @@ from mapsort.rundir.log import stage
 from mapsort.stages.average import ClassAccumulator, ShellStatistics
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
-from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.workflows.focus import same_outside
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_halves import half_seeds
 from mapsort.workflows.multi_insertion import PosedMembers
+from mapsort.workflows.multi_learning import find_junk, learnt
 from mapsort.workflows.multi_matching import (
     UNKNOWN_SCALE,
     Found,
@@ -63,8 +63,32 @@ def average_all(
     run: Run, slices: Complex64, matches: Matches, membership: Membership, *, iteration: int
 ) -> tuple[ClassAverages, ShellStatistics]:
     """Average the classes, chunk by chunk."""
+    made = accumulated(run, slices, matches, membership, iteration=iteration)
+    return made.finish(), made.statistics
+
+
+def accumulated(
+    run: Run,
+    slices: Complex64,
+    matches: Matches,
+    membership: Membership,
+    *,
+    iteration: int,
+    noise: npt.NDArray[np.float64] | None = None,
+) -> ClassAccumulator:
+    """Return the sums of all classes, made chunk by chunk.
+
+    With the noise of each optics group, (n_groups, box//2 + 1), also how each particle fits.
+    """
     n = len(matches)
-    accumulator = ClassAccumulator(run.plan.grid, run.inputs.apix, slices)
+    accumulator = ClassAccumulator(
+        run.plan.grid,
+        run.inputs.apix,
+        slices,
+        noise_power=noise,
+        group=None if noise is None else run.optics_group,
+        n_particles=0 if noise is None else n,
+    )
     run.start("average", n, iteration)
     for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
         accumulator.add(
@@ -76,9 +100,8 @@ def average_all(
             n_threads=run.plan.n_threads,
         )
         run.progress.advance(where.stop - where.start)
-    averages = accumulator.finish()
-    run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
-    return averages, accumulator.statistics
+    run.progress.finish(f"{int((accumulator.count > 0).sum())} classes with particles")
+    return accumulator
 
 
 def prepare_seeds(run: Run, power: Float32) -> State:
@@ -141,18 +164,18 @@ def iterate(run: Run, state: State) -> Outcome:
         facts["references"] = len(slices)
     timed("project", facts)
     with stage("match", iteration=number) as facts:
-        scoring = scoring_of(run.options, number)
+        scoring = scoring_of(run.options, number, state.learnt.scale_spread)
         found = matched(run, state, scoring, iteration=number)
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
     with stage("classify", iteration=number) as facts:
-        junk = junk_probability(matches.score[:, 0], found.noise_scores)
+        junk = find_junk(run, state, matches, found.noise_scores)
         classes = classification(
             run.options,
             matches,
             run.plan.references,
-            None if junk is None else junk > JUNK_FROM,
+            junk.chosen,
             state.shares,
             iteration=number,
             seed=run.split_seed,
@@ -163,7 +186,11 @@ def iterate(run: Run, state: State) -> Outcome:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
-        averages, statistics = average_all(run, own_slices, matches, membership, iteration=number)
+        ratios = np.stack(state.noise_ratios())
+        sums = accumulated(
+            run, own_slices, matches, membership, iteration=number, noise=ratios * state.noise_power
+        )
+        averages, statistics = sums.finish(), sums.statistics
         scale = statistics.scale(state.noise_power)
         facts["scale"] = round(scale, 4)
     timed("average", facts)
@@ -183,6 +210,7 @@ def iterate(run: Run, state: State) -> Outcome:
             matches,
             classes.shares,
             halves=rebuilt.half_references,
+            learnt=learnt(run, sums, scale, matches, junk, iteration=number),
         ),
         maps=rebuilt.maps,
         masks=rebuilt.masks,
@@ -199,7 +227,9 @@ def iterate(run: Run, state: State) -> Outcome:
         rejected=rebuilt.rejected,
         empty=rebuilt.empty,
         reseeded=tuple(classes.reseeded),
-        junk=junk,
+        junk=junk.probability,
+        junk_kind=junk.kind,
+        fit=sums.fit,
         poses=found.poses,
         halves=rebuilt.halves,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,12 @@ from mapsort.stages.narrowing import near_candidates, neighbours, searched_every
 from mapsort.stages.search_plan import MatchPlan, plan_match
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_plan import FULL_SIMILARITY_BYTES, similarity_bytes
-from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.multi_state import Run, State, length
 from mapsort.workflows.option_types import SearchMethod
 from mapsort.workflows.options import MultiOptions
 
+#: A plan of the matching, or of the local search.
+AnyPlan = TypeVar("AnyPlan")
 #: Seeds come on a scale of their own; maps made of the particles share theirs, but for the
 #: thickness of the ice and the like.
 UNKNOWN_SCALE, KNOWN_SCALE = float("inf"), 0.3
@@ -33,11 +36,12 @@ UNKNOWN_SCALE, KNOWN_SCALE = float("inf"), 0.3
 NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
 
 
-def scoring_of(options: MultiOptions, iteration: int) -> Scoring:
+def scoring_of(options: MultiOptions, iteration: int, scale_spread: float | None = None) -> Scoring:
     """Return how particles are scored: as asked for with --simcmp, with what is known of scales."""
+    known = KNOWN_SCALE if scale_spread is None else scale_spread
     asked = comparator(options.simcmp)
     if asked.comparator is Comparator.LOGLIK:
-        return replace(asked, scale_spread=(UNKNOWN_SCALE if iteration == 1 else KNOWN_SCALE))
+        return replace(asked, scale_spread=(UNKNOWN_SCALE if iteration == 1 else known))
     return asked
 
 
@@ -63,6 +67,7 @@ def match_plan(
         mask=run.inputs.simmask,
         method=run.projection,
         exhaustive=run.options.simalign is SearchMethod.EXHAUSTIVE,
+        shift_spread=state.learnt.shift_spread,
         n_threads=plan.n_threads,
     )
 
@@ -143,7 +148,8 @@ def _match_set(
         if noise is not None:
             noise = noise.matched(run, plan)
         highest_ring = max(highest_ring, plan.highest_ring)
-        found, similarity = _match_block(run, plan, chunks, full)
+        plans = [plan.in_noise(ratio) for ratio in state.noise_ratios()]
+        found, similarity = _match_block(run, plans, chunks, full)
         parts.append(found.renumbered(block.start))
     matches = parts[0]
     if len(parts) > 1:
@@ -152,24 +158,43 @@ def _match_set(
 
 
 def _match_block(
-    run: Run, plan: MatchPlan, chunks: list[slice], full: bool
+    run: Run, plans: list[MatchPlan], chunks: list[slice], full: bool
 ) -> tuple[Matches, Similarity | None]:
     matches: list[Matches] = []
     similarities: list[Similarity] = []
     for where, raw in read_ahead(run.inputs.particles.images, chunks):
-        found, similarity = match_chunk(
-            plan,
-            run.spectra_of(raw),
-            run.ctf_of(where),
-            refined=run.plan.refined,
-            with_similarity=full,
-            n_threads=run.plan.n_threads,
-        )
-        matches.append(found)
-        if similarity is not None:
-            similarities.append(similarity)
+        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+        parts, part_similarities = [], []
+        numbers = []
+        for plan, rows in by_group(run, where, plans):
+            found, similarity = match_chunk(
+                plan,
+                spectra[rows],
+                ctf[rows],
+                refined=run.plan.refined,
+                with_similarity=full,
+                n_threads=run.plan.n_threads,
+            )
+            parts.append(found)
+            numbers.append(rows)
+            part_similarities += [] if similarity is None else [similarity]
+        order = np.argsort(np.concatenate(numbers), kind="stable")
+        matches.append(Matches.joined(parts).rows(order))
+        if part_similarities:
+            similarities.append(Similarity.joined(part_similarities).rows(order))
         run.progress.advance(len(raw))
     return Matches.joined(matches), Similarity.joined(similarities) if similarities else None
+
+
+def by_group(
+    run: Run, where: slice, plans: Sequence[AnyPlan]
+) -> list[tuple[AnyPlan, npt.NDArray[np.intp]]]:
+    """Return the plan of each optics group with its particles in a range, groups without none."""
+    if len(plans) == 1:
+        return [(plans[0], np.arange(length(where)))]
+    own = run.optics_group[where]
+    rows = [np.flatnonzero(own == number) for number in range(len(plans))]
+    return [(plan, these) for plan, these in zip(plans, rows, strict=True) if len(these)]
 
 
 def narrows(run: Run, state: State) -> bool:
@@ -211,36 +236,39 @@ def _match_set_near(
     assert state.matches is not None, "narrows() has said so"
     references, threads = run.plan.references, run.plan.n_threads
     plan = match_plan(run, state, scoring, references, state.reference_sets[part])
+    plans = [plan.in_noise(ratio) for ratio in state.noise_ratios()]
     noise = _Noise.of(run, state, part)
     numbers = np.arange(len(everywhere))
     chunks = run.chunks(part=part, n_parts=len(state.reference_sets))
     parts: list[Matches] = []
     for where, raw in read_ahead(run.inputs.particles.images, chunks):
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
-        wide = np.flatnonzero(everywhere[where])
-        near = np.flatnonzero(~everywhere[where])
-        found = []
-        if len(wide):
-            whole, _ = match_chunk(
-                plan, spectra[wide], ctf[wide], refined=run.plan.refined, n_threads=threads
-            )
-            found.append(whole)
-        if len(near):
-            last = state.matches.rows(numbers[where][near])
-            reference, origin = near_candidates(last, references, table)
-            found.append(
-                match_near(
-                    plan,
-                    spectra[near],
-                    ctf[near],
-                    reference,
-                    origin,
-                    refined=run.plan.refined,
-                    n_threads=threads,
+        found, order = [], []
+        for own, rows in by_group(run, where, plans):
+            wide = rows[everywhere[where][rows]]
+            near = rows[~everywhere[where][rows]]
+            order += [wide, near]
+            if len(wide):
+                whole, _ = match_chunk(
+                    own, spectra[wide], ctf[wide], refined=run.plan.refined, n_threads=threads
                 )
-            )
-        order = np.argsort(np.concatenate([wide, near]), kind="stable")
-        parts.append(Matches.joined(found).rows(order))
+                found.append(whole)
+            if len(near):
+                last = state.matches.rows(numbers[where][near])
+                reference, origin = near_candidates(last, references, table)
+                found.append(
+                    match_near(
+                        own,
+                        spectra[near],
+                        ctf[near],
+                        reference,
+                        origin,
+                        refined=run.plan.refined,
+                        n_threads=threads,
+                    )
+                )
+        ranked = np.argsort(np.concatenate(order), kind="stable")
+        parts.append(Matches.joined(found).rows(ranked))
         run.progress.advance(len(raw))
     best = noise.matched(run, plan).best if noise else None
     return Found(Matches.joined(parts), None, plan.highest_ring, best)

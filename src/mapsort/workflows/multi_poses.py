@@ -19,7 +19,8 @@ from mapsort.stages.local_search import (
     search_locally,
 )
 from mapsort.stages.nearest_references import nearest_references
-from mapsort.workflows.multi_matching import Found
+from mapsort.stages.particle_fit import shift_log_prior
+from mapsort.workflows.multi_matching import Found, by_group
 from mapsort.workflows.multi_state import Run, State
 
 
@@ -84,22 +85,31 @@ def _searched(
     for part in range(n_sets):
         plan = _plan(run, state, scoring, part)
         highest_ring = max(highest_ring, plan.highest_ring)
+        plans = [plan.in_noise(ratio) for ratio in state.noise_ratios()]
         chunks = run.chunks(part=part, n_parts=n_sets)
         for where, raw in read_ahead(run.inputs.particles.images, chunks):
-            parts.append(
-                search_locally(
-                    plan,
-                    centred_transform(run.plan.treatment.images(raw)),
-                    run.ctf_of(where),
-                    started.rows(where),
+            transforms = centred_transform(run.plan.treatment.images(raw))
+            ctf, candidates = run.ctf_of(where), started.rows(where)
+            for own, rows in by_group(run, where, plans):
+                found = search_locally(
+                    own,
+                    transforms[rows],
+                    ctf[rows],
+                    candidates.rows(rows),
                     max_steps=max_steps,
                     n_threads=run.plan.n_threads,
                 )
-            )
-            order.append(numbers[where])
+                parts.append(found if run.options.skipalign else _with_prior(found, state))
+                order.append(numbers[where][rows])
             run.progress.advance(len(raw))
     run.progress.finish(f"{n} particles")
     return Poses.joined(parts).rows(np.argsort(np.concatenate(order))), highest_ring
+
+
+def _with_prior(poses: Poses, state: State) -> Poses:
+    """Return poses whose scores include the prior on shifts, best first."""
+    prior = shift_log_prior(poses.origin, state.learnt.shift_spread)
+    return replace(poses, score=poses.score + prior).ranked()
 
 
 def _noise_scores(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_ranges
+from mapsort.io.optics import GROUP
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
@@ -16,6 +18,7 @@ from mapsort.modules.projector import Projection, projector
 from mapsort.physics.half_maps import HalfMapFsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.particle_fit import ParticleFit
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_inputs import MultiInputs
@@ -44,6 +47,12 @@ class Run:
     def sphere(self) -> Float32:
         """Soft sphere that bounds every map."""
         return soft_sphere(self.plan.grid.box, self.plan.sphere_radius, self.plan.sphere_edge)
+
+    @cached_property
+    def optics_group(self) -> npt.NDArray[np.intp]:
+        """Number of each particle's optics group, from 0, (n,)."""
+        _, number = np.unique(self.inputs.particles.table[GROUP], return_inverse=True)
+        return np.asarray(number, dtype=np.intp)
 
     @property
     def split_seed(self) -> int:
@@ -86,6 +95,29 @@ def length(where: slice) -> int:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What an iteration learnt of the particles, for the next one.
+
+    Attributes
+    ----------
+    scale_spread : float or None
+        Standard deviation of the particles' scales; None before it is known.
+    shift_spread : float
+        Width of the prior on shifts along each axis [pixels]; infinite before it is known.
+    group_noise : ndarray of shape (n_groups, box//2 + 1), or None
+        Noise spectrum of each optics group; None where there is one group.
+    residual : ndarray of shape (n,), or None
+        By how many robust deviations more of a particle is left than of others when its map is
+        taken from it.
+    """
+
+    scale_spread: float | None = None
+    shift_spread: float = float("inf")
+    group_noise: npt.NDArray[np.float64] | None = None
+    residual: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
 class State:
     """What one iteration hands to the next.
 
@@ -104,6 +136,7 @@ class State:
     halves : tuple of two tuples of ndarray, or None
         With ``--halves``, the references of the even and of the odd particles; ``references``
         are then their means, for show.
+    learnt : Learnt
     """
 
     iteration: int
@@ -112,6 +145,13 @@ class State:
     matches: Matches | None
     shares: npt.NDArray[np.float64] | None = None
     halves: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
+    learnt: Learnt = field(default_factory=Learnt)
+
+    def noise_ratios(self) -> list[npt.NDArray[np.float64]]:
+        """Return the noise of each optics group over that of all particles, by shell."""
+        if self.learnt.group_noise is None:
+            return [np.ones_like(self.noise_power)]
+        return [power / self.noise_power for power in self.learnt.group_noise]
 
     @property
     def reference_sets(self) -> tuple[tuple[Float32, ...], ...]:
@@ -141,6 +181,10 @@ class Outcome:
     masks : tuple of ndarray
     half_fsc : tuple of ndarray (box//2 + 1,)
         FSC of each map's halves under its mask, corrected for the mask with ``--halves``.
+    fit : ParticleFit or None
+        How each particle fits its best match.
+    junk_kind : ndarray of shape (n,) or None
+        Class of junk (from 1; 1 is noise) of each particle, 0 for none, where that was asked for.
     poses : Poses or None
         Of each match, where they are not those of the projections.
     halves : tuple of HalfMaps or None
@@ -185,5 +229,7 @@ class Outcome:
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
+    fit: ParticleFit | None = None
+    junk_kind: npt.NDArray[np.intp] | None = None
     poses: Poses | None = None
     halves: tuple[HalfMaps, ...] | None = None
