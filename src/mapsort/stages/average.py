@@ -12,7 +12,7 @@ from mapsort.model.class_averages import N_HALVES, ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
-from mapsort.stages.particle_fit import ParticleFit
+from mapsort.stages.particle_fit import ParticleFit, misfit
 
 
 @dataclass
@@ -74,6 +74,11 @@ class ClassAccumulator:
         Group of each particle, from 0; one group by default.
     n_particles : int
         Of which `fit` tells; 0 for no fit.
+
+    Attributes
+    ----------
+    fit : ParticleFit
+        How each particle fits the projection of its best match.
     """
 
     grid: FourierGrid
@@ -87,7 +92,7 @@ class ClassAccumulator:
     count: npt.NDArray[np.int64] = field(init=False)
     n_classes: int = field(init=False)
     of_groups: list[ShellStatistics] = field(init=False)
-    _fit: npt.NDArray[np.float64] = field(init=False)
+    fit: ParticleFit = field(init=False)
 
     def __post_init__(self) -> None:
         n, box, half = self.references.shape[-3:]
@@ -100,18 +105,12 @@ class ClassAccumulator:
             self.group = np.zeros(self.n_particles, dtype=np.intp)
         n_groups = int(self.group.max(initial=0)) + 1
         self.of_groups = [ShellStatistics.empty(self.n_shells) for _ in range(n_groups)]
-        self._fit = np.zeros((3, self.n_particles))
+        self.fit = ParticleFit.empty(self.n_particles)
 
     @property
     def statistics(self) -> ShellStatistics:
         """Sums over the particles of all groups."""
         return ShellStatistics.total(self.of_groups)
-
-    @property
-    def fit(self) -> ParticleFit:
-        """How each particle fits the projection of its best match."""
-        image, cross, reference = self._fit
-        return ParticleFit(image, cross, reference, float(plane_terms(self.grid.box).sum()))
 
     @property
     def n_shells(self) -> int:
@@ -194,9 +193,14 @@ class ClassAccumulator:
                 statistics.add([values[chosen] for values in shells], weight[chosen], self.grid.box)
         if self.n_particles and self.noise_power is not None:
             best = np.flatnonzero(column == 0)
-            inverse = 1.0 / self.noise_power[own[best] % len(self.noise_power)]
-            for total, values in zip(self._fit, shells, strict=True):
-                total[particle[best]] = np.sum(values[best] * inverse, axis=1)
+            noise = self.noise_power[own[best] % len(self.noise_power)]
+            image, cross, reference = (values[best].astype(np.float64) for values in shells)
+            rows = particle[best]
+            self.fit.cross[rows] = np.sum(cross / noise, axis=1)
+            self.fit.reference[rows] = np.sum(reference / noise, axis=1)
+            self.fit.misfit[rows] = misfit(
+                image, cross, reference, noise, plane_terms(self.grid.box)
+            )
 
     def finish(self) -> ClassAverages:
         """Return the sums."""

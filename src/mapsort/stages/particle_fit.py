@@ -13,7 +13,7 @@ Float64 = npt.NDArray[np.float64]
 _DEVIATIONS = 1.4826
 #: Bounds of the estimated spread of scales: what the ice's thickness does at least and at most.
 SMALLEST_SPREAD, LARGEST_SPREAD = 0.05, 1.0
-#: Particles whose residual is this far off tell nothing about scales.
+#: Particles whose misfit is this far off tell nothing about scales.
 _SCALE_OUTLIERS = 5.0
 #: Least width of the prior on shifts [pixels].
 SMALLEST_SHIFT_PX = 1.0
@@ -25,16 +25,20 @@ class ParticleFit:
 
     Attributes
     ----------
-    image, cross, reference : ndarray of shape (n,), float64
-        Sums over the Fourier plane of |X|^2, Re conj(X) C P and C^2 |P|^2 over the noise's power.
-    terms : float
-        Number of Fourier terms in the sums.
+    cross, reference : ndarray of shape (n,), float64
+        Sums over the Fourier plane of Re conj(X) C P and C^2 |P|^2 over the noise's power.
+    misfit : ndarray of shape (n,), float64
+        How far the spectrum of what is left is from that of the noise: see `misfit`.
     """
 
-    image: Float64
     cross: Float64
     reference: Float64
-    terms: float
+    misfit: Float64
+
+    @classmethod
+    def empty(cls, n: int) -> ParticleFit:
+        """Return the fit of particles that are not looked at yet."""
+        return cls(np.zeros(n), np.zeros(n), np.ones(n))
 
     @property
     def mean_scale(self) -> float:
@@ -42,15 +46,9 @@ class ParticleFit:
         return float(self.cross.sum() / max(float(self.reference.sum()), 1e-12))
 
     @property
-    def residual(self) -> Float64:
-        """Mean |X - s C P|^2 over the noise's power; about 1 for a particle of its map."""
-        s = self.mean_scale
-        return np.asarray((self.image - 2 * s * self.cross + s**2 * self.reference) / self.terms)
-
-    @property
-    def residual_deviations(self) -> Float64:
-        """By how many robust standard deviations each residual exceeds the median."""
-        return deviations(self.residual)
+    def misfit_deviations(self) -> Float64:
+        """By how many robust standard deviations each misfit's logarithm exceeds the median."""
+        return deviations(np.log(np.maximum(self.misfit, 1e-6)))
 
     def scale_spread(self) -> float:
         """Return the standard deviation of the particles' scales, relative to the mean scale.
@@ -59,7 +57,7 @@ class ParticleFit:
         of that of the scales: moments with weights (DerSimonian & Laird, Control. Clin. Trials 7
         (1986) 177, eq. 8). Bounded by `SMALLEST_SPREAD` and `LARGEST_SPREAD`.
         """
-        chosen = (self.reference > 0) & (np.abs(self.residual_deviations) < _SCALE_OUTLIERS)
+        chosen = (self.reference > 0) & (np.abs(self.misfit_deviations) < _SCALE_OUTLIERS)
         weight = self.reference[chosen]
         if len(weight) < 2:
             return LARGEST_SPREAD
@@ -82,6 +80,39 @@ class ParticleFit:
         return np.asarray(own / mean if mean > 0 else np.ones_like(own))
 
 
+def misfit(
+    image: npt.NDArray[np.floating],
+    cross: npt.NDArray[np.floating],
+    reference: npt.NDArray[np.floating],
+    noise_power: npt.NDArray[np.floating],
+    terms: npt.NDArray[np.floating],
+) -> Float64:
+    """Return how far the spectra of residuals are from that of the noise, (n,).
+
+    Parameters
+    ----------
+    image, cross, reference : ndarray of shape (n, n_shells)
+        Sums over the terms of each shell of |X|^2, Re conj(X) C P and C^2 |P|^2.
+    noise_power : ndarray of shape (n, n_shells)
+    terms : ndarray of shape (n_shells,)
+        Fourier terms in each shell, each with its Friedel mate.
+
+    Notes
+    -----
+    With each particle's own least-squares scale s >= 0, r = |X - s C P|^2 / (terms x noise) has
+    mean 1 and variance 2 / terms in each shell if what is left is noise; the misfit is the mean of
+    (r - 1)^2 terms / 2 over the shells from 1, about 1 then. Both too much and too little count:
+    images are brought to the same background variance, so that a bright streak makes the rest of
+    its image too quiet.
+    """
+    inverse = 1.0 / noise_power
+    up, down = np.sum(cross * inverse, axis=1), np.sum(reference * inverse, axis=1)
+    own = np.maximum(up / np.maximum(down, 1e-12), 0.0)[:, None]
+    left = (image - 2 * own * cross + own**2 * reference) * inverse
+    ratio = left[:, 1:] / np.maximum(terms[1:], 1.0)
+    return np.asarray(np.mean((ratio - 1.0) ** 2 * terms[1:] / 2.0, axis=1), dtype=np.float64)
+
+
 def deviations(values: npt.NDArray[np.floating]) -> Float64:
     """Return how far values (n,) lie above their median, in robust standard deviations."""
     centre = np.median(values)
@@ -92,8 +123,8 @@ def deviations(values: npt.NDArray[np.floating]) -> Float64:
 def outlier_scores(fit: ParticleFit, quality: npt.NDArray[np.floating]) -> Float64:
     """Return how unlike the others each particle is, (n,), in standard deviations.
 
-    The larger of two: by how much more is left when its map is taken from it, and by how much
-    less it correlates with its map.
+    The larger of two: by how much what is left when its map is taken from it is less like noise,
+    and by how much less it correlates with its map.
 
     Parameters
     ----------
@@ -101,7 +132,7 @@ def outlier_scores(fit: ParticleFit, quality: npt.NDArray[np.floating]) -> Float
     quality : ndarray of shape (n,)
         Correlation with the best match in units of that of noise.
     """
-    return np.asarray(np.maximum(fit.residual_deviations, -deviations(quality)))
+    return np.asarray(np.maximum(fit.misfit_deviations, -deviations(quality)))
 
 
 def shift_spread(origins: npt.NDArray[np.floating]) -> float:

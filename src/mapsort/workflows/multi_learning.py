@@ -17,7 +17,7 @@ from mapsort.workflows.multi_matching import scoring_of
 from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.multi_state import Learnt, Run, State
 
-#: Residual, in robust standard deviations, from which an image is nothing like its map.
+#: Misfit, in robust standard deviations, from which an image is nothing like its map.
 UNLIKE_FROM = 6.0
 
 
@@ -54,7 +54,7 @@ def find_junk(
     ----------
     run : Run
     state : State
-        Of the last iteration, with the residuals that its maps left.
+        Of the last iteration, with the misfits to its maps.
     matches : Matches
     noise_scores : ndarray of shape (m,), or None
         Best scores of synthetic noise.
@@ -63,9 +63,9 @@ def find_junk(
     if probability is None:
         return Junk(None, None)
     kind = np.asarray(probability > JUNK_FROM, dtype=np.intp)
-    residual = state.learnt.residual
-    if run.options.junk > 1 and residual is not None:
-        unlike = np.flatnonzero(residual > UNLIKE_FROM)
+    unlike_by = state.learnt.misfit
+    if run.options.junk > 1 and unlike_by is not None:
+        unlike = np.flatnonzero(unlike_by > UNLIKE_FROM)
         if len(unlike):
             kind[unlike] = 2 + _kinds(run, unlike, run.options.junk - 1)
             probability[unlike] = 1.0
@@ -127,5 +127,5 @@ def learnt(
         scale_spread=sums.fit.scale_spread() if bayes and iteration > 1 else None,
         shift_spread=spread,
         group_noise=groups,
-        residual=sums.fit.residual_deviations,
+        misfit=sums.fit.misfit_deviations,
     )

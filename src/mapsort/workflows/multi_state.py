@@ -106,15 +106,15 @@ class Learnt:
         Width of the prior on shifts along each axis [pixels]; infinite before it is known.
     group_noise : ndarray of shape (n_groups, box//2 + 1), or None
         Noise spectrum of each optics group; None where there is one group.
-    residual : ndarray of shape (n,), or None
-        By how many robust deviations more of a particle is left than of others when its map is
-        taken from it.
+    misfit : ndarray of shape (n,), or None
+        By how many robust deviations what is left of a particle, when its map is taken from it, is
+        less like noise than what is left of others.
     """
 
     scale_spread: float | None = None
     shift_spread: float = float("inf")
     group_noise: npt.NDArray[np.float64] | None = None
-    residual: npt.NDArray[np.float64] | None = None
+    misfit: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
