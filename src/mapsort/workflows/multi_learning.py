@@ -18,7 +18,7 @@ from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.multi_state import Learnt, Run, State
 
 #: Misfit, in robust standard deviations, from which an image is nothing like its map.
-UNLIKE_FROM = 6.0
+UNLIKE_FROM = 4.5
 
 
 @dataclass(frozen=True)
