@@ -67,6 +67,16 @@ class Matches:
             }
         )
 
+    def ordered(self) -> Matches:
+        """Return the same matches, each particle's best first."""
+        order = np.argsort(-self.score, axis=1, kind="stable")
+        return Matches(
+            **{
+                item.name: np.take_along_axis(getattr(self, item.name), order, axis=1)
+                for item in fields(self)
+            }
+        )
+
     @property
     def origin(self) -> npt.NDArray[np.float32]:
         """Shift [pixels] that centres each particle (RELION's origin), (n, top, 2)."""

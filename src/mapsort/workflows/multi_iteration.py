@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -20,16 +21,12 @@ from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.workflows.multi_classification import classification
-from mapsort.workflows.multi_matching import (
-    UNKNOWN_SCALE,
-    match_all,
-    match_narrowed,
-    narrows,
-    scoring_of,
-)
+from mapsort.workflows.multi_matching import Found, match_all, match_narrowed, narrows
 from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.multi_reconstruction import rebuild
 from mapsort.workflows.multi_state import Outcome, Run, State
+from mapsort.workflows.multi_two_stage import in_two_stages, match_two_stage
+from mapsort.workflows.search_settings import UNKNOWN_SCALE, comparison_settings
 
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
@@ -86,8 +83,10 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     n = min(SCALE_SAMPLE, len(run.inputs.particles))
     state = State(0, seeds, noise, None)
     # The scale of the seeds is what is to be found: it must not choose the matches.
-    scoring = replace(scoring_of(run.options, 1), scale_spread=UNKNOWN_SCALE)
-    matches = match_all(run, state, scoring, iteration=0, n=n).matches
+    settings = replace(comparison_settings(run.options, 1), pairs=None)
+    scoring = replace(settings.scoring, scale_spread=UNKNOWN_SCALE)
+    settings = replace(settings, scoring=scoring)
+    matches = match_all(run, state, settings, iteration=0, n=n).matches
     slices = reference_slices(run, seeds)
     references = run.plan.references
     scaled = []
@@ -118,9 +117,8 @@ def iterate(run: Run, state: State) -> Outcome:
         facts["references"] = len(slices)
     timed("project", facts)
     with stage("match", iteration=number) as facts:
-        scoring = scoring_of(run.options, number)
-        search = match_narrowed if narrows(run, state) else match_all
-        found = search(run, state, scoring, iteration=number)
+        settings = comparison_settings(run.options, number)
+        found = _matching(run, state)(run, state, settings, iteration=number)
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
@@ -168,7 +166,15 @@ def iterate(run: Run, state: State) -> Outcome:
         empty=rebuilt.empty,
         reseeded=tuple(classes.reseeded),
         junk=junk,
+        first_stage=found.first_stage,
     )
+
+
+def _matching(run: Run, state: State) -> Callable[..., Found]:
+    """Return the way this iteration matches."""
+    if narrows(run, state):
+        return match_narrowed
+    return match_two_stage if in_two_stages(run) else match_all
 
 
 def _particle_noise_to_signal(

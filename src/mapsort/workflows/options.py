@@ -63,6 +63,11 @@ class MultiOptions(
         return self.iter or MOST_ITERATIONS
 
     @property
+    def map_suffix(self) -> str:
+        """Ending of the maps' file names."""
+        return f".{self.format.value}"
+
+    @property
     def symmetries(self) -> tuple[str, ...]:
         """Symmetry of each map."""
         return per_map("sym", self.sym, len(self.models))
@@ -134,14 +139,14 @@ def _check_named(options: MultiOptions) -> None:
     """Check the names of symmetries, comparator and orientation generator."""
     # Imported here: these import numpy, which `--help` can do without.
     from mapsort.geometry.symmetry import symmetry
-    from mapsort.modules.comparator import comparator
     from mapsort.modules.orientgen import orientation_generator
     from mapsort.modules.projector import projector
     from mapsort.modules.reconstructor import reconstructor
+    from mapsort.workflows.module_checks import module_checks
 
     checks: list[tuple[str, str, Callable[[str], object]]] = [
         *(("sym", name, symmetry) for name in options.sym),
-        ("simcmp", options.simcmp, comparator),
+        *module_checks(options),
         ("projector", options.projector, projector),
         ("recon", options.recon, reconstructor),
     ]
