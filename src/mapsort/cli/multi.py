@@ -19,19 +19,6 @@ HELP = "sort particles among several maps while refining the maps"
 
 #: Options of the interface that come with later versions: refused by name, never ignored.
 NOT_YET_OPTIONS: tuple[str, ...] = (
-    "--classiter",
-    "--classcmp",
-    "--classalign",
-    "--classaligncmp",
-    "--classralign",
-    "--classraligncmp",
-    "--classaverager",
-    "--classnormproc",
-    "--classrefsf",
-    "--classautomask",
-    "--m3dsetsf",
-    "--m3dpreprocess",
-    "--m3dpostprocess",
     "--mask",
     "--inputmode",
     "--halves",

@@ -304,30 +304,6 @@ def match_near(
     )
 
 
-def polish_matches(
-    plan: MatchPlan, spectra: Complex64, ctf: Float32, matches: Matches, *, n_threads: int = 1
-) -> Matches:
-    """Refine known poses, without a search, and score them.
-
-    Parameters
-    ----------
-    plan, spectra, ctf
-        As for `match_chunk`.
-    matches : Matches
-        Where the refinement begins.
-
-    Returns
-    -------
-    Matches
-        Of the same shape, best first.
-    """
-    candidates = _Candidates.at(matches.reference, matches.origin)
-    candidates.alpha[:] = np.deg2rad(matches.alpha)
-    candidates.mirror[:] = matches.mirror
-    _polish(plan, candidates, spectra, ctf, n_threads)
-    return _matches(candidates, plan.scoring)
-
-
 def _descend(
     plan: MatchPlan,
     levels: Sequence[Level],

@@ -78,7 +78,9 @@ class PairComparison:
             if reference < 0:
                 values.append(np.inf)
                 continue
-            placed = transform_image(self.references[reference], _placing(matches, row, column))
+            placed = transform_image(
+                self.references[reference], _back(matches.placing(row, column))
+            )
             if transfer is not None:
                 spectrum = scipy.fft.rfft2(scipy.fft.ifftshift(placed)) * transfer
                 placed = scipy.fft.fftshift(scipy.fft.irfft2(spectrum, s=placed.shape))
@@ -114,15 +116,7 @@ def reranked(matches: Matches, values: Float64) -> Matches:
     return replace(matches, score=new).ordered()
 
 
-def _placing(matches: Matches, row: int, column: int) -> Float64:
-    """Return the (2, 3) matrix that moves a reference to where its particle lies.
-
-    The inverse of EMAN's transform of the particle onto the reference: x -> M (R x + t).
-    """
-    alpha = np.deg2rad(float(matches.alpha[row, column]))
-    cos, sin = np.cos(alpha), np.sin(alpha)
-    forward = np.array([[cos, sin], [-sin, cos]])
-    moved = np.array([float(matches.dx[row, column]), float(matches.dy[row, column])])
-    if matches.mirror[row, column]:
-        forward[0], moved[0] = -forward[0], -moved[0]
-    return np.column_stack([forward.T, -forward.T @ moved])
+def _back(matrix: Float64) -> Float64:
+    """Return the inverse of a rigid transform (2, 3)."""
+    turn, moved = matrix[:, :2], matrix[:, 2]
+    return np.column_stack([turn.T, -turn.T @ moved])

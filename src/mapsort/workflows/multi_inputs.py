@@ -21,6 +21,7 @@ from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.seeds import noisy, random_phases, without_segments
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
+from mapsort.workflows.map_finishing import given_structure_factor
 from mapsort.workflows.option_types import SeedMethod
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
@@ -119,8 +120,9 @@ def open_inputs(
             raise FormatError(f"{path}: no density inside the particles' box")
     mask = _open_mask(options, particles.box)
     filtered = _open_filtered(options, particles)
+    curve = given_structure_factor(options)
     given = [*options.passthrough, *options.models]
-    given += [path for path in (options.simmask, options.usefilt) if path is not None]
+    given += [path for path in (options.simmask, options.usefilt, curve) if path is not None]
     files = (particles.source, *particles.files, *(p for p in given if p.exists()))
     return MultiInputs(
         particles,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mapsort.modules.comparator import pose_scoring, search_comparator
+from mapsort.modules.comparators import pair_comparator
 from mapsort.modules.registry import BoundModule
 from mapsort.modules.search_aligner import SearchAligner, polish, search_aligner
 from mapsort.physics.scoring import Comparator, Scoring
@@ -56,8 +57,7 @@ def comparison_settings(options: MultiOptions, iteration: int) -> SearchSettings
 
 def member_settings(options: MultiOptions) -> SearchSettings:
     """Return how members of a class are aligned with it and judged (``--classalign``, ...)."""
-    asked = search_comparator(options.simcmp if options.classcmp == AUTO else options.classcmp)
-    scoring = replace(asked.scoring, scale_spread=UNKNOWN_SCALE)
+    scoring = replace(search_comparator(options.simcmp).scoring, scale_spread=UNKNOWN_SCALE)
     spec = "rotate_translate_flip" if options.classalign == AUTO else options.classalign
     aligner = search_aligner(spec)
     by = options.simaligncmp if options.classaligncmp == AUTO else options.classaligncmp
@@ -68,12 +68,8 @@ def member_settings(options: MultiOptions) -> SearchSettings:
         polish=polish(options.classralign, steps=NEWTON_STEPS),
         polish_by=None if options.classraligncmp == AUTO else pose_scoring(options.classraligncmp),
     )
-    return SearchSettings(scoring, ways, None if options.classcmp == AUTO else _pairs(options))
-
-
-def _pairs(options: MultiOptions) -> BoundModule[..., float] | None:
-    """Return the comparator that judges members on their images."""
-    return search_comparator(options.classcmp).left
+    judge = None if options.classcmp == AUTO else pair_comparator(options.classcmp)
+    return SearchSettings(scoring, ways, judge)
 
 
 def _with_known_scale(scoring: Scoring, options: MultiOptions, iteration: int) -> Scoring:
