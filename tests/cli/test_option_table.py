@@ -17,7 +17,8 @@ from mapsort.workflows.option_types import (
     Automask3D,
     CtfHandling,
     InputMode,
-    SearchMethod,
+    KeptFiles,
+    MapFormat,
     SeedMethod,
 )
 from mapsort.workflows.options import MultiOptions
@@ -25,6 +26,7 @@ from mapsort.workflows.options import MultiOptions
 # A value other than the default for every option, as written and as held.
 EXAMPLES = {
     "input": ("p.star", Path("p.star")),
+    "usefilt": ("f.star", Path("f.star")),
     "passthrough": ("p.cs", (Path("p.cs"),)),
     "datadir": ("images", Path("images")),
     "models": ("a.mrc,b.mrc", (Path("a.mrc"), Path("b.mrc"))),
@@ -44,24 +46,46 @@ EXAMPLES = {
     "randomseed": ("42", 42),
     "ctf": ("flipped", CtfHandling.FLIPPED),
     "invert": (None, True),
+    "lowmem": (None, True),
+    "format": ("hdf", MapFormat.HDF),
+    "keepfiles": ("last", KeptFiles.LAST),
     "orientgen": ("eman:delta=9", "eman:delta=9"),
     "projector": ("standard", "standard"),
     "maxshift": ("4.5", 4.5),
+    "twostage": ("2", 2),
+    "shrink": ("2", 2),
     "simcmp": ("frc:maxres=10", "frc:maxres=10"),
-    "simalign": ("rtf_exhaustive", SearchMethod.EXHAUSTIVE),
+    "simalign": ("rtf_exhaustive", "rtf_exhaustive"),
+    "simaligncmp": ("ccc", "ccc"),
+    "simralign": ("none", "none"),
+    "simraligncmp": ("dot", "dot"),
     "simmask": ("mask.mrc", Path("mask.mrc")),
     "mask": ("focus.mrc", Path("focus.mrc")),
     "skipalign": (None, True),
+    "prefilt": (None, True),
     "sep": ("2", 2),
     "assign": ("soft", Assignment.SOFT),
     "junk": ("2", 2),
+    "classiter": ("2", 2),
+    "classcmp": ("lod", "lod"),
+    "classalign": ("rotate_translate", "rotate_translate"),
+    "classaligncmp": ("ccc", "ccc"),
+    "classralign": ("none", "none"),
+    "classraligncmp": ("dot", "dot"),
+    "classaverager": ("mean", "mean"),
     "classkeep": ("0.5", 0.5),
     "classkeepsig": (None, True),
+    "classnormproc": ("normalize.edgemean", "normalize.edgemean"),
+    "classrefsf": (None, True),
+    "classautomask": (None, True),
     "pad": ("96", 96),
     "recon": ("nn4:snr=10", "nn4:snr=10"),
     "m3dkeep": ("0.7", 0.7),
     "m3dkeepsig": (None, True),
+    "m3dsetsf": ("sf.txt", "sf.txt"),
     "m3diter": ("2", 2),
+    "m3dpreprocess": ("normalize.edgemean", "normalize.edgemean"),
+    "m3dpostprocess": ("mask.sharp", "mask.sharp"),
     "automask3d": ("0.8,30,4,4,20", Automask3D(0.8, 30.0, 4, 4, 20)),
     "inputmode": ("particles", InputMode.PARTICLES),
     "halves": (None, True),
@@ -99,7 +123,9 @@ def test_the_examples_are_complete():
 def test_every_option_reaches_the_dataclass(equals):
     options = parse(written(equals=equals))
     # --models and --model exclude each other; without classes, what is about them is refused.
-    replace(options, model=None, inputmode=InputMode.CLASSES, skipalign=False).validated()
+    replace(
+        options, model=None, inputmode=InputMode.CLASSES, skipalign=False, halves=False
+    ).validated()
     for name, (_, value) in EXAMPLES.items():
         held = getattr(options, name)
         assert held == value

@@ -10,6 +10,7 @@ import pytest
 import scipy.fft
 
 import mapsort
+from mapsort.errors import ConfigError
 from mapsort.io.mrc import write_map, write_stack
 from mapsort.io.star import read_particles, write_particles
 from mapsort.physics.filters import apply_radial_curve, radial_power
@@ -18,15 +19,16 @@ from mapsort.report.page import write_report
 from mapsort.rundir.text import read_convergence, read_fsc
 from mapsort.stages.classify import classify
 from mapsort.stages.match import match_chunk
+from mapsort.workflows.multi_comparison import match_plan
 from mapsort.workflows.multi_halves import half_seeds, joined_resolution_ang, start_resolution_ang
 from mapsort.workflows.multi_inputs import open_inputs
-from mapsort.workflows.multi_iteration import prepare_seeds
-from mapsort.workflows.multi_matching import match_all, match_plan, scoring_of
+from mapsort.workflows.multi_iteration import matched, prepare_seeds
 from mapsort.workflows.multi_plan import resolve
-from mapsort.workflows.multi_state import Run
+from mapsort.workflows.multi_state import ParticleSpectra, Run
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import SilentProgress
+from mapsort.workflows.search_settings import comparison_settings
 
 BOX, APIX = 32, 4.0
 SHELL_OF_START = BOX * APIX / 24.0  # 5.3
@@ -44,13 +46,14 @@ def run(small):
     }
     options = typed_options(MultiOptions, request).validated()
     inputs = open_inputs(options)
-    return Run(options, inputs, resolve(options, inputs), SilentProgress())
+    power = np.full(BOX // 2 + 1, float(BOX) ** 2, np.float32)
+    seen = ParticleSpectra(power, power)
+    return Run(options, inputs, resolve(options, inputs), SilentProgress(), seen)
 
 
 @pytest.fixture(scope="module")
 def state(run):
-    power = np.full(BOX // 2 + 1, float(BOX) ** 2, np.float32)
-    return prepare_seeds(run, power)
+    return prepare_seeds(run, run.seen.averaged)
 
 
 def volume(path):
@@ -81,9 +84,9 @@ def test_resolutions_that_part_the_halves(run, targetres, start, joined):
 @pytest.mark.parametrize("half", [0, 1])
 def test_each_half_meets_its_own_references_only(run, state, half):
     """A particle's matches are those that its half's maps alone would give it."""
-    scoring = scoring_of(run.options, 1)
-    found = match_all(run, state, scoring, iteration=1)
-    plan = match_plan(run, state, scoring, run.plan.references, state.halves[half])
+    settings = comparison_settings(run.options, 1)
+    found = matched(run, state, settings, iteration=1)
+    plan = match_plan(run, state.of_part(half), settings, run.plan.references)
     own = np.arange(half, len(run.inputs.particles), 2)
     spectra = run.spectra_of(run.inputs.particles.images(own))
     alone, _ = match_chunk(plan, spectra, run.ctf_of(slice(half, 120, 2)))
@@ -91,7 +94,7 @@ def test_each_half_meets_its_own_references_only(run, state, half):
     np.testing.assert_array_equal(found.matches.rows(own).score, alone.score)
     # The other half's maps would not have given the same.
     other, _ = match_chunk(
-        match_plan(run, state, scoring, run.plan.references, state.halves[1 - half]),
+        match_plan(run, state.of_part(1 - half), settings, run.plan.references),
         spectra,
         run.ctf_of(slice(half, 120, 2)),
     )
@@ -106,7 +109,9 @@ def test_particles_dealt_out_in_turn_come_back_in_order(run):
     numbers = np.arange(120)
     short = replace(run, plan=replace(run.plan, chunk=7))
     for part in (0, 1):
-        pieces = [numbers[where] for where in short.chunks(part=part, n_parts=2)]
+        own = short.of_part(part, 2)
+        np.testing.assert_array_equal(own.numbers, numbers[part::2])
+        pieces = [numbers[where] for where in own.chunks()]
         np.testing.assert_array_equal(np.concatenate(pieces), numbers[part::2])
         assert max(map(len, pieces)) == 7
 
@@ -182,3 +187,9 @@ def test_the_report_says_that_the_halves_were_apart(run_small):
     assert "Part of the mask" in apart
     assert "Halves share references" in shared
     assert "Part of the mask" not in shared
+
+
+def test_members_are_not_aligned_with_averages_of_both_halves():
+    request = {"input": "p", "models": "a", "halves": True, "classiter": 1}
+    with pytest.raises(ConfigError, match="--classiter=1: aligns members with images of both"):
+        typed_options(MultiOptions, request).validated()

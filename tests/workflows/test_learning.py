@@ -13,7 +13,7 @@ from mapsort.model.particles import Particles
 from mapsort.workflows.multi_inputs import open_inputs, scan_images
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_plan import resolve
-from mapsort.workflows.multi_state import Run
+from mapsort.workflows.multi_state import ParticleSpectra, Run
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import SilentProgress
@@ -56,8 +56,9 @@ def iterated(small, star, n=2, **options):
     request = typed_options(MultiOptions, request | options).validated()
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
-    run = Run(request, inputs, plan, SilentProgress())
-    power = scan_images(inputs, plan.treatment, plan.chunk, run.progress, 1)
+    progress = SilentProgress()
+    power = scan_images(inputs.particles, plan.treatment, plan.chunk, progress, 1)
+    run = Run(request, inputs, plan, progress, ParticleSpectra(power, power))
     state = prepare_seeds(run, power)
     for _ in range(n):
         outcome = iterate(run, state)

@@ -22,6 +22,7 @@ from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
 from mapsort.workflows.focus import open_focus_mask
+from mapsort.workflows.map_finishing import given_structure_factor
 from mapsort.workflows.option_types import InputMode
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
@@ -57,6 +58,8 @@ class MultiInputs:
         Mask of a focused classification (``--mask``).
     poses : tuple of ndarray (n, 3, 3) and ndarray (n, 2), optional
         With ``--skipalign``: rotations and origins [pixels] of the input.
+    filtered : Particles or None
+        The same particles, filtered, that are compared and aligned in their place.
     """
 
     particles: Particles
@@ -69,6 +72,12 @@ class MultiInputs:
     one_map: Float32 | None = None
     focus: Float32 | None = None
     poses: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
+    filtered: Particles | None = None
+
+    @property
+    def compared(self) -> Particles:
+        """The particles that are compared with references: ``--usefilt``, else ``--input``."""
+        return self.particles if self.filtered is None else self.filtered
 
     @property
     def apix(self) -> float:
@@ -123,8 +132,11 @@ def open_inputs(
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
     mask = _open_mask(options, particles.box)
+    filtered = _open_filtered(options, particles)
+    curve = given_structure_factor(options)
     given = [*options.passthrough, *options.models]
-    given += [path for path in (options.simmask, options.mask) if path is not None]
+    masks = (options.simmask, options.mask)
+    given += [path for path in (*masks, options.usefilt, curve) if path is not None]
     files = (particles.source, *particles.files, *(p for p in given if p.exists()))
     return MultiInputs(
         particles,
@@ -138,6 +150,7 @@ def open_inputs(
         one_map=one,
         focus=open_focus_mask(options, particles),
         poses=_given_poses(options, particles),
+        filtered=filtered,
     )
 
 
@@ -148,6 +161,20 @@ def _given_poses(
     if not options.skipalign:
         return None
     return table_poses(particles.source, particles.table, particles.apix, purpose="--skipalign")
+
+
+def _open_filtered(options: MultiOptions, particles: Particles) -> Particles | None:
+    """Open ``--usefilt`` and hold it against the particles."""
+    if options.usefilt is None:
+        return None
+    filtered = Particles.open(options.usefilt, apix=particles.apix, datadir=options.datadir)
+    filtered.validate()
+    if (len(filtered), filtered.box) != (len(particles), particles.box):
+        raise ConfigError(
+            f"--usefilt={options.usefilt}: holds {len(filtered)} images of {filtered.box} pixels; "
+            f"the same {len(particles)} of {particles.box} as in {particles.source} are needed"
+        )
+    return filtered
 
 
 def _open_mask(options: MultiOptions, box: int) -> Float32 | None:
@@ -216,7 +243,7 @@ def _check_writable(directory: Path, words: str) -> None:
 
 
 def scan_images(
-    inputs: MultiInputs,
+    particles: Particles,
     treatment: ParticleTreatment,
     chunk: int,
     progress: Progress,
@@ -234,10 +261,10 @@ def scan_images(
     FormatError
         An image is constant or holds NaN or infinite pixels; the message names it.
     """
-    n = len(inputs.particles)
-    total = np.zeros(inputs.particles.box // 2 + 1)
+    n = len(particles)
+    total = np.zeros(particles.box // 2 + 1)
     progress.start("read particles", n, iteration=0, n_iterations=0)
-    for where, raw in read_ahead(inputs.particles.images, chunk_ranges(n, chunk)):
+    for where, raw in read_ahead(particles.images, chunk_ranges(n, chunk)):
         total += treatment.shell_powers(raw, n_threads=n_threads).sum(axis=0)
         progress.advance(where.stop - where.start)
     progress.finish(f"{n} particles")

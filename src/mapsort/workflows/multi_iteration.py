@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import read_ahead
 from mapsort.errors import NumericalError
-from mapsort.model.class_averages import ClassAverages
-from mapsort.model.matches import Matches
-from mapsort.model.membership import Membership
-from mapsort.physics.scoring import Scoring
 from mapsort.rundir.log import stage
-from mapsort.stages.average import ClassAccumulator, ShellStatistics
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.workflows.focus import same_outside
+from mapsort.workflows.multi_averaging import average_all, average_classes
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_halves import half_seeds
 from mapsort.workflows.multi_insertion import PosedMembers
 from mapsort.workflows.multi_learning import find_junk, learnt
-from mapsort.workflows.multi_matching import (
-    UNKNOWN_SCALE,
-    Found,
-    match_all,
-    match_narrowed,
-    narrows,
-    scoring_of,
-)
+from mapsort.workflows.multi_matching import Found, match_all, match_narrowed, narrows
 from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.multi_poses import match_given, match_refined
 from mapsort.workflows.multi_reconstruction import rebuild
 from mapsort.workflows.multi_state import Outcome, Run, State
+from mapsort.workflows.multi_two_stage import in_two_stages, match_two_stage
 from mapsort.workflows.option_types import InputMode
+from mapsort.workflows.search_settings import UNKNOWN_SCALE, SearchSettings, comparison_settings
 
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
@@ -59,51 +50,6 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     )
 
 
-def average_all(
-    run: Run, slices: Complex64, matches: Matches, membership: Membership, *, iteration: int
-) -> tuple[ClassAverages, ShellStatistics]:
-    """Average the classes, chunk by chunk."""
-    made = accumulated(run, slices, matches, membership, iteration=iteration)
-    return made.finish(), made.statistics
-
-
-def accumulated(
-    run: Run,
-    slices: Complex64,
-    matches: Matches,
-    membership: Membership,
-    *,
-    iteration: int,
-    noise: npt.NDArray[np.float64] | None = None,
-) -> ClassAccumulator:
-    """Return the sums of all classes, made chunk by chunk.
-
-    With the noise of each optics group, (n_groups, box//2 + 1), also how each particle fits.
-    """
-    n = len(matches)
-    accumulator = ClassAccumulator(
-        run.plan.grid,
-        run.inputs.apix,
-        slices,
-        noise_power=noise,
-        group=None if noise is None else run.optics_group,
-        n_particles=0 if noise is None else n,
-    )
-    run.start("average", n, iteration)
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
-        accumulator.add(
-            run.spectra_of(raw),
-            run.ctf_of(where),
-            where.start,
-            matches,
-            membership,
-            n_threads=run.plan.n_threads,
-        )
-        run.progress.advance(where.stop - where.start)
-    run.progress.finish(f"{int((accumulator.count > 0).sum())} classes with particles")
-    return accumulator
-
-
 def prepare_seeds(run: Run, power: Float32) -> State:
     """Return the seeds as the first iteration's references: bounded, on the particles' scale.
 
@@ -116,8 +62,10 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     n = min(SCALE_SAMPLE, len(run.inputs.particles))
     state = State(0, seeds, noise, None)
     # The scale of the seeds is what is to be found: it must not choose the matches.
-    scoring = replace(scoring_of(run.options, 1), scale_spread=UNKNOWN_SCALE)
-    matches = match_all(run, state, scoring, iteration=0, n=n).matches
+    settings = replace(comparison_settings(run.options, 1), pairs=None)
+    scoring = replace(settings.scoring, scale_spread=UNKNOWN_SCALE)
+    settings = replace(settings, scoring=scoring)
+    matches = match_all(run, state, settings, iteration=0, n=n).matches
     slices = reference_slices(run, seeds)
     references = run.plan.references
     scaled = []
@@ -137,17 +85,6 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     return State(0, focused, noise, None, halves=halves)
 
 
-def matched(run: Run, state: State, scoring: Scoring, *, iteration: int) -> Found:
-    """Match the particles: everywhere, near their last poses, or as the input has them."""
-    if run.options.skipalign:
-        return match_given(run, state, scoring, iteration=iteration)
-    search = match_narrowed if narrows(run, state) else match_all
-    found = search(run, state, scoring, iteration=iteration)
-    if run.options.inputmode is InputMode.PARTICLES:
-        found = match_refined(run, state, scoring, found, iteration=iteration)
-    return found
-
-
 def iterate(run: Run, state: State) -> Outcome:
     """Carry out one iteration."""
     number = state.iteration + 1
@@ -164,8 +101,8 @@ def iterate(run: Run, state: State) -> Outcome:
         facts["references"] = len(slices)
     timed("project", facts)
     with stage("match", iteration=number) as facts:
-        scoring = scoring_of(run.options, number, state.learnt.scale_spread)
-        found = matched(run, state, scoring, iteration=number)
+        settings = comparison_settings(run.options, number, state.learnt.scale_spread)
+        found = matched(run, state, settings, iteration=number)
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
@@ -186,11 +123,17 @@ def iterate(run: Run, state: State) -> Outcome:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
-        ratios = np.stack(state.noise_ratios())
-        sums = accumulated(
-            run, own_slices, matches, membership, iteration=number, noise=ratios * state.noise_power
+        averaged = average_classes(
+            run,
+            state,
+            own_slices,
+            matches,
+            membership,
+            particle_noise_to_signal(slices, state.noise_power),
+            iteration=number,
         )
-        averages, statistics = sums.finish(), sums.statistics
+        matches, membership = averaged.matches, averaged.membership
+        averages, sums, statistics = averaged.averages, averaged.sums, averaged.statistics
         scale = statistics.scale(state.noise_power)
         facts["scale"] = round(scale, 4)
     timed("average", facts)
@@ -220,7 +163,7 @@ def iterate(run: Run, state: State) -> Outcome:
         matches=matches,
         membership=membership,
         averages=averages,
-        particle_noise_to_signal=_particle_noise_to_signal(slices, noise),
+        particle_noise_to_signal=particle_noise_to_signal(slices, noise),
         scale=scale,
         highest_ring=found.highest_ring,
         seconds=seconds,
@@ -232,12 +175,44 @@ def iterate(run: Run, state: State) -> Outcome:
         fit=sums.fit,
         poses=found.poses,
         halves=rebuilt.halves,
+        first_stage=found.first_stage,
     )
 
 
-def _particle_noise_to_signal(
+def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match the particles, each half-set with its own maps."""
+    n_sets = len(state.reference_sets)
+    return Found.interleaved(
+        [
+            _matched_part(
+                run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration
+            )
+            for part in range(n_sets)
+        ]
+    )
+
+
+def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match the particles of one part: by a search, or as the input has them."""
+    if run.options.skipalign:
+        return match_given(run, state, settings, iteration=iteration)
+    found = _matching(run, state)(run, state, settings, iteration=iteration)
+    if run.options.inputmode is InputMode.PARTICLES:
+        found = match_refined(run, state, settings, found, iteration=iteration)
+    return found
+
+
+def _matching(run: Run, state: State) -> Callable[..., Found]:
+    """Return the way this iteration matches."""
+    if narrows(run, state):
+        return match_narrowed
+    return match_two_stage if in_two_stages(run) else match_all
+
+
+def particle_noise_to_signal(
     slices: Complex64, noise: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
+    """Return noise over signal power of one particle (without CTF) in each shell."""
     some = slices[:: max(1, len(slices) // 64)]
     power = shell_means(np.abs(some) ** 2, slices.shape[1]).mean(axis=0)
     return np.asarray(np.minimum(noise / np.maximum(power, 1e-6 * noise), 1e4))

@@ -13,9 +13,9 @@ from mapsort.physics.scoring import Comparator
 from mapsort.stages.average import ClassAccumulator
 from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.particle_fit import shift_spread
-from mapsort.workflows.multi_matching import scoring_of
 from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.multi_state import Learnt, Run, State
+from mapsort.workflows.search_settings import comparison_settings
 
 #: Misfit, in robust standard deviations, from which an image is nothing like its map.
 UNLIKE_FROM = 4.5
@@ -117,7 +117,8 @@ def learnt(
         groups = np.stack(
             [noise_floor(part.residual_power(scale).astype(np.float32)) for part in sums.of_groups]
         )
-    bayes = scoring_of(run.options, iteration).comparator is Comparator.LOGLIK
+    settings = comparison_settings(run.options, iteration)
+    bayes = settings.scoring.comparator is Comparator.LOGLIK
     good = np.ones(len(matches), bool) if junk.chosen is None else ~junk.chosen
     spread = float("inf")
     if bayes and not run.options.skipalign and good.any():

@@ -7,10 +7,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import read_ahead
 from mapsort.model.poses import Poses
-from mapsort.physics.scoring import Scoring
-from mapsort.stages.fourier_grid import Float32, centred_transform
+from mapsort.stages.fourier_grid import centred_transform
 from mapsort.stages.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.local_search import (
     MAX_STEPS,
@@ -20,35 +18,43 @@ from mapsort.stages.local_search import (
 )
 from mapsort.stages.nearest_references import nearest_references
 from mapsort.stages.particle_fit import shift_log_prior
-from mapsort.workflows.multi_matching import Found, by_group
+from mapsort.workflows.multi_comparison import compared_maps, compared_noise
+from mapsort.workflows.multi_matching import Found, by_group, compared_chunks
 from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.search_settings import SearchSettings
 
 
-def match_given(run: Run, state: State, scoring: Scoring, *, iteration: int) -> Found:
+def match_given(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Score every particle with every map at the input's pose; nothing is searched."""
     given = _given(run)
-    poses, highest_ring = _searched(run, state, scoring, given, iteration=iteration, max_steps=0)
+    plan = _plan(run, state, settings, 0.5 * run.plan.grid.box)
+    poses = _searched(run, state, plan, given, iteration=iteration, max_steps=0)
     matches = nearest_references(poses, run.plan.references, run.plan.symmetries)
-    noise = _noise_scores(run, state, scoring, given)
-    return Found(matches, None, highest_ring, noise, poses)
+    return Found(
+        matches, None, plan.highest_ring, _noise_scores(run, state, plan, given), None, poses
+    )
 
 
 def match_refined(
-    run: Run, state: State, scoring: Scoring, found: Found, *, iteration: int
+    run: Run, state: State, settings: SearchSettings, found: Found, *, iteration: int
 ) -> Found:
-    """Refine each particle's best pose with every map beyond the projections' step."""
+    """Refine each particle's best pose with every map beyond the projections' step.
+
+    The similarity matrix keeps the scores of the projections.
+    """
     references = run.plan.references
     started = Poses.of_matches(found.matches, references).best_of_each_map(references.n_models)
-    poses, _ = _searched(run, state, scoring, started, iteration=iteration, max_steps=MAX_STEPS)
+    plan = _plan(run, state, settings, run.plan.max_shift)
+    poses = _searched(run, state, plan, started, iteration=iteration, max_steps=MAX_STEPS)
+    poses = _with_prior(poses, state)
     matches = nearest_references(poses, references, run.plan.symmetries)
-    # The matrix holds the scores of the grid; those of refined poses would not be comparable.
     return replace(found, matches=matches, poses=poses)
 
 
 def _given(run: Run) -> Poses:
-    """Return the input's poses as a candidate for every map."""
+    """Return the input's poses of this part's particles as candidates for every map."""
     assert run.inputs.poses is not None, "read with --skipalign"
-    rotations, origins = run.inputs.poses
+    rotations, origins = (values[run.numbers] for values in run.inputs.poses)
     n, n_models = len(rotations), run.plan.n_models
     return Poses(
         np.tile(np.arange(n_models, dtype=np.int32), (n, 1)),
@@ -58,52 +64,51 @@ def _given(run: Run) -> Poses:
     )
 
 
-def _plan(run: Run, state: State, scoring: Scoring, part: int) -> LocalSearchPlan:
-    box = run.plan.grid.box
-    # Poses of the input may lie farther out than a search would go.
-    reach = box / 2 if run.options.skipalign else run.plan.max_shift
+def _plan(run: Run, state: State, settings: SearchSettings, reach: float) -> LocalSearchPlan:
+    """Plan the search about poses with shifts up to ``reach`` pixels."""
     return plan_local_search(
-        state.reference_sets[part],
-        state.noise_power,
+        compared_maps(run, state),
+        compared_noise(run, state),
         apix=run.inputs.apix,
         max_shift=reach,
-        scoring=scoring,
+        scoring=settings.scoring,
         max_radius=run.plan.max_radius,
         n_threads=run.plan.n_threads,
     )
 
 
 def _searched(
-    run: Run, state: State, scoring: Scoring, started: Poses, *, iteration: int, max_steps: int
-) -> tuple[Poses, int]:
-    """Search about all candidates, each half-set with its own maps; return the highest ring too."""
-    n, n_sets = len(run.inputs.particles), len(state.reference_sets)
-    run.start("refine poses" if max_steps else "score given poses", n, iteration)
-    numbers = np.arange(n)
+    run: Run,
+    state: State,
+    plan: LocalSearchPlan,
+    started: Poses,
+    *,
+    iteration: int,
+    max_steps: int,
+) -> Poses:
+    """Search about the candidates of this part's particles."""
+    run.start("refine poses" if max_steps else "score given poses", len(started), iteration)
+    plans = [plan.in_noise(ratio) for ratio in state.noise_ratios()]
     order, parts = [], []
-    highest_ring = 0
-    for part in range(n_sets):
-        plan = _plan(run, state, scoring, part)
-        highest_ring = max(highest_ring, plan.highest_ring)
-        plans = [plan.in_noise(ratio) for ratio in state.noise_ratios()]
-        chunks = run.chunks(part=part, n_parts=n_sets)
-        for where, raw in read_ahead(run.inputs.particles.images, chunks):
-            transforms = centred_transform(run.plan.treatment.images(raw))
-            ctf, candidates = run.ctf_of(where), started.rows(where)
-            for own, rows in by_group(run, where, plans):
-                found = search_locally(
-                    own,
-                    transforms[rows],
-                    ctf[rows],
-                    candidates.rows(rows),
-                    max_steps=max_steps,
-                    n_threads=run.plan.n_threads,
-                )
-                parts.append(found if run.options.skipalign else _with_prior(found, state))
-                order.append(numbers[where][rows])
-            run.progress.advance(len(raw))
-    run.progress.finish(f"{n} particles")
-    return Poses.joined(parts).rows(np.argsort(np.concatenate(order))), highest_ring
+    first = 0
+    for where, raw in compared_chunks(run):
+        transforms = centred_transform(run.plan.treatment.images(raw))
+        ctf = run.ctf_of(where)
+        for own, rows in by_group(run, where, plans):
+            found = search_locally(
+                own,
+                transforms[rows],
+                ctf[rows],
+                started.rows(first + rows),
+                max_steps=max_steps,
+                n_threads=run.plan.n_threads,
+            )
+            parts.append(found)
+            order.append(first + rows)
+        first += len(raw)
+        run.progress.advance(len(raw))
+    run.progress.finish(f"{len(started)} particles")
+    return Poses.joined(parts).rows(np.argsort(np.concatenate(order)))
 
 
 def _with_prior(poses: Poses, state: State) -> Poses:
@@ -113,20 +118,20 @@ def _with_prior(poses: Poses, state: State) -> Poses:
 
 
 def _noise_scores(
-    run: Run, state: State, scoring: Scoring, given: Poses
+    run: Run, state: State, plan: LocalSearchPlan, given: Poses
 ) -> npt.NDArray[np.floating] | None:
     """Return what pure noise scores at the particles' poses, for telling junk from particles."""
     if not run.options.junk or state.matches is None:
         return None
-    rng = np.random.default_rng([run.plan.seed, state.iteration])
-    n = len(given)
-    rows = np.sort(rng.choice(n, NOISE_IMAGES, replace=n < NOISE_IMAGES))
-    images = noise_images(NOISE_IMAGES, run.plan.grid.box, state.noise_power, rng)
-    ctf: Float32 = run.ctf_of(slice(0, n))[rows]
+    rng = np.random.default_rng([run.plan.seed, state.iteration, run.part])
+    n, count = len(given), NOISE_IMAGES // run.n_parts
+    rows = np.sort(rng.choice(n, count, replace=n < count))
+    images = noise_images(count, run.plan.grid.box, state.noise_power, rng)
+    every = run.ctf_of(slice(0, len(run.inputs.particles)))
     found = search_locally(
-        _plan(run, state, scoring, 0),
+        plan,
         centred_transform(run.plan.treatment.images(images)),
-        ctf,
+        every[run.numbers[rows]],
         given.rows(rows),
         max_steps=0,
         n_threads=run.plan.n_threads,

@@ -10,14 +10,17 @@ import numpy.typing as npt
 
 from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
+from mapsort.modules.processors import processor_chain
 from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.masks import auto_mask3d, envelope_mask
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
+from mapsort.stages.class_spectra import processed_averages
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct import NormalEquations, solve
 from mapsort.workflows.focus import same_outside
+from mapsort.workflows.map_finishing import MapFinishing
 from mapsort.workflows.multi_halves import compared_halves, joined, warn_of_exchanged_maps
 from mapsort.workflows.multi_insertion import PosedMembers, particle_equations
 from mapsort.workflows.multi_state import HalfMaps, Run, State
@@ -84,27 +87,10 @@ def rebuild(
     )
     rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
     empty = tuple(m for m in range(n_models) if m not in live)
-    if run.options.halves:
-        rebuilt = _half_sets(run, state, equations, halves, masks, rejected_all, iteration)
-    else:
-        curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
-        shared = noise_to_signal([curves[m] for m in live])
-        references, maps = [], []
-        for model in range(n_models):
-            if model in empty:
-                references.append(state.references[model])
-                maps.append(state.references[model])
-                continue
-            this = equations[model][0]
-            own = noise_to_signal([curves[model]])
-            start = wiener_filtered(smooth[model], shared)
-            common = _solved(run, this, noise_to_signal=shared, start=start)
-            single = _solved(run, this, noise_to_signal=own, start=common)
-            references.append(common * masks[model])
-            maps.append(single * masks[model])
-        rebuilt = Rebuilt(
-            tuple(references), tuple(maps), tuple(masks), tuple(curves), rejected_all, empty
-        )
+    finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
+    make = _half_sets if run.options.halves else _alike
+    rebuilt = make(run, state, equations, halves, masks, finishing, iteration=iteration)
+    rebuilt = replace(rebuilt, rejected=rejected_all, empty=empty)
     _check_finite(rebuilt.maps)
     progress.finish(f"{len(live)} maps")
     return _focused(run, rebuilt, shares)
@@ -125,13 +111,47 @@ def _last_halves(state: State, model: int) -> tuple[Float32, Float32]:
     return even[model], odd[model]
 
 
+def _alike(
+    run: Run,
+    state: State,
+    equations: list[list[NormalEquations]],
+    halves: list[tuple[Float32, Float32]],
+    masks: list[Float32],
+    finishing: MapFinishing,
+    *,
+    iteration: int,  # noqa: ARG001  (half-sets draw phases by it)
+) -> Rebuilt:
+    """Rebuild the references, filtered alike, and the maps, each filtered by its own FSC."""
+    live = [m for m, parts in enumerate(equations) if parts]
+    curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
+    shared = noise_to_signal([curves[m] for m in live])
+    alike, single, own = [], [], []
+    for model in live:
+        this = equations[model][0]
+        own.append(noise_to_signal([curves[model]]))
+        smooth = np.asarray(0.5 * (halves[model][0] + halves[model][1]), np.float32)
+        start = wiener_filtered(smooth, shared)
+        alike.append(_solved(run, this, noise_to_signal=shared, start=start))
+        single.append(_solved(run, this, noise_to_signal=own[-1], start=alike[-1]))
+    alike = finishing.finished(alike, [shared] * len(live))
+    single = finishing.finished(single, own)
+    references, maps = list(state.references), list(state.references)
+    for number, model in enumerate(live):
+        references[model] = alike[number] * masks[model]
+        maps[model] = single[number] * masks[model]
+    return Rebuilt(
+        tuple(references), tuple(maps), tuple(masks), tuple(curves), np.empty(0, np.intp), ()
+    )
+
+
 def _half_sets(
     run: Run,
     state: State,
     equations: list[list[NormalEquations]],
     halves: list[tuple[Float32, Float32]],
     masks: list[Float32],
-    rejected: npt.NDArray[np.intp],
+    finishing: MapFinishing,
+    *,
     iteration: int,
 ) -> Rebuilt:
     """Rebuild the references of each half from its own particles; see `multi_halves`."""
@@ -140,24 +160,26 @@ def _half_sets(
         for model, (pair, mask) in enumerate(zip(halves, masks, strict=True))
     ]
     live = [m for m, parts in enumerate(equations) if parts]
-    shared = noise_to_signal([compared[m].curves.corrected for m in live])
-    pairs: list[tuple[Float32, Float32]] = []
-    maps: list[Float32] = []
-    for model, parts in enumerate(equations):
-        if not parts:
-            pairs.append(_last_halves(state, model))
-            maps.append(state.references[model])
-            continue
-        # Half the particles: half the signal-to-noise ratio.
-        filtered = [
-            _solved(run, part, noise_to_signal=2 * shared, start=wiener_filtered(half, 2 * shared))
-            for part, half in zip(parts, halves[model], strict=True)
+    # Half the particles: half the signal-to-noise ratio.
+    shared = 2 * noise_to_signal([compared[m].curves.corrected for m in live])
+    filtered, single, own = [], [], []
+    for model in live:
+        parts, pair = equations[model], halves[model]
+        filtered += [
+            _solved(run, part, noise_to_signal=shared, start=wiener_filtered(half, shared))
+            for part, half in zip(parts, pair, strict=True)
         ]
-        pairs.append(joined(run, filtered[0], filtered[1], masks[model]))
-        own = noise_to_signal([compared[model].curves.corrected])
-        start = wiener_filtered(np.asarray(0.5 * (halves[model][0] + halves[model][1])), own)
-        whole = _solved(run, parts[0] + parts[1], noise_to_signal=own, start=start)
-        maps.append(whole * masks[model])
+        own.append(noise_to_signal([compared[model].curves.corrected]))
+        start = wiener_filtered(np.asarray(0.5 * (pair[0] + pair[1]), np.float32), own[-1])
+        single.append(_solved(run, parts[0] + parts[1], noise_to_signal=own[-1], start=start))
+    filtered = finishing.finished(filtered, [shared] * len(filtered))
+    single = finishing.finished(single, own)
+    pairs = [_last_halves(state, model) for model in range(len(equations))]
+    maps = list(state.references)
+    for number, model in enumerate(live):
+        mask = masks[model]
+        pairs[model] = joined(run, filtered[2 * number], filtered[2 * number + 1], mask)
+        maps[model] = single[number] * mask
     even, odd = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
     warn_of_exchanged_maps(run, even, odd, iteration)
     return Rebuilt(
@@ -165,8 +187,8 @@ def _half_sets(
         tuple(maps),
         tuple(masks),
         tuple(item.curves.corrected for item in compared),
-        rejected,
-        tuple(m for m in range(len(equations)) if m not in live),
+        np.empty(0, np.intp),
+        (),
         halves=tuple(compared),
         half_references=(even, odd),
     )
@@ -202,10 +224,11 @@ def map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:
     """Return one map's class averages and where they lie."""
     plan = run.plan
     block = plan.references.block(model)
+    own = ClassAverages(
+        averages.numerator[:, block], averages.density[:, block], averages.count[block]
+    )
     return MapSlices(
-        ClassAverages(
-            averages.numerator[:, block], averages.density[:, block], averages.count[block]
-        ),
+        processed_averages(own, processor_chain(run.options.m3dpreprocess), run.inputs.apix),
         plan.references.rotations[block],
         plan.symmetries[model],
         plan.map_grid,

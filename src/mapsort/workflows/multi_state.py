@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,10 +21,34 @@ from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.particle_fit import ParticleFit
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.similarity import Similarity
+from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import MultiPlan
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
+
+
+@dataclass(frozen=True)
+class ParticleSpectra:
+    """Mean |X|^2 in each shell of the treated images, (box//2 + 1,).
+
+    Attributes
+    ----------
+    averaged, compared : ndarray
+        Of ``--input``, and of ``--usefilt`` if that is given.
+    """
+
+    averaged: Float32
+    compared: Float32
+
+    @property
+    def filter(self) -> npt.NDArray[np.float64] | None:
+        """What the compared images are filtered by; None where they are those averaged."""
+        if self.compared is self.averaged:
+            return None
+        ratio = self.compared.astype(np.float64) / np.maximum(self.averaged, 1e-30)
+        response = np.sqrt(ratio)
+        return np.asarray(np.maximum(response, 1e-3 * response.max()))
 
 
 @dataclass(frozen=True)
@@ -35,8 +59,18 @@ class Run:
     inputs: MultiInputs
     plan: MultiPlan
     progress: Progress
+    spectra_seen: ParticleSpectra | None = None
     #: Which of several starts (``--starts``), from 0.
     trial: int = 0
+    #: With half-sets: the half (from 0) that this is the run of, and how many there are.
+    part: int = 0
+    n_parts: int = 1
+
+    @property
+    def seen(self) -> ParticleSpectra:
+        """Mean power spectra of the particles, known once all have been read."""
+        assert self.spectra_seen is not None, "particles are scanned before any iteration"
+        return self.spectra_seen
 
     @property
     def projection(self) -> Projection:
@@ -76,12 +110,19 @@ class Run:
         n_iterations = self.options.n_iterations
         self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
 
-    def chunks(self, n: int | None = None, *, part: int = 0, n_parts: int = 1) -> list[slice]:
-        """Ranges of particles that are worked on together, of the first n or all.
+    def of_part(self, part: int, n_parts: int) -> Run:
+        """Return the run of some of the particles, which are dealt out to the parts in turn."""
+        return self if n_parts == 1 else replace(self, part=part, n_parts=n_parts)
 
-        With several parts the particles are dealt out to them in turn.
-        """
+    @property
+    def numbers(self) -> npt.NDArray[np.intp]:
+        """Numbers of the particles of this part, in order."""
+        return np.arange(self.part, len(self.inputs.particles), self.n_parts)
+
+    def chunks(self, n: int | None = None) -> list[slice]:
+        """Ranges of this part's particles, of the first n or all, that are worked on together."""
         n_particles = len(self.inputs.particles) if n is None else n
+        part, n_parts = self.part, self.n_parts
         own = len(range(part, n_particles, n_parts))
         return [
             slice(part + n_parts * r.start, min(part + n_parts * r.stop, n_particles), n_parts)
@@ -153,6 +194,10 @@ class State:
             return [np.ones_like(self.noise_power)]
         return [power / self.noise_power for power in self.learnt.group_noise]
 
+    def of_part(self, part: int) -> State:
+        """Return the state of one half-set: with its own references."""
+        return self if self.halves is None else replace(self, references=self.halves[part])
+
     @property
     def reference_sets(self) -> tuple[tuple[Float32, ...], ...]:
         """The sets of maps that particles are dealt out to in turn; one without ``--halves``."""
@@ -210,6 +255,8 @@ class Outcome:
         Numbers of maps that were dying and took over particles the others explained worst.
     junk : ndarray of shape (n,) or None
         Probability of each particle to be noise, where that was asked for.
+    first_stage : FirstStage or None
+        Of a search in two stages.
     """
 
     state: State
@@ -233,3 +280,4 @@ class Outcome:
     junk_kind: npt.NDArray[np.intp] | None = None
     poses: Poses | None = None
     halves: tuple[HalfMaps, ...] | None = None
+    first_stage: FirstStage | None = None

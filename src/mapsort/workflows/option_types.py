@@ -18,11 +18,19 @@ class CtfHandling(StrEnum):
     NONE = "none"
 
 
-class SearchMethod(StrEnum):
-    """How particles are aligned with projections in the comparison."""
+class MapFormat(StrEnum):
+    """File format of the maps that a run writes."""
 
-    COARSE_TO_FINE = "rotate_translate_flip"
-    EXHAUSTIVE = "rtf_exhaustive"
+    MRC = "mrc"
+    HDF = "hdf"
+
+
+class KeptFiles(StrEnum):
+    """Which files of an iteration, besides maps, tables and curves, stay."""
+
+    ALL = "all"
+    LAST = "last"
+    MAPS = "maps"
 
 
 class Assignment(StrEnum):

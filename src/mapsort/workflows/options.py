@@ -58,6 +58,7 @@ class MultiOptions(
         _check_resolution(self)
         _check_named(self)
         _check_own_poses(self)
+        _check_halves(self)
         parse_parallel(self.parallel)
         return self
 
@@ -65,6 +66,11 @@ class MultiOptions(
     def n_iterations(self) -> int:
         """Number of iterations, at most."""
         return self.iter or MOST_ITERATIONS
+
+    @property
+    def map_suffix(self) -> str:
+        """Ending of the maps' file names."""
+        return f".{self.format.value}"
 
     @property
     def symmetries(self) -> tuple[str, ...]:
@@ -141,11 +147,34 @@ def _check_own_poses(options: MultiOptions) -> None:
     if kind not in POSE_COMPARATORS:
         known = ", ".join(POSE_COMPARATORS)
         raise ConfigError(f"--simcmp={options.simcmp}: {asked} takes {known}")
-    if particles and options.m3diter > 1:
-        raise ConfigError(
-            f"--m3diter={options.m3diter}: chooses among class averages; with "
-            "--inputmode=particles maps are not made of them"
-        )
+    averages_only = (
+        ("m3diter", options.m3diter, 1, "chooses among class averages"),
+        ("m3dpreprocess", options.m3dpreprocess, "none", "processes class averages"),
+    )
+    for name, value, off, does in averages_only:
+        if particles and value != off:
+            raise ConfigError(
+                f"--{name}={value}: {does}; with --inputmode=particles maps are not made of them"
+            )
+
+
+def _check_halves(options: MultiOptions) -> None:
+    """Refuse to align members with averages that hold both halves of the particles."""
+    if not options.halves:
+        return
+    aligned = (
+        ("classiter", options.classiter, 0),
+        ("classalign", options.classalign, "auto"),
+        ("classaligncmp", options.classaligncmp, "auto"),
+        ("classralign", options.classralign, "refine"),
+        ("classraligncmp", options.classraligncmp, "auto"),
+    )
+    for name, value, off in aligned:
+        if value != off:
+            raise ConfigError(
+                f"--{name}={value}: aligns members with images of both halves, which --halves "
+                f"keeps apart; leave it at {off}"
+            )
 
 
 def _check_resolution(options: MultiOptions) -> None:
@@ -160,14 +189,14 @@ def _check_named(options: MultiOptions) -> None:
     """Check the names of symmetries, comparator and orientation generator."""
     # Imported here: these import numpy, which `--help` can do without.
     from mapsort.geometry.symmetry import symmetry
-    from mapsort.modules.comparator import comparator
     from mapsort.modules.orientgen import orientation_generator
     from mapsort.modules.projector import projector
     from mapsort.modules.reconstructor import reconstructor
+    from mapsort.workflows.module_checks import module_checks
 
     checks: list[tuple[str, str, Callable[[str], object]]] = [
         *(("sym", name, symmetry) for name in options.sym),
-        ("simcmp", options.simcmp, comparator),
+        *module_checks(options),
         ("projector", options.projector, projector),
         ("recon", options.recon, reconstructor),
     ]

@@ -13,7 +13,14 @@ from mapsort.workflows.option_fields import (
     real_number,
     whole_number,
 )
-from mapsort.workflows.option_types import ITERATION_COUNT, MOST_ITERATIONS, CtfHandling, SeedMethod
+from mapsort.workflows.option_types import (
+    ITERATION_COUNT,
+    MOST_ITERATIONS,
+    CtfHandling,
+    KeptFiles,
+    MapFormat,
+    SeedMethod,
+)
 from mapsort.workflows.shared_fields import (
     apix_field,
     ctf_field,
@@ -41,6 +48,16 @@ class RefinementOptions:
             help="particles: RELION .star, cryoSPARC .cs, EMAN2 .hdf or .lst, or a bare "
             ".mrcs/.mrc stack",
         )
+    )
+    usefilt: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a particle file"),
+            group=REFINEMENT,
+            metavar="FILE",
+            help="the same particles in the same order, but filtered: compared and aligned in "
+            "place of --input, whose images are averaged",
+        ),
     )
     passthrough: tuple[Path, ...] = passthrough_field(REFINEMENT, "input")
     datadir: Path | None = datadir_field(REFINEMENT, "the input")
@@ -163,6 +180,30 @@ class RefinementOptions:
     )
     ctf: CtfHandling = ctf_field(REFINEMENT, "applied when the particles have CTF parameters")
     invert: bool = invert_field(REFINEMENT, "particles are dark on bright: invert them")
+    lowmem: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=REFINEMENT,
+            help="use less memory: small blocks of particles and projections, and only the best "
+            "matches are kept of the similarity matrix",
+        ),
+    )
+    format: MapFormat = field(
+        default=MapFormat.MRC,
+        metadata=option(
+            one_of(MapFormat), group=REFINEMENT, help="maps as MRC2014 or as EMAN2 HDF"
+        ),
+    )
+    keepfiles: KeptFiles = field(
+        default=KeptFiles.ALL,
+        metadata=option(
+            one_of(KeptFiles),
+            group=REFINEMENT,
+            help="projections, similarity, classification and class averages: of all iterations, "
+            "of the last, or (maps) none; maps, particle tables and curves always stay",
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

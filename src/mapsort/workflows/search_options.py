@@ -13,8 +13,8 @@ from mapsort.workflows.option_fields import (
     text,
     whole_number,
 )
-from mapsort.workflows.option_types import Assignment, SearchMethod
-from mapsort.workflows.shared_fields import projector_field
+from mapsort.workflows.option_types import Assignment
+from mapsort.workflows.shared_fields import module_field, projector_field
 
 PROJECTION = "projection"
 COMPARISON = "comparison"
@@ -51,23 +51,59 @@ class ComparisonOptions:
             help="largest shift searched, in pixels; by default auto, an eighth of the box",
         ),
     )
-    simcmp: str = field(
-        default="loglik",
+    twostage: int = field(
+        default=0,
         metadata=option(
-            text("a comparator, for example frc:maxres=10"),
+            whole_number(0),
             group=COMPARISON,
-            metavar="SPEC",
-            help="comparator: loglik, ccc, dot, sqeuclidean, frc or phase, with :minres=A:maxres=A",
+            metavar="N",
+            help="compare particles with clusters of similar projections first, at 1/N of their "
+            "size, then with the projections of the best clusters; 0: in one stage",
         ),
     )
-    simalign: SearchMethod = field(
-        default=SearchMethod.COARSE_TO_FINE,
+    shrink: int = field(
+        default=0,
         metadata=option(
-            one_of(SearchMethod),
+            whole_number(0),
             group=COMPARISON,
-            help="search over rotation, mirror and shift: rotate_translate_flip (coarse to fine, "
-            "then refined), or rtf_exhaustive (every reference in the full band: slow)",
+            metavar="N",
+            help="compare at 1/N of the size: frequencies beyond are left out; 0 and 1: full size",
         ),
+    )
+    simcmp: str = module_field(
+        COMPARISON,
+        "loglik",
+        "frc:maxres=10",
+        "comparator that ranks references: loglik, ccc, dot, sqeuclidean, frc or phase with "
+        ":minres=A:maxres=A in the search itself; any other one, and other parameters, on the best "
+        "few poses of each map",
+    )
+    simalign: str = module_field(
+        COMPARISON,
+        "rotate_translate_flip",
+        "rotate_translate_flip:maxshift=5",
+        "aligner, which says what may differ: rotate_translate_flip, rotate_translate, "
+        "translational, rotational, ... (coarse to fine); rtf_exhaustive: every reference in the "
+        "full band, slow",
+    )
+    simaligncmp: str = module_field(
+        COMPARISON,
+        "auto",
+        "ccc",
+        "comparator that chooses the pose of each pair: loglik, ccc, dot, sqeuclidean, frc or "
+        "phase; by default as --simcmp",
+    )
+    simralign: str = module_field(
+        COMPARISON,
+        "refine",
+        "refine:maxshift=2",
+        "refine: poses are refined continuously; none: they stay where the search found them",
+    )
+    simraligncmp: str = module_field(
+        COMPARISON,
+        "auto",
+        "ccc",
+        "comparator that the refinement improves, as for --simaligncmp, which is the default",
     )
     simmask: Path | None = field(
         default=None,
@@ -94,6 +130,15 @@ class ComparisonOptions:
             None,
             group=COMPARISON,
             help="no search: classify with the poses of the input (rlnAngleRot and so on)",
+        ),
+    )
+    prefilt: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=COMPARISON,
+            help="filter every reference to the particles' mean power spectrum first; in class "
+            "averaging, too",
         ),
     )
 

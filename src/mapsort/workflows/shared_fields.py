@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mapsort.workflows.option_fields import (
     ValueKind,
+    chain_of,
     file_path,
     list_of,
     one_of,
@@ -210,6 +211,31 @@ def pad_field(group: str, otherwise: str) -> int:
             group=group,
             metavar="PX",
             help=f"size in pixels of the padded Fourier volume; 0: {otherwise}",
+        ),
+    )
+    return value
+
+
+def module_field(group: str, default: str, example: str, words: str) -> str:
+    """Return an option that names a module, with `words` in its help."""
+    value: str = field(
+        default=default,
+        metadata=option(
+            text(f"a module, for example {example}"), group=group, metavar="SPEC", help=words
+        ),
+    )
+    return value
+
+
+def processors_field(group: str, words: str) -> str:
+    """Return an option that names processors, none by default, with `words` in its help."""
+    value: str = field(
+        default="none",
+        metadata=option(
+            chain_of("processors, for example normalize.edgemean"),
+            group=group,
+            metavar="SPEC,...",
+            help=words,
         ),
     )
     return value
