@@ -34,7 +34,7 @@ IN_PLACE = 0.95
 #: Below this correlation a small turn has not brought the maps together, and all are tried.
 TOGETHER = 0.7
 #: Step of that search [degrees], and how far maps may be shifted (of the box).
-SEARCH_STEP_DEG, SEARCH_SHIFT = 15.0, 0.1
+SEARCH_STEP_DEG, SEARCH_SHIFT = 30.0, 0.1
 #: First steps of a small turn [degrees] and shift [pixels of the compared box].
 _TURN_DEG, _SHIFT_PX = 6.0, 1.0
 
