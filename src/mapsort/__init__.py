@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mapsort.report.page import write_report
     from mapsort.workflows.eotest import eotest
     from mapsort.workflows.multi import refine_multi
+    from mapsort.workflows.single import refine
     from mapsort.workflows.split import split
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "projector",
     "reconstruct",
     "reconstructor",
+    "refine",
     "refine_multi",
     "split",
     "symmetry",
@@ -83,6 +85,7 @@ _HOME = {
     "projector": "mapsort.modules.extension",
     "reconstruct": "mapsort.api",
     "reconstructor": "mapsort.modules.extension",
+    "refine": "mapsort.workflows.single",
     "refine_multi": "mapsort.workflows.multi",
     "split": "mapsort.workflows.split",
     "symmetry": "mapsort.geometry.symmetry",

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 #: in the modules because importing all of them would load numpy to print a few lines.
 COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
+    "refine": "refine one map by half-sets that are kept apart from the start",
     "project": "project maps along the directions of a generator or of a .star file",
     "reconstruct": "reconstruct a map from particles with poses, or from a run's class averages",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
@@ -27,7 +28,6 @@ COMMANDS: Mapping[str, str] = {
 
 #: Commands that are fixed by name and come with later versions.
 NOT_YET_COMMANDS: tuple[str, ...] = (
-    "refine",
     "similarity",
     "classify",
     "average",

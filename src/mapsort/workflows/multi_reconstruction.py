@@ -61,7 +61,7 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
     smooth = [0.5 * (even + odd) for even, odd in halves]
     sphere = run.sphere
     first = noise_to_signal([half_map_fsc(*halves[m], sphere) for m in live])
-    masks = _masks(
+    masks = masks_of(
         run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
     )
     curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
@@ -142,7 +142,7 @@ def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, npt.N
     return chosen, rejected
 
 
-def _masks(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
+def masks_of(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
     """Return the mask of each map.
 
     By default one for all, so that no map gains by a mask of its own: the union of soft

@@ -1,0 +1,114 @@
+"""Two starting maps from one, independent beyond a resolution: one for each half-set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mapsort.errors import ConfigError
+from mapsort.physics.filters import apply_radial_curve, tanh_lowpass
+from mapsort.physics.phase_randomisation import randomise_phases
+from mapsort.stages.fourier_grid import Float32
+from mapsort.workflows.multi_inputs import MultiInputs, scan_images
+from mapsort.workflows.multi_iteration import prepare_seeds
+from mapsort.workflows.multi_plan import MultiPlan
+from mapsort.workflows.multi_state import Run
+from mapsort.workflows.single_options import RefineOptions
+from mapsort.workflows.single_state import N_HALVES, HalfState, SingleRun, SingleState
+
+#: The starting map resolves this many parts along the particle's diameter.
+PARTS = 4.0
+#: It has at least this many shells, whatever the particle's size.
+LEAST_SHELLS = 4
+#: Decay of the starting maps' low-pass about their end, relative to it.
+_DECAY = 0.2
+#: Draws of random numbers are told apart by these.
+_SEEDS = 1
+
+
+def start_resolution(options: RefineOptions, inputs: MultiInputs, plan: MultiPlan) -> float:
+    """Return the resolution [A] up to which the starting map is used.
+
+    Raises
+    ------
+    ConfigError
+        ``--startres`` leaves nothing of the map, or all of it.
+
+    Notes
+    -----
+    From the target as in EMAN2: 1.2 times it above 20 A, 1.5 times above 12 A, else twice.
+    """
+    box, apix = inputs.particles.box, inputs.apix
+    finest, coarsest = 2.5 * apix, box * apix / LEAST_SHELLS
+    if options.startres is not None:
+        if not finest <= options.startres <= coarsest:
+            raise ConfigError(
+                f"--startres={options.startres:g}: takes {finest:g} (beyond is nothing left to "
+                f"make independent) to {coarsest:g} A ({LEAST_SHELLS} Fourier shells)"
+            )
+        return options.startres
+    if options.targetres is not None:
+        target = options.targetres
+        wanted = target * (1.2 if target > 20.0 else 1.5 if target > 12.0 else 2.0)
+    else:
+        wanted = 2.0 * plan.sphere_radius * apix / PARTS
+    return float(np.clip(wanted, finest, coarsest))
+
+
+def half_seeds(
+    volume: Float32, resolution_ang: float, apix: float, *, seed: int
+) -> tuple[Float32, ...]:
+    """Return one starting map for each half-set.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (box, box, box)
+    resolution_ang : float
+        Beyond it phases are random, drawn for each half by itself.
+    apix : float
+        Pixel size [A].
+    seed : int
+
+    Returns
+    -------
+    tuple of ndarray (box, box, box)
+        Low-passed about the same resolution: random terms are no use in a comparison, but what the
+        low-pass leaves of them cannot bring the halves together.
+    """
+    cutoff = apix / resolution_ang
+    frequency = np.arange(len(volume) // 2 + 1) / len(volume)
+    lowpass = tanh_lowpass(frequency, cutoff=cutoff, fall_off=_DECAY)
+    made = []
+    for half in range(N_HALVES):
+        rng = np.random.default_rng([seed, _SEEDS, half])
+        turned = randomise_phases(volume, cutoff=cutoff, rng=rng)
+        made.append(apply_radial_curve(turned, lowpass))
+    return tuple(made)
+
+
+def half_run(whole: Run, half: int, seed_map: Float32) -> Run:
+    """Return the run of every second particle, from ``half`` on, with a starting map of its own."""
+    inputs = whole.inputs
+    chosen = slice(half, None, N_HALVES)
+    return replace(
+        whole,
+        inputs=replace(
+            inputs,
+            particles=inputs.particles.subset(chosen),
+            ctf=None if inputs.ctf is None else inputs.ctf[chosen],
+            seeds=(seed_map,),
+        ),
+    )
+
+
+def prepare_halves(run: SingleRun) -> SingleState:
+    """Return the first state: each half's seed on the scale of its own particles."""
+    halves = []
+    for half in run.halves:
+        plan = half.plan
+        power = scan_images(half.inputs, plan.treatment, plan.chunk, half.progress, plan.n_threads)
+        state = prepare_seeds(half, power)
+        halves.append(HalfState(state.references[0], state.noise_power, None))
+    mean = np.asarray(0.5 * (halves[0].reference + halves[1].reference), np.float32)
+    return SingleState(0, tuple(halves), run.start_resolution_ang, False, mean)
