@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from mapsort.modules.processors import process
     from mapsort.physics.fsc import fsc
     from mapsort.report.page import write_report
+    from mapsort.workflows.crossval import crossval
     from mapsort.workflows.eotest import eotest
+    from mapsort.workflows.followup import followup
     from mapsort.workflows.multi import refine_multi
     from mapsort.workflows.single import refine
     from mapsort.workflows.split import split
@@ -47,8 +49,10 @@ __all__ = [
     "build_config",
     "comparator",
     "compare",
+    "crossval",
     "eotest",
     "euler",
+    "followup",
     "fsc",
     "match",
     "orientations",
@@ -73,6 +77,8 @@ _HOME = {
     "average": "mapsort.modules.averagers",
     "averager": "mapsort.modules.extension",
     "build_config": "mapsort.api",
+    "crossval": "mapsort.workflows.crossval",
+    "followup": "mapsort.workflows.followup",
     "eotest": "mapsort.workflows.eotest",
     "comparator": "mapsort.modules.extension",
     "compare": "mapsort.modules.comparators",

@@ -18,6 +18,9 @@ COMMANDS: Mapping[str, str] = {
     "demo": "run multi on a small problem made on the spot and score it against the truth",
     "split": "particles of a finished run as one set per map (.star, .lst)",
     "eotest": "even/odd resolution test of every map of a finished run",
+    "crossval": "refine each set from each other set's map, judge by unseen particles: is the "
+    "split real?",
+    "followup": "after a run: split, refine each set alone, measure, cross-validate, report",
     "report": "build the HTML report of a run from its directory",
     "show": "picture a map (slices, projections) or a stack (montage) as PNG",
     "process": "apply named processors to a map or a stack of images",
@@ -31,7 +34,6 @@ NOT_YET_COMMANDS: tuple[str, ...] = (
     "similarity",
     "classify",
     "average",
-    "crossval",
 )
 
 

@@ -75,8 +75,8 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
             continue
         own = noise_to_signal([curves[model]])
         start = wiener_filtered(smooth[model], shared)
-        common = _solved(run, this, noise_to_signal=shared, start=start)
-        single = _solved(run, this, noise_to_signal=own, start=common)
+        common = solved(run, this, noise_to_signal=shared, start=start)
+        single = solved(run, this, noise_to_signal=own, start=common)
         references.append(common * masks[model])
         maps.append(single * masks[model])
     _check_finite(maps)
@@ -89,11 +89,11 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
 
 def half_maps(run: Run, parts: list[NormalEquations]) -> tuple[Float32, Float32]:
     """Solve the equations of the halves alone."""
-    even, odd = (_solved(run, part) for part in parts)
+    even, odd = (solved(run, part) for part in parts)
     return even, odd
 
 
-def _solved(
+def solved(
     run: Run,
     equations: NormalEquations,
     *,

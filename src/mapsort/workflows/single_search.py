@@ -10,7 +10,6 @@ from scipy.spatial.transform import Rotation
 from mapsort.engines.chunks import read_ahead
 from mapsort.geometry.orientations import angular_step
 from mapsort.model.poses import Poses
-from mapsort.physics.ctf import ctf_images
 from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.local_search import LocalSearchPlan, plan_local_search, search_locally
 from mapsort.stages.pose_sums import PoseSums
@@ -137,8 +136,8 @@ def _climb_and_sum(
     run: Run, plan: LocalSearchPlan, starts: Poses, *, iteration: int
 ) -> tuple[Poses, PoseSums]:
     """Refine all particles' poses and sum the particles there, chunk by chunk."""
-    box, apix, threads = run.plan.grid.box, run.inputs.apix, run.plan.n_threads
-    sums = PoseSums(run.plan.map_grid, run.plan.symmetries[0], apix, plan.projectors[0])
+    threads, group = run.plan.n_threads, run.plan.symmetries[0]
+    sums = PoseSums(run.plan.map_grid, group, run.inputs.apix, plan.projectors[0])
     n = len(run.inputs.particles)
     found = []
     run.start("refine poses", n, iteration)
@@ -153,10 +152,7 @@ def _climb_and_sum(
         )
         kept = min(KEPT, poses.model.shape[1])
         found.append(poses.taken(np.broadcast_to(np.arange(kept), (len(poses), kept))))
-        transfer = None
-        if run.inputs.ctf is not None:
-            transfer = ctf_images(run.inputs.ctf[where], box, apix)
-            transfer = np.abs(transfer) if run.plan.flipped else transfer
+        transfer = run.transfer_of(where)
         sums.add(
             images, poses.rotation[:, 0], poses.origin[:, 0], transfer=transfer, n_threads=threads
         )
