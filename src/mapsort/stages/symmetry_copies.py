@@ -8,7 +8,7 @@ import numpy.typing as npt
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.project import shift_phases
-from mapsort.stages.reconstruct import SliceSums
+from mapsort.stages.slice_sums import SliceSums
 
 
 def insert_copies(

@@ -16,6 +16,7 @@ from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
 from mapsort.physics.masks import envelope_radius
 from mapsort.stages.fourier_grid import FourierGrid
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.reconstruct import reconstruction_bytes
@@ -66,7 +67,7 @@ class MultiPlan:
     """
 
     grid: FourierGrid
-    map_grid: FourierGrid
+    map_grid: InsertionGrid
     treatment: ParticleTreatment
     references: References
     symmetries: tuple[Symmetry, ...]
@@ -125,7 +126,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
     padded_bytes = 8 * grid.padded * (grid.padded // 2 + 1) + 12 * box * box
     return MultiPlan(
         grid=grid,
-        map_grid=FourierGrid.for_reconstruction(box, options.pad),
+        map_grid=InsertionGrid.for_box(box, options.pad),
         treatment=ParticleTreatment(grid, BACKGROUND_RADIUS * box, options.invert),
         references=references,
         symmetries=symmetries,
