@@ -11,13 +11,13 @@ from mapsort.geometry.symmetry import Symmetry
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.shells import friedel_weight, shell_index
 from mapsort.stages.average import ShellStatistics
-from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.particle_slices import weighted_slices
-from mapsort.stages.reconstruct import NormalEquations, SliceSums
+from mapsort.stages.reconstruct import NormalEquations
+from mapsort.stages.slice_buffer import BUFFER_BYTES
+from mapsort.stages.slice_sums import SliceSums
 from mapsort.stages.symmetry_copies import insert_copies
-
-#: Particles inserted together; bounds the memory of their copies.
-_AT_ONCE = 256
 
 
 @dataclass
@@ -28,8 +28,7 @@ class PoseSums:
 
     Parameters
     ----------
-    grid : FourierGrid
-        Of the reconstruction.
+    grid : InsertionGrid
     symmetry : Symmetry
     apix : float
         Pixel size [A].
@@ -37,7 +36,7 @@ class PoseSums:
         The map that the poses were found with; its slices tell signal from noise.
     """
 
-    grid: FourierGrid
+    grid: InsertionGrid
     symmetry: Symmetry
     apix: float
     projector: FourierProjector
@@ -72,8 +71,11 @@ class PoseSums:
             Contrast transfer functions.
         n_threads : int
         """
-        for first in range(0, len(images), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
+        box = self.grid.box
+        # insertion passes over the whole window for each call: as many at a time as memory allows
+        at_once = max(1, BUFFER_BYTES // (12 * box * (box // 2 + 1)))
+        for first in range(0, len(images), at_once):
+            part = slice(first, first + at_once)
             self._add(
                 images[part],
                 np.ascontiguousarray(rotations[part]),

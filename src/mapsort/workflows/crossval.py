@@ -163,7 +163,10 @@ def crossval_run(
     directory.mkdir(exist_ok=True)
     sets = made if made is not None else split(finished.directory.path, iter=iteration)
     found = _returns(finished, options, iteration, sets, directory, shown, alone)
-    judged = {pair.maps: pair for pair in _held_out(finished, options, iteration, shown)}
+    judged = {
+        pair.maps: pair
+        for pair in judged_pairs(finished, iteration, shown, parallel=options.parallel)
+    }
     numbers = range(1, finished.n_models + 1)
     pairs = tuple(
         PairVerdict(
@@ -217,11 +220,11 @@ def _returns(
     ]
 
 
-def _held_out(
-    finished: FinishedRun, options: CrossvalOptions, iteration: int, progress: Progress
+def judged_pairs(
+    finished: FinishedRun, iteration: int, progress: Progress, *, parallel: str = ""
 ) -> list[HeldOutPair]:
-    """Repeat the classification with half of the particles each, judged by the others."""
-    request = replace(finished.request(), parallel=options.parallel)
+    """Repeat the run's classification with half of the particles each, judged by the others."""
+    request = replace(finished.request(), parallel=parallel)
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
     run = Run(request, inputs, plan, progress)
