@@ -38,6 +38,8 @@ Row = dict[str, Any]
 IDENTITY = np.eye(3)[None]
 #: Relative error of the insertion kernel for slices (`InsertionGrid`), asked of finufft too.
 SPREADING_ERROR = 4e-4
+#: Box and number of the particles that are reconstructed beside RELION.
+PARTICLE_SETS = [(64, 2000), (64, 10000), (128, 3000), (128, 6000)]
 
 
 def cpu_seconds(work: Callable[[], object], repetitions: int) -> float:
@@ -86,8 +88,8 @@ def spreading(boxes: list[int], n: int, repetitions: int) -> list[Row]:
             sums.insert(slices, weights, rotations, IDENTITY)
 
         plan = finufft.Plan(
-            1, (2 * box,) * 3, eps=SPREADING_ERROR, dtype="complex64", nthreads=1, spreadinterponly=1,
-            upsampfac=2.0,
+            1, (2 * box,) * 3, eps=SPREADING_ERROR, dtype="complex64", nthreads=1,
+            spreadinterponly=1, upsampfac=2.0,
         )  # fmt: skip
 
         def theirs(plan: Any = plan, places: Any = places, values: Any = values) -> None:
@@ -240,7 +242,10 @@ def main() -> None:
         ),
         table(
             "Against relion_reconstruct",
-            against_relion([(32, 100)] if quick else [(64, 2000), (64, 10000), (128, 3000), (128, 6000)], 1 if quick else 2),
+            against_relion(
+                [(32, 100)] if quick else PARTICLE_SETS,
+                1 if quick else 2,
+            ),
         ),
         table(
             "Growth",

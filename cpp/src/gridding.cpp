@@ -201,8 +201,8 @@ public:
   Inserter(View<const complex_t, 3> slices, View<const float, 3> weights,
            const SliceGeometry& geometry, View<float, 4> window)
       : slices_(slices), weights_(weights), geometry_(geometry), window_(window),
-        kernel_(0.5 * geometry.scale), bricks_(window), points_(slices.shape[1], geometry.max_radius),
-        begin_(bricks_.count() + 1) {
+        kernel_(0.5 * geometry.scale), bricks_(window),
+        points_(slices.shape[1], geometry.max_radius), begin_(bricks_.count() + 1) {
     require(window_radius(geometry.max_radius * geometry.scale, halo_of(kWidth)) <= bricks_.radius,
             "window: too small for the frequencies asked for");
   }

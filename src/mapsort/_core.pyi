@@ -159,6 +159,8 @@ def search_pairs(
     oversampling: float,
     apix: float,
     origins: _Float32,  # (n_shifts, 2)
+    rotate: bool = True,
+    try_mirror: bool = True,
     n_threads: int = 1,
 ) -> tuple[_Float32, _Float32, _Int32]: ...  # cross, norm, code: each (n, references)
 def search_candidates(
@@ -180,6 +182,8 @@ def search_candidates(
     mirror: _Int32,  # (n, K), in place
     cross: _Float32,  # (n, K), in place
     norm: _Float32,  # (n, K), in place
+    rotate: bool = True,
+    try_mirror: bool = True,
     n_threads: int = 1,
 ) -> None: ...
 def refine_candidates(
@@ -199,6 +203,8 @@ def refine_candidates(
     mirror: _Int32,  # (n, K)
     cross: _Float32,  # (n, K), in place
     norm: _Float32,  # (n, K), in place
+    rotate: bool = True,
+    translate: bool = True,
     n_threads: int = 1,
 ) -> None: ...
 def search_poses(

@@ -40,9 +40,7 @@ def project_with_the_insertion_kernel(volume, rotations, grid, radius):
     line = kernel_profile(box, padded, 2 * box, width)
     corner = (np.arange(box) - box // 2) % padded
     whole = np.zeros((padded,) * 3)
-    whole[np.ix_(corner, corner, corner)] = volume / (
-        line[:, None, None] * line[:, None] * line
-    )
+    whole[np.ix_(corner, corner, corner)] = volume / (line[:, None, None] * line[:, None] * line)
     spectrum = np.fft.rfftn(whole).astype(np.complex64)
     return _core.project_cartesian(
         _core.gather_window(spectrum, radius * grid.scale, width=width),

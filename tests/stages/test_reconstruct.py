@@ -16,8 +16,8 @@ from mapsort.physics.fsc import fsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.stages.fourier_grid import centred_images, centred_transform
-from mapsort.stages.project import project_slices
 from mapsort.stages.insertion_grid import InsertionGrid
+from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import (
     NormalEquations,
     reconstruction_bytes,
@@ -115,9 +115,9 @@ def test_the_normal_equations_are_projection_and_its_adjoint():
     equations = NormalEquations.of(sums)
     padded = np.fft.rfftn(volume, s=(2 * box,) * 3, axes=(0, 1, 2)) * equations.transfer
     product = np.fft.irfftn(padded, s=(2 * box,) * 3, axes=(0, 1, 2))[:box, :box, :box]
-    # the kernel's error at 1.25-fold oversampling, at the far corners
+    # of noise that fills the box: 4e-4 for the slices, and as much for the equations
     error = np.linalg.norm(product - equations.right) / np.linalg.norm(product)
-    assert error <= 2e-4
+    assert error <= 1e-3
 
 
 def test_the_preconditioner_is_the_nearest_circulant_matrix():
@@ -207,15 +207,14 @@ def test_white_noise_comes_back_without_a_frequency_it_cannot_hold():
     np.testing.assert_allclose(scale[1:], 1.0, atol=0.02)
 
 
-@pytest.mark.parametrize(("pad", "least"), [(40, 0.95), (48, 0.998)])
-def test_less_padding_is_nearly_as_good(pad, least):
-    """At 1.25 x the box the kernel's error is 1e-3 of the strong low frequencies."""
+@pytest.mark.parametrize("pad", [40, 80, 96])
+def test_any_padding_is_good(pad):
+    """Never less than 2.5 times the box is used."""
     truth, rotations = phantom_map(0, 32, 4.0), random_rotations(2000, seed=3)
     volume = reconstruct(phantom_slice(0, 32, 4.0, rotations), rotations, pad=pad)
     curve, scale = agreement(volume, truth)
-    assert curve.min() >= least
-    assert curve[:12].min() >= 0.999
-    np.testing.assert_allclose(scale, 1.0, atol=0.02)
+    assert curve.min() >= 0.999
+    np.testing.assert_allclose(scale, 1.0, atol=0.01)
 
 
 def test_symmetry_makes_few_slices_enough():
@@ -229,7 +228,8 @@ def test_symmetry_makes_few_slices_enough():
     curve, scale = agreement(reconstruct(slices, few, ops=ops), truth)
     assert curve[:-1].min() >= 0.99
     np.testing.assert_allclose(scale[:-1], 1.0, atol=0.02)
-    assert agreement(reconstruct(slices, few), truth)[0][-1] < curve[-1]
+    alone, _ = agreement(reconstruct(slices, few), truth)
+    assert np.all(alone[9:] < curve[9:])
 
 
 def test_slices_of_several_defoci_give_the_map_back():
@@ -288,7 +288,9 @@ def test_images_and_their_transforms_are_inverse(box):
     np.testing.assert_allclose(centred_images(centred_transform(images), box), images, atol=1e-5)
 
 
-@pytest.mark.parametrize(("box", "pad"), [(16, 0), (17, 0), (20, 21), (21, 60), (15, 47), (32, 100)])
+@pytest.mark.parametrize(
+    ("box", "pad"), [(16, 0), (17, 0), (20, 21), (21, 60), (15, 47), (32, 100)]
+)
 def test_padding_is_even_and_enough(box, pad):
     grid = InsertionGrid.for_box(box, pad)
     assert grid.padded % 2 == 0

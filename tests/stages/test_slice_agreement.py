@@ -16,8 +16,8 @@ from mapsort.stages.fourier_grid import centred_transform
 from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import NormalEquations, solve, wiener_term
-from mapsort.stages.slice_sums import SliceSums
 from mapsort.stages.slice_agreement import kept_slices, relative_quality, slice_agreement
+from mapsort.stages.slice_sums import SliceSums
 
 BOX, APIX = 32, 4.0
 
@@ -178,7 +178,8 @@ def averages_with_noise(share, *, seed, n=160, particles=30, noise=15.0):
     ]
     numerator, density = (np.stack([half[k] for half in halves]) for k in (0, 1))
     averages = ClassAverages(numerator, density, np.full(n, particles))
-    return MapSlices(averages, rotations, symmetry("c1"), InsertionGrid.for_box(BOX)), planted
+    grid = InsertionGrid.for_box(BOX)
+    return MapSlices(averages, rotations, symmetry("c1"), grid, apix=1.0), planted
 
 
 def test_planted_noise_is_left_out():
@@ -211,7 +212,8 @@ def test_a_third_pass_brings_slices_to_one_scale():
     clean = project_slices(truth, rotations) * bright[:, None, None].astype(np.float32)
     density = np.full((2, *clean.shape), 5.0, np.float32)
     averages = ClassAverages(density * clean, density, np.full(150, 10))
-    slices = MapSlices(averages, rotations, symmetry("c1"), InsertionGrid.for_box(BOX))
+    grid = InsertionGrid.for_box(BOX)
+    slices = MapSlices(averages, rotations, symmetry("c1"), grid, apix=1.0)
     sphere = soft_sphere(BOX, 0.4 * BOX, 0.1 * BOX)
     errors = []
     for passes in (2, 3):

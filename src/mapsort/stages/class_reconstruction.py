@@ -64,7 +64,7 @@ class MapSlices:
     rotations: npt.NDArray[np.float64]
     symmetry: Symmetry
     grid: InsertionGrid
-    apix: float = 1.0
+    apix: float
 
     @property
     def max_radius(self) -> float:

@@ -23,6 +23,7 @@ __all__ = [
     "centred_images",
     "centred_transform",
     "kernel_profile",
+    "shift_images",
 ]
 
 Float32 = npt.NDArray[np.float32]
@@ -101,3 +102,20 @@ def centred_images(slices: Complex64, box: int, *, n_threads: int = 1) -> Float3
     """Return images (n, box, box) of transforms (n, box, box//2+1) with phases about the centre."""
     images = scipy.fft.irfft2(slices, s=(box, box), workers=n_threads)
     return np.asarray(scipy.fft.fftshift(images, axes=(-2, -1)), dtype=np.float32)
+
+
+def shift_images(spectra: Complex64, shifts: npt.ArrayLike) -> None:
+    """Move the content of images by the phases of their transforms, in place.
+
+    Parameters
+    ----------
+    spectra : ndarray of shape (n, box, box//2+1)
+        rfft2 of images.
+    shifts : array_like of shape (n, 2)
+        By how much along x and y [pixels].
+    """
+    moved = np.asarray(shifts, dtype=np.float64)
+    box = spectra.shape[1]
+    for axis, frequency in ((0, scipy.fft.rfftfreq(box)), (1, scipy.fft.fftfreq(box))):
+        turns = np.exp(-2j * np.pi * moved[:, axis, None] * frequency).astype(np.complex64)
+        spectra *= turns[:, None, :] if axis == 0 else turns[:, :, None]

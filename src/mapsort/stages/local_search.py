@@ -25,7 +25,7 @@ from mapsort.physics.filters import radial_power
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32
-from mapsort.stages.search_plan import highest_ring
+from mapsort.stages.search_levels import highest_ring
 
 #: Slices of the map are read in so many poses about each candidate, at most.
 MAX_STEPS = 12

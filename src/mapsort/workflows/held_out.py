@@ -26,11 +26,11 @@ from mapsort.stages.local_search import plan_local_search, search_locally
 from mapsort.stages.pose_sums import PoseSums
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct import NormalEquations
-from mapsort.workflows.multi_inputs import scan_images
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
-from mapsort.workflows.multi_matching import KNOWN_SCALE
 from mapsort.workflows.multi_reconstruction import half_maps, masks_of, solved
 from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.part_of_run import part_of, scanned
+from mapsort.workflows.search_settings import KNOWN_SCALE
 
 #: The classification is repeated with so many iterations at most.
 MOST_ITERATIONS = 8
@@ -90,7 +90,7 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
     gains: dict[tuple[int, int], list[Float64]] = {pair: [] for pair in pairs}
     for fold in range(FOLDS):
         training, judging = slice(fold, None, FOLDS), slice(1 - fold, None, FOLDS)
-        half = part_of(run, training)
+        half = scanned(part_of(run, training))
         state = _classified(half, min(n_iterations, MOST_ITERATIONS))
         parts = _class_equations(half, state)
         for pair in pairs:
@@ -105,24 +105,9 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
     ]
 
 
-def part_of(run: Run, chosen: slice) -> Run:
-    """Return the run of some of its particles."""
-    inputs = run.inputs
-    return replace(
-        run,
-        inputs=replace(
-            inputs,
-            particles=inputs.particles.subset(chosen),
-            ctf=None if inputs.ctf is None else inputs.ctf[chosen],
-        ),
-    )
-
-
 def _classified(run: Run, n_iterations: int) -> State:
     """Repeat the run's classification with these particles alone."""
-    plan = run.plan
-    power = scan_images(run.inputs, plan.treatment, plan.chunk, run.progress, plan.n_threads)
-    state = prepare_seeds(run, power)
+    state = prepare_seeds(run, run.seen.averaged)
     for _ in range(n_iterations):
         state = iterate(run, state).state
     return state

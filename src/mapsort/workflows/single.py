@@ -26,7 +26,7 @@ from mapsort.workflows.multi_inputs import open_inputs
 from mapsort.workflows.multi_plan import resolve
 from mapsort.workflows.multi_state import Run
 from mapsort.workflows.option_fields import typed_options
-from mapsort.workflows.options import MOST_ITERATIONS
+from mapsort.workflows.option_types import MOST_ITERATIONS
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.single_files import (
     single_entry,
@@ -42,6 +42,7 @@ from mapsort.workflows.single_seeds import (
     half_run,
     half_seeds,
     prepare_halves,
+    read_halves,
     start_resolution,
 )
 from mapsort.workflows.single_state import SingleOutcome, SingleRun, SingleState
@@ -166,6 +167,7 @@ def refine_run(
     for note in run.whole.inputs.notes:
         shown.message(note)
     with threadpool_limits(run.whole.plan.n_threads):
+        run = read_halves(run)
         directory = _make_directory(options)
         with run_log(directory.log):
             for line in single_plan_lines(run):

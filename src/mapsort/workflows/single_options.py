@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.errors import ConfigError
+from mapsort.workflows.map_options import RECONSTRUCTION
 from mapsort.workflows.option_fields import (
     ValueKind,
     file_path,
@@ -18,17 +19,13 @@ from mapsort.workflows.option_fields import (
     text,
     whole_number,
 )
-from mapsort.workflows.options import (
-    RECONSTRUCTION,
-    REFINEMENT,
-    Automask3D,
-    CtfHandling,
-    MultiOptions,
-)
-
-# ruff: noqa: RUF009 - the calls in the dataclass return fields, as dataclasses.field does
+from mapsort.workflows.option_types import Automask3D, CtfHandling
+from mapsort.workflows.options import MultiOptions
+from mapsort.workflows.refinement_options import REFINEMENT
 
 _MULTI = {item.name: item for item in dataclasses.fields(MultiOptions)}
+#: Options of the same name that mean another thing here.
+_OWN = ("model", "m3dsetsf")
 #: Comparators whose derivatives the local search knows.
 COMPARATORS = ("loglik", "ccc", "sqeuclidean")
 AUTO, NONE = "auto", "none"
@@ -211,7 +208,7 @@ class RefineOptions:
         shared = {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
-            if item.name in _MULTI and item.name != "model"
+            if item.name in _MULTI and item.name not in _OWN
         }
         return MultiOptions(**shared, models=(self.model,))
 
@@ -224,7 +221,9 @@ class RefineOptions:
         """Return every option as plain JSON types, in the order of the table."""
         plain = self.as_multi().as_record()
         own = {
-            item.name: plain.get(item.name, getattr(self, item.name))
+            item.name: plain[item.name]
+            if item.name in plain and item.name not in _OWN
+            else getattr(self, item.name)
             for item in dataclasses.fields(self)
         }
-        return own | {"model": str(self.model), "models": [str(self.model)]}
+        return own | {"models": [str(self.model)]}

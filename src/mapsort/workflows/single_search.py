@@ -14,11 +14,12 @@ from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.local_search import LocalSearchPlan, plan_local_search, search_locally
 from mapsort.stages.pose_sums import PoseSums
 from mapsort.stages.reconstruct import NormalEquations, solve
-from mapsort.workflows.multi_matching import match_all, scoring_of
+from mapsort.workflows.multi_matching import match_all
 from mapsort.workflows.multi_plan import noise_floor, resolve
 from mapsort.workflows.multi_reconstruction import SOLVED_TO
 from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.options import MultiOptions
+from mapsort.workflows.search_settings import comparison_settings
 from mapsort.workflows.single_options import AUTO
 from mapsort.workflows.single_state import HalfOutcome, HalfState, SingleRun, SingleState
 
@@ -81,7 +82,7 @@ def search_half(half: Run, state: HalfState, search: Search, *, iteration: int) 
         state.noise_power,
         apix=run.inputs.apix,
         max_shift=run.plan.max_shift,
-        scoring=scoring_of(run.options, iteration),
+        scoring=comparison_settings(run.options, iteration).scoring,
         max_radius=run.plan.max_radius,
         n_threads=run.plan.n_threads,
     )
@@ -114,9 +115,9 @@ def _starts(run: Run, state: HalfState, search: Search, *, iteration: int) -> Po
     """Return where the local search of each particle begins."""
     if search.everywhere or state.poses is None:
         matching = State(iteration - 1, (state.reference,), state.noise_power, None)
-        scoring = scoring_of(run.options, iteration)
+        settings = comparison_settings(run.options, iteration)
         n = len(run.inputs.particles)
-        found = match_all(run, matching, scoring, iteration=iteration, n=n)
+        found = match_all(run, matching, settings, iteration=iteration, n=n)
         poses = Poses.of_matches(found.matches, run.plan.references)
         count = min(CANDIDATES, poses.model.shape[1])
         return poses.taken(np.broadcast_to(np.arange(count), (len(poses), count)))

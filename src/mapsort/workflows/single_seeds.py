@@ -10,10 +10,11 @@ from mapsort.errors import ConfigError
 from mapsort.physics.filters import apply_radial_curve, tanh_lowpass
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.stages.fourier_grid import Float32
-from mapsort.workflows.multi_inputs import MultiInputs, scan_images
+from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_iteration import prepare_seeds
 from mapsort.workflows.multi_plan import MultiPlan
 from mapsort.workflows.multi_state import Run
+from mapsort.workflows.part_of_run import part_of, scanned
 from mapsort.workflows.single_options import RefineOptions
 from mapsort.workflows.single_state import N_HALVES, HalfState, SingleRun, SingleState
 
@@ -89,26 +90,20 @@ def half_seeds(
 
 def half_run(whole: Run, half: int, seed_map: Float32) -> Run:
     """Return the run of every second particle, from ``half`` on, with a starting map of its own."""
-    inputs = whole.inputs
-    chosen = slice(half, None, N_HALVES)
-    return replace(
-        whole,
-        inputs=replace(
-            inputs,
-            particles=inputs.particles.subset(chosen),
-            ctf=None if inputs.ctf is None else inputs.ctf[chosen],
-            seeds=(seed_map,),
-        ),
-    )
+    part = part_of(whole, slice(half, None, N_HALVES))
+    return replace(part, inputs=replace(part.inputs, seeds=(seed_map,)))
+
+
+def read_halves(run: SingleRun) -> SingleRun:
+    """Read every image once, refusing unusable ones; each half learns its own mean spectrum."""
+    return replace(run, halves=tuple(scanned(half) for half in run.halves))
 
 
 def prepare_halves(run: SingleRun) -> SingleState:
     """Return the first state: each half's seed on the scale of its own particles."""
     halves = []
     for half in run.halves:
-        plan = half.plan
-        power = scan_images(half.inputs, plan.treatment, plan.chunk, half.progress, plan.n_threads)
-        state = prepare_seeds(half, power)
+        state = prepare_seeds(half, half.seen.averaged)
         halves.append(HalfState(state.references[0], state.noise_power, None))
     mean = np.asarray(0.5 * (halves[0].reference + halves[1].reference), np.float32)
     return SingleState(0, tuple(halves), run.start_resolution_ang, False, mean)
