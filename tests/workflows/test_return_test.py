@@ -1,4 +1,4 @@
-"""The return of a set to its own map: told from noise, from shared noise and from a turned frame."""
+"""The return of a set to its own map: told from noise that is shared, and from a turned frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mapsort.workflows.single import RefinedMap
 BOX, APIX = 40, 3.2
 
 
-def refined(volume, halves):
+def refined(halves):
     mask = soft_sphere(BOX, 16.0, 3.0)
     mean = 0.5 * (halves[0] + halves[1])
     return RefinedMap(
@@ -56,7 +56,7 @@ def test_a_real_difference_is_seen_beyond_doubt(states):
     own, other = halves_of(states[0], rng), halves_of(states[1], rng)
     back = returned_from(own, rng)
     found = compare_return(
-        1, 2, *(refined(None, [np.float32(h) for h in pair]) for pair in (back, own, other))
+        1, 2, *(refined([np.float32(h) for h in pair]) for pair in (back, own, other))
     )
     assert found.returns
     # likeness is freed from the noise: 1 to itself
@@ -72,7 +72,7 @@ def test_shared_noise_is_no_return(states):
         own, other = halves_of(states[0], rng), halves_of(states[0], rng)
         back = returned_from(own, rng)
         found = compare_return(
-            1, 2, *(refined(None, [np.float32(h) for h in pair]) for pair in (back, own, other))
+            1, 2, *(refined([np.float32(h) for h in pair]) for pair in (back, own, other))
         )
         # the plain FSC is fooled
         assert found.fsc_own > found.fsc_start + 0.05
@@ -92,7 +92,7 @@ def test_a_turned_frame_is_turned_back(states):
     moved = transform_image(states[0], pose.matrix)
     own, back = halves_of(states[0], rng, 0.3), halves_of(moved, rng, 0.3)
     found = compare_return(
-        1, 2, *(refined(None, [np.float32(h) for h in pair]) for pair in (back, own, own))
+        1, 2, *(refined([np.float32(h) for h in pair]) for pair in (back, own, own))
     )
     assert found.likeness_own > 0.95
 

@@ -26,7 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the request, refine, and say where the results are."""
-    options = options_from(RefineOptions, args).validated()
+    if args.resume is not None:
+        from mapsort.workflows.single_resume import resumed_options
+
+        options = resumed_options(
+            {name: value for name, value in vars(args).items() if value is not None}
+        )
+    else:
+        options = options_from(RefineOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
     from mapsort.workflows.single import refine_plan_text, refine_run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,13 @@ from mapsort.workflows.single_files import (
 from mapsort.workflows.single_iteration import iterate
 from mapsort.workflows.single_options import RefineOptions
 from mapsort.workflows.single_plan import single_choices, single_plan_lines
+from mapsort.workflows.single_resume import Stopped, open_stopped, state_of, write_poses
 from mapsort.workflows.single_seeds import (
     half_run,
     half_seeds,
     prepare_halves,
     read_halves,
+    sphere_of,
     start_resolution,
 )
 from mapsort.workflows.single_state import SingleOutcome, SingleRun, SingleState
@@ -112,6 +114,8 @@ def open_single(
             f"{inputs.particles.source}: holds {len(inputs.particles)} particle; halves need two"
         )
     plan = resolve(request, inputs)
+    if options.diameter is not None:
+        plan = replace(plan, sphere_radius=sphere_of(options.diameter, inputs))
     whole = Run(request, inputs, plan, progress)
     resolution = start_resolution(options, inputs, plan)
     seeds = half_seeds(inputs.seeds[0], resolution, inputs.apix, seed=plan.seed)
@@ -168,25 +172,38 @@ def refine_run(
         shown.message(note)
     with threadpool_limits(run.whole.plan.n_threads):
         run = read_halves(run)
-        directory = _make_directory(options)
+        stopped = None if options.resume is None else open_stopped(options)
+        directory = _make_directory(options) if stopped is None else stopped.directory
         with run_log(directory.log):
             for line in single_plan_lines(run):
                 LOGGER.info("%s", line)
             for line in symmetry_warnings(run.whole.options, run.whole.inputs):
                 LOGGER.warning("%s", line)
                 shown.message(line)
-            _write_manifest(run, directory)
+            if stopped is None:
+                _write_manifest(run, directory)
             try:
-                with stage("prepare seeds"):
-                    state = prepare_halves(run)
-                    write_starting_maps(run, directory, state)
+                state, entries = _beginning(run, directory, stopped)
                 _watch(watcher, directory)
-                return _refine(run, directory, state, [], watcher)
+                return _refine(run, directory, state, entries, watcher)
             except MapsortError as error:
                 # The log must tell by itself why it ends here.
                 LOGGER.error("%s", error)
                 _watch(watcher, directory)
                 raise
+
+
+def _beginning(
+    run: SingleRun, directory: RunDirectory, stopped: Stopped | None
+) -> tuple[SingleState, list[dict[str, Any]]]:
+    """Return the prepared seeds, or the state from which a stopped run goes on."""
+    if stopped is not None and stopped.entries:
+        with stage("resume", iteration=len(stopped.entries)):
+            return state_of(run, stopped), list(stopped.entries)
+    with stage("prepare seeds"):
+        state = prepare_halves(run)
+        write_starting_maps(run, directory, state)
+    return state, []
 
 
 def _watch(watcher: Watcher | None, directory: RunDirectory) -> None:
@@ -274,6 +291,7 @@ def _write(
     with stage("write", iteration=iteration) as facts:
         write_single_maps(run, directory, outcome, previous)
         write_single_table(run, directory, iteration, table)
+        write_poses(directory, outcome)
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
     _watch(watcher, directory)

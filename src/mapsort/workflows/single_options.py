@@ -78,6 +78,16 @@ class RefineOptions:
             "auto: from --targetres, else a quarter of the particle's diameter",
         ),
     )
+    diameter: float | None = field(
+        default=None,
+        metadata=option(
+            real_number(above=0),
+            group=REFINEMENT,
+            metavar="A",
+            help="diameter in Angstrom of a sphere that holds the particle; by default auto: that "
+            "of the starting map, with a margin",
+        ),
+    )
     iter: int | None = _as_in_multi(
         "iter",
         help="number of iterations; by default auto: until resolution and poses stand still",
@@ -192,7 +202,7 @@ class RefineOptions:
         if self.startiter is not None and self.resume is None:
             raise ConfigError("--startiter: is for --resume RUN, the run to go on with")
         kinds = {item.name: item for item in dataclasses.fields(self)}
-        for name in ("startres", "bfactor", "m3dsetsf", "startiter", "resume"):
+        for name in ("startres", "diameter", "bfactor", "m3dsetsf", "startiter", "resume"):
             value, kind = getattr(self, name), kinds[name].metadata["kind"]
             if value is not kinds[name].default and not kind.accepts(value):
                 raise refuse(name, value, kind.words)

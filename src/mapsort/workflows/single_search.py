@@ -108,7 +108,8 @@ def _at_step(half: Run, search: Search) -> Run:
         spec = f"eman:delta={search.step_deg:.4g}:inc_mirror=0:perturb=0"
         options = replace(options, orientgen=spec)
     plan = resolve(replace(options, randomseed=half.plan.seed), half.inputs)
-    return replace(half, plan=replace(plan, max_radius=search.max_radius))
+    sphere = half.plan.sphere_radius
+    return replace(half, plan=replace(plan, max_radius=search.max_radius, sphere_radius=sphere))
 
 
 def _starts(run: Run, state: HalfState, search: Search, *, iteration: int) -> Poses:

@@ -57,6 +57,24 @@ def start_resolution(options: RefineOptions, inputs: MultiInputs, plan: MultiPla
     return float(np.clip(wanted, finest, coarsest))
 
 
+def sphere_of(diameter_ang: float, inputs: MultiInputs) -> float:
+    """Return the radius [pixels] of the sphere about the map, as ``--diameter`` says.
+
+    Raises
+    ------
+    ConfigError
+        The box does not hold it.
+    """
+    largest = 0.5 * inputs.particles.box - 2.0
+    radius = 0.5 * diameter_ang / inputs.apix
+    if radius > largest:
+        raise ConfigError(
+            f"--diameter={diameter_ang:g}: takes up to {2 * largest * inputs.apix:g} A, what the "
+            f"box of {inputs.particles.box} px holds"
+        )
+    return radius
+
+
 def half_seeds(
     volume: Float32, resolution_ang: float, apix: float, *, seed: int
 ) -> tuple[Float32, ...]:
