@@ -35,7 +35,7 @@ from mapsort.io.star import read_particles, write_particles
 
 #: RELION's settings that are not options here.
 RELION_SETTINGS = (
-    *("--healpix_order", "2", "--oversampling", "1"),
+    *("--oversampling", "1"),
     *("--offset_range", "6", "--offset_step", "2"),
     *("--ctf", "--flatten_solvent", "--norm", "--scale", "--pad", "2", "--dont_check_norm"),
     *("--dont_combine_weights_via_disc", "--zero_mask"),
@@ -106,6 +106,7 @@ def run_relion(problem: Problem, seed: int, args: argparse.Namespace) -> dict[st
         *("relion_refine", "--o", str(out / "run"), "--i", str(particles)),
         *("--ref", str(references), "--K", str(len(problem.models)), "--sym", args.sym),
         *("--iter", str(args.iterations), "--tau2_fudge", str(args.tau)),
+        *("--healpix_order", str(args.healpix)),
         *("--particle_diameter", str(args.diameter), "--ini_high", str(args.ini_high)),
         *("--random_seed", str(seed), "--j", str(args.threads), *args.relion_settings),
     ]
@@ -178,6 +179,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--diameter", type=float, required=True, help="RELION's mask [A]")
     parser.add_argument("--ini-high", type=float, default=25.0, help="low-pass of the maps [A]")
     parser.add_argument("--iterations", type=int, default=10, help="of RELION")
+    parser.add_argument("--healpix", type=int, default=2, help="order of RELION's orientations")
     parser.add_argument("--tau", type=float, default=4.0)
     parser.add_argument("--sym", default="c1")
     parser.add_argument("--seeds", default="1,2,3", help="random seeds, one run each")

@@ -205,8 +205,11 @@ def _resolution(record: RunRecord, _: FileCache) -> Section | None:
 
 
 def _independent(record: RunRecord) -> bool:
-    """Whether the run kept half-sets apart (``--halves``)."""
-    return bool(record.iterations[-1].get("independent_halves"))
+    """Whether the run kept half-sets apart (``--halves``, or a single map's refinement)."""
+    return bool(
+        record.iterations[-1].get("independent_halves")
+        or record.manifest.options.get("independent_halves")
+    )
 
 
 def _half_map_chart(record: RunRecord) -> Chart | None:
@@ -228,7 +231,7 @@ def _half_map_chart(record: RunRecord) -> Chart | None:
         charts.fsc_curves("fsc-halves", frequency, styled, marked=marked),
         f"At FSC 0.143: {text}. "
         + (
-            "Halves kept apart from the start; corrected for the mask by random phases."
+            "Of independent half maps, kept apart from the start, corrected for the mask."
             if _independent(record)
             else "Halves share references and poses."
         ),
@@ -238,7 +241,8 @@ def _half_map_chart(record: RunRecord) -> Chart | None:
 def _mask_chart(record: RunRecord) -> Chart | None:
     """Show what the mask has to do with the halves' agreement, with ``--halves``."""
     known = record.directory.fsc(record.last, 1)
-    if not _independent(record) or not known.exists():
+    maps = record.iterations[-1]["maps"]
+    if not known.exists() or any("half_fsc_masked" not in item for item in maps):
         return None
     frequency, _ = read_fsc(known)
     named = (("masked", "masked"), ("unmasked", "no mask"), ("randomised", "random phases"))
@@ -249,7 +253,7 @@ def _mask_chart(record: RunRecord) -> Chart | None:
             colour_of(m),
             DASHES[place % len(DASHES)],
         )
-        for m, item in enumerate(record.iterations[-1]["maps"][:_MASK_CHART_MAPS])
+        for m, item in enumerate(maps[:_MASK_CHART_MAPS])
         for place, (name, words) in enumerate(named)
     ]
     return Chart.of_svg(

@@ -11,7 +11,6 @@ from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.model.class_averages import N_HALVES
 from mapsort.model.membership import Membership
 from mapsort.model.poses import Poses
-from mapsort.physics.ctf import ctf_images
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.particle_slices import weighted_slices
 from mapsort.stages.reconstruct import NormalEquations
@@ -79,7 +78,7 @@ def _sums(
         numerator, density = weighted_slices(
             plan.treatment.images(raw),
             shifts=-poses.origin[rows, columns],
-            transfer=_transfer(run, rows),
+            transfer=run.transfer_of(rows),
             weights=weight[where],
             n_threads=plan.n_threads,
         )
@@ -93,10 +92,3 @@ def _sums(
             n_threads=plan.n_threads,
         )
     return sums
-
-
-def _transfer(run: Run, rows: npt.NDArray[np.int64]) -> Float32 | None:
-    if run.inputs.ctf is None:
-        return None
-    transfer = ctf_images(run.inputs.ctf[rows], run.plan.grid.box, run.inputs.apix)
-    return np.abs(transfer) if run.plan.flipped else transfer

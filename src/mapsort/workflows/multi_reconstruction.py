@@ -82,7 +82,7 @@ def rebuild(
     smooth = [0.5 * (even + odd) for even, odd in halves]
     sphere = run.sphere
     first = noise_to_signal([half_map_fsc(*halves[m], sphere) for m in live])
-    masks = _masks(
+    masks = masks_of(
         run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
     )
     rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
@@ -131,8 +131,8 @@ def _alike(
         own.append(noise_to_signal([curves[model]]))
         smooth = np.asarray(0.5 * (halves[model][0] + halves[model][1]), np.float32)
         start = wiener_filtered(smooth, shared)
-        alike.append(_solved(run, this, noise_to_signal=shared, start=start))
-        single.append(_solved(run, this, noise_to_signal=own[-1], start=alike[-1]))
+        alike.append(solved(run, this, noise_to_signal=shared, start=start))
+        single.append(solved(run, this, noise_to_signal=own[-1], start=alike[-1]))
     alike = finishing.finished(alike, [shared] * len(live))
     single = finishing.finished(single, own)
     references, maps = list(state.references), list(state.references)
@@ -166,12 +166,12 @@ def _half_sets(
     for model in live:
         parts, pair = equations[model], halves[model]
         filtered += [
-            _solved(run, part, noise_to_signal=shared, start=wiener_filtered(half, shared))
+            solved(run, part, noise_to_signal=shared, start=wiener_filtered(half, shared))
             for part, half in zip(parts, pair, strict=True)
         ]
         own.append(noise_to_signal([compared[model].curves.corrected]))
         start = wiener_filtered(np.asarray(0.5 * (pair[0] + pair[1]), np.float32), own[-1])
-        single.append(_solved(run, parts[0] + parts[1], noise_to_signal=own[-1], start=start))
+        single.append(solved(run, parts[0] + parts[1], noise_to_signal=own[-1], start=start))
     filtered = finishing.finished(filtered, [shared] * len(filtered))
     single = finishing.finished(single, own)
     pairs = [_last_halves(state, model) for model in range(len(equations))]
@@ -196,11 +196,11 @@ def _half_sets(
 
 def half_maps(run: Run, parts: list[NormalEquations]) -> tuple[Float32, Float32]:
     """Solve the equations of the halves alone."""
-    even, odd = (_solved(run, part) for part in parts)
+    even, odd = (solved(run, part) for part in parts)
     return even, odd
 
 
-def _solved(
+def solved(
     run: Run,
     equations: NormalEquations,
     *,
@@ -250,7 +250,7 @@ def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, npt.N
     return chosen, rejected
 
 
-def _masks(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
+def masks_of(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
     """Return the mask of each map.
 
     By default one for all, so that no map gains by a mask of its own: the union of soft

@@ -15,6 +15,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.poses import Poses
 from mapsort.modules.projector import Projection, projector
+from mapsort.physics.ctf import ctf_images
 from mapsort.physics.half_maps import HalfMapFsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.stages.fourier_grid import Complex64, Float32
@@ -95,11 +96,18 @@ class Run:
             return self.plan.seed
         return int(np.random.SeedSequence([self.plan.seed, self.trial]).generate_state(1)[0])
 
-    def ctf_of(self, where: slice) -> Float32:
-        """CTF coefficients of a range of particles."""
-        n = length(where)
+    def ctf_of(self, where: slice | npt.NDArray[np.integer]) -> Float32:
+        """CTF coefficients of some particles."""
+        n = length(where) if isinstance(where, slice) else len(where)
         ctf = None if self.inputs.ctf is None else self.inputs.ctf[where]
         return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
+
+    def transfer_of(self, where: slice | npt.NDArray[np.integer]) -> Float32 | None:
+        """Contrast transfer of some particles in the Fourier plane, None where none applies."""
+        if self.inputs.ctf is None:
+            return None
+        transfer = ctf_images(self.inputs.ctf[where], self.plan.grid.box, self.inputs.apix)
+        return np.abs(transfer) if self.plan.flipped else transfer
 
     def spectra_of(self, raw: Float32) -> Complex64:
         """Transform raw images for the kernels."""
