@@ -153,6 +153,9 @@ class Outcome:
         Probability of each particle to be noise, where that was asked for.
     first_stage : FirstStage or None
         Of a search in two stages.
+    classified : Matches
+        With the poses that particles were classified at; ``matches`` has those that they were
+        averaged at, which differ where members were aligned anew.
     """
 
     state: State
@@ -172,4 +175,5 @@ class Outcome:
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
+    classified: Matches
     first_stage: FirstStage | None = None
