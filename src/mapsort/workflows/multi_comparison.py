@@ -89,7 +89,7 @@ def highest_radius(run: Run, shrink: int) -> int | None:
 
 def compared_maps(run: Run, state: State) -> tuple[Float32, ...]:
     """Return the maps, filtered as the compared images are (``--usefilt``)."""
-    response = run.seen.filter
+    response = run.comparison_filter
     if response is None:
         return state.references
     return tuple(apply_radial_curve(volume, response) for volume in state.references)
@@ -102,7 +102,7 @@ def compared_noise(run: Run, state: State) -> npt.NDArray[np.float64]:
     without the filter, however much it holds back. What the user filters away is to count less:
     with the weight 1 / (c H N), c the largest H, terms enter the unfiltered likelihood H/c times.
     """
-    response = run.seen.filter
+    response = run.comparison_filter
     if response is None:
         return state.noise_power
     return np.asarray(state.noise_power * response * response.max())

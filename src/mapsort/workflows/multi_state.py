@@ -63,6 +63,11 @@ class Run:
         return self.spectra_seen
 
     @property
+    def comparison_filter(self) -> npt.NDArray[np.float64] | None:
+        """What compared images are filtered by, relative to those averaged (``--usefilt``)."""
+        return None if self.inputs.filtered is None else self.seen.filter
+
+    @property
     def projection(self) -> Projection:
         """How maps are projected: ``--projector``."""
         return projector(self.options.projector)
