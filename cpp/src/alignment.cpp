@@ -196,9 +196,8 @@ void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
     for (index_t s = 0; s < n_shifts; ++s)
       scratch.particle.shifted_copy(phases.data() + s * n_points, scratch.copies, int(s));
     for (index_t block = 0; block < n_blocks; ++block) {
-      const LaneBest best =
-          scratch.product.best(scratch.copies, int(n_shifts), packed.data() + block * block_size,
-                               freedom);
+      const LaneBest best = scratch.product.best(scratch.copies, int(n_shifts),
+                                                 packed.data() + block * block_size, freedom);
       for (int lane = 0; lane < kLanes && block * kLanes + lane < bank.size(); ++lane) {
         const index_t r = block * kLanes + lane;
         results.cross(i, r) = best.value[lane];

@@ -22,6 +22,7 @@ class _Build(TypedDict):
     flags: str
     simd_lanes: int
     kernel_width: int
+    insertion_width: int
     openmp: int | None
     processors: int
 
@@ -36,7 +37,7 @@ def available_isas() -> list[str]: ...
 def build() -> _Build: ...
 def kernel_transform(oversampling: float, frequency: float, *, width: int = 6) -> float: ...
 def good_fft_size(n: int) -> int: ...
-def window_shape(max_frequency: float) -> tuple[int, int, int]: ...
+def window_shape(max_frequency: float, *, width: int = 6) -> tuple[int, int, int]: ...
 def gather_window(
     grid: _Complex64,  # (n, n, n/2+1), n even; columns that are not needed may be missing
     max_frequency: float,
@@ -86,23 +87,12 @@ def project_voxels(
 ) -> _Float32: ...  # (n, box, box)
 def insert_slices(
     slices: _Complex64,  # (n, box, box/2+1)
-    window: _Complex64,  # in place
+    weights: _Float32,  # (n, box, box/2+1)
+    window: _Float32,  # (..., 3), in place
     *,
     rotations: _Float64,  # (n, 3, 3)
     symmetry: _Float64,  # (g, 3, 3)
     scale: float,
-    oversampling: float,
-    max_radius: float,
-    n_threads: int = 1,
-) -> None: ...
-def insert_weights(
-    slices: _Float32,  # (n, box, box/2+1)
-    window: _Float32,  # in place
-    *,
-    rotations: _Float64,  # (n, 3, 3)
-    symmetry: _Float64,  # (g, 3, 3)
-    scale: float,
-    oversampling: float,
     max_radius: float,
     n_threads: int = 1,
 ) -> None: ...
@@ -215,6 +205,27 @@ def refine_candidates(
     norm: _Float32,  # (n, K), in place
     rotate: bool = True,
     translate: bool = True,
+    n_threads: int = 1,
+) -> None: ...
+def search_poses(
+    window: _Complex64,
+    *,
+    scale: float,
+    oversampling: float,
+    width: int,
+    transforms: _Complex64,  # (n, box, box/2+1)
+    ctf: _Float32,  # (n, 7)
+    ring_weight: _Float32,  # (n_rings,)
+    apix: float,
+    chosen: _Int32,  # (n, K); 0: left alone
+    rotation: _Float64,  # (n, K, 3, 3), in place
+    origin: _Float64,  # (n, K, 2), in place
+    cross: _Float64,  # (n, K), in place
+    norm: _Float64,  # (n, K), in place
+    max_steps: int,
+    max_turn: float,  # radians
+    max_origin: float,
+    stiffness: float,
     n_threads: int = 1,
 ) -> None: ...
 def fma_peak(*, seconds: float) -> float: ...  # GFlop/s

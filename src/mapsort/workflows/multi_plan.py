@@ -17,6 +17,7 @@ from mapsort.modules.orientgen import orientations
 from mapsort.modules.search_aligner import search_aligner
 from mapsort.physics.masks import envelope_radius
 from mapsort.stages.fourier_grid import FourierGrid
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.reconstruct import reconstruction_bytes
@@ -69,7 +70,7 @@ class MultiPlan:
     """
 
     grid: FourierGrid
-    map_grid: FourierGrid
+    map_grid: InsertionGrid
     treatment: ParticleTreatment
     references: References
     symmetries: tuple[Symmetry, ...]
@@ -127,7 +128,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
     sphere, edge = _sphere(options, inputs)
     return MultiPlan(
         grid=grid,
-        map_grid=FourierGrid.for_reconstruction(box, options.pad),
+        map_grid=InsertionGrid.for_box(box, options.pad),
         treatment=ParticleTreatment(grid, BACKGROUND_RADIUS * box, options.invert),
         references=references,
         symmetries=symmetries,
