@@ -32,9 +32,6 @@ COMMANDS: Mapping[str, str] = {
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
 
-#: Commands that are fixed by name and come with later versions.
-NOT_YET_COMMANDS: tuple[str, ...] = ()
-
 
 class Command(Protocol):
     """What the module of a command provides."""

@@ -16,6 +16,7 @@ from mapsort.io.hdf_header import HeaderValue
 from mapsort.model.particles import Particles
 from mapsort.model.references import References
 from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
@@ -118,7 +119,7 @@ def _plan(options: MultiOptions, inputs: MultiInputs, projections: Projections) 
     references = projections.references
     return MultiPlan(
         grid=grid,
-        map_grid=grid,
+        map_grid=InsertionGrid.for_box(box, options.pad),
         treatment=ParticleTreatment(grid, BACKGROUND_RADIUS * box, options.invert),
         references=references,
         symmetries=(symmetry("c1"),) * references.n_models,
