@@ -175,6 +175,7 @@ def iterate(run: Run, state: State) -> Outcome:
         fit=sums.fit,
         poses=found.poses,
         halves=rebuilt.halves,
+        classified=classes.matches,
         first_stage=found.first_stage,
     )
 
