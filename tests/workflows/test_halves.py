@@ -19,6 +19,7 @@ from mapsort.report.page import write_report
 from mapsort.rundir.text import read_convergence, read_fsc
 from mapsort.stages.classify import classify
 from mapsort.stages.match import match_chunk
+from mapsort.workflows.choices import automatic_choices
 from mapsort.workflows.multi_comparison import match_plan
 from mapsort.workflows.multi_halves import half_seeds, joined_resolution_ang, start_resolution_ang
 from mapsort.workflows.multi_inputs import open_inputs
@@ -76,9 +77,14 @@ def test_starting_maps_of_the_halves_agree_up_to_the_start_resolution_only(run):
     ("targetres", "start", "joined"), [(None, 24.0, 40.0), (15.0, 30.0, 40.0), (25.0, 50.0, 50.0)]
 )
 def test_resolutions_that_part_the_halves(run, targetres, start, joined):
-    changed = replace(run, options=replace(run.options, targetres=targetres))
-    assert start_resolution_ang(changed) == pytest.approx(start)
-    assert joined_resolution_ang(changed) == pytest.approx(joined)
+    options = replace(run.options, targetres=targetres)
+    assert start_resolution_ang(options, APIX) == pytest.approx(start)
+    assert joined_resolution_ang(options, APIX) == pytest.approx(joined)
+    told = {
+        choice.name: choice.value for choice in automatic_choices(options, run.inputs, run.plan)
+    }
+    assert told["starting maps of the halves"] == f"their own beyond {start:g} A"
+    assert told["halves of a map"] == f"share what is coarser than {joined:g} A"
 
 
 @pytest.mark.parametrize("half", [0, 1])

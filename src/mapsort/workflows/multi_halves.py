@@ -19,6 +19,7 @@ from mapsort.physics.half_maps import half_map_curves, joined_at_low_resolution
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.multi_state import HalfMaps, Run
+from mapsort.workflows.options import MultiOptions
 
 LOGGER = logging.getLogger(__name__)
 
@@ -29,16 +30,15 @@ START_ANG, START_PIXELS = 24.0, 5.0
 JOINED_ANG, JOINED_PIXELS = 40.0, 8.0
 
 
-def start_resolution_ang(run: Run) -> float:
+def start_resolution_ang(options: MultiOptions, apix: float) -> float:
     """Return the resolution [A] beyond which the halves' starting maps have nothing in common."""
-    wanted = START_ANG if run.options.targetres is None else 2.0 * run.options.targetres
-    return max(wanted, START_PIXELS * run.inputs.apix)
+    wanted = START_ANG if options.targetres is None else 2.0 * options.targetres
+    return max(wanted, START_PIXELS * apix)
 
 
-def joined_resolution_ang(run: Run) -> float:
+def joined_resolution_ang(options: MultiOptions, apix: float) -> float:
     """Return the resolution [A] up to which the halves of a map are made equal."""
-    apix = run.inputs.apix
-    return max(JOINED_ANG, JOINED_PIXELS * apix, start_resolution_ang(run))
+    return max(JOINED_ANG, JOINED_PIXELS * apix, start_resolution_ang(options, apix))
 
 
 def half_seeds(
@@ -46,7 +46,7 @@ def half_seeds(
 ) -> tuple[tuple[Float32, ...], tuple[Float32, ...]]:
     """Return starting maps for the halves: phases beyond the start resolution random, in each."""
     rng = np.random.default_rng([run.plan.seed, len(seeds)])
-    cutoff = run.inputs.apix / start_resolution_ang(run)
+    cutoff = run.inputs.apix / start_resolution_ang(run.options, run.inputs.apix)
     sphere = run.sphere
     even, odd = (
         tuple(
@@ -68,7 +68,7 @@ def compared_halves(
 
 def joined(run: Run, even: Float32, odd: Float32, mask: Float32) -> tuple[Float32, Float32]:
     """Return the halves' references: low resolution shared, masked."""
-    cutoff = run.inputs.apix / joined_resolution_ang(run)
+    cutoff = run.inputs.apix / joined_resolution_ang(run.options, run.inputs.apix)
     first, second = joined_at_low_resolution(even, odd, cutoff=cutoff)
     return first * mask, second * mask
 
