@@ -97,6 +97,7 @@ def test_what_is_no_mask_is_refused_before_work(
     assert not list(tmp_path.glob("run_*"))
 
 
+@pytest.mark.slow
 def test_a_mask_of_another_pixel_size_is_brought_to_the_particles(run_small, region, written):
     fine = scipy.ndimage.zoom(region, 2, order=1)
     same = run_small(mask=written(region))

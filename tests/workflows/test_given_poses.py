@@ -106,6 +106,7 @@ def test_particles_at_refined_poses_make_better_maps(run_small, small, truth):
     assert (particles.path / "classes_02.hdf").exists()
 
 
+@pytest.mark.slow
 def test_particles_at_true_poses_need_no_projections_to_make_a_map(run_small, small):
     """With given poses and particles inserted, the projections' step does not matter."""
     coarse, fine = (
@@ -120,6 +121,7 @@ def test_particles_at_true_poses_need_no_projections_to_make_a_map(run_small, sm
     np.testing.assert_allclose(resolutions(coarse, small), resolutions(fine, small), rtol=0.08)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"halves": True}, {"assign": "soft"}, {"sep": 2}])
 def test_particles_with_other_options(run_small, truth, options):
     found = run_small(inputmode="particles", **options)

@@ -114,6 +114,7 @@ def test_images_unlike_any_map_are_a_class_of_their_own(run_small, spoilt):
     assert np.isfinite(table["mapsortScale"].to_numpy(float)).all()
 
 
+@pytest.mark.slow
 def test_kinds_of_junk_are_told_by_their_spectra(small, spoilt):
     run, outcome = iterated(small, spoilt[1], n=3, junk=3)
     unlike = outcome.junk_kind > 1
