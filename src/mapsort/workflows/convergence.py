@@ -87,6 +87,7 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
     for item, halves in zip(maps, outcome.halves or (), strict=False):
         for name in ("unmasked", "masked", "randomised"):
             item[f"half_fsc_{name}"] = np.round(getattr(halves.curves, name), 4).tolist()
+    learnt = outcome.state.learnt
     return {
         "iteration": outcome.state.iteration,
         "independent_halves": outcome.halves is not None,
@@ -99,6 +100,8 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
         "mean_shift_change_px": shift,
         "mean_log_likelihood": float(outcome.matches.score[:, 0].mean(dtype=np.float64)),
         "scale": outcome.scale,
+        "scale_spread": learnt.scale_spread,
+        "shift_spread_px": learnt.shift_spread if np.isfinite(learnt.shift_spread) else None,
         "highest_ring": outcome.highest_ring,
         "maps": maps,
         "seconds": outcome.seconds,
