@@ -182,7 +182,11 @@ class HdfWriter:
         for key, value in items.items():
             self._attributes.write(group, key, value)
         space = h5s.create_simple(pixels.shape)
-        h5d.create(group, b"image", h5t.IEEE_F32LE, space).write(h5s.ALL, h5s.ALL, pixels)
+        # No time of writing: the same images make the same file.
+        layout = h5p.create(h5p.DATASET_CREATE)
+        layout.set_obj_track_times(False)
+        dataset = h5d.create(group, b"image", h5t.IEEE_F32LE, space, dcpl=layout)
+        dataset.write(h5s.ALL, h5s.ALL, pixels)
         self._count += 1
 
     def close(self) -> None:

@@ -196,7 +196,7 @@ def _averages(
     box = run.plan.grid.box
     # Projections serve only the statistics of noise, which nobody asks for here.
     slices = np.zeros((len(references), box, box // 2 + 1), dtype=np.complex64)
-    averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
+    averages = average_all(run, slices, matches, membership, iteration=iteration).averages
     n_models = run.plan.n_models
     model = references.model[membership.class_of_member[membership.used]]
     # With --sep a particle may be in several classes of one map; it counts once.

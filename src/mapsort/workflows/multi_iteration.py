@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from mapsort.stages.project import project_slices
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_matching import (
     UNKNOWN_SCALE,
+    Found,
     match_all,
     match_narrowed,
     narrows,
@@ -52,9 +53,17 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     )
 
 
+@dataclass(frozen=True)
+class Averaged:
+    """Class sums, and what making them told of the noise."""
+
+    averages: ClassAverages
+    statistics: ShellStatistics
+
+
 def average_all(
     run: Run, slices: Complex64, matches: Matches, membership: Membership, *, iteration: int
-) -> tuple[ClassAverages, ShellStatistics]:
+) -> Averaged:
     """Average the classes, chunk by chunk."""
     n = len(matches)
     accumulator = ClassAccumulator(run.plan.grid, run.inputs.apix, slices)
@@ -71,7 +80,7 @@ def average_all(
         run.progress.advance(where.stop - where.start)
     averages = accumulator.finish()
     run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
-    return averages, accumulator.statistics
+    return Averaged(averages, accumulator.statistics)
 
 
 def prepare_seeds(run: Run, power: Float32) -> State:
@@ -94,8 +103,8 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     for model, seed in enumerate(seeds):
         own = matches.best_of_model(references, model)
         members = classify(own, len(references))
-        _, statistics = average_all(run, slices, own, members, iteration=0)
-        scale = statistics.scale(noise)
+        averaged = average_all(run, slices, own, members, iteration=0)
+        scale = averaged.statistics.scale(noise)
         if not scale > 0:
             raise NumericalError(
                 f"starting map {model + 1} ({run.options.models[model]}) does not correlate with "
@@ -120,7 +129,9 @@ def iterate(run: Run, state: State) -> Outcome:
     with stage("match", iteration=number) as facts:
         scoring = scoring_of(run.options, number)
         search = match_narrowed if narrows(run, state) else match_all
-        found = search(run, state, scoring, iteration=number)
+        found = run.checkpoints.kept(
+            number, "match", Found, lambda: search(run, state, scoring, iteration=number)
+        )
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
@@ -141,7 +152,13 @@ def iterate(run: Run, state: State) -> Outcome:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
-        averages, statistics = average_all(run, slices, matches, membership, iteration=number)
+        averaged = run.checkpoints.kept(
+            number,
+            "average",
+            Averaged,
+            lambda: average_all(run, slices, matches, membership, iteration=number),
+        )
+        averages, statistics = averaged.averages, averaged.statistics
         scale = statistics.scale(state.noise_power)
         facts["scale"] = round(scale, 4)
     timed("average", facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,6 +60,23 @@ def match_plan(run: Run, state: State, scoring: Scoring, references: References)
 
 
 @dataclass(frozen=True)
+class Matched:
+    """Matches of some particles, and every pair's score if there is room."""
+
+    matches: Matches
+    similarity: Similarity | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Matched]) -> Matched:
+        """Return those of consecutive chunks of particles as one."""
+        similarities = [part.similarity for part in parts if part.similarity is not None]
+        return cls(
+            Matches.joined([part.matches for part in parts]),
+            Similarity.joined(similarities) if similarities else None,
+        )
+
+
+@dataclass(frozen=True)
 class Found:
     """What matching found.
 
@@ -99,13 +117,14 @@ def match_all(
     similarity: Similarity | None = None
     highest_ring = 0
     noise = _Noise.of(run, state)
-    for block in blocks:
+    for number, block in enumerate(blocks):
         plan = match_plan(run, state, scoring, run.plan.references.part(block))
         if noise is not None:
             noise = noise.matched(run, plan)
         highest_ring = max(highest_ring, plan.highest_ring)
-        found, similarity = _match_block(run, plan, n, full)
-        parts.append(found.renumbered(block.start))
+        found = _match_block(run, plan, n, full=full, iteration=iteration, block=number)
+        similarity = found.similarity
+        parts.append(found.matches.renumbered(block.start))
     matches = parts[0]
     if len(parts) > 1:
         matches = Matches.merged(parts, run.plan.references, per_map=run.plan.refined)
@@ -114,24 +133,21 @@ def match_all(
 
 
 def _match_block(
-    run: Run, plan: MatchPlan, n: int | None, full: bool
-) -> tuple[Matches, Similarity | None]:
-    matches: list[Matches] = []
-    similarities: list[Similarity] = []
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
-        found, similarity = match_chunk(
-            plan,
-            run.spectra_of(raw),
-            run.ctf_of(where),
-            refined=run.plan.refined,
-            with_similarity=full,
-            n_threads=run.plan.n_threads,
-        )
-        matches.append(found)
-        if similarity is not None:
-            similarities.append(similarity)
-        run.progress.advance(where.stop - where.start)
-    return Matches.joined(matches), Similarity.joined(similarities) if similarities else None
+    run: Run, plan: MatchPlan, n: int | None, *, full: bool, iteration: int, block: int
+) -> Matched:
+    with run.checkpoints.chunks(iteration, f"match-b{block}", Matched) as found:
+        for where, raw in read_ahead(run.inputs.particles.images, run.chunks_after(len(found), n)):
+            matches, similarity = match_chunk(
+                plan,
+                run.spectra_of(raw),
+                run.ctf_of(where),
+                refined=run.plan.refined,
+                with_similarity=full,
+                n_threads=run.plan.n_threads,
+            )
+            found.add(Matched(matches, similarity))
+            run.progress.advance(where.stop - where.start)
+    return Matched.joined(found.results)
 
 
 def narrows(run: Run, state: State) -> bool:
@@ -157,37 +173,37 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
     table = neighbours(references, run.plan.symmetries)
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
     run.start("match", n, iteration)
-    parts: list[Matches] = []
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks()):
-        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
-        wide = np.flatnonzero(everywhere[where])
-        near = np.flatnonzero(~everywhere[where])
-        found = []
-        if len(wide):
-            whole, _ = match_chunk(
-                plan, spectra[wide], ctf[wide], refined=run.plan.refined, n_threads=threads
-            )
-            found.append(whole)
-        if len(near):
-            last = state.matches.rows(near + where.start)
-            reference, origin = near_candidates(last, references, table)
-            found.append(
-                match_near(
-                    plan,
-                    spectra[near],
-                    ctf[near],
-                    reference,
-                    origin,
-                    refined=run.plan.refined,
-                    n_threads=threads,
+    with run.checkpoints.chunks(iteration, "match-near", Matches) as done:
+        for where, raw in read_ahead(run.inputs.particles.images, run.chunks_after(len(done))):
+            spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+            wide = np.flatnonzero(everywhere[where])
+            near = np.flatnonzero(~everywhere[where])
+            found = []
+            if len(wide):
+                whole, _ = match_chunk(
+                    plan, spectra[wide], ctf[wide], refined=run.plan.refined, n_threads=threads
                 )
-            )
-        order = np.argsort(np.concatenate([wide, near]), kind="stable")
-        parts.append(Matches.joined(found).rows(order))
-        run.progress.advance(where.stop - where.start)
+                found.append(whole)
+            if len(near):
+                last = state.matches.rows(near + where.start)
+                reference, origin = near_candidates(last, references, table)
+                found.append(
+                    match_near(
+                        plan,
+                        spectra[near],
+                        ctf[near],
+                        reference,
+                        origin,
+                        refined=run.plan.refined,
+                        n_threads=threads,
+                    )
+                )
+            order = np.argsort(np.concatenate([wide, near]), kind="stable")
+            done.add(Matches.joined(found).rows(order))
+            run.progress.advance(where.stop - where.start)
     run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
     best = noise.matched(run, plan).best if noise else None
-    return Found(Matches.joined(parts), None, plan.highest_ring, best)
+    return Found(Matches.joined(done.results), None, plan.highest_ring, best)
 
 
 @dataclass(frozen=True)

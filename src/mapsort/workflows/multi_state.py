@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.modules.projector import Projection, projector
 from mapsort.physics.masks import soft_sphere
+from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.similarity import Similarity
@@ -24,12 +25,23 @@ from mapsort.workflows.progress import Progress
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same through a run."""
+    """What stays the same through a run.
+
+    Attributes
+    ----------
+    options : MultiOptions
+    inputs : MultiInputs
+    plan : MultiPlan
+    progress : Progress
+    checkpoints : Checkpoints
+        Keeps the results of finished stages for a run that is stopped; by default nothing.
+    """
 
     options: MultiOptions
     inputs: MultiInputs
     plan: MultiPlan
     progress: Progress
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
     @property
     def projection(self) -> Projection:
@@ -55,6 +67,13 @@ class Run:
         """Begin a stage of `total` units on the progress display."""
         n_iterations = self.options.n_iterations
         self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
+
+    def chunks_after(self, n_done: int, n: int | None = None) -> list[slice]:
+        """Ranges that are left to do; what an interrupted run had done counts as progress."""
+        every = self.chunks(n)
+        if n_done:
+            self.progress.advance(every[n_done - 1].stop)
+        return every[n_done:]
 
     def chunks(self, n: int | None = None) -> list[slice]:
         """Ranges of particles that are worked on together."""

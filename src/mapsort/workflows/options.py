@@ -493,6 +493,21 @@ class MultiOptions:
         default=False,
         metadata=option(None, group=GENERAL, help="no report/index.html in the run directory"),
     )
+    resume: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a run directory"),
+            group=GENERAL,
+            metavar="PATH",
+            help="go on with a stopped run, with its options; nothing finished is done again",
+        ),
+    )
+    log_json: bool = field(
+        default=False,
+        metadata=option(
+            None, group=GENERAL, help="the log as JSON lines too, in run.log.json beside run.log"
+        ),
+    )
 
     def validated(self) -> MultiOptions:
         """Return self after the checks that need no files.
