@@ -51,6 +51,11 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         _flush(temporary)
         temporary.replace(final)
         _flush(final.parent)
+    except OSError as error:
+        # Writing, unlike opening, does not say which file it was about.
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(final)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

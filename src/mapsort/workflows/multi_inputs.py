@@ -174,6 +174,8 @@ def _check_options(options: MultiOptions, particles: Particles) -> None:
         )
     if options.resume is None:
         _check_run_path(options.path)
+    else:
+        _check_writable(options.resume, f"--resume={options.resume}")
 
 
 def _check_run_path(path: Path | None) -> None:
@@ -194,6 +196,7 @@ def _check_run_path(path: Path | None) -> None:
     # What a run that was killed before its first file leaves is no reason to refuse.
     if not all(entry == lock or is_leftover(entry) for entry in path.iterdir()):
         raise ConfigError(f"--path={path}: is not empty; give a new or empty directory")
+    _check_writable(path, f"--path={path}")
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -102,12 +102,19 @@ def carried_out(
             ended = _ending(error, directory)
             # The log must tell by itself why it ends here.
             LOGGER.error("%s", ended)
-            interrupted = isinstance(ended, Interrupted)
-            told.end("interrupted" if interrupted else "failed", str(ended))
+            _tell_the_end(told, ended)
             _watch(watcher, directory)
             raise ended from error
         told.end("finished", str(finished.convergence[-1]["end"]))
         return finished
+
+
+def _tell_the_end(told: ProgressFile, ended: MapsortError) -> None:
+    try:
+        told.end("interrupted" if isinstance(ended, Interrupted) else "failed", str(ended))
+    except OSError as error:
+        # The disk that ended the run may not take this either; what ended it must come out.
+        LOGGER.error("progress.json does not tell the end: %s", error)
 
 
 def _from_where_it_stands(
