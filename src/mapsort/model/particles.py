@@ -275,6 +275,17 @@ class Particles:
             index_in_file=self.index_in_file[wanted],
         )
 
+    def images_only(self) -> Particles:
+        """Return the same images without what the table says of them: little to send elsewhere.
+
+        Files have full paths, because a process elsewhere has another working directory.
+        """
+        return replace(
+            self,
+            table=pd.DataFrame(index=pd.RangeIndex(len(self))),
+            files=tuple(path.absolute() for path in self.files),
+        )
+
     def validate(self) -> tuple[str, ...]:
         """Open every stack once and check that it can give what the table asks of it.
 

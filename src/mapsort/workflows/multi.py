@@ -19,6 +19,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.workflows.choices import automatic_choices
+from mapsort.workflows.cluster import engine_for
 from mapsort.workflows.multi_inputs import MultiInputs, open_inputs, scan_images
 from mapsort.workflows.multi_plan import (
     MultiPlan,
@@ -104,9 +105,9 @@ def refine_multi_run(
     plan = resolve(options, inputs)
     if options.resume is None:
         _check_disk(options, inputs, plan)
-    run = Run(options, inputs, plan, shown)
     in_files = particles is None and volumes is None
-    with threadpool_limits(plan.n_threads):
+    with threadpool_limits(plan.n_threads), engine_for(options, inputs) as engine:
+        run = Run(options, inputs, plan, shown, engine=engine)
         if options.resume is not None:
             directory = RunDirectory(options.resume)
             with run_lock(directory.lock) as killed:
@@ -140,7 +141,7 @@ def _write_manifest(run: Run, directory: RunDirectory, *, in_files: bool) -> Non
         "orientgen": run.plan.orientgen,
         "maxshift": run.plan.max_shift,
         "pad": run.plan.map_grid.padded,
-        "parallel": f"thread:{run.plan.n_threads}",
+        "parallel": run.options.parallel if run.engine else f"thread:{run.plan.n_threads}",
         "randomseed": run.plan.seed,
         "sym": [group.name for group in run.plan.symmetries],
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import read_ahead
+from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.modules.comparator import comparator
@@ -118,10 +119,11 @@ def match_all(
     highest_ring = 0
     noise = _Noise.of(run, state)
     for number, block in enumerate(blocks):
-        plan = match_plan(run, state, scoring, run.plan.references.part(block))
+        references = run.plan.references.part(block)
+        plan = MadeAnew(partial(match_plan, run, state.maps_only(), scoring, references))
         if noise is not None:
-            noise = noise.matched(run, plan)
-        highest_ring = max(highest_ring, plan.highest_ring)
+            noise = noise.matched(run, plan.value)
+        highest_ring = max(highest_ring, plan.value.highest_ring)
         found = _match_block(run, plan, n, full=full, iteration=iteration, block=number)
         similarity = found.similarity
         parts.append(found.matches.renumbered(block.start))
@@ -133,19 +135,22 @@ def match_all(
 
 
 def _match_block(
-    run: Run, plan: MatchPlan, n: int | None, *, full: bool, iteration: int, block: int
+    run: Run, plan: MadeAnew[MatchPlan], n: int | None, *, full: bool, iteration: int, block: int
 ) -> Matched:
+    def match(where: slice, raw: Float32) -> Matched:
+        found, similarity = match_chunk(
+            plan.value,
+            run.spectra_of(raw),
+            run.ctf_of(where),
+            refined=run.plan.refined,
+            with_similarity=full,
+            n_threads=run.plan.n_threads,
+        )
+        return Matched(found, similarity)
+
     with run.checkpoints.chunks(iteration, f"match-b{block}", Matched) as found:
-        for where, raw in read_ahead(run.inputs.particles.images, run.chunks_after(len(found), n)):
-            matches, similarity = match_chunk(
-                plan,
-                run.spectra_of(raw),
-                run.ctf_of(where),
-                refined=run.plan.refined,
-                with_similarity=full,
-                n_threads=run.plan.n_threads,
-            )
-            found.add(Matched(matches, similarity))
+        for where, matched in run.over_chunks(match, run.chunks_after(len(found), n)):
+            found.add(matched)
             run.progress.advance(where.stop - where.start)
     return Matched.joined(found.results)
 
@@ -165,45 +170,51 @@ def narrows(run: Run, state: State) -> bool:
 
 def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) -> Found:
     """Match particles near where they lay, on every map; a part of them everywhere."""
-    assert state.matches is not None, "narrows() has said so"
-    references, threads = run.plan.references, run.plan.n_threads
-    plan = match_plan(run, state, scoring, references)
+    references = run.plan.references
+    plan = MadeAnew(partial(match_plan, run, state.maps_only(), scoring, references))
     noise = _Noise.of(run, state)
     n = len(run.inputs.particles)
     table = neighbours(references, run.plan.symmetries)
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
+    last = state.matches
+
+    def match(where: slice, raw: Float32) -> Matches:
+        assert last is not None, "narrows() has said so"
+        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+        refined, threads = run.plan.refined, run.plan.n_threads
+        wide = np.flatnonzero(everywhere[where])
+        near = np.flatnonzero(~everywhere[where])
+        found = []
+        if len(wide):
+            whole, _ = match_chunk(
+                plan.value, spectra[wide], ctf[wide], refined=refined, n_threads=threads
+            )
+            found.append(whole)
+        if len(near):
+            before = last.rows(near + where.start)
+            reference, origin = near_candidates(before, references, table)
+            found.append(
+                match_near(
+                    plan.value,
+                    spectra[near],
+                    ctf[near],
+                    reference,
+                    origin,
+                    refined=refined,
+                    n_threads=threads,
+                )
+            )
+        order = np.argsort(np.concatenate([wide, near]), kind="stable")
+        return Matches.joined(found).rows(order)
+
     run.start("match", n, iteration)
     with run.checkpoints.chunks(iteration, "match-near", Matches) as done:
-        for where, raw in read_ahead(run.inputs.particles.images, run.chunks_after(len(done))):
-            spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
-            wide = np.flatnonzero(everywhere[where])
-            near = np.flatnonzero(~everywhere[where])
-            found = []
-            if len(wide):
-                whole, _ = match_chunk(
-                    plan, spectra[wide], ctf[wide], refined=run.plan.refined, n_threads=threads
-                )
-                found.append(whole)
-            if len(near):
-                last = state.matches.rows(near + where.start)
-                reference, origin = near_candidates(last, references, table)
-                found.append(
-                    match_near(
-                        plan,
-                        spectra[near],
-                        ctf[near],
-                        reference,
-                        origin,
-                        refined=run.plan.refined,
-                        n_threads=threads,
-                    )
-                )
-            order = np.argsort(np.concatenate([wide, near]), kind="stable")
-            done.add(Matches.joined(found).rows(order))
+        for where, matches in run.over_chunks(match, run.chunks_after(len(done))):
+            done.add(matches)
             run.progress.advance(where.stop - where.start)
     run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
-    best = noise.matched(run, plan).best if noise else None
-    return Found(Matches.joined(done.results), None, plan.highest_ring, best)
+    best = noise.matched(run, plan.value).best if noise else None
+    return Found(Matches.joined(done.results), None, plan.value.highest_ring, best)
 
 
 @dataclass(frozen=True)

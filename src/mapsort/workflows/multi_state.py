@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges
+from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.dask_engine import DaskEngine
+from mapsort.engines.threads import available_threads
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
@@ -20,7 +24,9 @@ from mapsort.stages.similarity import Similarity
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import MultiPlan
 from mapsort.workflows.options import MultiOptions
-from mapsort.workflows.progress import Progress
+from mapsort.workflows.progress import Progress, SilentProgress
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Run:
     progress : Progress
     checkpoints : Checkpoints
         Keeps the results of finished stages for a run that is stopped; by default nothing.
+    engine : DaskEngine or None
+        Where chunks of particles are worked on; None for the threads of this process.
     """
 
     options: MultiOptions
@@ -42,6 +50,35 @@ class Run:
     plan: MultiPlan
     progress: Progress
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    engine: DaskEngine | None = None
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Run], tuple[dict[str, Any]]]:
+        """Travel as what work on particles needs: no display, no files but the stacks."""
+        kept = {item.name: getattr(self, item.name) for item in fields(self)}
+        del kept["progress"], kept["checkpoints"], kept["engine"]
+        particles = self.inputs.particles.images_only()
+        return _run_elsewhere, (kept | {"inputs": replace(self.inputs, particles=particles)},)
+
+    def over_chunks(
+        self, work: Callable[[slice, Float32], R], chunks: list[slice]
+    ) -> Iterator[tuple[slice, R]]:
+        """Yield (range, work(range, raw images)) for chunks of particles, in order.
+
+        Parameters
+        ----------
+        work : callable
+            Depends on its arguments and on what it carries only; with an engine it is sent to
+            every worker once, and there reads and works on chunks.
+        chunks : list of slice
+        """
+        read = self.inputs.particles.images
+        if self.engine is None:
+            for where, raw in read_ahead(read, chunks):
+                yield where, work(where, raw)
+            return
+        read = self.inputs.particles.images_only().images
+        results = self.engine.in_order(_read_and_work, (read, work), chunks)
+        yield from zip(chunks, results, strict=True)
 
     @property
     def projection(self) -> Projection:
@@ -80,6 +117,18 @@ class Run:
         return chunk_ranges(len(self.inputs.particles) if n is None else n, self.plan.chunk)
 
 
+def _read_and_work(shared: tuple[Callable[[slice], Float32], Callable[..., R]], where: slice) -> R:
+    """Do one chunk on a worker."""
+    read, work = shared
+    return work(where, read(where))
+
+
+def _run_elsewhere(kept: dict[str, Any]) -> Run:
+    """Return a run as a worker needs it, with the worker's own number of threads."""
+    run = Run(**kept, progress=SilentProgress())
+    return replace(run, plan=replace(run.plan, n_threads=available_threads()))
+
+
 @dataclass(frozen=True)
 class State:
     """What one iteration hands to the next.
@@ -103,6 +152,10 @@ class State:
     noise_power: npt.NDArray[np.float64]
     matches: Matches | None
     shares: npt.NDArray[np.float64] | None = None
+
+    def maps_only(self) -> State:
+        """Return it without the matches of every particle: little to send elsewhere."""
+        return replace(self, matches=None)
 
 
 @dataclass(frozen=True)

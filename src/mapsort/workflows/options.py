@@ -24,7 +24,7 @@ from mapsort.workflows.option_fields import (
     text,
     whole_number,
 )
-from mapsort.workflows.parallel import ParallelRequest, parse_parallel
+from mapsort.workflows.parallel import TAKES, ParallelRequest, parse_parallel
 
 GENERAL = "general"
 REFINEMENT = "whole refinement"
@@ -131,7 +131,7 @@ def _parse_iterations(written: str) -> int | None:
 _ITERATIONS = dataclasses.replace(
     whole_number(1), parse=_parse_iterations, words="a whole number from 1, or auto"
 )
-_PARALLEL = ValueKind("thread:N with N from 1", str, lambda value: isinstance(value, str))
+_PARALLEL = ValueKind(TAKES, str, lambda value: isinstance(value, str))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,8 +281,9 @@ class MultiOptions:
             _PARALLEL,
             group=REFINEMENT,
             flags=("-P",),
-            metavar="thread:N",
-            help="number of threads; by default all that this process may use",
+            metavar="WHERE",
+            help="thread:N, the number of threads, by default all that this process may use; "
+            "dask:HOST:PORT, the workers of a Dask scheduler; dask:local=N, N processes here",
         ),
     )
     randomseed: int | None = field(
