@@ -69,7 +69,7 @@ class DaskEngine:
             waiting: deque[Future] = deque()
             left = iter(pieces)
             try:
-                for _ in range(max(2, AHEAD * self._n_threads())):
+                for _ in range(max(2, AHEAD * sum(self.tasks_at_once().values()))):
                     self._submit_next(function, sent, left, waiting)
                 while waiting:
                     result = waiting.popleft().result()
@@ -85,6 +85,10 @@ class DaskEngine:
             found: dict[str, R] = self._client.run(function, *args)
             return found
 
+    def tasks_at_once(self) -> dict[str, int]:
+        """Return how many pieces each worker does at a time, by the worker's address."""
+        return dict(self._client.nthreads())
+
     def _submit_next(
         self,
         function: Callable[[Any, T], R],
@@ -95,9 +99,6 @@ class DaskEngine:
         for piece in left:
             waiting.append(self._client.submit(function, sent, piece, pure=False, retries=RETRIES))
             return
-
-    def _n_threads(self) -> int:
-        return sum(self._client.nthreads().values())
 
     @contextmanager
     def _losses_told(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,8 @@ def engine_for(options: MultiOptions, inputs: MultiInputs) -> Iterator[DaskEngin
         return
     with connected(options.parallel, request) as engine:
         files = [(str(path.absolute()), path.stat().st_size) for path in inputs.particles.files]
-        refuse_unfit(options.parallel, engine.on_each_worker(worker_facts, files))
+        facts = engine.on_each_worker(worker_facts, files)
+        refuse_unfit(options.parallel, facts, engine.tasks_at_once())
         yield engine
 
 
@@ -98,7 +99,9 @@ def connected(name: str, request: ParallelRequest) -> Iterator[DaskEngine]:
         yield engine
 
 
-def refuse_unfit(name: str, workers: dict[str, WorkerFacts]) -> None:
+def refuse_unfit(
+    name: str, workers: Mapping[str, WorkerFacts], tasks_at_once: Mapping[str, int]
+) -> None:
     """Refuse workers that cannot do the work, or would do it otherwise.
 
     Raises
@@ -115,6 +118,11 @@ def refuse_unfit(name: str, workers: dict[str, WorkerFacts]) -> None:
             raise ConfigError(
                 f"{where} computes with {facts.isa}, here is {here.isa}: results would depend on "
                 f"who computes\nset MAPSORT_ISA={min(facts.isa, here.isa)} everywhere"
+            )
+        if tasks_at_once.get(address, 1) > 1:
+            raise ConfigError(
+                f"{where} does {tasks_at_once[address]} tasks at a time, each of which would use "
+                "all its threads; start it with --nthreads 1"
             )
         if facts.unseen:
             raise ConfigError(
@@ -155,12 +163,13 @@ def check_cluster(name: str, files: Sequence[Path] = ()) -> tuple[list[str], lis
     sizes = [(str(path.absolute()), path.stat().st_size) for path in files]
     with connected(name, request) as engine:
         workers = engine.on_each_worker(worker_facts, sizes)
+        at_once = engine.tasks_at_once()
         begin = time.perf_counter()
         engine.on_each_worker(_echo, bytes(_PROBE_BYTES))
         seconds = time.perf_counter() - begin
     problems = []
     try:
-        refuse_unfit(name, workers)
+        refuse_unfit(name, workers, at_once)
     except ConfigError as error:
         problems.append(str(error))
     lines = [
