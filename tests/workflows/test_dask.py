@@ -204,7 +204,7 @@ def test_a_lost_scheduler_has_a_message():
     ],
 )
 def test_addresses(text, address):
-    request = parse_parallel(text)
+    request = parse_parallel(text, dask=True)
     assert request.scheduler == address
     assert request.on_dask
 
@@ -214,7 +214,13 @@ def test_addresses(text, address):
 )
 def test_addresses_that_are_none(text):
     with pytest.raises(ConfigError, match=f"--parallel={text}: expected thread:N"):
-        parse_parallel(text)
+        parse_parallel(text, dask=True)
+
+
+@pytest.mark.parametrize("command", ["demo", "eotest run"])
+def test_commands_that_work_here_only(capsys, command):
+    assert main([*command.split(), "--parallel", "dask:h:1"]) == 2
+    assert "only mapsort multi works on a Dask cluster" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def engine_for(options: MultiOptions, inputs: MultiInputs) -> Iterator[DaskEngin
     ConfigError
         There are no workers, one has another version, or one does not see the particle files.
     """
-    request = parse_parallel(options.parallel)
+    request = parse_parallel(options.parallel, dask=True)
     if not request.on_dask:
         yield None
         return
@@ -154,7 +154,7 @@ def check_cluster(name: str, files: Sequence[Path] = ()) -> tuple[list[str], lis
     ConfigError
         There is no such cluster, or a file does not exist here.
     """
-    request = parse_parallel(name)
+    request = parse_parallel(name, dask=True)
     if not request.on_dask:
         raise ConfigError(f"{name or 'no cluster'}: expected dask:HOST:PORT or dask:local=N")
     missing = [path for path in files if not path.is_file()]

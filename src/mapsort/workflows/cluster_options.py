@@ -56,7 +56,7 @@ class ClusterOptions:
         check_values(self)
         if self.action != ("check",):
             raise ConfigError("say what to do: mapsort cluster check --parallel dask:HOST:PORT")
-        if not parse_parallel(self.parallel).on_dask:
+        if not parse_parallel(self.parallel, dask=True).on_dask:
             raise ConfigError(
                 f"--parallel={self.parallel}: expected dask:HOST:PORT or dask:local=N"
             )

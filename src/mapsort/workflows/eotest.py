@@ -30,9 +30,9 @@ from mapsort.stages.postprocess import half_map_fsc
 from mapsort.workflows.eotest_options import EotestOptions
 from mapsort.workflows.finished_run import open_finished
 from mapsort.workflows.multi import MultiRun
+from mapsort.workflows.multi_averaging import average_all
 from mapsort.workflows.multi_files import write_volume
 from mapsort.workflows.multi_inputs import open_inputs
-from mapsort.workflows.multi_iteration import average_all
 from mapsort.workflows.multi_plan import resolve
 from mapsort.workflows.multi_reconstruction import half_maps, map_slices, scaled_to_mass
 from mapsort.workflows.multi_state import Run
@@ -196,7 +196,7 @@ def _averages(
     box = run.plan.grid.box
     # Projections serve only the statistics of noise, which nobody asks for here.
     slices = np.zeros((len(references), box, box // 2 + 1), dtype=np.complex64)
-    averages = average_all(run, slices, matches, membership, iteration=iteration).averages
+    averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
     n_models = run.plan.n_models
     model = references.model[membership.class_of_member[membership.used]]
     # With --sep a particle may be in several classes of one map; it counts once.

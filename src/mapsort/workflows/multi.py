@@ -20,7 +20,7 @@ from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.workflows.choices import automatic_choices
 from mapsort.workflows.cluster import engine_for
-from mapsort.workflows.multi_inputs import MultiInputs, open_inputs, scan_images
+from mapsort.workflows.multi_inputs import MultiInputs, open_inputs
 from mapsort.workflows.multi_plan import (
     MultiPlan,
     disk_bytes,
@@ -29,7 +29,7 @@ from mapsort.workflows.multi_plan import (
     readable_size,
     resolve,
 )
-from mapsort.workflows.multi_run import MultiRun, Watcher, carried_out
+from mapsort.workflows.multi_run import MultiRun, Watcher, carried_out, scanned
 from mapsort.workflows.multi_state import Run
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
@@ -53,7 +53,7 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     plan = resolve(options, inputs)
     _check_disk(options, inputs, plan)
     with threadpool_limits(plan.n_threads):
-        scan_images(inputs, plan.treatment, plan.chunk, shown, plan.n_threads)
+        scanned(Run(options, inputs, plan, shown))
     lines = plan_lines(options, inputs, plan, free_disk=free_disk_bytes(options))
     warnings = [f"warning: {line}" for line in symmetry_warnings(options, inputs)]
     return "\n".join([*lines, *warnings])
@@ -109,15 +109,15 @@ def refine_multi_run(
     with threadpool_limits(plan.n_threads), engine_for(options, inputs) as engine:
         run = Run(options, inputs, plan, shown, engine=engine)
         if options.resume is not None:
-            directory = RunDirectory(options.resume)
+            directory = RunDirectory(options.resume, map_suffix=options.map_suffix)
             with run_lock(directory.lock) as killed:
                 remove_leftovers(directory.path)
-                return carried_out(run, directory, None, watcher, killed=killed)
-        power = scan_images(inputs, plan.treatment, plan.chunk, shown, plan.n_threads)
+                return carried_out(run, directory, watcher, killed=killed)
+        run = scanned(run)
         directory = _make_directory(options)
         with run_lock(directory.lock):
             _write_manifest(run, directory, in_files=in_files)
-            return carried_out(run, directory, power, watcher)
+            return carried_out(run, directory, watcher)
 
 
 def with_seed(options: MultiOptions) -> MultiOptions:
@@ -129,9 +129,9 @@ def with_seed(options: MultiOptions) -> MultiOptions:
 
 def _make_directory(options: MultiOptions) -> RunDirectory:
     if options.path is None:
-        return RunDirectory.next_free(Path(), prefix="multi")
+        return RunDirectory.next_free(Path(), prefix="multi", map_suffix=options.map_suffix)
     options.path.mkdir(parents=True, exist_ok=True)
-    return RunDirectory(options.path)
+    return RunDirectory(options.path, map_suffix=options.map_suffix)
 
 
 def _write_manifest(run: Run, directory: RunDirectory, *, in_files: bool) -> None:

@@ -2,62 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.engines.chunks import read_ahead
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
-from mapsort.modules.comparator import comparator
-from mapsort.physics.scoring import Comparator, Scoring
+from mapsort.modules.search_aligner import search_aligner
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.match import match_chunk, match_near
 from mapsort.stages.narrowing import near_candidates, neighbours, searched_everywhere
-from mapsort.stages.search_plan import MatchPlan, plan_match
+from mapsort.stages.search_plan import MatchPlan
 from mapsort.stages.similarity import Similarity
+from mapsort.stages.two_stage import FirstStage
+from mapsort.workflows.multi_comparison import match_plan, pair_ranking
 from mapsort.workflows.multi_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_state import Run, State
-from mapsort.workflows.options import MultiOptions, SearchMethod
+from mapsort.workflows.search_settings import SearchSettings
 
-#: Seeds come on a scale of their own; maps made of the particles share theirs, but for the
-#: thickness of the ice and the like.
-UNKNOWN_SCALE, KNOWN_SCALE = float("inf"), 0.3
 #: From this --speed on, iterations after the first search near the last matches; this share of
 #: the particles is searched everywhere all the same.
 NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
-
-
-def scoring_of(options: MultiOptions, iteration: int) -> Scoring:
-    """Return how particles are scored: as asked for with --simcmp, with what is known of scales."""
-    asked = comparator(options.simcmp)
-    if asked.comparator is Comparator.LOGLIK:
-        return replace(asked, scale_spread=(UNKNOWN_SCALE if iteration == 1 else KNOWN_SCALE))
-    return asked
-
-
-def match_plan(run: Run, state: State, scoring: Scoring, references: References) -> MatchPlan:
-    """Project the maps at these orientations and plan the search."""
-    plan = run.plan
-    return plan_match(
-        state.references,
-        references,
-        state.noise_power,
-        grid=plan.grid,
-        apix=run.inputs.apix,
-        max_shift=plan.max_shift,
-        support_radius=plan.support_radius,
-        scoring=scoring,
-        max_radius=plan.max_radius,
-        mask=run.inputs.simmask,
-        method=run.projection,
-        exhaustive=run.options.simalign is SearchMethod.EXHAUSTIVE,
-        n_threads=plan.n_threads,
-    )
 
 
 @dataclass(frozen=True)
@@ -91,16 +62,19 @@ class Found:
         End of the band compared, in Fourier pixels.
     noise_scores : ndarray of shape (NOISE_IMAGES,) or None
         Best scores of synthetic noise, where junk is asked for and the noise is known.
+    first_stage : FirstStage or None
+        Of a search in two stages.
     """
 
     matches: Matches
     similarity: Similarity | None
     highest_ring: int
     noise_scores: npt.NDArray[np.floating] | None = None
+    first_stage: FirstStage | None = None
 
 
 def match_all(
-    run: Run, state: State, scoring: Scoring, *, iteration: int, n: int | None = None
+    run: Run, state: State, settings: SearchSettings, *, iteration: int, n: int | None = None
 ) -> Found:
     """Match the first n (or all) particles, chunk by chunk, with all references, block by block.
 
@@ -108,23 +82,18 @@ def match_all(
     """
     n_particles = len(run.inputs.particles) if n is None else n
     blocks = run.plan.reference_blocks
-    full = (
-        n is None
-        and len(blocks) == 1
-        and similarity_bytes(run.plan, n_particles) <= FULL_SIMILARITY_BYTES
-    )
+    full = n is None and keeps_similarity(run)
     run.start("match", n_particles * len(blocks), iteration)
     parts: list[Matches] = []
     similarity: Similarity | None = None
     highest_ring = 0
-    noise = _Noise.of(run, state)
+    noise = SyntheticNoise.of(run, state)
     for number, block in enumerate(blocks):
-        references = run.plan.references.part(block)
-        plan = MadeAnew(partial(match_plan, run, state.maps_only(), scoring, references))
+        search = Search(run, state, settings, run.plan.references.part(block))
         if noise is not None:
-            noise = noise.matched(run, plan.value)
-        highest_ring = max(highest_ring, plan.value.highest_ring)
-        found = _match_block(run, plan, n, full=full, iteration=iteration, block=number)
+            noise = noise.matched(run, search.plan.value)
+        highest_ring = max(highest_ring, search.plan.value.highest_ring)
+        found = _match_block(run, search, n, full=full, iteration=iteration, block=number)
         similarity = found.similarity
         parts.append(found.matches.renumbered(block.start))
     matches = parts[0]
@@ -134,22 +103,57 @@ def match_all(
     return Found(matches, similarity, highest_ring, noise.best if noise else None)
 
 
+def keeps_similarity(run: Run) -> bool:
+    """Whether every pair's score is kept: if there is room, and all are compared at once."""
+    return (
+        not run.options.lowmem
+        and len(run.plan.reference_blocks) == 1
+        and similarity_bytes(run.plan, len(run.inputs.particles)) <= FULL_SIMILARITY_BYTES
+    )
+
+
+def compared_chunks(run: Run, n: int | None = None) -> Iterator[tuple[slice, Float32]]:
+    """Yield ranges of particles with the raw images that are compared."""
+    return read_ahead(run.inputs.compared.images, run.chunks(n))
+
+
+class Search:
+    """What particles are compared with; made anew in every process that compares some."""
+
+    def __init__(
+        self, run: Run, state: State, settings: SearchSettings, references: References
+    ) -> None:
+        which = (run, state.maps_only(), settings, references)
+        self.plan = MadeAnew(partial(match_plan, *which))
+        self._ranking = MadeAnew(partial(pair_ranking, *which))
+
+    def ranked(self, raw: Float32, where: slice, matches: Matches) -> Matches:
+        """Return the matches of one chunk in the order that ``--simcmp`` asks for."""
+        ranking = self._ranking.value
+        return matches if ranking is None else ranking.ranked(raw, where, matches)
+
+
 def _match_block(
-    run: Run, plan: MadeAnew[MatchPlan], n: int | None, *, full: bool, iteration: int, block: int
+    run: Run, search: Search, n: int | None, *, full: bool, iteration: int, block: int
 ) -> Matched:
     def match(where: slice, raw: Float32) -> Matched:
         found, similarity = match_chunk(
-            plan.value,
+            search.plan.value,
             run.spectra_of(raw),
             run.ctf_of(where),
             refined=run.plan.refined,
             with_similarity=full,
             n_threads=run.plan.n_threads,
         )
-        return Matched(found, similarity)
+        ranked = search.ranked(raw, where, found)
+        if ranked is not found and similarity is not None:
+            similarity = similarity.with_matches(ranked)
+        return Matched(ranked, similarity)
 
+    compared = run.inputs.compared
     with run.checkpoints.chunks(iteration, f"match-b{block}", Matched) as found:
-        for where, matched in run.over_chunks(match, run.chunks_after(len(found), n)):
+        left = run.chunks_after(len(found), n)
+        for where, matched in run.over_chunks(match, left, particles=compared):
             found.add(matched)
             run.progress.advance(where.stop - where.start)
     return Matched.joined(found.results)
@@ -164,15 +168,15 @@ def narrows(run: Run, state: State) -> bool:
         run.options.speed >= NARROW_FROM_SPEED
         and state.matches is not None
         and len(run.plan.reference_blocks) == 1
-        and run.options.simalign is not SearchMethod.EXHAUSTIVE
+        and not search_aligner(run.options.simalign).exhaustive
     )
 
 
-def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) -> Found:
+def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match particles near where they lay, on every map; a part of them everywhere."""
     references = run.plan.references
-    plan = MadeAnew(partial(match_plan, run, state.maps_only(), scoring, references))
-    noise = _Noise.of(run, state)
+    search = Search(run, state, settings, references)
+    noise = SyntheticNoise.of(run, state)
     n = len(run.inputs.particles)
     table = neighbours(references, run.plan.symmetries)
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
@@ -181,13 +185,13 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
     def match(where: slice, raw: Float32) -> Matches:
         assert last is not None, "narrows() has said so"
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
-        refined, threads = run.plan.refined, run.plan.n_threads
+        plan, refined, threads = search.plan.value, run.plan.refined, run.plan.n_threads
         wide = np.flatnonzero(everywhere[where])
         near = np.flatnonzero(~everywhere[where])
         found = []
         if len(wide):
             whole, _ = match_chunk(
-                plan.value, spectra[wide], ctf[wide], refined=refined, n_threads=threads
+                plan, spectra[wide], ctf[wide], refined=refined, n_threads=threads
             )
             found.append(whole)
         if len(near):
@@ -195,7 +199,7 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
             reference, origin = near_candidates(before, references, table)
             found.append(
                 match_near(
-                    plan.value,
+                    plan,
                     spectra[near],
                     ctf[near],
                     reference,
@@ -205,20 +209,23 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
                 )
             )
         order = np.argsort(np.concatenate([wide, near]), kind="stable")
-        return Matches.joined(found).rows(order)
+        return search.ranked(raw, where, Matches.joined(found).rows(order))
 
     run.start("match", n, iteration)
+    compared = run.inputs.compared
     with run.checkpoints.chunks(iteration, "match-near", Matches) as done:
-        for where, matches in run.over_chunks(match, run.chunks_after(len(done))):
+        left = run.chunks_after(len(done))
+        for where, matches in run.over_chunks(match, left, particles=compared):
             done.add(matches)
             run.progress.advance(where.stop - where.start)
     run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
-    best = noise.matched(run, plan.value).best if noise else None
-    return Found(Matches.joined(done.results), None, plan.value.highest_ring, best)
+    plan = search.plan.value
+    best = noise.matched(run, plan).best if noise else None
+    return Found(Matches.joined(done.results), None, plan.highest_ring, best)
 
 
 @dataclass(frozen=True)
-class _Noise:
+class SyntheticNoise:
     """Synthetic noise that is matched as the particles are, for telling junk from them."""
 
     spectra: Complex64
@@ -226,7 +233,7 @@ class _Noise:
     best: npt.NDArray[np.floating]
 
     @classmethod
-    def of(cls, run: Run, state: State) -> _Noise | None:
+    def of(cls, run: Run, state: State) -> SyntheticNoise | None:
         """Return noise of the particles' spectrum, with CTFs of theirs.
 
         None where junk is not asked for, and in the first iteration, when the noise is not known
@@ -241,7 +248,7 @@ class _Noise:
         ctf = run.ctf_of(slice(0, n))[every]
         return cls(run.spectra_of(images), ctf, np.full(NOISE_IMAGES, -np.inf))
 
-    def matched(self, run: Run, plan: MatchPlan) -> _Noise:
+    def matched(self, run: Run, plan: MatchPlan) -> SyntheticNoise:
         """Return it with what it scores with one more block of references."""
         found, _ = match_chunk(plan, self.spectra, self.ctf, n_threads=run.plan.n_threads)
         return replace(self, best=np.maximum(self.best, found.score[:, 0]))

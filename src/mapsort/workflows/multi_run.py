@@ -21,7 +21,6 @@ from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.run_lock import LockHolder
 from mapsort.rundir.text import read_convergence, write_convergence
-from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.convergence import convergence_entry
 from mapsort.workflows.input_watch import InputWatch
 from mapsort.workflows.multi_files import (
@@ -29,6 +28,7 @@ from mapsort.workflows.multi_files import (
     write_averages,
     write_best_matches,
     write_classification,
+    write_first_stage,
     write_maps,
     write_projections,
     write_seeds,
@@ -38,7 +38,8 @@ from mapsort.workflows.multi_files import (
 from mapsort.workflows.multi_inputs import scan_images
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_plan import free_disk_bytes, plan_lines
-from mapsort.workflows.multi_state import Outcome, Run, State
+from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
+from mapsort.workflows.option_types import KeptFiles
 from mapsort.workflows.progress_file import ProgressFile
 from mapsort.workflows.resume import Standing
 from mapsort.workflows.stopping import reason_to_stop
@@ -74,7 +75,6 @@ class MultiRun:
 def carried_out(
     run: Run,
     directory: RunDirectory,
-    power: Float32 | None,
     watcher: Watcher | None,
     *,
     killed: LockHolder | None = None,
@@ -97,7 +97,7 @@ def carried_out(
                 told.message(line)
             if killed is not None:
                 LOGGER.warning("process %d on %s was killed in this run", killed.pid, killed.host)
-            finished = _from_where_it_stands(run, directory, power, watcher)
+            finished = _from_where_it_stands(run, directory, watcher)
         except (MapsortError, OSError) as error:
             ended = _ending(error, directory)
             # The log must tell by itself why it ends here.
@@ -117,30 +117,38 @@ def _tell_the_end(told: ProgressFile, ended: MapsortError) -> None:
         LOGGER.error("progress.json does not tell the end: %s", error)
 
 
-def _from_where_it_stands(
-    run: Run, directory: RunDirectory, power: Float32 | None, watcher: Watcher | None
-) -> MultiRun:
+def _from_where_it_stands(run: Run, directory: RunDirectory, watcher: Watcher | None) -> MultiRun:
     entries = read_convergence(directory.convergence)
     if entries and entries[-1]["end"] is not None:
         run.progress.message(f"{directory.path} is finished: there is nothing to do")
         run.checkpoints.remove()
+        _remove_intermediate(run.options.keepfiles, directory, entries)
         _watch(watcher, directory)
         return finished_run(run, directory, entries)
     standing = run.checkpoints.latest("state", Standing)
     if standing is None:
-        if power is None:
-            power = scan_images(
-                run.inputs, run.plan.treatment, run.plan.chunk, run.progress, run.plan.n_threads
-            )
+        run = run if run.spectra_seen is not None else scanned(run)
         with stage("prepare seeds"):
-            standing = Standing(prepare_seeds(run, power), [])
+            standing = Standing(prepare_seeds(run, run.seen.averaged), [], run.seen)
             write_seeds(run, directory, standing.state)
         run.checkpoints.save(0, "state", standing)
         _watch(watcher, directory)
     else:
+        run = replace(run, spectra_seen=standing.spectra)
         LOGGER.info("resumed after iteration %d", standing.state.iteration)
         run.progress.message(f"resumed after iteration {standing.state.iteration}")
     return _refine(run, directory, standing, watcher)
+
+
+def scanned(run: Run) -> Run:
+    """Read every image that the run uses once, and keep what they look like on the whole."""
+    inputs, plan = run.inputs, run.plan
+    sets = [inputs.particles] + ([] if inputs.filtered is None else [inputs.filtered])
+    spectra = [
+        scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
+        for particles in sets
+    ]
+    return replace(run, spectra_seen=ParticleSpectra(spectra[0], spectra[-1]))
 
 
 def finished_run(run: Run, directory: RunDirectory, entries: list[dict[str, Any]]) -> MultiRun:
@@ -234,14 +242,16 @@ def _write(
     with stage("write", iteration=iteration) as facts:
         write_projections(run, directory, outcome)
         if outcome.similarity is not None:
-            write_similarity(directory, iteration, outcome.similarity)
+            write_similarity(directory.simmx(iteration), outcome.similarity)
         else:
             write_best_matches(directory, iteration, outcome.matches)
             LOGGER.info(
                 "simmx_%02d.h5 holds the best matches of each particle only: the full matrix "
-                "would exceed 256 MiB, or was not searched",
+                "would exceed 256 MiB, was not searched, or --lowmem does without",
                 iteration,
             )
+        if outcome.first_stage is not None:
+            write_first_stage(run, directory, iteration, outcome.first_stage)
         write_classification(run, directory, outcome)
         write_averages(run, directory, outcome)
         write_maps(run, directory, outcome, previous)
@@ -249,9 +259,29 @@ def _write(
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
     if entries[-1]["end"] is None:
-        run.checkpoints.save(iteration, "state", Standing(outcome.state, entries))
+        run.checkpoints.save(iteration, "state", Standing(outcome.state, entries, run.seen))
         run.checkpoints.drop_before(iteration)
+    _remove_intermediate(run.options.keepfiles, directory, entries)
     _watch(watcher, directory)
+
+
+def _remove_intermediate(
+    kept: KeptFiles, directory: RunDirectory, entries: list[dict[str, Any]]
+) -> None:
+    """Remove what ``--keepfiles`` does not keep.
+
+    The last finished iteration's files stay until the next one is complete, or the run.
+    """
+    if kept is KeptFiles.ALL:
+        return
+    iteration = int(entries[-1]["iteration"])
+    ended = entries[-1]["end"] is not None
+    past = [iteration - 1]
+    if kept is KeptFiles.MAPS and ended:
+        past.append(iteration)
+    for number in past:
+        for path in directory.intermediate(number):
+            path.unlink(missing_ok=True)
 
 
 def _tell(run: Run, entry: dict[str, Any]) -> None:

@@ -15,18 +15,43 @@ from mapsort.engines.threads import available_threads
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
+from mapsort.model.particles import Particles
 from mapsort.modules.projector import Projection, projector
 from mapsort.physics.masks import soft_sphere
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.similarity import Similarity
+from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import MultiPlan
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class ParticleSpectra:
+    """Mean |X|^2 in each shell of the treated images, (box//2 + 1,).
+
+    Attributes
+    ----------
+    averaged, compared : ndarray
+        Of ``--input``, and of ``--usefilt`` if that is given.
+    """
+
+    averaged: Float32
+    compared: Float32
+
+    @property
+    def filter(self) -> npt.NDArray[np.float64] | None:
+        """What the compared images are filtered by; None where they are those averaged."""
+        if np.array_equal(self.compared, self.averaged):
+            return None
+        ratio = self.compared.astype(np.float64) / np.maximum(self.averaged, 1e-30)
+        response = np.sqrt(ratio)
+        return np.asarray(np.maximum(response, 1e-3 * response.max()))
 
 
 @dataclass(frozen=True)
@@ -51,16 +76,32 @@ class Run:
     progress: Progress
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     engine: DaskEngine | None = None
+    spectra_seen: ParticleSpectra | None = None
+
+    @property
+    def seen(self) -> ParticleSpectra:
+        """Mean power spectra of the particles, known once all have been read."""
+        assert self.spectra_seen is not None, "particles are scanned before any iteration"
+        return self.spectra_seen
 
     def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Run], tuple[dict[str, Any]]]:
         """Travel as what work on particles needs: no display, no files but the stacks."""
         kept = {item.name: getattr(self, item.name) for item in fields(self)}
         del kept["progress"], kept["checkpoints"], kept["engine"]
-        particles = self.inputs.particles.images_only()
-        return _run_elsewhere, (kept | {"inputs": replace(self.inputs, particles=particles)},)
+        filtered = self.inputs.filtered
+        inputs = replace(
+            self.inputs,
+            particles=self.inputs.particles.images_only(),
+            filtered=None if filtered is None else filtered.images_only(),
+        )
+        return _run_elsewhere, (kept | {"inputs": inputs},)
 
     def over_chunks(
-        self, work: Callable[[slice, Float32], R], chunks: list[slice]
+        self,
+        work: Callable[[slice, Float32], R],
+        chunks: list[slice],
+        *,
+        particles: Particles | None = None,
     ) -> Iterator[tuple[slice, R]]:
         """Yield (range, work(range, raw images)) for chunks of particles, in order.
 
@@ -70,13 +111,15 @@ class Run:
             Depends on its arguments and on what it carries only; with an engine it is sent to
             every worker once, and there reads and works on chunks.
         chunks : list of slice
+        particles : Particles, optional
+            Those that are compared in place of ``--input``.
         """
-        read = self.inputs.particles.images
+        source = self.inputs.particles if particles is None else particles
         if self.engine is None:
-            for where, raw in read_ahead(read, chunks):
+            for where, raw in read_ahead(source.images, chunks):
                 yield where, work(where, raw)
             return
-        read = self.inputs.particles.images_only().images
+        read = source.images_only().images
         results = self.engine.in_order(_read_and_work, (read, work), chunks)
         yield from zip(chunks, results, strict=True)
 
@@ -192,6 +235,8 @@ class Outcome:
         Numbers of maps that were dying and took over particles the others explained worst.
     junk : ndarray of shape (n,) or None
         Probability of each particle to be noise, where that was asked for.
+    first_stage : FirstStage or None
+        Of a search in two stages.
     """
 
     state: State
@@ -211,3 +256,4 @@ class Outcome:
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
+    first_stage: FirstStage | None = None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from mapsort.errors import ConfigError
 
-TAKES = "thread:N with N from 1, dask:HOST:PORT, or dask:local=N"
+TAKES = "thread:N with N from 1"
+TAKES_DASK = f"{TAKES}, dask:HOST:PORT, or dask:local=N"
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class ParallelRequest:
         return self.scheduler is not None or self.n_local is not None
 
 
-def parse_parallel(text: str) -> ParallelRequest:
+def parse_parallel(text: str, *, dask: bool = False) -> ParallelRequest:
     """Read ``thread:N`` (``thread:N:scratch``, the scratch directory ignored) or ``dask:...``.
 
     Parameters
     ----------
     text : str
         Empty for the default. ``dask:HOST:PORT``, ``dask:tls://HOST:PORT``, ``dask:local=N``.
+    dask : bool
+        Whether the command can work on a Dask cluster.
 
     Raises
     ------
@@ -58,11 +61,15 @@ def parse_parallel(text: str) -> ParallelRequest:
             f"--parallel={text}: mapsort does not run under {scheme}; use thread:N on one machine\n"
             "(several machines: dask:HOST:PORT; mapsort cluster check tests them)"
         )
+    if scheme == "dask" and not dask:
+        raise ConfigError(
+            f"--parallel={text}: only mapsort multi works on a Dask cluster; use thread:N"
+        )
     if scheme == "dask":
         return _parse_dask(text)
     match = re.fullmatch(r"thread:([0-9]+)(?::(.*))?", text, flags=re.IGNORECASE)
     if match is None or int(match[1]) < 1:
-        raise ConfigError(f"--parallel={text}: expected {TAKES}")
+        raise ConfigError(f"--parallel={text}: expected {TAKES_DASK if dask else TAKES}")
     return ParallelRequest(int(match[1]), match[2] or None)
 
 
@@ -73,5 +80,5 @@ def _parse_dask(text: str) -> ParallelRequest:
         return ParallelRequest(n_local=int(local[1]))
     remote = re.fullmatch(r"(?:(tcp|tls)://)?([^\s:/=]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})", where)
     if remote is None or not 0 < int(remote[3]) < 65536:
-        raise ConfigError(f"--parallel={text}: expected {TAKES}")
+        raise ConfigError(f"--parallel={text}: expected {TAKES_DASK}")
     return ParallelRequest(scheduler=f"{remote[1] or 'tcp'}://{remote[2]}:{remote[3]}")

@@ -11,7 +11,7 @@ from typing import Any
 from mapsort.errors import ConfigError, FormatError
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import Manifest, changed_inputs, read_manifest
-from mapsort.workflows.multi_state import State
+from mapsort.workflows.multi_state import ParticleSpectra, State
 from mapsort.workflows.option_fields import flag_of, typed_options
 from mapsort.workflows.options import MultiOptions
 
@@ -29,10 +29,13 @@ class Standing:
         What the next iteration begins with.
     entries : list of dict
         Records of the finished iterations, as in convergence.json.
+    spectra : ParticleSpectra
+        Of the images, which have all been read.
     """
 
     state: State
     entries: list[dict[str, Any]]
+    spectra: ParticleSpectra
 
 
 def resumed_options(given: Mapping[str, Any]) -> MultiOptions:
