@@ -23,7 +23,20 @@ COMMANDS: Mapping[str, str] = {
     "modules": "list processors, comparators, aligners ... with their parameters",
     "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
+    "doctor": "check this installation: kernels, threads, memory, versions, a self-test of 5 s",
+    "build-info": "tell how this installation was compiled and which instruction set it uses",
 }
+
+#: How the overview groups the commands; one that stands in no group comes under "more".
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "sort and refine": ("multi", "refine", "demo"),
+    "after a run": ("split", "eotest", "crossval", "followup", "report", "show"),
+    "stages of an iteration": ("project", "similarity", "classify", "average", "reconstruct"),
+    "files": ("info", "convert", "process", "simulate"),
+    "this program": ("modules", "doctor", "build-info"),
+}
+
+DESCRIPTION = "Sort cryo-EM particle images among several 3-D maps while refining the maps."
 
 #: Commands that are fixed by name and come with later versions.
 NOT_YET_COMMANDS: tuple[str, ...] = (
@@ -50,4 +63,4 @@ class Command(Protocol):
 
 def load(name: str) -> Command:
     """Import the module of a command of `COMMANDS`."""
-    return cast(Command, importlib.import_module(f"mapsort.cli.{name}"))
+    return cast(Command, importlib.import_module(f"mapsort.cli.{name.replace('-', '_')}"))
