@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from mapsort.report.page import write_report
     from mapsort.workflows.eotest import eotest
     from mapsort.workflows.multi import refine_multi
+    from mapsort.workflows.progress import CallbackProgress, ProgressEvent
     from mapsort.workflows.split import split
 
 __all__ = [
+    "CallbackProgress",
     "Particles",
+    "ProgressEvent",
     "Volume",
     "__version__",
     "align",
@@ -64,7 +67,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "CallbackProgress": "mapsort.workflows.progress",
     "Particles": "mapsort.model.particles",
+    "ProgressEvent": "mapsort.workflows.progress",
     "Volume": "mapsort.model.volume",
     "align": "mapsort.modules.aligners",
     "aligner": "mapsort.modules.extension",

@@ -18,7 +18,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("--input particles.star --models a.mrc,b.mrc --check", "what would run"),
         Example("--input particles.star --models a.mrc,b.mrc", "the job, until it converges"),
         Example("--input particles.star --model a.mrc --nmodels 3", "three maps from one"),
-        Example("--input p.cs --passthrough q.cs --models a.mrc,b.mrc --sym d7", "cryoSPARC's"),
+        Example("--input p.cs --passthrough q.cs --models a.mrc,b.mrc --sym d7", "from cryoSPARC"),
         Example("--input p.star --models a.mrc,b.mrc --targetres 9 --speed 3", "finer and slower"),
     ),
     "project": (

@@ -49,6 +49,7 @@ from mapsort.workflows.multi_state import Outcome, Run, State
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
+from mapsort.workflows.run_display import run_html
 from mapsort.workflows.stopping import reason_to_stop
 from mapsort.workflows.symmetry_warnings import symmetry_warnings
 
@@ -77,6 +78,10 @@ class MultiRun:
     maps: tuple[Volume, ...]
     assignments: pd.DataFrame
     convergence: list[dict[str, Any]]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: each map with its share, resolution and slices."""
+        return run_html(self.path, self.maps, self.convergence)
 
 
 def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str:
