@@ -12,12 +12,14 @@ from scipy.spatial.transform import Rotation
 from mapsort.geometry.orientations import eman_orientations
 from mapsort.geometry.pose import match_to_pose
 from mapsort.model.references import References
+from mapsort.modules.search_aligner import search_aligner
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import apply_radial_curve, radial_power
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
+from mapsort.stages.pose_ways import PoseWays
 from mapsort.stages.prepare import EDGE, ctf_coefficients
 from mapsort.stages.search_plan import MatchPlan, plan_match
 
@@ -102,7 +104,7 @@ class Problem:
             max_shift=max_shift,
             support_radius=RADIUS_ANG / self.apix + 0.1 * self.box,
             scoring=Scoring(float("inf")),
-            exhaustive=exhaustive,
+            ways=PoseWays(aligner=search_aligner("rtf_exhaustive")) if exhaustive else None,
             n_threads=1,
         )
 

@@ -22,7 +22,7 @@ ParticleBatch batch(const ReferenceBank& bank, const py::array& spectra, const p
 
 py::tuple pairs(const ReferenceBank& bank, const py::array& spectra, const py::array& ctf,
                 const py::array& ring_weight, double scale, double oversampling, double apix,
-                const py::array& origins, int n_threads) {
+                const py::array& origins, bool rotate, bool try_mirror, int n_threads) {
   const auto particles = batch(bank, spectra, ctf, ring_weight, scale, oversampling, apix);
   const auto shifts = view<const float, 2>(origins, "origins", {-1, 2});
   const index_t n = particles.spectra.shape[0];
@@ -33,7 +33,7 @@ py::tuple pairs(const ReferenceBank& bank, const py::array& spectra, const py::a
                             view<std::int32_t, 2>(code, "code", {-1, -1})};
   {
     py::gil_scoped_release release;
-    search_pairs(bank, particles, shifts, results, n_threads);
+    search_pairs(bank, particles, shifts, {rotate, true, try_mirror}, results, n_threads);
   }
   return py::make_tuple(cross, norm, code);
 }
@@ -134,7 +134,8 @@ void bind_alignment(py::module_& m) {
 
   m.def("search_pairs", &pairs, py::arg("bank"), py::kw_only(), py::arg("spectra"), py::arg("ctf"),
         py::arg("ring_weight"), py::arg("scale"), py::arg("oversampling"), py::arg("apix"),
-        py::arg("origins"), py::arg("n_threads") = 1,
+        py::arg("origins"), py::arg("rotate") = true, py::arg("try_mirror") = true,
+        py::arg("n_threads") = 1,
         "Best alignment of every particle to every reference: (cross, norm, code).");
   m.def(
       "search_candidates",
@@ -142,18 +143,20 @@ void bind_alignment(py::module_& m) {
          const py::array& ring_weight, double scale, double oversampling, double apix, double step,
          int reach, int max_nodes, double max_origin, const py::array& reference,
          const py::array& origin, const py::array& alpha, const py::array& mirror,
-         const py::array& cross, const py::array& norm, int n_threads) {
+         const py::array& cross, const py::array& norm, bool rotate, bool try_mirror,
+         int n_threads) {
         const auto particles = batch(bank, spectra, ctf, ring_weight, scale, oversampling, apix);
         const auto list = candidates_of(reference, origin, alpha, mirror, cross, norm,
                                         particles.spectra.shape[0]);
         py::gil_scoped_release release;
-        search_candidates(bank, particles, step, reach, max_nodes, max_origin, list, n_threads);
+        search_candidates(bank, particles, step, reach, max_nodes, max_origin,
+                          {rotate, true, try_mirror}, list, n_threads);
       },
       py::arg("bank"), py::kw_only(), py::arg("spectra"), py::arg("ctf"), py::arg("ring_weight"),
       py::arg("scale"), py::arg("oversampling"), py::arg("apix"), py::arg("step"), py::arg("reach"),
       py::arg("max_nodes"), py::arg("max_origin"), py::arg("reference"), py::arg("origin"),
       py::arg("alpha"), py::arg("mirror"), py::arg("cross"), py::arg("norm"),
-      py::arg("n_threads") = 1,
+      py::arg("rotate") = true, py::arg("try_mirror") = true, py::arg("n_threads") = 1,
       "Search candidates on a shift lattice around where they stand; fills the arrays in place.");
   m.def(
       "refine_candidates",
@@ -161,17 +164,19 @@ void bind_alignment(py::module_& m) {
          const py::array& ring_weight, double scale, double oversampling, double apix,
          int iterations, double max_origin, const py::array& reference, const py::array& origin,
          const py::array& alpha, const py::array& mirror, const py::array& cross,
-         const py::array& norm, int n_threads) {
+         const py::array& norm, bool rotate, bool translate, int n_threads) {
         const auto particles = batch(bank, spectra, ctf, ring_weight, scale, oversampling, apix);
         const auto list = candidates_of(reference, origin, alpha, mirror, cross, norm,
                                         particles.spectra.shape[0]);
         py::gil_scoped_release release;
-        refine_candidates(bank, particles, iterations, max_origin, list, n_threads);
+        refine_candidates(bank, particles, iterations, max_origin, {rotate, translate, true}, list,
+                          n_threads);
       },
       py::arg("bank"), py::kw_only(), py::arg("spectra"), py::arg("ctf"), py::arg("ring_weight"),
       py::arg("scale"), py::arg("oversampling"), py::arg("apix"), py::arg("iterations"),
       py::arg("max_origin"), py::arg("reference"), py::arg("origin"), py::arg("alpha"),
-      py::arg("mirror"), py::arg("cross"), py::arg("norm"), py::arg("n_threads") = 1,
+      py::arg("mirror"), py::arg("cross"), py::arg("norm"), py::arg("rotate") = true,
+      py::arg("translate") = true, py::arg("n_threads") = 1,
       "Newton refinement of (alpha, origin) of the candidates; fills the arrays in place.");
 }
 

@@ -31,6 +31,7 @@ py::dict build() {
   info["flags"] = MAPSORT_FLAGS;
   info["simd_lanes"] = kLanes;
   info["kernel_width"] = kKernelWidth;
+  info["insertion_width"] = kInsertionWidth;
 #ifdef _OPENMP
   info["openmp"] = static_cast<long>(_OPENMP);
 #else

@@ -157,7 +157,8 @@ private:
 } // namespace
 
 void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
-                  View<const float, 2> origins, const PairResults& results, int n_threads) {
+                  View<const float, 2> origins, const Freedom& freedom, const PairResults& results,
+                  int n_threads) {
   const Setting setting(bank, particles);
   const index_t n = particles.spectra.shape[0], n_shifts = origins.shape[0];
   require(n_shifts >= 1, "origins: expected at least one shift");
@@ -195,8 +196,8 @@ void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
     for (index_t s = 0; s < n_shifts; ++s)
       scratch.particle.shifted_copy(phases.data() + s * n_points, scratch.copies, int(s));
     for (index_t block = 0; block < n_blocks; ++block) {
-      const LaneBest best =
-          scratch.product.best(scratch.copies, int(n_shifts), packed.data() + block * block_size);
+      const LaneBest best = scratch.product.best(scratch.copies, int(n_shifts),
+                                                 packed.data() + block * block_size, freedom);
       for (int lane = 0; lane < kLanes && block * kLanes + lane < bank.size(); ++lane) {
         const index_t r = block * kLanes + lane;
         results.cross(i, r) = best.value[lane];
@@ -208,8 +209,8 @@ void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
 }
 
 void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles, double step,
-                       int reach, int max_nodes, double max_origin, const Candidates& candidates,
-                       int n_threads) {
+                       int reach, int max_nodes, double max_origin, const Freedom& freedom,
+                       const Candidates& candidates, int n_threads) {
   require(step > 0.0 && max_origin >= 0.0, "step and max_origin: expected positive");
   require(reach >= 0 && max_nodes >= 1, "reach and max_nodes: expected at least 0 and 1");
   const Setting setting(bank, particles);
@@ -272,7 +273,7 @@ void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles
         return;
       scratch.block.pack(bank, ids, count);
       const LaneBest best =
-          scratch.product.best(scratch.copies, int(nodes.size()), scratch.block.data());
+          scratch.product.best(scratch.copies, int(nodes.size()), scratch.block.data(), freedom);
       for (int lane = 0; lane < count; ++lane) {
         const std::int32_t code = best.code[lane];
         const Node node = nodes[code / (2 * n_angles)];
@@ -476,6 +477,18 @@ void ascent_step(const Local& local, double step[3]) {
   }
 }
 
+/// Leave out what is not free, so that Newton's step is that of the rest.
+void hold_fixed(const Freedom& freedom, Local& local) {
+  const bool free[3] = {freedom.rotate, freedom.translate, freedom.translate};
+  for (int i = 0; i < 3; ++i) {
+    if (free[i])
+      continue;
+    local.gradient[i] = 0.0;
+    for (int j = 0; j < 3; ++j)
+      local.hessian[i][j] = local.hessian[j][i] = i == j ? -1.0 : 0.0;
+  }
+}
+
 /// Longest steps allowed: what a search lattice leaves open.
 constexpr double kMaxOriginStep = 1.0; // pixels
 constexpr double kOriginTolerance = 0.005;
@@ -484,7 +497,8 @@ constexpr double kAngleTolerance = 5e-4; // radians: 0.03 degrees
 } // namespace
 
 void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles, int iterations,
-                       double max_origin, const Candidates& candidates, int n_threads) {
+                       double max_origin, const Freedom& freedom, const Candidates& candidates,
+                       int n_threads) {
   const Setting setting(bank, particles);
   const double max_angle_step = 2.0 * kPi / double(setting.layout.n_rotations);
   struct Scratch {
@@ -500,7 +514,9 @@ void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles
                       candidates.origin(i, c, 1)};
     scratch.surface.take_reference(bank, r, mirror);
     const auto evaluate = [&](const double at[3]) {
-      return scratch.surface.at(scratch.particle, at);
+      Local local = scratch.surface.at(scratch.particle, at);
+      hold_fixed(freedom, local);
+      return local;
     };
     Local here = evaluate(pose);
     for (int iteration = 0; iteration < iterations; ++iteration) {

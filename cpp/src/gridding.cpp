@@ -3,64 +3,62 @@
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
 
-#include <cstring>     // for std::memcpy
-#include <type_traits> // for std::is_same_v
-#include <vector>      // for std::vector
+#include <cstdint> // for std::uint32_t
+#include <cstring> // for std::memcpy
+#include <vector>  // for std::vector
 
 namespace mapsort::inline MAPSORT_ISA {
 
 namespace {
 
-/// Planes and rows of a brick, which is as long as the window in x. A sample that begins in a brick
-/// touches at most kBrick + kKernelWidth - 1 of either, less than two bricks.
-constexpr index_t kBrick = 8;
-static_assert(kKernelWidth <= kBrick + 1);
-/// Planes and rows that a brick's samples touch.
-constexpr index_t kTouched = kBrick + kKernelWidth - 1;
-/// Lanes of a kernel line: those beyond the kernel's width hold zeros.
-constexpr index_t kLanes = 8;
-/// Samples sorted at a time: enough to meet every brick of a large window many times.
+constexpr index_t kWidth = kInsertionWidth;
+/// Edge of a brick. A sample that begins in a brick touches at most kBrick + kWidth - 1 points
+/// along each axis, less than two bricks.
+constexpr index_t kBrick = 12;
+static_assert(kWidth <= kBrick + 1);
+/// Edge of what a brick's samples touch.
+constexpr index_t kTouched = kBrick + kWidth - 1;
+/// Floats of a row of it, and of the whole.
+constexpr index_t kRow = kTouched * kSampleParts;
+constexpr index_t kBrickFloats = kTouched * kTouched * kRow;
+/// Samples sorted at a time: one for each element of the window, so that adding bricks to it costs
+/// little beside spreading.
 constexpr index_t kLeastBatch = index_t{1} << 20, kMostBatch = index_t{1} << 24;
-/// Parts of a batch that are sorted independently.
-constexpr index_t kSortParts = 64;
+/// Points of a slice that are placed together.
+constexpr index_t kBlock = 64;
 
 typedef float Vec16 __attribute__((vector_size(64)));
-typedef float Vec8 __attribute__((vector_size(32)));
-
-template <class Vec> void add_to(float* p, Vec values) {
-  Vec v;
-  std::memcpy(&v, p, sizeof(v));
-  v += values;
-  std::memcpy(p, &v, sizeof(v));
-}
+static_assert(kWidth * kSampleParts <= 16, "a row of the kernel times a sample fills one vector");
 
 /// One Fourier sample on its way into the window, in grid points from the origin, x >= 0.
-template <class Value> struct Sample {
+struct Sample {
   float x, y, z;
-  Value value;
+  float value[kSampleParts];
 };
 
-/// A frequency of the slice's half plane that is inserted, and its share.
-struct PlanePoint {
-  index_t offset;
-  float kx, ky, share;
-};
+/// The frequencies of the slice's half plane that are inserted, and their shares.
+struct PlanePoints {
+  std::vector<index_t> offset;
+  std::vector<float> kx, ky, share;
 
-std::vector<PlanePoint> plane_points(index_t box, double max_radius) {
-  std::vector<PlanePoint> points;
-  const index_t half = box / 2 + 1;
-  for (index_t row = 0; row < box; ++row) {
-    const index_t ky = row <= (box - 1) / 2 ? row : row - box;
-    for (index_t kx = 0; kx < half; ++kx) {
-      const bool nyquist = 2 * kx == box || 2 * ky == -box;
-      const bool mate = kx == 0 && ky < 0;
-      if (nyquist || mate || std::sqrt(double(kx * kx + ky * ky)) > max_radius)
-        continue;
-      points.push_back({row * half + kx, float(kx), float(ky), kx == 0 && ky == 0 ? 0.5f : 1.0f});
+  PlanePoints(index_t box, double max_radius) {
+    const index_t half = box / 2 + 1;
+    for (index_t row = 0; row < box; ++row) {
+      const index_t y = row <= (box - 1) / 2 ? row : row - box;
+      for (index_t x = 0; x < half; ++x) {
+        const bool nyquist = 2 * x == box || 2 * y == -box;
+        const bool mate = x == 0 && y < 0;
+        if (nyquist || mate || std::sqrt(double(x * x + y * y)) > max_radius)
+          continue;
+        offset.push_back(row * half + x);
+        kx.push_back(float(x));
+        ky.push_back(float(y));
+        share.push_back(x == 0 && y == 0 ? 0.5f : 1.0f);
+      }
     }
   }
-  return points;
-}
+  index_t size() const { return index_t(offset.size()); }
+};
 
 /// rotation times symmetry operator: rows 0 and 1, in grid points per Fourier pixel of the slice.
 struct PlaneAxes {
@@ -76,130 +74,144 @@ struct PlaneAxes {
       v[c] = static_cast<float>(sum[1] * scale);
     }
   }
+};
 
-  template <class Value> Sample<Value> at(const PlanePoint& q, Value value) const {
-    Sample<Value> s{q.kx * u[0] + q.ky * v[0], q.kx * u[1] + q.ky * v[1], q.kx * u[2] + q.ky * v[2],
-                    value * q.share};
-    if (s.x < 0.0f) {
-      s.x = -s.x, s.y = -s.y, s.z = -s.z;
-      if constexpr (std::is_same_v<Value, complex_t>)
-        s.value = std::conj(s.value);
+/// First of the kWidth grid points that a sample touches along one axis.
+float first_touched(float at) { return std::ceil(at - 0.5f * kWidth); }
+
+/// The bricks of a window, numbered row by row. Along x it begins at -halo.
+struct Bricks {
+  index_t radius, halo, per_side, per_row;
+
+  explicit Bricks(View<float, 4> window)
+      : radius((window.shape[0] - 1) / 2), halo(window.shape[2] - radius - 1),
+        per_side((window.shape[0] + kBrick - 1) / kBrick),
+        per_row((window.shape[2] + kBrick - 1) / kBrick) {}
+  index_t count() const { return per_side * per_side * per_row; }
+};
+
+/// Some points of a slice's copy: where they lie, whether at their Friedel mate, in which brick.
+struct Placed {
+  float x[kBlock], y[kBlock], z[kBlock], sign[kBlock];
+  std::uint32_t brick[kBlock];
+
+  void place(const PlaneAxes& axes, const PlanePoints& points, index_t begin, index_t n,
+             const Bricks& bricks) {
+    const float *kx = points.kx.data() + begin, *ky = points.ky.data() + begin;
+    for (index_t i = 0; i < n; ++i) {
+      const float at = kx[i] * axes.u[0] + ky[i] * axes.v[0];
+      sign[i] = at < 0.0f ? -1.0f : 1.0f;
+      x[i] = sign[i] * at;
+      y[i] = sign[i] * (kx[i] * axes.u[1] + ky[i] * axes.v[1]);
+      z[i] = sign[i] * (kx[i] * axes.u[2] + ky[i] * axes.v[2]);
     }
-    return s;
+    const std::int32_t radius = std::int32_t(bricks.radius), halo = std::int32_t(bricks.halo);
+    const std::int32_t side = std::int32_t(bricks.per_side), row = std::int32_t(bricks.per_row);
+    constexpr std::int32_t kEdge = std::int32_t(kBrick);
+    for (index_t i = 0; i < n; ++i) {
+      const std::int32_t bz = (std::int32_t(first_touched(z[i])) + radius) / kEdge;
+      const std::int32_t by = (std::int32_t(first_touched(y[i])) + radius) / kEdge;
+      const std::int32_t bx = (std::int32_t(first_touched(x[i])) + halo) / kEdge;
+      brick[i] = std::uint32_t((bz * side + by) * row + bx);
+    }
   }
 };
 
-/// First of the kKernelWidth grid points that a sample touches along one axis.
-index_t first_touched(float at) {
-  return static_cast<index_t>(std::ceil(at - 0.5f * kKernelWidth));
-}
-
-/// The kernel with its values at the grid points in the lanes of a vector, padded with zeros.
-class LineKernel {
+/// The kernel along all three axes at once: x, y and z in the lanes of one vector.
+class SampleKernel {
 public:
-  explicit LineKernel(double oversampling) {
-    const Kernel kernel(oversampling);
-    for (int d = 0; d <= Kernel::kDegree; ++d) {
-      coefficients_[d] = Vec8{};
-      for (int j = 0; j < kKernelWidth; ++j)
-        coefficients_[d][j] = kernel.coefficient(d, j);
+  explicit SampleKernel(double oversampling) {
+    const InterpolationKernel<kWidth> kernel(oversampling);
+    for (int d = 0; d <= kDegree; ++d) {
+      coefficients_[d] = Vec16{};
+      for (int axis = 0; axis < 3; ++axis)
+        for (int j = 0; j < kWidth; ++j)
+          coefficients_[d][axis * kWidth + j] = kernel.coefficient(d, j);
     }
   }
 
-  /// Kernel values along one axis, and the first grid point.
-  Vec8 at(float position, index_t& first) const {
-    const float begin = std::ceil(position - 0.5f * kKernelWidth);
-    const float t = (position - begin) - 0.5f * (kKernelWidth - 1);
-    Vec8 line = coefficients_[Kernel::kDegree];
-    for (int d = Kernel::kDegree - 1; d >= 0; --d)
+  /// Kernel values, those along y from lane kWidth, along z from 2 kWidth; t are positions less the
+  /// middle of the grid points touched.
+  Vec16 at(float tx, float ty, float tz) const {
+    const Vec16 t = {tx, tx, tx, tx, tx, ty, ty, ty, ty, ty, tz, tz, tz, tz, tz, 0.0f};
+    Vec16 line = coefficients_[kDegree];
+    for (int d = kDegree - 1; d >= 0; --d)
       line = line * t + coefficients_[d];
-    first = static_cast<index_t>(begin);
     return line;
   }
 
 private:
-  using Kernel = InterpolationKernel<kKernelWidth>;
-  static_assert(kKernelWidth <= kLanes);
-  Vec8 coefficients_[Kernel::kDegree + 1];
+  static constexpr int kDegree = InterpolationKernel<kWidth>::kDegree;
+  static_assert(kWidth == 5, "the lanes are written out for five grid points");
+  Vec16 coefficients_[kDegree + 1];
 };
-
-/// The kernel line times a sample's value: what is added to the grid points of a row.
-Vec8 line_of(Vec8 weights, float value) { return weights * value; }
-Vec16 line_of(Vec8 weights, complex_t value) {
-  const Vec16 twice =
-      __builtin_shufflevector(weights, weights, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-  const float re = value.real(), im = value.imag();
-  return twice * Vec16{re, im, re, im, re, im, re, im, re, im, re, im, re, im, re, im};
-}
 
 /// The part of a window that a brick's samples touch, in memory of its own: sums of a batch are
 /// made here and added to the window once. Small terms would be lost, one by one, in the large sums
-/// of many slices; and rows may be written kLanes at a time.
-template <class Value> class BrickSums {
+/// of many slices.
+class BrickSums {
 public:
-  void clear(index_t row_length) {
-    stride_ = row_length + kLanes;
-    sums_.assign(kTouched * kTouched * stride_, Value{});
-  }
+  void clear() { std::memset(sums_, 0, sizeof(sums_)); }
 
-  /// Add a sample; z0 and y0 are the brick's first plane and row, from the window's centre.
-  void spread(const Sample<Value>& s, const LineKernel& kernel, index_t z0, index_t y0) {
-    index_t x, y, z;
-    const Vec8 wx = kernel.at(s.x, x), wy = kernel.at(s.y, y), wz = kernel.at(s.z, z);
-    const auto line = line_of(wx, s.value);
-    Value* corner = sums_.data() + ((z - z0) * kTouched + y - y0) * stride_ + x + kHalo;
-    for (int i = 0; i < kKernelWidth; ++i)
-      for (int j = 0; j < kKernelWidth; ++j)
-        add_to(reinterpret_cast<float*>(corner + (i * kTouched + j) * stride_),
-               wz[i] * wy[j] * line);
+  /// Add a sample; z0, y0 and x0 are the brick's first grid points, from the origin.
+  void spread(const Sample& s, const SampleKernel& kernel, float z0, float y0, float x0) {
+    const float x = first_touched(s.x), y = first_touched(s.y), z = first_touched(s.z);
+    constexpr float kMiddle = 0.5f * (kWidth - 1);
+    const Vec16 lines = kernel.at((s.x - x) - kMiddle, (s.y - y) - kMiddle, (s.z - z) - kMiddle);
+    const Vec16 along_x =
+        __builtin_shufflevector(lines, lines, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 15);
+    const float re = s.value[0], im = s.value[1], w = s.value[2];
+    const Vec16 row = along_x * Vec16{re, im, w, re, im, w, re, im, w, re, im, w, re, im, w, 0.0f};
+    alignas(64) float line[16];
+    std::memcpy(line, &lines, sizeof(line));
+    float* corner = sums_ + (index_t(z - z0) * kTouched + index_t(y - y0)) * kRow +
+                    index_t(x - x0) * kSampleParts;
+    for (int i = 0; i < kWidth; ++i) {
+      const Vec16 plane = line[2 * kWidth + i] * row;
+      for (int j = 0; j < kWidth; ++j) {
+        float* p = corner + (i * kTouched + j) * kRow;
+        Vec16 v;
+        std::memcpy(&v, p, sizeof(v));
+        v += line[kWidth + j] * plane;
+        std::memcpy(p, &v, sizeof(v));
+      }
+    }
   }
 
   /// Add the sums to the window, of which the brick may hold the edge.
-  void add_into(View<Value, 3> window, index_t plane, index_t row) const {
-    const index_t length = window.shape[2];
+  void add_into(View<float, 4> window, index_t plane, index_t row, index_t column) const {
+    const index_t n = std::min(kTouched, window.shape[2] - column) * kSampleParts;
     for (index_t i = 0; i < std::min(kTouched, window.shape[0] - plane); ++i)
       for (index_t j = 0; j < std::min(kTouched, window.shape[1] - row); ++j) {
-        const Value* from = sums_.data() + (i * kTouched + j) * stride_;
-        Value* to = window.item(plane + i) + (row + j) * length;
-        for (index_t k = 0; k < length; ++k)
+        const float* from = sums_ + (i * kTouched + j) * kRow;
+        float* to = &window(plane + i, row + j, column, 0);
+        for (index_t k = 0; k < n; ++k)
           to[k] += from[k];
       }
   }
 
 private:
-  index_t stride_ = 0;
-  std::vector<Value> sums_;
-};
-
-/// The bricks of a window, numbered row by row.
-struct Bricks {
-  index_t radius, per_side;
-
-  explicit Bricks(index_t window_radius)
-      : radius(window_radius), per_side((2 * window_radius + kBrick) / kBrick) {}
-  index_t count() const { return per_side * per_side; }
-  template <class Value> index_t of(const Sample<Value>& s) const {
-    return (first_touched(s.z) + radius) / kBrick * per_side +
-           (first_touched(s.y) + radius) / kBrick;
-  }
+  /// A row's last vector may reach one element beyond it, with nothing to add.
+  alignas(64) float sums_[kBrickFloats + 16];
 };
 
 /// Spreads batches of slices' copies.
-template <class Value> class Inserter {
+class Inserter {
 public:
-  Inserter(View<const Value, 3> slices, const SliceGeometry& geometry, View<Value, 3> window)
-      : slices_(slices), geometry_(geometry), window_(window), kernel_(geometry.oversampling),
-        bricks_((window.shape[0] - 1) / 2),
-        points_(plane_points(slices.shape[1], geometry.max_radius)), begin_(bricks_.count() + 1),
-        place_(bricks_.count() * kSortParts) {
-    require(window_radius(geometry.max_radius * geometry.scale) <= bricks_.radius,
+  Inserter(View<const complex_t, 3> slices, View<const float, 3> weights,
+           const SliceGeometry& geometry, View<float, 4> window)
+      : slices_(slices), weights_(weights), geometry_(geometry), window_(window),
+        kernel_(0.5 * geometry.scale), bricks_(window),
+        points_(slices.shape[1], geometry.max_radius), begin_(bricks_.count() + 1) {
+    require(window_radius(geometry.max_radius * geometry.scale, halo_of(kWidth)) <= bricks_.radius,
             "window: too small for the frequencies asked for");
   }
 
   void run(int n_threads) {
     const index_t n_copies = slices_.shape[0] * geometry_.symmetry.shape[0];
-    const index_t n_points = std::max<index_t>(1, index_t(points_.size()));
-    const index_t wanted = std::min(std::max(window_.size() / 4, kLeastBatch), kMostBatch);
+    const index_t n_points = std::max<index_t>(1, points_.size());
+    const index_t voxels = window_.size() / kSampleParts;
+    const index_t wanted = std::min(std::max(voxels, kLeastBatch), kMostBatch);
     const index_t per_batch = std::max<index_t>(1, wanted / n_points);
     for (index_t first = 0; first < n_copies; first += per_batch)
       insert(first, std::min(first + per_batch, n_copies), n_threads);
@@ -208,83 +220,112 @@ public:
 private:
   void insert(index_t first_copy, index_t last_copy, int n_threads) {
     sort(first_copy, last_copy, n_threads);
-    for (index_t colour = 0; colour < 4; ++colour) {
+    for (index_t colour = 0; colour < 8; ++colour) {
       const index_t side = (bricks_.per_side + 1) / 2;
       parallel_for(side * side, n_threads, [&](index_t i) {
-        const index_t z = 2 * (i / side) + colour / 2, y = 2 * (i % side) + colour % 2;
-        if (z >= bricks_.per_side || y >= bricks_.per_side)
-          return;
-        const index_t brick = z * bricks_.per_side + y;
-        if (begin_[brick] == begin_[brick + 1])
-          return;
-        thread_local BrickSums<Value> brick_sums;
-        BrickSums<Value>& sums = brick_sums;
-        sums.clear(window_.shape[2]);
-        for (std::size_t s = begin_[brick]; s < begin_[brick + 1]; ++s)
-          sums.spread(sorted_[s], kernel_, z * kBrick - bricks_.radius,
-                      y * kBrick - bricks_.radius);
-        sums.add_into(window_, z * kBrick, y * kBrick);
+        const index_t z = 2 * (i / side) + colour / 4, y = 2 * (i % side) + colour / 2 % 2;
+        if (z < bricks_.per_side && y < bricks_.per_side)
+          for (index_t x = colour % 2; x < bricks_.per_row; x += 2)
+            spread_brick(z, y, x);
       });
     }
   }
 
-  /// Counting sort by brick, the samples of a brick in the order of slices, copies and points.
+  void spread_brick(index_t z, index_t y, index_t x) {
+    const index_t brick = (z * bricks_.per_side + y) * bricks_.per_row + x;
+    if (begin_[brick] == begin_[brick + 1])
+      return;
+    BrickSums sums;
+    sums.clear();
+    for (std::size_t s = begin_[brick]; s < begin_[brick + 1]; ++s)
+      sums.spread(sorted_[s], kernel_, float(z * kBrick - bricks_.radius),
+                  float(y * kBrick - bricks_.radius), float(x * kBrick - bricks_.halo));
+    sums.add_into(window_, z * kBrick, y * kBrick, x * kBrick);
+  }
+
+  /// Counting sort by brick, the samples of a brick in the order of slices, copies and points,
+  /// however many parts the copies are sorted in.
   void sort(index_t first_copy, index_t last_copy, int n_threads) {
     const index_t n_copies = last_copy - first_copy, n_bricks = bricks_.count();
+    const index_t n_parts = n_threads == 1 ? 1 : 4 * std::min(n_threads, 16);
     sorted_.resize(n_copies * points_.size());
-    std::fill(place_.begin(), place_.end(), std::size_t{0});
+    place_.assign(n_bricks * n_parts, 0);
     const auto each_part = [&](auto visit) {
-      parallel_for(kSortParts, n_threads, [&](index_t part) {
-        std::size_t* place = place_.data() + part * n_bricks;
-        for (index_t c = part * n_copies / kSortParts; c < (part + 1) * n_copies / kSortParts; ++c)
-          visit_copy(first_copy + c,
-                     [&](const Sample<Value>& s) { visit(place[bricks_.of(s)], s); });
+      parallel_for(n_parts, n_threads, [&](index_t part) {
+        std::uint32_t* place = place_.data() + part * n_bricks;
+        for (index_t c = part * n_copies / n_parts; c < (part + 1) * n_copies / n_parts; ++c)
+          visit(first_copy + c, place);
       });
     };
-    each_part([](std::size_t& count, const Sample<Value>&) { ++count; });
-    std::size_t total = 0;
+    each_part([&](index_t copy, std::uint32_t* count) { count_copy(copy, count); });
+    std::uint32_t total = 0;
     for (index_t brick = 0; brick < n_bricks; ++brick) {
       begin_[brick] = total;
-      for (index_t part = 0; part < kSortParts; ++part) {
-        const std::size_t count = place_[part * n_bricks + brick];
+      for (index_t part = 0; part < n_parts; ++part) {
+        const std::uint32_t count = place_[part * n_bricks + brick];
         place_[part * n_bricks + brick] = total;
         total += count;
       }
     }
     begin_[n_bricks] = total;
-    each_part([&](std::size_t& next, const Sample<Value>& s) { sorted_[next++] = s; });
+    each_part([&](index_t copy, std::uint32_t* next) { sort_copy(copy, next); });
+  }
+
+  void count_copy(index_t copy, std::uint32_t* count) const {
+    visit_copy(copy, [&](const Placed& placed, index_t, index_t n) {
+      for (index_t i = 0; i < n; ++i)
+        ++count[placed.brick[i]];
+    });
+  }
+
+  void sort_copy(index_t copy, std::uint32_t* next) {
+    const index_t slice = copy / geometry_.symmetry.shape[0];
+    const complex_t* values = slices_.item(slice);
+    const float* weights = weights_.item(slice);
+    visit_copy(copy, [&](const Placed& placed, index_t begin, index_t n) {
+      for (index_t i = 0; i < n; ++i) {
+        const index_t offset = points_.offset[begin + i];
+        const float share = points_.share[begin + i];
+        // a sample at its Friedel mate is conjugate
+        sorted_[next[placed.brick[i]]++] = {placed.x[i],
+                                            placed.y[i],
+                                            placed.z[i],
+                                            {share * values[offset].real(),
+                                             share * placed.sign[i] * values[offset].imag(),
+                                             share * weights[offset]}};
+      }
+    });
   }
 
   template <class Visit> void visit_copy(index_t copy, Visit visit) const {
-    const index_t n_ops = geometry_.symmetry.shape[0], slice = copy / n_ops;
-    const PlaneAxes axes(geometry_.rotations.item(slice), geometry_.symmetry.item(copy % n_ops),
-                         geometry_.scale);
-    const Value* values = slices_.item(slice);
-    for (const PlanePoint& q : points_)
-      visit(axes.at(q, values[q.offset]));
+    const index_t n_ops = geometry_.symmetry.shape[0];
+    const PlaneAxes axes(geometry_.rotations.item(copy / n_ops),
+                         geometry_.symmetry.item(copy % n_ops), geometry_.scale);
+    Placed placed;
+    for (index_t begin = 0; begin < points_.size(); begin += kBlock) {
+      const index_t n = std::min(kBlock, points_.size() - begin);
+      placed.place(axes, points_, begin, n, bricks_);
+      visit(placed, begin, n);
+    }
   }
 
-  View<const Value, 3> slices_;
+  View<const complex_t, 3> slices_;
+  View<const float, 3> weights_;
   const SliceGeometry& geometry_;
-  View<Value, 3> window_;
-  LineKernel kernel_;
+  View<float, 4> window_;
+  SampleKernel kernel_;
   Bricks bricks_;
-  std::vector<PlanePoint> points_;
-  std::vector<std::size_t> begin_; // of each brick in sorted_
-  std::vector<std::size_t> place_; // of each part's next sample of each brick
-  std::vector<Sample<Value>> sorted_;
+  PlanePoints points_;
+  std::vector<std::uint32_t> begin_; // of each brick in sorted_
+  std::vector<std::uint32_t> place_; // of each part's next sample of each brick
+  std::vector<Sample> sorted_;
 };
 
 } // namespace
 
-void insert_slices(View<const complex_t, 3> slices, const SliceGeometry& geometry,
-                   View<complex_t, 3> numerator, int n_threads) {
-  Inserter<complex_t>(slices, geometry, numerator).run(n_threads);
-}
-
-void insert_weights(View<const float, 3> weights, const SliceGeometry& geometry,
-                    View<float, 3> density, int n_threads) {
-  Inserter<float>(weights, geometry, density).run(n_threads);
+void insert_slices(View<const complex_t, 3> slices, View<const float, 3> weights,
+                   const SliceGeometry& geometry, View<float, 4> window, int n_threads) {
+  Inserter(slices, weights, geometry, window).run(std::max(1, n_threads));
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

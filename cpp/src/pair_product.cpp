@@ -37,7 +37,8 @@ void PairProduct::products(const ShiftedCopies& copies, int first_row, const Vec
       spectrum_[r * n_angles + m] = VecC{};
 }
 
-LaneBest PairProduct::best(const ShiftedCopies& copies, int n_copies, const VecF* references) {
+template <bool kRotate, bool kMirror>
+LaneBest PairProduct::best_of(const ShiftedCopies& copies, int n_copies, const VecF* references) {
   const int n_angles = layout_.n_rotations;
   LaneBest best;
   for (int first_row = 0; first_row < n_copies; first_row += kRows) {
@@ -48,18 +49,31 @@ LaneBest PairProduct::best(const ShiftedCopies& copies, int n_copies, const VecF
       VecF value = best.value;
       VecI found = best.code;
       fft_.forward_into(spectrum_.data() + r * n_angles, work_.data(), [&](int j, VecC x) {
+        if (!kRotate && j != 0)
+          return;
         const VecI direct = x.re > value;
         value = direct ? x.re : value;
         found = direct ? broadcast(std::int32_t(code + 2 * j)) : found;
-        const VecI mirrored = x.im > value;
-        value = mirrored ? x.im : value;
-        found = mirrored ? broadcast(std::int32_t(code + 2 * j + 1)) : found;
+        if constexpr (kMirror) {
+          const VecI mirrored = x.im > value;
+          value = mirrored ? x.im : value;
+          found = mirrored ? broadcast(std::int32_t(code + 2 * j + 1)) : found;
+        }
       });
       best.value = value;
       best.code = found;
     }
   }
   return best;
+}
+
+LaneBest PairProduct::best(const ShiftedCopies& copies, int n_copies, const VecF* references,
+                           const Freedom& freedom) {
+  if (freedom.rotate)
+    return freedom.mirror ? best_of<true, true>(copies, n_copies, references)
+                          : best_of<true, false>(copies, n_copies, references);
+  return freedom.mirror ? best_of<false, true>(copies, n_copies, references)
+                        : best_of<false, false>(copies, n_copies, references);
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -69,7 +69,6 @@ fma_peak = _module.fma_peak
 gather_window = _module.gather_window
 good_fft_size = _module.good_fft_size
 insert_slices = _module.insert_slices
-insert_weights = _module.insert_weights
 isa = _module.isa
 kernel_transform = _module.kernel_transform
 product_rate = _module.product_rate

@@ -22,6 +22,7 @@ class _Build(TypedDict):
     flags: str
     simd_lanes: int
     kernel_width: int
+    insertion_width: int
     openmp: int | None
     processors: int
 
@@ -36,7 +37,7 @@ def available_isas() -> list[str]: ...
 def build() -> _Build: ...
 def kernel_transform(oversampling: float, frequency: float, *, width: int = 6) -> float: ...
 def good_fft_size(n: int) -> int: ...
-def window_shape(max_frequency: float) -> tuple[int, int, int]: ...
+def window_shape(max_frequency: float, *, width: int = 6) -> tuple[int, int, int]: ...
 def gather_window(
     grid: _Complex64,  # (n, n, n/2+1), n even; columns that are not needed may be missing
     max_frequency: float,
@@ -86,23 +87,12 @@ def project_voxels(
 ) -> _Float32: ...  # (n, box, box)
 def insert_slices(
     slices: _Complex64,  # (n, box, box/2+1)
-    window: _Complex64,  # in place
+    weights: _Float32,  # (n, box, box/2+1)
+    window: _Float32,  # (..., 3), in place
     *,
     rotations: _Float64,  # (n, 3, 3)
     symmetry: _Float64,  # (g, 3, 3)
     scale: float,
-    oversampling: float,
-    max_radius: float,
-    n_threads: int = 1,
-) -> None: ...
-def insert_weights(
-    slices: _Float32,  # (n, box, box/2+1)
-    window: _Float32,  # in place
-    *,
-    rotations: _Float64,  # (n, 3, 3)
-    symmetry: _Float64,  # (g, 3, 3)
-    scale: float,
-    oversampling: float,
     max_radius: float,
     n_threads: int = 1,
 ) -> None: ...
@@ -169,6 +159,8 @@ def search_pairs(
     oversampling: float,
     apix: float,
     origins: _Float32,  # (n_shifts, 2)
+    rotate: bool = True,
+    try_mirror: bool = True,
     n_threads: int = 1,
 ) -> tuple[_Float32, _Float32, _Int32]: ...  # cross, norm, code: each (n, references)
 def search_candidates(
@@ -190,6 +182,8 @@ def search_candidates(
     mirror: _Int32,  # (n, K), in place
     cross: _Float32,  # (n, K), in place
     norm: _Float32,  # (n, K), in place
+    rotate: bool = True,
+    try_mirror: bool = True,
     n_threads: int = 1,
 ) -> None: ...
 def refine_candidates(
@@ -209,6 +203,8 @@ def refine_candidates(
     mirror: _Int32,  # (n, K)
     cross: _Float32,  # (n, K), in place
     norm: _Float32,  # (n, K), in place
+    rotate: bool = True,
+    translate: bool = True,
     n_threads: int = 1,
 ) -> None: ...
 def fma_peak(*, seconds: float) -> float: ...  # GFlop/s

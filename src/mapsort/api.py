@@ -16,12 +16,14 @@ from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.fsc import fsc
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.half_maps import solve_whole
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.match import match_images
 from mapsort.stages.particle_slices import weighted_slices
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_images
-from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve_halves
+from mapsort.stages.slice_sums import SliceSums
 from mapsort.stages.symmetry_copies import insert_copies
 from mapsort.workflows.build_info import build_config
 
@@ -243,7 +245,7 @@ def reconstruct(
     group = symmetry_group(symmetry)
     parts = []
     for members in [slice(0, None, 2), slice(1, None, 2)] if chosen.ssnr else [slice(None)]:
-        sums = SliceSums.empty(FourierGrid.for_reconstruction(box), float(box // 2))
+        sums = SliceSums.empty(InsertionGrid.for_box(box), float(box // 2))
         insert_copies(
             sums,
             np.ascontiguousarray(numerator[members]),
@@ -253,6 +255,5 @@ def reconstruct(
             apix=apix,
             n_threads=threads,
         )
-        parts.append(NormalEquations.of(sums, n_threads=threads))
-    volume, _ = solve_halves(parts, chosen, n_threads=threads)
-    return Volume(volume, apix)
+        parts.append(sums)
+    return Volume(solve_whole(parts, chosen, n_threads=threads), apix)

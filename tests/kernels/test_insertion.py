@@ -8,8 +8,10 @@ from scipy.special import i0
 
 from mapsort import _core
 from mapsort.geometry.symmetry import symmetry
-from mapsort.stages.fourier_grid import FourierGrid
-from mapsort.stages.reconstruct import SliceSums, adjoint_volume, density_grid
+from mapsort.physics.fourier_projection import kernel_profile
+from mapsort.stages.insertion_grid import INSERTION_WIDTH, InsertionGrid
+from mapsort.stages.reconstruct import adjoint_volume
+from mapsort.stages.slice_sums import SliceSums
 
 IDENTITY = np.eye(3)[None]
 
@@ -21,7 +23,7 @@ def random_slices(n, box, seed):
 
 def inserted(slices, weights, rotations, ops=IDENTITY, *, n_threads=1, into=None):
     box = slices.shape[1]
-    sums = into or SliceSums.empty(FourierGrid.for_box(box), (box - 1) // 2)
+    sums = into or SliceSums.empty(InsertionGrid.for_box(box), (box - 1) // 2)
     sums.insert(slices, weights, rotations, ops, n_threads=n_threads)
     return sums
 
@@ -32,25 +34,36 @@ def plane_product(a, b, box):
     return float(np.sum(multiplicity * (np.conj(a.astype(complex)) * b).real))
 
 
+def project_with_the_insertion_kernel(volume, rotations, grid, radius):
+    """Slices of a padded transform, read with the very kernel that insertion spreads with."""
+    box, padded, width = grid.box, grid.padded, INSERTION_WIDTH
+    line = kernel_profile(box, padded, 2 * box, width)
+    corner = (np.arange(box) - box // 2) % padded
+    whole = np.zeros((padded,) * 3)
+    whole[np.ix_(corner, corner, corner)] = volume / (line[:, None, None] * line[:, None] * line)
+    spectrum = np.fft.rfftn(whole).astype(np.complex64)
+    return _core.project_cartesian(
+        _core.gather_window(spectrum, radius * grid.scale, width=width),
+        scale=grid.scale,
+        oversampling=0.5 * grid.scale,
+        width=width,
+        rotations=rotations,
+        max_radius=radius,
+        box=box,
+    )
+
+
 @pytest.mark.parametrize("box", [20, 21])
-@pytest.mark.parametrize("pad", [0, 26, 32])
+@pytest.mark.parametrize("pad", [0, 54, 60])
 def test_insertion_is_the_adjoint_of_slicing(box, pad, oracle):
     """As finufft's tests: the error of <Px, y> - <x, P*y> over ||Px|| ||y|| / sqrt(N).
 
     The two products are sums of N terms of random sign: ||Px|| ||y|| / sqrt(N) is their size.
     """
-    pad = pad + 2 if pad and box == 21 else pad
-    grid, radius = FourierGrid.for_box(box, pad), float((box - 1) // 2)
+    grid, radius = InsertionGrid.for_box(box, pad), float((box - 1) // 2)
     volume = np.random.default_rng(1).standard_normal((box,) * 3).astype(np.float32)
     rotations = oracle.random_rotations(6, seed=1)
-    projected = _core.project_cartesian(
-        grid.volume_window(volume, max_radius=radius),
-        scale=grid.scale,
-        oversampling=grid.scale,
-        rotations=rotations,
-        max_radius=radius,
-        box=box,
-    )
+    projected = project_with_the_insertion_kernel(volume, rotations, grid, radius)
     slices = random_slices(6, box, seed=2)
     sums = SliceSums.empty(grid, radius)
     sums.insert(slices, np.ones(slices.shape, np.float32), rotations, IDENTITY)
@@ -65,21 +78,21 @@ def test_insertion_is_the_adjoint_of_slicing(box, pad, oracle):
 
 
 def kaiser_bessel(points, at, oversampling):
-    """Kernel of six grid points, by its definition."""
-    width = 6
+    """Kernel of five grid points, by its definition."""
+    width = 5
     beta = np.pi * np.sqrt((width / oversampling * (oversampling - 0.5)) ** 2 - 0.8)
     distance = 2 * (points - at) / width
     value = i0(beta * np.sqrt(np.maximum(1 - distance**2, 0))) / i0(beta)
     return np.where((distance >= -1) & (distance < 1), value, 0.0)
 
 
-def spread_of_one(window, frequency, scale, oversampling):
+def spread_of_one(window, frequency, scale):
     """What a sample at (kx, ky, 0) Fourier pixels leaves in a window."""
     radius = (window.shape[0] - 1) // 2
     whole = np.arange(-radius, radius + 1)
     lines = (whole[-window.shape[2] :], whole, whole)
     x, y, z = (
-        kaiser_bessel(points, k * scale, oversampling)
+        kaiser_bessel(points, k * scale, scale / 2)
         for points, k in zip(lines, (*frequency, 0), strict=True)
     )
     return z[:, None, None] * y[:, None] * x
@@ -88,7 +101,7 @@ def spread_of_one(window, frequency, scale, oversampling):
 @pytest.mark.parametrize("frequency", [(3, 2), (0, 4), (5, -3)])
 def test_one_sample_is_spread_with_the_kaiser_bessel_kernel(frequency):
     box = 16
-    grid, fine = FourierGrid(box, 30), density_grid(box)
+    grid = InsertionGrid(box, 42)
     kx, ky = frequency
     slices = np.zeros((1, box, box // 2 + 1), np.complex64)
     slices[0, ky % box, kx] = 2 - 3j
@@ -96,32 +109,23 @@ def test_one_sample_is_spread_with_the_kaiser_bessel_kernel(frequency):
     weights[0, ky % box, kx] = 1.5
     sums = SliceSums.empty(grid, 7.0)
     sums.insert(slices, weights, IDENTITY, IDENTITY)
-    expected = spread_of_one(sums.numerator, frequency, grid.scale, grid.scale)
-    np.testing.assert_allclose(sums.numerator, (2 - 3j) * expected, atol=2e-6)
-    expected = spread_of_one(sums.density, frequency, fine.padded / box, fine.scale)
-    np.testing.assert_allclose(sums.density, 1.5 * expected, atol=1e-6)
+    expected = spread_of_one(sums.density, frequency, grid.scale)
+    # the kernel's polynomials are good to 1e-6; the sample's size is 3.6
+    np.testing.assert_allclose(sums.numerator, (2 - 3j) * expected, atol=4e-6)
+    np.testing.assert_allclose(sums.density, 1.5 * expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("box", [16, 17])
 def test_weights_spread_as_slices_do(box, oracle):
-    """In the same geometry a real, even slice leaves the same in both kinds of window."""
+    """A real, even slice that equals its weights leaves the same in both parts of the window."""
     rotations = oracle.random_rotations(4, seed=3)
     kx, ky = oracle.plane_frequencies(box)
     weights = np.ones((4, box, box // 2 + 1), np.float32)
     weights += np.cos(0.3 * kx**2 + 0.2 * ky**2, dtype=np.float32)
-    numerator = np.zeros(_core.window_shape(2.0 * 7), np.complex64)
-    density = np.zeros(numerator.shape, np.float32)
-    geometry = {
-        "rotations": rotations,
-        "symmetry": IDENTITY,
-        "scale": 2.0,
-        "oversampling": 2.0,
-        "max_radius": 7.0,
-    }
-    _core.insert_slices(weights.astype(np.complex64), numerator, **geometry)
-    _core.insert_weights(weights, density, **geometry)
-    assert density.max() > 1
-    np.testing.assert_allclose(numerator, density, atol=1e-6 * density.max())
+    sums = inserted(weights.astype(np.complex64), weights, rotations)
+    assert sums.density.max() > 1
+    np.testing.assert_array_equal(sums.numerator.real, sums.density)
+    np.testing.assert_array_equal(sums.numerator.imag, 0)
 
 
 @pytest.mark.parametrize("name", ["c3", "d2", "tet"])

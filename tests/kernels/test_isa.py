@@ -32,11 +32,9 @@ window = grid.volume_window(volume, max_radius=box // 2)
 slices = _core.project_cartesian(window, rotations=turns, max_radius=box // 2, box=box, **scales)
 polar = _core.project_polar(window, rotations=turns, first_ring=1, n_rings=rings,
                             n_angles=angles, **scales)
-numerator = np.zeros(_core.window_shape(grid.padded / 2), np.complex64)
-density = np.zeros(numerator.shape, np.float32)
-where = {"rotations": turns, "symmetry": np.eye(3)[None], "max_radius": box // 2, **scales}
-_core.insert_slices(slices, numerator, **where)
-_core.insert_weights(np.ones(slices.shape, np.float32), density, **where)
+inserted = np.zeros((*_core.window_shape(grid.padded / 2, width=5), 3), np.float32)
+_core.insert_slices(slices, np.ones(slices.shape, np.float32), inserted, rotations=turns,
+                    symmetry=np.eye(3)[None], max_radius=box // 2, scale=grid.scale)
 bank = _core.ReferenceBank(first_ring=1, n_rings=rings, n_angles=angles, box=box,
                            support_radius=box / 2)
 bank.add(window, rotations=turns, **scales)
@@ -62,8 +60,8 @@ _core.accumulate_classes(max_radius=box / 2, order=np.arange(6, dtype=np.int32),
                          origin=rng.uniform(-2, 2, (6, 2)).astype(np.float32),
                          mirror=np.int32([0, 1] * 3), weight=np.ones(6, np.float32),
                          references=slices[:1], **sums, **shells, **batch)
-np.savez(sys.argv[1], isa=_core.isa, slices=slices, polar=polar, inserted=numerator,
-         inserted_density=density, cross=cross, norm=norm, refined_cross=found["cross"],
+np.savez(sys.argv[1], isa=_core.isa, slices=slices, polar=polar,
+         inserted=inserted, cross=cross, norm=norm, refined_cross=found["cross"],
          class_sums=sums["numerator"], class_density=sums["density"],
          **{f"shell_{name}": values for name, values in shells.items()})
 """
@@ -148,6 +146,7 @@ def test_the_build_tells_how_it_was_made():
     lanes = {"v4": 16, "v3": 8, "baseline": 4}[_core.isa]
     assert info["simd_lanes"] == lanes
     assert info["kernel_width"] == 6
+    assert info["insertion_width"] == 5
     assert info["cxx_standard"] >= 202002
     assert "-ffast-math" not in info["flags"]
     assert info["processors"] >= 1

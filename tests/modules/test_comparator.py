@@ -12,7 +12,7 @@ from mapsort.errors import ConfigError
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.mrc import write_stack
-from mapsort.modules.comparator import COMPARATORS, comparator
+from mapsort.modules.comparator import COMPARATORS, pose_scoring
 from mapsort.modules.orientgen import orientations
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.phantom import phantom_slice
@@ -57,7 +57,7 @@ SPECS = [
     ],
 )
 def test_specifications(spec, expected):
-    assert comparator(spec) == expected
+    assert pose_scoring(spec) == expected
 
 
 def test_every_comparator_is_tested_here():
@@ -70,15 +70,15 @@ REFUSED = [
     ("fcr", r"did you mean frc\?"),
     ("xyz", "known: ccc, dot, frc, lod, loglik, optvariance, phase, quadmindot, sqeuclidean"),
     ("none", "a comparator is needed"),
-    ("optvariance", "not yet in this version"),
-    ("lod", "not yet in this version"),
+    ("optvariance", "compares aligned pairs"),
+    ("lod", "compares aligned pairs"),
     ("ccc:maxre=10", r"comparator ccc: unknown parameter 'maxre'; did you mean maxres\?"),
     ("ccc:normalize=1", "comparator ccc: unknown parameter 'normalize'; known: mask, maxres, min"),
     ("frc:maxres=fine", "comparator frc: maxres=fine: expected a number"),
     ("frc:maxres=inf", "maxres=inf: expected a number"),
     ("frc:maxres=nan", "maxres=nan: expected a number"),
     ("ccc:maxres=0", "maxres=0: expected a resolution above 0 A"),
-    ("frc:zeromask=1", "frc: zeromask: not yet in this version of mapsort for the search"),
+    ("frc:zeromask=2", "comparator frc: zeromask=2: expected 0 or 1"),
     ("frc:minres=-5", "minres=-5: expected a resolution above 0 A"),
     ("frc:minres=10:maxres=20", "minres=10, maxres=20: minres is the coarser of the two"),
     ("frc:minres=10:maxres=10", "minres is the coarser"),
@@ -93,7 +93,7 @@ REFUSED = [
 @pytest.mark.parametrize(("spec", "words"), REFUSED)
 def test_refusals(spec, words):
     with pytest.raises(ConfigError, match=words):
-        comparator(spec)
+        pose_scoring(spec)
 
 
 # --- on images ------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Views:
             apix=APIX,
             max_shift=3.0,
             top=top,
-            scoring=comparator(spec),
+            scoring=pose_scoring(spec),
         )
 
 
@@ -296,7 +296,6 @@ def refused(capsys, problem, option, value):
     ("value", "fragment"),
     [
         ("cccc", "did you mean ccc?"),
-        ("optvariance", "not yet in this version"),
         ("frc:maxre=10", "did you mean maxres?"),
         ("frc:minres=10:maxres=20", "minres is the coarser"),
         ("ccc:maxres=0", "expected a resolution above 0 A"),
@@ -309,12 +308,23 @@ def test_bad_simcmp(capsys, problem, value, fragment):
     assert fragment in message
 
 
-@pytest.mark.parametrize("value", ["rtf_exhaustiv", "refine", ""])
-def test_bad_simalign(capsys, problem, value):
-    message = refused(capsys, problem, "--simalign", value)
-    assert f"--simalign={value}" in message
-    assert "rotate_translate_flip" in message
-    assert "rtf_exhaustive" in message
+@pytest.mark.parametrize(
+    ("option", "value", "fragment"),
+    [
+        ("--simalign", "rtf_exhaustiv", "did you mean rtf_exhaustive?"),
+        ("--simalign", "refine", "it starts from a pose; the search takes"),
+        ("--simalign", "translational:useflcf=1", "useflcf=1 is for pairs"),
+        ("--simalign", "rotate_translate:maxshft=3", "did you mean maxshift?"),
+        ("--simaligncmp", "lod", "compares aligned pairs"),
+        ("--simralign", "rotate_translate", "expected refine"),
+        ("--simralign", "refine:maxiter=0", "expected a whole number from 1"),
+        ("--simraligncmp", "none", "a module is needed, or auto"),
+    ],
+)
+def test_bad_names_of_the_alignment(capsys, problem, option, value, fragment):
+    message = refused(capsys, problem, option, value)
+    assert f"{option}={value}" in message
+    assert fragment in message
 
 
 @pytest.mark.parametrize(

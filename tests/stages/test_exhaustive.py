@@ -12,18 +12,21 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
+from mapsort.modules.search_aligner import search_aligner
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.match import REFINED, match_chunk
 from mapsort.stages.narrowing import neighbours
+from mapsort.stages.pose_ways import PoseWays
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search_plan import plan_match
 
 BOX, APIX, SNR, N = 32, 4.0, 0.1, 240
 STATES = (0, 2)
 MAX_SHIFT = 4.0
+EXHAUSTIVE = PoseWays(aligner=search_aligner("rtf_exhaustive"))
 
 
 class Noisy:
@@ -102,7 +105,7 @@ def noisy():
 def both(noisy, request):
     """Matches of the default search and of the exhaustive one."""
     default = noisy.match(noisy.plan(scoring=request.param))
-    exhaustive = noisy.match(noisy.plan(scoring=request.param, exhaustive=True))
+    exhaustive = noisy.match(noisy.plan(scoring=request.param, ways=EXHAUSTIVE))
     return request.param, default, exhaustive
 
 
@@ -154,7 +157,7 @@ def test_both_sort_alike(both, noisy):
 
 def test_an_exhaustive_plan_says_so_and_keeps_all_maps(both, noisy):
     _, _, exhaustive = both
-    assert noisy.plan(exhaustive=True).exhaustive
+    assert noisy.plan(ways=EXHAUSTIVE).exhaustive
     assert not noisy.plan().exhaustive
     model = noisy.references.model[exhaustive.reference]
     np.testing.assert_array_equal((model == 0).sum(axis=1), REFINED)
@@ -162,7 +165,7 @@ def test_an_exhaustive_plan_says_so_and_keeps_all_maps(both, noisy):
 
 
 def test_threads_do_not_change_a_bit(noisy, whole_exhaustive):
-    two = noisy.match(noisy.plan(exhaustive=True), n_threads=2)
+    two = noisy.match(noisy.plan(ways=EXHAUSTIVE), n_threads=2)
     for name, values in vars(whole_exhaustive).items():
         assert values.tobytes() == getattr(two, name).tobytes(), name
 
@@ -189,7 +192,7 @@ def whole(noisy):
 
 @pytest.fixture(scope="module")
 def whole_exhaustive(noisy):
-    return noisy.match(noisy.plan(exhaustive=True))
+    return noisy.match(noisy.plan(ways=EXHAUSTIVE))
 
 
 @pytest.mark.parametrize("n_blocks", [2, 3, 4])
@@ -198,7 +201,7 @@ class TestBlocks:
 
     def test_exhaustive_blocks_find_the_same(self, noisy, whole_exhaustive, n_blocks):
         whole = whole_exhaustive
-        merged = in_blocks(noisy, n_blocks, exhaustive=True)
+        merged = in_blocks(noisy, n_blocks, ways=EXHAUSTIVE)
         gained = merged.score[:, 0] - whole.score[:, 0]
         # every block refines some of each map: more are refined, never fewer
         assert gained.min() >= -1e-3

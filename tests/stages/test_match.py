@@ -20,7 +20,8 @@ from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.match import match_chunk
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.stages.search_plan import distinction, plan_match, ring_ranges
+from mapsort.stages.search_levels import distinction, ring_ranges
+from mapsort.stages.search_plan import plan_match
 
 APIX = 4.0
 N_REFERENCES = 24

@@ -15,14 +15,15 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.fsc import fsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map, phantom_slice
-from mapsort.stages.fourier_grid import FourierGrid, centred_images, centred_transform
+from mapsort.stages.fourier_grid import centred_images, centred_transform
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import (
     NormalEquations,
-    SliceSums,
     reconstruction_bytes,
     solve,
 )
+from mapsort.stages.slice_sums import SliceSums
 
 IDENTITY = np.eye(3)[None]
 
@@ -34,7 +35,7 @@ def random_rotations(n, seed):
 def reconstruct(slices, rotations, *, ops=IDENTITY, weights=None, pad=0, noise_to_signal=None):
     box = slices.shape[1]
     weights = np.ones(slices.shape, np.float32) if weights is None else weights
-    sums = SliceSums.empty(FourierGrid.for_box(box, pad), float(box // 2))
+    sums = SliceSums.empty(InsertionGrid.for_box(box, pad), float(box // 2))
     sums.insert(slices, weights, rotations, ops)
     return solve(NormalEquations.of(sums), noise_to_signal=noise_to_signal)
 
@@ -107,23 +108,23 @@ def test_the_normal_equations_are_projection_and_its_adjoint():
     weights = rng.uniform(0.2, 1.0, (n, box, box // 2 + 1)).astype(np.float32)
     # on the column kx = 0 weights of mates are the same
     weights[:, :, 0] = 0.5 * (weights[:, :, 0] + weights[:, -np.arange(box) % box, 0])
-    grid, radius = FourierGrid.for_box(box), float(box // 2 - 1)
+    grid, radius = InsertionGrid.for_box(box), float(box // 2 - 1)
     slices = project_slices(volume, rotations, max_radius=radius, tolerance=1e-5)
     sums = SliceSums.empty(grid, radius)
     sums.insert((weights * slices).astype(np.complex64), weights, rotations, IDENTITY)
     equations = NormalEquations.of(sums)
     padded = np.fft.rfftn(volume, s=(2 * box,) * 3, axes=(0, 1, 2)) * equations.transfer
     product = np.fft.irfftn(padded, s=(2 * box,) * 3, axes=(0, 1, 2))[:box, :box, :box]
-    # the kernel's error at 1.25-fold oversampling, at the far corners
+    # of noise that fills the box: 4e-4 for the slices, and as much for the equations
     error = np.linalg.norm(product - equations.right) / np.linalg.norm(product)
-    assert error <= 2e-4
+    assert error <= 1e-3
 
 
 def test_the_preconditioner_is_the_nearest_circulant_matrix():
     """The mean of the Toeplitz matrix along each wrapped diagonal, in one dimension of three."""
     box = 12
     rotations = random_rotations(20, seed=14)
-    sums = SliceSums.empty(FourierGrid.for_box(box), 5.0)
+    sums = SliceSums.empty(InsertionGrid.for_box(box), 5.0)
     ones = np.ones((20, box, box // 2 + 1), np.float32)
     sums.insert(ones.astype(np.complex64), ones, rotations, IDENTITY)
     equations = NormalEquations.of(sums)
@@ -140,7 +141,7 @@ def test_the_preconditioner_is_the_nearest_circulant_matrix():
 def test_a_good_start_leads_to_the_same_map():
     rotations = random_rotations(300, seed=15)
     slices = phantom_slice(0, 32, 4.0, rotations)
-    sums = SliceSums.empty(FourierGrid.for_box(32), 16.0)
+    sums = SliceSums.empty(InsertionGrid.for_box(32), 16.0)
     sums.insert(slices, np.ones(slices.shape, np.float32), rotations, IDENTITY)
     equations = NormalEquations.of(sums)
     cold = solve(equations, tolerance=1e-5)
@@ -154,7 +155,7 @@ def test_equations_of_halves_add_up():
     ones = np.ones(slices.shape, np.float32)
 
     def equations(part):
-        sums = SliceSums.empty(FourierGrid.for_box(24), 12.0)
+        sums = SliceSums.empty(InsertionGrid.for_box(24), 12.0)
         sums.insert(slices[part], ones[part], rotations[part], IDENTITY)
         return NormalEquations.of(sums)
 
@@ -173,7 +174,7 @@ def test_threads_do_not_change_a_bit(n_threads):
     slices = phantom_slice(0, 24, 6.0, rotations)
     volumes = []
     for threads in (1, n_threads):
-        sums = SliceSums.empty(FourierGrid.for_box(24), 12.0)
+        sums = SliceSums.empty(InsertionGrid.for_box(24), 12.0)
         sums.insert(
             slices, np.ones(slices.shape, np.float32), rotations, IDENTITY, n_threads=threads
         )
@@ -206,15 +207,14 @@ def test_white_noise_comes_back_without_a_frequency_it_cannot_hold():
     np.testing.assert_allclose(scale[1:], 1.0, atol=0.02)
 
 
-@pytest.mark.parametrize(("pad", "least"), [(40, 0.95), (48, 0.998)])
-def test_less_padding_is_nearly_as_good(pad, least):
-    """At 1.25 x the box the kernel's error is 1e-3 of the strong low frequencies."""
+@pytest.mark.parametrize("pad", [40, 80, 96])
+def test_any_padding_is_good(pad):
+    """Never less than 2.5 times the box is used."""
     truth, rotations = phantom_map(0, 32, 4.0), random_rotations(2000, seed=3)
     volume = reconstruct(phantom_slice(0, 32, 4.0, rotations), rotations, pad=pad)
     curve, scale = agreement(volume, truth)
-    assert curve.min() >= least
-    assert curve[:12].min() >= 0.999
-    np.testing.assert_allclose(scale, 1.0, atol=0.02)
+    assert curve.min() >= 0.999
+    np.testing.assert_allclose(scale, 1.0, atol=0.01)
 
 
 def test_symmetry_makes_few_slices_enough():
@@ -228,7 +228,8 @@ def test_symmetry_makes_few_slices_enough():
     curve, scale = agreement(reconstruct(slices, few, ops=ops), truth)
     assert curve[:-1].min() >= 0.99
     np.testing.assert_allclose(scale[:-1], 1.0, atol=0.02)
-    assert agreement(reconstruct(slices, few), truth)[0][-1] < curve[-1]
+    alone, _ = agreement(reconstruct(slices, few), truth)
+    assert np.all(alone[9:] < curve[9:])
 
 
 def test_slices_of_several_defoci_give_the_map_back():
@@ -275,7 +276,7 @@ def test_the_wiener_term_damps_by_its_share():
 
 
 def test_no_slices_give_an_empty_map():
-    sums = SliceSums.empty(FourierGrid.for_box(16), 8.0)
+    sums = SliceSums.empty(InsertionGrid.for_box(16), 8.0)
     volume = solve(NormalEquations.of(sums))
     assert volume.shape == (16, 16, 16)
     np.testing.assert_array_equal(volume, 0)
@@ -287,19 +288,21 @@ def test_images_and_their_transforms_are_inverse(box):
     np.testing.assert_allclose(centred_images(centred_transform(images), box), images, atol=1e-5)
 
 
-@pytest.mark.parametrize(("box", "pad"), [(16, 0), (17, 0), (20, 21), (21, 20), (15, 17), (32, 40)])
+@pytest.mark.parametrize(
+    ("box", "pad"), [(16, 0), (17, 0), (20, 21), (21, 60), (15, 47), (32, 100)]
+)
 def test_padding_is_even_and_enough(box, pad):
-    grid = FourierGrid.for_box(box, pad)
+    grid = InsertionGrid.for_box(box, pad)
     assert grid.padded % 2 == 0
-    assert grid.padded >= 1.25 * box
+    assert grid.padded >= 2.5 * box
     assert grid.padded >= pad
     assert grid.scale == grid.padded / box
 
 
 @pytest.mark.parametrize("n_sums", [1, 2])
 def test_a_box_of_512_fits_into_24_gib(n_sums):
-    grid = FourierGrid.for_reconstruction(512)
-    assert grid.padded == 768
+    grid = InsertionGrid.for_box(512)
+    assert grid.padded == pytest.approx(2.2 * 512, rel=0.03)
     assert reconstruction_bytes(grid, n_sums=n_sums) <= 24 * 2**30
 
 
@@ -312,12 +315,12 @@ def test_memory_stays_within_the_formula(tmp_path):
     script = tmp_path / "peak.py"
     script.write_text(
         "import re, numpy as np\n"
-        "from mapsort.stages.fourier_grid import FourierGrid\n"
-        "from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve\n"
-        "from mapsort.stages.reconstruct import reconstruction_bytes\n"
+        "from mapsort.stages.insertion_grid import InsertionGrid\n"
+        "from mapsort.stages.reconstruct import NormalEquations, reconstruction_bytes, solve\n"
+        "from mapsort.stages.slice_sums import SliceSums\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "peak = lambda: 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', status())[1])\n"
-        "grid, before = FourierGrid.for_box(128), peak()\n"
+        "grid, before = InsertionGrid.for_box(128), peak()\n"
         "ones = np.ones((4, 128, 65), np.float32)\n"
         "sums = SliceSums.empty(grid, 64.0)\n"
         "turn = np.eye(3)[None]\n"

@@ -8,10 +8,12 @@ from scipy.spatial.transform import Rotation
 
 from mapsort.geometry.euler import matrix_to_eman
 from mapsort.model.references import References
+from mapsort.modules.search_aligner import search_aligner
 from mapsort.physics.phantom import phantom_map
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.match import match_chunk
+from mapsort.stages.pose_ways import PoseWays
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices
 from mapsort.stages.search_plan import plan_match
@@ -56,7 +58,9 @@ def clean(maps, references):
     return centred_images(np.concatenate(slices), BOX)
 
 
-def match(maps, references, images, *, mask=None, noise=1.0, max_shift=0.0, **options):
+def match(
+    maps, references, images, *, mask=None, noise=1.0, max_shift=0.0, exhaustive=False, **options
+):
     """Best matches of images that have no CTF."""
     grid = FourierGrid.for_box(BOX)
     plan = plan_match(
@@ -69,6 +73,7 @@ def match(maps, references, images, *, mask=None, noise=1.0, max_shift=0.0, **op
         support_radius=RADIUS + 1,
         scoring=Scoring(float("inf")),
         mask=mask,
+        ways=PoseWays(aligner=search_aligner("rtf_exhaustive")) if exhaustive else None,
         n_threads=1,
         **options,
     )

@@ -12,10 +12,12 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
-from mapsort.stages.fourier_grid import FourierGrid, centred_transform
+from mapsort.stages.fourier_grid import centred_transform
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve, wiener_term
+from mapsort.stages.reconstruct import NormalEquations, solve, wiener_term
 from mapsort.stages.slice_agreement import kept_slices, relative_quality, slice_agreement
+from mapsort.stages.slice_sums import SliceSums
 
 BOX, APIX = 32, 4.0
 
@@ -40,7 +42,7 @@ def noisy_slices(rotations, *, noise, seed, particles=None, clean=None):
 
 
 def equations_of(numerator, density, rotations, ops):
-    sums = SliceSums.empty(FourierGrid.for_box(BOX), BOX / 2)
+    sums = SliceSums.empty(InsertionGrid.for_box(BOX), BOX / 2)
     sums.insert(numerator, density, rotations, ops)
     return NormalEquations.of(sums)
 
@@ -176,7 +178,8 @@ def averages_with_noise(share, *, seed, n=160, particles=30, noise=15.0):
     ]
     numerator, density = (np.stack([half[k] for half in halves]) for k in (0, 1))
     averages = ClassAverages(numerator, density, np.full(n, particles))
-    return MapSlices(averages, rotations, symmetry("c1"), FourierGrid.for_box(BOX)), planted
+    grid = InsertionGrid.for_box(BOX)
+    return MapSlices(averages, rotations, symmetry("c1"), grid, apix=1.0), planted
 
 
 def test_planted_noise_is_left_out():
@@ -209,7 +212,8 @@ def test_a_third_pass_brings_slices_to_one_scale():
     clean = project_slices(truth, rotations) * bright[:, None, None].astype(np.float32)
     density = np.full((2, *clean.shape), 5.0, np.float32)
     averages = ClassAverages(density * clean, density, np.full(150, 10))
-    slices = MapSlices(averages, rotations, symmetry("c1"), FourierGrid.for_box(BOX))
+    grid = InsertionGrid.for_box(BOX)
+    slices = MapSlices(averages, rotations, symmetry("c1"), grid, apix=1.0)
     sphere = soft_sphere(BOX, 0.4 * BOX, 0.1 * BOX)
     errors = []
     for passes in (2, 3):

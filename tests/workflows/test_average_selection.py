@@ -46,6 +46,7 @@ def averaged(tmp_path_factory):
         plan.references.rotations,
         plan.symmetries[0],
         plan.map_grid,
+        inputs.apix,
     )
     return run, slices
 
@@ -65,7 +66,7 @@ def with_noise(slices, planted, seed):
             level = np.linalg.norm(old) / max(float(np.linalg.norm(noise)), 1e-30)
             numerator[half, index] = noise * level
     averages = ClassAverages(numerator, density, slices.averages.count)
-    return MapSlices(averages, slices.rotations, slices.symmetry, slices.grid)
+    return MapSlices(averages, slices.rotations, slices.symmetry, slices.grid, slices.apix)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

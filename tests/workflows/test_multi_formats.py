@@ -16,7 +16,8 @@ from mapsort.workflows.convert import convert
 from mapsort.workflows.convert_options import ConvertOptions
 from mapsort.workflows.multi import MultiRun
 from mapsort.workflows.multi_inputs import open_inputs
-from mapsort.workflows.options import CtfHandling, MultiOptions
+from mapsort.workflows.option_types import CtfHandling
+from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.simulate import Simulated
 
 RunSmall = Callable[..., MultiRun]

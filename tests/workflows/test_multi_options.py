@@ -16,7 +16,7 @@ from mapsort.io.star import read_particles, write_particles
 from mapsort.physics.ctf import ctf_images
 from mapsort.physics.phantom import phantom_map
 from mapsort.workflows.multi import refine_multi
-from mapsort.workflows.options import CtfHandling
+from mapsort.workflows.option_types import CtfHandling
 from mapsort.workflows.simulate import simulate
 from mapsort.workflows.simulate_options import SimulateOptions
 

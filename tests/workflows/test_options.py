@@ -10,7 +10,8 @@ import pytest
 
 from mapsort.errors import ConfigError
 from mapsort.workflows.option_fields import flag_of, per_map
-from mapsort.workflows.options import Automask3D, CtfHandling, MultiOptions
+from mapsort.workflows.option_types import Automask3D, CtfHandling
+from mapsort.workflows.options import MultiOptions
 
 
 def options(**changes):

@@ -10,7 +10,7 @@
 // the shift in pixels that centres the particle; mirror is about the y axis (x -> -x), after the
 // rotation.
 
-#include "mapsort/reference_bank.hpp"
+#include "mapsort/pair_product.hpp"
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -34,7 +34,8 @@ struct PairResults {
 
 /// Search every reference of the bank; origins (n_shifts, 2) in pixels.
 void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
-                  View<const float, 2> origins, const PairResults& results, int n_threads);
+                  View<const float, 2> origins, const Freedom& freedom, const PairResults& results,
+                  int n_threads);
 
 /// Alignments of candidates: for each particle some references with where to look.
 struct Candidates {
@@ -51,11 +52,13 @@ struct Candidates {
 /// of the candidates). Origins farther than max_origin pixels from zero (on either axis) are not
 /// visited.
 void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles, double step,
-                       int reach, int max_nodes, double max_origin, const Candidates& candidates,
-                       int n_threads);
+                       int reach, int max_nodes, double max_origin, const Freedom& freedom,
+                       const Candidates& candidates, int n_threads);
 
-/// Newton refinement of (alpha, origin) of each candidate from where it stands; f never decreases.
+/// Newton refinement of (alpha, origin) of each candidate, as far as they are free, from where it
+/// stands; f never decreases. With no iterations f is evaluated there.
 void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles, int iterations,
-                       double max_origin, const Candidates& candidates, int n_threads);
+                       double max_origin, const Freedom& freedom, const Candidates& candidates,
+                       int n_threads);
 
 } // namespace mapsort::inline MAPSORT_ISA

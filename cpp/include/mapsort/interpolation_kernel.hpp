@@ -115,9 +115,11 @@ private:
   float coefficients_[kDegree + 1][W];
 };
 
-/// Kernel width of images and of reconstruction; at twofold oversampling its error is about 1e-5
-/// (tests measure it). Maps are sliced with the width that the tolerance asks for.
+/// Kernel width of images; at twofold oversampling its error is about 1e-5 (tests measure it). Maps
+/// are sliced with the width that the tolerance asks for.
 inline constexpr int kKernelWidth = 6;
+/// Kernel width of reconstruction, in grids of 2.5 times the box.
+inline constexpr int kInsertionWidth = 5;
 /// Widths that slicing is compiled for.
 inline constexpr int kMinWidth = 4, kMaxWidth = 8;
 

@@ -30,6 +30,13 @@ private:
   AlignedVector<float> values_;
 };
 
+/// What may differ between a particle and its reference.
+struct Freedom {
+  bool rotate = true;
+  bool translate = true;
+  bool mirror = true;
+};
+
 /// Best correlation per lane so far, with its code ((row * n_rotations + rotation) * 2 + mirror).
 struct LaneBest {
   VecF value = broadcast(-3.4e38f);
@@ -42,13 +49,17 @@ public:
       : layout_(layout), fft_(layout.n_rotations), spectrum_(kRows * layout.n_rotations),
         work_(layout.n_rotations) {}
 
-  /// Correlate the first n_copies rows with the block's references.
-  LaneBest best(const ShiftedCopies& copies, int n_copies, const VecF* references);
+  /// Correlate the first n_copies rows with the block's references, over the poses allowed.
+  LaneBest best(const ShiftedCopies& copies, int n_copies, const VecF* references,
+                const Freedom& freedom = {});
 
   /// The part of it before the FFT, for kRows rows: products of coefficients summed over rings.
   void products(const ShiftedCopies& copies, int first_row, const VecF* references);
 
 private:
+  template <bool kRotate, bool kMirror>
+  LaneBest best_of(const ShiftedCopies& copies, int n_copies, const VecF* references);
+
   const PolarLayout& layout_;
   ShortFft fft_;
   AlignedVector<VecC> spectrum_, work_;

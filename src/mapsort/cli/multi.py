@@ -19,33 +19,10 @@ HELP = "sort particles among several maps while refining the maps"
 
 #: Options of the interface that come with later versions: refused by name, never ignored.
 NOT_YET_OPTIONS: tuple[str, ...] = (
-    "--usefilt",
-    "--lowmem",
-    "--twostage",
-    "--shrink",
-    "--simaligncmp",
-    "--simralign",
-    "--simraligncmp",
-    "--prefilt",
-    "--classiter",
-    "--classcmp",
-    "--classalign",
-    "--classaligncmp",
-    "--classralign",
-    "--classraligncmp",
-    "--classaverager",
-    "--classnormproc",
-    "--classrefsf",
-    "--classautomask",
-    "--m3dsetsf",
-    "--m3dpreprocess",
-    "--m3dpostprocess",
     "--mask",
     "--inputmode",
     "--halves",
     "--resume",
-    "--format",
-    "--keepfiles",
     "--starts",
     "--skipalign",
     "--log-json",
@@ -89,7 +66,7 @@ def summary(finished: MultiRun, options: MultiOptions) -> list[str]:
     """Return the closing lines: each map with its occupancy, and the particle table."""
     from mapsort.rundir.layout import RunDirectory
 
-    directory = RunDirectory(finished.path)
+    directory = RunDirectory(finished.path, map_suffix=options.map_suffix)
     last = len(finished.convergence)
     classes = finished.assignments["rlnClassNumber"]
     lines = []

@@ -58,6 +58,16 @@ def _add_option(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -
             *names, dest=field.name, action="store_true", default=None, help=help_text
         )
         return
+    if meta["bare"] is not None:
+        group.add_argument(
+            *names,
+            dest=field.name,
+            nargs="?",
+            const=meta["bare"],
+            metavar=_metavar(field),
+            help=help_text,
+        )
+        return
     group.add_argument(*names, dest=field.name, metavar=_metavar(field), help=help_text)
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from mapsort.errors import FormatError
 from mapsort.geometry.euler import matrix_to_relion
@@ -282,7 +282,8 @@ def _poses(path: Path, fields: Columns, apix: NDArray[np.float64]) -> Columns:
     one = prefix.format(0)
     if f"{one}/pose" in fields:
         # The rotation vector turns view into object: RELION's matrix is the inverse.
-        turns = Rotation.from_rotvec(-chosen("pose", 3)).as_matrix()
+        # SciPy loads its parts when they are used: most runs never read such a file
+        turns = scipy.spatial.transform.Rotation.from_rotvec(-chosen("pose", 3)).as_matrix()
         columns |= dict(zip(ANGLE_LABELS, matrix_to_relion(turns).T, strict=True))
         if f"{one}/shift" in fields:
             # Shifts are in pixels of the box that was aligned, which may be a downsampled one.

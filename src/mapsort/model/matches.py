@@ -67,6 +67,37 @@ class Matches:
             }
         )
 
+    def copied(self) -> Matches:
+        """Return a copy with arrays of its own, that poses can be placed in."""
+        return Matches(**{item.name: getattr(self, item.name).copy() for item in fields(self)})
+
+    def place(
+        self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer], other: Matches
+    ) -> None:
+        """Put the poses of other matches, (n, 1), in place; scores and references stay."""
+        for name in ("alpha", "dx", "dy", "mirror"):
+            getattr(self, name)[rows, columns] = getattr(other, name)[:, 0]
+
+    def ordered(self) -> Matches:
+        """Return the same matches, each particle's best first."""
+        order = np.argsort(-self.score, axis=1, kind="stable")
+        return Matches(
+            **{
+                item.name: np.take_along_axis(getattr(self, item.name), order, axis=1)
+                for item in fields(self)
+            }
+        )
+
+    def placing(self, row: int, column: int = 0) -> Float64:
+        """Return the (2, 3) matrix that lays a particle onto its reference: x -> M (R x + t)."""
+        alpha = np.deg2rad(float(self.alpha[row, column]))
+        cos, sin = np.cos(alpha), np.sin(alpha)
+        dx, dy = float(self.dx[row, column]), float(self.dy[row, column])
+        matrix = np.array([[cos, sin, dx], [-sin, cos, dy]])
+        if self.mirror[row, column]:
+            matrix[0] *= -1.0
+        return matrix
+
     @property
     def origin(self) -> npt.NDArray[np.float32]:
         """Shift [pixels] that centres each particle (RELION's origin), (n, top, 2)."""

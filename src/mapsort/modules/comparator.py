@@ -14,7 +14,7 @@ from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.registry import Argument, BoundModule
 from mapsort.physics.scoring import Comparator, Scoring
 
-__all__ = ["COMPARATORS", "SearchComparator", "comparator", "search_comparator"]
+__all__ = ["COMPARATORS", "SearchComparator", "pose_scoring", "search_comparator"]
 
 _BLIND_TO_SCALE = float("inf")
 
@@ -97,38 +97,32 @@ def search_comparator(spec: ModuleCall | str) -> SearchComparator:
     )
 
 
-def comparator(spec: ModuleCall | str) -> Scoring:
-    """Return the scoring that a specification names, if the search's kernels can evaluate it.
+def pose_scoring(spec: ModuleCall | str) -> Scoring:
+    """Return what a comparator means where poses are searched: what the kernels know of it.
 
     Parameters
     ----------
     spec : ModuleCall or str
-        For example ``"frc:maxres=10"``.
+        For example ``"frc:maxres=10"``. Parameters that only aligned pairs are compared by, as
+        ``zeromask``, are checked and have no part in it.
 
     Raises
     ------
     ConfigError
-        Unknown name or parameter, a wrong value, or a comparator or parameter that only aligned
-        pairs are compared by.
+        Unknown name or parameter, a wrong value, or a comparator of aligned pairs only.
 
     Examples
     --------
-    >>> comparator("frc:maxres=10").highest_ang
+    >>> pose_scoring("frc:maxres=10").highest_ang
     10.0
     """
     found = search_comparator(spec)
-    if found.left is None:
-        return found.scoring
-    name = found.left.module.name
-    if name not in _SCORINGS:
+    if found.left is not None and found.left.module.name not in _SCORINGS:
         raise ConfigError(
-            f"comparator {name}: not yet in this version of mapsort for the search, which takes "
-            + ", ".join(sorted(_SCORINGS))
+            f"comparator {found.left.module.name}: compares aligned pairs (--simcmp, --classcmp); "
+            f"poses are searched by {', '.join(sorted(_SCORINGS))}"
         )
-    which = ", ".join(_left_out(found.left, _SCORINGS[name][1]))
-    raise ConfigError(
-        f"comparator {name}: {which}: not yet in this version of mapsort for the search"
-    )
+    return found.scoring
 
 
 def _left_out(bound: BoundModule[..., float], honoured: frozenset[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-import scipy.ndimage
+import scipy  # its parts are loaded when they are used
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError, NumericalError

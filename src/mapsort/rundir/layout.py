@@ -134,6 +134,20 @@ class RunDirectory:
         """Particle table ``particles_YY.star``."""
         return self._of_iteration("particles", iteration, ".star")
 
+    def intermediate(self, iteration: int) -> list[Path]:
+        """Files of an iteration between the maps: all but maps, tables and curves."""
+        return [
+            self.projections(iteration),
+            self.proj_simmx(iteration),
+            self.proj_stg1(iteration),
+            self.simmx_stg1(iteration),
+            self.simmx(iteration),
+            self.simmx(iteration, sparse=True),
+            self.classify(iteration),
+            self.classes(iteration),
+            self.cls_result(iteration),
+        ]
+
     def fsc(self, iteration: int, model: int) -> Path:
         """FSC against the iteration before, ``fsc_YY_ZZ.txt``."""
         return self.path / f"fsc_{iteration:02d}_{model:02d}.txt"

@@ -9,15 +9,17 @@ import numpy.typing as npt
 
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.class_averages import N_HALVES, ClassAverages
-from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
-from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve
+from mapsort.stages.reconstruct import NormalEquations, solve
 from mapsort.stages.slice_agreement import (
     SliceAgreement,
     kept_slices,
     relative_quality,
     slice_agreement,
 )
+from mapsort.stages.slice_sums import SliceSums
 from mapsort.stages.symmetry_copies import insert_copies
 
 #: A class's scale is trusted within this factor of its map's mean scale.
@@ -53,7 +55,7 @@ class MapSlices:
         Of this map's references only.
     rotations : ndarray of shape (n, 3, 3)
     symmetry : Symmetry
-    grid : FourierGrid
+    grid : InsertionGrid
     apix : float
         Pixel size [A]; it counts for helices only.
     """
@@ -61,8 +63,8 @@ class MapSlices:
     averages: ClassAverages
     rotations: npt.NDArray[np.float64]
     symmetry: Symmetry
-    grid: FourierGrid
-    apix: float = 1.0
+    grid: InsertionGrid
+    apix: float
 
     @property
     def max_radius(self) -> float:

@@ -21,7 +21,8 @@ from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
-from mapsort.stages.search_plan import Level, MatchPlan, plan_image_match
+from mapsort.stages.search_levels import Level
+from mapsort.stages.search_plan import MatchPlan, plan_image_match
 from mapsort.stages.similarity import CoarseScores, Similarity
 
 #: Matches of each map that are refined.
@@ -30,7 +31,6 @@ REFINED = 4
 #: lie far apart: 64 nodes ran out, which cost 2 % of the map assignments at 50 nats; 96 cost single
 #: particles up to 13 nats.
 MAX_NODES = 160
-NEWTON_STEPS = 4
 
 
 class _Batch(TypedDict):
@@ -93,6 +93,19 @@ class _Candidates:
         scores[self.reference < 0] = -np.inf
         return scores
 
+    def copied(self) -> _Candidates:
+        """Return a copy that the kernels do not touch."""
+        return _Candidates(**{name: values.copy() for name, values in vars(self).items()})
+
+    def restored(self, before: _Candidates, max_change_px: float | None) -> bool:
+        """Take back poses whose shift changed by more than allowed; say whether there were any."""
+        if max_change_px is None:
+            return False
+        far = np.linalg.norm(self.origin - before.origin, axis=-1) > max_change_px
+        self.origin[far] = before.origin[far]
+        self.alpha[far] = before.alpha[far]
+        return bool(far.any())
+
     def taken(self, columns: npt.NDArray[np.intp]) -> _Candidates:
         """Return these columns of each row, (n, k)."""
         rows = np.arange(len(self.reference))[:, None]
@@ -109,18 +122,20 @@ def _coarse(
     An exhaustive search does so in the full band, on a lattice as fine as the band needs.
     """
     level, references = (plan.full if plan.exhaustive else plan.levels[0]), plan.references
-    step = level.shift_step
+    step, aligner = level.shift_step, plan.ways.aligner
     if plan.exhaustive:
         # nodes a fifth of a period apart at the highest frequency
-        step = min(step, 0.2 * plan.grid.box / plan.highest_ring)
+        step = aligner.shift_step_px or min(step, 0.2 * plan.grid.box / plan.highest_ring)
     origins = plan.origins(step)
     cross, norm, code = _core.search_pairs(
         level.bank,
         origins=origins,
+        rotate=aligner.freedom.rotate,
+        try_mirror=aligner.freedom.mirror,
         n_threads=n_threads,
         **_batch(plan, level, spectra, ctf),
     )
-    scores = plan.scoring.scores(cross, norm)
+    scores = plan.ranking.scores(cross, norm)
     kept, codes = [], []
     for model in range(references.n_models):
         block = references.block(model)
@@ -198,17 +213,21 @@ def _search_level(
 ) -> Float32:
     """Search the candidates on one level around where they stand; return their scores there."""
     step = min(level.shift_step, 0.5 * coarser_step)
+    freedom = plan.ways.aligner.freedom
+    beyond = 0.5 * plan.levels[0].shift_step if freedom.translate else 0.0
     _core.search_candidates(
         level.bank,
         step=step,
         reach=int(np.ceil(0.5 * coarser_step / step - 1e-6)),
         max_nodes=MAX_NODES,
-        max_origin=plan.max_shift + 0.5 * plan.levels[0].shift_step,
+        max_origin=plan.max_shift + beyond,
+        rotate=freedom.rotate,
+        try_mirror=freedom.mirror,
         n_threads=n_threads,
         **_batch(plan, level, spectra, ctf),
         **candidates.arrays(),
     )
-    return candidates.scores(plan.scoring)
+    return candidates.scores(plan.ranking)
 
 
 def match_chunk(
@@ -255,6 +274,7 @@ def match_near(
     reference: npt.NDArray[np.int32],
     origin: Float32,
     *,
+    reach_px: float | None = None,
     refined: int = REFINED,
     n_threads: int = 1,
 ) -> Matches:
@@ -268,6 +288,8 @@ def match_near(
         Candidates of each particle; -1 for none.
     origin : ndarray of shape (n, k, 2), float32
         Where each candidate's search for the shift begins [pixels].
+    reach_px : float, optional
+        How far from there it looks; by default one step of the first lattice.
 
     Returns
     -------
@@ -276,7 +298,7 @@ def match_near(
     """
     candidates = _Candidates.at(reference, origin)
     levels = plan.levels[1:-1]
-    step = 2.0 * levels[0].shift_step
+    step = 2.0 * (reach_px or levels[0].shift_step)
     return _matches(
         _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads), plan.scoring
     )
@@ -301,15 +323,49 @@ def _descend(
         candidates = candidates.taken(best)
     # lattices reach half a step beyond the limit; poses do not
     np.clip(candidates.origin, -plan.max_shift, plan.max_shift, out=candidates.origin)
+    _polish(plan, candidates, spectra, ctf, n_threads)
+    return candidates
+
+
+def _polish(
+    plan: MatchPlan,
+    candidates: _Candidates,
+    spectra: Complex64,
+    ctf: Float32,
+    n_threads: int,
+) -> None:
+    """Refine the poses continuously, if asked for, and evaluate what decides among them."""
+    polish = plan.ways.polish
+    before = candidates.copied()
+    steps = polish.max_steps if polish else 0
+    _evaluate(plan, plan.polishing, candidates, spectra, ctf, n_threads, steps=steps)
+    undone = candidates.restored(before, polish.max_change_px) if polish else False
+    if undone or plan.deciding is not plan.polishing:
+        _evaluate(plan, plan.deciding, candidates, spectra, ctf, n_threads, steps=0)
+
+
+def _evaluate(
+    plan: MatchPlan,
+    level: Level,
+    candidates: _Candidates,
+    spectra: Complex64,
+    ctf: Float32,
+    n_threads: int,
+    *,
+    steps: int,
+) -> None:
+    """Evaluate the candidates on a level, after so many Newton steps towards a better pose."""
+    freedom = plan.ways.aligner.freedom
     _core.refine_candidates(
-        plan.full.bank,
-        iterations=NEWTON_STEPS,
+        level.bank,
+        iterations=steps,
         max_origin=plan.max_shift,
+        rotate=freedom.rotate,
+        translate=freedom.translate,
         n_threads=n_threads,
-        **_batch(plan, plan.full, spectra, ctf),
+        **_batch(plan, level, spectra, ctf),
         **candidates.arrays(),
     )
-    return candidates
 
 
 def _matches(candidates: _Candidates, scoring: Scoring) -> Matches:

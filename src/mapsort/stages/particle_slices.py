@@ -6,24 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from mapsort.stages.fourier_grid import Complex64, Float32
-
-
-def shift_images(spectra: Complex64, shifts: npt.ArrayLike) -> None:
-    """Move the content of images by the phases of their transforms, in place.
-
-    Parameters
-    ----------
-    spectra : ndarray of shape (n, box, box//2+1)
-        rfft2 of images.
-    shifts : array_like of shape (n, 2)
-        By how much along x and y [pixels].
-    """
-    moved = np.asarray(shifts, dtype=np.float64)
-    box = spectra.shape[1]
-    for axis, frequency in ((0, scipy.fft.rfftfreq(box)), (1, scipy.fft.fftfreq(box))):
-        turns = np.exp(-2j * np.pi * moved[:, axis, None] * frequency).astype(np.complex64)
-        spectra *= turns[:, None, :] if axis == 0 else turns[:, :, None]
+from mapsort.stages.fourier_grid import Complex64, Float32, shift_images
 
 
 def weighted_slices(

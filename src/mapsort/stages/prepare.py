@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from mapsort.errors import ConfigError
+from mapsort.modules.processors import apply_chain
+from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.normalization import background_normalize
@@ -37,12 +40,16 @@ class ParticleTreatment:
 
     def images(self, raw: Float32) -> Float32:
         """Return normalised images, white density, cut softly to the inscribed circle."""
-        box = self.grid.box
         images = background_normalize(raw, self.background_radius)
         if self.invert:
             images = -images
+        return np.asarray(images * self._circle(), np.float32)
+
+    def _circle(self) -> Float32:
+        """Soft inscribed circle."""
+        box = self.grid.box
         edge = EDGE * box
-        return np.asarray(images * soft_sphere(box, box / 2 - edge, edge, ndim=2), np.float32)
+        return np.asarray(soft_sphere(box, box / 2 - edge, edge, ndim=2), np.float32)
 
     def spectra(self, raw: Float32, *, n_threads: int) -> Complex64:
         """Return padded transforms for the alignment and averaging kernels."""
@@ -52,6 +59,42 @@ class ParticleTreatment:
         """Return mean |X|^2 of each image in each shell, (n, box//2 + 1)."""
         spectra = scipy.fft.rfft2(self.images(raw), workers=n_threads)
         return shell_means(np.abs(spectra) ** 2, self.grid.box)
+
+
+@dataclass(frozen=True)
+class ProcessedTreatment(ParticleTreatment):
+    """Particles normalised by processors of the user's choice, on the scale of the others.
+
+    Attributes
+    ----------
+    chain : tuple of BoundModule
+        Processors of every raw image.
+    apix : float
+        Pixel size [A].
+    scale : float
+        One factor for all images.
+    """
+
+    chain: tuple[BoundModule[..., Float32], ...]
+    apix: float
+    scale: float = 1.0
+
+    def images(self, raw: Float32) -> Float32:
+        """Return processed images, white density, cut softly to the inscribed circle.
+
+        Raises
+        ------
+        ConfigError
+            A processor changes the size of images.
+        """
+        box = self.grid.box
+        results = [apply_chain(self.chain, image, apix=self.apix)[0] for image in raw]
+        for image in results:
+            if image.shape != (box, box):
+                names = ", ".join(bound.module.name for bound in self.chain)
+                raise ConfigError(f"processors {names}: change the size of the images")
+        images = np.stack(results) * np.float32(-self.scale if self.invert else self.scale)
+        return np.asarray(images * self._circle(), np.float32)
 
 
 def shell_means(power: npt.NDArray[np.floating], box: int) -> npt.NDArray[np.float64]:

@@ -9,7 +9,13 @@ import numpy.typing as npt
 
 from mapsort.modules.projector import Projection, RealSpaceProjection
 from mapsort.physics.fourier_projection import DEFAULT_TOLERANCE, FourierProjector
-from mapsort.stages.fourier_grid import Complex64, Float32, centred_images, centred_transform
+from mapsort.stages.fourier_grid import (
+    Complex64,
+    Float32,
+    centred_images,
+    centred_transform,
+    shift_images,
+)
 
 
 def project_slices(
@@ -121,14 +127,7 @@ def prepared_projection(
     ) -> Float32:
         slices = projector.cartesian(rotations, n_threads=n_threads)
         if shifts is not None and np.any(shifts):
-            slices *= shift_phases(shifts, box)
+            shift_images(slices, shifts)
         return centred_images(slices, box, n_threads=n_threads)
 
     return images
-
-
-def shift_phases(shifts: npt.NDArray[np.floating], box: int) -> Complex64:
-    """Return what moves images by shifts (n, 2) [pixels], as factors (n, box, box//2+1)."""
-    ky, kx = np.fft.fftfreq(box), np.fft.rfftfreq(box)
-    turns = shifts[:, 0, None, None] * kx[None, None, :] + shifts[:, 1, None, None] * ky[:, None]
-    return np.exp(-2j * np.pi * turns).astype(np.complex64)

@@ -15,17 +15,15 @@ D grid point by grid point is biased: near the origin, and wherever C^2 varies w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from mapsort import _core
-from mapsort.physics.masks import soft_sphere
-from mapsort.physics.reconstruction import MAX_STEPS, ReconstructionMethod
-from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
-from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
+from mapsort.physics.reconstruction import MAX_STEPS
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.insertion_grid import InsertionGrid
+from mapsort.stages.slice_sums import SORTING_BYTES, SliceSums, sums_bytes
 
 #: Wiener term that only keeps unmeasured frequencies finite, relative to the shell's mean density.
 FLOOR = 1e-3
@@ -35,116 +33,31 @@ GAP = 0.3
 #: Steps of conjugate gradients end when the residual has fallen to this share of the right side:
 #: strict enough for shells that hold a thousandth of the strongest ones' amplitude.
 TOLERANCE = 1e-4
+#: The same where the noise in each shell is known: further steps fit noise.
+NOISY_TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True)
-class SliceSums:
-    """What a reconstruction is made from: windows of spread slices and weights.
-
-    Sums of two of them over different slices are the sums over all slices.
-
-    Attributes
-    ----------
-    grid : FourierGrid
-        Padded grid of the slices' window.
-    max_radius : float
-        Highest frequency inserted, in Fourier pixels of the box.
-    numerator, density : ndarray
-        Windows of N, and of D on the finer grid of `density_grid`.
-    """
-
-    grid: FourierGrid
-    max_radius: float
-    numerator: Complex64
-    density: Float32
-
-    @classmethod
-    def empty(cls, grid: FourierGrid, max_radius: float) -> SliceSums:
-        """Return sums over no slices, for frequencies up to ``max_radius`` Fourier pixels."""
-        fine = density_grid(grid.box)
-        shape = _core.window_shape(max_radius * grid.scale)
-        fine_shape = _core.window_shape(max_radius * fine.padded / grid.box)
-        return cls(
-            grid, max_radius, np.zeros(shape, np.complex64), np.zeros(fine_shape, np.float32)
-        )
-
-    def insert(
-        self,
-        slices: Complex64,
-        weights: Float32,
-        rotations: npt.NDArray[np.float64],
-        symmetry: npt.NDArray[np.float64],
-        *,
-        n_threads: int = 1,
-    ) -> None:
-        """Add slices (n, box, box//2+1) and weights at rotations (n, 3, 3), all symmetry copies."""
-        turns = np.ascontiguousarray(rotations, dtype=np.float64)
-        copies = np.ascontiguousarray(symmetry, dtype=np.float64)
-        _core.insert_slices(
-            slices,
-            self.numerator,
-            rotations=turns,
-            symmetry=copies,
-            scale=self.grid.scale,
-            oversampling=self.grid.scale,
-            max_radius=self.max_radius,
-            n_threads=n_threads,
-        )
-        fine = density_grid(self.grid.box)
-        _core.insert_weights(
-            weights,
-            self.density,
-            rotations=turns,
-            symmetry=copies,
-            scale=fine.padded / self.grid.box,
-            oversampling=fine.scale,
-            max_radius=self.max_radius,
-            n_threads=n_threads,
-        )
-
-    def __add__(self, other: SliceSums) -> SliceSums:
-        """Return the sums over both sets of slices."""
-        return SliceSums(
-            self.grid,
-            self.max_radius,
-            self.numerator + other.numerator,
-            self.density + other.density,
-        )
-
-
-def reconstruction_bytes(grid: FourierGrid, *, n_sums: int = 1) -> int:
+def reconstruction_bytes(grid: InsertionGrid, *, n_sums: int = 1) -> int:
     """Return the highest memory of a reconstruction with ``n_sums`` accumulators, without slices.
 
-    With N = box^3 voxels and a numerator padded s-fold, an accumulator takes about 4 s^3 N bytes
-    for its numerator and 31 N for its density (2.5-fold, single precision). While it becomes
-    equations the transform of the density's window and its result come on top, 25 N and 16 N, or
-    the result and two copies, 48 N; later the equations of both halves and of the whole, 22 N
-    each, with 72 N for the solver. At 512 px (s = 1.5) that is 12.2 GiB for one map and 17.9 GiB
-    with two halves in one pass. Insertion sorts samples in at most 0.4 GiB.
+    With N = box^3 voxels an accumulator takes 48 N bytes (twice the box, triples in single
+    precision). While it becomes equations the transform of the density's window and its result
+    come on top, 16 N and 16 N, or the result and two copies, 48 N; later the equations of both
+    halves and of the whole, 22 N each, with 72 N for the solver. At 512 px that is FIGURE GiB for
+    one map and FIGURE GiB with two halves in one pass. Insertion sorts samples in at most 0.5 GiB.
     """
     voxels = grid.box**3
-    fine = density_grid(grid.box)
-    windows = sum(
-        size * int(np.prod(_core.window_shape(0.5 * padded)))
-        for size, padded in ((8, grid.padded), (4, fine.padded))
-    )
-    equations = 22 * voxels
+    windows, equations = sums_bytes(grid), 22 * voxels
     # the last accumulator becomes equations while those of the others are there
     turned = windows * n_sums + 48 * voxels
     turned = max(turned, windows + 48 * voxels + (n_sums - 1) * equations)
     solved = (n_sums + (n_sums > 1)) * equations + 72 * voxels
-    return max(turned, solved) + (1 << 24) * 24
-
-
-def density_grid(box: int) -> FourierGrid:
-    """Return the grid of the weights: 1.25 x the extent of the point spread function, 2 x box."""
-    wanted = int(np.ceil(2.5 * box))
-    return FourierGrid(2 * box, 2 * scipy.fft.next_fast_len((wanted + 1) // 2, real=True))
+    return max(turned, solved) + SORTING_BYTES
 
 
 def adjoint_volume(sums: SliceSums, *, n_threads: int = 1) -> Float32:
     """Return the adjoint of projection applied to the inserted slices: no weights, no division."""
-    return sums.grid.volume_from_window(sums.numerator, n_threads=n_threads)
+    return sums.grid.volume(sums.numerator, n_threads=n_threads)
 
 
 @dataclass(frozen=True)
@@ -171,8 +84,7 @@ class NormalEquations:
     @classmethod
     def of(cls, sums: SliceSums, *, n_threads: int = 1) -> NormalEquations:
         """Take spread slices and weights back to real space."""
-        fine = density_grid(sums.grid.box)
-        spread = fine.even_volume_from_window(sums.density, n_threads=n_threads)
+        spread = sums.grid.point_spread(sums.density, n_threads=n_threads)
         # distances of a whole box to one side do not occur, and have no mate
         spread[-1] = spread[:, 0] = spread[:, :, 0] = 0.0
         folded = _nearest_circulant(spread)
@@ -249,7 +161,7 @@ def solve(
     noise_to_signal: npt.NDArray[np.floating] | None = None,
     wiener: float = 0.0,
     start: Float32 | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
     max_steps: int = MAX_STEPS,
     n_threads: int = 1,
 ) -> Float32:
@@ -266,8 +178,9 @@ def solve(
         Added to the density everywhere, in units of the slices' weights.
     start : ndarray of shape (box, box, box), optional
         A map near the solution.
-    tolerance : float
+    tolerance : float, optional
         Residual at which to stop, relative to the right side (both in the preconditioner's norm).
+        Default `TOLERANCE`, with ``noise_to_signal`` `NOISY_TOLERANCE`.
     max_steps : int
         Few of them leave the finest shells, and those that slices hardly cover, too weak.
 
@@ -284,6 +197,8 @@ def solve(
     if noise_to_signal is None:
         system.fill(_gaps(equations))
     first = system.precondition(right)
+    if tolerance is None:
+        tolerance = TOLERANCE if noise_to_signal is None else NOISY_TOLERANCE
     enough = tolerance**2 * _dot(right, first)
     volume = first if start is None else _about_the_centre(start)
     residual = right - system.apply(volume)
@@ -302,6 +217,16 @@ def solve(
         direction *= np.float32(error / previous)
         direction += improved
     return volume
+
+
+def estimate(equations: NormalEquations, right: Float32, *, n_threads: int = 1) -> Float32:
+    """Return the map (box, box, box) of a right side, up to its scale, without a single step.
+
+    The solution with the circulant matrix in T's place: density compensation at every frequency,
+    but not between frequencies. Good enough for the signal-to-noise ratio of each shell.
+    """
+    nearest = _with_term(equations, wiener_term(equations, None))
+    return _without_convolution(nearest, _about_the_centre(right), n_threads)
 
 
 def _gaps(equations: NormalEquations) -> Float32:
@@ -326,50 +251,6 @@ def _between_points(grid: Float32, n: int, axis: int) -> Float32:
     return np.asarray(0.5 * (np.take(grid, below, axis) + np.take(grid, above, axis)))
 
 
-def solve_halves(
-    parts: list[NormalEquations], method: ReconstructionMethod, *, n_threads: int = 1
-) -> tuple[Float32, tuple[Float32, ...]]:
-    """Return the map of all slices, and, of two halves, the maps of each.
-
-    Parameters
-    ----------
-    parts : list of NormalEquations
-        Of all slices, or of two halves. Emptied, so that their memory can be used again.
-    method : ReconstructionMethod
-        With ``ssnr`` two halves are needed; the map of all is Wiener-filtered by their FSC.
-
-    Returns
-    -------
-    whole : ndarray of shape (box, box, box)
-    halves : tuple of ndarray (box, box, box)
-        Not Wiener-filtered by their FSC; empty if there is one part.
-    """
-
-    def solved(equations: NormalEquations, **more: Any) -> Float32:
-        return solve(
-            equations,
-            wiener=method.wiener,
-            max_steps=method.max_steps,
-            n_threads=n_threads,
-            **more,
-        )
-
-    if len(parts) == 1:
-        return solved(parts.pop()), ()
-    even, odd = (solved(part) for part in parts)
-    ratio = None
-    if method.ssnr:
-        box = len(even)
-        # the corners hold no particle
-        sphere = soft_sphere(box, box / 2 - 0.05 * box, 0.05 * box)
-        ratio = noise_to_signal([half_map_fsc(even, odd, sphere)])
-    whole = parts.pop() + parts.pop()
-    start = np.asarray(0.5 * (even + odd), dtype=np.float32)
-    if ratio is not None:
-        start = wiener_filtered(start, ratio)
-    return solved(whole, noise_to_signal=ratio, start=start), (even, odd)
-
-
 #: Columns of a padded spectrum that are transformed at a time: about this many elements.
 _COLUMN_ELEMENTS = 1 << 21
 
@@ -389,8 +270,7 @@ class _System:
         box = equations.box
         whole = _on_shells(term, _radii(2 * box) / np.float32(2.0))
         whole += equations.transfer
-        nearest = np.maximum(equations.circulant, 0.0) + _on_shells(term, _radii(box))
-        return cls(whole, nearest, n_threads)
+        return cls(whole, _with_term(equations, term), n_threads)
 
     def fill(self, gaps: Float32) -> None:
         """Add density (box, box, box//2 + 1) where it is missing, in place."""
@@ -418,12 +298,21 @@ class _System:
 
     def precondition(self, volume: Float32) -> Float32:
         """Return the circulant matrix's solution for a right side."""
-        spectrum = scipy.fft.rfftn(volume, workers=self.n_threads)
-        spectrum /= self.nearest
-        inverse = scipy.fft.irfftn(
-            spectrum, s=volume.shape, overwrite_x=True, workers=self.n_threads
-        )
-        return _about_the_centre(inverse)
+        return _without_convolution(self.nearest, volume, self.n_threads)
+
+
+def _with_term(equations: NormalEquations, term: npt.NDArray[np.float64]) -> Float32:
+    """Return the circulant matrix's eigenvalues with a Wiener term, all above zero."""
+    radii = _radii(equations.box)
+    return np.asarray(np.maximum(equations.circulant, 0.0) + _on_shells(term, radii))
+
+
+def _without_convolution(eigenvalues: Float32, volume: Float32, n_threads: int) -> Float32:
+    """Return the solution of a circulant matrix of these eigenvalues for a right side."""
+    spectrum = scipy.fft.rfftn(volume, workers=n_threads)
+    spectrum /= eigenvalues
+    inverse = scipy.fft.irfftn(spectrum, s=volume.shape, overwrite_x=True, workers=n_threads)
+    return _about_the_centre(inverse)
 
 
 def _about_the_centre(volume: npt.NDArray[np.floating]) -> Float32:

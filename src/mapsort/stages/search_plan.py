@@ -1,71 +1,37 @@
-"""Plan the search: which part of the references is compared first, and how finely shifts are tried.
-
-The references' angular coefficients p_m(k) carry the signal that tells orientations apart; nearly
-all of it lies in few of them (low orders m, and rings below the maps' resolution). A level of the
-search compares the coefficients that carry a given share of that signal, as the maps of this
-iteration and the noise have it: nothing here depends on fixed frequencies.
-"""
+"""Plan a search: project the maps, choose the levels of the search and what decides in the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
-from mapsort.errors import ConfigError
 from mapsort.model.references import References
 from mapsort.modules.projector import Projection, RealSpaceProjection
 from mapsort.physics.filters import radial_power
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Scoring
-from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.pose_ways import PoseWays, ranking, same_terms
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
+from mapsort.stages.search_levels import (
+    Level,
+    SearchSetting,
+    empty_bank,
+    highest_ring,
+    search_levels,
+)
 
-#: Share of the expected signal in the full band, which decides.
-FULL_BAND = 0.99999
-#: Shares of the signal that tells references apart at the coarse, middle and fine levels.
-COARSE_SHARE, MIDDLE_SHARE, FINE_SHARE = 0.90, 0.99, 0.998
-#: Least number of coefficients at these levels: below it the search costs little anyway.
-COARSE_SIZE, MIDDLE_SIZE, FINE_SIZE = 90, 200, 300
-#: Where references differ by this many nats, the coarse level needs no middle one after it.
-ENOUGH_NATS = 120.0
-#: Share of each map's references that go on to a middle level, and how many to a fine one.
-CARRIED_SHARE, CARRIED = 0.15, 16
-#: Share of the signal that may be lost between the nodes of a level's shift lattice, on average:
-#: where there is plenty of it (`ENOUGH_NATS`), and where a small share is a fraction of a nat and
-#: the many candidates carried on make up for it.
-SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.035
-#: Correlations are evaluated at this many angles per period of their highest order.
-ROTATIONS_PER_PERIOD = 3.0
-#: Rings below this are always in the band: coarser images have no orientation.
-LOWEST_RING = 6
 #: Masked projections go through real space in blocks of this many.
 _IMAGES_AT_ONCE = 256
 
-
-@dataclass(frozen=True)
-class Level:
-    """One level of the search: a part of the references' coefficients.
-
-    ``carried`` and ``carried_share`` say how many references of each map go on from here: the
-    larger of the number and the share of the map's references.
-    """
-
-    bank: _core.ReferenceBank
-    ring_weight: Float32
-    shift_step: float
-    carried: int = CARRIED
-    carried_share: float = 0.0
-
-    def n_carried(self, n_references: int, *, at_least: int) -> int:
-        """Return how many of a map's references go on."""
-        wanted = max(self.carried, at_least, int(np.ceil(self.carried_share * n_references)))
-        return min(n_references, wanted)
+#: Makes a bank of the references with rings up to this one, normalised as named.
+_BankMaker = Callable[[int, str], _core.ReferenceBank]
 
 
 @dataclass(frozen=True)
@@ -81,10 +47,14 @@ class MatchPlan:
     max_shift : float
         Largest shift searched [pixels].
     levels : tuple of Level
-        Coarse to fine; the last is the full band, in which matches are refined and scored.
+        Coarse to fine; the last is the full band of the search.
     scoring : Scoring
-    exhaustive : bool
-        Whether every reference is searched in the full band.
+        What references are ranked by in the end.
+    ranking : Scoring
+        What they are ranked by during the search.
+    ways : PoseWays
+    polishing, deciding : Level
+        Full bands in which poses are refined and scored.
     """
 
     references: References
@@ -93,12 +63,20 @@ class MatchPlan:
     max_shift: float
     levels: tuple[Level, ...]
     scoring: Scoring
-    exhaustive: bool = False
+    ranking: Scoring
+    ways: PoseWays
+    polishing: Level
+    deciding: Level
 
     @property
     def full(self) -> Level:
-        """The level that decides."""
+        """The full band of the search."""
         return self.levels[-1]
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether every reference is searched in the full band."""
+        return self.ways.aligner.exhaustive
 
     @property
     def highest_ring(self) -> int:
@@ -125,10 +103,11 @@ def plan_match(
     max_shift: float,
     support_radius: float,
     scoring: Scoring,
+    ways: PoseWays | None = None,
     max_radius: int | None = None,
     mask: Float32 | None = None,
+    matched_to: npt.NDArray[np.floating] | None = None,
     method: Projection | None = None,
-    exhaustive: bool = False,
     n_threads: int,
 ) -> MatchPlan:
     """Project all maps and choose the levels of the search.
@@ -148,14 +127,16 @@ def plan_match(
     support_radius : float
         Radius [pixels] that holds the maps.
     scoring : Scoring
+    ways : PoseWays, optional
+        Where search, refinement and score are not all by ``scoring``.
     max_radius : int, optional
         Highest ring compared, whatever the maps hold.
     mask : ndarray of shape (box, box), optional
         Multiplies every projection, and so restricts the comparison to where it is not zero.
+    matched_to : ndarray of shape (box//2 + 1,), optional
+        Mean |X|^2 in each shell that every projection is filtered to have.
     method : Projection, optional
         Projector of the maps. Default: slices in Fourier space.
-    exhaustive : bool
-        Search every reference in the full band, without any shortcut.
     n_threads : int
 
     Raises
@@ -164,16 +145,16 @@ def plan_match(
         If no ring is left to compare.
     """
     power = np.mean([radial_power(scipy.fft.rfftn(v))[: len(noise_power)] for v in volumes], axis=0)
-    radius = _highest_ring(power / noise_power, scoring, grid.box * apix, max_radius)
+    images_needed = mask is not None or matched_to is not None
 
-    def bank_of(normalisation: str) -> _core.ReferenceBank:
+    def bank_of(radius: int, normalisation: str) -> _core.ReferenceBank:
         support = support_radius if mask is None else grid.box / 2
-        bank = _empty_bank(grid.box, radius, support, normalisation)
+        bank = empty_bank(grid.box, radius, support, normalisation)
         for model, volume in enumerate(volumes):
             rotations = references.rotations[references.block(model)]
             if not len(rotations):
                 continue
-            if mask is None and not isinstance(method, RealSpaceProjection):
+            if not images_needed and not isinstance(method, RealSpaceProjection):
                 projector = FourierProjector.plan(
                     volume,
                     interpolation=None if method is None else method.interpolation(grid.box),
@@ -189,35 +170,128 @@ def plan_match(
                     n_threads=n_threads,
                 )
             else:
-                _add_images(bank, volume, rotations, method, mask, grid, n_threads)
+                for first in range(0, len(rotations), _IMAGES_AT_ONCE):
+                    images = project_images(
+                        volume,
+                        rotations[first : first + _IMAGES_AT_ONCE],
+                        method=method,
+                        n_threads=n_threads,
+                    )
+                    _add_images(bank, images, mask, matched_to, grid, n_threads)
         return bank
 
-    setting = _Setting(scoring, power, noise_power, grid.box, apix, n_threads)
-    levels = _levels(bank_of, setting)
-    return MatchPlan(references, grid, apix, max_shift, levels, scoring, exhaustive)
+    setting = _Comparison(power, noise_power, grid, apix, max_shift, max_radius, n_threads)
+    return _planned(references, bank_of, setting, scoring, ways or PoseWays())
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What every level of a plan shares."""
+
+    signal_power: npt.NDArray[np.floating]
+    noise_power: npt.NDArray[np.floating]
+    grid: FourierGrid
+    apix: float
+    max_shift: float
+    max_radius: int | None
+    n_threads: int
+
+    def setting(self, scoring: Scoring) -> SearchSetting:
+        return SearchSetting(
+            scoring,
+            self.signal_power,
+            self.noise_power,
+            self.grid.box,
+            self.apix,
+            self.n_threads,
+        )
+
+    def radius(self, scoring: Scoring) -> int:
+        power = self.signal_power / self.noise_power
+        return highest_ring(power, scoring, self.grid.box * self.apix, self.max_radius)
+
+    def full_band(self, bank_of: _BankMaker, scoring: Scoring) -> Level:
+        """Return a level with everything this scoring compares, for poses that are known."""
+        bank = bank_of(self.radius(scoring), scoring.comparator.normalisation)
+        return Level(bank, self.setting(scoring).ring_weight(bank.n_rings), 1.0)
+
+
+def _planned(
+    references: References,
+    bank_of: _BankMaker,
+    comparison: _Comparison,
+    scoring: Scoring,
+    ways: PoseWays,
+) -> MatchPlan:
+    """Make the levels of the search and, where they differ, those of refinement and decision."""
+    search = ways.search or scoring
+    radius = comparison.radius(search)
+    levels = search_levels(lambda how: bank_of(radius, how), comparison.setting(search))
+    known = [(search, levels[-1])]
+    for wanted in (ways.polish_by or search, scoring):
+        if not any(same_terms(wanted, have) for have, _ in known):
+            known.append((wanted, comparison.full_band(bank_of, wanted)))
+
+    def level_of(wanted: Scoring) -> Level:
+        return next(level for have, level in known if same_terms(wanted, have))
+
+    return MatchPlan(
+        references,
+        comparison.grid,
+        comparison.apix,
+        comparison.max_shift if ways.aligner.freedom.translate else 0.0,
+        levels,
+        scoring,
+        ranking(search, scoring),
+        ways,
+        polishing=level_of(ways.polish_by or search),
+        deciding=level_of(scoring),
+    )
 
 
 def _add_images(
     bank: _core.ReferenceBank,
-    volume: Float32,
-    rotations: npt.NDArray[np.float64],
-    method: Projection | None,
+    images: Float32,
     mask: Float32 | None,
+    matched_to: npt.NDArray[np.floating] | None,
     grid: FourierGrid,
     n_threads: int,
 ) -> None:
-    """Add the projections of a map, times a mask if given, in blocks that bound the memory."""
-    for first in range(0, len(rotations), _IMAGES_AT_ONCE):
-        images = project_images(
-            volume,
-            rotations[first : first + _IMAGES_AT_ONCE],
-            method=method,
-            n_threads=n_threads,
-        )
-        if mask is not None:
-            images *= mask
-        spectra = grid.image_spectra(images, n_threads=n_threads)
-        bank.add_images(spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads)
+    """Add reference images, filtered to a spectrum and times a mask if given."""
+    if matched_to is not None:
+        images = spectrally_matched(images, matched_to, n_threads=n_threads)
+    if mask is not None:
+        images = images * mask
+    spectra = grid.image_spectra(images, n_threads=n_threads)
+    bank.add_images(spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads)
+
+
+def spectrally_matched(
+    images: Float32, power: npt.NDArray[np.floating], *, n_threads: int = 1
+) -> Float32:
+    """Return images each filtered to have this mean |X|^2 in each shell; zeros stay zero.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, box, box)
+    power : ndarray of shape (box//2 + 1,)
+
+    Notes
+    -----
+    EMAN2's filter.matchto with one target for all, and its ``prefilt``: what is exactly zero, the
+    outside of a mask, is zero again afterwards.
+    """
+    box = images.shape[1]
+    spectra = scipy.fft.rfft2(images, workers=n_threads)
+    own = shell_means(np.abs(spectra) ** 2, box)
+    factor = np.sqrt(np.divide(power, own, out=np.zeros_like(own), where=own > 0))
+    k = np.minimum(np.arange(box), box - np.arange(box))
+    radius = np.hypot(k[:, None], np.arange(box // 2 + 1)[None, :])
+    shells = np.arange(box // 2 + 1)
+    for spectrum, curve in zip(spectra, factor, strict=True):
+        spectrum *= np.interp(radius, shells, curve)
+    filtered = scipy.fft.irfft2(spectra, s=(box, box), workers=n_threads)
+    return np.asarray(filtered * (images != 0), dtype=np.float32)
 
 
 def plan_image_match(
@@ -227,200 +301,27 @@ def plan_image_match(
     apix: float,
     max_shift: float,
     scoring: Scoring,
+    ways: PoseWays | None = None,
+    noise_power: npt.NDArray[np.floating] | None = None,
+    max_radius: int | None = None,
+    matched_to: npt.NDArray[np.floating] | None = None,
     n_threads: int,
 ) -> MatchPlan:
-    """Plan the search for reference images (n, box, box) in white noise of unit variance.
+    """Plan the search for reference images (n, box, box).
 
-    Every reference counts as a view of one map; parameters as for `plan_match`.
+    Every reference counts as a view of one map; parameters as for `plan_match`. Without
+    ``noise_power`` the noise is white, of unit variance.
     """
-    noise = np.full(grid.box // 2 + 1, float(grid.box) ** 2)
+    noise = np.full(grid.box // 2 + 1, float(grid.box) ** 2) if noise_power is None else noise_power
     power = shell_means(np.abs(scipy.fft.rfft2(images)) ** 2, grid.box).mean(axis=0)
-    radius = _highest_ring(power, scoring, grid.box * apix, None)
-    spectra: Complex64 = grid.image_spectra(images, n_threads=n_threads)
 
-    def bank_of(normalisation: str) -> _core.ReferenceBank:
-        bank = _empty_bank(grid.box, radius, grid.box / 2, normalisation)
-        bank.add_images(spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads)
+    def bank_of(radius: int, normalisation: str) -> _core.ReferenceBank:
+        bank = empty_bank(grid.box, radius, grid.box / 2, normalisation)
+        for first in range(0, len(images), _IMAGES_AT_ONCE):
+            part = images[first : first + _IMAGES_AT_ONCE]
+            _add_images(bank, part, None, matched_to, grid, n_threads)
         return bank
 
     references = References.of_models([np.zeros((len(images), 3))])
-    levels = _levels(bank_of, _Setting(scoring, power, noise, grid.box, apix, n_threads))
-    return MatchPlan(references, grid, apix, max_shift, levels, scoring)
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What the levels of a search depend on besides the references."""
-
-    scoring: Scoring
-    signal_power: npt.NDArray[np.floating]
-    noise_power: npt.NDArray[np.floating]
-    box: int
-    apix: float
-    n_threads: int
-
-    def ring_weight(self, n_rings: int) -> Float32:
-        return self.scoring.ring_weight(
-            self.signal_power, self.noise_power, n_rings, self.box * self.apix
-        )
-
-
-def _highest_ring(
-    power: npt.NDArray[np.floating],
-    scoring: Scoring,
-    ang_per_ring: float,
-    max_radius: int | None,
-) -> int:
-    """Return the highest ring compared, by the maps' content and by what is asked for."""
-    radius = min(_band_limit(power), max_radius or len(power))
-    if scoring.highest_ang is not None:
-        radius = min(radius, int(ang_per_ring / scoring.highest_ang))
-    lowest = 1 if scoring.lowest_ang is None else int(np.ceil(ang_per_ring / scoring.lowest_ang))
-    if radius < max(lowest, 2):
-        raise ConfigError(
-            f"minres, maxres: no Fourier ring lies between {scoring.lowest_ang} and "
-            f"{scoring.highest_ang} A where the maps have signal; give a wider range"
-        )
-    return radius
-
-
-def _band_limit(power: npt.NDArray[np.floating]) -> int:
-    """Return the smallest ring below which nearly all of the signal lies, below Nyquist.
-
-    ``power`` is the mean power of a projection on each ring, over that of the noise; ring k has
-    2 pi k Fourier pixels.
-    """
-    cumulative = np.cumsum(np.arange(len(power)) * power)
-    ring = int(np.searchsorted(cumulative, FULL_BAND * cumulative[-1]))
-    return int(np.clip(ring, LOWEST_RING, len(power) - 2))
-
-
-def _empty_bank(
-    box: int, radius: int, support_radius: float, normalisation: str
-) -> _core.ReferenceBank:
-    """Return a bank for all that references of this support hold up to a ring."""
-    orders = 2 * np.pi * radius * support_radius / box
-    orders += 2 * np.cbrt(orders) + 3
-    return _core.ReferenceBank(
-        first_ring=1,
-        n_rings=radius,
-        n_angles=_sampling_angles(orders, radius),
-        box=box,
-        support_radius=support_radius,
-        normalisation=normalisation,
-    )
-
-
-def _sampling_angles(orders: float, radius: int) -> int:
-    """Return how many angles keep orders of the reference free of aliases from the particle.
-
-    The particle's content reaches the edge of the box: order pi k on ring k.
-    """
-    return _core.good_fft_size(int(np.ceil(orders + max(orders, np.pi * radius))) + 2)
-
-
-def distinction(
-    bank: _core.ReferenceBank, noise_power: npt.NDArray[np.floating]
-) -> npt.NDArray[np.float64]:
-    """Return the expected log-likelihood by which each coefficient tells references apart.
-
-    Returns
-    -------
-    ndarray of shape (orders, n_rings)
-        [nat], for a mean squared CTF of 1/2: k pi |p_m(k)|^2 / noise power (twice that for m > 0,
-        for the negative order), without the part of p_0 that all references share.
-    """
-    power, mean = bank.statistics()
-    power[0] -= mean**2
-    power[1:] *= 2.0
-    rings = np.arange(1, power.shape[1] + 1)
-    weight = 0.5 * 0.5 * 2.0 * np.pi * rings / noise_power[1 : len(rings) + 1]
-    return np.asarray(np.maximum(power, 0.0) * weight)
-
-
-def _levels(bank_of: Callable[[str], _core.ReferenceBank], setting: _Setting) -> tuple[Level, ...]:
-    """Return the levels: parts of the bank with growing shares of the distinction, then all.
-
-    The distinction is that of the terms as they are, also where they are normalised to be compared.
-    """
-    bank = bank_of("none")
-    gain = distinction(bank, setting.noise_power)
-    gain = gain * (setting.ring_weight(gain.shape[1]) > 0)
-    if setting.scoring.comparator.normalisation != "none":
-        bank = bank_of(setting.scoring.comparator.normalisation)
-    total = float(gain.sum())
-    needed = [(COARSE_SHARE, COARSE_SIZE), (FINE_SHARE, FINE_SIZE)]
-    if total < ENOUGH_NATS:
-        needed.insert(1, (MIDDLE_SHARE, MIDDLE_SIZE))
-    loss = WEAK_SHIFT_LOSS if total < ENOUGH_NATS else SHIFT_LOSS
-    parts = [
-        _part(bank, gain, ring_ranges(gain, share * total, size), setting, loss)
-        for share, size in needed
-    ]
-    if total < ENOUGH_NATS:
-        parts[0] = replace(parts[0], carried_share=CARRIED_SHARE)
-    whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
-    step = _shift_step(gain, whole, setting.box, loss)
-    return (*parts, Level(bank, setting.ring_weight(bank.n_rings), step))
-
-
-def _part(
-    bank: _core.ReferenceBank,
-    gain: npt.NDArray[np.float64],
-    ranges: npt.NDArray[np.int32],
-    setting: _Setting,
-    shift_loss: float,
-) -> Level:
-    """Return a level with these rings of each order."""
-    n_rings, orders = int(ranges[:, 1].max()), len(ranges) - 1
-    rotations = max(ROTATIONS_PER_PERIOD * orders, 2 * orders + 1, 8)
-    part = bank.part(
-        ranges,
-        n_rings=n_rings,
-        n_angles=_sampling_angles(orders + 1, n_rings),
-        n_rotations=_core.good_fft_size(int(np.ceil(rotations))),
-        n_threads=setting.n_threads,
-    )
-    return Level(
-        part, setting.ring_weight(n_rings), _shift_step(gain, ranges, setting.box, shift_loss)
-    )
-
-
-def ring_ranges(
-    gain: npt.NDArray[np.float64], wanted: float, at_least: int
-) -> npt.NDArray[np.int32]:
-    """Return the rings [first, last) of each order that together hold ``wanted`` of the gain.
-
-    The strongest coefficients, ``at_least`` so many, are taken until they suffice, then the gaps
-    between them on each order are closed. Orders without any have empty ranges; trailing ones are
-    left out.
-    """
-    strongest = np.sort(gain, axis=None)[::-1]
-    count = max(int(np.searchsorted(np.cumsum(strongest), wanted)), at_least - 1)
-    count = min(count, gain.size - 1)
-    chosen = gain >= max(strongest[count], np.finfo(np.float64).tiny)
-    if not chosen.any():
-        chosen[:, :LOWEST_RING] = True
-    ranges = np.zeros((len(gain), 2), dtype=np.int32)
-    for order in np.flatnonzero(chosen.any(axis=1)):
-        rings = np.flatnonzero(chosen[order])
-        ranges[order] = rings[0], rings[-1] + 1
-    last = int(np.flatnonzero(chosen.any(axis=1))[-1])
-    return np.ascontiguousarray(ranges[: last + 1])
-
-
-def _shift_step(
-    gain: npt.NDArray[np.float64], ranges: npt.NDArray[np.integer], box: int, loss: float
-) -> float:
-    """Return the lattice step [pixels] that loses the share ``loss`` of the gain on average.
-
-    At a shift r off the true one the correlation on ring k falls to J0(2 pi k r / box), about
-    1 - (pi k r / box)^2; over a cell of side d the mean r^2 is d^2 / 6.
-    """
-    total = weighted = 0.0
-    for order, (first, last) in enumerate(ranges):
-        rings = np.arange(first, last)
-        total += float(gain[order, first:last].sum())
-        weighted += float((gain[order, first:last] * (rings + 1.0) ** 2).sum())
-    mean_square_ring = weighted / total if total > 0 else float(gain.shape[1]) ** 2
-    return float(np.sqrt(6.0 * loss / mean_square_ring) * box / np.pi)
+    comparison = _Comparison(power, noise, grid, apix, max_shift, max_radius, n_threads)
+    return _planned(references, bank_of, comparison, scoring, ways or PoseWays())

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from mapsort.model.matches import Matches
 from mapsort.stages.fourier_grid import Float32
 
+_NAMES = ("score", "alpha", "dx", "dy", "mirror")
+
 
 @dataclass(frozen=True)
 class Similarity:
@@ -30,8 +32,33 @@ class Similarity:
     @classmethod
     def joined(cls, parts: Sequence[Similarity]) -> Similarity:
         """Return the matrix of consecutive chunks of particles."""
-        names = ("score", "alpha", "dx", "dy", "mirror")
-        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+        return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in _NAMES})
+
+    @classmethod
+    def of_matches(cls, matches: Matches, n_references: int) -> Similarity:
+        """Return the matrix of matches alone: pairs that were not compared come last, unaligned."""
+        shape = (len(matches), n_references)
+        zero = np.zeros(shape, dtype=np.float32)
+        score = np.broadcast_to(_below(matches), shape)
+        empty = cls(score, zero, zero, zero, np.zeros(shape, dtype=np.int32))
+        return empty.with_matches(matches)
+
+    def with_matches(self, matches: Matches) -> Similarity:
+        """Return the matrix with these matches in their places, and no other pair above them."""
+        values = {name: np.array(getattr(self, name)) for name in _NAMES}
+        values["score"] = np.minimum(self.score, _below(matches)).astype(np.float32)
+        row, column = np.nonzero(matches.reference >= 0)
+        reference = matches.reference[row, column]
+        for name, matrix in values.items():
+            matrix[row, reference] = getattr(matches, name)[row, column]
+        return Similarity(**values)
+
+
+def _below(matches: Matches) -> Float32:
+    """Return a little less than the worst score of each particle's matches, (n, 1)."""
+    worst = np.min(np.where(matches.reference >= 0, matches.score, np.inf), axis=1)
+    margin = np.maximum(1e-4, 1e-6 * np.abs(worst))
+    return np.asarray(worst - margin, dtype=np.float32)[:, None]
 
 
 @dataclass(frozen=True)
@@ -49,17 +76,11 @@ class CoarseScores:
         alpha = (rest // 2 * (2 * np.pi / self.n_angles)).astype(np.float32)
         x, y = self.origins[shift, 0], self.origins[shift, 1]
         cos, sin = np.cos(alpha), np.sin(alpha)
-        worst = np.min(np.where(matches.reference >= 0, matches.score, np.inf), axis=1)
-        limit = (worst - np.maximum(1e-4, 1e-6 * np.abs(worst)))[:, None]
-        whole = Similarity(
-            np.minimum(self.score, limit).astype(np.float32),
+        coarse = Similarity(
+            self.score,
             np.rad2deg(alpha),
             cos * x + sin * y,
             -sin * x + cos * y,
             np.asarray(rest % 2, dtype=np.int32),
         )
-        row, column = np.nonzero(matches.reference >= 0)
-        reference = matches.reference[row, column]
-        for name in ("score", "alpha", "dx", "dy", "mirror"):
-            getattr(whole, name)[row, reference] = getattr(matches, name)[row, column]
-        return whole
+        return coarse.with_matches(matches)

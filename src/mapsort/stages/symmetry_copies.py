@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.geometry.symmetry import Symmetry
-from mapsort.stages.fourier_grid import Complex64, Float32
-from mapsort.stages.project import shift_phases
-from mapsort.stages.reconstruct import SliceSums
+from mapsort.stages.fourier_grid import Complex64, Float32, shift_images
+from mapsort.stages.slice_sums import SliceSums
 
 
 def insert_copies(
@@ -45,5 +44,6 @@ def insert_copies(
         return
     for matrix, shift_ang in zip(group.matrices, group.shifts_ang, strict=True):
         moved = -(rotations @ (shift_ang / apix))[:, :2]
-        copies = np.ascontiguousarray(slices * shift_phases(moved, slices.shape[1]))
+        copies = slices.copy()
+        shift_images(copies, moved)
         sums.insert(copies, weights, rotations, matrix[None], n_threads=n_threads)

@@ -12,7 +12,8 @@ from mapsort.workflows.multi_plan import (
     readable_size,
     similarity_bytes,
 )
-from mapsort.workflows.options import CtfHandling, MultiOptions
+from mapsort.workflows.option_types import CtfHandling
+from mapsort.workflows.options import MultiOptions
 
 
 @dataclass(frozen=True)

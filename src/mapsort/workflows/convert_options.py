@@ -15,6 +15,12 @@ from mapsort.workflows.option_fields import (
     text,
     whole_number,
 )
+from mapsort.workflows.shared_fields import (
+    datadir_field,
+    invert_field,
+    passthrough_field,
+    seed_field,
+)
 
 FILES = "files"
 SUBSET = "which particles"
@@ -37,24 +43,8 @@ class ConvertOptions:
             "are written beside it, as .mrcs or .hdf. Maps: .mrc, .map, .hdf",
         ),
     )
-    passthrough: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a passthrough file"), "passthrough files, none empty"),
-            group=FILES,
-            metavar="A,B,...",
-            help="cryoSPARC's passthrough files that go with a .cs",
-        ),
-    )
-    datadir: Path | None = field(
-        default=None,
-        metadata=option(
-            file_path("a directory"),
-            group=FILES,
-            metavar="DIR",
-            help="where image files that IN names are looked for first",
-        ),
-    )
+    passthrough: tuple[Path, ...] = passthrough_field(FILES, "a .cs")
+    datadir: Path | None = datadir_field(FILES, "IN")
     inputapix: float | None = field(
         default=None,
         metadata=option(
@@ -95,10 +85,7 @@ class ConvertOptions:
             help="only N at random (of these), in their order",
         ),
     )
-    randomseed: int = field(
-        default=0,
-        metadata=option(whole_number(0), group=SUBSET, metavar="N", help="seed of --random"),
-    )
+    randomseed: int = seed_field(SUBSET, "seed of --random", default=0)
     apix: float | None = field(
         default=None,
         metadata=option(
@@ -121,7 +108,7 @@ class ConvertOptions:
     phaseflip: bool = field(
         default=False, metadata=option(None, group=IMAGES, help="flip phases as the CTF says")
     )
-    invert: bool = field(default=False, metadata=option(None, group=IMAGES, help="invert contrast"))
+    invert: bool = invert_field(IMAGES, "invert contrast")
     normalize: bool = field(
         default=False,
         metadata=option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mapsort.errors import ConfigError
 from mapsort.model.particles import Particles
 from mapsort.physics.ctf import ContrastTransfer
-from mapsort.workflows.options import CtfHandling
+from mapsort.workflows.option_types import CtfHandling
 
 
 def chosen_ctf(handling: CtfHandling, particles: Particles) -> ContrastTransfer | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mapsort.workflows.option_fields import check_values, file_path, option, text, whole_number
+from mapsort.workflows.option_fields import check_values, file_path, option, whole_number
 from mapsort.workflows.parallel import parse_parallel
+from mapsort.workflows.shared_fields import parallel_field, seed_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,22 +32,8 @@ class DemoOptions:
             whole_number(1), group="demo", metavar="N", help="number of iterations of multi"
         ),
     )
-    seed: int = field(
-        default=1,
-        metadata=option(
-            whole_number(0), group="demo", metavar="N", help="seed of all random numbers"
-        ),
-    )
-    parallel: str = field(
-        default="",
-        metadata=option(
-            text("thread:N"),
-            group="demo",
-            flags=("-P",),
-            metavar="thread:N",
-            help="number of threads; by default all that this process may use",
-        ),
-    )
+    seed: int = seed_field("demo", "seed of all random numbers", default=1)
+    parallel: str = parallel_field("demo")
 
     def validated(self) -> DemoOptions:
         """Return self after the checks of the values.

@@ -30,9 +30,9 @@ from mapsort.stages.postprocess import half_map_fsc
 from mapsort.workflows.eotest_options import EotestOptions
 from mapsort.workflows.finished_run import open_finished
 from mapsort.workflows.multi import MultiRun
+from mapsort.workflows.multi_averaging import average_all
 from mapsort.workflows.multi_files import write_volume
 from mapsort.workflows.multi_inputs import open_inputs
-from mapsort.workflows.multi_iteration import average_all
 from mapsort.workflows.multi_plan import resolve
 from mapsort.workflows.multi_reconstruction import half_maps, map_slices, scaled_to_mass
 from mapsort.workflows.multi_state import Run

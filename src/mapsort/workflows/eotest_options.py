@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.workflows.option_fields import (
     ValueKind,
     check_values,
-    file_path,
-    list_of,
-    option,
-    whole_number,
 )
 from mapsort.workflows.parallel import parse_parallel
+from mapsort.workflows.shared_fields import (
+    finished_iteration_field,
+    parallel_field,
+    quiet_field,
+    run_field,
+)
 
 _GROUP = "even/odd test"
 _PARALLEL = ValueKind("thread:N with N from 1", str, lambda value: isinstance(value, str))
@@ -24,36 +26,10 @@ _PARALLEL = ValueKind("thread:N with N from 1", str, lambda value: isinstance(va
 class EotestOptions:
     """Options of ``mapsort eotest``."""
 
-    run: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a run directory"), "a run directory"),
-            group=_GROUP,
-            metavar="RUN",
-            positional=True,
-            help="run directory (multi_XX or refine_XX)",
-        ),
-    )
-    iter: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(1), group=_GROUP, metavar="YY", help="iteration; by default the last"
-        ),
-    )
-    parallel: str = field(
-        default="",
-        metadata=option(
-            _PARALLEL,
-            group=_GROUP,
-            flags=("-P",),
-            metavar="thread:N",
-            help="number of threads; by default all that this process may use",
-        ),
-    )
-    quiet: bool = field(
-        default=False,
-        metadata=option(None, group=_GROUP, flags=("-q",), help="no progress display"),
-    )
+    run: tuple[Path, ...] = run_field(_GROUP)
+    iter: int | None = finished_iteration_field(_GROUP)
+    parallel: str = parallel_field(_GROUP)
+    quiet: bool = quiet_field(_GROUP)
 
     def validated(self) -> EotestOptions:
         """Return self after the checks that need no files.

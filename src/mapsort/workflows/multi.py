@@ -6,7 +6,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from mapsort.workflows.multi_files import (
     write_averages,
     write_best_matches,
     write_classification,
+    write_first_stage,
     write_maps,
     write_projections,
     write_seeds,
@@ -45,8 +46,9 @@ from mapsort.workflows.multi_plan import (
     readable_size,
     resolve,
 )
-from mapsort.workflows.multi_state import Outcome, Run, State
+from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
 from mapsort.workflows.option_fields import typed_options
+from mapsort.workflows.option_types import KeptFiles
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.run_display import run_html
@@ -97,7 +99,7 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     plan = resolve(options, inputs)
     _check_disk(options, inputs, plan)
     with threadpool_limits(plan.n_threads):
-        scan_images(inputs, plan.treatment, plan.chunk, shown, plan.n_threads)
+        _scan(Run(options, inputs, plan, shown))
     lines = plan_lines(options, inputs, plan, free_disk=_free_disk(options))
     warnings = [f"warning: {line}" for line in symmetry_warnings(options, inputs)]
     return "\n".join([*lines, *warnings])
@@ -153,7 +155,8 @@ def refine_multi_run(
     _check_disk(options, inputs, plan)
     run = Run(options, inputs, plan, shown)
     with threadpool_limits(plan.n_threads):
-        power = scan_images(inputs, plan.treatment, plan.chunk, shown, plan.n_threads)
+        run = replace(run, spectra_seen=_scan(run))
+        power = run.seen.averaged
         directory = _make_directory(options)
         with run_log(directory.log):
             for line in plan_lines(options, inputs, plan, free_disk=_free_disk(options)):
@@ -175,6 +178,17 @@ def refine_multi_run(
                 raise
 
 
+def _scan(run: Run) -> ParticleSpectra:
+    """Read every image that the run uses once."""
+    inputs, plan = run.inputs, run.plan
+    sets = [inputs.particles] + ([] if inputs.filtered is None else [inputs.filtered])
+    spectra = [
+        scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
+        for particles in sets
+    ]
+    return ParticleSpectra(spectra[0], spectra[-1])
+
+
 def _watch(watcher: Watcher | None, directory: RunDirectory) -> None:
     if watcher is not None:
         watcher(directory.path)
@@ -182,9 +196,9 @@ def _watch(watcher: Watcher | None, directory: RunDirectory) -> None:
 
 def _make_directory(options: MultiOptions) -> RunDirectory:
     if options.path is None:
-        return RunDirectory.next_free(Path(), prefix="multi")
+        return RunDirectory.next_free(Path(), prefix="multi", map_suffix=options.map_suffix)
     options.path.mkdir(parents=True, exist_ok=True)
-    return RunDirectory(options.path)
+    return RunDirectory(options.path, map_suffix=options.map_suffix)
 
 
 def _write_manifest(run: Run, directory: RunDirectory) -> None:
@@ -267,21 +281,43 @@ def _write(
     with stage("write", iteration=iteration) as facts:
         write_projections(run, directory, outcome)
         if outcome.similarity is not None:
-            write_similarity(directory, iteration, outcome.similarity)
+            write_similarity(directory.simmx(iteration), outcome.similarity)
         else:
             write_best_matches(directory, iteration, outcome.matches)
             LOGGER.info(
                 "simmx_%02d.h5 holds the best matches of each particle only: the full matrix "
-                "would exceed 256 MiB, or was not searched",
+                "would exceed 256 MiB, was not searched, or --lowmem does without",
                 iteration,
             )
+        if outcome.first_stage is not None:
+            write_first_stage(run, directory, iteration, outcome.first_stage)
         write_classification(run, directory, outcome)
         write_averages(run, directory, outcome)
         write_maps(run, directory, outcome, previous)
         write_table(run, directory, iteration, table)
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
+    _remove_intermediate(run.options.keepfiles, directory, entries)
     _watch(watcher, directory)
+
+
+def _remove_intermediate(
+    kept: KeptFiles, directory: RunDirectory, entries: list[dict[str, Any]]
+) -> None:
+    """Remove what ``--keepfiles`` does not keep.
+
+    The last finished iteration's files stay until the next one is complete, or the run.
+    """
+    if kept is KeptFiles.ALL:
+        return
+    iteration = int(entries[-1]["iteration"])
+    ended = entries[-1]["end"] is not None
+    past = [iteration - 1]
+    if kept is KeptFiles.MAPS and ended:
+        past.append(iteration)
+    for number in past:
+        for path in directory.intermediate(number):
+            path.unlink(missing_ok=True)
 
 
 def _tell(run: Run, entry: dict[str, Any]) -> None:

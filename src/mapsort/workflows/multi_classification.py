@@ -19,7 +19,8 @@ from mapsort.stages.soft_assignment import (
     soft_membership,
     starting_temperature,
 )
-from mapsort.workflows.options import Assignment, MultiOptions, SeedMethod
+from mapsort.workflows.option_types import Assignment, SeedMethod
+from mapsort.workflows.options import MultiOptions
 
 
 @dataclass(frozen=True)

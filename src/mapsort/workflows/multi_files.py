@@ -28,18 +28,23 @@ from mapsort.stages.average import wiener_images
 from mapsort.stages.fourier_grid import Float32, centred_images
 from mapsort.stages.junk import JUNK_FROM
 from mapsort.stages.similarity import Similarity
+from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
 from mapsort.workflows.multi_state import Outcome, Run, State
-from mapsort.workflows.options import Assignment
+from mapsort.workflows.option_types import Assignment
 
 #: Class averages and projections are turned into images in blocks of this many.
 IMAGE_BLOCK = 256
 
 
 def write_volume(path: Path, volume: Float32, apix: float) -> None:
-    """Write one map."""
+    """Write one map, as MRC2014 or, where the name ends so, as EMAN2 HDF."""
     with atomic_path(path) as part:
-        write_map(part, volume, apix)
+        if path.suffix == ".hdf":
+            with HdfWriter(part, apix=apix) as writer:
+                writer.append(volume)
+        else:
+            write_map(part, volume, apix)
 
 
 def write_seeds(run: Run, directory: RunDirectory, state: State) -> None:
@@ -150,7 +155,8 @@ def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
                 writer.append(image, header)
 
 
-def _write_matrix(path: Path, images: list[npt.NDArray[np.generic]]) -> None:
+def write_matrix(path: Path, images: list[npt.NDArray[np.generic]]) -> None:
+    """Write matrices of one shape as the images of a file."""
     with atomic_path(path) as part, HdfWriter(part) as writer:
         for image in images:
             writer.append(np.asarray(image, dtype=np.float32))
@@ -177,9 +183,9 @@ def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) ->
     soft = run.options.assign is Assignment.SOFT
     columns = outcome.matches.reference.shape[1] if soft else run.options.sep
     images = _classification(outcome.matches, membership, columns)
-    _write_matrix(directory.classify(iteration), images)
+    write_matrix(directory.classify(iteration), images)
     images[1] = member_matrix(membership, membership.used, len(outcome.matches), columns)
-    _write_matrix(directory.cls_result(iteration), images)
+    write_matrix(directory.cls_result(iteration), images)
 
 
 def member_matrix(
@@ -194,8 +200,8 @@ def member_matrix(
     return matrix
 
 
-def write_similarity(directory: RunDirectory, iteration: int, similarity: Similarity) -> None:
-    """Write the full similarity matrix; its score is negated, so that smaller is better."""
+def write_similarity(path: Path, similarity: Similarity) -> None:
+    """Write a similarity matrix; its score is negated, so that smaller is better."""
     images: list[npt.NDArray[np.generic]] = [
         -similarity.score,
         similarity.dx,
@@ -204,7 +210,23 @@ def write_similarity(directory: RunDirectory, iteration: int, similarity: Simila
         similarity.mirror,
         np.ones_like(similarity.score),
     ]
-    _write_matrix(directory.simmx(iteration), images)
+    write_matrix(path, images)
+
+
+def write_first_stage(run: Run, directory: RunDirectory, iteration: int, first: FirstStage) -> None:
+    """Write what the first of two stages found: clusters, and both of its similarity matrices."""
+    write_similarity(directory.proj_simmx(iteration), first.clusters.similarity)
+    write_similarity(directory.simmx_stg1(iteration), first.similarity)
+    with (
+        atomic_path(directory.proj_stg1(iteration)) as part,
+        HdfWriter(part, apix=run.inputs.apix) as writer,
+    ):
+        for members, image in zip(first.clusters.members, first.clusters.averages, strict=True):
+            header: dict[str, HeaderValue] = {
+                "class_ptcl_idxs": [int(i) for i in members],
+                "class_ptcl_src": directory.projections(iteration).name,
+            }
+            writer.append(image, header)
 
 
 def write_best_matches(directory: RunDirectory, iteration: int, matches: Matches) -> None:

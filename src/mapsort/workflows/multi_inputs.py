@@ -21,7 +21,9 @@ from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.seeds import noisy, random_phases, without_segments
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
-from mapsort.workflows.options import MultiOptions, SeedMethod
+from mapsort.workflows.map_finishing import given_structure_factor
+from mapsort.workflows.option_types import SeedMethod
+from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
 
 #: Particles and maps must be at least this large for polar matching to make sense.
@@ -47,6 +49,8 @@ class MultiInputs:
         Whether the images are phase-flipped.
     notes : tuple of str
         What the user should know of the particles, one line each.
+    filtered : Particles or None
+        The same particles, filtered, that are compared and aligned in their place.
     """
 
     particles: Particles
@@ -56,6 +60,12 @@ class MultiInputs:
     simmask: Float32 | None = None
     flipped: bool = False
     notes: tuple[str, ...] = ()
+    filtered: Particles | None = None
+
+    @property
+    def compared(self) -> Particles:
+        """The particles that are compared with references: ``--usefilt``, else ``--input``."""
+        return self.particles if self.filtered is None else self.filtered
 
     @property
     def apix(self) -> float:
@@ -109,8 +119,10 @@ def open_inputs(
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
     mask = _open_mask(options, particles.box)
+    filtered = _open_filtered(options, particles)
+    curve = given_structure_factor(options)
     given = [*options.passthrough, *options.models]
-    given += [options.simmask] if options.simmask is not None else []
+    given += [path for path in (options.simmask, options.usefilt, curve) if path is not None]
     files = (particles.source, *particles.files, *(p for p in given if p.exists()))
     return MultiInputs(
         particles,
@@ -121,6 +133,7 @@ def open_inputs(
         mask,
         flipped=are_flipped(options.ctf, particles),
         notes=notes,
+        filtered=filtered,
     )
 
 
@@ -137,6 +150,20 @@ def _made_of_one(options: MultiOptions, volume: Float32, apix: float) -> tuple[F
             return tuple(without_segments(volume, count, rng))
         case SeedMethod.RANDOM_CLASSES:
             return (volume,) * count
+
+
+def _open_filtered(options: MultiOptions, particles: Particles) -> Particles | None:
+    """Open ``--usefilt`` and hold it against the particles."""
+    if options.usefilt is None:
+        return None
+    filtered = Particles.open(options.usefilt, apix=particles.apix, datadir=options.datadir)
+    filtered.validate()
+    if (len(filtered), filtered.box) != (len(particles), particles.box):
+        raise ConfigError(
+            f"--usefilt={options.usefilt}: holds {len(filtered)} images of {filtered.box} pixels; "
+            f"the same {len(particles)} of {particles.box} as in {particles.source} are needed"
+        )
+    return filtered
 
 
 def _open_mask(options: MultiOptions, box: int) -> Float32 | None:
@@ -201,7 +228,7 @@ def _check_writable(directory: Path, words: str) -> None:
 
 
 def scan_images(
-    inputs: MultiInputs,
+    particles: Particles,
     treatment: ParticleTreatment,
     chunk: int,
     progress: Progress,
@@ -219,10 +246,10 @@ def scan_images(
     FormatError
         An image is constant or holds NaN or infinite pixels; the message names it.
     """
-    n = len(inputs.particles)
-    total = np.zeros(inputs.particles.box // 2 + 1)
+    n = len(particles)
+    total = np.zeros(particles.box // 2 + 1)
     progress.start("read particles", n, iteration=0, n_iterations=0)
-    for where, raw in read_ahead(inputs.particles.images, chunk_ranges(n, chunk)):
+    for where, raw in read_ahead(particles.images, chunk_ranges(n, chunk)):
         total += treatment.shell_powers(raw, n_threads=n_threads).sum(axis=0)
         progress.advance(where.stop - where.start)
     progress.finish(f"{n} particles")

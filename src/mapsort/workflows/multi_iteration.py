@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import read_ahead
 from mapsort.errors import NumericalError
-from mapsort.model.class_averages import ClassAverages
-from mapsort.model.matches import Matches
-from mapsort.model.membership import Membership
 from mapsort.rundir.log import stage
-from mapsort.stages.average import ClassAccumulator, ShellStatistics
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
+from mapsort.workflows.multi_averaging import average_all, average_classes
 from mapsort.workflows.multi_classification import classification
-from mapsort.workflows.multi_matching import (
-    UNKNOWN_SCALE,
-    match_all,
-    match_narrowed,
-    narrows,
-    scoring_of,
-)
+from mapsort.workflows.multi_matching import Found, match_all, match_narrowed, narrows
 from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.multi_reconstruction import rebuild
 from mapsort.workflows.multi_state import Outcome, Run, State
+from mapsort.workflows.multi_two_stage import in_two_stages, match_two_stage
+from mapsort.workflows.search_settings import UNKNOWN_SCALE, comparison_settings
 
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
@@ -52,28 +45,6 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     )
 
 
-def average_all(
-    run: Run, slices: Complex64, matches: Matches, membership: Membership, *, iteration: int
-) -> tuple[ClassAverages, ShellStatistics]:
-    """Average the classes, chunk by chunk."""
-    n = len(matches)
-    accumulator = ClassAccumulator(run.plan.grid, run.inputs.apix, slices)
-    run.start("average", n, iteration)
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
-        accumulator.add(
-            run.spectra_of(raw),
-            run.ctf_of(where),
-            where.start,
-            matches,
-            membership,
-            n_threads=run.plan.n_threads,
-        )
-        run.progress.advance(where.stop - where.start)
-    averages = accumulator.finish()
-    run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
-    return averages, accumulator.statistics
-
-
 def prepare_seeds(run: Run, power: Float32) -> State:
     """Return the seeds as the first iteration's references: bounded, on the particles' scale.
 
@@ -86,8 +57,10 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     n = min(SCALE_SAMPLE, len(run.inputs.particles))
     state = State(0, seeds, noise, None)
     # The scale of the seeds is what is to be found: it must not choose the matches.
-    scoring = replace(scoring_of(run.options, 1), scale_spread=UNKNOWN_SCALE)
-    matches = match_all(run, state, scoring, iteration=0, n=n).matches
+    settings = replace(comparison_settings(run.options, 1), pairs=None)
+    scoring = replace(settings.scoring, scale_spread=UNKNOWN_SCALE)
+    settings = replace(settings, scoring=scoring)
+    matches = match_all(run, state, settings, iteration=0, n=n).matches
     slices = reference_slices(run, seeds)
     references = run.plan.references
     scaled = []
@@ -118,9 +91,8 @@ def iterate(run: Run, state: State) -> Outcome:
         facts["references"] = len(slices)
     timed("project", facts)
     with stage("match", iteration=number) as facts:
-        scoring = scoring_of(run.options, number)
-        search = match_narrowed if narrows(run, state) else match_all
-        found = search(run, state, scoring, iteration=number)
+        settings = comparison_settings(run.options, number)
+        found = _matching(run, state)(run, state, settings, iteration=number)
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
@@ -141,7 +113,17 @@ def iterate(run: Run, state: State) -> Outcome:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
-        averages, statistics = average_all(run, slices, matches, membership, iteration=number)
+        averaged = average_classes(
+            run,
+            state,
+            slices,
+            matches,
+            membership,
+            particle_noise_to_signal(slices, state.noise_power),
+            iteration=number,
+        )
+        matches, membership = averaged.matches, averaged.membership
+        averages, statistics = averaged.averages, averaged.statistics
         scale = statistics.scale(state.noise_power)
         facts["scale"] = round(scale, 4)
     timed("average", facts)
@@ -160,7 +142,7 @@ def iterate(run: Run, state: State) -> Outcome:
         matches=matches,
         membership=membership,
         averages=averages,
-        particle_noise_to_signal=_particle_noise_to_signal(slices, noise),
+        particle_noise_to_signal=particle_noise_to_signal(slices, noise),
         scale=scale,
         highest_ring=found.highest_ring,
         seconds=seconds,
@@ -168,12 +150,21 @@ def iterate(run: Run, state: State) -> Outcome:
         empty=rebuilt.empty,
         reseeded=tuple(classes.reseeded),
         junk=junk,
+        first_stage=found.first_stage,
     )
 
 
-def _particle_noise_to_signal(
+def _matching(run: Run, state: State) -> Callable[..., Found]:
+    """Return the way this iteration matches."""
+    if narrows(run, state):
+        return match_narrowed
+    return match_two_stage if in_two_stages(run) else match_all
+
+
+def particle_noise_to_signal(
     slices: Complex64, noise: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
+    """Return noise over signal power of one particle (without CTF) in each shell."""
     some = slices[:: max(1, len(slices) // 64)]
     power = shell_means(np.abs(some) ** 2, slices.shape[1]).mean(axis=0)
     return np.asarray(np.minimum(noise / np.maximum(power, 1e-6 * noise), 1e4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,53 +10,22 @@ import numpy.typing as npt
 
 from mapsort.engines.chunks import read_ahead
 from mapsort.model.matches import Matches
-from mapsort.model.references import References
-from mapsort.modules.comparator import comparator
-from mapsort.physics.scoring import Comparator, Scoring
+from mapsort.modules.search_aligner import search_aligner
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.match import match_chunk, match_near
 from mapsort.stages.narrowing import near_candidates, neighbours, searched_everywhere
-from mapsort.stages.search_plan import MatchPlan, plan_match
+from mapsort.stages.search_plan import MatchPlan
 from mapsort.stages.similarity import Similarity
+from mapsort.stages.two_stage import FirstStage
+from mapsort.workflows.multi_comparison import PairRanking, match_plan, pair_ranking
 from mapsort.workflows.multi_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_state import Run, State
-from mapsort.workflows.options import MultiOptions, SearchMethod
+from mapsort.workflows.search_settings import SearchSettings
 
-#: Seeds come on a scale of their own; maps made of the particles share theirs, but for the
-#: thickness of the ice and the like.
-UNKNOWN_SCALE, KNOWN_SCALE = float("inf"), 0.3
 #: From this --speed on, iterations after the first search near the last matches; this share of
 #: the particles is searched everywhere all the same.
 NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
-
-
-def scoring_of(options: MultiOptions, iteration: int) -> Scoring:
-    """Return how particles are scored: as asked for with --simcmp, with what is known of scales."""
-    asked = comparator(options.simcmp)
-    if asked.comparator is Comparator.LOGLIK:
-        return replace(asked, scale_spread=(UNKNOWN_SCALE if iteration == 1 else KNOWN_SCALE))
-    return asked
-
-
-def match_plan(run: Run, state: State, scoring: Scoring, references: References) -> MatchPlan:
-    """Project the maps at these orientations and plan the search."""
-    plan = run.plan
-    return plan_match(
-        state.references,
-        references,
-        state.noise_power,
-        grid=plan.grid,
-        apix=run.inputs.apix,
-        max_shift=plan.max_shift,
-        support_radius=plan.support_radius,
-        scoring=scoring,
-        max_radius=plan.max_radius,
-        mask=run.inputs.simmask,
-        method=run.projection,
-        exhaustive=run.options.simalign is SearchMethod.EXHAUSTIVE,
-        n_threads=plan.n_threads,
-    )
 
 
 @dataclass(frozen=True)
@@ -72,16 +42,19 @@ class Found:
         End of the band compared, in Fourier pixels.
     noise_scores : ndarray of shape (NOISE_IMAGES,) or None
         Best scores of synthetic noise, where junk is asked for and the noise is known.
+    first_stage : FirstStage or None
+        Of a search in two stages.
     """
 
     matches: Matches
     similarity: Similarity | None
     highest_ring: int
     noise_scores: npt.NDArray[np.floating] | None = None
+    first_stage: FirstStage | None = None
 
 
 def match_all(
-    run: Run, state: State, scoring: Scoring, *, iteration: int, n: int | None = None
+    run: Run, state: State, settings: SearchSettings, *, iteration: int, n: int | None = None
 ) -> Found:
     """Match the first n (or all) particles, chunk by chunk, with all references, block by block.
 
@@ -89,22 +62,20 @@ def match_all(
     """
     n_particles = len(run.inputs.particles) if n is None else n
     blocks = run.plan.reference_blocks
-    full = (
-        n is None
-        and len(blocks) == 1
-        and similarity_bytes(run.plan, n_particles) <= FULL_SIMILARITY_BYTES
-    )
+    full = n is None and keeps_similarity(run)
     run.start("match", n_particles * len(blocks), iteration)
     parts: list[Matches] = []
     similarity: Similarity | None = None
     highest_ring = 0
-    noise = _Noise.of(run, state)
+    noise = SyntheticNoise.of(run, state)
     for block in blocks:
-        plan = match_plan(run, state, scoring, run.plan.references.part(block))
+        references = run.plan.references.part(block)
+        plan = match_plan(run, state, settings, references)
+        ranking = pair_ranking(run, state, settings, references)
         if noise is not None:
             noise = noise.matched(run, plan)
         highest_ring = max(highest_ring, plan.highest_ring)
-        found, similarity = _match_block(run, plan, n, full)
+        found, similarity = _match_block(run, plan, ranking, n, full)
         parts.append(found.renumbered(block.start))
     matches = parts[0]
     if len(parts) > 1:
@@ -113,12 +84,26 @@ def match_all(
     return Found(matches, similarity, highest_ring, noise.best if noise else None)
 
 
+def keeps_similarity(run: Run) -> bool:
+    """Whether every pair's score is kept: if there is room, and all are compared at once."""
+    return (
+        not run.options.lowmem
+        and len(run.plan.reference_blocks) == 1
+        and similarity_bytes(run.plan, len(run.inputs.particles)) <= FULL_SIMILARITY_BYTES
+    )
+
+
+def compared_chunks(run: Run, n: int | None = None) -> Iterator[tuple[slice, Float32]]:
+    """Yield ranges of particles with the raw images that are compared."""
+    return read_ahead(run.inputs.compared.images, run.chunks(n))
+
+
 def _match_block(
-    run: Run, plan: MatchPlan, n: int | None, full: bool
+    run: Run, plan: MatchPlan, ranking: PairRanking | None, n: int | None, full: bool
 ) -> tuple[Matches, Similarity | None]:
     matches: list[Matches] = []
     similarities: list[Similarity] = []
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
+    for where, raw in compared_chunks(run, n):
         found, similarity = match_chunk(
             plan,
             run.spectra_of(raw),
@@ -127,6 +112,9 @@ def _match_block(
             with_similarity=full,
             n_threads=run.plan.n_threads,
         )
+        if ranking is not None:
+            found = ranking.ranked(raw, where, found)
+            similarity = similarity.with_matches(found) if similarity is not None else None
         matches.append(found)
         if similarity is not None:
             similarities.append(similarity)
@@ -143,22 +131,23 @@ def narrows(run: Run, state: State) -> bool:
         run.options.speed >= NARROW_FROM_SPEED
         and state.matches is not None
         and len(run.plan.reference_blocks) == 1
-        and run.options.simalign is not SearchMethod.EXHAUSTIVE
+        and not search_aligner(run.options.simalign).exhaustive
     )
 
 
-def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) -> Found:
+def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match particles near where they lay, on every map; a part of them everywhere."""
     assert state.matches is not None, "narrows() has said so"
     references, threads = run.plan.references, run.plan.n_threads
-    plan = match_plan(run, state, scoring, references)
-    noise = _Noise.of(run, state)
+    plan = match_plan(run, state, settings, references)
+    ranking = pair_ranking(run, state, settings, references)
+    noise = SyntheticNoise.of(run, state)
     n = len(run.inputs.particles)
     table = neighbours(references, run.plan.symmetries)
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
     run.start("match", n, iteration)
     parts: list[Matches] = []
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks()):
+    for where, raw in compared_chunks(run):
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
         wide = np.flatnonzero(everywhere[where])
         near = np.flatnonzero(~everywhere[where])
@@ -183,7 +172,8 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
                 )
             )
         order = np.argsort(np.concatenate([wide, near]), kind="stable")
-        parts.append(Matches.joined(found).rows(order))
+        matches = Matches.joined(found).rows(order)
+        parts.append(matches if ranking is None else ranking.ranked(raw, where, matches))
         run.progress.advance(where.stop - where.start)
     run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
     best = noise.matched(run, plan).best if noise else None
@@ -191,7 +181,7 @@ def match_narrowed(run: Run, state: State, scoring: Scoring, *, iteration: int) 
 
 
 @dataclass(frozen=True)
-class _Noise:
+class SyntheticNoise:
     """Synthetic noise that is matched as the particles are, for telling junk from them."""
 
     spectra: Complex64
@@ -199,7 +189,7 @@ class _Noise:
     best: npt.NDArray[np.floating]
 
     @classmethod
-    def of(cls, run: Run, state: State) -> _Noise | None:
+    def of(cls, run: Run, state: State) -> SyntheticNoise | None:
         """Return noise of the particles' spectrum, with CTFs of theirs.
 
         None where junk is not asked for, and in the first iteration, when the noise is not known
@@ -214,7 +204,7 @@ class _Noise:
         ctf = run.ctf_of(slice(0, n))[every]
         return cls(run.spectra_of(images), ctf, np.full(NOISE_IMAGES, -np.inf))
 
-    def matched(self, run: Run, plan: MatchPlan) -> _Noise:
+    def matched(self, run: Run, plan: MatchPlan) -> SyntheticNoise:
         """Return it with what it scores with one more block of references."""
         found, _ = match_chunk(plan, self.spectra, self.ctf, n_threads=run.plan.n_threads)
         return replace(self, best=np.maximum(self.best, found.score[:, 0]))

@@ -14,8 +14,10 @@ from mapsort.geometry.orientations import angular_step
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
+from mapsort.modules.search_aligner import search_aligner
 from mapsort.physics.masks import envelope_radius
 from mapsort.stages.fourier_grid import FourierGrid
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.reconstruct import reconstruction_bytes
@@ -31,6 +33,8 @@ SPHERE_EDGE = 0.0625
 TARGET_MARGIN = 1.25
 #: Projections are compared in blocks of about this size, but not of fewer references than that.
 BANK_BYTES, _LEAST_BLOCK = 2**30, 1024
+#: Part of that, and of a chunk of particles, that ``--lowmem`` works on at a time.
+LOWMEM_PART = 8
 #: The full similarity matrix is written while it stays under this size.
 FULL_SIMILARITY_BYTES = 256 * 2**20
 _SIMILARITY_IMAGES = 6
@@ -66,7 +70,7 @@ class MultiPlan:
     """
 
     grid: FourierGrid
-    map_grid: FourierGrid
+    map_grid: InsertionGrid
     treatment: ParticleTreatment
     references: References
     symmetries: tuple[Symmetry, ...]
@@ -80,6 +84,7 @@ class MultiPlan:
     seed: int
     flipped: bool
     refined: int
+    block_bytes: int
 
     @property
     def n_models(self) -> int:
@@ -90,7 +95,7 @@ class MultiPlan:
     def reference_blocks(self) -> list[slice]:
         """Ranges of references whose projections are in memory together."""
         per_reference = bank_bytes(self.grid.box)
-        length = max(_LEAST_BLOCK, BANK_BYTES // per_reference)
+        length = max(_LEAST_BLOCK, self.block_bytes // per_reference)
         return chunk_ranges(len(self.references), length)
 
     @property
@@ -125,21 +130,36 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
     padded_bytes = 8 * grid.padded * (grid.padded // 2 + 1) + 12 * box * box
     return MultiPlan(
         grid=grid,
-        map_grid=FourierGrid.for_reconstruction(box, options.pad),
+        map_grid=InsertionGrid.for_box(box, options.pad),
         treatment=ParticleTreatment(grid, BACKGROUND_RADIUS * box, options.invert),
         references=references,
         symmetries=symmetries,
         orientgen=orientgen,
-        max_shift=box / 8 if options.maxshift is None else options.maxshift,
+        max_shift=_max_shift(options, box),
         max_radius=max_radius,
         sphere_radius=sphere,
         sphere_edge=edge,
-        chunk=chunk_length(padded_bytes + pair_bytes),
+        chunk=_chunk(options, padded_bytes + pair_bytes),
         n_threads=options.n_threads,
         seed=seed,
         flipped=inputs.flipped,
         refined=_refined(options.sep, references),
+        block_bytes=BANK_BYTES // LOWMEM_PART if options.lowmem else BANK_BYTES,
     )
+
+
+def _max_shift(options: MultiOptions, box: int) -> float:
+    """Return the largest shift searched [pixels]: ``--maxshift``, the aligner's, or 1/8 box."""
+    if options.maxshift is not None:
+        return options.maxshift
+    by_aligner = search_aligner(options.simalign).max_shift_px
+    return box / 8 if by_aligner is None else min(by_aligner, box / 2 - 1)
+
+
+def _chunk(options: MultiOptions, bytes_each: int) -> int:
+    """Return how many particles are worked on together."""
+    length = chunk_length(bytes_each)
+    return max(1, length // LOWMEM_PART) if options.lowmem else length
 
 
 def _refined(sep: int, references: References) -> int:

@@ -10,13 +10,16 @@ import numpy.typing as npt
 
 from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
+from mapsort.modules.processors import processor_chain
 from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.masks import auto_mask3d, envelope_mask
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
+from mapsort.stages.class_spectra import processed_averages
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct import NormalEquations, solve
+from mapsort.workflows.map_finishing import MapFinishing
 from mapsort.workflows.multi_state import Run, State
 
 LOGGER = logging.getLogger(__name__)
@@ -66,19 +69,21 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
     )
     curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
     shared = noise_to_signal([curves[m] for m in live])
-    references, maps = [], []
-    for model in range(n_models):
-        this = whole[model]
-        if this is None:
-            references.append(state.references[model])
-            maps.append(state.references[model])
-            continue
-        own = noise_to_signal([curves[model]])
+    alike, single, own = [], [], []
+    for model in live:
+        equations = whole[model]
+        assert equations is not None, "live maps have equations"
+        own.append(noise_to_signal([curves[model]]))
         start = wiener_filtered(smooth[model], shared)
-        common = _solved(run, this, noise_to_signal=shared, start=start)
-        single = _solved(run, this, noise_to_signal=own, start=common)
-        references.append(common * masks[model])
-        maps.append(single * masks[model])
+        alike.append(_solved(run, equations, noise_to_signal=shared, start=start))
+        single.append(_solved(run, equations, noise_to_signal=own[-1], start=alike[-1]))
+    finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
+    alike = finishing.finished(alike, [shared] * len(live))
+    single = finishing.finished(single, own)
+    references, maps = list(state.references), list(state.references)
+    for number, model in enumerate(live):
+        references[model] = alike[number] * masks[model]
+        maps[model] = single[number] * masks[model]
     _check_finite(maps)
     progress.finish(f"{len(live)} maps")
     empty = tuple(m for m in range(n_models) if m not in live)
@@ -117,10 +122,11 @@ def map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:
     """Return one map's class averages and where they lie."""
     plan = run.plan
     block = plan.references.block(model)
+    own = ClassAverages(
+        averages.numerator[:, block], averages.density[:, block], averages.count[block]
+    )
     return MapSlices(
-        ClassAverages(
-            averages.numerator[:, block], averages.density[:, block], averages.count[block]
-        ),
+        processed_averages(own, processor_chain(run.options.m3dpreprocess), run.inputs.apix),
         plan.references.rotations[block],
         plan.symmetries[model],
         plan.map_grid,

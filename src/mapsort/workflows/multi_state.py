@@ -16,10 +16,34 @@ from mapsort.physics.masks import soft_sphere
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.similarity import Similarity
+from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import MultiPlan
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
+
+
+@dataclass(frozen=True)
+class ParticleSpectra:
+    """Mean |X|^2 in each shell of the treated images, (box//2 + 1,).
+
+    Attributes
+    ----------
+    averaged, compared : ndarray
+        Of ``--input``, and of ``--usefilt`` if that is given.
+    """
+
+    averaged: Float32
+    compared: Float32
+
+    @property
+    def filter(self) -> npt.NDArray[np.float64] | None:
+        """What the compared images are filtered by; None where they are those averaged."""
+        if self.compared is self.averaged:
+            return None
+        ratio = self.compared.astype(np.float64) / np.maximum(self.averaged, 1e-30)
+        response = np.sqrt(ratio)
+        return np.asarray(np.maximum(response, 1e-3 * response.max()))
 
 
 @dataclass(frozen=True)
@@ -30,6 +54,13 @@ class Run:
     inputs: MultiInputs
     plan: MultiPlan
     progress: Progress
+    spectra_seen: ParticleSpectra | None = None
+
+    @property
+    def seen(self) -> ParticleSpectra:
+        """Mean power spectra of the particles, known once all have been read."""
+        assert self.spectra_seen is not None, "particles are scanned before any iteration"
+        return self.spectra_seen
 
     @property
     def projection(self) -> Projection:
@@ -120,6 +151,8 @@ class Outcome:
         Numbers of maps that were dying and took over particles the others explained worst.
     junk : ndarray of shape (n,) or None
         Probability of each particle to be noise, where that was asked for.
+    first_stage : FirstStage or None
+        Of a search in two stages.
     """
 
     state: State
@@ -139,3 +172,4 @@ class Outcome:
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
+    first_stage: FirstStage | None = None

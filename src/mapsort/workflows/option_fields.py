@@ -72,7 +72,16 @@ def real_number(*, above: float | None = None, low: float | None = None) -> Valu
 
 def text(words: str) -> ValueKind:
     """Return the kind of non-empty strings, called `words` in messages."""
-    return ValueKind(words, str, lambda value: isinstance(value, str) and bool(value.strip()))
+    return ValueKind(words, str, _is_text)
+
+
+def chain_of(words: str) -> ValueKind:
+    """Return the kind of several specifications separated by commas, or none."""
+    return ValueKind(f"{words}, several separated by commas, or none", str, _is_text)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def file_path(words: str) -> ValueKind:
@@ -112,6 +121,7 @@ def option(
     metavar: str | None = None,
     flags: Sequence[str] = (),
     positional: bool = False,
+    bare: str | None = None,
 ) -> Mapping[str, Any]:
     """Return the metadata that makes a dataclass field an option.
 
@@ -129,6 +139,8 @@ def option(
         Short spellings, and others that are not the field's name, for example ``-v``.
     positional : bool
         Taken as bare words instead of by name.
+    bare : str, optional
+        The value when the option stands without one; by default it needs one.
 
     Returns
     -------
@@ -142,6 +154,7 @@ def option(
         "metavar": metavar,
         "flags": tuple(flags),
         "positional": positional,
+        "bare": bare,
     }
 
 

@@ -10,13 +10,17 @@ from mapsort.errors import ConfigError
 from mapsort.workflows.option_fields import (
     check_values,
     file_path,
-    list_of,
     option,
     per_map,
-    real_number,
     refuse,
     text,
-    whole_number,
+)
+from mapsort.workflows.shared_fields import (
+    apix_field,
+    maps_field,
+    projector_field,
+    seed_field,
+    symmetries_field,
 )
 
 OUTPUT = "output"
@@ -29,16 +33,7 @@ OUTPUT_SUFFIXES = (".hdf", ".mrcs")
 class ProjectOptions:
     """Options of ``mapsort project``."""
 
-    maps: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a map"), "maps"),
-            group=VIEWS,
-            metavar="MAP",
-            positional=True,
-            help="maps (.mrc or .hdf) of one box and pixel size",
-        ),
-    )
+    maps: tuple[Path, ...] = maps_field(VIEWS, "maps (.mrc or .hdf) of one box and pixel size")
     out: Path = field(
         metadata=option(
             file_path("a file"),
@@ -57,14 +52,8 @@ class ProjectOptions:
             help="orientation generator, eman or even, as name:delta=DEG (default eman:delta=7.5)",
         ),
     )
-    sym: tuple[str, ...] = field(
-        default=("c1",),
-        metadata=option(
-            list_of(text("a symmetry"), "symmetries, none empty"),
-            group=VIEWS,
-            metavar="SYM",
-            help="symmetry whose unit is covered: one for all maps, or one per map",
-        ),
+    sym: tuple[str, ...] = symmetries_field(
+        VIEWS, "symmetry whose unit is covered: one for all maps, or one per map"
     )
     angles: Path | None = field(
         default=None,
@@ -76,31 +65,9 @@ class ProjectOptions:
             "if projections are to lie off the centre",
         ),
     )
-    projector: str = field(
-        default="fourier",
-        metadata=option(
-            text("a projector, for example standard"),
-            group=VIEWS,
-            metavar="SPEC",
-            help="projector: fourier (slices, to :tolerance=E), fourier_gridding, gauss_fft; in "
-            "real space standard, pawel, chao, maxval",
-        ),
-    )
-    apix: float | None = field(
-        default=None,
-        metadata=option(
-            real_number(above=0),
-            group=VIEWS,
-            metavar="A",
-            help="pixel size of the maps in Angstrom; by default as their files say",
-        ),
-    )
-    randomseed: int = field(
-        default=1,
-        metadata=option(
-            whole_number(0), group=VIEWS, metavar="N", help="seed, for perturbed orientations"
-        ),
-    )
+    projector: str = projector_field(VIEWS)
+    apix: float | None = apix_field(VIEWS, "the maps", "their files say")
+    randomseed: int = seed_field(VIEWS, "seed, for perturbed orientations", default=1)
 
     def validated(self) -> ProjectOptions:
         """Return self after the checks that need no files.

@@ -17,9 +17,11 @@ from mapsort.physics.masks import soft_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.text import write_fsc
-from mapsort.stages.fourier_grid import FourierGrid
-from mapsort.stages.reconstruct import NormalEquations, SliceSums, solve_halves
-from mapsort.stages.symmetry_copies import insert_copies
+from mapsort.stages.half_maps import solve_halves, solve_whole
+from mapsort.stages.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct import NormalEquations
+from mapsort.stages.slice_buffer import SliceBuffer
+from mapsort.stages.slice_sums import SliceSums
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.reconstruct_inputs import SliceSource, open_slices
 from mapsort.workflows.reconstruct_options import ReconstructOptions
@@ -75,10 +77,7 @@ def reconstruct_map(
     _check(options, source)
     method = reconstructor(options.recon)
     sums = _inserted(options, source, shown, halves=options.halves or method.ssnr)
-    parts = []
-    while sums:
-        parts.append(NormalEquations.of(sums.pop(0), n_threads=options.n_threads))
-    return _solved(options, source, method, parts, shown)
+    return _solved(options, source, method, sums, shown)
 
 
 def _check(options: ReconstructOptions, source: SliceSource) -> None:
@@ -101,26 +100,23 @@ def _inserted(
     options: ReconstructOptions, source: SliceSource, progress: Progress, *, halves: bool
 ) -> list[SliceSums]:
     """Insert all slices, into one accumulator or one for each half."""
-    grid = FourierGrid.for_reconstruction(source.box, options.pad)
+    grid = InsertionGrid.for_box(source.box, options.pad)
     radius = float(source.box // 2)
     if options.maxres is not None:
         radius = min(radius, source.box * source.apix / options.maxres)
     group = symmetry(options.sym)
     sums = [SliceSums.empty(grid, radius) for _ in range(N_HALVES if halves else 1)]
     progress.start("insert", len(source), iteration=0, n_iterations=0)
+    buffers = [
+        SliceBuffer(target, group, apix=source.apix, n_threads=options.n_threads) for target in sums
+    ]
     for chunk in source.chunks(options.n_threads):
-        for half, target in enumerate(sums):
-            members = np.flatnonzero(chunk.half == half) if halves else slice(None)
-            insert_copies(
-                target,
-                np.ascontiguousarray(chunk.numerator[members]),
-                np.ascontiguousarray(chunk.density[members]),
-                chunk.rotations[members],
-                group,
-                apix=source.apix,
-                n_threads=options.n_threads,
-            )
+        for half, buffer in enumerate(buffers):
+            mine = np.flatnonzero((chunk.half == half) | (not halves))
+            buffer.add(chunk.numerator, chunk.density, chunk.rotations, mine)
         progress.advance(len(chunk.rotations))
+    for buffer in buffers:
+        buffer.flush()
     progress.finish(
         f"{len(source)} images of {source.box} px, {len(group.matrices)} symmetry copies"
     )
@@ -131,13 +127,20 @@ def _solved(
     options: ReconstructOptions,
     source: SliceSource,
     method: ReconstructionMethod,
-    parts: list[NormalEquations],
+    sums: list[SliceSums],
     progress: Progress,
 ) -> Reconstructed:
     """Solve, cut off the box's corners, which hold noise only, and write the files."""
-    _check_halves(options, parts)
+    _check_halves(options, sums)
     progress.start("solve", 1, iteration=0, n_iterations=0)
-    volume, halves = solve_halves(parts, method, n_threads=options.n_threads)
+    halves: tuple[npt.NDArray[np.float32], ...] = ()
+    if options.halves:
+        parts = []
+        while sums:
+            parts.append(NormalEquations.of(sums.pop(0), n_threads=options.n_threads))
+        volume, halves = solve_halves(parts, method, n_threads=options.n_threads)
+    else:
+        volume = solve_whole(sums, method, n_threads=options.n_threads)
     if not all(np.isfinite(v).all() for v in (volume, *halves)):
         raise NumericalError("the map holds NaN or infinite values after reconstruction")
     sphere = soft_sphere(source.box, (0.5 - SPHERE_EDGE) * source.box, SPHERE_EDGE * source.box)
@@ -166,9 +169,9 @@ def _solved(
     return Reconstructed(result, options.output, len(source), paths, fsc_path, resolution)
 
 
-def _check_halves(options: ReconstructOptions, parts: list[NormalEquations]) -> None:
-    for number, part in enumerate(parts, start=1):
-        if len(parts) > 1 and not np.any(part.circulant):
+def _check_halves(options: ReconstructOptions, sums: list[SliceSums]) -> None:
+    for number, part in enumerate(sums, start=1):
+        if len(sums) > 1 and not np.any(part.density):
             raise FormatError(
                 f"{options.input}: half {number} has no images: half maps cannot be made"
             )

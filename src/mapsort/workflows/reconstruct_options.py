@@ -11,15 +11,23 @@ from mapsort.workflows.option_fields import (
     check_values,
     file_path,
     list_of,
-    one_of,
     option,
     real_number,
     refuse,
     text,
     whole_number,
 )
-from mapsort.workflows.options import CtfHandling
+from mapsort.workflows.option_types import CtfHandling
 from mapsort.workflows.parallel import parse_parallel
+from mapsort.workflows.shared_fields import (
+    apix_field,
+    ctf_field,
+    datadir_field,
+    invert_field,
+    pad_field,
+    parallel_field,
+    reconstructor_field,
+)
 
 INPUT = "input and output"
 IMAGES = "images"
@@ -80,37 +88,10 @@ class ReconstructOptions:
             help="only class averages of this map (model_id)",
         ),
     )
-    ctf: CtfHandling = field(
-        default=CtfHandling.AUTO,
-        metadata=option(
-            one_of(CtfHandling),
-            group=IMAGES,
-            help="contrast transfer of particles: auto (corrected when the table has it), apply, "
-            "flipped (the images are phase-flipped), none",
-        ),
-    )
-    invert: bool = field(
-        default=False,
-        metadata=option(None, group=IMAGES, help="density is dark in the images: invert them"),
-    )
-    apix: float | None = field(
-        default=None,
-        metadata=option(
-            real_number(above=0),
-            group=IMAGES,
-            metavar="A",
-            help="pixel size in Angstrom; by default as the file says",
-        ),
-    )
-    datadir: Path | None = field(
-        default=None,
-        metadata=option(
-            file_path("a directory"),
-            group=IMAGES,
-            metavar="DIR",
-            help="where image files named in a .star are looked for first",
-        ),
-    )
+    ctf: CtfHandling = ctf_field(IMAGES, "corrected when the table has it")
+    invert: bool = invert_field(IMAGES, "density is dark in the images: invert them")
+    apix: float | None = apix_field(IMAGES, "the images", "the file says")
+    datadir: Path | None = datadir_field(IMAGES, "a .star")
     sym: str = field(
         default="c1",
         metadata=option(
@@ -120,14 +101,9 @@ class ReconstructOptions:
             help="symmetry c<n>, d<n>, tet, oct or icos",
         ),
     )
-    recon: str = field(
-        default="fourier",
-        metadata=option(
-            text("a reconstructor, for example fourier"),
-            group=RECONSTRUCTION,
-            metavar="SPEC",
-            help="fourier, wiener_fourier, back_projection, nn4, nn4_rect, nn4_ctf or nnSSNR",
-        ),
+    recon: str = reconstructor_field(
+        RECONSTRUCTION,
+        "fourier, wiener_fourier, back_projection, nn4, nn4_rect, nn4_ctf or nnSSNR",
     )
     maxres: float | None = field(
         default=None,
@@ -138,25 +114,8 @@ class ReconstructOptions:
             help="finest resolution reconstructed, in Angstrom; by default twice the pixel size",
         ),
     )
-    pad: int = field(
-        default=0,
-        metadata=option(
-            whole_number(0),
-            group=RECONSTRUCTION,
-            metavar="PX",
-            help="size in pixels of the padded Fourier volume; 0: twice the box, less if large",
-        ),
-    )
-    parallel: str = field(
-        default="",
-        metadata=option(
-            text("thread:N with N from 1"),
-            group=RECONSTRUCTION,
-            flags=("-P",),
-            metavar="thread:N",
-            help="number of threads; by default all that this process may use",
-        ),
-    )
+    pad: int = pad_field(RECONSTRUCTION, "twice the box, less if large")
+    parallel: str = parallel_field(RECONSTRUCTION)
 
     def validated(self) -> ReconstructOptions:
         """Return self after the checks that need no files.

@@ -22,6 +22,7 @@ from mapsort.physics.filters import apply_transfer
 from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.physics.shells import fourier_radius
 from mapsort.rundir.atomic import atomic_path
+from mapsort.stages.fourier_grid import shift_images
 from mapsort.stages.project import project_slices
 from mapsort.workflows.option_fields import refuse
 from mapsort.workflows.progress import Progress, SilentProgress
@@ -233,7 +234,7 @@ def _signal(
     for number in np.unique(truth.classes[indices]):
         of_class = truth.classes[indices] == number
         spectra[of_class] = classes.slices(int(number), rotations[of_class])
-    spectra *= _shift_phases(truth.shifts_px[indices], classes.box)
+    _move(spectra, truth.shifts_px[indices])
     if not options.no_ctf:
         spectra *= ctf_images(_ctf(options, truth.defocus_ang[indices]), classes.box, classes.apix)
     images = scipy.fft.irfft2(spectra, s=(classes.box, classes.box))
@@ -241,21 +242,17 @@ def _signal(
     return centred
 
 
-def _shift_phases(shifts_px: NDArray[np.float64], box: int) -> NDArray[np.complex64]:
-    """Return the factors that move images by `shifts_px` (x, y).
+def _move(spectra: NDArray[np.complex64], shifts_px: NDArray[np.float64]) -> None:
+    """Move images by `shifts_px` (x, y) in their transforms, in place.
 
     The Nyquist row and column have no partner of opposite frequency to hold the other half of a
     fractional shift; they are removed, as the reference simulator does.
     """
-    fy, fx = scipy.fft.fftfreq(box), scipy.fft.rfftfreq(box)
-    x, y = shifts_px[:, 0, None, None], shifts_px[:, 1, None, None]
-    phases: NDArray[np.complex64] = np.exp(-2j * np.pi * (fx * x + fy[:, None] * y)).astype(
-        np.complex64
-    )
+    shift_images(spectra, shifts_px)
+    box = spectra.shape[1]
     if box % 2 == 0:
-        phases[:, box // 2, :] = 0
-        phases[:, :, -1] = 0
-    return phases
+        spectra[:, box // 2, :] = 0
+        spectra[:, :, -1] = 0
 
 
 def _ctf(options: SimulateOptions, defocus_ang: NDArray[np.float64]) -> ContrastTransfer:

@@ -16,6 +16,7 @@ from mapsort.workflows.option_fields import (
     refuse,
     whole_number,
 )
+from mapsort.workflows.shared_fields import apix_field, maps_field, seed_field
 
 OUTPUT = "output"
 OBJECT = "what is seen"
@@ -30,15 +31,8 @@ PHANTOM_APIX = 2.0
 class SimulateOptions:
     """Options of ``mapsort simulate``."""
 
-    maps: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a map"), "maps"),
-            group=OBJECT,
-            metavar="MAP",
-            positional=True,
-            help="maps (MRC), one per class, all of one box and pixel size",
-        ),
+    maps: tuple[Path, ...] = maps_field(
+        OBJECT, "maps (MRC), one per class, all of one box and pixel size"
     )
     phantom: int | None = field(
         default=None,
@@ -58,14 +52,8 @@ class SimulateOptions:
             help=f"box of the phantom (default {PHANTOM_BOX})",
         ),
     )
-    apix: float | None = field(
-        default=None,
-        metadata=option(
-            real_number(above=0),
-            group=OBJECT,
-            metavar="A",
-            help=f"pixel size; by default as the maps say, {PHANTOM_APIX:g} for the phantom",
-        ),
+    apix: float | None = apix_field(
+        OBJECT, "the images", f"the maps say, {PHANTOM_APIX:g} for the phantom"
     )
     out: Path = field(
         metadata=option(
@@ -113,12 +101,7 @@ class SimulateOptions:
             help="populations of the classes, in any unit; by default equal",
         ),
     )
-    seed: int = field(
-        default=1,
-        metadata=option(
-            whole_number(0), group=IMAGES, metavar="N", help="seed of all random numbers"
-        ),
-    )
+    seed: int = seed_field(IMAGES, "seed of all random numbers", default=1)
     no_ctf: bool = field(
         default=False, metadata=option(None, group=MICROSCOPE, help="leave the CTF out")
     )

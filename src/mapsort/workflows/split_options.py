@@ -11,11 +11,10 @@ from mapsort.workflows.option_fields import (
     ValueKind,
     check_values,
     file_path,
-    list_of,
     option,
     real_number,
-    whole_number,
 )
+from mapsort.workflows.shared_fields import finished_iteration_field, run_field
 
 WHICH, OUTPUT = "what goes where", "output"
 BY_MAP = "map"
@@ -73,22 +72,8 @@ _PROBABILITY = ValueKind(
 class SplitOptions:
     """Options of ``mapsort split``."""
 
-    run: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a run directory"), "a run directory"),
-            group=WHICH,
-            metavar="RUN",
-            positional=True,
-            help="run directory (multi_XX or refine_XX)",
-        ),
-    )
-    iter: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(1), group=WHICH, metavar="YY", help="iteration; by default the last"
-        ),
-    )
+    run: tuple[Path, ...] = run_field(WHICH)
+    iter: int | None = finished_iteration_field(WHICH)
     by: str = field(
         default=BY_MAP,
         metadata=option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mapsort.workflows.options import MOST_ITERATIONS
+from mapsort.workflows.option_types import MOST_ITERATIONS
 
 #: What an iteration may still change and count as standing still: fraction of particles that
 #: changed map, change of a map's share, and relative change of a map's resolution.

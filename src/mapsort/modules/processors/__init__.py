@@ -9,6 +9,11 @@ from mapsort.modules.processors import moves as moves
 from mapsort.modules.processors import normalisation as normalisation
 from mapsort.modules.processors import spectra as spectra
 from mapsort.modules.processors import thresholds as thresholds
-from mapsort.modules.processors.process import apply_chain, process, processor
+from mapsort.modules.processors.process import (
+    apply_chain,
+    process,
+    processor,
+    processor_chain,
+)
 
-__all__ = ["apply_chain", "process", "processor"]
+__all__ = ["apply_chain", "process", "processor", "processor_chain"]

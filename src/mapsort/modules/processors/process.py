@@ -39,6 +39,24 @@ def processor(spec: ModuleCall | str, **parameters: Any) -> BoundModule[..., Flo
     return PROCESSORS.bind(spec, parameters)
 
 
+def processor_chain(text: str) -> tuple[BoundModule[..., Float32], ...]:
+    """Return the processors that a list names; none for ``none``.
+
+    Parameters
+    ----------
+    text : str
+        Specifications separated by commas, for example ``"normalize.edgemean,mask.sharp"``.
+
+    Raises
+    ------
+    ConfigError
+        As `processor`.
+    """
+    if text.strip().lower() == "none":
+        return ()
+    return tuple(processor(spec.strip()) for spec in text.split(","))
+
+
 def process(
     spec: ModuleCall | str,
     array: NDArray[Any],

@@ -1,0 +1,149 @@
+"""Aligners as the search over poses takes them: one engine, which names constrain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mapsort.errors import ConfigError
+from mapsort.geometry.freedom import PoseFreedom
+from mapsort.modules.aligners import ALIGNERS
+from mapsort.modules.modopt import ModuleCall
+
+__all__ = ["Polish", "SearchAligner", "polish", "search_aligner"]
+
+_SHIFT, _TURN, _TURN_FLIP = (
+    PoseFreedom(rotate=False, mirror=False),
+    PoseFreedom(translate=False, mirror=False),
+    PoseFreedom(translate=False),
+)
+_RIGID, _ALL = PoseFreedom(mirror=False), PoseFreedom()
+_SAME_ENGINE = ("", "_iterative", "_bispec", "_resample")
+_FREEDOMS = {
+    "translational": _SHIFT,
+    "rotational": _TURN,
+    "rotate_flip": _TURN_FLIP,
+    **{f"rotate_translate{suffix}": _RIGID for suffix in _SAME_ENGINE},
+    "frm2d": _RIGID,
+    **{f"rotate_translate_flip{suffix}": _ALL for suffix in (*_SAME_ENGINE, "_tree")},
+    "rotate_translate_tree": _ALL,
+    "rtf_exhaustive": _ALL,
+    "rtf_slow_exhaustive": _ALL,
+}
+_EXHAUSTIVE = frozenset({"rtf_exhaustive", "rtf_slow_exhaustive"})
+#: Parameters that only pairs of images are aligned with.
+_PAIRS_ONLY = ("nozero", "useflcf", "masked", "intonly")
+
+
+@dataclass(frozen=True)
+class SearchAligner:
+    """What an aligner's name and parameters mean to the search.
+
+    Attributes
+    ----------
+    freedom : PoseFreedom
+    exhaustive : bool
+        Every reference in the full band, without any shortcut.
+    max_shift_px : float or None
+        Largest shift [pixels]; None where it does not say.
+    shift_step_px : float or None
+        Step of an exhaustive search's shifts [pixels].
+    inner_px, outer_px : float or None
+        Radii between which references are compared [pixels].
+    maxres_ang : float or None
+        Finest resolution compared while poses are searched [A].
+    """
+
+    freedom: PoseFreedom
+    exhaustive: bool = False
+    max_shift_px: float | None = None
+    shift_step_px: float | None = None
+    inner_px: float | None = None
+    outer_px: float | None = None
+    maxres_ang: float | None = None
+
+
+@dataclass(frozen=True)
+class Polish:
+    """A continuous refinement of poses: the aligner ``refine``.
+
+    Attributes
+    ----------
+    max_steps : int
+        Newton steps at most.
+    max_change_px : float or None
+        A pose whose shift would change by more stays as it was.
+    """
+
+    max_steps: int
+    max_change_px: float | None = None
+
+
+def search_aligner(spec: ModuleCall | str) -> SearchAligner:
+    """Return what an aligner means to the search.
+
+    Parameters
+    ----------
+    spec : ModuleCall or str
+        For example ``"rotate_translate_flip:maxshift=5"``.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name or parameter, a wrong value, or one that does not search poses of images.
+    """
+    bound = ALIGNERS.bind(spec)
+    name, given = bound.module.name, bound.arguments
+    if name not in _FREEDOMS:
+        why = "it starts from a pose" if name == "refine" else "it is not one of the search's"
+        raise ConfigError(f"aligner {name}: {why}; the search takes {', '.join(_FREEDOMS)}")
+    for parameter in _PAIRS_ONLY:
+        if given.get(parameter):
+            raise ConfigError(
+                f"aligner {name}: {parameter}=1 is for pairs of images (mapsort.align); the search "
+                "of all references does without"
+            )
+    freedom = _FREEDOMS[name]
+    if not given.get("flip", True):
+        freedom = PoseFreedom(rotate=freedom.rotate, translate=freedom.translate, mirror=False)
+    slow = name == "rtf_slow_exhaustive"
+    return SearchAligner(
+        freedom,
+        exhaustive=name in _EXHAUSTIVE,
+        max_shift_px=0.0 if not freedom.translate else _positive(given.get("maxshift")),
+        shift_step_px=_positive(given["transtep"]) if slow else None,
+        inner_px=_positive(given.get("rmin", given.get("r1"))),
+        outer_px=_positive(given.get("rmax", given.get("r2"))),
+        maxres_ang=_positive(given.get("maxres")),
+    )
+
+
+def polish(spec: ModuleCall | str, *, steps: int) -> Polish | None:
+    """Return the refinement that follows a search: ``refine``, or None for ``none``.
+
+    Parameters
+    ----------
+    spec : ModuleCall or str
+        For example ``"refine:maxshift=3"``.
+    steps : int
+        Newton steps that the refinement takes unless ``maxiter`` is less.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name or parameter, a wrong value, or an aligner that does not refine.
+    """
+    if str(spec).strip().lower() == "none":
+        return None
+    bound = ALIGNERS.bind(spec)
+    if bound.module.name != "refine":
+        raise ConfigError(f"aligner {bound.module.name}: expected refine, which improves a pose")
+    if bound.arguments["mask"] is not None:
+        raise ConfigError("aligner refine: mask= is for pairs of images; --simmask is the search's")
+    maxiter, change = bound.arguments["maxiter"], _positive(bound.arguments["maxshift"])
+    assert isinstance(maxiter, int), "the parameter's type"
+    return Polish(min(steps, maxiter), change)
+
+
+def _positive(value: object) -> float | None:
+    """Return a number above 0, None for what is not given or not above 0."""
+    return float(value) if isinstance(value, int | float) and value > 0 else None

@@ -1,0 +1,113 @@
+"""Change class averages as images, while they stay sums that maps can be solved from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.modules.processors import apply_chain
+from mapsort.modules.registry import BoundModule
+from mapsort.stages.fourier_grid import Complex64, Float32, centred_images, centred_transform
+from mapsort.stages.prepare import shell_means
+
+#: Part of the classes' mean density that holds back terms of an average that hardly any particle
+#: contributed to.
+DAMPING = 0.1
+
+
+def matched_to_projections(averages: ClassAverages, slices: Complex64) -> ClassAverages:
+    """Return averages each with the radial spectrum of its projection (``--classrefsf``).
+
+    Parameters
+    ----------
+    averages : ClassAverages
+    slices : ndarray of shape (n_classes, box, box//2+1), complex64
+        Projections, on the scale of the particles.
+
+    Notes
+    -----
+    In each shell the power of an average is that of its numerator over the square of its density:
+    noise included, so that shells of noise are held down to what the projection has there.
+    """
+    box = averages.box
+    numerator = averages.numerator.sum(axis=0)
+    density = averages.density.sum(axis=0)
+    power = shell_means(np.abs(numerator) ** 2, box)
+    squares = shell_means(density.astype(np.float64) ** 2, box)
+    wanted = shell_means(np.abs(slices) ** 2, box)
+    own = np.divide(power, squares, out=np.zeros_like(power), where=squares > 0)
+    factor = np.sqrt(np.divide(wanted, own, out=np.zeros_like(own), where=own > 0))
+    shells = np.minimum(np.rint(_radius(box)).astype(np.intp), box // 2)
+    changed = averages.numerator * factor.astype(np.float32)[:, shells]
+    return replace(averages, numerator=changed)
+
+
+def processed_averages(
+    averages: ClassAverages, chain: Sequence[BoundModule[..., Float32]], apix: float
+) -> ClassAverages:
+    """Return averages after processors of their images (``--m3dpreprocess``).
+
+    Parameters
+    ----------
+    averages : ClassAverages
+    chain : sequence of BoundModule
+        Processors that keep the size of an image.
+    apix : float
+        Pixel size [A].
+
+    Notes
+    -----
+    With numerator N, density D and a damping t the image N / (D + t) is processed, and what comes
+    out times D + t is the new numerator: processors that do nothing change nothing. Afterwards all
+    averages are multiplied by one number that restores their total power, for the map must stay
+    on the scale of the particles.
+    """
+    if not chain:
+        return averages
+    box = averages.box
+    level = averages.density.sum(axis=0)[averages.count > 0]
+    if not len(level):
+        return averages
+    damping = np.float32(DAMPING * float(level.mean()))
+    changed = np.zeros_like(averages.numerator)
+    for half in range(N_HALVES):
+        for number in np.flatnonzero(averages.count > 0):
+            numerator = averages.numerator[half, number]
+            if not numerator.any():
+                continue
+            weight = averages.density[half, number] + damping
+            image = centred_images((numerator / weight)[None], box)[0]
+            processed, _ = apply_chain(chain, image, apix=apix, index=int(number))
+            if processed.shape != image.shape:
+                raise ValueError("processors of class averages must keep their size")
+            changed[half, number] = centred_transform(processed[None])[0] * weight
+    before = float(np.sum(np.abs(averages.numerator) ** 2, dtype=np.float64))
+    after = float(np.sum(np.abs(changed) ** 2, dtype=np.float64))
+    if after > 0:
+        changed *= np.float32(np.sqrt(before / after))
+    return replace(averages, numerator=changed)
+
+
+def cross_power(averages: ClassAverages) -> npt.NDArray[np.float64]:
+    """Return the power that even and odd halves of class averages share, (box//2 + 1,).
+
+    Noise of the halves is independent: what they share on average is the power of the projections,
+    the radial spectrum (structure factor) of the particles seen.
+    """
+    box = averages.box
+    one, two = averages.numerator
+    d_one, d_two = averages.density
+    shared = shell_means(np.real(one * np.conj(two)), box).sum(axis=0)
+    weight = shell_means(d_one.astype(np.float64) * d_two, box).sum(axis=0)
+    ratio = np.divide(shared, weight, out=np.zeros_like(shared), where=weight > 0)
+    return np.asarray(np.maximum(ratio, 0.0))
+
+
+def _radius(box: int) -> npt.NDArray[np.float64]:
+    k = np.minimum(np.arange(box), box - np.arange(box))
+    return np.hypot(k[:, None], scipy.fft.rfftfreq(box, 1 / box)[None, :])

@@ -1,0 +1,163 @@
+"""Class averages by averagers other than the CTF-weighted sums.
+
+``mean`` and ``ctf.weight`` are sums as well, with other weights: each particle is multiplied by a
+factor before it is added, and counts with another. Every other averager sees all the images of a
+class, aligned and with their phases flipped, one class at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.modules.averagers import averaged
+from mapsort.physics.ctf import ContrastTransfer, ctf_images
+from mapsort.physics.image_moves import transform_image
+from mapsort.stages.fourier_grid import Float32, centred_transform
+from mapsort.stages.prepare import ctf_coefficients
+
+#: Averagers that the CTF-weighted sums of every run serve.
+LEAST_SQUARES = frozenset({"auto", "ctf.auto", "ctfw.auto"})
+#: Averagers that are sums with other weights.
+SUMS = frozenset({"mean", "ctf.weight"})
+#: A class whose images would take more memory is averaged in groups, and the groups' averages
+#: by their numbers.
+GROUP_BYTES = 512 * 2**20
+
+
+def is_least_squares(spec: str) -> bool:
+    """Whether the CTF-weighted sums are the average that a specification names."""
+    return spec.strip() in LEAST_SQUARES
+
+
+def is_sum(spec: str) -> bool:
+    """Whether an averager is a sum with other weights (its parameters make it something else)."""
+    return spec.strip() in SUMS
+
+
+@dataclass(frozen=True)
+class SumWeights:
+    """What a sum multiplies particles by, and what it counts them with.
+
+    ``mean``: sum of sign(C) X over the number; ``ctf.weight``: sum of C |C| X over sum of C^2. The
+    kernel multiplies by the CTF that it is told, c: with images multiplied by a and that c the
+    sums are those of c a X and c^2.
+    """
+
+    spec: str
+    flipped: bool
+    apix: float
+
+    def images(self, raw: Float32, ctf: ContrastTransfer | None) -> Float32:
+        """Return images for the kernel, from raw ones (n, box, box)."""
+        factor = self._factor(ctf, raw.shape[1])
+        return raw if factor is None else filtered(raw, factor)
+
+    def ctf(self, ctf: ContrastTransfer | None, n: int) -> Float32:
+        """Return the CTF that the kernel is told, (n, 7)."""
+        return ctf_coefficients(None if self.spec == "mean" else ctf, n, flipped=True)
+
+    def _factor(self, ctf: ContrastTransfer | None, box: int) -> Float32 | None:
+        if ctf is None:
+            return None
+        transfer = ctf_images(ctf, box, self.apix)
+        if self.spec == "mean":
+            return None if self.flipped else np.sign(transfer)
+        return np.abs(transfer) if self.flipped else transfer
+
+
+def filtered(images: Float32, factor: Float32) -> Float32:
+    """Return images with their transforms multiplied, factors (n, box, box//2+1)."""
+    box = images.shape[1]
+    spectra = scipy.fft.rfft2(scipy.fft.ifftshift(images, axes=(1, 2))) * factor
+    back = scipy.fft.irfft2(spectra, s=(box, box))
+    return np.asarray(scipy.fft.fftshift(back, axes=(1, 2)), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class MemberAverager:
+    """Averages classes one at a time from the images of their members.
+
+    Attributes
+    ----------
+    spec : str
+        The averager.
+    read : callable
+        Treated images (n, box, box) of particles by their numbers.
+    ctf : ContrastTransfer or None
+        Of all particles.
+    flipped : bool
+        Whether phases are flipped already.
+    apix : float
+        Pixel size [A].
+    """
+
+    spec: str
+    read: Callable[[npt.NDArray[np.int64]], Float32]
+    ctf: ContrastTransfer | None
+    flipped: bool
+    apix: float
+
+    def averages(self, matches: Matches, membership: Membership, box: int) -> ClassAverages:
+        """Return the averages of both halves as sums: the average times its number of images.
+
+        Parameters
+        ----------
+        matches : Matches
+        membership : Membership
+        box : int
+        """
+        n_classes = membership.n_classes
+        numerator = np.zeros((N_HALVES, n_classes, box, box // 2 + 1), dtype=np.complex64)
+        density = np.zeros(numerator.shape, dtype=np.float32)
+        count = np.zeros(n_classes, dtype=np.int64)
+        for number in range(n_classes):
+            members = np.arange(membership.start[number], membership.start[number + 1])
+            members = members[membership.used[members]]
+            count[number] = len(members)
+            for half in range(N_HALVES):
+                own = members[membership.particle[members] % N_HALVES == half]
+                if len(own):
+                    image, weight = self._one(matches, membership, own, box)
+                    numerator[half, number] = weight * centred_transform(image[None])[0]
+                    density[half, number] = weight
+        return ClassAverages(numerator, density, count)
+
+    def _one(
+        self, matches: Matches, membership: Membership, members: npt.NDArray[np.intp], box: int
+    ) -> tuple[Float32, float]:
+        """Return the average of some members, and their weight."""
+        group = max(1, GROUP_BYTES // (4 * box * box))
+        images, weights = [], []
+        for first in range(0, len(members), group):
+            part = members[first : first + group]
+            particle = membership.particle[part]
+            own = None if self.ctf is None else self.ctf[particle]
+            aligned = self._aligned(matches, particle, membership.column[part], own)
+            weight = membership.weight[part]
+            images.append(
+                averaged(self.spec, aligned, ctf=own, weights=weight, apix=self.apix).image
+            )
+            weights.append(float(weight.sum()))
+        return np.average(images, axis=0, weights=weights).astype(np.float32), sum(weights)
+
+    def _aligned(
+        self,
+        matches: Matches,
+        particle: npt.NDArray[np.int64],
+        column: npt.NDArray[np.int64],
+        ctf: ContrastTransfer | None,
+    ) -> Float32:
+        images = self.read(particle)
+        if ctf is not None and not self.flipped:
+            images = filtered(images, np.sign(ctf_images(ctf, images.shape[1], self.apix)))
+        placed = matches.taken(particle, column)
+        moved = [transform_image(image, placed.placing(row)) for row, image in enumerate(images)]
+        return np.stack(moved)

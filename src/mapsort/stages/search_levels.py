@@ -1,0 +1,240 @@
+"""The levels of a search: which part of the references' coefficients is compared first.
+
+The references' angular coefficients p_m(k) carry the signal that tells orientations apart; nearly
+all of it lies in few of them (low orders m, and rings below the maps' resolution). A level of the
+search compares the coefficients that carry a given share of that signal, as the maps of this
+iteration and the noise have it: nothing here depends on fixed frequencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort import _core
+from mapsort.errors import ConfigError
+from mapsort.physics.scoring import Scoring
+from mapsort.stages.fourier_grid import Float32
+
+#: Share of the expected signal in the full band, which decides.
+FULL_BAND = 0.99999
+#: Shares of the signal that tells references apart at the coarse, middle and fine levels.
+COARSE_SHARE, MIDDLE_SHARE, FINE_SHARE = 0.90, 0.99, 0.998
+#: Least number of coefficients at these levels: below it the search costs little anyway.
+COARSE_SIZE, MIDDLE_SIZE, FINE_SIZE = 90, 200, 300
+#: Where references differ by this many nats, the coarse level needs no middle one after it.
+ENOUGH_NATS = 120.0
+#: Share of each map's references that go on to a middle level, and how many to a fine one.
+CARRIED_SHARE, CARRIED = 0.15, 16
+#: Share of the signal that may be lost between the nodes of a level's shift lattice, on average:
+#: where there is plenty of it (`ENOUGH_NATS`), and where a small share is a fraction of a nat and
+#: the many candidates carried on make up for it.
+SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.035
+#: Correlations are evaluated at this many angles per period of their highest order.
+ROTATIONS_PER_PERIOD = 3.0
+#: Rings below this are always in the band: coarser images have no orientation.
+LOWEST_RING = 6
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the search: a part of the references' coefficients.
+
+    ``carried`` and ``carried_share`` say how many references of each map go on from here: the
+    larger of the number and the share of the map's references.
+    """
+
+    bank: _core.ReferenceBank
+    ring_weight: Float32
+    shift_step: float
+    carried: int = CARRIED
+    carried_share: float = 0.0
+
+    def n_carried(self, n_references: int, *, at_least: int) -> int:
+        """Return how many of a map's references go on."""
+        wanted = max(self.carried, at_least, int(np.ceil(self.carried_share * n_references)))
+        return min(n_references, wanted)
+
+
+@dataclass(frozen=True)
+class SearchSetting:
+    """What the levels of a search depend on besides the references."""
+
+    scoring: Scoring
+    signal_power: npt.NDArray[np.floating]
+    noise_power: npt.NDArray[np.floating]
+    box: int
+    apix: float
+    n_threads: int
+
+    def ring_weight(self, n_rings: int) -> Float32:
+        """Return the weight of a Fourier term on each of the rings from 1 on."""
+        return self.scoring.ring_weight(
+            self.signal_power, self.noise_power, n_rings, self.box * self.apix
+        )
+
+
+def highest_ring(
+    power: npt.NDArray[np.floating],
+    scoring: Scoring,
+    ang_per_ring: float,
+    max_radius: int | None,
+) -> int:
+    """Return the highest ring compared, by the maps' content and by what is asked for."""
+    radius = min(_band_limit(power), max_radius or len(power))
+    if scoring.highest_ang is not None:
+        radius = min(radius, int(ang_per_ring / scoring.highest_ang))
+    lowest = 1 if scoring.lowest_ang is None else int(np.ceil(ang_per_ring / scoring.lowest_ang))
+    if radius < max(lowest, 2):
+        raise ConfigError(
+            f"minres, maxres: no Fourier ring lies between {scoring.lowest_ang} and "
+            f"{scoring.highest_ang} A where the maps have signal; give a wider range"
+        )
+    return radius
+
+
+def _band_limit(power: npt.NDArray[np.floating]) -> int:
+    """Return the smallest ring below which nearly all of the signal lies, below Nyquist.
+
+    ``power`` is the mean power of a projection on each ring, over that of the noise; ring k has
+    2 pi k Fourier pixels.
+    """
+    cumulative = np.cumsum(np.arange(len(power)) * power)
+    ring = int(np.searchsorted(cumulative, FULL_BAND * cumulative[-1]))
+    return int(np.clip(ring, LOWEST_RING, len(power) - 2))
+
+
+def empty_bank(
+    box: int, radius: int, support_radius: float, normalisation: str
+) -> _core.ReferenceBank:
+    """Return a bank for all that references of this support hold up to a ring."""
+    orders = 2 * np.pi * radius * support_radius / box
+    orders += 2 * np.cbrt(orders) + 3
+    return _core.ReferenceBank(
+        first_ring=1,
+        n_rings=radius,
+        n_angles=_sampling_angles(orders, radius),
+        box=box,
+        support_radius=support_radius,
+        normalisation=normalisation,
+    )
+
+
+def _sampling_angles(orders: float, radius: int) -> int:
+    """Return how many angles keep orders of the reference free of aliases from the particle.
+
+    The particle's content reaches the edge of the box: order pi k on ring k.
+    """
+    return _core.good_fft_size(int(np.ceil(orders + max(orders, np.pi * radius))) + 2)
+
+
+def distinction(
+    bank: _core.ReferenceBank, noise_power: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """Return the expected log-likelihood by which each coefficient tells references apart.
+
+    Returns
+    -------
+    ndarray of shape (orders, n_rings)
+        [nat], for a mean squared CTF of 1/2: k pi |p_m(k)|^2 / noise power (twice that for m > 0,
+        for the negative order), without the part of p_0 that all references share.
+    """
+    power, mean = bank.statistics()
+    power[0] -= mean**2
+    power[1:] *= 2.0
+    rings = np.arange(1, power.shape[1] + 1)
+    weight = 0.5 * 0.5 * 2.0 * np.pi * rings / noise_power[1 : len(rings) + 1]
+    return np.asarray(np.maximum(power, 0.0) * weight)
+
+
+def search_levels(
+    bank_of: Callable[[str], _core.ReferenceBank], setting: SearchSetting
+) -> tuple[Level, ...]:
+    """Return the levels: parts of the bank with growing shares of the distinction, then all.
+
+    The distinction is that of the terms as they are, also where they are normalised to be compared.
+    """
+    bank = bank_of("none")
+    gain = distinction(bank, setting.noise_power)
+    gain = gain * (setting.ring_weight(gain.shape[1]) > 0)
+    if setting.scoring.comparator.normalisation != "none":
+        bank = bank_of(setting.scoring.comparator.normalisation)
+    total = float(gain.sum())
+    needed = [(COARSE_SHARE, COARSE_SIZE), (FINE_SHARE, FINE_SIZE)]
+    if total < ENOUGH_NATS:
+        needed.insert(1, (MIDDLE_SHARE, MIDDLE_SIZE))
+    loss = WEAK_SHIFT_LOSS if total < ENOUGH_NATS else SHIFT_LOSS
+    parts = [
+        _part(bank, gain, ring_ranges(gain, share * total, size), setting, loss)
+        for share, size in needed
+    ]
+    if total < ENOUGH_NATS:
+        parts[0] = replace(parts[0], carried_share=CARRIED_SHARE)
+    whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
+    step = _shift_step(gain, whole, setting.box, loss)
+    return (*parts, Level(bank, setting.ring_weight(bank.n_rings), step))
+
+
+def _part(
+    bank: _core.ReferenceBank,
+    gain: npt.NDArray[np.float64],
+    ranges: npt.NDArray[np.int32],
+    setting: SearchSetting,
+    shift_loss: float,
+) -> Level:
+    """Return a level with these rings of each order."""
+    n_rings, orders = int(ranges[:, 1].max()), len(ranges) - 1
+    rotations = max(ROTATIONS_PER_PERIOD * orders, 2 * orders + 1, 8)
+    part = bank.part(
+        ranges,
+        n_rings=n_rings,
+        n_angles=_sampling_angles(orders + 1, n_rings),
+        n_rotations=_core.good_fft_size(int(np.ceil(rotations))),
+        n_threads=setting.n_threads,
+    )
+    return Level(
+        part, setting.ring_weight(n_rings), _shift_step(gain, ranges, setting.box, shift_loss)
+    )
+
+
+def ring_ranges(
+    gain: npt.NDArray[np.float64], wanted: float, at_least: int
+) -> npt.NDArray[np.int32]:
+    """Return the rings [first, last) of each order that together hold ``wanted`` of the gain.
+
+    The strongest coefficients, ``at_least`` so many, are taken until they suffice, then the gaps
+    between them on each order are closed. Orders without any have empty ranges; trailing ones are
+    left out.
+    """
+    strongest = np.sort(gain, axis=None)[::-1]
+    count = max(int(np.searchsorted(np.cumsum(strongest), wanted)), at_least - 1)
+    count = min(count, gain.size - 1)
+    chosen = gain >= max(strongest[count], np.finfo(np.float64).tiny)
+    if not chosen.any():
+        chosen[:, :LOWEST_RING] = True
+    ranges = np.zeros((len(gain), 2), dtype=np.int32)
+    for order in np.flatnonzero(chosen.any(axis=1)):
+        rings = np.flatnonzero(chosen[order])
+        ranges[order] = rings[0], rings[-1] + 1
+    last = int(np.flatnonzero(chosen.any(axis=1))[-1])
+    return np.ascontiguousarray(ranges[: last + 1])
+
+
+def _shift_step(
+    gain: npt.NDArray[np.float64], ranges: npt.NDArray[np.integer], box: int, loss: float
+) -> float:
+    """Return the lattice step [pixels] that loses the share ``loss`` of the gain on average.
+
+    At a shift r off the true one the correlation on ring k falls to J0(2 pi k r / box), about
+    1 - (pi k r / box)^2; over a cell of side d the mean r^2 is d^2 / 6.
+    """
+    total = weighted = 0.0
+    for order, (first, last) in enumerate(ranges):
+        rings = np.arange(first, last)
+        total += float(gain[order, first:last].sum())
+        weighted += float((gain[order, first:last] * (rings + 1.0) ** 2).sum())
+    mean_square_ring = weighted / total if total > 0 else float(gain.shape[1]) ** 2
+    return float(np.sqrt(6.0 * loss / mean_square_ring) * box / np.pi)

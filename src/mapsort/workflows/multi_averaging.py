@@ -1,0 +1,331 @@
+"""The class averages of one iteration: members aligned anew and chosen, then averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import read_ahead
+from mapsort.errors import ConfigError
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.modules.processors import processor_chain
+from mapsort.stages.average import ClassAccumulator, ShellStatistics, wiener_images
+from mapsort.stages.class_spectra import matched_to_projections
+from mapsort.stages.fourier_grid import Complex64, Float32, centred_images
+from mapsort.stages.member_average import MemberAverager, SumWeights, is_least_squares, is_sum
+from mapsort.stages.pair_scores import PairComparison
+from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment, ctf_coefficients
+from mapsort.stages.realign import alignment_references, chosen_members, composed, realigned
+from mapsort.stages.search_plan import MatchPlan, plan_image_match
+from mapsort.workflows.multi_comparison import compared_noise, reference_power
+from mapsort.workflows.multi_matching import compared_chunks
+from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.search_settings import AUTO, SearchSettings, member_settings
+
+#: Particles by which processed images are brought to the scale of the others.
+_SCALE_SAMPLE = 128
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """The class averages of an iteration.
+
+    Attributes
+    ----------
+    averages : ClassAverages
+    statistics : ShellStatistics
+    matches : Matches
+        With the poses that members were averaged at.
+    membership : Membership
+        With the members that were.
+    """
+
+    averages: ClassAverages
+    statistics: ShellStatistics
+    matches: Matches
+    membership: Membership
+
+
+def average_classes(
+    run: Run,
+    state: State,
+    slices: Complex64,
+    matches: Matches,
+    membership: Membership,
+    noise_to_signal: npt.NDArray[np.float64],
+    *,
+    iteration: int,
+) -> Averaged:
+    """Average the classes as the options ask.
+
+    By default members are averaged as they lie on their projection. ``--classalign`` and its kin
+    align them anew with it, ``--classiter`` with their own average as often as asked for; each
+    time ``--classkeep`` chooses among them anew. What was aligned with averages is laid back onto
+    the projections, all members of a class alike.
+
+    Parameters
+    ----------
+    run, state
+    slices : ndarray of shape (n_classes, box, box//2+1)
+        The projections.
+    matches : Matches
+    membership : Membership
+    noise_to_signal : ndarray of shape (box//2 + 1,)
+        Of one particle, for the averages' Wiener filter.
+    iteration : int
+    """
+    options = run.options
+    settings = member_settings(options)
+    box, threads = run.plan.grid.box, run.plan.n_threads
+    projections = centred_images(slices, box, n_threads=threads)
+    if _aligns_with_projections(run):
+        matches, membership = _aligned_anew(run, state, settings, projections, matches, membership)
+    elif options.classcmp != AUTO:
+        values = _judged(run, settings, projections, matches, membership)
+        membership = _chosen(run, membership, values)
+    for _ in range(options.classiter):
+        averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
+        images = _images(run, averages, noise_to_signal)
+        matches, membership = _aligned_anew(run, state, settings, images, matches, membership)
+    if options.classiter:
+        averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
+        images = _images(run, averages, noise_to_signal)
+        matches = _laid_back(run, settings, images, projections, matches, membership)
+    averages, statistics = average_all(run, slices, matches, membership, iteration=iteration)
+    if options.classrefsf:
+        averages = matched_to_projections(averages, slices)
+    return Averaged(averages, statistics, matches, membership)
+
+
+def average_all(
+    run: Run, slices: Complex64, matches: Matches, membership: Membership, *, iteration: int
+) -> tuple[ClassAverages, ShellStatistics]:
+    """Average the classes as their members lie, chunk by chunk.
+
+    The statistics of the noise are always those of the CTF-weighted sums, whatever the averager.
+    """
+    n = len(matches)
+    spec = run.options.classaverager
+    treatment = member_treatment(run)
+    accumulator = ClassAccumulator(run.plan.grid, run.inputs.apix, slices)
+    sums = ClassAccumulator(run.plan.grid, run.inputs.apix, slices) if is_sum(spec) else None
+    weights = SumWeights(spec.strip(), run.plan.flipped, run.inputs.apix)
+    threads = run.plan.n_threads
+    run.start("average", n, iteration)
+    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
+        first, spectra = where.start, treatment.spectra(raw, n_threads=threads)
+        accumulator.add(spectra, run.ctf_of(where), first, matches, membership, n_threads=threads)
+        if sums is not None:
+            own = None if run.inputs.ctf is None else run.inputs.ctf[where]
+            spectra = run.plan.grid.image_spectra(
+                weights.images(treatment.images(raw), own), n_threads=threads
+            )
+            told = weights.ctf(own, len(raw))
+            sums.add(spectra, told, first, matches, membership, n_threads=threads)
+        run.progress.advance(where.stop - where.start)
+    averages = (sums or accumulator).finish()
+    if sums is None and not is_least_squares(spec):
+        averages = _by_member(run, treatment, matches, membership)
+    run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
+    return averages, accumulator.statistics
+
+
+def member_treatment(run: Run) -> ParticleTreatment:
+    """Return how particles are treated before they are averaged (``--classnormproc``)."""
+    chain = processor_chain(run.options.classnormproc)
+    plain = run.plan.treatment
+    if not chain:
+        return plain
+    processed = ProcessedTreatment(
+        plain.grid, plain.background_radius, plain.invert, chain, run.inputs.apix
+    )
+    n = len(run.inputs.particles)
+    some = np.unique(np.linspace(0, n - 1, _SCALE_SAMPLE).astype(np.intp))
+    raw = run.inputs.particles.images(some)
+    one, other = plain.images(raw), processed.images(raw)
+    power = float(np.mean(other.astype(np.float64) ** 2))
+    if not (np.isfinite(power) and power > 0):
+        raise ConfigError(
+            f"--classnormproc={run.options.classnormproc}: leaves nothing of the images"
+        )
+    scale = float(np.sqrt(np.mean(one.astype(np.float64) ** 2) / power))
+    return replace(processed, scale=scale)
+
+
+def _by_member(
+    run: Run, treatment: ParticleTreatment, matches: Matches, membership: Membership
+) -> ClassAverages:
+    averager = MemberAverager(
+        run.options.classaverager,
+        lambda numbers: treatment.images(run.inputs.particles.images(numbers)),
+        run.inputs.ctf,
+        run.plan.flipped,
+        run.inputs.apix,
+    )
+    return averager.averages(matches, membership, run.plan.grid.box)
+
+
+def _aligns_with_projections(run: Run) -> bool:
+    """Whether members are aligned anew before the first average: something asks how."""
+    options = run.options
+    by = (options.classalign, options.classaligncmp, options.classraligncmp)
+    return any(value != AUTO for value in by) or options.classralign != "refine"
+
+
+def _images(run: Run, averages: ClassAverages, noise_to_signal: npt.NDArray[np.float64]) -> Float32:
+    """Return averages as members are aligned with them."""
+    every = slice(0, len(averages.count))
+    images = wiener_images(averages, noise_to_signal, every, n_threads=run.plan.n_threads)
+    return alignment_references(images, automatic=run.options.classautomask)
+
+
+def _class_plan(run: Run, state: State, settings: SearchSettings, images: Float32) -> MatchPlan:
+    return plan_image_match(
+        images,
+        grid=run.plan.grid,
+        apix=run.inputs.apix,
+        max_shift=settings.ways.aligner.max_shift_px or run.plan.max_shift,
+        scoring=settings.scoring,
+        ways=settings.ways,
+        noise_power=compared_noise(run, state),
+        max_radius=run.plan.max_radius,
+        matched_to=reference_power(run),
+        n_threads=run.plan.n_threads,
+    )
+
+
+def _member_chunks(
+    run: Run, matches: Matches, membership: Membership, seen: npt.NDArray[np.bool_]
+) -> Iterator[tuple[slice, Float32, npt.NDArray[np.intp], Matches]]:
+    """Yield chunks of particles, the members among them (of classes seen), and their poses."""
+    entries = np.flatnonzero(seen[membership.class_of_member])
+    order = entries[np.argsort(membership.particle[entries], kind="stable")]
+    particle = membership.particle[order]
+    for where, raw in compared_chunks(run):
+        first, last = np.searchsorted(particle, [where.start, where.stop])
+        chunk = order[first:last]
+        if len(chunk):
+            placed = matches.taken(membership.particle[chunk], membership.column[chunk])
+            # with the class as reference: matches name it, too, but for reseeded maps
+            own = membership.class_of_member[chunk].astype(np.int32)[:, None]
+            yield where, raw, chunk, replace(placed, reference=own)
+
+
+def _aligned_anew(
+    run: Run,
+    state: State,
+    settings: SearchSettings,
+    images: Float32,
+    matches: Matches,
+    membership: Membership,
+) -> tuple[Matches, Membership]:
+    """Align every member with its class's image; choose among them again."""
+    plan = _class_plan(run, state, settings, images)
+    comparison = _comparison(run, settings, images)
+    values = np.full(len(membership.particle), np.inf)
+    moved = matches.copied()
+    threads = run.plan.n_threads
+    for where, raw, chunk, placed in _member_chunks(run, matches, membership, _seen(images)):
+        row = membership.particle[chunk] - where.start
+        found = realigned(
+            plan, run.spectra_of(raw)[row], run.ctf_of(where)[row], placed, n_threads=threads
+        )
+        moved.place(membership.particle[chunk], membership.column[chunk], found)
+        if comparison is None:
+            values[chunk] = -found.quality[:, 0]
+        else:
+            values[chunk] = _values(run, comparison, raw[row], where, row, found)
+    return moved, _chosen(run, membership, values)
+
+
+def _judged(
+    run: Run,
+    settings: SearchSettings,
+    images: Float32,
+    matches: Matches,
+    membership: Membership,
+) -> npt.NDArray[np.float64]:
+    """Return the value of ``--classcmp`` of every member as it lies."""
+    comparison = _comparison(run, settings, images)
+    assert comparison is not None, "--classcmp is given"
+    values = np.full(len(membership.particle), np.inf)
+    for where, raw, chunk, placed in _member_chunks(run, matches, membership, _seen(images)):
+        row = membership.particle[chunk] - where.start
+        values[chunk] = _values(run, comparison, raw[row], where, row, placed)
+    return values
+
+
+def _seen(images: Float32) -> npt.NDArray[np.bool_]:
+    """Return which classes have an image to align with."""
+    return np.asarray(images.any(axis=(1, 2)))
+
+
+def _comparison(run: Run, settings: SearchSettings, images: Float32) -> PairComparison | None:
+    if settings.pairs is None:
+        return None
+    return PairComparison(settings.pairs, images, run.inputs.apix, run.plan.flipped)
+
+
+def _values(
+    run: Run,
+    comparison: PairComparison,
+    raw: Float32,
+    where: slice,
+    row: npt.NDArray[np.intp],
+    placed: Matches,
+) -> npt.NDArray[np.float64]:
+    ctf = None if run.inputs.ctf is None else run.inputs.ctf[where][row]
+    images = run.plan.treatment.images(raw)
+    return comparison.values(images, ctf, placed, n_threads=run.plan.n_threads)[:, 0]
+
+
+def _chosen(run: Run, membership: Membership, values: npt.NDArray[np.float64]) -> Membership:
+    options = run.options
+    # a member without a value is the worst; keep_best takes finite numbers
+    finite = np.where(np.isfinite(values), values, np.float32(1e30))
+    return chosen_members(
+        membership, finite, keep=options.classkeep, keep_sigma=options.classkeepsig
+    )
+
+
+def _laid_back(
+    run: Run,
+    settings: SearchSettings,
+    averages: Float32,
+    projections: Float32,
+    matches: Matches,
+    membership: Membership,
+) -> Matches:
+    """Lay the averages onto their projections, and so their members."""
+    seen = np.flatnonzero(_seen(averages) & _seen(projections))
+    if not len(seen):
+        return matches
+    threads, grid = run.plan.n_threads, run.plan.grid
+    plan = plan_image_match(
+        projections,
+        grid=grid,
+        apix=run.inputs.apix,
+        max_shift=run.plan.max_shift,
+        scoring=replace(settings.scoring, scale_spread=float("inf")),
+        ways=replace(settings.ways, search=None, polish_by=None),
+        n_threads=threads,
+    )
+    start = np.zeros((len(seen), 1), dtype=np.float32)
+    whole = np.zeros((len(seen), 1), dtype=np.int32)
+    placed = Matches(seen.astype(np.int32)[:, None], start, start, start, start, start, whole)
+    ctf = ctf_coefficients(None, len(seen))
+    spectra = grid.image_spectra(averages[seen], n_threads=threads)
+    found = realigned(plan, spectra, ctf, placed, n_threads=threads)
+    of_class = np.full(membership.n_classes, -1)
+    of_class[seen] = np.arange(len(seen))
+    entries = np.flatnonzero(of_class[membership.class_of_member] >= 0)
+    particle, column = membership.particle[entries], membership.column[entries]
+    second = found.rows(of_class[membership.class_of_member[entries]])
+    moved = matches.copied()
+    moved.place(particle, column, composed(matches.taken(particle, column), second))
+    return moved

@@ -1,0 +1,117 @@
+"""The matching of one iteration in two stages: ``--twostage``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mapsort.model.matches import Matches
+from mapsort.stages.match import match_chunk, match_near
+from mapsort.stages.search_plan import MatchPlan, plan_image_match
+from mapsort.stages.similarity import Similarity
+from mapsort.stages.two_stage import (
+    LEAST_REFERENCES,
+    VISITED,
+    Clusters,
+    FirstStage,
+    cluster_candidates,
+    cluster_references,
+)
+from mapsort.workflows.multi_comparison import (
+    compared_noise,
+    highest_radius,
+    match_plan,
+    pair_ranking,
+    reference_images,
+)
+from mapsort.workflows.multi_matching import (
+    Found,
+    SyntheticNoise,
+    compared_chunks,
+    keeps_similarity,
+)
+from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.search_settings import SearchSettings
+
+
+def in_two_stages(run: Run) -> bool:
+    """Whether the search has a first stage: asked for, and there are enough references."""
+    return (
+        run.options.twostage > 0
+        and len(run.plan.references) >= LEAST_REFERENCES
+        and len(run.plan.reference_blocks) == 1
+    )
+
+
+def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match particles with clusters of references, then with the members of the best ones."""
+    references, threads = run.plan.references, run.plan.n_threads
+    images = reference_images(run, state, settings, references)
+    first_radius = highest_radius(run, run.options.twostage)
+    clusters = cluster_references(
+        images,
+        apix=run.inputs.apix,
+        max_shift=run.plan.max_shift,
+        max_radius=first_radius,
+        n_threads=threads,
+    )
+    coarse = _cluster_plan(run, state, settings, clusters, first_radius)
+    plan = match_plan(run, state, settings, references)
+    ranking = pair_ranking(run, state, settings, references)
+    noise = SyntheticNoise.of(run, state)
+    n = len(run.inputs.particles)
+    run.start("match", n, iteration)
+    parts: list[Matches] = []
+    firsts: list[Similarity] = []
+    compared = 0
+    for where, raw in compared_chunks(run):
+        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+        _, first = match_chunk(
+            coarse, spectra, ctf, refined=VISITED, with_similarity=True, n_threads=threads
+        )
+        assert first is not None, "it was asked for"
+        reference, origin = cluster_candidates(
+            clusters, first, references, at_least=run.plan.refined
+        )
+        compared += int(np.count_nonzero(reference >= 0))
+        found = match_near(
+            plan,
+            spectra,
+            ctf,
+            reference,
+            origin,
+            reach_px=plan.levels[0].shift_step,
+            refined=run.plan.refined,
+            n_threads=threads,
+        )
+        parts.append(found if ranking is None else ranking.ranked(raw, where, found))
+        firsts.append(first)
+        run.progress.advance(where.stop - where.start)
+    run.progress.finish(
+        f"{n} particles with {len(clusters.members)} clusters, then {compared / n:.0f} projections"
+    )
+    matches = Matches.joined(parts)
+    full = keeps_similarity(run)
+    return Found(
+        matches,
+        Similarity.of_matches(matches, len(references)) if full else None,
+        plan.highest_ring,
+        noise.matched(run, plan).best if noise else None,
+        first_stage=FirstStage(clusters, Similarity.joined(firsts)),
+    )
+
+
+def _cluster_plan(
+    run: Run, state: State, settings: SearchSettings, clusters: Clusters, max_radius: int | None
+) -> MatchPlan:
+    """Plan the search of the clusters' averages."""
+    return plan_image_match(
+        clusters.averages,
+        grid=run.plan.grid,
+        apix=run.inputs.apix,
+        max_shift=run.plan.max_shift,
+        scoring=settings.scoring,
+        ways=settings.ways,
+        noise_power=compared_noise(run, state),
+        max_radius=max_radius,
+        n_threads=run.plan.n_threads,
+    )
