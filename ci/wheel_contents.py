@@ -26,7 +26,7 @@ def main(path: Path) -> int:
             f"no {what}" for what, pattern in _wanted(path).items() if not _any(pattern, names)
         ]
         faults += [f"{name} has no place in a wheel" for name in names if _any(_UNWANTED, [name])]
-        bills = [name for name in names if "/sboms/" in name]
+        bills = [name for name in names if re.search(r"/sboms/.*\.json$", name)]
         bundled = [name for bill in bills for name in _components(wheel.read(bill))]
         libraries = [name for name in names if re.search(r"\.libs/|\.dylibs/", name)]
         if libraries and not bills:

@@ -2,11 +2,10 @@
 # Build this machine's wheel and the source distribution into dist/, and prove them:
 #   ci/wheels.sh [DIRECTORY, default dist]
 # The wheel is built from the unpacked source distribution, offline, twice: the bytes must be the
-# same. It is repaired (auditwheel), checked, installed in a clean environment whose PATH holds no
-# compiler, and used there. Needs Linux, Python with venv, a C++ compiler, and a package index.
+# same. It is repaired (auditwheel) and proved (ci/prove_wheel.sh). Needs Linux, Python with venv, a
+# C++ compiler, and a package index.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-root=$PWD
 dist=$(mkdir -p "${1:-dist}" && cd "${1:-dist}" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -52,38 +51,7 @@ wheel=$(ls "$work"/first/repaired/*.whl)
 cmp "$wheel" "$work/second-elsewhere/repaired/$(basename "$wheel")"
 echo "the same bytes: $(sha256sum "$wheel" | cut -c1-16) $(basename "$wheel")"
 
-echo "== contents"
-"$tools/twine" check --strict "$wheel" "$sdist"
-# W009, W010: the libraries that auditwheel adds are a directory of their own, without modules.
-"$tools/check-wheel-contents" --ignore W009,W010 "$wheel"
-"$tools/python" ci/wheel_contents.py "$wheel"
-
-echo "== clean environment, no compiler"
-python3 -m venv "$work/clean"
-"$work/clean/bin/pip" install --quiet "$wheel"
-clean() { # clean COMMAND...: with nothing else on PATH
-  (cd "$work" && env -i HOME="$work" TMPDIR="$work" PATH="$work/clean/bin" "$@")
-}
-clean mapsort build-info
-clean mapsort doctor
-clean mapsort demo --n 600 --path "$work/demo" --quiet
-for isa in $(clean python -c 'from mapsort import _core; print(*_core.available_isas())'); do
-  [[ $(MAPSORT_ISA=$isa "$work/clean/bin/mapsort" build-info --json) == *"\"isa_active\": \"$isa\""* ]]
-done
-# Instruction sets against each other, by the tests of the repository and the wheel's kernels.
-"$work/clean/bin/pip" install --quiet pytest hypothesis
-mkdir -p "$work/tests/kernels"
-cp tests/kernels/test_isa.py "$work/tests/kernels/"
-cp tests/test_installed.py "$work/tests/"
-clean python -m pytest -q -p no:cacheprovider "$work/tests"
-
-if [[ ${MAPSORT_AUDIT:-1} == 1 ]]; then
-  echo "== known vulnerabilities of what the wheel needs"
-  "$work/clean/bin/pip" freeze --exclude mapsort --exclude pytest --exclude hypothesis >"$work/needs.txt"
-  sed -i '/^mapsort/d' "$work/needs.txt"
-  "$tools/pip-audit" --progress-spinner off --disable-pip --no-deps -r "$work/needs.txt"
-fi
+ci/prove_wheel.sh "$wheel" "$sdist"
 
 cp "$wheel" "$sdist" "$dist/"
-cd "$root"
 ls -l "$dist"
