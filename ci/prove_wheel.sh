@@ -2,7 +2,7 @@
 # Prove a repaired wheel and its source distribution: ci/prove_wheel.sh WHEEL SDIST
 # Their contents are checked; the wheel is installed in a clean environment whose PATH holds no
 # compiler (nor anything else), used and tested there, and what it needs is audited for known
-# vulnerabilities (MAPSORT_AUDIT=0 leaves that out: it asks the package index).
+# vulnerabilities (MAPSORT_AUDIT=0 leaves that out where the vulnerability database is out of reach).
 set -euo pipefail
 wheel=$(realpath "$1")
 sdist=$(realpath "$2")
@@ -44,6 +44,6 @@ if [[ ${MAPSORT_AUDIT:-1} == 1 ]]; then
   echo "== known vulnerabilities of what the wheel needs"
   "$work/clean/bin/pip" freeze --exclude mapsort --exclude pytest --exclude hypothesis >"$work/needs.txt"
   sed -i '/^mapsort/d' "$work/needs.txt"
-  "$tools/pip-audit" --progress-spinner off --disable-pip --no-deps -r "$work/needs.txt"
+  "$tools/pip-audit" --strict --progress-spinner off --disable-pip --no-deps -r "$work/needs.txt"
 fi
 
