@@ -21,6 +21,10 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("--input p.cs --passthrough q.cs --models a.mrc,b.mrc --sym d7", "from cryoSPARC"),
         Example("--input p.star --models a.mrc,b.mrc --targetres 9 --speed 3", "finer and slower"),
     ),
+    "refine": (
+        Example("--input particles.star --model map.mrc", "one map, two halves kept apart"),
+        Example("--input multi_00/sets/particles_mul00_it06_m1.star --model a.mrc", "one set"),
+    ),
     "project": (
         Example("map.mrc projections.hdf --orientgen eman:delta=7.5", "over the asymmetric unit"),
     ),
@@ -32,6 +36,8 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "demo": (Example("--path trial --n 1000", "a smaller one, in the directory trial"),),
     "split": (Example("multi_00", "one .star file for each map of the last iteration"),),
     "eotest": (Example("multi_00", "FSC between even and odd particles of every map"),),
+    "crossval": (Example("multi_00", "does each set come back from the other sets' maps?"),),
+    "followup": (Example("multi_00", "split, refine each set, measure, cross-validate"),),
     "report": (Example("multi_00", "writes multi_00/report/index.html"),),
     "show": (
         Example("multi_00/threed_03_01.mrc -o map.png", "slices and projections of a map"),

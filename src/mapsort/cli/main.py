@@ -54,6 +54,12 @@ def e2refinemulti(argv: Sequence[str] | None = None) -> int:
     return _guarded(["multi", *words], prog="e2refinemulti")
 
 
+def e2refine(argv: Sequence[str] | None = None) -> int:
+    """Run ``mapsort refine`` under the original program's name; arguments as `main`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return _guarded(["refine", *words], prog="e2refine")
+
+
 def _guarded(words: list[str], *, prog: str) -> int:
     """Run, and turn every error into plain lines on stderr and an exit status."""
     try:

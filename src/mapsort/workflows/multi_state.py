@@ -12,6 +12,7 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.modules.projector import Projection, projector
+from mapsort.physics.ctf import ctf_images
 from mapsort.physics.masks import soft_sphere
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
@@ -72,11 +73,18 @@ class Run:
         """Soft sphere that bounds every map."""
         return soft_sphere(self.plan.grid.box, self.plan.sphere_radius, self.plan.sphere_edge)
 
-    def ctf_of(self, where: slice) -> Float32:
-        """CTF coefficients of a range of particles."""
-        n = where.stop - where.start
+    def ctf_of(self, where: slice | npt.NDArray[np.integer]) -> Float32:
+        """CTF coefficients of some particles."""
+        n = where.stop - where.start if isinstance(where, slice) else len(where)
         ctf = None if self.inputs.ctf is None else self.inputs.ctf[where]
         return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
+
+    def transfer_of(self, where: slice | npt.NDArray[np.integer]) -> Float32 | None:
+        """Contrast transfer of some particles in the Fourier plane, None where none applies."""
+        if self.inputs.ctf is None:
+            return None
+        transfer = ctf_images(self.inputs.ctf[where], self.plan.grid.box, self.inputs.apix)
+        return np.abs(transfer) if self.plan.flipped else transfer
 
     def spectra_of(self, raw: Float32) -> Complex64:
         """Transform raw images for the kernels."""
