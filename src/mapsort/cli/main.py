@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from mapsort._version import __version__
 from mapsort.cli.command_parser import command_parser, not_yet_options
-from mapsort.cli.commands import COMMANDS, DESCRIPTION, GROUPS, NOT_YET_COMMANDS, load
+from mapsort.cli.commands import COMMANDS, DESCRIPTION, GROUPS, load
 from mapsort.cli.output import say, warn
-from mapsort.cli.parser import NOT_YET, parse_strictly, refuse_not_yet
+from mapsort.cli.parser import parse_strictly, refuse_not_yet
 from mapsort.errors import ConfigError, FormatError, Interrupted
 from mapsort.modules.suggestion import did_you_mean
 
@@ -88,10 +88,8 @@ def _dispatch(words: list[str], *, prog: str) -> int:
         command, rest = rest[0], ["--help"]
     if command.startswith("-"):
         return _program_option(*command.partition("=")[::2], rest)
-    if command in NOT_YET_COMMANDS:
-        raise ConfigError(f"{command}: {NOT_YET}")
     if command not in COMMANDS:
-        hint = did_you_mean(command, [*COMMANDS, *NOT_YET_COMMANDS])
+        hint = did_you_mean(command, list(COMMANDS))
         raise ConfigError(f"unknown command {command!r}{hint or '; mapsort --help lists them'}")
     return _run(command, rest, prog=prog if prog != "mapsort" else f"mapsort {command}")
 
@@ -139,12 +137,10 @@ def _overview() -> str:
         for title, names in groups.items()
         if (present := [name for name in names if name in COMMANDS])
     )
-    later = f"not yet in this version: {', '.join(NOT_YET_COMMANDS)}\n\n"
     return (
         "usage: mapsort COMMAND [options]\n\n"
         f"{DESCRIPTION}\n\n"
         f"{commands}\n\n"
-        f"{later if NOT_YET_COMMANDS else ''}"
         "mapsort COMMAND --help           options of a command, their defaults, and examples\n"
         "mapsort --version                version\n"
         "mapsort --print-completion bash  completion script for bash, zsh or tcsh\n"

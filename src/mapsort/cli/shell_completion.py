@@ -14,7 +14,7 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 # Options take words as written, so argparse knows of no choices and no files; what the help shows
 # in the place of the value tells which are which.
-_FILES = ("FILE", "A,B,...", "PNG", "MAP", "INPUT", "INPUT OUTPUT")
+_FILES = ("FILE", "A,B,...", "PNG", "MAP", "INPUT", "INPUT OUTPUT", "SIMMX")
 _DIRECTORIES = ("DIR", "RUN")
 
 
