@@ -28,6 +28,15 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "project": (
         Example("map.mrc projections.hdf --orientgen eman:delta=7.5", "over the asymmetric unit"),
     ),
+    "similarity": (
+        Example("projections_01.hdf particles.star -o simmx.hdf", "every particle with every view"),
+    ),
+    "classify": (Example("simmx_01.hdf -o classify.hdf --sep 2", "two classes for each particle"),),
+    "average": (
+        Example(
+            "projections_01.hdf particles.star classify_01.hdf -o classes.hdf", "as a run does it"
+        ),
+    ),
     "reconstruct": (Example("particles.star -o map.mrc", "from the poses in a particle table"),),
     "simulate": (
         Example("open.mrc closed.mrc --n 2000 --snr 0.05 --out sim", "from two maps"),
