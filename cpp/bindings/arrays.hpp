@@ -48,9 +48,8 @@ View<T, N> view(const py::array& array, const char* name, const Extents<N>& exte
   return result;
 }
 
-/// View of orthonormal (n, 3, 3) matrices; others, and NaN, would lead out of the Fourier window.
-inline View<const double, 3> rotations_view(const py::array& array, const char* name) {
-  const auto matrices = view<const double, 3>(array, name, {-1, 3, 3});
+/// Check for orthonormal (n, 3, 3) matrices; others, and NaN, would lead out of the Fourier window.
+inline void require_rotations(View<const double, 3> matrices, const char* name) {
   for (index_t i = 0; i < matrices.shape[0]; ++i)
     for (index_t r = 0; r < 3; ++r)
       for (index_t s = r; s < 3; ++s) {
@@ -61,6 +60,11 @@ inline View<const double, 3> rotations_view(const py::array& array, const char* 
                 std::string(name) + ": matrix " + std::to_string(i) +
                     " (from 0) is not a rotation");
       }
+}
+
+inline View<const double, 3> rotations_view(const py::array& array, const char* name) {
+  const auto matrices = view<const double, 3>(array, name, {-1, 3, 3});
+  require_rotations(matrices, name);
   return matrices;
 }
 

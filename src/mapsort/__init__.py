@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from mapsort.modules.processors import process
     from mapsort.physics.fsc import fsc
     from mapsort.report.page import write_report
+    from mapsort.workflows.crossval import crossval
     from mapsort.workflows.eotest import eotest
+    from mapsort.workflows.followup import followup
     from mapsort.workflows.multi import refine_multi
+    from mapsort.workflows.single import refine
     from mapsort.workflows.split import split
 
 __all__ = [
@@ -46,8 +49,10 @@ __all__ = [
     "build_config",
     "comparator",
     "compare",
+    "crossval",
     "eotest",
     "euler",
+    "followup",
     "fsc",
     "match",
     "orientations",
@@ -57,6 +62,7 @@ __all__ = [
     "projector",
     "reconstruct",
     "reconstructor",
+    "refine",
     "refine_multi",
     "split",
     "symmetry",
@@ -71,6 +77,8 @@ _HOME = {
     "average": "mapsort.modules.averagers",
     "averager": "mapsort.modules.extension",
     "build_config": "mapsort.api",
+    "crossval": "mapsort.workflows.crossval",
+    "followup": "mapsort.workflows.followup",
     "eotest": "mapsort.workflows.eotest",
     "comparator": "mapsort.modules.extension",
     "compare": "mapsort.modules.comparators",
@@ -83,6 +91,7 @@ _HOME = {
     "projector": "mapsort.modules.extension",
     "reconstruct": "mapsort.api",
     "reconstructor": "mapsort.modules.extension",
+    "refine": "mapsort.workflows.single",
     "refine_multi": "mapsort.workflows.multi",
     "split": "mapsort.workflows.split",
     "symmetry": "mapsort.geometry.symmetry",

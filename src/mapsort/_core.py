@@ -79,4 +79,5 @@ project_voxels = _module.project_voxels
 refine_candidates = _module.refine_candidates
 search_candidates = _module.search_candidates
 search_pairs = _module.search_pairs
+search_poses = _module.search_poses
 window_shape = _module.window_shape

@@ -207,6 +207,27 @@ def refine_candidates(
     translate: bool = True,
     n_threads: int = 1,
 ) -> None: ...
+def search_poses(
+    window: _Complex64,
+    *,
+    scale: float,
+    oversampling: float,
+    width: int,
+    transforms: _Complex64,  # (n, box, box/2+1)
+    ctf: _Float32,  # (n, 7)
+    ring_weight: _Float32,  # (n_rings,)
+    apix: float,
+    chosen: _Int32,  # (n, K); 0: left alone
+    rotation: _Float64,  # (n, K, 3, 3), in place
+    origin: _Float64,  # (n, K, 2), in place
+    cross: _Float64,  # (n, K), in place
+    norm: _Float64,  # (n, K), in place
+    max_steps: int,
+    max_turn: float,  # radians
+    max_origin: float,
+    stiffness: float,
+    n_threads: int = 1,
+) -> None: ...
 def fma_peak(*, seconds: float) -> float: ...  # GFlop/s
 def product_rate(
     bank: ReferenceBank,

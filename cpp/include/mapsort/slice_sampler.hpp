@@ -28,6 +28,11 @@ struct PlaneAxes {
   }
 };
 
+/// Value of a transform at a point, and its derivatives along the window's axes (per grid point).
+struct SliceJet {
+  complex_t value, dx, dy, dz;
+};
+
 typedef float Row8 __attribute__((vector_size(8 * sizeof(float))));
 typedef float Row16 __attribute__((vector_size(16 * sizeof(float))));
 
@@ -79,6 +84,22 @@ public:
     }
   }
 
+  /// jets[p.target] = value and derivatives at each of n points of the plane.
+  void sample(const PlaneAxes& axes, const PlanePosition* points, index_t n, SliceJet* jets) const {
+    Block block;
+    Slopes slopes;
+    for (index_t begin = 0; begin < n; begin += kBlock) {
+      const int count = static_cast<int>(std::min<index_t>(kBlock, n - begin));
+      locate(axes, points + begin, count, block);
+      for (int p = 0; p < count; ++p)
+        prefetch(block.corner[p]);
+      for (int p = 0; p < count; ++p)
+        weigh(block, slopes, p);
+      for (int p = 0; p < count; ++p)
+        jets[points[begin + p].target] = read(block, slopes, p);
+    }
+  }
+
 private:
   static constexpr int kDegree = InterpolationKernel<W>::kDegree;
   static constexpr int kBlock = 32;
@@ -94,6 +115,11 @@ private:
     float tx[kBlock], ty[kBlock], tz[kBlock], sign[kBlock];
     Row along_x[kBlock]; // each value twice: for the real and the imaginary part
     alignas(64) float along_yz[kBlock][kRow]; // y in the first half, z in the second
+  };
+  /// Derivatives of the kernel's values, laid out as these.
+  struct Slopes {
+    Row along_x[kBlock];
+    alignas(64) float along_yz[kBlock][kRow];
   };
 
   void locate(const PlaneAxes& axes, const PlanePosition* points, int count, Block& block) const {
@@ -139,6 +165,24 @@ private:
     std::memcpy(block.along_yz[p], &along_yz, sizeof(along_yz));
   }
 
+  /// The kernel's values and, by Horner's scheme for the derivative, their slopes.
+  void weigh(Block& block, Slopes& slopes, int p) const {
+    const Row x = Row{} + block.tx[p], y = Row{} + block.ty[p], z = Row{} + block.tz[p];
+    const Row yz = first_half_ ? y : z;
+    Row along_x = along_x_[kDegree], along_yz = along_yz_[kDegree];
+    Row slope_x{}, slope_yz{};
+    for (int d = kDegree - 1; d >= 0; --d) {
+      slope_x = slope_x * x + along_x;
+      slope_yz = slope_yz * yz + along_yz;
+      along_x = along_x * x + along_x_[d];
+      along_yz = along_yz * yz + along_yz_[d];
+    }
+    block.along_x[p] = along_x;
+    slopes.along_x[p] = slope_x;
+    std::memcpy(block.along_yz[p], &along_yz, sizeof(along_yz));
+    std::memcpy(slopes.along_yz[p], &slope_yz, sizeof(slope_yz));
+  }
+
   static Row load_row(const float* p) {
     Row v;
     std::memcpy(&v, p, sizeof(v));
@@ -159,6 +203,32 @@ private:
     }
     const complex_t total = sum_of_pairs(sum * block.along_x[p]);
     return {total.real(), block.sign[p] * total.imag()};
+  }
+
+  SliceJet read(const Block& block, const Slopes& slopes, int p) const {
+    const index_t row = 2 * window_.shape[2], plane = window_.shape[1] * row;
+    const float* base = reinterpret_cast<const float*>(window_.data + block.corner[p]);
+    const float *w = block.along_yz[p], *slope = slopes.along_yz[p];
+    Row sum{}, sum_y{}, sum_z{};
+    for (int i = 0; i < W; ++i) {
+      const float* line = base + i * plane;
+      Row in_plane{}, slope_in_plane{};
+      for (int j = 0; j < W; ++j) {
+        const Row values = load_row(line + j * row);
+        in_plane += w[j] * values;
+        slope_in_plane += slope[j] * values;
+      }
+      sum += w[kRow / 2 + i] * in_plane;
+      sum_y += w[kRow / 2 + i] * slope_in_plane;
+      sum_z += slope[kRow / 2 + i] * in_plane;
+    }
+    // a mate's value is conjugate, and its position moves the other way
+    const float sign = block.sign[p];
+    const auto mate = [sign](complex_t v) { return complex_t{v.real(), sign * v.imag()}; };
+    return {mate(sum_of_pairs(sum * block.along_x[p])),
+            sign * mate(sum_of_pairs(sum * slopes.along_x[p])),
+            sign * mate(sum_of_pairs(sum_y * block.along_x[p])),
+            sign * mate(sum_of_pairs(sum_z * block.along_x[p]))};
   }
 
   View<const complex_t, 3> window_;

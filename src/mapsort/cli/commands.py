@@ -11,12 +11,19 @@ from typing import Protocol, cast
 #: in the modules because importing all of them would load numpy to print a few lines.
 COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
+    "refine": "refine one map by half-sets that are kept apart from the start",
     "project": "project maps along the directions of a generator or of a .star file",
+    "similarity": "compare particles with projections of a file: the similarity matrix",
+    "classify": "the best references of each particle, from a similarity matrix",
+    "average": "average classes: projections, particles and a classification matrix",
     "reconstruct": "reconstruct a map from particles with poses, or from a run's class averages",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
     "split": "particles of a finished run as one set per map (.star, .lst)",
     "eotest": "even/odd resolution test of every map of a finished run",
+    "crossval": "refine each set from each other set's map, judge by unseen particles: is the "
+    "split real?",
+    "followup": "after a run: split, refine each set alone, measure, cross-validate, report",
     "report": "build the HTML report of a run from its directory",
     "show": "picture a map (slices, projections) or a stack (montage) as PNG",
     "process": "apply named processors to a map or a stack of images",
@@ -25,15 +32,6 @@ COMMANDS: Mapping[str, str] = {
     "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
-
-#: Commands that are fixed by name and come with later versions.
-NOT_YET_COMMANDS: tuple[str, ...] = (
-    "refine",
-    "similarity",
-    "classify",
-    "average",
-    "crossval",
-)
 
 
 class Command(Protocol):

@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         for note in options.notes:
             progress.message(note)
-        finished = refine_multi_run(options, progress=progress, watcher=_watcher(options))
+        finished = refine_multi_run(
+            options, progress=progress, watcher=report_watcher(no_report=options.no_report)
+        )
     for line in summary(finished, options):
         say(line)
     return 0
@@ -59,8 +61,9 @@ def _options(args: argparse.Namespace) -> MultiOptions:
     return resumed_options(given_values(MultiOptions, args))
 
 
-def _watcher(options: MultiOptions) -> Watcher | None:
-    if options.no_report:
+def report_watcher(*, no_report: bool) -> Watcher | None:
+    """Return what keeps a run's report up to date, unless none is wanted."""
+    if no_report:
         return None
     # Here and not above: it loads the plotting library.
     from mapsort.report.page import report_keeper

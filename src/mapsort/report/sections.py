@@ -208,11 +208,14 @@ def _half_map_chart(record: RunRecord) -> Chart | None:
     ]
     marked = [item["resolution_fsc_0143_ang"] for item in entry["maps"]]
     text = ", ".join(f"map {m + 1} {r:.1f} Å" for m, r in enumerate(marked))
+    kind = "Halves share references and poses."
+    if record.manifest.options.get("independent_halves"):
+        kind = "Of independent half maps, corrected for the mask."
     return Chart.of_svg(
         "Halves of each map",
         f"Curves: FSC of the even and odd particles' maps; resolution at 0.143: {text}.",
         charts.fsc_curves("fsc-halves", frequency, styled, marked=marked),
-        f"At FSC 0.143: {text}. Halves share references and poses.",
+        f"At FSC 0.143: {text}. {kind}",
     )
 
 

@@ -148,6 +148,10 @@ class RunDirectory:
             self.cls_result(iteration),
         ]
 
+    def poses(self, iteration: int) -> Path:
+        """Exact poses of a single-map refinement, ``poses_YY.h5``: what --resume goes on from."""
+        return self._of_iteration("poses", iteration, ".h5")
+
     def fsc(self, iteration: int, model: int) -> Path:
         """FSC against the iteration before, ``fsc_YY_ZZ.txt``."""
         return self.path / f"fsc_{iteration:02d}_{model:02d}.txt"

@@ -64,7 +64,7 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
     smooth = [0.5 * (even + odd) for even, odd in halves]
     sphere = run.sphere
     first = noise_to_signal([half_map_fsc(*halves[m], sphere) for m in live])
-    masks = _masks(
+    masks = masks_of(
         run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
     )
     curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
@@ -75,8 +75,8 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
         assert equations is not None, "live maps have equations"
         own.append(noise_to_signal([curves[model]]))
         start = wiener_filtered(smooth[model], shared)
-        alike.append(_solved(run, equations, noise_to_signal=shared, start=start))
-        single.append(_solved(run, equations, noise_to_signal=own[-1], start=alike[-1]))
+        alike.append(solved(run, equations, noise_to_signal=shared, start=start))
+        single.append(solved(run, equations, noise_to_signal=own[-1], start=alike[-1]))
     finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
     alike = finishing.finished(alike, [shared] * len(live))
     single = finishing.finished(single, own)
@@ -94,11 +94,11 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
 
 def half_maps(run: Run, parts: list[NormalEquations]) -> tuple[Float32, Float32]:
     """Solve the equations of the halves alone."""
-    even, odd = (_solved(run, part) for part in parts)
+    even, odd = (solved(run, part) for part in parts)
     return even, odd
 
 
-def _solved(
+def solved(
     run: Run,
     equations: NormalEquations,
     *,
@@ -148,7 +148,7 @@ def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, npt.N
     return chosen, rejected
 
 
-def _masks(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
+def masks_of(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
     """Return the mask of each map.
 
     By default one for all, so that no map gains by a mask of its own: the union of soft

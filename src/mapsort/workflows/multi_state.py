@@ -17,6 +17,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
 from mapsort.modules.projector import Projection, projector
+from mapsort.physics.ctf import ctf_images
 from mapsort.physics.masks import soft_sphere
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.stages.fourier_grid import Complex64, Float32
@@ -124,6 +125,11 @@ class Run:
         yield from zip(chunks, results, strict=True)
 
     @property
+    def comparison_filter(self) -> npt.NDArray[np.float64] | None:
+        """What compared images are filtered by, relative to those averaged (``--usefilt``)."""
+        return None if self.inputs.filtered is None else self.seen.filter
+
+    @property
     def projection(self) -> Projection:
         """How maps are projected: ``--projector``."""
         return projector(self.options.projector)
@@ -133,11 +139,18 @@ class Run:
         """Soft sphere that bounds every map."""
         return soft_sphere(self.plan.grid.box, self.plan.sphere_radius, self.plan.sphere_edge)
 
-    def ctf_of(self, where: slice) -> Float32:
-        """CTF coefficients of a range of particles."""
-        n = where.stop - where.start
+    def ctf_of(self, where: slice | npt.NDArray[np.integer]) -> Float32:
+        """CTF coefficients of some particles."""
+        n = where.stop - where.start if isinstance(where, slice) else len(where)
         ctf = None if self.inputs.ctf is None else self.inputs.ctf[where]
         return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
+
+    def transfer_of(self, where: slice | npt.NDArray[np.integer]) -> Float32 | None:
+        """Contrast transfer of some particles in the Fourier plane, None where none applies."""
+        if self.inputs.ctf is None:
+            return None
+        transfer = ctf_images(self.inputs.ctf[where], self.plan.grid.box, self.inputs.apix)
+        return np.abs(transfer) if self.plan.flipped else transfer
 
     def spectra_of(self, raw: Float32) -> Complex64:
         """Transform raw images for the kernels."""
@@ -237,6 +250,9 @@ class Outcome:
         Probability of each particle to be noise, where that was asked for.
     first_stage : FirstStage or None
         Of a search in two stages.
+    classified : Matches
+        With the poses that particles were classified at; ``matches`` has those that they were
+        averaged at, which differ where members were aligned anew.
     """
 
     state: State
@@ -256,4 +272,5 @@ class Outcome:
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
+    classified: Matches
     first_stage: FirstStage | None = None

@@ -58,3 +58,33 @@ def _stands_still(before: dict[str, Any], after: dict[str, Any]) -> bool:
         and max(shares) <= SHARE
         and max(resolutions) <= RESOLUTION
     )
+
+
+#: What a single-map refinement's resolution must gain for it to go on, relative.
+GAIN = 0.01
+
+
+def reason_to_stop_single(entries: Sequence[dict[str, Any]], asked: int | None) -> str | None:
+    """Return why a single-map refinement is over, or None while it goes on.
+
+    Parameters
+    ----------
+    entries : sequence of dict
+        Records of convergence.json, one per iteration.
+    asked : int or None
+        Number of iterations asked for; None for as many as it takes: until two in a row, searched
+        about the last poses, have not brought the resolution beyond what was there before.
+    """
+    if asked is not None:
+        return None if len(entries) < asked else f"ended: the {asked} iterations asked for"
+    if len(entries) >= MOST_ITERATIONS:
+        return f"ended after {MOST_ITERATIONS} iterations, without having converged"
+    if len(entries) <= STILL or any(e["angular_step_deg"] is not None for e in entries[-STILL:]):
+        return None
+    reached = [float(entry["maps"][0]["resolution_fsc_0143_ang"]) for entry in entries]
+    if min(reached[-STILL:]) < (1.0 - GAIN) * min(reached[:-STILL]):
+        return None
+    return (
+        f"converged: {STILL} iterations about the last poses have not gained {GAIN:.0%} of "
+        f"resolution over {min(reached[:-STILL]):.2f} A"
+    )

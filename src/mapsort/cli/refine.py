@@ -1,0 +1,65 @@
+"""``mapsort refine``: single-map refinement by independent half-sets."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mapsort.cli.interruption import interruptible
+from mapsort.cli.multi import report_watcher
+from mapsort.cli.option_table import add_options, options_from
+from mapsort.cli.output import say
+from mapsort.cli.progress import progress_display
+from mapsort.workflows.single_options import RefineOptions
+
+if TYPE_CHECKING:
+    from mapsort.workflows.single import RefinedMap
+
+NAME = "refine"
+HELP = "refine one map by half-sets that are kept apart from the start"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `RefineOptions`."""
+    add_options(parser, RefineOptions)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the request, refine, and say where the results are."""
+    if args.resume is not None:
+        from mapsort.workflows.single_resume import resumed_options
+
+        options = resumed_options(
+            {name: value for name, value in vars(args).items() if value is not None}
+        )
+    else:
+        options = options_from(RefineOptions, args).validated()
+    # After the options are known to be right: this loads the kernels.
+    from mapsort.workflows.single import refine_plan_text, refine_run
+
+    if options.check:
+        say(refine_plan_text(options))
+        return 0
+    with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
+        finished = refine_run(
+            options, progress=progress, watcher=report_watcher(no_report=options.no_report)
+        )
+    for line in summary(finished):
+        say(line)
+    return 0
+
+
+def summary(finished: RefinedMap) -> list[str]:
+    """Return the closing lines: maps, resolution, particle table."""
+    from mapsort.rundir.layout import RunDirectory
+
+    directory = RunDirectory(finished.path)
+    last = int(finished.convergence[-1]["iteration"])
+    return [
+        f"{directory.maps(last, 1)}  {finished.resolution_ang:.2f} A at FSC 0.143 of independent "
+        "half maps",
+        f"{directory.threed_filt(last, 1)}  the same, sharpened",
+        f"{directory.threed_even(last, 1)}  {directory.threed_odd(last, 1)}  half maps, unfiltered",
+        f"{directory.fsc_eo(last, 1)}  FSC: corrected, masked, unmasked, random phases",
+        f"{directory.particles(last)}  half-set and pose of every particle",
+    ]

@@ -1,0 +1,148 @@
+"""What two half maps say of a map: FSC without mask, under a mask, and corrected for the mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from mapsort.errors import NumericalError
+from mapsort.physics.fsc import fsc, resolution_at
+from mapsort.physics.phase_randomisation import randomise_phases
+from mapsort.physics.shells import box_of, fourier_radius
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+#: Phases are made random beyond the last shell whose unmasked FSC reaches this.
+RANDOM_BELOW = 0.8
+#: Shells by which the correction begins later: the mask smears the step into its neighbours.
+STEP_SHELLS = 2
+
+
+@dataclass(frozen=True)
+class HalfMapFsc:
+    """FSC of two half maps, all curves of shape (box//2 + 1,), shell 0 first.
+
+    Attributes
+    ----------
+    unmasked : ndarray
+        Of the maps as they are.
+    masked : ndarray
+        Under the mask.
+    randomised : ndarray
+        Under the mask, after the phases of both were made random from ``random_from`` on: what the
+        mask alone makes of maps that have nothing in common there.
+    corrected : ndarray
+        The masked curve without the mask's part: the one to read resolutions from.
+    random_from : int
+        First shell with random phases; the number of shells if there is none.
+    """
+
+    unmasked: Float64
+    masked: Float64
+    randomised: Float64
+    corrected: Float64
+    random_from: int
+
+    def resolution(self, threshold: float, apix: float, *, box: int) -> float:
+        """Return where the corrected curve falls below a threshold [A]; see `resolution_at`."""
+        return resolution_at(self.corrected, threshold, apix, box=box)
+
+    @property
+    def columns(self) -> Float64:
+        """The curves side by side, (box//2 + 1, 4), as `COLUMN_WORDS` names them."""
+        return np.stack([self.corrected, self.masked, self.unmasked, self.randomised], axis=1)
+
+
+#: What the columns of ``fsc_eo_YY_ZZ.txt`` are after the frequency.
+COLUMN_WORDS = "FSC corrected for the mask, masked, unmasked, masked with random phases"
+
+
+def half_map_curves(
+    even: NDArray[Any], odd: NDArray[Any], mask: NDArray[Any], *, rng: np.random.Generator
+) -> HalfMapFsc:
+    """Compare two half maps, and find out how much of their agreement a mask has made.
+
+    Parameters
+    ----------
+    even, odd : ndarray of shape (n, n, n)
+        Unfiltered maps of two independent halves of the data.
+    mask : ndarray of shape (n, n, n)
+        Multiplies both.
+    rng : numpy.random.Generator
+        Draws the phases.
+
+    Returns
+    -------
+    HalfMapFsc
+
+    Raises
+    ------
+    NumericalError
+        A map holds NaN or infinite values.
+
+    Notes
+    -----
+    With FSC_m under the mask and FSC_r the same after phases beyond a shell are random, the
+    agreement of the maps themselves is ``(FSC_m - FSC_r) / (1 - FSC_r)`` beyond that shell, and
+    FSC_m below it (Chen et al., Ultramicroscopy 135 (2013) 24, eq. 4). Nothing can be learnt from
+    a shell where random phases agree as well as the maps do: 0.
+    """
+    if not (np.isfinite(even).all() and np.isfinite(odd).all()):
+        raise NumericalError("half maps hold NaN or infinite values")
+    box = box_of(even, "even")
+    unmasked, masked = fsc(even, odd), fsc(even * mask, odd * mask)
+    above = np.flatnonzero(unmasked[1:] >= RANDOM_BELOW)
+    random_from = int(above[-1]) + 2 if len(above) else 1
+    if random_from == len(unmasked):
+        return HalfMapFsc(unmasked, masked, masked.copy(), masked.copy(), random_from)
+    # Shell r holds the terms whose radius rounds to r.
+    cutoff = (random_from - 0.5) / box
+    a, b = (randomise_phases(volume, cutoff=cutoff, rng=rng) for volume in (even, odd))
+    randomised = fsc(a * mask, b * mask)
+    return HalfMapFsc(
+        unmasked, masked, randomised, _corrected(masked, randomised, random_from), random_from
+    )
+
+
+def _corrected(masked: Float64, randomised: Float64, random_from: int) -> Float64:
+    corrected = masked.copy()
+    beyond = slice(random_from + STEP_SHELLS, None)
+    m, r = masked[beyond], np.clip(randomised[beyond], 0.0, 0.9999)
+    corrected[beyond] = np.where(r < m, (m - r) / (1.0 - r), np.minimum(m, 0.0))
+    return corrected
+
+
+def joined_at_low_resolution(
+    even: Float32, odd: Float32, *, cutoff: float
+) -> tuple[Float32, Float32]:
+    """Give two maps the mean of their Fourier terms below a frequency, and leave the rest.
+
+    Parameters
+    ----------
+    even, odd : ndarray of shape (n, n, n), float32
+    cutoff : float
+        First frequency that stays each map's own, cycles per pixel.
+
+    Returns
+    -------
+    even, odd : ndarray of shape (n, n, n), float32
+
+    Notes
+    -----
+    Keeps two half maps from drifting apart in orientation and hand, at the price that their FSC
+    says nothing below the cutoff (Scheres, J. Struct. Biol. 180 (2012) 519, section 2.5).
+    """
+    spectra = [scipy.fft.rfftn(volume) for volume in (even, odd)]
+    box = box_of(even, "even")
+    low = fourier_radius(box, ndim=even.ndim) / box < cutoff
+    mean = 0.5 * (spectra[0][low] + spectra[1][low])
+    joined = []
+    for spectrum in spectra:
+        spectrum[low] = mean
+        joined.append(np.asarray(scipy.fft.irfftn(spectrum, s=even.shape), dtype=np.float32))
+    return joined[0], joined[1]

@@ -1,0 +1,75 @@
+"""Undo the decay of a map's amplitudes: the overall B factor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from mapsort.physics.filters import apply_radial_curve, radial_power
+
+#: The fit begins here [A]: at lower resolution the molecule's shape rules the spectrum.
+GUINIER_FROM_ANG = 10.0
+#: Shells that a straight line needs.
+GUINIER_SHELLS = 4
+
+
+def guinier_bfactor(
+    volume: NDArray[Any], apix: float, *, resolution_ang: float, curve: NDArray[np.floating]
+) -> float | None:
+    """Fit the overall B factor of a map's amplitudes.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (n, n, n)
+        Unfiltered mean of two half maps, masked.
+    apix : float
+        Pixel size, Angstrom.
+    resolution_ang : float
+        End of the fit.
+    curve : ndarray of shape (n//2 + 1,)
+        FSC of the half maps, which tells the signal's share of the amplitudes.
+
+    Returns
+    -------
+    float or None
+        B of the decay ``exp(-B s^2 / 4)`` [square Angstrom]; it is positive where the map is
+        blurred. None where fewer than four shells lie between 10 A and the resolution.
+
+    Notes
+    -----
+    ln(F sqrt(2 FSC / (1 + FSC))) over s^2 has the slope -B/4 (Rosenthal & Henderson, J. Mol. Biol.
+    333 (2003) 721, section on sharpening).
+    """
+    box = len(volume)
+    s = np.arange(box // 2 + 1) / (box * apix)
+    amplitude = np.sqrt(radial_power(scipy.fft.rfftn(volume))[: len(s)])
+    weight = np.sqrt(np.clip(2.0 * curve / (1.0 + np.abs(curve)), 0.0, 1.0))
+    signal = amplitude * weight
+    fitted = (s >= 1.0 / GUINIER_FROM_ANG) & (s <= 1.0 / resolution_ang) & (signal > 0)
+    if np.count_nonzero(fitted) < GUINIER_SHELLS:
+        return None
+    slope = np.polyfit(s[fitted] ** 2, np.log(signal[fitted]), 1)[0]
+    return float(-4.0 * slope)
+
+
+def sharpened(
+    volume: NDArray[Any], apix: float, bfactor_ang2: float, *, resolution_ang: float
+) -> NDArray[np.float32]:
+    """Return a map with its amplitudes multiplied by ``exp(B s^2 / 4)`` up to a resolution.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (n, n, n)
+    apix : float
+        Pixel size, Angstrom.
+    bfactor_ang2 : float
+        B; positive sharpens.
+    resolution_ang : float
+        Beyond it the factor stays what it is there: noise is not raised further.
+    """
+    box = len(volume)
+    s = np.minimum(np.arange(box // 2 + 1) / (box * apix), 1.0 / resolution_ang)
+    return apply_radial_curve(volume, np.exp(bfactor_ang2 * s**2 / 4.0))
