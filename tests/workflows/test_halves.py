@@ -49,7 +49,7 @@ def run(small):
     inputs = open_inputs(options)
     power = np.full(BOX // 2 + 1, float(BOX) ** 2, np.float32)
     seen = ParticleSpectra(power, power)
-    return Run(options, inputs, resolve(options, inputs), SilentProgress(), seen)
+    return Run(options, inputs, resolve(options, inputs), SilentProgress(), spectra_seen=seen)
 
 
 @pytest.fixture(scope="module")

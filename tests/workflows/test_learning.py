@@ -58,7 +58,7 @@ def iterated(small, star, n=2, **options):
     plan = resolve(request, inputs)
     progress = SilentProgress()
     power = scan_images(inputs.particles, plan.treatment, plan.chunk, progress, 1)
-    run = Run(request, inputs, plan, progress, ParticleSpectra(power, power))
+    run = Run(request, inputs, plan, progress, spectra_seen=ParticleSpectra(power, power))
     state = prepare_seeds(run, power)
     for _ in range(n):
         outcome = iterate(run, state)

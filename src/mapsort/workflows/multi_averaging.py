@@ -20,6 +20,7 @@ from mapsort.stages.fourier_grid import Complex64, Float32, centred_images
 from mapsort.stages.match import scored
 from mapsort.stages.member_average import MemberAverager, SumWeights, is_least_squares, is_sum
 from mapsort.stages.pair_scores import PairComparison
+from mapsort.stages.particle_fit import ParticleFit
 from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment, ctf_coefficients
 from mapsort.stages.realign import alignment_references, chosen_members, composed, realigned
 from mapsort.stages.search_plan import MatchPlan, plan_image_match
@@ -44,8 +45,10 @@ class Averaged:
     Attributes
     ----------
     averages : ClassAverages
-    sums : ClassAccumulator
-        CTF-weighted, whatever the averager, with the statistics of noise and of each particle.
+    of_groups : list of ShellStatistics
+        Of each optics group, CTF-weighted, whatever the averager.
+    fit : ParticleFit
+        How each particle fits its best match.
     matches : Matches
         With the poses that members were averaged at.
     membership : Membership
@@ -53,14 +56,15 @@ class Averaged:
     """
 
     averages: ClassAverages
-    sums: ClassAccumulator
+    of_groups: list[ShellStatistics]
+    fit: ParticleFit
     matches: Matches
     membership: Membership
 
     @property
     def statistics(self) -> ShellStatistics:
         """Sums over the shells of what was averaged."""
-        return self.sums.statistics
+        return ShellStatistics.total(self.of_groups)
 
 
 def average_classes(
@@ -115,7 +119,7 @@ def average_classes(
     )
     if options.classrefsf:
         averages = matched_to_projections(averages, shared)
-    return Averaged(averages, sums, matches, membership)
+    return Averaged(averages, sums.of_groups, sums.fit, matches, membership)
 
 
 def average_all(

@@ -17,6 +17,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.physics.resample import match_box
+from mapsort.rundir.atomic import is_leftover
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
@@ -219,7 +220,10 @@ def _check_options(options: MultiOptions, particles: Particles) -> None:
     if helical and (options.skipalign or options.inputmode is InputMode.PARTICLES):
         asked = "--skipalign" if options.skipalign else "--inputmode=particles"
         raise ConfigError(f"--sym={helical[0]}: {asked} takes point groups, no helices")
-    _check_run_path(options.path)
+    if options.resume is None:
+        _check_run_path(options.path)
+    else:
+        _check_writable(options.resume, f"--resume={options.resume}")
 
 
 def _check_run_path(path: Path | None) -> None:
@@ -232,9 +236,15 @@ def _check_run_path(path: Path | None) -> None:
     if not path.is_dir():
         raise ConfigError(f"--path={path}: is a file; give a directory")
     if RunDirectory(path).parms.exists():
-        raise ConfigError(f"--path={path}: holds a run already; give another directory")
-    if any(path.iterdir()):
+        raise ConfigError(
+            f"--path={path}: holds a run already; give another directory, "
+            f"or go on with it: mapsort multi --resume {path}"
+        )
+    lock = RunDirectory(path).lock
+    # What a run that was killed before its first file leaves is no reason to refuse.
+    if not all(entry == lock or is_leftover(entry) for entry in path.iterdir()):
         raise ConfigError(f"--path={path}: is not empty; give a new or empty directory")
+    _check_writable(path, f"--path={path}")
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -15,7 +15,7 @@ from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.workflows.focus import same_outside
-from mapsort.workflows.multi_averaging import average_all, average_classes
+from mapsort.workflows.multi_averaging import Averaged, average_all, average_classes
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_halves import half_seeds
 from mapsort.workflows.multi_insertion import PosedMembers
@@ -82,7 +82,7 @@ def prepare_seeds(run: Run, power: Float32) -> State:
         scaled.append(np.asarray(seed * scale, np.float32))
     focused = same_outside(tuple(scaled), run.inputs.focus)
     halves = half_seeds(run, focused) if run.options.halves else None
-    return State(0, focused, noise, None, halves=halves)
+    return State(0, focused, noise, None, halves=halves, trial=run.trial)
 
 
 def iterate(run: Run, state: State) -> Outcome:
@@ -102,7 +102,9 @@ def iterate(run: Run, state: State) -> Outcome:
     timed("project", facts)
     with stage("match", iteration=number) as facts:
         settings = comparison_settings(run.options, number, state.learnt.scale_spread)
-        found = matched(run, state, settings, iteration=number)
+        found = run.checkpoints.kept(
+            number, "match", Found, lambda: matched(run, state, settings, iteration=number)
+        )
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
@@ -115,7 +117,7 @@ def iterate(run: Run, state: State) -> Outcome:
             junk.chosen,
             state.shares,
             iteration=number,
-            seed=run.split_seed,
+            seed=run.split_seed(state.trial),
         )
         matches, membership = classes.matches, classes.membership
         facts["used"] = int(membership.used.sum())
@@ -123,17 +125,22 @@ def iterate(run: Run, state: State) -> Outcome:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
-        averaged = average_classes(
-            run,
-            state,
-            own_slices,
-            matches,
-            membership,
-            particle_noise_to_signal(slices, state.noise_power),
-            iteration=number,
+        averaged = run.checkpoints.kept(
+            number,
+            "average",
+            Averaged,
+            lambda: average_classes(
+                run,
+                state,
+                own_slices,
+                matches,
+                membership,
+                particle_noise_to_signal(slices, state.noise_power),
+                iteration=number,
+            ),
         )
         matches, membership = averaged.matches, averaged.membership
-        averages, sums, statistics = averaged.averages, averaged.sums, averaged.statistics
+        averages, statistics = averaged.averages, averaged.statistics
         scale = statistics.scale(state.noise_power)
         facts["scale"] = round(scale, 4)
     timed("average", facts)
@@ -153,7 +160,8 @@ def iterate(run: Run, state: State) -> Outcome:
             matches,
             classes.shares,
             halves=rebuilt.half_references,
-            learnt=learnt(run, sums, scale, matches, junk, iteration=number),
+            learnt=learnt(run, averaged, scale, matches, junk, iteration=number),
+            trial=state.trial,
         ),
         maps=rebuilt.maps,
         masks=rebuilt.masks,
@@ -172,7 +180,7 @@ def iterate(run: Run, state: State) -> Outcome:
         reseeded=tuple(classes.reseeded),
         junk=junk.probability,
         junk_kind=junk.kind,
-        fit=sums.fit,
+        fit=averaged.fit,
         poses=found.poses,
         halves=rebuilt.halves,
         classified=classes.matches,

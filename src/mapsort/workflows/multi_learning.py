@@ -10,9 +10,9 @@ from scipy.cluster.vq import kmeans2
 
 from mapsort.model.matches import Matches
 from mapsort.physics.scoring import Comparator
-from mapsort.stages.average import ClassAccumulator
 from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.particle_fit import shift_spread
+from mapsort.workflows.multi_averaging import Averaged
 from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.multi_state import Learnt, Run, State
 from mapsort.workflows.search_settings import comparison_settings
@@ -92,7 +92,7 @@ def _kinds(run: Run, rows: npt.NDArray[np.intp], n_kinds: int) -> npt.NDArray[np
 
 def learnt(
     run: Run,
-    sums: ClassAccumulator,
+    averaged: Averaged,
     scale: float,
     matches: Matches,
     junk: Junk,
@@ -104,8 +104,7 @@ def learnt(
     Parameters
     ----------
     run : Run
-    sums : ClassAccumulator
-        Of the iteration, with the particles' fit.
+    averaged : Averaged
     scale : float
         Least-squares scale of the maps.
     matches : Matches
@@ -113,9 +112,12 @@ def learnt(
     iteration : int
     """
     groups = None
-    if len(sums.of_groups) > 1:
+    if len(averaged.of_groups) > 1:
         groups = np.stack(
-            [noise_floor(part.residual_power(scale).astype(np.float32)) for part in sums.of_groups]
+            [
+                noise_floor(part.residual_power(scale).astype(np.float32))
+                for part in averaged.of_groups
+            ]
         )
     settings = comparison_settings(run.options, iteration)
     bayes = settings.scoring.comparator is Comparator.LOGLIK
@@ -125,8 +127,8 @@ def learnt(
         spread = shift_spread(matches.origin[good, 0])
     return Learnt(
         # The seeds' scale was fitted; only maps made of the particles tell of scales.
-        scale_spread=sums.fit.scale_spread() if bayes and iteration > 1 else None,
+        scale_spread=averaged.fit.scale_spread() if bayes and iteration > 1 else None,
         shift_spread=spread,
         group_noise=groups,
-        misfit=sums.fit.misfit_deviations,
+        misfit=averaged.fit.misfit_deviations,
     )

@@ -88,13 +88,14 @@ def _searched(
 ) -> Poses:
     """Search about the candidates of this part's particles."""
     run.start("refine poses" if max_steps else "score given poses", len(started), iteration)
-    plans = [plan.in_noise(ratio) for ratio in state.noise_ratios()]
+    ratios = state.noise_ratios()
+    group = run.optics_group if len(ratios) > 1 else None
     order, parts = [], []
     first = 0
     for where, raw in compared_chunks(run):
         transforms = centred_transform(run.plan.treatment.images(raw))
         ctf = run.ctf_of(where)
-        for own, rows in by_group(run, where, plans):
+        for own, rows in by_group(plan, ratios, group, where):
             found = search_locally(
                 own,
                 transforms[rows],

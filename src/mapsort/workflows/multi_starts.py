@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mapsort.errors import NumericalError
+from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.stages.average import plane_terms
 from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
@@ -55,7 +56,8 @@ def best_start(run: Run, power: Float32) -> Run:
     count = run.options.starts
     found: dict[int, float] = {}
     for number in range(count):
-        tried = trial(run, number)
+        # What trials find is not what the run's own iterations find.
+        tried = replace(trial(run, number), checkpoints=Checkpoints())
         try:
             state = prepare_seeds(tried, power)
             for _ in range(min(TRIAL_ITERATIONS, run.options.n_iterations)):

@@ -60,7 +60,7 @@ class MultiOptions(
         _check_own_poses(self)
         _check_halves(self)
         _check_averager(self)
-        parse_parallel(self.parallel)
+        parse_parallel(self.parallel, dask=True)
         return self
 
     @property
@@ -103,7 +103,7 @@ class MultiOptions(
 
     @property
     def _parallel(self) -> ParallelRequest:
-        return parse_parallel(self.parallel)
+        return parse_parallel(self.parallel, dask=True)
 
 
 def _with_models(options: MultiOptions) -> MultiOptions:
