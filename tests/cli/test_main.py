@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from mapsort import __version__
-from mapsort.cli.commands import COMMANDS, NOT_YET_COMMANDS, load
+from mapsort.cli.commands import COMMANDS, load
 from mapsort.cli.main import e2refinemulti, main
 from mapsort.cli.multi import NOT_YET_OPTIONS
 from mapsort.errors import FormatError, Interrupted, NumericalError
@@ -47,12 +47,6 @@ def test_options_of_later_versions_are_refused(capsys, option, form, where):
     captured = capsys.readouterr()
     assert captured.err == f"mapsort: {option}: not yet in this version of mapsort\n"
     assert captured.out == ""
-
-
-@pytest.mark.parametrize("command", NOT_YET_COMMANDS)
-def test_commands_of_later_versions_are_refused(capsys, command):
-    assert main([command, "x"]) == 2
-    assert capsys.readouterr().err == f"mapsort: {command}: not yet in this version of mapsort\n"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +105,7 @@ def test_the_greeting_names_what_one_needs(capsys):
 def test_the_overview_names_every_command(capsys):
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in [*COMMANDS, *NOT_YET_COMMANDS])
+    assert all(name in out for name in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

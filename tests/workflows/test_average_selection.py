@@ -39,7 +39,7 @@ def averaged(tmp_path_factory):
     inputs = open_inputs(options)
     plan = resolve(options, inputs)
     run = Run(options, inputs, plan, SilentProgress())
-    power = scan_images(inputs, plan.treatment, plan.chunk, run.progress, plan.n_threads)
+    power = scan_images(inputs.particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
     outcome = iterate(run, prepare_seeds(run, power))
     slices = MapSlices(
         outcome.averages,

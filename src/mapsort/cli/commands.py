@@ -13,6 +13,9 @@ COMMANDS: Mapping[str, str] = {
     "multi": "sort particles among several maps while refining the maps",
     "refine": "refine one map by half-sets that are kept apart from the start",
     "project": "project maps along the directions of a generator or of a .star file",
+    "similarity": "compare particles with projections of a file: the similarity matrix",
+    "classify": "the best references of each particle, from a similarity matrix",
+    "average": "average classes: projections, particles and a classification matrix",
     "reconstruct": "reconstruct a map from particles with poses, or from a run's class averages",
     "simulate": "make realistic particles with known truth from maps or a built-in phantom",
     "demo": "run multi on a small problem made on the spot and score it against the truth",
@@ -28,13 +31,6 @@ COMMANDS: Mapping[str, str] = {
     "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
 }
-
-#: Commands that are fixed by name and come with later versions.
-NOT_YET_COMMANDS: tuple[str, ...] = (
-    "similarity",
-    "classify",
-    "average",
-)
 
 
 class Command(Protocol):

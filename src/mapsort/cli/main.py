@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from mapsort._version import __version__
-from mapsort.cli.commands import COMMANDS, NOT_YET_COMMANDS, load
+from mapsort.cli.commands import COMMANDS, load
 from mapsort.cli.output import say, warn
 from mapsort.cli.parser import NOT_YET, make_parser, parse_strictly, refuse_not_yet
 from mapsort.errors import ConfigError, FormatError, Interrupted
@@ -85,10 +85,8 @@ def _dispatch(words: list[str], *, prog: str) -> int:
     if command == "--version":
         say(f"mapsort {__version__}")
         return DONE
-    if command in NOT_YET_COMMANDS:
-        raise ConfigError(f"{command}: {NOT_YET}")
     if command not in COMMANDS:
-        hint = did_you_mean(command, [*COMMANDS, *NOT_YET_COMMANDS])
+        hint = did_you_mean(command, list(COMMANDS))
         raise ConfigError(f"unknown command {command!r}{hint or '; mapsort --help lists them'}")
     return _run(command, rest, prog=prog if prog != "mapsort" else f"mapsort {command}")
 
@@ -122,7 +120,6 @@ def _overview() -> str:
         "usage: mapsort COMMAND [options]\n\n"
         "Sort cryo-EM particle images among several 3-D maps while refining the maps.\n\n"
         f"commands:\n{commands}\n\n"
-        f"not yet in this version: {', '.join(NOT_YET_COMMANDS)}\n\n"
         "mapsort COMMAND --help   options of a command\n"
         "mapsort --version        version\n\n"
         "exit status: 0 done; 1 the run failed; 2 the request was wrong, found before any work;\n"

@@ -64,8 +64,8 @@ def processed_averages(
     -----
     With numerator N, density D and a damping t the image N / (D + t) is processed, and what comes
     out times D + t is the new numerator: processors that do nothing change nothing. Afterwards all
-    averages are multiplied by one number that restores their total power, for the map must stay
-    on the scale of the particles.
+    averages are multiplied by one number that restores the power that even and odd halves share,
+    that of the signal: the map must stay on the scale of the particles.
     """
     if not chain:
         return averages
@@ -86,11 +86,14 @@ def processed_averages(
             if processed.shape != image.shape:
                 raise ValueError("processors of class averages must keep their size")
             changed[half, number] = centred_transform(processed[None])[0] * weight
-    before = float(np.sum(np.abs(averages.numerator) ** 2, dtype=np.float64))
-    after = float(np.sum(np.abs(changed) ** 2, dtype=np.float64))
-    if after > 0:
+    before, after = _shared_power(averages.numerator), _shared_power(changed)
+    if before > 0 and after > 0:
         changed *= np.float32(np.sqrt(before / after))
     return replace(averages, numerator=changed)
+
+
+def _shared_power(numerator: Complex64) -> float:
+    return float(np.real(np.vdot(numerator[0], numerator[1])))
 
 
 def cross_power(averages: ClassAverages) -> npt.NDArray[np.float64]:

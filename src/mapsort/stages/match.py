@@ -304,6 +304,17 @@ def match_near(
     )
 
 
+def scored(
+    plan: MatchPlan, spectra: Complex64, ctf: Float32, matches: Matches, *, n_threads: int = 1
+) -> Matches:
+    """Return known poses with the plan's scores, best first; nothing is searched or refined."""
+    candidates = _Candidates.at(matches.reference, matches.origin)
+    candidates.alpha[:] = np.deg2rad(matches.alpha)
+    candidates.mirror[:] = matches.mirror
+    _evaluate(plan, plan.deciding, candidates, spectra, ctf, n_threads, steps=0)
+    return _matches(candidates, plan.scoring)
+
+
 def _descend(
     plan: MatchPlan,
     levels: Sequence[Level],

@@ -19,6 +19,7 @@ from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.image_moves import transform_image
 from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.prepare import shell_means
 
 Float64 = npt.NDArray[np.float64]
 
@@ -37,12 +38,16 @@ class PairComparison:
         Pixel size [A].
     flipped : bool
         Whether the particles' phases are flipped.
+    signal_to_noise : ndarray of shape (box//2 + 1,), optional
+        Of a particle, without its CTF, in each shell: what ``snrweight`` weighs by where the
+        user gives no curve.
     """
 
     comparator: BoundModule[..., float]
     references: Float32
     apix: float
     flipped: bool = False
+    signal_to_noise: Float64 | None = None
 
     def values(
         self,
@@ -73,19 +78,33 @@ class PairComparison:
     ) -> list[float]:
         own = None if ctf is None else ctf[row]
         transfer = self._transfer(own)
+        comparator = self._weighted(transfer)
+        # this one multiplies by the CTF itself
+        applied = None if comparator.module.name == "loglik" else transfer
         values = []
         for column, reference in enumerate(matches.reference[row]):
             if reference < 0:
                 values.append(np.inf)
                 continue
-            placed = transform_image(
-                self.references[reference], _back(matches.placing(row, column))
-            )
-            if transfer is not None:
-                spectrum = scipy.fft.rfft2(scipy.fft.ifftshift(placed)) * transfer
+            laid = _back(matches.placing(row, column))
+            placed = transform_image(self.references[reference], laid)
+            if applied is not None:
+                spectrum = scipy.fft.rfft2(scipy.fft.ifftshift(placed)) * applied
                 placed = scipy.fft.fftshift(scipy.fft.irfft2(spectrum, s=placed.shape))
-            values.append(self.comparator(particles[row], placed, apix=self.apix, ctf=own))
+            values.append(comparator(particles[row], placed, apix=self.apix, ctf=own))
         return values
+
+    def _weighted(self, transfer: Float32 | None) -> BoundModule[..., float]:
+        """Return the comparator with this particle's signal-to-noise ratio, if it asks for one."""
+        given = self.comparator.arguments
+        ratio = self.signal_to_noise
+        if ratio is None or not given.get("snrweight") or given.get("snr") is not None:
+            return self.comparator
+        box = self.references.shape[1]
+        if transfer is not None:
+            ratio = ratio * shell_means(transfer[None].astype(np.float64) ** 2, box)[0]
+        frequency = np.arange(len(ratio)) / (box * self.apix)
+        return self.comparator.with_arguments(snr=np.stack([frequency, ratio], axis=1))
 
     def _transfer(self, ctf: ContrastTransfer | None) -> Float32 | None:
         if ctf is None:

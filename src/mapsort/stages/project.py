@@ -55,7 +55,7 @@ def project_slices(
     """
     if isinstance(method, RealSpaceProjection):
         images = method.images(volume, rotations, n_threads=n_threads)
-        return _slices_of(images, max_radius, n_threads)
+        return image_slices(images, max_radius=max_radius, n_threads=n_threads)
     projector = FourierProjector.plan(
         volume,
         tolerance=tolerance,
@@ -66,7 +66,9 @@ def project_slices(
     return projector.cartesian(rotations, n_threads=n_threads)
 
 
-def _slices_of(images: Float32, max_radius: float | None, n_threads: int) -> Complex64:
+def image_slices(
+    images: Float32, *, max_radius: float | None = None, n_threads: int = 1
+) -> Complex64:
     """Return the transforms of projections with the same frequencies left out as in slices."""
     box = images.shape[1]
     radius = float(box // 2) if max_radius is None else max_radius

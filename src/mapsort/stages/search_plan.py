@@ -305,12 +305,13 @@ def plan_image_match(
     noise_power: npt.NDArray[np.floating] | None = None,
     max_radius: int | None = None,
     matched_to: npt.NDArray[np.floating] | None = None,
+    references: References | None = None,
     n_threads: int,
 ) -> MatchPlan:
     """Plan the search for reference images (n, box, box).
 
-    Every reference counts as a view of one map; parameters as for `plan_match`. Without
-    ``noise_power`` the noise is white, of unit variance.
+    Parameters as for `plan_match`. Without ``references`` every image counts as a view of one map;
+    without ``noise_power`` the noise is white, of unit variance.
     """
     noise = np.full(grid.box // 2 + 1, float(grid.box) ** 2) if noise_power is None else noise_power
     power = shell_means(np.abs(scipy.fft.rfft2(images)) ** 2, grid.box).mean(axis=0)
@@ -322,6 +323,6 @@ def plan_image_match(
             _add_images(bank, part, None, matched_to, grid, n_threads)
         return bank
 
-    references = References.of_models([np.zeros((len(images), 3))])
+    views = references or References.of_models([np.zeros((len(images), 3))])
     comparison = _Comparison(power, noise, grid, apix, max_shift, max_radius, n_threads)
-    return _planned(references, bank_of, comparison, scoring, ways or PoseWays())
+    return _planned(views, bank_of, comparison, scoring, ways or PoseWays())

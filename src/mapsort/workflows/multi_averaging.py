@@ -17,15 +17,21 @@ from mapsort.modules.processors import processor_chain
 from mapsort.stages.average import ClassAccumulator, ShellStatistics, wiener_images
 from mapsort.stages.class_spectra import matched_to_projections
 from mapsort.stages.fourier_grid import Complex64, Float32, centred_images
+from mapsort.stages.match import scored
 from mapsort.stages.member_average import MemberAverager, SumWeights, is_least_squares, is_sum
 from mapsort.stages.pair_scores import PairComparison
 from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment, ctf_coefficients
 from mapsort.stages.realign import alignment_references, chosen_members, composed, realigned
 from mapsort.stages.search_plan import MatchPlan, plan_image_match
-from mapsort.workflows.multi_comparison import compared_noise, reference_power
+from mapsort.workflows.multi_comparison import compared_noise, pair_comparison, reference_power
 from mapsort.workflows.multi_matching import compared_chunks
 from mapsort.workflows.multi_state import Run, State
-from mapsort.workflows.search_settings import AUTO, SearchSettings, member_settings
+from mapsort.workflows.search_settings import (
+    AUTO,
+    SearchSettings,
+    comparison_settings,
+    member_settings,
+)
 
 #: Particles by which processed images are brought to the scale of the others.
 _SCALE_SAMPLE = 128
@@ -86,7 +92,7 @@ def average_classes(
     if _aligns_with_projections(run):
         matches, membership = _aligned_anew(run, state, settings, projections, matches, membership)
     elif options.classcmp != AUTO:
-        values = _judged(run, settings, projections, matches, membership)
+        values = _judged(run, state, settings, projections, matches, membership)
         membership = _chosen(run, membership, values)
     for _ in range(options.classiter):
         averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
@@ -133,6 +139,29 @@ def average_all(
         averages = _by_member(run, treatment, matches, membership)
     run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
     return averages, accumulator.statistics
+
+
+def chosen_by_quality(
+    run: Run, state: State, images: Float32, matches: Matches, membership: Membership
+) -> Membership:
+    """Return the membership with the best of each class in use, by their fit as they lie.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_classes, box, box)
+        The projections that stand for the classes.
+    """
+    settings = comparison_settings(run.options, 1)
+    plan = _class_plan(run, state, settings, images)
+    quality = np.full(len(membership.particle), -np.inf)
+    threads = run.plan.n_threads
+    for where, raw, chunk, placed in _member_chunks(run, matches, membership, _seen(images)):
+        row = membership.particle[chunk] - where.start
+        found = scored(
+            plan, run.spectra_of(raw)[row], run.ctf_of(where)[row], placed, n_threads=threads
+        )
+        quality[chunk] = found.quality[:, 0]
+    return _chosen(run, membership, -quality)
 
 
 def member_treatment(run: Run) -> ParticleTreatment:
@@ -226,7 +255,7 @@ def _aligned_anew(
 ) -> tuple[Matches, Membership]:
     """Align every member with its class's image; choose among them again."""
     plan = _class_plan(run, state, settings, images)
-    comparison = _comparison(run, settings, images)
+    comparison = _comparison(run, state, settings, images)
     values = np.full(len(membership.particle), np.inf)
     moved = matches.copied()
     threads = run.plan.n_threads
@@ -245,13 +274,14 @@ def _aligned_anew(
 
 def _judged(
     run: Run,
+    state: State,
     settings: SearchSettings,
     images: Float32,
     matches: Matches,
     membership: Membership,
 ) -> npt.NDArray[np.float64]:
     """Return the value of ``--classcmp`` of every member as it lies."""
-    comparison = _comparison(run, settings, images)
+    comparison = _comparison(run, state, settings, images)
     assert comparison is not None, "--classcmp is given"
     values = np.full(len(membership.particle), np.inf)
     for where, raw, chunk, placed in _member_chunks(run, matches, membership, _seen(images)):
@@ -265,10 +295,12 @@ def _seen(images: Float32) -> npt.NDArray[np.bool_]:
     return np.asarray(images.any(axis=(1, 2)))
 
 
-def _comparison(run: Run, settings: SearchSettings, images: Float32) -> PairComparison | None:
+def _comparison(
+    run: Run, state: State, settings: SearchSettings, images: Float32
+) -> PairComparison | None:
     if settings.pairs is None:
         return None
-    return PairComparison(settings.pairs, images, run.inputs.apix, run.plan.flipped)
+    return pair_comparison(run, state, settings.pairs, images)
 
 
 def _values(

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
+from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.stages.fourier_grid import Float32
@@ -87,7 +89,7 @@ def highest_radius(run: Run, shrink: int) -> int | None:
 
 def compared_maps(run: Run, state: State) -> tuple[Float32, ...]:
     """Return the maps, filtered as the compared images are (``--usefilt``)."""
-    response = run.seen.filter
+    response = run.comparison_filter
     if response is None:
         return state.references
     return tuple(apply_radial_curve(volume, response) for volume in state.references)
@@ -100,7 +102,7 @@ def compared_noise(run: Run, state: State) -> npt.NDArray[np.float64]:
     without the filter, however much it holds back. What the user filters away is to count less:
     with the weight 1 / (c H N), c the largest H, terms enter the unfiltered likelihood H/c times.
     """
-    response = run.seen.filter
+    response = run.comparison_filter
     if response is None:
         return state.noise_power
     return np.asarray(state.noise_power * response * response.max())
@@ -172,5 +174,15 @@ def pair_ranking(
     if settings.pairs is None:
         return None
     images = reference_images(run, state, settings, references)
-    comparison = PairComparison(settings.pairs, images, run.inputs.apix, run.plan.flipped)
-    return PairRanking(run, comparison)
+    return PairRanking(run, pair_comparison(run, state, settings.pairs, images))
+
+
+def pair_comparison(
+    run: Run, state: State, comparator: BoundModule[..., float], images: Float32
+) -> PairComparison:
+    """Return how particles are compared with these reference images by their pixels."""
+    spectra = scipy.fft.rfft2(images, workers=run.plan.n_threads)
+    power = shell_means(np.abs(spectra) ** 2, run.plan.grid.box)
+    some = power[power.any(axis=1)]
+    ratio = None if not len(some) else some.mean(axis=0) / state.noise_power
+    return PairComparison(comparator, images, run.inputs.apix, run.plan.flipped, ratio)

@@ -17,6 +17,7 @@ from mapsort.io.hdf import EmanTransform, HdfWriter
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.mrc import write_map
 from mapsort.io.star import write_particles
+from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
@@ -118,29 +119,43 @@ def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> No
 
 
 def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write the class averages of an iteration."""
+    iteration = outcome.state.iteration
+    write_class_averages(
+        directory.classes(iteration),
+        run,
+        _projection_headers(run),
+        outcome.averages,
+        outcome.membership,
+        outcome.particle_noise_to_signal,
+        projections=directory.projections(iteration).name,
+        rejected=frozenset(outcome.rejected.tolist()),
+    )
+
+
+def write_class_averages(
+    path: Path,
+    run: Run,
+    headers: list[dict[str, HeaderValue]],
+    averages: ClassAverages,
+    membership: Membership,
+    noise_to_signal: npt.NDArray[np.float64],
+    *,
+    projections: str,
+    rejected: frozenset[int] = frozenset(),
+) -> None:
     """Write class averages in the order of the projections; empty classes are zero.
 
-    Those that were left out of their map have ``threed_excl`` 1.
+    Those that were left out of their map (``rejected``) have ``threed_excl`` 1. ``headers`` are
+    those of the projections, ``projections`` is their file's name.
     """
-    iteration, membership = outcome.state.iteration, outcome.membership
-    headers = _projection_headers(run)
     source = str(run.inputs.particles.source)
-    projections = directory.projections(iteration).name
-    rejected = frozenset(outcome.rejected.tolist())
-    with (
-        atomic_path(directory.classes(iteration)) as part,
-        HdfWriter(part, apix=run.inputs.apix) as writer,
-    ):
+    with atomic_path(path) as part, HdfWriter(part, apix=run.inputs.apix) as writer:
         for block in _blocks(len(headers)):
-            images = wiener_images(
-                outcome.averages,
-                outcome.particle_noise_to_signal,
-                block,
-                n_threads=run.plan.n_threads,
-            )
+            images = wiener_images(averages, noise_to_signal, block, n_threads=run.plan.n_threads)
             for index, image in zip(range(block.start, block.stop), images, strict=True):
                 header = headers[index] | {
-                    "ptcl_repr": int(outcome.averages.count[index]),
+                    "ptcl_repr": int(averages.count[index]),
                     "projection_image": projections,
                     "projection_image_idx": index,
                     "class_ptcl_src": source,
@@ -162,9 +177,10 @@ def write_matrix(path: Path, images: list[npt.NDArray[np.generic]]) -> None:
             writer.append(np.asarray(image, dtype=np.float32))
 
 
-def _classification(
+def classification_images(
     matches: Matches, membership: Membership, columns: int
 ) -> list[npt.NDArray[np.generic]]:
+    """Return the seven images of a classification matrix."""
     kept = slice(0, columns)
     return [
         matches.reference[:, kept],
@@ -182,8 +198,9 @@ def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) ->
     iteration, membership = outcome.state.iteration, outcome.membership
     soft = run.options.assign is Assignment.SOFT
     columns = outcome.matches.reference.shape[1] if soft else run.options.sep
-    images = _classification(outcome.matches, membership, columns)
-    write_matrix(directory.classify(iteration), images)
+    found = classification_images(outcome.classified, membership, columns)
+    write_matrix(directory.classify(iteration), found)
+    images = classification_images(outcome.matches, membership, columns)
     images[1] = member_matrix(membership, membership.used, len(outcome.matches), columns)
     write_matrix(directory.cls_result(iteration), images)
 

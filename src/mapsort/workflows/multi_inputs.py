@@ -118,7 +118,7 @@ def open_inputs(
     for path, seed in zip(options.models, seeds, strict=True):
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
-    mask = _open_mask(options, particles.box)
+    mask = open_mask(options, particles.box)
     filtered = _open_filtered(options, particles)
     curve = given_structure_factor(options)
     given = [*options.passthrough, *options.models]
@@ -166,8 +166,14 @@ def _open_filtered(options: MultiOptions, particles: Particles) -> Particles | N
     return filtered
 
 
-def _open_mask(options: MultiOptions, box: int) -> Float32 | None:
-    """Read ``--simmask``."""
+def open_mask(options: MultiOptions, box: int) -> Float32 | None:
+    """Read ``--simmask`` for images of this box.
+
+    Raises
+    ------
+    ConfigError, FormatError
+        It is no single image of that size, or zero everywhere.
+    """
     if options.simmask is None:
         return None
     stack = MrcStack(options.simmask)

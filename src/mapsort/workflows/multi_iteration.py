@@ -150,6 +150,7 @@ def iterate(run: Run, state: State) -> Outcome:
         empty=rebuilt.empty,
         reseeded=tuple(classes.reseeded),
         junk=junk,
+        classified=classes.matches,
         first_stage=found.first_stage,
     )
 

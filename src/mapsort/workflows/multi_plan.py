@@ -126,8 +126,6 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
     if options.targetres is not None:
         max_radius = max(6, int(np.ceil(TARGET_MARGIN * box * apix / options.targetres)))
     sphere, edge = _sphere(options, inputs)
-    pair_bytes = 64 * len(references)
-    padded_bytes = 8 * grid.padded * (grid.padded // 2 + 1) + 12 * box * box
     return MultiPlan(
         grid=grid,
         map_grid=InsertionGrid.for_box(box, options.pad),
@@ -135,11 +133,11 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         references=references,
         symmetries=symmetries,
         orientgen=orientgen,
-        max_shift=_max_shift(options, box),
+        max_shift=largest_shift(options, box),
         max_radius=max_radius,
         sphere_radius=sphere,
         sphere_edge=edge,
-        chunk=_chunk(options, padded_bytes + pair_bytes),
+        chunk=particles_at_once(options, grid, len(references)),
         n_threads=options.n_threads,
         seed=seed,
         flipped=inputs.flipped,
@@ -148,7 +146,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
     )
 
 
-def _max_shift(options: MultiOptions, box: int) -> float:
+def largest_shift(options: MultiOptions, box: int) -> float:
     """Return the largest shift searched [pixels]: ``--maxshift``, the aligner's, or 1/8 box."""
     if options.maxshift is not None:
         return options.maxshift
@@ -156,9 +154,10 @@ def _max_shift(options: MultiOptions, box: int) -> float:
     return box / 8 if by_aligner is None else min(by_aligner, box / 2 - 1)
 
 
-def _chunk(options: MultiOptions, bytes_each: int) -> int:
+def particles_at_once(options: MultiOptions, grid: FourierGrid, n_references: int) -> int:
     """Return how many particles are worked on together."""
-    length = chunk_length(bytes_each)
+    padded_bytes = 8 * grid.padded * (grid.padded // 2 + 1) + 12 * grid.box * grid.box
+    length = chunk_length(padded_bytes + 64 * n_references)
     return max(1, length // LOWMEM_PART) if options.lowmem else length
 
 

@@ -64,6 +64,11 @@ class Run:
         return self.spectra_seen
 
     @property
+    def comparison_filter(self) -> npt.NDArray[np.float64] | None:
+        """What compared images are filtered by, relative to those averaged (``--usefilt``)."""
+        return None if self.inputs.filtered is None else self.seen.filter
+
+    @property
     def projection(self) -> Projection:
         """How maps are projected: ``--projector``."""
         return projector(self.options.projector)
@@ -161,6 +166,9 @@ class Outcome:
         Probability of each particle to be noise, where that was asked for.
     first_stage : FirstStage or None
         Of a search in two stages.
+    classified : Matches
+        With the poses that particles were classified at; ``matches`` has those that they were
+        averaged at, which differ where members were aligned anew.
     """
 
     state: State
@@ -180,4 +188,5 @@ class Outcome:
     empty: tuple[int, ...]
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
+    classified: Matches
     first_stage: FirstStage | None = None

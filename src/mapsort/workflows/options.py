@@ -13,7 +13,7 @@ from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.workflows.map_options import AverageOptions, ReconstructionOptions
 from mapsort.workflows.option_fields import check_values, per_map, refuse
-from mapsort.workflows.option_types import MOST_ITERATIONS
+from mapsort.workflows.option_types import MOST_ITERATIONS, Assignment
 from mapsort.workflows.parallel import ParallelRequest, parse_parallel
 from mapsort.workflows.refinement_options import GeneralOptions, RefinementOptions
 from mapsort.workflows.search_options import (
@@ -54,6 +54,7 @@ class MultiOptions(
         _check_keep("m3dkeep", self.m3dkeep, self.m3dkeepsig)
         _check_resolution(self)
         _check_named(self)
+        _check_averager(self)
         parse_parallel(self.parallel)
         return self
 
@@ -133,6 +134,16 @@ def _check_resolution(options: MultiOptions) -> None:
     if options.targetres < 2 * options.apix:
         words = f"at least {2 * options.apix:g} A, twice the pixel size"
         raise refuse("targetres", options.targetres, words)
+
+
+def _check_averager(options: MultiOptions) -> None:
+    name = options.classaverager.partition(":")[0].strip()
+    if name in ("median", "minmax") and options.assign is Assignment.SOFT:
+        raise refuse(
+            "classaverager",
+            options.classaverager,
+            "an averager of weighted images with --assign soft",
+        )
 
 
 def _check_named(options: MultiOptions) -> None:
