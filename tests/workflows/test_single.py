@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -243,3 +244,11 @@ def test_its_even_odd_test_is_that_of_its_own_halves(finished):
 def test_its_particles_make_one_set(finished):
     made = split(finished.path)
     assert [len(item) for item in made.sets] == [N]
+
+
+def test_a_full_disk_is_told_before_any_work(problem, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(ConfigError, match="of disk, and 1000 B are free there"):
+        run(problem, tmp_path / "x")
+    assert not (tmp_path / "x").exists()

@@ -37,7 +37,7 @@ from mapsort.workflows.single_files import (
 )
 from mapsort.workflows.single_iteration import iterate
 from mapsort.workflows.single_options import RefineOptions
-from mapsort.workflows.single_plan import single_choices, single_plan_lines
+from mapsort.workflows.single_plan import check_disk, single_choices, single_plan_lines
 from mapsort.workflows.single_resume import Stopped, open_stopped, state_of, write_poses
 from mapsort.workflows.single_seeds import (
     half_run,
@@ -133,6 +133,7 @@ def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None
         What is wrong with the request or its input.
     """
     run = open_single(options, progress if progress is not None else SilentProgress())
+    check_disk(run)
     warnings = [
         f"warning: {line}" for line in symmetry_warnings(run.whole.options, run.whole.inputs)
     ]
@@ -168,6 +169,7 @@ def refine_run(
     """
     shown = progress if progress is not None else SilentProgress()
     run = open_single(options, shown, particles=particles, volume=volume)
+    check_disk(run)
     for note in run.whole.inputs.notes:
         shown.message(note)
     with threadpool_limits(run.whole.plan.n_threads):
