@@ -20,6 +20,7 @@ from mapsort.modules.array_parameter import read_curve
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import make_manifest, write_manifest
+from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.text import write_convergence
 from mapsort.workflows.multi import Watcher
 from mapsort.workflows.multi_inputs import open_inputs
@@ -176,7 +177,7 @@ def refine_run(
         run = read_halves(run)
         stopped = None if options.resume is None else open_stopped(options)
         directory = _make_directory(options) if stopped is None else stopped.directory
-        with run_log(directory.log):
+        with run_lock(directory.lock), run_log(directory.log):
             for line in single_plan_lines(run):
                 LOGGER.info("%s", line)
             for line in symmetry_warnings(run.whole.options, run.whole.inputs):
