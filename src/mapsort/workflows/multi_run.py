@@ -42,6 +42,7 @@ from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
 from mapsort.workflows.option_types import KeptFiles
 from mapsort.workflows.progress_file import ProgressFile
 from mapsort.workflows.resume import Standing
+from mapsort.workflows.run_display import run_html
 from mapsort.workflows.stopping import reason_to_stop
 from mapsort.workflows.symmetry_warnings import symmetry_warnings
 
@@ -70,6 +71,10 @@ class MultiRun:
     maps: tuple[Volume, ...]
     assignments: pd.DataFrame
     convergence: list[dict[str, Any]]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: each map with its share, resolution and slices."""
+        return run_html(self.path, self.maps, self.convergence)
 
 
 def carried_out(
