@@ -20,7 +20,7 @@ from mapsort.workflows.single import RefinedMap
 MEASURED = 0.3
 #: Refinements from other maps may end in a frame turned by so much, and moved by so little of the
 #: box; rotations that are tried lie so far apart.
-TURNED_DEG, MOVED, STEP_DEG = 40.0, 0.06, 10.0
+TURNED_DEG, MOVED, STEP_DEG = 30.0, 0.06, 15.0
 #: Draws of the bootstrap, and how many standard errors a margin must exceed zero by.
 DRAWS, SIGNIFICANT = 500, 2.0
 
