@@ -95,8 +95,8 @@ def test_the_even_map_does_not_see_the_odd_particles(problem, first, tmp_path):
     (other / "particles.star").write_text(problem.particles.read_text())
     after = run(problem, tmp_path / "b", iter=1, particles=other / "particles.star")
     for name in ("threed_even_00_01.mrc", "threed_even_01_01.mrc"):
-        first, second = (Volume.open(made.path / name).data for made in (first, after))
-        np.testing.assert_array_equal(first, second)
+        even, again = (Volume.open(made.path / name).data for made in (first, after))
+        np.testing.assert_array_equal(even, again)
     assert not np.array_equal(first.half_maps[1].data, after.half_maps[1].data)
 
 
@@ -174,7 +174,7 @@ def test_threads_do_not_change_the_result(problem, first, tmp_path):
 
 
 def test_final_maps_follow_the_options(problem, first, tmp_path):
-    # 10 A and better there is nothing to fit the decay by: as the map is
+    # no shells beyond 10 A to fit the decay in: the map stays as it is
     assert first.convergence[-1]["bfactor_ang2"] is None
     np.testing.assert_array_equal(first.sharpened.data, first.map.data)
     curve = tmp_path / "flat.txt"
