@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.workflows.choices import Choice, automatic_choices
-from mapsort.workflows.multi_plan import existing_parent, memory_bytes, readable_size
+from mapsort.workflows.memory_plan import memory_bytes
+from mapsort.workflows.multi_plan import existing_parent, readable_size
 from mapsort.workflows.option_types import MOST_ITERATIONS
 from mapsort.workflows.single_options import AUTO
 from mapsort.workflows.single_state import SingleRun
