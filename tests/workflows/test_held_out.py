@@ -9,14 +9,8 @@ import pytest
 
 from mapsort.errors import ConfigError
 from mapsort.rundir.result_record import read_results
-from mapsort.workflows.crossval import (
-    NOT_SUPPORTED,
-    SUPPORTED,
-    Crossval,
-    PairVerdict,
-    crossval,
-    judged_pairs,
-)
+from mapsort.workflows.crossval import crossval, judged_pairs
+from mapsort.workflows.crossval_verdicts import NOT_SUPPORTED, SUPPORTED, Crossval, PairVerdict
 from mapsort.workflows.finished_run import open_finished
 from mapsort.workflows.followup import followup
 from mapsort.workflows.held_out import HeldOutPair

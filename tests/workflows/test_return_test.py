@@ -14,7 +14,7 @@ from mapsort.physics.image_moves import transform_image
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map
 from mapsort.workflows.return_test import compare_return, likeness, measured_shells
-from mapsort.workflows.single import RefinedMap
+from mapsort.workflows.single_result import RefinedMap
 
 BOX, APIX = 40, 3.2
 

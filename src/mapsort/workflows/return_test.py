@@ -14,7 +14,7 @@ from mapsort.physics.image_moves import transform_image
 from mapsort.physics.registration3d import register_maps
 from mapsort.physics.sector_fsc import N_SECTORS, curve_of, drawn_counts, sector_terms
 from mapsort.stages.fourier_grid import Float32
-from mapsort.workflows.single import RefinedMap
+from mapsort.workflows.single_result import RefinedMap
 
 #: Shells count as far as the halves of all three refinements agree by this.
 MEASURED = 0.3
