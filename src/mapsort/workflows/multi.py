@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from mapsort.engines.allocation import give_back_freed_memory
 from mapsort.errors import ConfigError
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
@@ -106,6 +107,7 @@ def refine_multi_run(
     if options.resume is None:
         _check_disk(options, inputs, plan)
     in_files = particles is None and volumes is None
+    give_back_freed_memory()
     with threadpool_limits(plan.n_threads), engine_for(options, inputs) as engine:
         run = Run(options, inputs, plan, shown, engine=engine)
         if options.resume is not None:

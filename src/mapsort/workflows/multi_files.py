@@ -42,6 +42,8 @@ LOGGER = logging.getLogger(__name__)
 
 #: Class averages and projections are turned into images in blocks of this many.
 IMAGE_BLOCK = 256
+#: An item of an EMAN2 header holds at most 64 KiB. Larger classes are in cls_result_YY.hdf only.
+MOST_LISTED = 16_000
 
 
 def write_volume(path: Path, volume: Float32, apix: float) -> None:
@@ -208,14 +210,20 @@ def write_class_averages(
                     "projection_image_idx": index,
                     "class_ptcl_src": source,
                 }
-                used, excluded = membership.members(index), membership.excluded(index)
-                if len(used):
-                    header["class_ptcl_idxs"] = [int(i) for i in used]
-                if len(excluded):
-                    header["exc_class_ptcl_idxs"] = [int(i) for i in excluded]
+                header |= _listed("class_ptcl_idxs", membership.members(index))
+                header |= _listed("exc_class_ptcl_idxs", membership.excluded(index))
                 if index in rejected:
                     header["threed_excl"] = 1
                 writer.append(image, header)
+
+
+def _listed(name: str, numbers: npt.NDArray[np.integer]) -> dict[str, HeaderValue]:
+    """Return a header item that lists particles, or one that says they are too many to list."""
+    if not len(numbers):
+        return {}
+    if len(numbers) > MOST_LISTED:
+        return {f"{name}_omitted": len(numbers)}
+    return {name: [int(number) for number in numbers]}
 
 
 def write_matrix(path: Path, images: list[npt.NDArray[np.generic]]) -> None:
