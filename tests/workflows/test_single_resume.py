@@ -90,7 +90,7 @@ def test_other_directories_are_refused(tmp_path):
         resumed_options({"resume": tmp_path})
 
 
-def test_changed_particles_are_refused(whole, tmp_path):
+def test_changed_particles_are_refused(whole):
     source = whole.parent / "particles.star"
     text = source.read_text()
     try:

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "picture a map (slices, projections) or a stack (montage) as PNG",
     "process": "apply named processors to a map or a stack of images",
     "modules": "list processors, comparators, aligners ... with their parameters",
+    "cluster": "test the Dask workers of --parallel: versions, files, threads, bandwidth",
     "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
     "doctor": "check this installation: kernels, threads, memory, versions, a self-test of 5 s",
