@@ -67,6 +67,9 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("particles.star some.star --random 1000", "a subset"),
     ),
     "info": (Example("particles.star map.mrc", "two files"),),
+    "cluster": (
+        Example("check --parallel dask:local=2 --files particles.mrcs", "two workers of this host"),
+    ),
     "doctor": (Example("", "all checks"),),
     "build-info": (Example("--json", "for a report of a problem"),),
 }
