@@ -15,6 +15,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mapsort.engines.background import Background
+from mapsort.engines.memory import available_memory_bytes
 from mapsort.errors import ConfigError, MapsortError
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
@@ -40,11 +41,12 @@ from mapsort.workflows.multi_inputs import MultiInputs, open_inputs, scan_images
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_plan import (
     MultiPlan,
-    disk_bytes,
     existing_parent,
     plan_lines,
     readable_size,
     resolve,
+    run_disk,
+    run_memory,
 )
 from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
 from mapsort.workflows.option_fields import typed_options
@@ -53,6 +55,7 @@ from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.stopping import reason_to_stop
 from mapsort.workflows.symmetry_warnings import symmetry_warnings
+from mapsort.workflows.time_estimate import estimated_time
 
 LOGGER = logging.getLogger(__name__)
 
@@ -94,10 +97,23 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     plan = resolve(options, inputs)
     _check_disk(options, inputs, plan)
     with threadpool_limits(plan.n_threads):
-        _scan(Run(options, inputs, plan, shown))
+        run = Run(options, inputs, plan, shown)
+        run = replace(run, spectra_seen=_scan(run))
+        estimate = estimated_time(run)
     lines = plan_lines(options, inputs, plan, free_disk=_free_disk(options))
-    warnings = [f"warning: {line}" for line in symmetry_warnings(options, inputs)]
-    return "\n".join([*lines, *warnings])
+    lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
+    warnings = [*_memory_warnings(options, inputs, plan), *symmetry_warnings(options, inputs)]
+    return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
+
+
+def _memory_warnings(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> list[str]:
+    need = sum(run_memory(options, plan, len(inputs.particles)).values())
+    free = available_memory_bytes()
+    if free is None or need <= free:
+        return []
+    hint = "" if options.lowmem else "; --lowmem takes less"
+    sizes = f"{readable_size(need)} of memory, {readable_size(free)} are free"
+    return [f"the run needs about {sizes}{hint}"]
 
 
 def _free_disk(options: MultiOptions) -> int:
@@ -105,7 +121,7 @@ def _free_disk(options: MultiOptions) -> int:
 
 
 def _check_disk(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> None:
-    need = disk_bytes(plan, len(inputs.particles), options.n_iterations)
+    need = run_disk(options, plan, len(inputs.particles))
     free = _free_disk(options)
     if need > free:
         raise ConfigError(
