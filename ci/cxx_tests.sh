@@ -14,5 +14,5 @@ cmake -S . -B "$build" -G Ninja \
   cat "$build/configure.log"
   exit 1
 }
-cmake --build "$build" --target test_short_fft test_interpolation_kernel test_polar_layout
+cmake --build "$build" --target test_short_fft test_interpolation_kernel test_polar_layout test_parallel
 ctest --test-dir "$build" --output-on-failure

@@ -142,6 +142,7 @@ void read_slices(const WindowView& window, View<const double, 3> rotations, doub
     parallel_for(slices.shape[0], n_threads,
                  [&](index_t i) { std::fill_n(slices.item(i), n_elements, complex_t{}); });
   std::vector<PlaneAxes> axes;
+  axes.reserve(std::size_t(rotations.shape[0]));
   for (index_t i = 0; i < rotations.shape[0]; ++i)
     axes.emplace_back(rotations.item(i), window.scale);
   with_kernel_width(window.width, [&](auto width) {

@@ -20,13 +20,13 @@ void normalise(Normalisation how, const PolarGrid& grid, VecC* lanes) {
           double(line[j].re[lane]) * line[j].re[lane] + double(line[j].im[lane]) * line[j].im[lane];
     const double mean = power / double(half);
     for (index_t j = 0; j < half; ++j) {
-      float& re = line[j].re[lane];
-      float& im = line[j].im[lane];
-      const double size = how == Normalisation::rings ? mean : double(re) * re + double(im) * im;
+      // values and not references: a lane of a vector type has no address
+      const double re = line[j].re[lane], im = line[j].im[lane];
+      const double size = how == Normalisation::rings ? mean : re * re + im * im;
       // a ring or term without power says nothing and must not be blown up
       const float factor = size > 1e-12 * mean && mean > 0.0 ? float(1.0 / std::sqrt(size)) : 0.0f;
-      re *= factor;
-      im *= factor;
+      line[j].re[lane] *= factor;
+      line[j].im[lane] *= factor;
     }
   }
 }

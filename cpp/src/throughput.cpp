@@ -28,8 +28,8 @@ VecF multiply_add_chains(VecF factor, VecF term, int steps) {
   for (int c = 0; c < kChains; ++c)
     chains[c] = broadcast(float(c));
   for (int step = 0; step < steps; ++step)
-    for (int c = 0; c < kChains; ++c)
-      chains[c] = chains[c] * factor + term;
+    for (VecF& chain : chains)
+      chain = chain * factor + term;
   VecF sum{};
   for (const VecF& chain : chains)
     sum += chain;
@@ -95,7 +95,8 @@ ProductRate product_rate(const ReferenceBank& bank, int n_shifts, double seconds
   const ShiftedCopies copies = some_copies(layout, n_shifts);
   PairProduct pair(layout);
   const std::size_t block_size = 2 * std::size_t(layout.n_entries());
-  const double n_blocks = double(packed.size() / block_size);
+  const std::size_t n_whole_blocks = packed.size() / block_size;
+  const double n_blocks = double(n_whole_blocks);
   const double products = fastest(0.5 * seconds, [&] {
     for (std::size_t at = 0; at < packed.size(); at += block_size)
       for (int row = 0; row < n_shifts; row += kRows)

@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from mapsort.workflows.eotest import eotest
     from mapsort.workflows.followup import followup
     from mapsort.workflows.multi import refine_multi
+    from mapsort.workflows.progress import CallbackProgress, ProgressEvent
     from mapsort.workflows.single import refine
     from mapsort.workflows.split import split
 
 __all__ = [
+    "CallbackProgress",
     "Particles",
+    "ProgressEvent",
     "Volume",
     "__version__",
     "align",
@@ -70,7 +73,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "CallbackProgress": "mapsort.workflows.progress",
     "Particles": "mapsort.model.particles",
+    "ProgressEvent": "mapsort.workflows.progress",
     "Volume": "mapsort.model.volume",
     "align": "mapsort.modules.aligners",
     "aligner": "mapsort.modules.extension",

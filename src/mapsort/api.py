@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from mapsort import _core
-from mapsort._version import __version__
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import symmetry as symmetry_group
@@ -29,6 +25,7 @@ from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_images
 from mapsort.stages.slice_sums import SliceSums
 from mapsort.stages.symmetry_copies import insert_copies
+from mapsort.workflows.build_info import build_config
 
 __all__ = [
     "build_config",
@@ -260,18 +257,3 @@ def reconstruct(
         )
         parts.append(sums)
     return Volume(solve_whole(parts, chosen, n_threads=threads), apix)
-
-
-def build_config() -> dict[str, Any]:
-    """Return how this installation was built and what it runs on.
-
-    Version, compiler, flags, instruction sets (compiled, available, active), OpenMP, threads.
-    """
-    return {
-        "version": __version__,
-        **_core.build(),
-        "isa_compiled": _core.compiled_isas(),
-        "isa_available": _core.available_isas(),
-        "isa_active": _core.isa,
-        "threads": available_threads(),
-    }

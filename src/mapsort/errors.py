@@ -19,5 +19,9 @@ class NumericalError(MapsortError, ArithmeticError):
     """A computation gave numbers that cannot be used (NaN, Inf, an empty map)."""
 
 
+class RunError(MapsortError):
+    """A run that had begun cannot go on (disk full, an input lost); finished work is saved."""
+
+
 class Interrupted(MapsortError):
     """A signal asked the run to stop; finished work is saved."""

@@ -368,7 +368,10 @@ def test_sigterm_ends_with_75_and_whole_files(here):
     os.kill(job.pid, signal.SIGTERM)
     _, err = job.communicate(timeout=60)
     assert job.returncode == 75
-    assert err.splitlines()[-1] == "mapsort: interrupted by SIGTERM; finished files are kept"
+    assert err.splitlines()[-2:] == [
+        "mapsort: interrupted by SIGTERM; finished files are kept",
+        "mapsort: to go on: mapsort multi --resume run",
+    ]
     assert "Traceback" not in err
     assert not [entry for entry in Path("run").iterdir() if entry.name.startswith(".")]
     assert (here / "run" / "convergence.json").exists()

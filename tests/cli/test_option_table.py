@@ -87,6 +87,8 @@ EXAMPLES = {
     "verbose": ("3", 3),
     "quiet": (None, True),
     "no_report": (None, True),
+    "resume": ("multi_00", Path("multi_00")),
+    "log_json": (None, True),
 }
 
 

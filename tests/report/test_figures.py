@@ -16,14 +16,7 @@ from PIL import Image
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.hdf import HdfReader, header_list
-from mapsort.io.star import read_particles
-from mapsort.report import charts
-from mapsort.report.assignments import assigned_maps, transitions
-from mapsort.report.class_pairs import class_pairs, correlation_in_circle
-from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
-from mapsort.report.file_cache import FileCache
-from mapsort.report.flow import sankey
-from mapsort.report.pictures import (
+from mapsort.io.png import (
     central_slices,
     data_uri,
     grey,
@@ -33,6 +26,13 @@ from mapsort.report.pictures import (
     projections,
     shrunk,
 )
+from mapsort.io.star import read_particles
+from mapsort.report import charts
+from mapsort.report.assignments import assigned_maps, transitions
+from mapsort.report.class_pairs import class_pairs, correlation_in_circle
+from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
+from mapsort.report.file_cache import FileCache
+from mapsort.report.flow import sankey
 from mapsort.rundir.classification import map_starts
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix

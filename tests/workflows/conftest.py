@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from mapsort.io.star import read_particles, write_particles
+from mapsort.rundir.text import read_convergence
 from mapsort.workflows.multi import MultiRun, refine_multi
 from mapsort.workflows.simulate import Simulated, simulate
 from mapsort.workflows.simulate_options import SimulateOptions
@@ -72,3 +75,21 @@ def run_small(small: Simulated, tmp_path: Path):
         return refine_multi(particles, models, **(quick | options))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def results() -> Callable[[Path], dict[str, Any]]:
+    """Everything that a run found, for comparing runs bit for bit; times and memory left out."""
+
+    def of(path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in path.iterdir()
+            if file.suffix in (".mrc", ".hdf", ".h5", ".star", ".txt")
+        }
+        entries = read_convergence(path / "convergence.json")
+        for entry in entries:
+            del entry["seconds"], entry["peak_memory_mib"]
+        return found | {"convergence": entries}
+
+    return of

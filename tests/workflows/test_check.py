@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from mapsort.engines.memory import available_memory_bytes
 from mapsort.workflows import multi
 from mapsort.workflows.multi import plan_text
 from mapsort.workflows.multi_inputs import open_inputs
@@ -71,19 +70,10 @@ def test_two_stages_take_disk_and_lowmem_saves_memory(options):
 
 
 def test_too_little_memory_is_warned_of(options, monkeypatch):
-    monkeypatch.setattr(multi, "available_memory_bytes", lambda: 2**20)
+    monkeypatch.setattr(multi, "available_memory", lambda: 2**20)
     text = plan_text(options)
     assert "warning: the run needs about" in text
     assert "--lowmem takes less" in text
-
-
-def test_available_memory(tmp_path):
-    table = tmp_path / "meminfo"
-    table.write_text("MemTotal:  100 kB\nMemAvailable:      64 kB\n")
-    assert available_memory_bytes(table) == 64 * 1024
-    assert available_memory_bytes(tmp_path / "none") is None
-    table.write_text("nothing\n")
-    assert available_memory_bytes(table) is None
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(3.2, "3 s"), (130, "2 min"), (9000, "2.5 h")])

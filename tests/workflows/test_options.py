@@ -61,7 +61,7 @@ def test_defaults_are_those_of_the_interface():
         ("parallel", "thread"),
         ("parallel", "thread:0"),
         ("parallel", "mpi:4"),
-        ("parallel", "dask:local=2"),
+        ("parallel", "dask:local=0"),
         ("verbose", 10),
     ],
 )
@@ -101,7 +101,7 @@ def test_one_value_serves_all_maps_and_a_list_each_its_own():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("mpi:8", "thread:N"), ("dc:host:9990", "thread:N"), ("dask:h:1", "not yet in this version")],
+    [("mpi:8", "thread:N"), ("dc:host:9990", "thread:N"), ("dask:h", "expected thread:N")],
 )
 def test_other_kinds_of_parallel_are_refused_with_an_alternative(text, words):
     with pytest.raises(ConfigError, match=words):

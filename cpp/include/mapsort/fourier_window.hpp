@@ -16,7 +16,7 @@ namespace mapsort::inline MAPSORT_ISA {
 using complex_t = std::complex<float>;
 
 /// Grid points beyond the outermost sample that a kernel of this width may touch.
-inline constexpr index_t halo_of(int width) { return width / 2 + 1; }
+constexpr index_t halo_of(int width) { return width / 2 + 1; }
 inline constexpr index_t kHalo = halo_of(kKernelWidth);
 
 /// Window radius needed for samples up to max_frequency grid points from the origin.

@@ -10,11 +10,12 @@
 
 #include <array>       // for std::array
 #include <cmath>       // for std::sqrt, std::floor
+#include <numbers>     // for std::numbers::pi
 #include <type_traits> // for std::integral_constant
 
 namespace mapsort::inline MAPSORT_ISA {
 
-inline constexpr double kPi = 3.14159265358979323846;
+inline constexpr double kPi = std::numbers::pi;
 
 /// Modified Bessel function I0 by its power series; converges for every argument used here (x <
 /// 60).

@@ -9,6 +9,12 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#ifdef MAPSORT_STD_THREADS
+#include <atomic> // for std::atomic
+#include <mutex>  // for std::mutex
+#include <thread> // for std::thread
+#include <vector> // for std::vector
+#endif
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -27,6 +33,28 @@ void parallel_for(index_t n, int n_threads, MakeScratch make_scratch, Body body)
   std::exception_ptr failure = nullptr;
   if (n_threads < 1)
     n_threads = 1;
+#ifdef MAPSORT_STD_THREADS
+  // For the thread sanitiser, which cannot see into OpenMP's runtime.
+  std::atomic<index_t> next{0};
+  std::mutex failing;
+  auto work = [&] {
+    try {
+      auto scratch = make_scratch();
+      for (index_t i = next++; i < n; i = next++)
+        body(i, scratch);
+    } catch (...) {
+      const std::lock_guard lock(failing);
+      if (!failure)
+        failure = std::current_exception();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int t = 1; t < n_threads && t < n; ++t)
+    threads.emplace_back(work);
+  work();
+  for (auto& thread : threads)
+    thread.join();
+#else
 #pragma omp parallel num_threads(n_threads) if (n_threads > 1 && n > 1)
   {
     try {
@@ -47,6 +75,7 @@ void parallel_for(index_t n, int n_threads, MakeScratch make_scratch, Body body)
         failure = std::current_exception();
     }
   }
+#endif
   if (failure)
     std::rethrow_exception(failure);
 }

@@ -28,9 +28,23 @@ COMMANDS: Mapping[str, str] = {
     "show": "picture a map (slices, projections) or a stack (montage) as PNG",
     "process": "apply named processors to a map or a stack of images",
     "modules": "list processors, comparators, aligners ... with their parameters",
+    "cluster": "test the Dask workers of --parallel: versions, files, threads, bandwidth",
     "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
     "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
+    "doctor": "check this installation: kernels, threads, memory, versions, a self-test of 5 s",
+    "build-info": "tell how this installation was compiled and which instruction set it uses",
 }
+
+#: How the overview groups the commands; one that stands in no group comes under "more".
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "sort and refine": ("multi", "refine", "demo"),
+    "after a run": ("split", "eotest", "crossval", "followup", "report", "show"),
+    "stages of an iteration": ("project", "similarity", "classify", "average", "reconstruct"),
+    "files": ("info", "convert", "process", "simulate"),
+    "this program": ("modules", "doctor", "build-info"),
+}
+
+DESCRIPTION = "Sort cryo-EM particle images among several 3-D maps while refining the maps."
 
 
 class Command(Protocol):
@@ -48,4 +62,4 @@ class Command(Protocol):
 
 def load(name: str) -> Command:
     """Import the module of a command of `COMMANDS`."""
-    return cast(Command, importlib.import_module(f"mapsort.cli.{name}"))
+    return cast(Command, importlib.import_module(f"mapsort.cli.{name.replace('-', '_')}"))

@@ -8,9 +8,10 @@ import traceback
 from collections.abc import Sequence
 
 from mapsort._version import __version__
-from mapsort.cli.commands import COMMANDS, load
+from mapsort.cli.command_parser import command_parser, not_yet_options
+from mapsort.cli.commands import COMMANDS, DESCRIPTION, GROUPS, load
 from mapsort.cli.output import say, warn
-from mapsort.cli.parser import NOT_YET, make_parser, parse_strictly, refuse_not_yet
+from mapsort.cli.parser import parse_strictly, refuse_not_yet
 from mapsort.errors import ConfigError, FormatError, Interrupted
 from mapsort.modules.suggestion import did_you_mean
 
@@ -26,7 +27,8 @@ The three commands one needs:
   mapsort info particles.star                                what a file is
   mapsort multi --input particles.star --models a.mrc,b.mrc  the job itself
 
-mapsort --help lists all commands, mapsort multi --help all options."""
+mapsort --help lists all commands, mapsort multi --help all options; mapsort doctor checks
+the installation."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,31 +82,44 @@ def _dispatch(words: list[str], *, prog: str) -> int:
         return DONE
     command, *rest = words
     if command in ("-h", "--help", "help"):
-        say(_overview())
-        return DONE
-    if command == "--version":
-        say(f"mapsort {__version__}")
-        return DONE
+        if not rest:
+            say(_overview())
+            return DONE
+        command, rest = rest[0], ["--help"]
+    if command.startswith("-"):
+        return _program_option(*command.partition("=")[::2], rest)
     if command not in COMMANDS:
         hint = did_you_mean(command, list(COMMANDS))
         raise ConfigError(f"unknown command {command!r}{hint or '; mapsort --help lists them'}")
     return _run(command, rest, prog=prog if prog != "mapsort" else f"mapsort {command}")
 
 
+def _program_option(name: str, value: str, rest: Sequence[str]) -> int:
+    """Do what an option asks for that stands before any command."""
+    if name == "--version":
+        say(f"mapsort {__version__}")
+    elif name == "--print-completion":
+        from mapsort.cli.shell_completion import completion_script
+
+        say(completion_script(value or " ".join(rest)))
+    elif name == "--print-man-page":
+        from mapsort.cli.shell_completion import man_page
+
+        say(man_page())
+    else:
+        hint = did_you_mean(name, _PROGRAM_OPTIONS)
+        raise ConfigError(f"unknown option {name}{hint or '; a command comes first'}")
+    return DONE
+
+
+_PROGRAM_OPTIONS = ("--help", "--version", "--print-completion", "--print-man-page")
+
+
 def _run(name: str, words: list[str], *, prog: str) -> int:
     command = load(name)
-    # A command may name options that it knows and this version does not have.
-    not_yet: tuple[str, ...] = getattr(command, "NOT_YET_OPTIONS", ())
+    not_yet = not_yet_options(command)
     refuse_not_yet(words, not_yet)
-    parser = make_parser(prog, command.HELP)
-    command.add_arguments(parser)
-    names = parser.option_names()
-    if "--version" not in names:
-        parser.add_argument("--version", action="version", version=f"mapsort {__version__}")
-    if "--verbose" not in names:
-        parser.add_argument("-v", "--verbose", metavar="0..9", help="9 shows tracebacks")
-    if not_yet:
-        parser.epilog = f"Known, and {NOT_YET}: {', '.join(not_yet)}."
+    parser = command_parser(name, prog=prog)
     try:
         args = parse_strictly(parser, words, also_known=not_yet)
     except SystemExit:
@@ -115,13 +130,22 @@ def _run(name: str, words: list[str], *, prog: str) -> int:
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
+    grouped = [name for names in GROUPS.values() for name in names]
+    groups = {**GROUPS, "more": tuple(name for name in COMMANDS if name not in grouped)}
+    commands = "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:{width}}  {COMMANDS[name]}" for name in present)])
+        for title, names in groups.items()
+        if (present := [name for name in names if name in COMMANDS])
+    )
     return (
         "usage: mapsort COMMAND [options]\n\n"
-        "Sort cryo-EM particle images among several 3-D maps while refining the maps.\n\n"
-        f"commands:\n{commands}\n\n"
-        "mapsort COMMAND --help   options of a command\n"
-        "mapsort --version        version\n\n"
+        f"{DESCRIPTION}\n\n"
+        f"{commands}\n\n"
+        "mapsort COMMAND --help           options of a command, their defaults, and examples\n"
+        "mapsort --version                version\n"
+        "mapsort --print-completion bash  completion script for bash, zsh or tcsh\n"
+        "mapsort --print-man-page         the manual page\n\n"
+        "example: mapsort multi --input particles.star --models a.mrc,b.mrc\n\n"
         "exit status: 0 done; 1 the run failed; 2 the request was wrong, found before any work;\n"
         "75 interrupted by a signal"
     )

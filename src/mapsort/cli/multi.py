@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mapsort.cli.interruption import interruptible
-from mapsort.cli.option_table import add_options, options_from
+from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say, warn
 from mapsort.cli.progress import progress_display
 from mapsort.workflows.options import MultiOptions
@@ -22,10 +22,8 @@ NOT_YET_OPTIONS: tuple[str, ...] = (
     "--mask",
     "--inputmode",
     "--halves",
-    "--resume",
     "--starts",
     "--skipalign",
-    "--log-json",
 )
 
 
@@ -36,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the request, refine, and say where the results are."""
-    options = options_from(MultiOptions, args).validated()
+    options = _options(args)
     from mapsort.workflows.multi import plan_text, refine_multi_run
 
     if options.check:
@@ -53,6 +51,14 @@ def run(args: argparse.Namespace) -> int:
     for line in summary(finished, options):
         say(line)
     return 0
+
+
+def _options(args: argparse.Namespace) -> MultiOptions:
+    if args.resume is None:
+        return options_from(MultiOptions, args).validated()
+    from mapsort.workflows.resume import resumed_options
+
+    return resumed_options(given_values(MultiOptions, args))
 
 
 def report_watcher(*, no_report: bool) -> Watcher | None:

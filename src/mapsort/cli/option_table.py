@@ -35,15 +35,27 @@ def options_from(options: type[T], args: argparse.Namespace) -> T:
     ConfigError
         When a required option is missing or a value is not of its kind.
     """
-    values = {}
+    values = given_values(options, args)
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
-        written = getattr(args, field.name, None)
-        if written is None or written == []:
-            if field.default is dataclasses.MISSING:
-                raise ConfigError(f"{flag_of(field.name)} is missing: {field.metadata['help']}")
-            continue
-        values[field.name] = _value(field, written)
+        if field.default is dataclasses.MISSING and field.name not in values:
+            raise ConfigError(f"{flag_of(field.name)} is missing: {field.metadata['help']}")
     return options(**values)
+
+
+def given_values(options: type[Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that were given, typed, by name.
+
+    Raises
+    ------
+    ConfigError
+        When a value is not of its option's kind.
+    """
+    values = {}
+    for field in dataclasses.fields(options):
+        written = getattr(args, field.name, None)
+        if written is not None and written != []:
+            values[field.name] = _value(field, written)
+    return values
 
 
 def _add_option(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -> None:

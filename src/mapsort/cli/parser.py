@@ -11,6 +11,7 @@ from mapsort.errors import ConfigError
 from mapsort.modules.suggestion import did_you_mean
 
 NOT_YET = "not yet in this version of mapsort"
+HELP_WIDTH = 100
 
 
 class PlainParser(argparse.ArgumentParser):
@@ -37,6 +38,13 @@ class PlainParser(argparse.ArgumentParser):
         return [name for action in self._actions for name in action.option_strings]
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wide columns; the examples at the end keep their lines."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32, width=HELP_WIDTH)
+
+
 def make_parser(prog: str, description: str) -> PlainParser:
     """Return a parser in which options cannot be abbreviated.
 
@@ -46,7 +54,7 @@ def make_parser(prog: str, description: str) -> PlainParser:
         prog=prog,
         description=description,
         allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=100),
+        formatter_class=_HelpFormatter,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from mapsort.engines.cgroup import group_limits
 from mapsort.errors import ConfigError
 
 
@@ -52,31 +53,7 @@ def _affinity() -> int:
 
 def _quotas(root: Path) -> Iterator[float]:
     """Yield the CPU quota, in CPUs, of every cgroup that holds this process."""
-    listing = root / "proc/self/cgroup"
-    if not listing.is_file():
-        return
-    mount = root / "sys/fs/cgroup"
-    for line in listing.read_text().splitlines():
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            yield from _walk(mount, group, _quota_v2)
-        elif "cpu" in controllers.split(","):
-            yield from _walk(mount / controllers, group, _quota_v1)
-            if controllers != "cpu":
-                yield from _walk(mount / "cpu", group, _quota_v1)
-
-
-def _walk(mount: Path, group: str, read: Callable[[Path], float | None]) -> Iterator[float]:
-    """Read a group and its parents: a limit anywhere above binds as well.
-
-    Inside a container the mount may already be the group itself, so that the path named by
-    ``/proc/self/cgroup`` does not exist below it; the walk then still reads the mount.
-    """
-    path = PurePosixPath(group.lstrip("/"))
-    for part in [path, *path.parents]:
-        quota = read(mount / part)
-        if quota is not None:
-            yield quota
+    return group_limits("cpu", version_2=_quota_v2, version_1=_quota_v1, root=root)
 
 
 def _quota_v2(group: Path) -> float | None:

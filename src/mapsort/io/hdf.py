@@ -15,6 +15,7 @@ from h5py import h5d, h5f, h5g, h5p, h5s, h5t
 from numpy.typing import NDArray
 
 from mapsort.errors import FormatError, NumericalError
+from mapsort.io.disk_space import DiskSpace
 from mapsort.io.hdf_header import (
     AttributeWriter,
     EmanTransform,
@@ -53,6 +54,8 @@ _DAMAGES = (
     NotImplementedError,
     AttributeError,
 )
+#: What an image's header and the file's own tables may take, with plenty to spare.
+_MARGIN_BYTES = 1 << 16
 _FLOAT_IMAGE = 7  # EMAN2's number for float32 pixels
 
 
@@ -134,7 +137,9 @@ class HdfWriter:
         access = h5p.create(h5p.FILE_ACCESS)
         access.set_libver_bounds(h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
         access.set_fclose_degree(h5f.CLOSE_STRONG)
+        DiskSpace.check(self._path, _MARGIN_BYTES)
         self._file = h5f.create(bytes(self._path), h5f.ACC_TRUNC, fapl=access)
+        self._space = DiskSpace(self._path)
         h5g.create(self._file, b"/MDF")
         self._images = h5g.create(self._file, _IMAGES)
 
@@ -178,11 +183,18 @@ class HdfWriter:
             raise ValueError(f"image: expected 1 to 3 dimensions, got {pixels.shape}")
         pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
         items = {**self._defaults(header or {}), **_kept(header or {}), **self._facts(pixels)}
+        listed = sum(len(item) for item in items.values() if isinstance(item, list | tuple | str))
+        growth = pixels.nbytes + 16 * listed + _MARGIN_BYTES
+        self._space.reach(self._file.get_filesize() + growth)
         group = h5g.create(self._images, str(self._count).encode())
         for key, value in items.items():
             self._attributes.write(group, key, value)
         space = h5s.create_simple(pixels.shape)
-        h5d.create(group, b"image", h5t.IEEE_F32LE, space).write(h5s.ALL, h5s.ALL, pixels)
+        # No time of writing: the same images make the same file.
+        layout = h5p.create(h5p.DATASET_CREATE)
+        layout.set_obj_track_times(False)
+        dataset = h5d.create(group, b"image", h5t.IEEE_F32LE, space, dcpl=layout)
+        dataset.write(h5s.ALL, h5s.ALL, pixels)
         self._count += 1
 
     def close(self) -> None:
@@ -191,7 +203,10 @@ class HdfWriter:
             return
         highest = np.array([self._count - 1], dtype="<i4")
         self._attributes.write_array(self._images, _HIGHEST, highest)
+        h5f.flush(self._file)
+        size = self._file.get_filesize()
         self._file.close()
+        self._space.release_from(size)
 
     def _defaults(self, header: Header) -> dict[str, object]:
         apix = float(header.get("apix_x", self._apix))

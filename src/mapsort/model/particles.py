@@ -275,6 +275,17 @@ class Particles:
             index_in_file=self.index_in_file[wanted],
         )
 
+    def images_only(self) -> Particles:
+        """Return the same images without what the table says of them: little to send elsewhere.
+
+        Files have full paths, because a process elsewhere has another working directory.
+        """
+        return replace(
+            self,
+            table=pd.DataFrame(index=pd.RangeIndex(len(self))),
+            files=tuple(path.absolute() for path in self.files),
+        )
+
     def validate(self) -> tuple[str, ...]:
         """Open every stack once and check that it can give what the table asks of it.
 
@@ -342,7 +353,7 @@ class Particles:
             )
             look = _Look()
             with np.errstate(over="ignore", invalid="ignore"):
-                stack.read_into(part, self.index_in_file[rows], inspect=look)
+                _read_from(stack, part, self.index_in_file[rows], look)
             if not (look.finite and _none_constant(part)):
                 self.check_finite(part, rows)
             if not together:
@@ -380,6 +391,18 @@ class _Look:
     def __call__(self, images: NDArray[np.float32]) -> None:
         pixels = images.reshape(-1)
         self.finite &= math.isfinite(pixels @ pixels)
+
+
+def _read_from(
+    stack: ImageStack, images: NDArray[np.float32], indices: NDArray[np.int64], look: _Look
+) -> None:
+    """Read images; an error of the disk names the file that it is about."""
+    try:
+        stack.read_into(images, indices, inspect=look)
+    except OSError as error:
+        if isinstance(error, FormatError) or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(stack.path)) from error
 
 
 def _none_constant(images: NDArray[np.float32]) -> bool:

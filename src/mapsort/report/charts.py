@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from mapsort.io.png import data_uri
 from mapsort.report.palette import SEQUENTIAL, colour_of, dash_of
-from mapsort.report.pictures import data_uri
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix
 
 Float64 = npt.NDArray[np.float64]

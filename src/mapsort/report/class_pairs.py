@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.io.hdf import HdfReader
+from mapsort.io.png import data_uri, grey, montage, png, shrunk
 from mapsort.report.file_cache import FileCache
-from mapsort.report.pictures import data_uri, grey, montage, png, shrunk
 from mapsort.rundir.classification import map_starts, read_classification
 from mapsort.rundir.layout import RunDirectory
 

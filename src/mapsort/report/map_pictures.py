@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from mapsort.io.png import data_uri, map_strips
 from mapsort.report.file_cache import FileCache
-from mapsort.report.pictures import data_uri, map_strips, read_volume
+from mapsort.report.pictures import read_volume
 from mapsort.report.run_record import RunRecord
 
 #: Largest side of one picture [pixel]: the newest maps, and those before.

@@ -7,19 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mapsort.report.pictures import (
+from mapsort.io.png import (
     Grey,
     central_slices,
     grey,
     grey_range,
-    is_map,
     montage,
     png,
     projections,
-    read_stack,
-    read_volume,
     shrunk,
 )
+from mapsort.report.pictures import is_map, read_stack, read_volume
 from mapsort.rundir.atomic import atomic_path
 
 

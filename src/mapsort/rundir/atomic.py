@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+#: In the names of files that are being written.
+_MARK = ".tmp"
+
 
 @contextmanager
 def atomic_path(final: str | Path) -> Iterator[Path]:
@@ -42,14 +45,37 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     ['fsc.txt']
     """
     final = Path(final)
-    temporary = final.with_name(f".{final.stem}.{secrets.token_hex(6)}.tmp{final.suffix}")
+    temporary = final.with_name(f".{final.stem}.{secrets.token_hex(6)}{_MARK}{final.suffix}")
     try:
         yield temporary
         _flush(temporary)
         temporary.replace(final)
         _flush(final.parent)
+    except OSError as error:
+        # Writing, unlike opening, does not say which file it was about.
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(final)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file's name is one that `atomic_path` gives to what is being written."""
+    return path.name.startswith(".") and _MARK in path.name
+
+
+def remove_leftovers(directory: str | Path) -> None:
+    """Remove what a killed process was writing, here and in the directories below.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Nobody else may be writing in it.
+    """
+    for path in Path(directory).rglob(".*"):
+        if is_leftover(path):
+            path.unlink()
 
 
 def write_text(final: str | Path, text: str) -> None:

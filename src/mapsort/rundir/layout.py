@@ -180,6 +180,21 @@ class RunDirectory:
         return self.path / "run.log.json"
 
     @property
+    def lock(self) -> Path:
+        """Says which process works in the directory, ``run.lock``."""
+        return self.path / "run.lock"
+
+    @property
+    def progress(self) -> Path:
+        """Where the run stands, for monitors to poll, ``progress.json``."""
+        return self.path / "progress.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Directory of what a stopped run goes on from, ``checkpoint``."""
+        return self.path / "checkpoint"
+
+    @property
     def parms(self) -> Path:
         """Options and provenance, ``0_refine_parms.json``."""
         return self.path / "0_refine_parms.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +31,10 @@ def run_log(
     level : int, optional
         Lowest level to write.
     """
-    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
+    handlers: list[logging.Handler] = [_LogFile(path, encoding="utf-8")]
     handlers[0].setFormatter(_OneLine(_FORMAT, _DATE))
     if json_path is not None:
-        handlers.append(logging.FileHandler(json_path, encoding="utf-8"))
+        handlers.append(_LogFile(json_path, encoding="utf-8"))
         handlers[1].setFormatter(_JsonLine())
     old_level = LOGGER.level
     # The logger must let through what the file wants; other handlers keep their own levels.
@@ -94,6 +95,23 @@ def stage(
             extra={"stage": name, "outcome": outcome, "seconds": seconds, "facts": shown},
         )
         facts["seconds"] = seconds
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written (disk full) tells so, and ends no run by itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._tell(sys.exc_info()[1])
+        sys.stderr.write(f"mapsort: not logged: {record.getMessage()}\n")
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:
+            self._tell(error)
+
+    def _tell(self, error: BaseException | None) -> None:
+        sys.stderr.write(f"mapsort: {self.baseFilename}: {error}\n")
 
 
 class _OneLine(logging.Formatter):

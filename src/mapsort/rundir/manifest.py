@@ -71,6 +71,11 @@ class Manifest:
         ISO 8601, UTC.
     choices : list of dict
         What the program decided by itself: ``name``, ``value``, ``reason``.
+    asked : dict
+        Options as they were given (JSON values), from which the run can be resumed; empty when it
+        was begun with objects that are in no file.
+    directory : str
+        Working directory.
     """
 
     options: dict[str, Any]
@@ -81,6 +86,8 @@ class Manifest:
     command: tuple[str, ...] = ()
     started: str = field(default_factory=lambda: _iso(datetime.now(UTC).timestamp()))
     choices: list[dict[str, str]] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
+    directory: str = field(default_factory=lambda: str(Path.cwd()))
 
 
 def make_manifest(
@@ -90,6 +97,7 @@ def make_manifest(
     inputs: Iterable[str | Path],
     command: Iterable[str] = (),
     choices: Iterable[Mapping[str, str]] = (),
+    asked: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Collect the manifest of a run that begins now.
 
@@ -105,6 +113,8 @@ def make_manifest(
         The command line.
     choices : iterable of mappings, optional
         What the program decided by itself: ``name``, ``value``, ``reason``.
+    asked : mapping, optional
+        Options as they were given.
 
     Returns
     -------
@@ -123,6 +133,7 @@ def make_manifest(
         inputs=tuple(record_input(path) for path in unique),
         command=tuple(command),
         choices=[dict(choice) for choice in choices],
+        asked=dict(asked or {}),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,7 @@ def stage_run(
     plan = run.plan
     with threadpool_limits(plan.n_threads):
         power = scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
-    run = Run(options, inputs, plan, run.progress, ParticleSpectra(power, power))
+    run = replace(run, spectra_seen=ParticleSpectra(power, power))
     return run, State(0, (), noise_floor(power), None)
 
 

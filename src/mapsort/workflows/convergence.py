@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,15 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
 
 
 def peak_memory_bytes() -> int:
-    """Return the highest resident memory of this process so far."""
+    """Return the highest resident memory of this process so far.
+
+    Linux counts it for the process itself as VmHWM; what getrusage tells is inherited from the
+    process that started this one, if that was larger.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -75,7 +75,7 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
         progress=shown,
     )
     finished = refine_multi_run(_request(options), progress=shown)
-    return _score(RunDirectory(finished.path), options.iter, made)
+    return score(RunDirectory(finished.path), options.iter, made)
 
 
 def best_labelling(found: ArrayLike, true: ArrayLike, n_classes: int) -> tuple[float, list[int]]:
@@ -125,7 +125,8 @@ def _free_run(parent: Path) -> Path:
     raise ConfigError(f"{parent}: holds 100 runs already; remove some, or give another --path")
 
 
-def _score(run: RunDirectory, iteration: int, made: Simulated) -> DemoScore:
+def score(run: RunDirectory, iteration: int, made: Simulated) -> DemoScore:
+    """Score an iteration of a run on simulated particles against their truth."""
     _, table = read_particles(run.particles(iteration))
     _, truth = read_particles(made.truth)
     found = table["rlnClassNumber"].to_numpy(int) - 1

@@ -2,86 +2,45 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.background import Background
-from mapsort.engines.memory import available_memory_bytes
-from mapsort.errors import ConfigError, MapsortError
+from mapsort.engines.memory import available_memory
+from mapsort.errors import ConfigError
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
+from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import make_manifest, write_manifest
-from mapsort.rundir.text import write_convergence
+from mapsort.rundir.run_lock import run_lock
 from mapsort.workflows.choices import automatic_choices
-from mapsort.workflows.convergence import convergence_entry
-from mapsort.workflows.multi_files import (
-    assignment_table,
-    write_averages,
-    write_best_matches,
-    write_classification,
-    write_first_stage,
-    write_maps,
-    write_projections,
-    write_seeds,
-    write_similarity,
-    write_table,
-)
-from mapsort.workflows.multi_inputs import MultiInputs, open_inputs, scan_images
-from mapsort.workflows.multi_iteration import iterate, prepare_seeds
+from mapsort.workflows.cluster import engine_for
+from mapsort.workflows.multi_inputs import MultiInputs, open_inputs
 from mapsort.workflows.multi_plan import (
     MultiPlan,
-    existing_parent,
+    free_disk_bytes,
     plan_lines,
     readable_size,
     resolve,
     run_disk,
     run_memory,
 )
-from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
+from mapsort.workflows.multi_run import MultiRun, Watcher, carried_out, scanned
+from mapsort.workflows.multi_state import Run
 from mapsort.workflows.option_fields import typed_options
-from mapsort.workflows.option_types import KeptFiles
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
-from mapsort.workflows.stopping import reason_to_stop
+from mapsort.workflows.resume import resumed_options
 from mapsort.workflows.symmetry_warnings import symmetry_warnings
 from mapsort.workflows.time_estimate import estimated_time
 
-LOGGER = logging.getLogger(__name__)
-
-Watcher = Callable[[Path], None]
-
-
-@dataclass(frozen=True)
-class MultiRun:
-    """A finished run.
-
-    Attributes
-    ----------
-    path : Path
-        The run directory.
-    maps : tuple of Volume
-        The last iteration's maps.
-    assignments : DataFrame
-        One row per particle, RELION columns: class, pose, score, probability.
-    convergence : list of dict
-        One record per iteration, as in convergence.json.
-    """
-
-    path: Path
-    maps: tuple[Volume, ...]
-    assignments: pd.DataFrame
-    convergence: list[dict[str, Any]]
+__all__ = ["MultiRun", "Watcher", "plan_text", "refine_multi", "refine_multi_run"]
 
 
 def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str:
@@ -97,10 +56,8 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     plan = resolve(options, inputs)
     _check_disk(options, inputs, plan)
     with threadpool_limits(plan.n_threads):
-        run = Run(options, inputs, plan, shown)
-        run = replace(run, spectra_seen=_scan(run))
-        estimate = estimated_time(run)
-    lines = plan_lines(options, inputs, plan, free_disk=_free_disk(options))
+        estimate = estimated_time(scanned(Run(options, inputs, plan, shown)))
+    lines = plan_lines(options, inputs, plan, free_disk=free_disk_bytes(options))
     lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
     warnings = [*_memory_warnings(options, inputs, plan), *symmetry_warnings(options, inputs)]
     return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
@@ -108,21 +65,17 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
 
 def _memory_warnings(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> list[str]:
     need = sum(run_memory(options, plan, len(inputs.particles)).values())
-    free = available_memory_bytes()
-    if free is None or need <= free:
+    free = available_memory()
+    if need <= free:
         return []
     hint = "" if options.lowmem else "; --lowmem takes less"
     sizes = f"{readable_size(need)} of memory, {readable_size(free)} are free"
     return [f"the run needs about {sizes}{hint}"]
 
 
-def _free_disk(options: MultiOptions) -> int:
-    return shutil.disk_usage(existing_parent(options.path or Path())).free
-
-
 def _check_disk(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> None:
     need = run_disk(options, plan, len(inputs.particles))
-    free = _free_disk(options)
+    free = free_disk_bytes(options)
     if need > free:
         raise ConfigError(
             f"--path={options.path or '.'}: the run needs about {readable_size(need)} of disk, "
@@ -159,50 +112,33 @@ def refine_multi_run(
         When the computation cannot go on.
     """
     shown = progress if progress is not None else SilentProgress()
+    options = with_seed(options)
     inputs = open_inputs(options, particles=particles, volumes=volumes)
     for note in inputs.notes:
         shown.message(note)
     plan = resolve(options, inputs)
-    _check_disk(options, inputs, plan)
-    run = Run(options, inputs, plan, shown)
-    with threadpool_limits(plan.n_threads):
-        run = replace(run, spectra_seen=_scan(run))
-        power = run.seen.averaged
+    if options.resume is None:
+        _check_disk(options, inputs, plan)
+    in_files = particles is None and volumes is None
+    with threadpool_limits(plan.n_threads), engine_for(options, inputs) as engine:
+        run = Run(options, inputs, plan, shown, engine=engine)
+        if options.resume is not None:
+            directory = RunDirectory(options.resume, map_suffix=options.map_suffix)
+            with run_lock(directory.lock) as killed:
+                remove_leftovers(directory.path)
+                return carried_out(run, directory, watcher, killed=killed)
+        run = scanned(run)
         directory = _make_directory(options)
-        with run_log(directory.log):
-            for line in plan_lines(options, inputs, plan, free_disk=_free_disk(options)):
-                LOGGER.info("%s", line)
-            for line in symmetry_warnings(options, inputs):
-                LOGGER.warning("%s", line)
-                shown.message(line)
-            _write_manifest(run, directory)
-            try:
-                with stage("prepare seeds"):
-                    state = prepare_seeds(run, power)
-                    write_seeds(run, directory, state)
-                _watch(watcher, directory)
-                return _refine(run, directory, state, watcher)
-            except MapsortError as error:
-                # The log must tell by itself why it ends here.
-                LOGGER.error("%s", error)
-                _watch(watcher, directory)
-                raise
+        with run_lock(directory.lock):
+            _write_manifest(run, directory, in_files=in_files)
+            return carried_out(run, directory, watcher)
 
 
-def _scan(run: Run) -> ParticleSpectra:
-    """Read every image that the run uses once."""
-    inputs, plan = run.inputs, run.plan
-    sets = [inputs.particles] + ([] if inputs.filtered is None else [inputs.filtered])
-    spectra = [
-        scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
-        for particles in sets
-    ]
-    return ParticleSpectra(spectra[0], spectra[-1])
-
-
-def _watch(watcher: Watcher | None, directory: RunDirectory) -> None:
-    if watcher is not None:
-        watcher(directory.path)
+def with_seed(options: MultiOptions) -> MultiOptions:
+    """Return the options with a random seed, drawn when none is given."""
+    if options.randomseed is not None:
+        return options
+    return replace(options, randomseed=int(np.random.SeedSequence().generate_state(1)[0]))
 
 
 def _make_directory(options: MultiOptions) -> RunDirectory:
@@ -212,14 +148,14 @@ def _make_directory(options: MultiOptions) -> RunDirectory:
     return RunDirectory(options.path, map_suffix=options.map_suffix)
 
 
-def _write_manifest(run: Run, directory: RunDirectory) -> None:
+def _write_manifest(run: Run, directory: RunDirectory, *, in_files: bool) -> None:
     record = run.options.as_record() | {
         "path": str(directory.path),
         "apix": run.inputs.apix,
         "orientgen": run.plan.orientgen,
         "maxshift": run.plan.max_shift,
         "pad": run.plan.map_grid.padded,
-        "parallel": f"thread:{run.plan.n_threads}",
+        "parallel": run.options.parallel if run.engine else f"thread:{run.plan.n_threads}",
         "randomseed": run.plan.seed,
         "sym": [group.name for group in run.plan.symmetries],
     }
@@ -230,124 +166,9 @@ def _write_manifest(run: Run, directory: RunDirectory) -> None:
         inputs=run.inputs.files,
         command=sys.argv,
         choices=[choice.as_record() for choice in choices],
+        asked=run.options.as_record() if in_files else None,
     )
     write_manifest(directory.parms, manifest)
-
-
-def _refine(run: Run, directory: RunDirectory, state: State, watcher: Watcher | None) -> MultiRun:
-    """Iterate; what an iteration found is written while the next one computes."""
-    entries: list[dict[str, Any]] = []
-    table = run.inputs.particles.table
-    outcome: Outcome | None = None
-    with Background() as background:
-        for _ in range(run.options.n_iterations):
-            outcome = iterate(run, state)
-            _warn_of_empty_maps(run, outcome)
-            entry = convergence_entry(run, state, outcome)
-            table = assignment_table(run, outcome.matches, outcome.junk)
-            _tell(run, entry)
-            entries.append(entry)
-            entry["end"] = reason_to_stop(entries, run.options.iter)
-            job = partial(_write, run, directory, outcome, state, table, entries[:], watcher)
-            background.submit(job)
-            state = outcome.state
-            if entry["end"] is not None:
-                break
-    assert outcome is not None, "there is at least one iteration"
-    LOGGER.info("%s", entries[-1]["end"])
-    if run.options.iter is None:
-        run.progress.message(entries[-1]["end"])
-    maps = tuple(Volume(volume, run.inputs.apix) for volume in outcome.maps)
-    return MultiRun(directory.path, maps, table, entries)
-
-
-def _warn_of_empty_maps(run: Run, outcome: Outcome) -> None:
-    for model in outcome.reseeded:
-        text = (
-            f"map {model + 1} was dying; it restarts from the particles that the others explain "
-            "worst"
-        )
-        LOGGER.warning("iteration %d: %s", outcome.state.iteration, text)
-        run.progress.message(text)
-    for model in outcome.empty:
-        LOGGER.warning(
-            "iteration %d: map %d received no particles; it stays as it was",
-            outcome.state.iteration,
-            model + 1,
-        )
-        run.progress.message(f"map {model + 1} received no particles; it stays as it was")
-
-
-def _write(
-    run: Run,
-    directory: RunDirectory,
-    outcome: Outcome,
-    previous: State,
-    table: pd.DataFrame,
-    entries: list[dict[str, Any]],
-    watcher: Watcher | None,
-) -> None:
-    """Write one iteration's files; convergence.json, which says that it is complete, last."""
-    iteration = outcome.state.iteration
-    with stage("write", iteration=iteration) as facts:
-        write_projections(run, directory, outcome)
-        if outcome.similarity is not None:
-            write_similarity(directory.simmx(iteration), outcome.similarity)
-        else:
-            write_best_matches(directory, iteration, outcome.matches)
-            LOGGER.info(
-                "simmx_%02d.h5 holds the best matches of each particle only: the full matrix "
-                "would exceed 256 MiB, was not searched, or --lowmem does without",
-                iteration,
-            )
-        if outcome.first_stage is not None:
-            write_first_stage(run, directory, iteration, outcome.first_stage)
-        write_classification(run, directory, outcome)
-        write_averages(run, directory, outcome)
-        write_maps(run, directory, outcome, previous)
-        write_table(run, directory, iteration, table)
-    entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
-    write_convergence(directory.convergence, entries)
-    _remove_intermediate(run.options.keepfiles, directory, entries)
-    _watch(watcher, directory)
-
-
-def _remove_intermediate(
-    kept: KeptFiles, directory: RunDirectory, entries: list[dict[str, Any]]
-) -> None:
-    """Remove what ``--keepfiles`` does not keep.
-
-    The last finished iteration's files stay until the next one is complete, or the run.
-    """
-    if kept is KeptFiles.ALL:
-        return
-    iteration = int(entries[-1]["iteration"])
-    ended = entries[-1]["end"] is not None
-    past = [iteration - 1]
-    if kept is KeptFiles.MAPS and ended:
-        past.append(iteration)
-    for number in past:
-        for path in directory.intermediate(number):
-            path.unlink(missing_ok=True)
-
-
-def _tell(run: Run, entry: dict[str, Any]) -> None:
-    """Tell the user one line about an iteration."""
-    shares = "/".join(str(count) for count in entry["occupancy"])
-    resolutions = "/".join(f"{m['resolution_fsc_0143_ang']:.1f}" for m in entry["maps"])
-    changed = entry["fraction_changed_map"]
-    moved = "" if changed is None else f", {changed:.1%} changed map"
-    seconds = sum(entry["seconds"].values())
-    text = (
-        f"iteration {entry['iteration']}{_of(run)}: particles {shares}{moved}, "
-        f"resolution {resolutions} A, {seconds:.1f} s"
-    )
-    LOGGER.info("%s", text)
-    run.progress.message(text)
-
-
-def _of(run: Run) -> str:
-    return "" if run.options.iter is None else f"/{run.options.iter}"
 
 
 def refine_multi(
@@ -386,6 +207,8 @@ def refine_multi(
     )
     source = particles.source if isinstance(particles, Particles) else Path(particles)
     request = typed_options(MultiOptions, {"input": source, "models": paths} | options)
+    if request.resume is not None:
+        return refine_multi_run(resumed_options(options), progress=progress)
     request = request.validated()
     volumes = None
     if any(given):

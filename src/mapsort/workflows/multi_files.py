@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mapsort.geometry.euler import matrix_to_relion
+from mapsort.io.disk_space import DiskSpace
 from mapsort.io.hdf import EmanTransform, HdfWriter
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.mrc import write_map
@@ -248,11 +249,22 @@ def write_first_stage(run: Run, directory: RunDirectory, iteration: int, first: 
 
 def write_best_matches(directory: RunDirectory, iteration: int, matches: Matches) -> None:
     """Write only the best matches of each particle, as plain HDF5 arrays (n, top)."""
-    with atomic_path(directory.simmx(iteration, sparse=True)) as part, h5py.File(part, "w") as file:
-        file["reference"] = matches.reference
-        file["score"] = -matches.score
-        for name in ("dx", "dy", "alpha", "mirror"):
-            file[name] = getattr(matches, name)
+    arrays = {
+        "reference": matches.reference,
+        "score": -matches.score,
+        **{name: getattr(matches, name) for name in ("dx", "dy", "alpha", "mirror")},
+    }
+    size = 2**16 + sum(array.nbytes for array in arrays.values())
+    with atomic_path(directory.simmx(iteration, sparse=True)) as part:
+        DiskSpace.check(part, size)
+        with h5py.File(part, "w") as file:
+            space = DiskSpace(part)
+            space.reach(size)
+            for name, array in arrays.items():
+                file[name] = array
+            file.flush()
+            size = file.id.get_filesize()
+        space.release_from(size)
 
 
 def seen_from_here(paths: Sequence[Path]) -> list[str]:

@@ -16,6 +16,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.physics.resample import match_box
+from mapsort.rundir.atomic import is_leftover
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
@@ -204,7 +205,10 @@ def _check_options(options: MultiOptions, particles: Particles) -> None:
             f"--targetres={options.targetres:g}: must be at least {2 * apix:g} A, twice the pixel "
             f"size of {particles.source}"
         )
-    _check_run_path(options.path)
+    if options.resume is None:
+        _check_run_path(options.path)
+    else:
+        _check_writable(options.resume, f"--resume={options.resume}")
 
 
 def _check_run_path(path: Path | None) -> None:
@@ -217,9 +221,15 @@ def _check_run_path(path: Path | None) -> None:
     if not path.is_dir():
         raise ConfigError(f"--path={path}: is a file; give a directory")
     if RunDirectory(path).parms.exists():
-        raise ConfigError(f"--path={path}: holds a run already; give another directory")
-    if any(path.iterdir()):
+        raise ConfigError(
+            f"--path={path}: holds a run already; give another directory, "
+            f"or go on with it: mapsort multi --resume {path}"
+        )
+    lock = RunDirectory(path).lock
+    # What a run that was killed before its first file leaves is no reason to refuse.
+    if not all(entry == lock or is_leftover(entry) for entry in path.iterdir()):
         raise ConfigError(f"--path={path}: is not empty; give a new or empty directory")
+    _check_writable(path, f"--path={path}")
 
 
 def _nearest_existing(path: Path) -> Path:

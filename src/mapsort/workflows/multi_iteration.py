@@ -15,7 +15,7 @@ from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
-from mapsort.workflows.multi_averaging import average_all, average_classes
+from mapsort.workflows.multi_averaging import Averaged, average_all, average_classes
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_matching import Found, match_all, match_narrowed, narrows
 from mapsort.workflows.multi_plan import noise_floor
@@ -92,7 +92,10 @@ def iterate(run: Run, state: State) -> Outcome:
     timed("project", facts)
     with stage("match", iteration=number) as facts:
         settings = comparison_settings(run.options, number)
-        found = _matching(run, state)(run, state, settings, iteration=number)
+        search = _matching(run, state)
+        found = run.checkpoints.kept(
+            number, "match", Found, lambda: search(run, state, settings, iteration=number)
+        )
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
@@ -113,14 +116,19 @@ def iterate(run: Run, state: State) -> Outcome:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
-        averaged = average_classes(
-            run,
-            state,
-            slices,
-            matches,
-            membership,
-            particle_noise_to_signal(slices, state.noise_power),
-            iteration=number,
+        averaged = run.checkpoints.kept(
+            number,
+            "average",
+            Averaged,
+            lambda: average_classes(
+                run,
+                state,
+                slices,
+                matches,
+                membership,
+                particle_noise_to_signal(slices, state.noise_power),
+                iteration=number,
+            ),
         )
         matches, membership = averaged.matches, averaged.membership
         averages, statistics = averaged.averages, averaged.statistics

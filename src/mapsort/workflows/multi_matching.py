@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from mapsort.engines.chunks import read_ahead
+from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
+from mapsort.model.references import References
 from mapsort.modules.search_aligner import search_aligner
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import NOISE_IMAGES, noise_images
@@ -18,7 +21,7 @@ from mapsort.stages.narrowing import near_candidates, neighbours, searched_every
 from mapsort.stages.search_plan import MatchPlan
 from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
-from mapsort.workflows.multi_comparison import PairRanking, match_plan, pair_ranking
+from mapsort.workflows.multi_comparison import match_plan, pair_ranking
 from mapsort.workflows.multi_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.search_settings import SearchSettings
@@ -26,6 +29,23 @@ from mapsort.workflows.search_settings import SearchSettings
 #: From this --speed on, iterations after the first search near the last matches; this share of
 #: the particles is searched everywhere all the same.
 NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Matches of some particles, and every pair's score if there is room."""
+
+    matches: Matches
+    similarity: Similarity | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Matched]) -> Matched:
+        """Return those of consecutive chunks of particles as one."""
+        similarities = [part.similarity for part in parts if part.similarity is not None]
+        return cls(
+            Matches.joined([part.matches for part in parts]),
+            Similarity.joined(similarities) if similarities else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -68,15 +88,14 @@ def match_all(
     similarity: Similarity | None = None
     highest_ring = 0
     noise = SyntheticNoise.of(run, state)
-    for block in blocks:
-        references = run.plan.references.part(block)
-        plan = match_plan(run, state, settings, references)
-        ranking = pair_ranking(run, state, settings, references)
+    for number, block in enumerate(blocks):
+        search = Search(run, state, settings, run.plan.references.part(block))
         if noise is not None:
-            noise = noise.matched(run, plan)
-        highest_ring = max(highest_ring, plan.highest_ring)
-        found, similarity = _match_block(run, plan, ranking, n, full)
-        parts.append(found.renumbered(block.start))
+            noise = noise.matched(run, search.plan.value)
+        highest_ring = max(highest_ring, search.plan.value.highest_ring)
+        found = _match_block(run, search, n, full=full, iteration=iteration, block=number)
+        similarity = found.similarity
+        parts.append(found.matches.renumbered(block.start))
     matches = parts[0]
     if len(parts) > 1:
         matches = Matches.merged(parts, run.plan.references, per_map=run.plan.refined)
@@ -98,28 +117,46 @@ def compared_chunks(run: Run, n: int | None = None) -> Iterator[tuple[slice, Flo
     return read_ahead(run.inputs.compared.images, run.chunks(n))
 
 
+class Search:
+    """What particles are compared with; made anew in every process that compares some."""
+
+    def __init__(
+        self, run: Run, state: State, settings: SearchSettings, references: References
+    ) -> None:
+        which = (run, state.maps_only(), settings, references)
+        self.plan = MadeAnew(partial(match_plan, *which))
+        self._ranking = MadeAnew(partial(pair_ranking, *which))
+
+    def ranked(self, raw: Float32, where: slice, matches: Matches) -> Matches:
+        """Return the matches of one chunk in the order that ``--simcmp`` asks for."""
+        ranking = self._ranking.value
+        return matches if ranking is None else ranking.ranked(raw, where, matches)
+
+
 def _match_block(
-    run: Run, plan: MatchPlan, ranking: PairRanking | None, n: int | None, full: bool
-) -> tuple[Matches, Similarity | None]:
-    matches: list[Matches] = []
-    similarities: list[Similarity] = []
-    for where, raw in compared_chunks(run, n):
+    run: Run, search: Search, n: int | None, *, full: bool, iteration: int, block: int
+) -> Matched:
+    def match(where: slice, raw: Float32) -> Matched:
         found, similarity = match_chunk(
-            plan,
+            search.plan.value,
             run.spectra_of(raw),
             run.ctf_of(where),
             refined=run.plan.refined,
             with_similarity=full,
             n_threads=run.plan.n_threads,
         )
-        if ranking is not None:
-            found = ranking.ranked(raw, where, found)
-            similarity = similarity.with_matches(found) if similarity is not None else None
-        matches.append(found)
-        if similarity is not None:
-            similarities.append(similarity)
-        run.progress.advance(where.stop - where.start)
-    return Matches.joined(matches), Similarity.joined(similarities) if similarities else None
+        ranked = search.ranked(raw, where, found)
+        if ranked is not found and similarity is not None:
+            similarity = similarity.with_matches(ranked)
+        return Matched(ranked, similarity)
+
+    compared = run.inputs.compared
+    with run.checkpoints.chunks(iteration, f"match-b{block}", Matched) as found:
+        left = run.chunks_after(len(found), n)
+        for where, matched in run.over_chunks(match, left, particles=compared):
+            found.add(matched)
+            run.progress.advance(where.stop - where.start)
+    return Matched.joined(found.results)
 
 
 def narrows(run: Run, state: State) -> bool:
@@ -137,29 +174,29 @@ def narrows(run: Run, state: State) -> bool:
 
 def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match particles near where they lay, on every map; a part of them everywhere."""
-    assert state.matches is not None, "narrows() has said so"
-    references, threads = run.plan.references, run.plan.n_threads
-    plan = match_plan(run, state, settings, references)
-    ranking = pair_ranking(run, state, settings, references)
+    references = run.plan.references
+    search = Search(run, state, settings, references)
     noise = SyntheticNoise.of(run, state)
     n = len(run.inputs.particles)
     table = neighbours(references, run.plan.symmetries)
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
-    run.start("match", n, iteration)
-    parts: list[Matches] = []
-    for where, raw in compared_chunks(run):
+    last = state.matches
+
+    def match(where: slice, raw: Float32) -> Matches:
+        assert last is not None, "narrows() has said so"
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+        plan, refined, threads = search.plan.value, run.plan.refined, run.plan.n_threads
         wide = np.flatnonzero(everywhere[where])
         near = np.flatnonzero(~everywhere[where])
         found = []
         if len(wide):
             whole, _ = match_chunk(
-                plan, spectra[wide], ctf[wide], refined=run.plan.refined, n_threads=threads
+                plan, spectra[wide], ctf[wide], refined=refined, n_threads=threads
             )
             found.append(whole)
         if len(near):
-            last = state.matches.rows(near + where.start)
-            reference, origin = near_candidates(last, references, table)
+            before = last.rows(near + where.start)
+            reference, origin = near_candidates(before, references, table)
             found.append(
                 match_near(
                     plan,
@@ -167,17 +204,24 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
                     ctf[near],
                     reference,
                     origin,
-                    refined=run.plan.refined,
+                    refined=refined,
                     n_threads=threads,
                 )
             )
         order = np.argsort(np.concatenate([wide, near]), kind="stable")
-        matches = Matches.joined(found).rows(order)
-        parts.append(matches if ranking is None else ranking.ranked(raw, where, matches))
-        run.progress.advance(where.stop - where.start)
+        return search.ranked(raw, where, Matches.joined(found).rows(order))
+
+    run.start("match", n, iteration)
+    compared = run.inputs.compared
+    with run.checkpoints.chunks(iteration, "match-near", Matches) as done:
+        left = run.chunks_after(len(done))
+        for where, matches in run.over_chunks(match, left, particles=compared):
+            done.add(matches)
+            run.progress.advance(where.stop - where.start)
     run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
+    plan = search.plan.value
     best = noise.matched(run, plan).best if noise else None
-    return Found(Matches.joined(parts), None, plan.highest_ring, best)
+    return Found(Matches.joined(done.results), None, plan.highest_ring, best)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -311,6 +312,11 @@ def readable_size(n_bytes: float) -> str:
             return f"{n_bytes:.1f} {unit}" if unit != "B" else f"{n_bytes:.0f} B"
         n_bytes /= 1024
     raise AssertionError("unreachable")
+
+
+def free_disk_bytes(options: MultiOptions) -> int:
+    """Return the disk space that is free where the run will be."""
+    return shutil.disk_usage(existing_parent(options.path or Path())).free
 
 
 def existing_parent(path: Path) -> Path:

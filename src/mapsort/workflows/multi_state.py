@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges
+from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.dask_engine import DaskEngine
+from mapsort.engines.threads import available_threads
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
+from mapsort.model.particles import Particles
 from mapsort.modules.projector import Projection, projector
 from mapsort.physics.ctf import ctf_images
 from mapsort.physics.masks import soft_sphere
+from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.similarity import Similarity
@@ -21,7 +27,9 @@ from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_plan import MultiPlan
 from mapsort.workflows.options import MultiOptions
-from mapsort.workflows.progress import Progress
+from mapsort.workflows.progress import Progress, SilentProgress
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class ParticleSpectra:
     @property
     def filter(self) -> npt.NDArray[np.float64] | None:
         """What the compared images are filtered by; None where they are those averaged."""
-        if self.compared is self.averaged:
+        if np.array_equal(self.compared, self.averaged):
             return None
         ratio = self.compared.astype(np.float64) / np.maximum(self.averaged, 1e-30)
         response = np.sqrt(ratio)
@@ -49,12 +57,26 @@ class ParticleSpectra:
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same through a run."""
+    """What stays the same through a run.
+
+    Attributes
+    ----------
+    options : MultiOptions
+    inputs : MultiInputs
+    plan : MultiPlan
+    progress : Progress
+    checkpoints : Checkpoints
+        Keeps the results of finished stages for a run that is stopped; by default nothing.
+    engine : DaskEngine or None
+        Where chunks of particles are worked on; None for the threads of this process.
+    """
 
     options: MultiOptions
     inputs: MultiInputs
     plan: MultiPlan
     progress: Progress
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    engine: DaskEngine | None = None
     spectra_seen: ParticleSpectra | None = None
 
     @property
@@ -62,6 +84,45 @@ class Run:
         """Mean power spectra of the particles, known once all have been read."""
         assert self.spectra_seen is not None, "particles are scanned before any iteration"
         return self.spectra_seen
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Run], tuple[dict[str, Any]]]:
+        """Travel as what work on particles needs: no display, no files but the stacks."""
+        kept = {item.name: getattr(self, item.name) for item in fields(self)}
+        del kept["progress"], kept["checkpoints"], kept["engine"]
+        filtered = self.inputs.filtered
+        inputs = replace(
+            self.inputs,
+            particles=self.inputs.particles.images_only(),
+            filtered=None if filtered is None else filtered.images_only(),
+        )
+        return _run_elsewhere, (kept | {"inputs": inputs},)
+
+    def over_chunks(
+        self,
+        work: Callable[[slice, Float32], R],
+        chunks: list[slice],
+        *,
+        particles: Particles | None = None,
+    ) -> Iterator[tuple[slice, R]]:
+        """Yield (range, work(range, raw images)) for chunks of particles, in order.
+
+        Parameters
+        ----------
+        work : callable
+            Depends on its arguments and on what it carries only; with an engine it is sent to
+            every worker once, and there reads and works on chunks.
+        chunks : list of slice
+        particles : Particles, optional
+            Those that are compared in place of ``--input``.
+        """
+        source = self.inputs.particles if particles is None else particles
+        if self.engine is None:
+            for where, raw in read_ahead(source.images, chunks):
+                yield where, work(where, raw)
+            return
+        read = source.images_only().images
+        results = self.engine.in_order(_read_and_work, (read, work), chunks)
+        yield from zip(chunks, results, strict=True)
 
     @property
     def comparison_filter(self) -> npt.NDArray[np.float64] | None:
@@ -100,9 +161,28 @@ class Run:
         n_iterations = self.options.n_iterations
         self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
 
+    def chunks_after(self, n_done: int, n: int | None = None) -> list[slice]:
+        """Ranges that are left to do; what an interrupted run had done counts as progress."""
+        every = self.chunks(n)
+        if n_done:
+            self.progress.advance(every[n_done - 1].stop)
+        return every[n_done:]
+
     def chunks(self, n: int | None = None) -> list[slice]:
         """Ranges of particles that are worked on together."""
         return chunk_ranges(len(self.inputs.particles) if n is None else n, self.plan.chunk)
+
+
+def _read_and_work(shared: tuple[Callable[[slice], Float32], Callable[..., R]], where: slice) -> R:
+    """Do one chunk on a worker."""
+    read, work = shared
+    return work(where, read(where))
+
+
+def _run_elsewhere(kept: dict[str, Any]) -> Run:
+    """Return a run as a worker needs it, with the worker's own number of threads."""
+    run = Run(**kept, progress=SilentProgress())
+    return replace(run, plan=replace(run.plan, n_threads=available_threads()))
 
 
 @dataclass(frozen=True)
@@ -128,6 +208,10 @@ class State:
     noise_power: npt.NDArray[np.float64]
     matches: Matches | None
     shares: npt.NDArray[np.float64] | None = None
+
+    def maps_only(self) -> State:
+        """Return it without the matches of every particle: little to send elsewhere."""
+        return replace(self, matches=None)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 
+from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
+from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.match import match_chunk, match_near
 from mapsort.stages.search_plan import MatchPlan, plan_image_match
 from mapsort.stages.similarity import Similarity
@@ -19,14 +24,12 @@ from mapsort.stages.two_stage import (
 from mapsort.workflows.multi_comparison import (
     compared_noise,
     highest_radius,
-    match_plan,
-    pair_ranking,
     reference_images,
 )
 from mapsort.workflows.multi_matching import (
     Found,
+    Search,
     SyntheticNoise,
-    compared_chunks,
     keeps_similarity,
 )
 from mapsort.workflows.multi_state import Run, State
@@ -42,6 +45,15 @@ def in_two_stages(run: Run) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class TwoStageMatches:
+    """What both stages found of some particles, and with how many references they were compared."""
+
+    matches: Matches
+    first: Similarity
+    n_compared: int
+
+
 def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match particles with clusters of references, then with the members of the best ones."""
     references, threads = run.plan.references, run.plan.n_threads
@@ -54,25 +66,23 @@ def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iterati
         max_radius=first_radius,
         n_threads=threads,
     )
-    coarse = _cluster_plan(run, state, settings, clusters, first_radius)
-    plan = match_plan(run, state, settings, references)
-    ranking = pair_ranking(run, state, settings, references)
+    coarse = MadeAnew(
+        partial(_cluster_plan, run, state.maps_only(), settings, clusters, first_radius)
+    )
+    search = Search(run, state, settings, references)
     noise = SyntheticNoise.of(run, state)
     n = len(run.inputs.particles)
-    run.start("match", n, iteration)
-    parts: list[Matches] = []
-    firsts: list[Similarity] = []
-    compared = 0
-    for where, raw in compared_chunks(run):
+
+    def match(where: slice, raw: Float32) -> TwoStageMatches:
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+        plan, threads = search.plan.value, run.plan.n_threads
         _, first = match_chunk(
-            coarse, spectra, ctf, refined=VISITED, with_similarity=True, n_threads=threads
+            coarse.value, spectra, ctf, refined=VISITED, with_similarity=True, n_threads=threads
         )
         assert first is not None, "it was asked for"
         reference, origin = cluster_candidates(
             clusters, first, references, at_least=run.plan.refined
         )
-        compared += int(np.count_nonzero(reference >= 0))
         found = match_near(
             plan,
             spectra,
@@ -83,20 +93,29 @@ def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iterati
             refined=run.plan.refined,
             n_threads=threads,
         )
-        parts.append(found if ranking is None else ranking.ranked(raw, where, found))
-        firsts.append(first)
-        run.progress.advance(where.stop - where.start)
+        n_compared = int(np.count_nonzero(reference >= 0))
+        return TwoStageMatches(search.ranked(raw, where, found), first, n_compared)
+
+    run.start("match", n, iteration)
+    with run.checkpoints.chunks(iteration, "match-two", TwoStageMatches) as done:
+        left = run.chunks_after(len(done))
+        for where, result in run.over_chunks(match, left, particles=run.inputs.compared):
+            done.add(result)
+            run.progress.advance(where.stop - where.start)
+    compared = sum(part.n_compared for part in done.results)
     run.progress.finish(
         f"{n} particles with {len(clusters.members)} clusters, then {compared / n:.0f} projections"
     )
-    matches = Matches.joined(parts)
+    matches = Matches.joined([part.matches for part in done.results])
+    firsts = Similarity.joined([part.first for part in done.results])
+    plan = search.plan.value
     full = keeps_similarity(run)
     return Found(
         matches,
         Similarity.of_matches(matches, len(references)) if full else None,
         plan.highest_ring,
         noise.matched(run, plan).best if noise else None,
-        first_stage=FirstStage(clusters, Similarity.joined(firsts)),
+        first_stage=FirstStage(clusters, firsts),
     )
 
 

@@ -55,7 +55,7 @@ class MultiOptions(
         _check_resolution(self)
         _check_named(self)
         _check_averager(self)
-        parse_parallel(self.parallel)
+        parse_parallel(self.parallel, dask=True)
         return self
 
     @property
@@ -98,7 +98,7 @@ class MultiOptions(
 
     @property
     def _parallel(self) -> ParallelRequest:
-        return parse_parallel(self.parallel)
+        return parse_parallel(self.parallel, dask=True)
 
 
 def _with_models(options: MultiOptions) -> MultiOptions:

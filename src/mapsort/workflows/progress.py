@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+from mapsort.errors import Interrupted
 
 
 class Progress(Protocol):
@@ -39,3 +43,91 @@ class SilentProgress:
 
     def message(self, text: str) -> None:
         """Ignore the line."""
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """Where a job stands.
+
+    Attributes
+    ----------
+    stage : str
+        ``match``, ``average``, ``reconstruct`` ...; empty before the first.
+    iteration, n_iterations : int
+        Iteration of how many; 0 while the job is prepared.
+    done, total : int
+        Units of the stage that are done, of how many.
+    message : str
+        A line for the user: the summary of a finished stage, or a note; else empty.
+    """
+
+    stage: str = ""
+    iteration: int = 0
+    n_iterations: int = 0
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+
+class CallbackProgress:
+    """A progress that calls a function, and stops the job when another one says so.
+
+    Parameters
+    ----------
+    told : callable, optional
+        Called with a `ProgressEvent` at each step, in the thread that runs the job.
+    cancelled : callable, optional
+        Asked between two units of work; once it returns true the job ends with
+        `mapsort.errors.Interrupted`, and everything finished stays on disk. The method ``is_set``
+        of a `threading.Event` will do.
+
+    Examples
+    --------
+    >>> progress = CallbackProgress(lambda event: print(event.stage, event.done, event.total))
+    >>> progress.start("match", 4, iteration=1, n_iterations=2)
+    match 0 4
+    >>> progress.advance(3)
+    match 3 4
+    """
+
+    def __init__(
+        self,
+        told: Callable[[ProgressEvent], None] | None = None,
+        *,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self._told = told if told is not None else _ignore
+        self._cancelled = cancelled if cancelled is not None else _never
+        self._at = ProgressEvent()
+
+    def start(self, stage: str, total: int, *, iteration: int, n_iterations: int) -> None:
+        """Tell of a new stage, or stop."""
+        self._stop_if_cancelled()
+        self._at = ProgressEvent(stage, iteration, n_iterations, 0, total)
+        self._told(self._at)
+
+    def advance(self, amount: int) -> None:
+        """Tell of units done, or stop."""
+        self._stop_if_cancelled()
+        self._at = replace(self._at, done=self._at.done + amount)
+        self._told(self._at)
+
+    def finish(self, summary: str) -> None:
+        """Tell that the stage is over."""
+        self._told(replace(self._at, message=summary))
+
+    def message(self, text: str) -> None:
+        """Pass the line on."""
+        self._told(replace(self._at, message=text))
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled():
+            raise Interrupted("cancelled; finished files are kept")
+
+
+def _ignore(event: ProgressEvent) -> None:
+    """Take no notice."""
+
+
+def _never() -> bool:
+    return False

@@ -158,7 +158,7 @@ class RefinementOptions:
             "after the first iteration, but a fifth of the particles everywhere",
         ),
     )
-    parallel: str = parallel_field(REFINEMENT)
+    parallel: str = parallel_field(REFINEMENT, dask=True)
     randomseed: int | None = field(
         default=None,
         metadata=option(
@@ -223,4 +223,19 @@ class GeneralOptions:
     no_report: bool = field(
         default=False,
         metadata=option(None, group=GENERAL, help="no report/index.html in the run directory"),
+    )
+    resume: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a run directory"),
+            group=GENERAL,
+            metavar="PATH",
+            help="go on with a stopped run, with its options; nothing finished is done again",
+        ),
+    )
+    log_json: bool = field(
+        default=False,
+        metadata=option(
+            None, group=GENERAL, help="the log as JSON lines too, in run.log.json beside run.log"
+        ),
     )

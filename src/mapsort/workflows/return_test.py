@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
-from mapsort.geometry.transform3d import Transform3D
 from mapsort.physics.fsc import fsc, independent_counts
 from mapsort.physics.image_moves import transform_image
-from mapsort.physics.pair_comparison import correlation
-from mapsort.physics.registration3d import Simplex3D, refine_map_pose
+from mapsort.physics.registration3d import register_maps
 from mapsort.physics.sector_fsc import N_SECTORS, curve_of, drawn_counts, sector_terms
 from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.single import RefinedMap
 
 #: Shells count as far as the halves of all three refinements agree by this.
 MEASURED = 0.3
-#: Refinements from other maps may end in a frame turned by a little: the search begins so wide.
-FRAME = Simplex3D(step_px=(0.5,) * 3, step_deg=(4.0,) * 3, precision=0.02, maxiter=300)
+#: Refinements from other maps may end in a frame turned by so much, and moved by so little of the
+#: box; rotations that are tried lie so far apart.
+TURNED_DEG, MOVED, STEP_DEG = 40.0, 0.06, 10.0
 #: Draws of the bootstrap, and how many standard errors a margin must exceed zero by.
 DRAWS, SIGNIFICANT = 500, 3.0
 
@@ -204,8 +204,22 @@ def _data(refined: RefinedMap) -> Pair:
 
 def _moved(moving: RefinedMap, fixed: RefinedMap) -> Pair:
     """Return the halves of one map in the frame of another, by a rigid motion of the whole."""
-    pose = refine_map_pose(
-        moving.map.data, fixed.map.data, Transform3D(), score=correlation, simplex=FRAME
+    reach = int(np.ceil(MOVED * fixed.map.box))
+    pose = register_maps(
+        moving.map.data,
+        fixed.map.data,
+        rotations_within(TURNED_DEG, STEP_DEG),
+        reach_px=(reach,) * 3,
+        step_deg=STEP_DEG,
     )
     even, odd = _data(moving)
     return transform_image(even, pose.matrix), transform_image(odd, pose.matrix)
+
+
+def rotations_within(largest_deg: float, step_deg: float) -> Float64:
+    """Return rotations up to an angle, about so far from each other, (n, 3, 3)."""
+    n = int(largest_deg // step_deg)
+    line = step_deg * np.arange(-n, n + 1)
+    vectors = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    near = vectors[np.linalg.norm(vectors, axis=1) <= largest_deg]
+    return np.asarray(Rotation.from_rotvec(near, degrees=True).as_matrix())

@@ -6,7 +6,7 @@ type is that of the value, as with ``dataclasses.field``.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 
 from mapsort.workflows.option_fields import (
@@ -21,21 +21,25 @@ from mapsort.workflows.option_fields import (
     whole_number,
 )
 from mapsort.workflows.option_types import CtfHandling
-from mapsort.workflows.parallel import TAKES
+from mapsort.workflows.parallel import TAKES, TAKES_DASK
 
 _PARALLEL = ValueKind(TAKES, str, lambda value: isinstance(value, str))
 
 
-def parallel_field(group: str) -> str:
-    """Return the option ``--parallel``."""
+def parallel_field(group: str, *, dask: bool = False) -> str:
+    """Return the option ``--parallel``, of a command that can work on a Dask cluster or cannot."""
+    words = "number of threads; by default all that this process may use"
     value: str = field(
         default="",
         metadata=option(
-            _PARALLEL,
+            replace(_PARALLEL, words=TAKES_DASK) if dask else _PARALLEL,
             group=group,
             flags=("-P",),
-            metavar="thread:N",
-            help="number of threads; by default all that this process may use",
+            metavar="WHERE" if dask else "thread:N",
+            help=f"thread:N, the {words}; dask:HOST:PORT, the workers of a Dask scheduler; "
+            "dask:local=N, N processes here"
+            if dask
+            else words,
         ),
     )
     return value

@@ -1,0 +1,62 @@
+"""How Sphinx builds these pages. What is made from the program is made anew at each build."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mapsort import __version__
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+project = "mapsort"
+author = "The mapsort developers"
+release = version = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+exclude_patterns = ["_build", "tutorial_data"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+#: Pages that the index names and that a version may not have.
+OPTIONAL_PAGES = ("after_the_run", "classification", "cluster", "scale")
+
+autodoc_typehints = "none"
+autosummary_generate = True
+numpydoc_show_class_members = False
+# Types in docstrings are told in words ("ndarray of shape ..."), not as references.
+numpydoc_xref_param_type = False
+
+html_theme = "furo"
+html_title = f"mapsort {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
+man_pages: list[tuple[str, str, str, list[str], int]] = []
+
+# Papers' publishers and repositories refuse programs that look whether a page is there.
+linkcheck_ignore = [r"https://doi\.org/.*", r"https://github\.com/.*", r"https://pypi\.org/.*"]
+linkcheck_retries = 2
+
+
+def setup(app: Any) -> None:
+    """Make the pages that come from the program before Sphinx reads any."""
+    app.connect("builder-inited", _generate)
+    app.connect("source-read", _drop_absent_pages)
+
+
+def _generate(_app: Any) -> None:
+    import draw_conventions
+    import execute_tutorial
+    import write_cli
+
+    write_cli.write(HERE / "reference" / "cli")
+    draw_conventions.draw(HERE / "concepts" / "conventions.svg")
+    execute_tutorial.execute_if_stale(HERE / "tutorial.md", HERE / "tutorial_data")
+
+
+def _drop_absent_pages(_app: Any, name: str, content: list[str]) -> None:
+    if name == "index":
+        absent = [page for page in OPTIONAL_PAGES if not (HERE / f"{page}.md").is_file()]
+        lines = content[0].splitlines(keepends=True)
+        content[0] = "".join(line for line in lines if line.strip() not in absent)

@@ -1,0 +1,148 @@
+"""Typed results as files: nested dataclasses over arrays, whole or not at all, without pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+import zipfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.errors import FormatError
+from mapsort.rundir.atomic import atomic_path
+
+T = TypeVar("T")
+
+_FORMAT = 1
+_TREE = "tree"
+
+
+def write_record(path: str | Path, record: object) -> None:
+    """Write a dataclass with all it holds, whole or not at all.
+
+    The file is an uncompressed ``.npz``: every array is an entry of it (with a checksum, as in any
+    zip archive), and the entry ``tree`` says in JSON how they make up the record. Nothing in it is
+    executed when it is read.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write, ending in ``.npz``.
+    record : dataclass
+        Fields may hold arrays, numbers, text, None, tuples, lists, dicts with text keys, and
+        dataclasses of such. Floats keep every bit.
+
+    Raises
+    ------
+    TypeError
+        A field holds something else.
+    OSError
+        The file cannot be written.
+    """
+    arrays: list[npt.NDArray[Any]] = []
+    tree = {"format": _FORMAT, "record": _packed(record, arrays)}
+    entries = {f"array_{number}": array for number, array in enumerate(arrays)}
+    text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
+    with atomic_path(path) as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{_TREE: text}, **entries)
+
+
+def read_record(path: str | Path, kind: type[T], *, holding: tuple[type, ...] = ()) -> T:
+    """Read what `write_record` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    kind : type
+        The dataclass; those inside it are found by its annotations.
+    holding : tuple of type, optional
+        Dataclasses inside it that its annotations do not name.
+
+    Raises
+    ------
+    FormatError
+        The file is missing or damaged, or holds something else (another version wrote it).
+    """
+    known = {item.__name__: item for item in _dataclasses_in((kind, *holding))}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            tree = json.loads(file[_TREE].tobytes())
+            if tree["format"] != _FORMAT:
+                raise FormatError(f"{path}: written by another version of mapsort.")
+            record = _unpacked(tree["record"], file, known)
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file.") from None
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FormatError(
+            f"{path}: damaged, or written by another version of mapsort: {error}."
+        ) from error
+    if not isinstance(record, kind):
+        raise FormatError(f"{path}: holds no {kind.__name__}.")
+    return record
+
+
+def _packed(value: object, arrays: list[npt.NDArray[Any]]) -> Any:
+    """Return a value as JSON, its arrays moved to the list."""
+    if isinstance(value, np.ndarray | np.generic):
+        arrays.append(np.asarray(value))
+        return {"array": len(arrays) - 1, "scalar": isinstance(value, np.generic)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list):
+        return {type(value).__name__: [_packed(item, arrays) for item in value]}
+    if isinstance(value, dict):
+        return {"dict": [[str(key), _packed(item, arrays)] for key, item in value.items()]}
+    if dataclasses.is_dataclass(value):
+        fields = {
+            item.name: _packed(getattr(value, item.name), arrays)
+            for item in dataclasses.fields(value)
+        }
+        return {"record": type(value).__name__, "fields": fields}
+    raise TypeError(f"a {type(value).__name__} cannot be kept in a record file")
+
+
+def _unpacked(tree: Any, file: Any, known: dict[str, type]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    if "array" in tree:
+        array = file[f"array_{tree['array']}"]
+        return array[()] if tree["scalar"] else array
+    if "record" in tree:
+        fields = {name: _unpacked(item, file, known) for name, item in tree["fields"].items()}
+        return _made(known[tree["record"]], fields)
+    if "dict" in tree:
+        return {key: _unpacked(item, file, known) for key, item in tree["dict"]}
+    if "tuple" in tree:
+        return tuple(_unpacked(item, file, known) for item in tree["tuple"])
+    return [_unpacked(item, file, known) for item in tree["list"]]
+
+
+def _made(kind: type, fields: dict[str, Any]) -> Any:
+    """Return a dataclass with these fields; those that its constructor does not take are set."""
+    names = {item.name: item.init for item in dataclasses.fields(kind)}
+    if set(names) != set(fields):
+        odd = ", ".join(sorted(set(names) ^ set(fields)))
+        raise ValueError(f"{kind.__name__} has other fields: {odd}")
+    if all(names.values()):
+        return kind(**fields)
+    record: Any = object.__new__(kind)
+    for name, value in fields.items():
+        object.__setattr__(record, name, value)
+    return record
+
+
+def _dataclasses_in(kinds: tuple[Any, ...]) -> set[type]:
+    """Return the dataclasses that occur in types, these included."""
+    found: set[type] = set()
+    waiting = list(kinds)
+    while waiting:
+        this = waiting.pop()
+        waiting.extend(typing.get_args(this))
+        if isinstance(this, type) and dataclasses.is_dataclass(this) and this not in found:
+            found.add(this)
+            waiting.extend(typing.get_type_hints(this).values())
+    return found

@@ -1,0 +1,126 @@
+"""Overview, examples, shell completion and manual page: all made from the parsers."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from mapsort.cli.command_parser import command_parser, whole_parser
+from mapsort.cli.commands import COMMANDS, GROUPS
+from mapsort.cli.examples import EXAMPLES
+from mapsort.cli.main import main
+from mapsort.cli.parser import parse_strictly
+from mapsort.errors import ConfigError
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_examples_that_parse(command):
+    assert EXAMPLES[command], "an example belongs to each command: see mapsort/cli/examples.py"
+    for example in EXAMPLES[command]:
+        parse_strictly(command_parser(command), shlex.split(example.words))
+
+
+def test_examples_are_of_commands():
+    assert set(EXAMPLES) <= set(COMMANDS)
+
+
+def test_every_command_stands_in_one_group(capsys):
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert len(grouped) == len(set(grouped))
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for command, text in COMMANDS.items():
+        assert sum(line.split(maxsplit=1) == [command, text] for line in lines) == 1
+
+
+def test_help_of_a_command_by_the_word_help(capsys):
+    assert main(["help", "multi"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: mapsort multi")
+    assert "\nexamples:\n  mapsort multi --input particles.star --models a.mrc,b.mrc" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--hlp", "unknown option --hlp; did you mean --help?"),
+        ("--models a.mrc", "unknown option --models; known: --help"),
+        ("--print-completion fihs", "--print-completion=fihs: takes bash, zsh, tcsh"),
+        ("--print-completion", "--print-completion=: takes bash, zsh, tcsh"),
+    ],
+)
+def test_wrong_program_options_are_refused(capsys, words, message):
+    assert main(words.split()) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+
+
+def completions(script, words, *, count):
+    """Ask bash what it would offer for the last word."""
+    ask = (
+        f"source {script}; COMP_WORDS=({shlex.join(words)}); COMP_CWORD={count}; "
+        "COMP_TYPE=9; _shtab_mapsort mapsort; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.fixture(scope="module")
+def bash_script(tmp_path_factory):
+    from mapsort.cli.shell_completion import completion_script
+
+    path = tmp_path_factory.mktemp("completion") / "mapsort.bash"
+    path.write_text(completion_script("bash"))
+    return path
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_commands_options_and_choices(bash_script):
+    assert completions(bash_script, ["mapsort", "mu"], count=1) == ["multi"]
+    assert set(completions(bash_script, ["mapsort", "multi", "--mod"], count=2)) == {
+        "--model",
+        "--models",
+    }
+    asked = ["mapsort", "multi", "--assign", ""]
+    assert set(completions(bash_script, asked, count=3)) == {"hard", "soft"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_scripts_know_every_command(capsys, shell):
+    assert main([f"--print-completion={shell}"]) == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in COMMANDS)
+
+
+def test_completion_offers_every_command(bash_script):
+    assert set(completions(bash_script, ["mapsort", ""], count=1)) >= set(COMMANDS)
+
+
+def test_the_manual_page_holds_every_option(capsys):
+    assert main(["--print-man-page"]) == 0
+    page = capsys.readouterr().out.replace("\\-", "-")
+    for command in COMMANDS:
+        for option in set(command_parser(command).option_names()) - {"--help"}:
+            assert option in page, (command, option)
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="no groff")
+def test_the_manual_page_is_good_roff(capsys):
+    assert main(["--print-man-page"]) == 0
+    page = capsys.readouterr().out
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww"], input=page, capture_output=True, text=True, check=True
+    )
+    assert "macro" not in done.stderr
+    assert "sort particles among several maps while refining" in done.stdout
+
+
+def test_the_whole_parser_takes_a_whole_command_line():
+    args = whole_parser().parse_args(["show", "a.mrc", "-o", "b.png"])
+    assert (args.files, args.output) == (["a.mrc"], "b.png")
+    with pytest.raises(ConfigError, match="invalid choice"):
+        whole_parser().parse_args(["nonesuch"])
