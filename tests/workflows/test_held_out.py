@@ -104,8 +104,10 @@ def verdict(margins, gain):
         (((0.1, 0.01), (0.1, 0.01)), (2.0, 0.1), True),
         # both return, but only their particles' noise does
         (((0.1, 0.01), (0.1, 0.01)), (-0.1, 0.1), False),
-        (((0.1, 0.01), (0.0, 0.01)), (2.0, 0.1), False),
-        (((0.1, 0.05), (0.1, 0.05)), (2.0, 0.1), False),
+        # one stops half-way: no evidence; one stays: evidence against
+        (((0.1, 0.01), (0.01, 0.01)), (2.0, 0.1), True),
+        (((0.1, 0.01), (-0.1, 0.01)), (2.0, 0.1), False),
+        (((0.1, 0.08), (0.1, 0.08)), (2.0, 0.1), False),
     ],
 )
 def test_a_verdict_needs_both(margins, gain, supported):

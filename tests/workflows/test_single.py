@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -19,11 +20,13 @@ from mapsort.report.page import write_report
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.text import read_fsc
+from mapsort.workflows.eotest import eotest
 from mapsort.workflows.simulate import simulate
 from mapsort.workflows.simulate_options import SimulateOptions
 from mapsort.workflows.single import refine
 from mapsort.workflows.single_search import tilted
 from mapsort.workflows.single_seeds import half_seeds
+from mapsort.workflows.split import split
 from mapsort.workflows.stopping import reason_to_stop_single
 
 BOX, APIX, N = 40, 3.2, 320
@@ -225,3 +228,27 @@ def test_it_stops_when_nothing_is_gained_about_the_last_poses():
     assert reason_to_stop_single(everywhere, None) is None
     assert "asked for" in str(reason_to_stop_single(everywhere, 4))
     assert "without having converged" in str(reason_to_stop_single(everywhere * 10, None))
+
+
+def test_its_even_odd_test_is_that_of_its_own_halves(finished):
+    """Nothing better can be had from classes: the halves never met."""
+    made = eotest(finished.path)
+    (item,) = made.maps
+    assert (item.n_even, item.n_odd) == (N // 2, N // 2)
+    assert item.resolution_0143_ang == pytest.approx(finished.resolution_ang, abs=0.01)
+    np.testing.assert_array_equal(
+        Volume.open(item.even).data, Volume.open(finished.path / "threed_even_03_01.mrc").data
+    )
+
+
+def test_its_particles_make_one_set(finished):
+    made = split(finished.path)
+    assert [len(item) for item in made.sets] == [N]
+
+
+def test_a_full_disk_is_told_before_any_work(problem, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(ConfigError, match="of disk, and 1000 B are free there"):
+        run(problem, tmp_path / "x")
+    assert not (tmp_path / "x").exists()

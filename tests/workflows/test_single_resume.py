@@ -11,6 +11,8 @@ import pytest
 from mapsort.cli.main import main
 from mapsort.errors import ConfigError, FormatError
 from mapsort.model.volume import Volume
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.run_lock import run_lock
 from mapsort.workflows.simulate import simulate
 from mapsort.workflows.simulate_options import SimulateOptions
 from mapsort.workflows.single_resume import resumed_options
@@ -99,3 +101,10 @@ def test_changed_particles_are_refused(whole):
             resumed_options({"resume": whole})
     finally:
         source.write_text(text)
+
+
+def test_a_directory_is_worked_in_by_one_process_at_a_time(whole, tmp_path, capsys):
+    path = stopped_after(whole, tmp_path / "refine_00", 1)
+    with run_lock(RunDirectory(path).lock):
+        assert main(["refine", "--resume", str(path), "-q"]) == 2
+    assert "works in this run directory" in capsys.readouterr().err

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mapsort.engines.threads import available_threads
-from mapsort.errors import ConfigError, MapsortError, RunError
+from mapsort.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -21,6 +24,8 @@ R = TypeVar("R")
 AHEAD = 3
 #: How often a piece is tried elsewhere when its worker is lost or cannot read a file.
 RETRIES = 3
+#: How often one looks whether the scheduler is still there while waiting for a result [s].
+ASK_SECONDS = 10.0
 #: How long connecting may take [s].
 CONNECT_SECONDS = 30
 
@@ -53,7 +58,7 @@ class DaskEngine:
         function : callable
             Of a module that the workers have.
         shared : object
-            Sent to every worker once.
+            Sent to every worker that does some of the work, once.
         pieces : sequence
             Small inputs.
 
@@ -64,26 +69,58 @@ class DaskEngine:
         MapsortError
             What a piece raised.
         """
-        with self._losses_told():
-            sent = self._client.scatter(shared, broadcast=True, hash=False)
-            waiting: deque[Future] = deque()
-            left = iter(pieces)
-            try:
-                for _ in range(max(2, AHEAD * sum(self.tasks_at_once().values()))):
-                    self._submit_next(function, sent, left, waiting)
-                while waiting:
-                    result = waiting.popleft().result()
-                    self._submit_next(function, sent, left, waiting)
-                    yield result
-            finally:
-                # Also when the caller stops early: nothing goes on in the background.
+        from distributed.scheduler import KilledWorker, NoWorkerError
+
+        waiting: deque[Future] = deque()
+        left = iter(pieces)
+        try:
+            sent = self._sent(shared)
+            for _ in range(max(2, AHEAD * sum(self.tasks_at_once().values()))):
+                self._submit_next(function, sent, left, waiting)
+            while waiting:
+                result = self._result(waiting.popleft())
+                self._submit_next(function, sent, left, waiting)
+                yield result
+        except (KilledWorker, NoWorkerError) as error:
+            raise RunError(
+                f"--parallel={self._name}: several workers in a row were lost at the same work; "
+                "their logs tell why (memory?)"
+            ) from error
+        except self._losses() as error:
+            raise self._lost() from error
+        finally:
+            # Also when the caller stops early: nothing goes on in the background.
+            if waiting and self._client.status == "running":
                 self._client.cancel(list(waiting))
+
+    def _sent(self, shared: object) -> Future:
+        """Send to the workers what all pieces need.
+
+        As the result of a task: it is made again when the workers that had it are lost.
+        """
+        import cloudpickle
+
+        with warnings.catch_warnings():
+            # "large graph": maps and CTFs are meant to go through the scheduler, once.
+            warnings.simplefilter("ignore", UserWarning)
+            return self._client.submit(cloudpickle.loads, cloudpickle.dumps(shared), pure=False)
+
+    def _result(self, future: Future) -> Any:
+        """Wait for a result as long as the scheduler is there."""
+        while True:
+            try:
+                return future.result(timeout=ASK_SECONDS)
+            except TimeoutError:
+                if future.done() or self._client.status != "running":
+                    raise
 
     def on_each_worker(self, function: Callable[..., R], *args: object) -> dict[str, R]:
         """Return ``function(*args)`` of every worker by the worker's address."""
-        with self._losses_told():
+        try:
             found: dict[str, R] = self._client.run(function, *args)
-            return found
+        except self._losses() as error:
+            raise self._lost() from error
+        return found
 
     def tasks_at_once(self) -> dict[str, int]:
         """Return how many pieces each worker does at a time, by the worker's address."""
@@ -100,32 +137,22 @@ class DaskEngine:
             waiting.append(self._client.submit(function, sent, piece, pure=False, retries=RETRIES))
             return
 
-    @contextmanager
-    def _losses_told(self) -> Iterator[None]:
-        from asyncio import CancelledError as LoopCancelledError
-        from concurrent.futures import CancelledError
+    def _lost(self) -> RunError:
+        return RunError(f"--parallel={self._name}: the Dask scheduler was lost")
 
+    @staticmethod
+    def _losses() -> tuple[type[BaseException], ...]:
+        """Return what is raised when a connection, or data on a worker, is lost."""
         from distributed.client import FutureCancelledError
         from distributed.comm.core import CommClosedError
-        from distributed.scheduler import KilledWorker, NoWorkerError
 
-        try:
-            yield
-        except MapsortError:
-            raise
-        except (KilledWorker, NoWorkerError) as error:
-            raise RunError(
-                f"--parallel={self._name}: workers were lost, {RETRIES} and more of them at the "
-                "same work; their logs tell why (memory?)"
-            ) from error
-        except (
+        return (
             CommClosedError,
-            CancelledError,
-            LoopCancelledError,
+            futures.CancelledError,
+            asyncio.CancelledError,
             FutureCancelledError,
             TimeoutError,
-        ) as error:
-            raise RunError(f"--parallel={self._name}: the Dask scheduler was lost") from error
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 import typing
 import zipfile
 from pathlib import Path
@@ -18,6 +19,16 @@ from mapsort.rundir.atomic import atomic_path
 T = TypeVar("T")
 
 _FORMAT = 1
+# What a zip archive, a header of an array or JSON with wrong bytes in it leads to.
+_DAMAGES = (
+    KeyError,
+    TypeError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 _TREE = "tree"
 
 
@@ -69,14 +80,17 @@ def read_record(path: str | Path, kind: type[T], *, holding: tuple[type, ...] = 
     """
     known = {item.__name__: item for item in _dataclasses_in((kind, *holding))}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: NumPy leaves a damaged file open.
+        with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             tree = json.loads(file[_TREE].tobytes())
             if tree["format"] != _FORMAT:
                 raise FormatError(f"{path}: written by another version of mapsort.")
             record = _unpacked(tree["record"], file, known)
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file.") from None
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except FormatError:
+        raise
+    except _DAMAGES as error:
         raise FormatError(
             f"{path}: damaged, or written by another version of mapsort: {error}."
         ) from error

@@ -23,7 +23,7 @@ import scipy.fft
 from mapsort.physics.reconstruction import MAX_STEPS
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.slice_sums import SORTING_BYTES, SliceSums, sums_bytes
+from mapsort.stages.slice_sums import SliceSums, sorting_bytes, sums_bytes
 
 #: Wiener term that only keeps unmeasured frequencies finite, relative to the shell's mean density.
 FLOOR = 1e-3
@@ -37,14 +37,17 @@ TOLERANCE = 1e-4
 NOISY_TOLERANCE = 1e-3
 
 
-def reconstruction_bytes(grid: InsertionGrid, *, n_sums: int = 1) -> int:
+def reconstruction_bytes(
+    grid: InsertionGrid, *, n_sums: int = 1, n_samples: int | None = None
+) -> int:
     """Return the highest memory of a reconstruction with ``n_sums`` accumulators, without slices.
 
     With N = box^3 voxels an accumulator takes 48 N bytes (twice the box, triples in single
     precision). While it becomes equations the transform of the density's window and its result
     come on top, 16 N and 16 N, or the result and two copies, 48 N; later the equations of both
     halves and of the whole, 22 N each, with 72 N for the solver. At 512 px that is FIGURE GiB for
-    one map and FIGURE GiB with two halves in one pass. Insertion sorts samples in at most 0.5 GiB.
+    one map and FIGURE GiB with two halves in one pass. Insertion sorts samples in at most 0.5 GiB,
+    in less if it is told that there are few.
     """
     voxels = grid.box**3
     windows, equations = sums_bytes(grid), 22 * voxels
@@ -52,7 +55,7 @@ def reconstruction_bytes(grid: InsertionGrid, *, n_sums: int = 1) -> int:
     turned = windows * n_sums + 48 * voxels
     turned = max(turned, windows + 48 * voxels + (n_sums - 1) * equations)
     solved = (n_sums + (n_sums > 1)) * equations + 72 * voxels
-    return max(turned, solved) + SORTING_BYTES
+    return max(turned, solved) + sorting_bytes(n_samples)
 
 
 def adjoint_volume(sums: SliceSums, *, n_threads: int = 1) -> Float32:

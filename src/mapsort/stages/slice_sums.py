@@ -81,5 +81,11 @@ def sums_bytes(grid: InsertionGrid) -> int:
     return 4 * _PARTS * int(np.prod(grid.window_shape(0.5 * grid.box)))
 
 
-#: Memory of the samples that are sorted at a time, and of their order.
-SORTING_BYTES = (1 << 24) * 24 + (1 << 26)
+#: Samples that are sorted at a time, at most.
+_MOST_SORTED = 1 << 24
+
+
+def sorting_bytes(n_samples: int | None = None) -> int:
+    """Return the memory of the samples that are sorted at a time, and of their order."""
+    n_sorted = _MOST_SORTED if n_samples is None else min(n_samples, _MOST_SORTED)
+    return 28 * n_sorted

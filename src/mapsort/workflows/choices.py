@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_matching import NARROW_FROM_SPEED
-from mapsort.workflows.multi_plan import (
-    FULL_SIMILARITY_BYTES,
-    MultiPlan,
-    readable_size,
-    similarity_bytes,
-)
+from mapsort.workflows.multi_plan import MultiPlan, readable_size
 from mapsort.workflows.option_types import CtfHandling
 from mapsort.workflows.options import MultiOptions
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.geometry.turns import turns_deg
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.fsc import fsc, resolution_at
@@ -57,11 +58,7 @@ def pose_change(
     angles = np.zeros(len(after))
     for model, group in enumerate(run.plan.symmetries):
         rows = np.flatnonzero(stayed & (new == model))
-        best = np.full(len(rows), -1.0)
-        for operator in group.matrices:
-            trace = np.einsum("nij,nij->n", new_rotations[rows] @ operator, old_rotations[rows])
-            best = np.maximum(best, (trace - 1) / 2)
-        angles[rows] = np.rad2deg(np.arccos(np.clip(best, -1, 1)))
+        angles[rows] = turns_deg(old_rotations[rows], new_rotations[rows], group)
     shifts = np.linalg.norm(new_origins - old_origins, axis=1)
     return changed, float(angles[stayed].mean()), float(shifts[stayed].mean())
 

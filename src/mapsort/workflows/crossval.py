@@ -54,12 +54,16 @@ class PairVerdict:
 
     @property
     def supported(self) -> bool:
-        """Whether both sets return to their maps, and the maps predict particles unseen."""
+        """Whether the maps predict particles unseen, and the sets return to their maps.
+
+        A refinement from a distant map may stop half-way, which is no evidence: one of the two
+        must return, and none may stay where it began.
+        """
         return (
-            len(self.returns) == 2
-            and all(item.returns for item in self.returns)
-            and self.held_out is not None
+            self.held_out is not None
             and self.held_out.predicts
+            and any(item.returns for item in self.returns)
+            and not any(item.stays for item in self.returns)
         )
 
     @property
@@ -69,8 +73,9 @@ class PairVerdict:
         name = f"maps {a} and {b}: {SUPPORTED if self.supported else NOT_SUPPORTED}"
         if len(self.returns) < 2 or self.held_out is None:
             return f"{name}; a set is too small to be refined or judged by itself"
-        back = sum(item.returns for item in self.returns)
-        returned = ("neither set returns", "one set returns", "both sets return")[back]
+        returned = ", ".join(
+            f"set {item.number} from map {item.start} {item.words}" for item in self.returns
+        )
         gain = self.held_out
         predicted = (
             "particles that were not used are explained better by two maps"
@@ -78,7 +83,7 @@ class PairVerdict:
             else "particles that were not used are explained no better by two maps than by one"
         )
         return (
-            f"{name}; {returned} to its own map from the other's, and {predicted} "
+            f"{name}; {returned}; {predicted} "
             f"({gain.gain_nats:+.2f} ± {gain.error_nats:.2f} nat each)"
         )
 
@@ -253,7 +258,7 @@ def _write(result: Crossval) -> None:
                 "supported": pair.supported,
                 "words": pair.words,
                 "returns": [
-                    asdict(item) | {"path": str(item.path), "returns": item.returns}
+                    asdict(item) | {"path": str(item.path), "outcome": item.words}
                     for item in pair.returns
                 ],
                 "held_out": None
@@ -266,11 +271,11 @@ def _write(result: Crossval) -> None:
     write_text(result.path / "crossval.json", json.dumps(content, indent=1) + "\n")
     head = "set\tfrom map\tresolution_A\tfsc_own\tfsc_start\tlikeness_own\tlikeness_start\t"
     lines = [f"# {result.verdict}", *(f"# {pair.words}" for pair in result.pairs)]
-    lines.append(head + "margin\tmargin_error\treturns")
+    lines.append(head + "margin\tmargin_error\toutcome")
     lines += [
         f"{item.number}\t{item.start}\t{item.resolution_ang:.2f}\t{item.fsc_own:.4f}\t"
         f"{item.fsc_start:.4f}\t{item.likeness_own:.4f}\t{item.likeness_start:.4f}\t"
-        f"{item.margin:.4f}\t{item.margin_error:.4f}\t{'yes' if item.returns else 'no'}"
+        f"{item.margin:.4f}\t{item.margin_error:.4f}\t{item.words}"
         for pair in result.pairs
         for item in pair.returns
     ]
@@ -287,7 +292,7 @@ def _record(result: Crossval) -> ResultRecord:
             item.likeness_start,
             item.margin,
             item.margin_error,
-            "yes" if item.returns else "no",
+            item.words,
         )
         for item in returned
     )
@@ -320,7 +325,7 @@ def _record(result: Crossval) -> ResultRecord:
                     "likeness to starting map",
                     "margin",
                     "its error",
-                    "returns",
+                    "outcome",
                 ),
                 rows,
             ),

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.errors import FormatError
 from mapsort.io.hdf import EmanTransform, HdfReader
+from mapsort.io.star_columns import read_columns
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
@@ -23,12 +24,12 @@ from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
 from mapsort.rundir.classification import read_alignments, read_classification
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
-from mapsort.rundir.text import write_fsc
+from mapsort.rundir.text import read_fsc, write_fsc
 from mapsort.stages.classify import given_membership
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.postprocess import half_map_fsc
 from mapsort.workflows.eotest_options import EotestOptions
-from mapsort.workflows.finished_run import open_finished
+from mapsort.workflows.finished_run import FinishedRun, open_finished
 from mapsort.workflows.multi import MultiRun
 from mapsort.workflows.multi_averaging import average_all
 from mapsort.workflows.multi_files import write_volume
@@ -129,6 +130,8 @@ def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> E
     """Average the run's classes again, halves apart, and compare the maps: see `eotest`."""
     finished = open_finished(options.run[0])
     iteration = finished.iteration(options.iter)
+    if finished.manifest.options.get("independent_halves"):
+        return independent_halves(finished, iteration)
     request = replace(finished.request(), parallel=options.parallel)
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
@@ -148,6 +151,34 @@ def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> E
         without_halves=tuple(n for n, item in enumerate(found, start=1) if item is None),
     )
     write_result(finished.directory.path, "2_eotest", _record(made))
+    return made
+
+
+def independent_halves(finished: FinishedRun, iteration: int) -> EvenOddTest:
+    """Return the test that a single-map refinement is by itself: its halves were apart throughout.
+
+    Nothing is computed or written anew but the record for the report.
+    """
+    directory = finished.directory
+    frequency, curves = read_fsc(directory.fsc_eo(iteration, 1))
+    even, odd = directory.threed_even(iteration, 1), directory.threed_odd(iteration, 1)
+    volume = Volume.open(even)
+    n = len(read_columns(directory.particles(iteration), "particles", ("rlnRandomSubset",)))
+    tested = EvenOddMap(
+        number=1,
+        n_even=n - n // 2,
+        n_odd=n // 2,
+        even=even,
+        odd=odd,
+        curve_file=directory.fsc_eo(iteration, 1),
+        masked=curves[:, 0],
+        unmasked=curves[:, 2],
+        resolution_0143_ang=resolution_at(curves[:, 0], 0.143, volume.apix, box=volume.box),
+        resolution_05_ang=resolution_at(curves[:, 0], 0.5, volume.apix, box=volume.box),
+    )
+    made = EvenOddTest(directory.path, iteration, frequency, (tested,), ())
+    words = "Even and odd particles were refined apart from the start: a gold standard."
+    write_result(directory.path, "2_eotest", replace(_record(made), summary=(words,)))
     return made
 
 

@@ -28,8 +28,9 @@ from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_fil
 from mapsort.stages.reconstruct import NormalEquations
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_reconstruction import half_maps, masks_of, solved
+from mapsort.workflows.multi_run import scanned
 from mapsort.workflows.multi_state import Run, State
-from mapsort.workflows.part_of_run import part_of, scanned
+from mapsort.workflows.part_of_run import part_of
 from mapsort.workflows.search_settings import KNOWN_SCALE
 
 #: The classification is repeated with so many iterations at most.

@@ -21,8 +21,8 @@ from mapsort.stages.narrowing import near_candidates, neighbours, searched_every
 from mapsort.stages.search_plan import MatchPlan
 from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
+from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_comparison import match_plan, pair_ranking
-from mapsort.workflows.multi_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.search_settings import SearchSettings
 

@@ -21,7 +21,14 @@ from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
-from mapsort.stages.reconstruct import reconstruction_bytes
+from mapsort.workflows.memory_plan import (
+    FULL_SIMILARITY_BYTES,
+    REPORT_BYTES,
+    bank_bytes,
+    item_bytes,
+    memory_bytes,
+    similarity_bytes,
+)
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.option_needs import option_disk, option_memory
 from mapsort.workflows.options import MultiOptions
@@ -37,11 +44,6 @@ TARGET_MARGIN = 1.25
 BANK_BYTES, _LEAST_BLOCK = 2**30, 1024
 #: Part of that, and of a chunk of particles, that ``--lowmem`` works on at a time.
 LOWMEM_PART = 8
-#: The full similarity matrix is written while it stays under this size.
-FULL_SIMILARITY_BYTES = 256 * 2**20
-_SIMILARITY_IMAGES = 6
-#: What the plotting library takes while a report is written, beside one map at a time.
-REPORT_BYTES = 96 * 2**20
 
 
 @dataclass(frozen=True)
@@ -202,43 +204,6 @@ def _sphere(options: MultiOptions, inputs: MultiInputs) -> tuple[float, float]:
     return min(max(radii) + SPHERE_MARGIN * box, largest), edge
 
 
-def bank_bytes(box: int) -> int:
-    """Return the size of one reference's angular coefficients, full band, all levels."""
-    return 2 * 8 * (box // 2) * int(np.pi * box / 2)
-
-
-def similarity_bytes(plan: MultiPlan, n_particles: int) -> int:
-    """Return the size of the full similarity matrix of an iteration."""
-    return _SIMILARITY_IMAGES * 4 * n_particles * len(plan.references)
-
-
-def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
-    """Return the memory a run needs, by purpose; the sum bounds its peak.
-
-    Maps: one reconstruction at a time (`reconstruction_bytes`) or the padded transform of a
-    projection, and beside it, of every map, its normal equations (22 bytes per voxel), halves,
-    mask, seed and versions. Per reference class sums of both halves (24 bytes per Fourier term),
-    twice because one iteration's are written while the next are made, and polar coefficients; per
-    particle of a chunk its padded transform; per particle of the run its matches.
-    """
-    box, padded = plan.grid.box, plan.grid.padded
-    terms = box * (box // 2 + 1)
-    n_references = len(plan.references)
-    rows = plan.refined * plan.n_models
-    chunk = min(plan.chunk, n_particles)
-    similarity = similarity_bytes(plan, n_particles)
-    return {
-        "maps": max(reconstruction_bytes(plan.map_grid, n_sums=1), 16 * padded**3)
-        + plan.n_models * (22 + 8 * 4) * box**3,
-        "classes": 2 * n_references * terms * (2 * 12 + 8),
-        "references": min(n_references, plan.reference_blocks[0].stop) * bank_bytes(box),
-        "particles in work": 2 * chunk * (8 * padded * (padded // 2 + 1) + 12 * box * box),
-        "matches": n_particles * rows * 40,
-        "similarity": 2 * similarity if similarity <= FULL_SIMILARITY_BYTES else 0,
-        "program": 250 * 2**20,
-    }
-
-
 def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
     """Return the disk space a run needs."""
     box = plan.grid.box
@@ -300,6 +265,9 @@ def plan_lines(
         f"memory: {readable_size(sum(memory.values()))} ("
         + ", ".join(f"{name} {readable_size(size)}" for name, size in memory.items() if size)
         + ")",
+        "memory per item: "
+        + ", ".join(f"{name} {readable_size(size)}" for name, size in item_bytes(plan).items())
+        + "; thread none: threads share it all",
         f"disk: {readable_size(need)} in {options.path or 'the next free multi_XX'} "
         f"({readable_size(free_disk)} free)",
     ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mapsort.workflows.multi_inputs import scan_images
-from mapsort.workflows.multi_state import ParticleSpectra, Run
+from mapsort.workflows.multi_state import Run
 
 
 def part_of(run: Run, chosen: slice) -> Run:
@@ -21,15 +20,3 @@ def part_of(run: Run, chosen: slice) -> Run:
         ),
         spectra_seen=None,
     )
-
-
-def scanned(run: Run) -> Run:
-    """Read every image of a run once; return it with the mean spectra of its own particles."""
-    plan, inputs = run.plan, run.inputs
-    averaged, *filtered = (
-        scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
-        for particles in (inputs.particles, inputs.filtered)
-        if particles is not None
-    )
-    compared = filtered[0] if filtered else averaged
-    return replace(run, spectra_seen=ParticleSpectra(averaged, compared))

@@ -22,7 +22,7 @@ MEASURED = 0.3
 #: box; rotations that are tried lie so far apart.
 TURNED_DEG, MOVED, STEP_DEG = 40.0, 0.06, 10.0
 #: Draws of the bootstrap, and how many standard errors a margin must exceed zero by.
-DRAWS, SIGNIFICANT = 500, 3.0
+DRAWS, SIGNIFICANT = 500, 2.0
 
 Pair = tuple[Float32, Float32]
 
@@ -66,8 +66,18 @@ class SetReturn:
 
     @property
     def returns(self) -> bool:
-        """Whether it is nearer to its own set's map, beyond doubt."""
+        """Whether it is nearer to its own set's map, by more than chance."""
         return self.margin > SIGNIFICANT * self.margin_error
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is nearer to the map it started from, by more than chance."""
+        return self.margin < -SIGNIFICANT * self.margin_error
+
+    @property
+    def words(self) -> str:
+        """``returns``, ``stays``, or ``between`` where neither is sure."""
+        return "returns" if self.returns else "stays" if self.stays else "between"
 
 
 def compare_return(

@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.errors import FormatError
+from mapsort.model.volume import Volume
+from mapsort.physics.masks import envelope_radius
+from mapsort.rundir.text import read_convergence
 from mapsort.workflows.finished_run import FinishedRun
+from mapsort.workflows.multi_plan import SPHERE_MARGIN
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
 from mapsort.workflows.single import RefinedMap, refine_run
 from mapsort.workflows.single_options import RefineOptions
 from mapsort.workflows.split import Split
 
+#: Refined from another set's map, a set begins with that map up to its resolution times this: what
+#: both structures have in common is then seen sharply, and the rest can be found about it. Nobody
+#: takes half maps from there for a measure of resolution.
+OTHER_START = 1.25
 #: Sets with fewer particles are not refined: halves of them hold no map.
 FEWEST_PARTICLES = 40
 
@@ -61,6 +69,7 @@ def refine_set(
     model = finished.directory.maps(iteration, start)
     if not model.exists():
         raise FormatError(f"{model}: the run has not kept this map.")
+    apix, reached = _resolution(finished, iteration, start)
     star = made[f"m{number}"].star
     assert star is not None, "refined_numbers() leaves out sets without particles"
     if path.exists():
@@ -72,12 +81,38 @@ def refine_set(
         path=path,
         iter=n_iterations,
         sym=(asked.symmetries[number - 1],),
+        diameter=_diameter(finished, iteration),
+        startres=None if start == number else max(OTHER_START * reached, 3.0 * apix),
         parallel=parallel,
         randomseed=finished.manifest.seed,
         no_report=True,
         **_same(asked),
     )
     return refine_run(options.validated(), progress=progress)
+
+
+def _resolution(finished: FinishedRun, iteration: int, number: int) -> tuple[float, float]:
+    """Return pixel size and resolution [A] of one of the run's maps."""
+    entry = next(
+        item
+        for item in read_convergence(finished.directory.convergence)
+        if int(item["iteration"]) == iteration
+    )
+    apix = float(finished.manifest.options["apix"])
+    return apix, float(entry["maps"][number - 1]["resolution_fsc_0143_ang"])
+
+
+def _diameter(finished: FinishedRun, iteration: int) -> float:
+    """Return the diameter [A] of a sphere that holds all of the run's maps, with a margin.
+
+    A set's structure may be larger than the map it begins with.
+    """
+    radii, apix, largest = [], 1.0, 0.0
+    for number in range(1, finished.n_models + 1):
+        volume = Volume.open(finished.directory.maps(iteration, number))
+        apix, largest = volume.apix, 0.5 * volume.box - 2.0
+        radii.append(envelope_radius(volume.data) + SPHERE_MARGIN * volume.box)
+    return 2.0 * min(max(radii), largest) * apix
 
 
 def _same(asked: MultiOptions) -> dict[str, Any]:

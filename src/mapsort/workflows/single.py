@@ -20,6 +20,7 @@ from mapsort.modules.array_parameter import read_curve
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import make_manifest, write_manifest
+from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.text import write_convergence
 from mapsort.workflows.multi import Watcher
 from mapsort.workflows.multi_inputs import open_inputs
@@ -37,7 +38,7 @@ from mapsort.workflows.single_files import (
 )
 from mapsort.workflows.single_iteration import iterate
 from mapsort.workflows.single_options import RefineOptions
-from mapsort.workflows.single_plan import single_choices, single_plan_lines
+from mapsort.workflows.single_plan import check_disk, single_choices, single_plan_lines
 from mapsort.workflows.single_resume import Stopped, open_stopped, state_of, write_poses
 from mapsort.workflows.single_seeds import (
     half_run,
@@ -133,6 +134,7 @@ def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None
         What is wrong with the request or its input.
     """
     run = open_single(options, progress if progress is not None else SilentProgress())
+    check_disk(run)
     warnings = [
         f"warning: {line}" for line in symmetry_warnings(run.whole.options, run.whole.inputs)
     ]
@@ -168,13 +170,14 @@ def refine_run(
     """
     shown = progress if progress is not None else SilentProgress()
     run = open_single(options, shown, particles=particles, volume=volume)
+    check_disk(run)
     for note in run.whole.inputs.notes:
         shown.message(note)
     with threadpool_limits(run.whole.plan.n_threads):
         run = read_halves(run)
         stopped = None if options.resume is None else open_stopped(options)
         directory = _make_directory(options) if stopped is None else stopped.directory
-        with run_log(directory.log):
+        with run_lock(directory.lock), run_log(directory.log):
             for line in single_plan_lines(run):
                 LOGGER.info("%s", line)
             for line in symmetry_warnings(run.whole.options, run.whole.inputs):

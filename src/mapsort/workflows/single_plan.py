@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+from mapsort.errors import ConfigError
 from mapsort.workflows.choices import Choice, automatic_choices
-from mapsort.workflows.multi_plan import memory_bytes, readable_size
+from mapsort.workflows.memory_plan import memory_bytes
+from mapsort.workflows.multi_plan import existing_parent, readable_size
 from mapsort.workflows.option_types import MOST_ITERATIONS
 from mapsort.workflows.single_options import AUTO
 from mapsort.workflows.single_state import SingleRun
 
 #: Decisions of the multi-map refinement that this one takes otherwise.
 _NOT_HERE = ("--orientgen", "mask", "similarity matrix")
+
+
+def check_disk(run: SingleRun) -> None:
+    """Refuse a refinement for which there is no room.
+
+    Raises
+    ------
+    ConfigError
+        Naming the directory, the need and what is free.
+    """
+    place = run.options.resume or run.options.path or Path()
+    need, free = disk_bytes(run), shutil.disk_usage(existing_parent(place)).free
+    if need > free:
+        raise ConfigError(
+            f"--path={place}: the refinement needs about {readable_size(need)} of disk, and "
+            f"{readable_size(free)} are free there"
+        )
+
+
+def disk_bytes(run: SingleRun) -> int:
+    """Return the disk space of a refinement: six maps and two tables of poses an iteration."""
+    volume = 4 * run.whole.plan.grid.box**3
+    return run.options.n_iterations * (6 * volume + 1200 * run.n_particles)
 
 
 def single_plan_lines(run: SingleRun) -> list[str]:
@@ -30,7 +58,8 @@ def single_plan_lines(run: SingleRun) -> list[str]:
         f"map: {options.model}, symmetry {plan.symmetries[0].name}",
         f"shifts: up to {plan.max_shift:g} px; sphere about the map: {plan.sphere_radius:.1f} px",
         f"iterations: {iterations}; threads: {plan.n_threads}; random seed: {plan.seed}",
-        f"memory: at most {readable_size(sum(need.values()))}",
+        f"memory: at most {readable_size(sum(need.values()))}; disk: up to "
+        f"{readable_size(disk_bytes(run))}",
     ]
 
 
