@@ -48,7 +48,7 @@ def two_states(tmp_path_factory):
     out = tmp_path_factory.mktemp("two_states")
     made = simulate(
         SimulateOptions(
-            phantom=2, out=out, n=160, box=32, apix=4.0, snr=0.2, shift=1.0, seed=2, seedres=20.0
+            phantom=2, out=out, n=160, box=32, apix=4.0, snr=0.4, shift=1.0, seed=2, seedres=20.0
         )
     )
     return refine_multi(made.particles, made.seeds, iter=2, path=out / "multi_00", **QUICK)
@@ -119,9 +119,9 @@ def test_small_sets_support_nothing():
 
 
 @pytest.mark.slow
-def test_the_followup_of_a_real_split(two_states):
-    made = followup(two_states, refineiter=2, parallel="thread:1")
-    assert sum(map(len, made.split.sets)) == 160
+def test_the_followup_of_a_real_split(finished):
+    made = followup(finished, refineiter=3, parallel="thread:1")
+    assert sum(map(len, made.split.sets)) == 320
     assert sorted(made.refined) == [1, 2]
     assert made.crossval.verdict == SUPPORTED
     content = json.loads((made.crossval.path / "crossval.json").read_text())
