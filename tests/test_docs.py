@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -118,3 +119,58 @@ def test_the_readmes_python_runs(data):
     done = subprocess.run([sys.executable, "-c", short], cwd=data, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "rlnClassNumber" in done.stdout
+
+
+def generator(name):
+    """A program of docs/, as a module."""
+    found = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_reference_has_every_option_with_its_help(command):
+    page = generator("write_cli").command_page(command)
+    parser = command_parser(command)
+    for action in parser._actions:
+        if action.option_strings:
+            value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+            names = ", ".join(f"{name}{value}" for name in reversed(action.option_strings))
+            assert f"{{option}} {names}\n" in page
+        start = (action.help or "").split(";")[0].split("%")[0].split("<")[0].split("_")[0][:30]
+        assert start in page.replace("\\", "")
+    for code in BLOCK.findall(page):
+        for call in command_lines(code[1]):
+            check(call)
+
+
+def test_the_reference_lists_every_command():
+    page = generator("write_cli").index_page()
+    assert all(f"[`mapsort {name}`]({name}.md)" in page for name in COMMANDS)
+
+
+def test_a_page_is_executed_block_by_block(tmp_path):
+    execute = generator("execute_tutorial")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```bash\necho one > a.txt\necho done\n```\n\n```python\nprint(open('a.txt').read())\n```\n"
+    )
+    execute.execute_if_stale(page, tmp_path / "out")
+    assert (tmp_path / "out" / "output_1.txt").read_text() == "done\n"
+    assert (tmp_path / "out" / "output_2.txt").read_text() == "one\n\n"
+    # What was executed is not executed again; what has changed is.
+    (tmp_path / "out" / "output_1.txt").write_text("kept")
+    execute.execute_if_stale(page, tmp_path / "out")
+    assert (tmp_path / "out" / "output_1.txt").read_text() == "kept"
+    page.write_text("```bash\necho before; false\n```\n")
+    with pytest.raises(RuntimeError, match=r"(?s)block 1 failed.*before"):
+        execute.execute_if_stale(page, tmp_path / "out")
+
+
+def test_the_conventions_are_drawn_the_same_each_time(tmp_path):
+    draw = generator("draw_conventions").draw
+    draw(tmp_path / "a.svg")
+    draw(tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert "<svg" in (tmp_path / "a.svg").read_text()

@@ -21,6 +21,7 @@ from mapsort.io.hdf import HdfReader, HdfWriter, header_list
 from mapsort.io.star import read_particles
 from mapsort.physics.fsc import resolution_at
 from mapsort.rundir.text import read_convergence, read_fsc
+from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.workflows.multi_files import MOST_LISTED
 from mapsort.workflows.options import MultiOptions
 
@@ -327,7 +328,8 @@ def test_the_parameters_file_holds_every_option_and_input(path, problem):
     options = record["options"]
     assert options["path"] == str(path)
     assert (options["sym"], options["apix"], options["maxshift"]) == (["c1", "c1"], APIX, BOX / 8)
-    assert (options["pad"], options["parallel"]) == (2 * BOX, "thread:1")
+    grid = InsertionGrid.for_box(BOX)
+    assert (options["pad"], options["parallel"]) == (grid.padded, "thread:1")
     assert record["seed"] == 1
     assert record["program"] == f"mapsort {mapsort.__version__}"
     files = {Path(item["path"]): item for item in record["inputs"]}

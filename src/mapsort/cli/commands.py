@@ -41,7 +41,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "after a run": ("split", "eotest", "crossval", "followup", "report", "show"),
     "stages of an iteration": ("project", "similarity", "classify", "average", "reconstruct"),
     "files": ("info", "convert", "process", "simulate"),
-    "this program": ("modules", "cluster", "doctor", "build-info"),
+    "this program": ("modules", "doctor", "build-info", "cluster"),
 }
 
 DESCRIPTION = "Sort cryo-EM particle images among several 3-D maps while refining the maps."

@@ -69,7 +69,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     ),
     "info": (Example("particles.star map.mrc", "two files"),),
     "cluster": (
-        Example("check --parallel dask:node1:8786 --files particles.mrcs", "before a long run"),
+        Example("check --parallel dask:local=2 --files particles.mrcs", "two workers of this host"),
     ),
     "doctor": (Example("", "all checks"),),
     "build-info": (Example("--json", "for a report of a problem"),),
