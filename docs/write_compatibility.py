@@ -7,13 +7,19 @@ GOLDEN.json holds reference values of the original; what it calls a bug is liste
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
 from pathlib import Path
 
+from mapsort.workflows.option_fields import flag_of
+from mapsort.workflows.options import MultiOptions
+
 BEGIN = "<!-- generated list: begin -->"
 END = "<!-- generated list: end -->"
+OPTIONS_BEGIN = "<!-- generated options: begin -->"
+OPTIONS_END = "<!-- generated options: end -->"
 
 #: Modules are this room's; projectors and reconstructors tell their own differences.
 KINDS = {"processor": "processors", "cmp": "comparators", "aligner": "aligners"}
@@ -61,13 +67,52 @@ def generated_list(entries: list[dict[str, object]]) -> str:
     return "\n".join([*lines, ""])
 
 
+def differences() -> dict[str, tuple[str, str]]:
+    """Return each option's default in the original and what differs here."""
+    table = Path(__file__).with_name("option_differences.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in table.splitlines() if not line.startswith("#")]
+    return {name: (default, words) for name, default, words in rows}
+
+
+def option_list() -> str:
+    """Return the table of the original's options: what each does here, and what is different."""
+    header = "| option | what it does | default | there | differences |"
+    lines = ["", header, "|---|---|---|---|---|"]
+    fields = {item.name: item for item in dataclasses.fields(MultiOptions)}
+    for name, (default, words) in differences().items():
+        cells = [f"`{flag_of(name)}`", "refused", "", "", words]
+        if name in fields:
+            item = fields[name]
+            required = item.default is dataclasses.MISSING
+            own = "required" if required else _shown(item.default)
+            cells[1:4] = [item.metadata["help"], own, default]
+        lines.append("| " + " | ".join(cell.replace("|", "or") for cell in cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _shown(value: object) -> str:
+    if value is None or value == () or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def replaced(text: str, begin: str, end: str, between: str) -> str:
+    """Return the text with what stands between two marks replaced."""
+    before, rest = text.split(begin)
+    return f"{before}{begin}{between}{end}{rest.split(end)[1]}"
+
+
 def main(golden: str) -> None:
-    """Rewrite the list."""
+    """Rewrite the lists."""
     page = Path(__file__).with_name("compatibility.md")
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
     entries = json.loads(Path(golden).read_text(encoding="utf-8"))
-    page.write_text(f"{before}{BEGIN}{generated_list(entries)}{END}{after}", encoding="utf-8")
+    text = replaced(page.read_text(encoding="utf-8"), BEGIN, END, generated_list(entries))
+    text = replaced(text, OPTIONS_BEGIN, OPTIONS_END, option_list())
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from mapsort.workflows.option_types import (
     Assignment,
     Automask3D,
     CtfHandling,
+    InputMode,
     KeptFiles,
     MapFormat,
     SeedMethod,
@@ -32,6 +33,7 @@ EXAMPLES = {
     "model": ("c.mrc", Path("c.mrc")),
     "nmodels": ("3", 3),
     "seedmethod": ("randphase", SeedMethod.RANDOM_PHASES),
+    "starts": ("2", 2),
     "iter": ("3", 3),
     "sym": ("d7,c7", ("d7", "c7")),
     "breaksym": (None, True),
@@ -58,10 +60,12 @@ EXAMPLES = {
     "simralign": ("none", "none"),
     "simraligncmp": ("dot", "dot"),
     "simmask": ("mask.mrc", Path("mask.mrc")),
+    "mask": ("focus.mrc", Path("focus.mrc")),
+    "skipalign": (None, True),
     "prefilt": (None, True),
     "sep": ("2", 2),
     "assign": ("soft", Assignment.SOFT),
-    "junk": ("1", 1),
+    "junk": ("2", 2),
     "classiter": ("2", 2),
     "classcmp": ("lod", "lod"),
     "classalign": ("rotate_translate", "rotate_translate"),
@@ -83,6 +87,8 @@ EXAMPLES = {
     "m3dpreprocess": ("normalize.edgemean", "normalize.edgemean"),
     "m3dpostprocess": ("mask.sharp", "mask.sharp"),
     "automask3d": ("0.8,30,4,4,20", Automask3D(0.8, 30.0, 4, 4, 20)),
+    "inputmode": ("particles", InputMode.PARTICLES),
+    "halves": (None, True),
     "check": (None, True),
     "verbose": ("3", 3),
     "quiet": (None, True),
@@ -118,7 +124,10 @@ def test_the_examples_are_complete():
 @pytest.mark.parametrize("equals", [True, False])
 def test_every_option_reaches_the_dataclass(equals):
     options = parse(written(equals=equals))
-    replace(options, model=None).validated()  # --models and --model exclude each other
+    # --models and --model exclude each other; without classes, what is about them is refused.
+    replace(
+        options, model=None, inputmode=InputMode.CLASSES, skipalign=False, halves=False
+    ).validated()
     for name, (_, value) in EXAMPLES.items():
         held = getattr(options, name)
         assert held == value

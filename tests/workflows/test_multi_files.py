@@ -17,10 +17,12 @@ import mapsort
 from mapsort.cli.info import describe
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
 from mapsort.geometry.pose import match_to_pose
-from mapsort.io.hdf import HdfReader, header_list
+from mapsort.io.hdf import HdfReader, HdfWriter, header_list
 from mapsort.io.star import read_particles
 from mapsort.physics.fsc import resolution_at
 from mapsort.rundir.text import read_convergence, read_fsc
+from mapsort.stages.insertion_grid import InsertionGrid
+from mapsort.workflows.multi_files import MOST_LISTED
 from mapsort.workflows.options import MultiOptions
 
 ITERATIONS = [1, 2, 3]
@@ -326,7 +328,8 @@ def test_the_parameters_file_holds_every_option_and_input(path, problem):
     options = record["options"]
     assert options["path"] == str(path)
     assert (options["sym"], options["apix"], options["maxshift"]) == (["c1", "c1"], APIX, BOX / 8)
-    assert (options["pad"], options["parallel"]) == (2 * BOX, "thread:1")
+    grid = InsertionGrid.for_box(BOX)
+    assert (options["pad"], options["parallel"]) == (grid.padded, "thread:1")
     assert record["seed"] == 1
     assert record["program"] == f"mapsort {mapsort.__version__}"
     files = {Path(item["path"]): item for item in record["inputs"]}
@@ -377,3 +380,29 @@ def test_info_knows_every_file_of_a_run(path):
         ".json": "text",
         ".log": "text",
     }
+
+
+def test_classes_too_large_for_a_header_say_so(run_small, monkeypatch):
+    """An attribute of HDF5 ends at 64 KiB; a run of many particles must not end there."""
+    listed = run_small()
+    monkeypatch.setattr("mapsort.workflows.multi_files.MOST_LISTED", 3)
+    omitted = run_small()
+    for name in ("class_ptcl_idxs", "exc_class_ptcl_idxs"):
+        with (
+            HdfReader(listed.path / "classes_01.hdf") as a,
+            HdfReader(omitted.path / "classes_01.hdf") as b,
+        ):
+            pairs = [(a.header(i), b.header(i)) for i in range(a.n_images)]
+        lengths = [len(header_list(whole, name)) if name in whole else 0 for whole, _ in pairs]
+        assert max(lengths) > 3 or name != "class_ptcl_idxs"
+        for length, (whole, cut) in zip(lengths, pairs, strict=True):
+            assert cut.get(f"{name}_omitted", 0) == (length if length > 3 else 0)
+            assert (name in cut) == (0 < length <= 3)
+            assert cut["ptcl_repr"] == whole["ptcl_repr"]
+
+
+def test_the_largest_list_fits(tmp_path):
+    with HdfWriter(tmp_path / "a.hdf") as writer:
+        writer.append(np.zeros((4, 4)), {"class_ptcl_idxs": list(range(MOST_LISTED))})
+    with HdfReader(tmp_path / "a.hdf") as reader:
+        assert len(header_list(reader.header(0), "class_ptcl_idxs")) == MOST_LISTED

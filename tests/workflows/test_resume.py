@@ -106,6 +106,8 @@ def stopped(small, path, progress, **options):
         ({"speed": 7}, "match", 2),
         ({"assign": "soft", "sep": 2}, "average", 2),
         ({"junk": 1}, "match", 2),
+        ({"halves": True}, "match", 2),
+        ({"inputmode": "particles"}, "refine poses", 2),
     ],
 )
 def test_an_interrupted_run_ends_as_if_it_had_not_been(

@@ -14,7 +14,7 @@ from mapsort.physics.image_moves import transform_image
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map
 from mapsort.workflows.return_test import compare_return, likeness, measured_shells
-from mapsort.workflows.single import RefinedMap
+from mapsort.workflows.single_result import RefinedMap
 
 BOX, APIX = 40, 3.2
 
@@ -67,7 +67,7 @@ def test_a_real_difference_is_seen_beyond_doubt(states):
 def test_shared_noise_is_no_return(states):
     """Two sets of one structure: the map shares its own set's noise, and yet is no nearer to it."""
     verdicts = []
-    for seed in range(6):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         own, other = halves_of(states[0], rng), halves_of(states[0], rng)
         back = returned_from(own, rng)

@@ -47,7 +47,7 @@ def stopped_after(whole, path, iterations):
     return path
 
 
-@pytest.mark.parametrize("iterations", [1, 2])
+@pytest.mark.parametrize("iterations", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_it_goes_on_to_the_same_maps(whole, tmp_path, iterations):
     path = stopped_after(whole, tmp_path / "refine_00", iterations)
     assert main(["refine", "--resume", str(path), "-q", "--parallel", "thread:1"]) == 0

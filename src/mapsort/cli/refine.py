@@ -13,7 +13,7 @@ from mapsort.cli.progress import progress_display
 from mapsort.workflows.single_options import RefineOptions
 
 if TYPE_CHECKING:
-    from mapsort.workflows.single import RefinedMap
+    from mapsort.workflows.single_result import RefinedMap
 
 NAME = "refine"
 HELP = "refine one map by half-sets that are kept apart from the start"

@@ -175,6 +175,15 @@ class Matches:
         )
 
     @classmethod
+    def interleaved(cls, parts: Sequence[Matches]) -> Matches:
+        """Return the matches of particles that were dealt out in turn to several parts as one."""
+        whole = cls.joined(parts)
+        if len(parts) == 1:
+            return whole
+        dealt = [np.arange(k, len(whole), len(parts)) for k in range(len(parts))]
+        return whole.rows(np.argsort(np.concatenate(dealt)))
+
+    @classmethod
     def joined(cls, parts: Sequence[Matches]) -> Matches:
         """Return the matches of consecutive chunks of particles as one."""
         return cls(

@@ -20,7 +20,7 @@ from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_sh
 from mapsort.report.file_cache import FileCache
 from mapsort.report.flow import sankey
 from mapsort.report.map_pictures import map_strip_uris
-from mapsort.report.palette import COLOURS, colour_of, dash_of
+from mapsort.report.palette import COLOURS, DASHES, colour_of, dash_of
 from mapsort.report.run_record import RunRecord, readable_time
 from mapsort.report.summary import readable_mib
 from mapsort.rundir.result_record import ResultRecord, read_results
@@ -29,6 +29,8 @@ from mapsort.rundir.text import read_fsc
 #: Columns of the flow diagram; older iterations are left out.
 _FLOW_COLUMNS = 11
 _LOG_LINES = 400
+# Maps in the chart of what the mask does: three curves each.
+_MASK_CHART_MAPS = 3
 
 
 def all_sections(record: RunRecord, cache: FileCache) -> list[Section]:
@@ -108,7 +110,9 @@ def _resolution_course(record: RunRecord) -> Chart:
         charts.lines_over_iterations(
             "resolutions", record.iteration_numbers, curves, label="FSC 0.143 [Å]"
         ),
-        "Of halves that share references and poses: optimistic; it is no gold-standard figure.",
+        "Of halves kept apart from the start."
+        if _independent(record)
+        else "Of halves that share references and poses: optimistic; no gold-standard figure.",
     )
 
 
@@ -186,12 +190,25 @@ def _strip(
 def _resolution(record: RunRecord, _: FileCache) -> Section | None:
     if not record.iterations:
         return None
-    made = [_half_map_chart(record), _previous_chart(record), _mutual_chart(record)]
+    made = [
+        _half_map_chart(record),
+        _mask_chart(record),
+        _previous_chart(record),
+        _mutual_chart(record),
+    ]
     return Section(
         "fsc",
         "Fourier shell correlation",
         charts=tuple(chart for chart in made if chart is not None),
         tables=(_map_table(record),),
+    )
+
+
+def _independent(record: RunRecord) -> bool:
+    """Whether the run kept half-sets apart (``--halves``, or a single map's refinement)."""
+    return bool(
+        record.iterations[-1].get("independent_halves")
+        or record.manifest.options.get("independent_halves")
     )
 
 
@@ -208,14 +225,43 @@ def _half_map_chart(record: RunRecord) -> Chart | None:
     ]
     marked = [item["resolution_fsc_0143_ang"] for item in entry["maps"]]
     text = ", ".join(f"map {m + 1} {r:.1f} Å" for m, r in enumerate(marked))
-    kind = "Halves share references and poses."
-    if record.manifest.options.get("independent_halves"):
-        kind = "Of independent half maps, corrected for the mask."
     return Chart.of_svg(
         "Halves of each map",
         f"Curves: FSC of the even and odd particles' maps; resolution at 0.143: {text}.",
         charts.fsc_curves("fsc-halves", frequency, styled, marked=marked),
-        f"At FSC 0.143: {text}. {kind}",
+        f"At FSC 0.143: {text}. "
+        + (
+            "Of independent half maps, kept apart from the start, corrected for the mask."
+            if _independent(record)
+            else "Halves share references and poses."
+        ),
+    )
+
+
+def _mask_chart(record: RunRecord) -> Chart | None:
+    """Show what the mask has to do with the halves' agreement, with ``--halves``."""
+    known = record.directory.fsc(record.last, 1)
+    maps = record.iterations[-1]["maps"]
+    if not known.exists() or any("half_fsc_masked" not in item for item in maps):
+        return None
+    frequency, _ = read_fsc(known)
+    named = (("masked", "masked"), ("unmasked", "no mask"), ("randomised", "random phases"))
+    styled = [
+        (
+            f"map {m + 1}, {words}",
+            np.array(item[f"half_fsc_{name}"], dtype=float),
+            colour_of(m),
+            DASHES[place % len(DASHES)],
+        )
+        for m, item in enumerate(maps[:_MASK_CHART_MAPS])
+        for place, (name, words) in enumerate(named)
+    ]
+    return Chart.of_svg(
+        "Part of the mask",
+        "Curves: FSC of each map's halves under the mask, without it, and under it after phases "
+        "beyond the well-agreeing shells were made random.",
+        charts.fsc_curves("fsc-mask", frequency, styled, thresholds=(0.143,)),
+        "Random phases should not agree: where their curve is high, the mask is too tight.",
     )
 
 

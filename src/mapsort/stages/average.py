@@ -12,6 +12,7 @@ from mapsort.model.class_averages import N_HALVES, ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
+from mapsort.stages.particle_fit import ParticleFit, misfit
 
 
 @dataclass
@@ -26,6 +27,23 @@ class ShellStatistics:
     cross: npt.NDArray[np.float64]
     reference: npt.NDArray[np.float64]
     terms: npt.NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, n_shells: int) -> ShellStatistics:
+        """Return the sums over no particles."""
+        return cls(*(np.zeros(n_shells) for _ in range(4)))
+
+    @classmethod
+    def total(cls, parts: list[ShellStatistics]) -> ShellStatistics:
+        """Return the sums over the particles of several groups."""
+        names = ("image", "cross", "reference", "terms")
+        return cls(*(np.sum([getattr(part, name) for part in parts], axis=0) for name in names))
+
+    def add(self, shells: list[Float32], weight: npt.NDArray[np.float64], box: int) -> None:
+        """Add |X|^2, Re conj(X) C P and C^2 |P|^2 of entries, (n, n_shells) each, by weight."""
+        for total, values in zip((self.image, self.cross, self.reference), shells, strict=True):
+            total += weight @ values.astype(np.float64)
+        self.terms += weight.sum() * plane_terms(box)
 
     def residual_power(self, scale: float = 1.0) -> npt.NDArray[np.float64]:
         """Return mean |X - scale C P|^2 in each shell: the noise that the maps do not explain."""
@@ -48,24 +66,51 @@ class ClassAccumulator:
     apix : float
         Pixel size [A].
     references : ndarray of shape (n_classes, box, box//2+1), complex64
-        Slices of the maps that the classes were made with.
+        Slices of the maps that the classes were made with; of shape (2, n_classes, ...) where the
+        even and the odd particles have their own.
+    noise_power : ndarray of shape (n_groups, n_shells), optional
+        Power of the noise in each shell, in each group of particles, for `fit`.
+    group : ndarray of shape (n_particles,), optional
+        Group of each particle, from 0; one group by default.
+    n_particles : int
+        Of which `fit` tells; 0 for no fit.
+
+    Attributes
+    ----------
+    fit : ParticleFit
+        How each particle fits the projection of its best match.
     """
 
     grid: FourierGrid
     apix: float
     references: Complex64
+    noise_power: npt.NDArray[np.float64] | None = None
+    group: npt.NDArray[np.intp] | None = None
+    n_particles: int = 0
     numerator: Complex64 = field(init=False)
     density: Float32 = field(init=False)
     count: npt.NDArray[np.int64] = field(init=False)
-    statistics: ShellStatistics = field(init=False)
+    n_classes: int = field(init=False)
+    of_groups: list[ShellStatistics] = field(init=False)
+    fit: ParticleFit = field(init=False)
 
     def __post_init__(self) -> None:
-        n, box, half = self.references.shape
+        n, box, half = self.references.shape[-3:]
+        self.references = self.references.reshape(-1, box, half)
+        self.n_classes = n
         self.numerator = np.zeros((N_HALVES * n, box, half), dtype=np.complex64)
         self.density = np.zeros((N_HALVES * n, box, half), dtype=np.float32)
         self.count = np.zeros(n, dtype=np.int64)
-        zeros = np.zeros(self.n_shells)
-        self.statistics = ShellStatistics(zeros, zeros.copy(), zeros.copy(), zeros.copy())
+        if self.group is None:
+            self.group = np.zeros(self.n_particles, dtype=np.intp)
+        n_groups = int(self.group.max(initial=0)) + 1
+        self.of_groups = [ShellStatistics.empty(self.n_shells) for _ in range(n_groups)]
+        self.fit = ParticleFit.empty(self.n_particles)
+
+    @property
+    def statistics(self) -> ShellStatistics:
+        """Sums over the particles of all groups."""
+        return ShellStatistics.total(self.of_groups)
 
     @property
     def n_shells(self) -> int:
@@ -91,13 +136,22 @@ class ClassAccumulator:
         last = first_particle + len(spectra)
         entries = membership.used_entries(slice(first_particle, last))
         particle, column = membership.particle[entries], membership.column[entries]
-        half = particle % N_HALVES
-        row = half * len(self.references) + membership.class_of_member[entries]
+        number, weight = membership.class_of_member[entries], membership.weight[entries]
+        if self.n_particles:
+            # Those whose best match is not averaged are only looked at.
+            missing = np.ones(len(spectra), dtype=bool)
+            missing[particle[column == 0] - first_particle] = False
+            others = np.flatnonzero(missing) + first_particle
+            particle = np.concatenate([particle, others])
+            column = np.concatenate([column, np.zeros(len(others), column.dtype)])
+            number = np.concatenate([number, matches.reference[others, 0]])
+            weight = np.concatenate([weight, np.zeros(len(others), weight.dtype)])
+        row = particle % N_HALVES * self.n_classes + number
         order = np.lexsort((particle, row))
-        entries, particle, column, row = (a[order] for a in (entries, particle, column, row))
+        particle, column, row, weight = particle[order], column[order], row[order], weight[order]
         slots, starts = np.unique(row, return_index=True)
         placed = matches.taken(particle, column)
-        shells = [np.zeros((len(entries), self.n_shells), dtype=np.float32) for _ in range(3)]
+        shells = [np.zeros((len(particle), self.n_shells), dtype=np.float32) for _ in range(3)]
         _core.accumulate_classes(
             spectra=spectra,
             ctf=ctf,
@@ -111,7 +165,7 @@ class ClassAccumulator:
             alpha=np.deg2rad(placed.alpha[:, 0]).astype(np.float32),
             origin=np.ascontiguousarray(placed.origin[:, 0]),
             mirror=placed.mirror[:, 0].copy(),
-            weight=np.ascontiguousarray(membership.weight[entries]),
+            weight=np.ascontiguousarray(weight),
             references=self.references,
             numerator=self.numerator,
             density=self.density,
@@ -120,19 +174,37 @@ class ClassAccumulator:
             reference_power=shells[2],
             n_threads=n_threads,
         )
-        np.add.at(self.count, row % len(self.references), 1)
-        weight = membership.weight[entries].astype(np.float64)
-        for total, values in zip(
-            (self.statistics.image, self.statistics.cross, self.statistics.reference),
-            shells,
-            strict=True,
-        ):
-            total += weight @ values.astype(np.float64)
-        self.statistics.terms += weight.sum() * plane_terms(self.grid.box)
+        np.add.at(self.count, row[weight > 0] % self.n_classes, 1)
+        self._add_shells(shells, particle, column, weight.astype(np.float64))
+
+    def _add_shells(
+        self,
+        shells: list[Float32],
+        particle: npt.NDArray[np.integer],
+        column: npt.NDArray[np.integer],
+        weight: npt.NDArray[np.float64],
+    ) -> None:
+        """Add the shell sums of entries to those of the groups and of the particles."""
+        assert self.group is not None, "set after construction"
+        own = self.group[particle] if self.n_particles else np.zeros(len(particle), np.intp)
+        for number, statistics in enumerate(self.of_groups):
+            chosen = np.flatnonzero(own == number)
+            if len(chosen):
+                statistics.add([values[chosen] for values in shells], weight[chosen], self.grid.box)
+        if self.n_particles and self.noise_power is not None:
+            best = np.flatnonzero(column == 0)
+            noise = self.noise_power[own[best] % len(self.noise_power)]
+            image, cross, reference = (values[best].astype(np.float64) for values in shells)
+            rows = particle[best]
+            self.fit.cross[rows] = np.sum(cross / noise, axis=1)
+            self.fit.reference[rows] = np.sum(reference / noise, axis=1)
+            self.fit.misfit[rows] = misfit(
+                image, cross, reference, noise, plane_terms(self.grid.box)
+            )
 
     def finish(self) -> ClassAverages:
         """Return the sums."""
-        shape = (N_HALVES, len(self.references), *self.references.shape[1:])
+        shape = (N_HALVES, self.n_classes, *self.references.shape[1:])
         return ClassAverages(self.numerator.reshape(shape), self.density.reshape(shape), self.count)
 
 

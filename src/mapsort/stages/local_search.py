@@ -12,7 +12,7 @@ counted: the matching integrates over rings, this sums over the terms of the pla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,13 @@ class LocalSearchPlan:
     apix: float
     max_shift: float
     scoring: Scoring
+
+    def in_noise(self, ratio: npt.NDArray[np.floating]) -> LocalSearchPlan:
+        """Return the plan for particles whose noise has ``ratio`` times the power, by shell."""
+        if not self.scoring.comparator.whitens:
+            return self
+        weight = self.ring_weight / ratio[1 : len(self.ring_weight) + 1]
+        return replace(self, ring_weight=np.ascontiguousarray(weight, dtype=np.float32))
 
     @property
     def highest_ring(self) -> int:

@@ -21,6 +21,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.particle_fit import shift_log_prior
 from mapsort.stages.search_levels import Level
 from mapsort.stages.search_plan import MatchPlan, plan_image_match
 from mapsort.stages.similarity import CoarseScores, Similarity
@@ -263,7 +264,7 @@ def match_chunk(
     searched = () if plan.exhaustive else plan.levels[1:-1]
     step = plan.levels[0].shift_step
     candidates = _descend(plan, searched, step, candidates, spectra, ctf, refined, n_threads)
-    matches = _matches(candidates, plan.scoring)
+    matches = _matches(candidates, plan)
     return matches, every.similarity(matches) if with_similarity else None
 
 
@@ -299,9 +300,8 @@ def match_near(
     candidates = _Candidates.at(reference, origin)
     levels = plan.levels[1:-1]
     step = 2.0 * (reach_px or levels[0].shift_step)
-    return _matches(
-        _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads), plan.scoring
-    )
+    found = _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads)
+    return _matches(found, plan)
 
 
 def scored(
@@ -312,7 +312,7 @@ def scored(
     candidates.alpha[:] = np.deg2rad(matches.alpha)
     candidates.mirror[:] = matches.mirror
     _evaluate(plan, plan.deciding, candidates, spectra, ctf, n_threads, steps=0)
-    return _matches(candidates, plan.scoring)
+    return _matches(candidates, plan)
 
 
 def _descend(
@@ -379,9 +379,13 @@ def _evaluate(
     )
 
 
-def _matches(candidates: _Candidates, scoring: Scoring) -> Matches:
-    """Sort candidates by score and turn their origins into EMAN's translations."""
-    scores = candidates.scores(scoring)
+def _matches(candidates: _Candidates, plan: MatchPlan) -> Matches:
+    """Sort candidates by score and turn their origins into EMAN's translations.
+
+    The prior on shifts counts here, among the refined candidates.
+    """
+    scores = candidates.scores(plan.scoring)
+    scores += shift_log_prior(candidates.origin, plan.shift_spread)
     ranked = candidates.taken(np.argsort(-scores, axis=1, kind="stable"))
     scores = -np.sort(-scores, axis=1, kind="stable")
     cos, sin = np.cos(ranked.alpha), np.sin(ranked.alpha)

@@ -26,7 +26,7 @@ class PoseSums:
 
     The counterpart of `ClassAccumulator` for particles that go straight into the map.
 
-    Parameters
+    Attributes
     ----------
     grid : InsertionGrid
     symmetry : Symmetry
@@ -34,6 +34,8 @@ class PoseSums:
         Pixel size [A].
     projector : FourierProjector
         The map that the poses were found with; its slices tell signal from noise.
+    sums : SliceSums
+    statistics : ShellStatistics
     """
 
     grid: InsertionGrid

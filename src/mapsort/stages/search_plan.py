@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,8 @@ class MatchPlan:
     ways : PoseWays
     polishing, deciding : Level
         Full bands in which poses are refined and scored.
+    shift_spread : float
+        Width of the normal prior on shifts along each axis [pixels]; infinite for none.
     """
 
     references: References
@@ -67,6 +69,20 @@ class MatchPlan:
     ways: PoseWays
     polishing: Level
     deciding: Level
+    shift_spread: float = float("inf")
+
+    def in_noise(self, ratio: npt.NDArray[np.floating]) -> MatchPlan:
+        """Return the plan for particles whose noise has ``ratio`` times the power, by shell.
+
+        The same plan where refinement or ranking are not by one comparator that weighs the noise.
+        """
+        alone = self.ways.search is None and self.ways.polish_by is None
+        if not alone or not self.scoring.comparator.whitens:
+            return self
+        levels = tuple(
+            replace(level, ring_weight=_in_noise(level.ring_weight, ratio)) for level in self.levels
+        )
+        return replace(self, levels=levels, polishing=levels[-1], deciding=levels[-1])
 
     @property
     def full(self) -> Level:
@@ -93,6 +109,11 @@ class MatchPlan:
         return np.ascontiguousarray(np.stack([x[inside], y[inside]], -1), dtype=np.float32)
 
 
+def _in_noise(ring_weight: Float32, ratio: npt.NDArray[np.floating]) -> Float32:
+    """Return the weights of rings 1, 2, ... in noise of ``ratio`` (shells) times the power."""
+    return np.ascontiguousarray(ring_weight / ratio[1 : len(ring_weight) + 1], dtype=np.float32)
+
+
 def plan_match(
     volumes: Sequence[Float32],
     references: References,
@@ -108,6 +129,7 @@ def plan_match(
     mask: Float32 | None = None,
     matched_to: npt.NDArray[np.floating] | None = None,
     method: Projection | None = None,
+    shift_spread: float = float("inf"),
     n_threads: int,
 ) -> MatchPlan:
     """Project all maps and choose the levels of the search.
@@ -137,6 +159,8 @@ def plan_match(
         Mean |X|^2 in each shell that every projection is filtered to have.
     method : Projection, optional
         Projector of the maps. Default: slices in Fourier space.
+    shift_spread : float
+        Width of the normal prior on shifts along each axis [pixels].
     n_threads : int
 
     Raises
@@ -181,7 +205,8 @@ def plan_match(
         return bank
 
     setting = _Comparison(power, noise_power, grid, apix, max_shift, max_radius, n_threads)
-    return _planned(references, bank_of, setting, scoring, ways or PoseWays())
+    plan = _planned(references, bank_of, setting, scoring, ways or PoseWays())
+    return replace(plan, shift_spread=shift_spread)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
+from mapsort.workflows.multi_halves import joined_resolution_ang, start_resolution_ang
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_matching import NARROW_FROM_SPEED
 from mapsort.workflows.multi_plan import MultiPlan, readable_size
@@ -108,6 +109,21 @@ def _map_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) ->
                 "the union of soft envelopes about all maps: no map gains by a mask of its own",
             )
         )
+    if options.halves:
+        start = start_resolution_ang(options, inputs.apix)
+        joined = joined_resolution_ang(options, inputs.apix)
+        chosen += [
+            Choice(
+                "starting maps of the halves",
+                f"their own beyond {start:g} A",
+                "phases are random there, so that nothing finer is common to the halves",
+            ),
+            Choice(
+                "halves of a map",
+                f"share what is coarser than {joined:g} A",
+                "this holds both in one place, and in one state",
+            ),
+        ]
     return chosen
 
 

@@ -69,7 +69,7 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
     changed, angle, shift = (None, None, None)
     if previous.matches is not None:
         changed, angle, shift = pose_change(run, previous.matches, outcome.matches)
-    maps = [
+    maps: list[dict[str, Any]] = [
         {
             "resolution_fsc_05_ang": round(resolution_at(curve, 0.5, apix, box=box), 3),
             "resolution_fsc_0143_ang": round(resolution_at(curve, 0.143, apix, box=box), 3),
@@ -82,8 +82,13 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
             outcome.half_fsc, previous.references, outcome.state.references, strict=True
         )
     ]
+    for item, halves in zip(maps, outcome.halves or (), strict=False):
+        for name in ("unmasked", "masked", "randomised"):
+            item[f"half_fsc_{name}"] = np.round(getattr(halves.curves, name), 4).tolist()
+    learnt = outcome.state.learnt
     return {
         "iteration": outcome.state.iteration,
+        "independent_halves": outcome.halves is not None,
         "occupancy": occupancies(outcome.matches, run.plan.references, outcome.junk).tolist(),
         "junk": None if outcome.junk is None else int((outcome.junk > JUNK_FROM).sum()),
         "empty_maps": [model + 1 for model in outcome.empty],
@@ -93,6 +98,8 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
         "mean_shift_change_px": shift,
         "mean_log_likelihood": float(outcome.matches.score[:, 0].mean(dtype=np.float64)),
         "scale": outcome.scale,
+        "scale_spread": learnt.scale_spread,
+        "shift_spread_px": learnt.shift_spread if np.isfinite(learnt.shift_spread) else None,
         "highest_ring": outcome.highest_ring,
         "maps": maps,
         "seconds": outcome.seconds,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from mapsort.errors import ConfigError
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
-from mapsort.rundir.atomic import write_text
-from mapsort.rundir.result_record import ResultMatrix, ResultRecord, ResultTable, write_result
+from mapsort.rundir.result_record import write_result
 from mapsort.workflows.crossval_options import CrossvalOptions
+from mapsort.workflows.crossval_record import crossval_record, write_crossval
+from mapsort.workflows.crossval_verdicts import Crossval, PairVerdict
 from mapsort.workflows.finished_run import FinishedRun, open_finished
 from mapsort.workflows.held_out import HeldOutPair, held_out_pairs
 from mapsort.workflows.multi import MultiRun
@@ -28,92 +28,8 @@ from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.return_test import SetReturn, compare_return
 from mapsort.workflows.set_refinement import refine_set, refined_numbers
-from mapsort.workflows.single import RefinedMap
+from mapsort.workflows.single_result import RefinedMap
 from mapsort.workflows.split import Split, split
-
-SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
-
-
-@dataclass(frozen=True)
-class PairVerdict:
-    """The verdict on two maps of a run.
-
-    Attributes
-    ----------
-    maps : tuple of int
-        Their numbers, from 1.
-    returns : tuple of SetReturn
-        Each set refined from the other's map; empty where a set is too small.
-    held_out : HeldOutPair or None
-        What particles say that the maps were not made of; None where a map has too few.
-    """
-
-    maps: tuple[int, int]
-    returns: tuple[SetReturn, ...]
-    held_out: HeldOutPair | None
-
-    @property
-    def supported(self) -> bool:
-        """Whether the maps predict particles unseen, and the sets return to their maps.
-
-        A refinement from a distant map may stop half-way, which is no evidence: one of the two
-        must return, and none may stay where it began.
-        """
-        return (
-            self.held_out is not None
-            and self.held_out.predicts
-            and any(item.returns for item in self.returns)
-            and not any(item.stays for item in self.returns)
-        )
-
-    @property
-    def words(self) -> str:
-        """The verdict in a sentence."""
-        a, b = self.maps
-        name = f"maps {a} and {b}: {SUPPORTED if self.supported else NOT_SUPPORTED}"
-        if len(self.returns) < 2 or self.held_out is None:
-            return f"{name}; a set is too small to be refined or judged by itself"
-        returned = ", ".join(
-            f"set {item.number} from map {item.start} {item.words}" for item in self.returns
-        )
-        gain = self.held_out
-        predicted = (
-            "particles that were not used are explained better by two maps"
-            if gain.predicts
-            else "particles that were not used are explained no better by two maps than by one"
-        )
-        return (
-            f"{name}; {returned}; {predicted} "
-            f"({gain.gain_nats:+.2f} ± {gain.error_nats:.2f} nat each)"
-        )
-
-
-@dataclass(frozen=True)
-class Crossval:
-    """A finished cross-validation.
-
-    Attributes
-    ----------
-    path : Path
-        ``RUN/crossval``: single refinements, ``crossval.json`` and ``crossval.txt``.
-    iteration : int
-        Iteration of the run whose sets and maps were used.
-    pairs : tuple of PairVerdict
-    """
-
-    path: Path
-    iteration: int
-    pairs: tuple[PairVerdict, ...]
-
-    @property
-    def supported(self) -> bool:
-        """Whether every two maps of the run are two structures."""
-        return bool(self.pairs) and all(pair.supported for pair in self.pairs)
-
-    @property
-    def verdict(self) -> str:
-        """``supported`` or ``not supported``."""
-        return SUPPORTED if self.supported else NOT_SUPPORTED
 
 
 def crossval(run: str | Path | MultiRun, **options: Any) -> Crossval:
@@ -184,8 +100,8 @@ def crossval_run(
         if a < b
     )
     result = Crossval(directory, iteration, pairs)
-    _write(result)
-    write_result(finished.directory.path, "4_crossval", _record(result))
+    write_crossval(result)
+    write_result(finished.directory.path, "4_crossval", crossval_record(result))
     return result
 
 
@@ -245,113 +161,3 @@ def judged_pairs(
     )
     with threadpool_limits(plan.n_threads):
         return held_out_pairs(run, known, n_iterations=iteration)
-
-
-def _write(result: Crossval) -> None:
-    """Write crossval.json and crossval.txt."""
-    content = {
-        "verdict": result.verdict,
-        "iteration": result.iteration,
-        "pairs": [
-            {
-                "maps": pair.maps,
-                "supported": pair.supported,
-                "words": pair.words,
-                "returns": [
-                    asdict(item) | {"path": str(item.path), "outcome": item.words}
-                    for item in pair.returns
-                ],
-                "held_out": None
-                if pair.held_out is None
-                else asdict(pair.held_out) | {"predicts": pair.held_out.predicts},
-            }
-            for pair in result.pairs
-        ],
-    }
-    write_text(result.path / "crossval.json", json.dumps(content, indent=1) + "\n")
-    head = "set\tfrom map\tresolution_A\tfsc_own\tfsc_start\tlikeness_own\tlikeness_start\t"
-    lines = [f"# {result.verdict}", *(f"# {pair.words}" for pair in result.pairs)]
-    lines.append(head + "margin\tmargin_error\toutcome")
-    lines += [
-        f"{item.number}\t{item.start}\t{item.resolution_ang:.2f}\t{item.fsc_own:.4f}\t"
-        f"{item.fsc_start:.4f}\t{item.likeness_own:.4f}\t{item.likeness_start:.4f}\t"
-        f"{item.margin:.4f}\t{item.margin_error:.4f}\t{item.words}"
-        for pair in result.pairs
-        for item in pair.returns
-    ]
-    write_text(result.path / "crossval.txt", "\n".join(lines) + "\n")
-
-
-def _record(result: Crossval) -> ResultRecord:
-    returned = [item for pair in result.pairs for item in pair.returns]
-    rows = tuple(
-        (
-            f"set {item.number} from map {item.start}",
-            item.resolution_ang,
-            item.likeness_own,
-            item.likeness_start,
-            item.margin,
-            item.margin_error,
-            item.words,
-        )
-        for item in returned
-    )
-    judged = tuple(
-        (
-            f"{pair.maps[0]} and {pair.maps[1]}",
-            pair.held_out.n_particles,
-            pair.held_out.gain_nats,
-            pair.held_out.error_nats,
-            "yes" if pair.held_out.predicts else "no",
-        )
-        for pair in result.pairs
-        if pair.held_out is not None
-    )
-    return ResultRecord(
-        title="Cross-validation",
-        summary=(
-            f"The split is {result.verdict}.",
-            *(f"{pair.words[0].upper()}{pair.words[1:]}." for pair in result.pairs),
-            "Returning alone proves nothing: particles chosen by their noise carry it back. "
-            "Whether a split is real is judged by particles that had no part in it.",
-        ),
-        tables=(
-            ResultTable(
-                "Sets refined from each other's maps",
-                (
-                    "refinement",
-                    "FSC 0.143 [Å]",
-                    "likeness to own map",
-                    "likeness to starting map",
-                    "margin",
-                    "its error",
-                    "outcome",
-                ),
-                rows,
-            ),
-            ResultTable(
-                "Particles that were not used",
-                ("maps", "particles", "gain of two maps [nat]", "its error", "better by two"),
-                judged,
-            ),
-        ),
-        matrices=(_matrix(result, returned),) if returned else (),
-    )
-
-
-def _matrix(result: Crossval, returned: list[SetReturn]) -> ResultMatrix:
-    """Return likenesses: rows are refinements, columns the maps of the sets."""
-    numbers = sorted({number for pair in result.pairs for number in pair.maps})
-    rows = []
-    for item in returned:
-        cells: dict[int, float] = {
-            item.number: item.likeness_own,
-            item.start: item.likeness_start,
-        }
-        rows.append(tuple(cells.get(number) for number in numbers))
-    return ResultMatrix(
-        "Likeness of refined sets to the sets' maps",
-        tuple(f"set {item.number} from map {item.start}" for item in returned),
-        tuple(f"map {number}" for number in numbers),
-        tuple(rows),
-    )

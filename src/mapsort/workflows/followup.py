@@ -9,14 +9,15 @@ from typing import Any
 from mapsort.physics.fsc import frequencies_per_ang
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 from mapsort.rundir.text import read_convergence
-from mapsort.workflows.crossval import Crossval, crossval_run
+from mapsort.workflows.crossval import crossval_run
 from mapsort.workflows.crossval_options import FollowupOptions
+from mapsort.workflows.crossval_verdicts import Crossval
 from mapsort.workflows.finished_run import open_finished
 from mapsort.workflows.multi import MultiRun
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.set_refinement import refine_set, refined_numbers
-from mapsort.workflows.single import RefinedMap
+from mapsort.workflows.single_result import RefinedMap
 from mapsort.workflows.split import Split, split
 
 

@@ -17,7 +17,7 @@ class InputWatch:
     Size, time of change and place on the disk are compared; only where these differ is the
     checksum, so that a file that was merely touched does no harm.
 
-    Parameters
+    Attributes
     ----------
     records : sequence of InputRecord
         From the run's manifest.

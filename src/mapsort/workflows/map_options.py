@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mapsort.workflows.option_fields import option, real_number, text, whole_number
-from mapsort.workflows.option_types import AUTOMASK_VALUES, Automask3D
+from mapsort.workflows.option_fields import one_of, option, real_number, text, whole_number
+from mapsort.workflows.option_types import AUTOMASK_VALUES, Automask3D, InputMode
 from mapsort.workflows.shared_fields import (
     module_field,
     pad_field,
@@ -172,5 +172,24 @@ class ReconstructionOptions:
             metavar="T,R,N,G,S",
             help="mask maps by threshold,radius,nshells,nshellsgauss,nmaxseed; by default one "
             "soft envelope about the density of all maps",
+        ),
+    )
+    inputmode: InputMode = field(
+        default=InputMode.CLASSES,
+        metadata=option(
+            one_of(InputMode),
+            group=RECONSTRUCTION,
+            help="maps are made of class averages; or of particles, each inserted at its own pose, "
+            "which a local search refines beyond the projections' step",
+        ),
+    )
+    halves: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=RECONSTRUCTION,
+            help="keep even and odd particles apart: each half has its own starting maps (phases "
+            "random beyond 24 A, or twice --targetres), references and poses; FSC between them per "
+            "map and iteration",
         ),
     )

@@ -48,13 +48,15 @@ def item_bytes(plan: MultiPlan) -> dict[str, int]:
         coefficients. ``map``: normal equations (22 bytes per voxel), halves, mask, seed, versions.
     """
     box, padded = plan.grid.box, plan.grid.padded
+    # Half-sets kept apart have equations, references, half maps and projections of their own.
+    sets = 2 if plan.halves else 1
     rows = plan.refined * plan.n_models
     return {
         "particle": rows * _MATCH_BYTES + _TABLE_BYTES,
         "particle in work": 2 * (8 * padded * (padded // 2 + 1) + 12 * box * box),
-        "class": 2 * box * (box // 2 + 1) * (2 * 12 + 8),
+        "class": 2 * box * (box // 2 + 1) * (2 * 12 + 8 * sets),
         "reference": bank_bytes(box),
-        "map": (22 + 8 * 4) * box**3,
+        "map": (sets * 22 + (8 + 4 * (sets - 1)) * 4) * box**3,
     }
 
 

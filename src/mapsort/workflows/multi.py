@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from mapsort.engines.allocation import give_back_freed_memory
+from mapsort.engines.memory import available_memory
 from mapsort.errors import ConfigError
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
@@ -23,11 +25,12 @@ from mapsort.workflows.cluster import engine_for
 from mapsort.workflows.multi_inputs import MultiInputs, open_inputs
 from mapsort.workflows.multi_plan import (
     MultiPlan,
-    disk_bytes,
     free_disk_bytes,
     plan_lines,
     readable_size,
     resolve,
+    run_disk,
+    run_memory,
 )
 from mapsort.workflows.multi_run import MultiRun, Watcher, carried_out, scanned
 from mapsort.workflows.multi_state import Run
@@ -36,6 +39,7 @@ from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.resume import resumed_options
 from mapsort.workflows.symmetry_warnings import symmetry_warnings
+from mapsort.workflows.time_estimate import estimated_time
 
 __all__ = ["MultiRun", "Watcher", "plan_text", "refine_multi", "refine_multi_run"]
 
@@ -53,14 +57,25 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     plan = resolve(options, inputs)
     _check_disk(options, inputs, plan)
     with threadpool_limits(plan.n_threads):
-        scanned(Run(options, inputs, plan, shown))
+        estimate = estimated_time(scanned(Run(options, inputs, plan, shown)))
     lines = plan_lines(options, inputs, plan, free_disk=free_disk_bytes(options))
-    warnings = [f"warning: {line}" for line in symmetry_warnings(options, inputs)]
-    return "\n".join([*lines, *warnings])
+    lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
+    warnings = [*_memory_warnings(options, inputs, plan), *symmetry_warnings(options, inputs)]
+    return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
+
+
+def _memory_warnings(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> list[str]:
+    need = sum(run_memory(options, plan, len(inputs.particles)).values())
+    free = available_memory()
+    if need <= free:
+        return []
+    hint = "" if options.lowmem else "; --lowmem takes less"
+    sizes = f"{readable_size(need)} of memory, {readable_size(free)} are free"
+    return [f"the run needs about {sizes}{hint}"]
 
 
 def _check_disk(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> None:
-    need = disk_bytes(plan, len(inputs.particles), options.n_iterations)
+    need = run_disk(options, plan, len(inputs.particles))
     free = free_disk_bytes(options)
     if need > free:
         raise ConfigError(
@@ -106,6 +121,7 @@ def refine_multi_run(
     if options.resume is None:
         _check_disk(options, inputs, plan)
     in_files = particles is None and volumes is None
+    give_back_freed_memory()
     with threadpool_limits(plan.n_threads), engine_for(options, inputs) as engine:
         run = Run(options, inputs, plan, shown, engine=engine)
         if options.resume is not None:

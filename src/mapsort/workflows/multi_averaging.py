@@ -20,6 +20,7 @@ from mapsort.stages.fourier_grid import Complex64, Float32, centred_images
 from mapsort.stages.match import scored
 from mapsort.stages.member_average import MemberAverager, SumWeights, is_least_squares, is_sum
 from mapsort.stages.pair_scores import PairComparison
+from mapsort.stages.particle_fit import ParticleFit
 from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment, ctf_coefficients
 from mapsort.stages.realign import alignment_references, chosen_members, composed, realigned
 from mapsort.stages.search_plan import MatchPlan, plan_image_match
@@ -44,7 +45,10 @@ class Averaged:
     Attributes
     ----------
     averages : ClassAverages
-    statistics : ShellStatistics
+    of_groups : list of ShellStatistics
+        Of each optics group, CTF-weighted, whatever the averager.
+    fit : ParticleFit
+        How each particle fits its best match.
     matches : Matches
         With the poses that members were averaged at.
     membership : Membership
@@ -52,9 +56,15 @@ class Averaged:
     """
 
     averages: ClassAverages
-    statistics: ShellStatistics
+    of_groups: list[ShellStatistics]
+    fit: ParticleFit
     matches: Matches
     membership: Membership
+
+    @property
+    def statistics(self) -> ShellStatistics:
+        """Sums over the shells of what was averaged."""
+        return ShellStatistics.total(self.of_groups)
 
 
 def average_classes(
@@ -77,8 +87,8 @@ def average_classes(
     Parameters
     ----------
     run, state
-    slices : ndarray of shape (n_classes, box, box//2+1)
-        The projections.
+    slices : ndarray of shape (n_classes, box, box//2+1), or (2, n_classes, box, box//2+1)
+        The projections, of each half-set its own.
     matches : Matches
     membership : Membership
     noise_to_signal : ndarray of shape (box//2 + 1,)
@@ -88,7 +98,8 @@ def average_classes(
     options = run.options
     settings = member_settings(options)
     box, threads = run.plan.grid.box, run.plan.n_threads
-    projections = centred_images(slices, box, n_threads=threads)
+    shared = slices if slices.ndim == 3 else np.asarray(slices.mean(axis=0), np.complex64)
+    projections = centred_images(shared, box, n_threads=threads)
     if _aligns_with_projections(run):
         matches, membership = _aligned_anew(run, state, settings, projections, matches, membership)
     elif options.classcmp != AUTO:
@@ -102,10 +113,13 @@ def average_classes(
         averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
         images = _images(run, averages, noise_to_signal)
         matches = _laid_back(run, settings, images, projections, matches, membership)
-    averages, statistics = average_all(run, slices, matches, membership, iteration=iteration)
+    noise = np.stack(state.noise_ratios()) * state.noise_power
+    averages, sums = _accumulated(
+        run, slices, matches, membership, iteration=iteration, noise=noise
+    )
     if options.classrefsf:
-        averages = matched_to_projections(averages, slices)
-    return Averaged(averages, statistics, matches, membership)
+        averages = matched_to_projections(averages, shared)
+    return Averaged(averages, sums.of_groups, sums.fit, matches, membership)
 
 
 def average_all(
@@ -115,10 +129,34 @@ def average_all(
 
     The statistics of the noise are always those of the CTF-weighted sums, whatever the averager.
     """
+    averages, sums = _accumulated(run, slices, matches, membership, iteration=iteration)
+    return averages, sums.statistics
+
+
+def _accumulated(
+    run: Run,
+    slices: Complex64,
+    matches: Matches,
+    membership: Membership,
+    *,
+    iteration: int,
+    noise: npt.NDArray[np.float64] | None = None,
+) -> tuple[ClassAverages, ClassAccumulator]:
+    """Average the classes and return the CTF-weighted sums, too.
+
+    With the noise of each optics group, (n_groups, box//2 + 1), they tell how each particle fits.
+    """
     n = len(matches)
     spec = run.options.classaverager
     treatment = member_treatment(run)
-    accumulator = ClassAccumulator(run.plan.grid, run.inputs.apix, slices)
+    accumulator = ClassAccumulator(
+        run.plan.grid,
+        run.inputs.apix,
+        slices,
+        noise_power=noise,
+        group=None if noise is None else run.optics_group,
+        n_particles=0 if noise is None else n,
+    )
     sums = ClassAccumulator(run.plan.grid, run.inputs.apix, slices) if is_sum(spec) else None
     weights = SumWeights(spec.strip(), run.plan.flipped, run.inputs.apix)
     threads = run.plan.n_threads
@@ -138,7 +176,7 @@ def average_all(
     if sums is None and not is_least_squares(spec):
         averages = _by_member(run, treatment, matches, membership)
     run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
-    return averages, accumulator.statistics
+    return averages, accumulator
 
 
 def chosen_by_quality(

@@ -74,6 +74,7 @@ def match_plan(
         mask=search_mask(run, settings),
         matched_to=reference_power(run),
         method=run.projection,
+        shift_spread=state.learnt.shift_spread,
         n_threads=plan.n_threads,
     )
 

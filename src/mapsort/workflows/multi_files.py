@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -18,25 +19,31 @@ from mapsort.io.hdf import EmanTransform, HdfWriter
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.mrc import write_map
 from mapsort.io.star import write_particles
-from mapsort.model.class_averages import ClassAverages
+from mapsort.model.class_averages import N_HALVES, ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
 from mapsort.physics.fsc import frequencies_per_ang, fsc
+from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.average import wiener_images
 from mapsort.stages.fourier_grid import Float32, centred_images
-from mapsort.stages.junk import JUNK_FROM
+from mapsort.stages.map_register import in_register
+from mapsort.stages.particle_fit import outlier_scores
 from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
 from mapsort.workflows.multi_state import Outcome, Run, State
 from mapsort.workflows.option_types import Assignment
 
+LOGGER = logging.getLogger(__name__)
+
 #: Class averages and projections are turned into images in blocks of this many.
 IMAGE_BLOCK = 256
+#: An item of an EMAN2 header holds at most 64 KiB. Larger classes are in cls_result_YY.hdf only.
+MOST_LISTED = 16_000
 
 
 def write_volume(path: Path, volume: Float32, apix: float) -> None:
@@ -54,6 +61,31 @@ def write_seeds(run: Run, directory: RunDirectory, state: State) -> None:
     for model, volume in enumerate(state.references):
         path = directory.maps(0, model + 1)
         write_volume(path, scaled_to_mass(run, volume, model), run.inputs.apix)
+    if state.halves is not None:
+        for model, (even, odd) in enumerate(zip(*state.halves, strict=True)):
+            write_half_maps(run, directory, 0, model, even, odd)
+
+
+def write_half_maps(
+    run: Run, directory: RunDirectory, iteration: int, model: int, even: Float32, odd: Float32
+) -> None:
+    """Write the half maps of one map (from 0)."""
+    apix, number = run.inputs.apix, model + 1
+    write_volume(directory.threed_even(iteration, number), even, apix)
+    write_volume(directory.threed_odd(iteration, number), odd, apix)
+
+
+def write_halves(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write half maps and their FSC curves, with ``--halves``."""
+    iteration = outcome.state.iteration
+    for model, item in enumerate(outcome.halves or ()):
+        write_half_maps(run, directory, iteration, model, item.even, item.odd)
+        write_fsc(
+            directory.fsc_eo(iteration, model + 1),
+            frequencies_per_ang(run.plan.grid.box, run.inputs.apix),
+            item.curves.columns,
+            title=f"1/A, even and odd particles of map {model + 1}: {COLUMN_WORDS}",
+        )
 
 
 def write_maps(run: Run, directory: RunDirectory, outcome: Outcome, previous: State) -> None:
@@ -78,14 +110,31 @@ def write_maps(run: Run, directory: RunDirectory, outcome: Outcome, previous: St
         )
     pairs = list(combinations(range(run.plan.n_models), 2))
     if pairs:
-        curves = [fsc(outcome.maps[a], outcome.maps[b]) for a, b in pairs]
+        curves = [_mutual_fsc(run, outcome, a, b) for a, b in pairs]
         names = ", ".join(f"{a + 1}-{b + 1}" for a, b in pairs)
         write_fsc(
             directory.fsc_mutual(iteration),
             frequencies_per_ang(run.plan.grid.box, apix),
             np.stack([np.mean(curves, axis=0), *curves], axis=1),
-            title=f"1/A, mean FSC between maps, then of maps {names}",
+            title=f"1/A, mean FSC between maps in register, then of maps {names}",
         )
+
+
+def _mutual_fsc(run: Run, outcome: Outcome, first: int, second: int) -> npt.NDArray[np.float64]:
+    """Return the FSC of two maps (from 0), the second brought into register with the first."""
+    maps, groups = outcome.maps, run.plan.symmetries
+    found = in_register(
+        maps[second], maps[first], (groups[second], groups[first]), apix=run.inputs.apix
+    )
+    if found.mirrored:
+        LOGGER.warning(
+            "iteration %d: map %d fits map %d better in the other hand (correlation %.3f)",
+            outcome.state.iteration,
+            second + 1,
+            first + 1,
+            found.correlation,
+        )
+    return fsc(maps[first], found.applied(maps[second]))
 
 
 def _projection_headers(run: Run) -> list[dict[str, HeaderValue]]:
@@ -161,14 +210,20 @@ def write_class_averages(
                     "projection_image_idx": index,
                     "class_ptcl_src": source,
                 }
-                used, excluded = membership.members(index), membership.excluded(index)
-                if len(used):
-                    header["class_ptcl_idxs"] = [int(i) for i in used]
-                if len(excluded):
-                    header["exc_class_ptcl_idxs"] = [int(i) for i in excluded]
+                header |= _listed("class_ptcl_idxs", membership.members(index))
+                header |= _listed("exc_class_ptcl_idxs", membership.excluded(index))
                 if index in rejected:
                     header["threed_excl"] = 1
                 writer.append(image, header)
+
+
+def _listed(name: str, numbers: npt.NDArray[np.integer]) -> dict[str, HeaderValue]:
+    """Return a header item that lists particles, or one that says they are too many to list."""
+    if not len(numbers):
+        return {}
+    if len(numbers) > MOST_LISTED:
+        return {f"{name}_omitted": len(numbers)}
+    return {name: [int(number) for number in numbers]}
 
 
 def write_matrix(path: Path, images: list[npt.NDArray[np.generic]]) -> None:
@@ -292,25 +347,30 @@ def image_names(particles: Particles) -> list[str]:
     ]
 
 
-def assignment_table(
-    run: Run, matches: Matches, junk: npt.NDArray[np.floating] | None = None
-) -> pd.DataFrame:
+def assignment_table(run: Run, outcome: Outcome) -> pd.DataFrame:
     """Return the particle table with class, pose, score and probability of every particle.
 
-    Junk is a class of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
+    Junk is in classes of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
+    ``mapsortScale`` is the particle's scale over the mean one, ``mapsortOutlierScore`` how unlike
+    the others it is, in standard deviations.
     """
-    references = run.plan.references
-    rotations, origins = matches.poses(references)
+    table = run.inputs.particles.table.copy()
+    matches, references = outcome.matches, run.plan.references
+    if outcome.poses is None:
+        rotations, origins = matches.poses(references)
+    else:
+        rotations, origins = outcome.poses.rotation[:, 0], outcome.poses.origin[:, 0]
     angles = matrix_to_relion(rotations)
     model = references.model[matches.reference[:, 0]]
     probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
     apix = run.inputs.apix
-    table = run.inputs.particles.table.copy()
     table["rlnImageName"] = image_names(run.inputs.particles)
     number = model.astype(int) + 1
-    if junk is not None:
-        number[junk > JUNK_FROM] = references.n_models + 1
-        table["mapsortJunkProbability"] = np.round(junk, 6)
+    if run.options.halves:
+        table["rlnRandomSubset"] = np.arange(len(matches)) % N_HALVES + 1
+    if outcome.junk is not None and outcome.junk_kind is not None:
+        number = np.where(outcome.junk_kind > 0, references.n_models + outcome.junk_kind, number)
+        table["mapsortJunkProbability"] = np.round(outcome.junk, 6)
     table["rlnClassNumber"] = number
     for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
         table[name] = np.round(angles[:, column], 4)
@@ -318,6 +378,11 @@ def assignment_table(
         table[name] = np.round(origins[:, column] * apix, 4)
     table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
     table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
+    if outcome.fit is not None:
+        table["mapsortScale"] = np.round(outcome.fit.scales(), 4)
+        table["mapsortOutlierScore"] = np.round(
+            outlier_scores(outcome.fit, matches.quality[:, 0]), 3
+        )
     return table.drop(columns=[c for c in ("rlnOriginX", "rlnOriginY") if c in table])
 
 

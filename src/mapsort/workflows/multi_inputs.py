@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
@@ -20,12 +21,14 @@ from mapsort.rundir.atomic import is_leftover
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
-from mapsort.stages.seeds import noisy, random_phases, without_segments
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
+from mapsort.workflows.focus import open_focus_mask
 from mapsort.workflows.map_finishing import given_structure_factor
-from mapsort.workflows.option_types import SeedMethod
+from mapsort.workflows.option_types import InputMode
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
+from mapsort.workflows.starting_maps import made_of_one
+from mapsort.workflows.table_poses import table_poses
 
 #: Particles and maps must be at least this large for polar matching to make sense.
 SMALLEST_BOX = 16
@@ -50,6 +53,12 @@ class MultiInputs:
         Whether the images are phase-flipped.
     notes : tuple of str
         What the user should know of the particles, one line each.
+    one_map : ndarray of shape (box, box, box), optional
+        The map (``--model``) that the seeds were made of.
+    focus : ndarray of shape (box, box, box), optional
+        Mask of a focused classification (``--mask``).
+    poses : tuple of ndarray (n, 3, 3) and ndarray (n, 2), optional
+        With ``--skipalign``: rotations and origins [pixels] of the input.
     filtered : Particles or None
         The same particles, filtered, that are compared and aligned in their place.
     """
@@ -61,6 +70,9 @@ class MultiInputs:
     simmask: Float32 | None = None
     flipped: bool = False
     notes: tuple[str, ...] = ()
+    one_map: Float32 | None = None
+    focus: Float32 | None = None
+    poses: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
     filtered: Particles | None = None
 
     @property
@@ -114,8 +126,9 @@ def open_inputs(
     seeds = tuple(
         match_box(v.data, v.apix, box=particles.box, target_apix=particles.apix) for v in volumes
     )
-    if options.model is not None:
-        seeds = _made_of_one(options, seeds[0], particles.apix)
+    one = seeds[0] if options.model is not None else None
+    if one is not None:
+        seeds = made_of_one(options, one, particles.apix)
     for path, seed in zip(options.models, seeds, strict=True):
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
@@ -123,7 +136,8 @@ def open_inputs(
     filtered = _open_filtered(options, particles)
     curve = given_structure_factor(options)
     given = [*options.passthrough, *options.models]
-    given += [path for path in (options.simmask, options.usefilt, curve) if path is not None]
+    masks = (options.simmask, options.mask)
+    given += [path for path in (*masks, options.usefilt, curve) if path is not None]
     files = (particles.source, *particles.files, *(p for p in given if p.exists()))
     return MultiInputs(
         particles,
@@ -134,23 +148,20 @@ def open_inputs(
         mask,
         flipped=are_flipped(options.ctf, particles),
         notes=notes,
+        one_map=one,
+        focus=open_focus_mask(options, particles),
+        poses=_given_poses(options, particles),
         filtered=filtered,
     )
 
 
-def _made_of_one(options: MultiOptions, volume: Float32, apix: float) -> tuple[Float32, ...]:
-    """Return ``--nmodels`` starting maps made of one, as ``--seedmethod`` says."""
-    rng = np.random.default_rng([options.randomseed or 0, options.nmodels])
-    count = options.nmodels
-    match options.seedmethod:
-        case SeedMethod.NOISE:
-            return tuple(noisy(volume, count, rng))
-        case SeedMethod.RANDOM_PHASES:
-            return tuple(random_phases(volume, count, apix, rng))
-        case SeedMethod.FRAGMENTS:
-            return tuple(without_segments(volume, count, rng))
-        case SeedMethod.RANDOM_CLASSES:
-            return (volume,) * count
+def _given_poses(
+    options: MultiOptions, particles: Particles
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Read the poses that ``--skipalign`` classifies with."""
+    if not options.skipalign:
+        return None
+    return table_poses(particles.source, particles.table, particles.apix, purpose="--skipalign")
 
 
 def _open_filtered(options: MultiOptions, particles: Particles) -> Particles | None:
@@ -205,6 +216,10 @@ def _check_options(options: MultiOptions, particles: Particles) -> None:
             f"--targetres={options.targetres:g}: must be at least {2 * apix:g} A, twice the pixel "
             f"size of {particles.source}"
         )
+    helical = [name for name in options.sym if name.strip().lower().startswith("h")]
+    if helical and (options.skipalign or options.inputmode is InputMode.PARTICLES):
+        asked = "--skipalign" if options.skipalign else "--inputmode=particles"
+        raise ConfigError(f"--sym={helical[0]}: {asked} takes point groups, no helices")
     if options.resume is None:
         _check_run_path(options.path)
     else:

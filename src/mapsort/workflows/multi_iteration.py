@@ -12,17 +12,22 @@ from mapsort.errors import NumericalError
 from mapsort.rundir.log import stage
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
-from mapsort.stages.junk import JUNK_FROM, junk_probability
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
+from mapsort.workflows.focus import same_outside
 from mapsort.workflows.multi_averaging import Averaged, average_all, average_classes
 from mapsort.workflows.multi_classification import classification
+from mapsort.workflows.multi_halves import half_seeds
+from mapsort.workflows.multi_insertion import PosedMembers
+from mapsort.workflows.multi_learning import find_junk, learnt
 from mapsort.workflows.multi_matching import Found, match_all, match_narrowed, narrows
 from mapsort.workflows.multi_plan import noise_floor
+from mapsort.workflows.multi_poses import match_given, match_refined
 from mapsort.workflows.multi_reconstruction import rebuild
 from mapsort.workflows.multi_state import Outcome, Run, State
 from mapsort.workflows.multi_two_stage import in_two_stages, match_two_stage
-from mapsort.workflows.search_settings import UNKNOWN_SCALE, comparison_settings
+from mapsort.workflows.option_types import InputMode
+from mapsort.workflows.search_settings import UNKNOWN_SCALE, SearchSettings, comparison_settings
 
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
@@ -75,7 +80,9 @@ def prepare_seeds(run: Run, power: Float32) -> State:
                 "the particles; is the contrast right (--invert), or the map another molecule's?"
             )
         scaled.append(np.asarray(seed * scale, np.float32))
-    return State(0, tuple(scaled), noise, None)
+    focused = same_outside(tuple(scaled), run.inputs.focus)
+    halves = half_seeds(run, focused) if run.options.halves else None
+    return State(0, focused, noise, None, halves=halves, trial=run.trial)
 
 
 def iterate(run: Run, state: State) -> Outcome:
@@ -87,28 +94,30 @@ def iterate(run: Run, state: State) -> Outcome:
         seconds[name] = round(float(str(facts["seconds"])), 3)
 
     with stage("project", iteration=number) as facts:
-        slices = reference_slices(run, state.references)
+        every = [reference_slices(run, maps) for maps in state.reference_sets]
+        # Projections are linear: the mean of the halves' is that of the mean map.
+        slices = every[0] if len(every) == 1 else np.asarray(sum(every) / 2, np.complex64)
+        own_slices = every[0] if len(every) == 1 else np.stack(every)
         facts["references"] = len(slices)
     timed("project", facts)
     with stage("match", iteration=number) as facts:
-        settings = comparison_settings(run.options, number)
-        search = _matching(run, state)
+        settings = comparison_settings(run.options, number, state.learnt.scale_spread)
         found = run.checkpoints.kept(
-            number, "match", Found, lambda: search(run, state, settings, iteration=number)
+            number, "match", Found, lambda: matched(run, state, settings, iteration=number)
         )
         matches = found.matches
         facts |= {"particles": len(matches), "rings": found.highest_ring}
     timed("match", facts)
     with stage("classify", iteration=number) as facts:
-        junk = junk_probability(matches.score[:, 0], found.noise_scores)
+        junk = find_junk(run, state, matches, found.noise_scores)
         classes = classification(
             run.options,
             matches,
             run.plan.references,
-            None if junk is None else junk > JUNK_FROM,
+            junk.chosen,
             state.shares,
             iteration=number,
-            seed=run.plan.seed,
+            seed=run.split_seed(state.trial),
         )
         matches, membership = classes.matches, classes.membership
         facts["used"] = int(membership.used.sum())
@@ -123,7 +132,7 @@ def iterate(run: Run, state: State) -> Outcome:
             lambda: average_classes(
                 run,
                 state,
-                slices,
+                own_slices,
                 matches,
                 membership,
                 particle_noise_to_signal(slices, state.noise_power),
@@ -136,12 +145,24 @@ def iterate(run: Run, state: State) -> Outcome:
         facts["scale"] = round(scale, 4)
     timed("average", facts)
     with stage("reconstruct", iteration=number) as facts:
-        rebuilt = rebuild(run, state, averages, iteration=number)
+        members = None
+        if run.options.inputmode is InputMode.PARTICLES and found.poses is not None:
+            members = PosedMembers(membership, found.poses)
+        rebuilt = rebuild(run, state, averages, members, classes.shares, iteration=number)
         facts["maps"] = run.plan.n_models - len(rebuilt.empty)
     timed("reconstruct", facts)
     noise = noise_floor(statistics.residual_power(scale).astype(np.float32))
     return Outcome(
-        state=State(number, rebuilt.references, noise, matches, classes.shares),
+        state=State(
+            number,
+            rebuilt.references,
+            noise,
+            matches,
+            classes.shares,
+            halves=rebuilt.half_references,
+            learnt=learnt(run, averaged, scale, matches, junk, iteration=number),
+            trial=state.trial,
+        ),
         maps=rebuilt.maps,
         masks=rebuilt.masks,
         half_fsc=rebuilt.half_fsc,
@@ -157,10 +178,37 @@ def iterate(run: Run, state: State) -> Outcome:
         rejected=rebuilt.rejected,
         empty=rebuilt.empty,
         reseeded=tuple(classes.reseeded),
-        junk=junk,
+        junk=junk.probability,
+        junk_kind=junk.kind,
+        fit=averaged.fit,
+        poses=found.poses,
+        halves=rebuilt.halves,
         classified=classes.matches,
         first_stage=found.first_stage,
     )
+
+
+def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match the particles, each half-set with its own maps."""
+    n_sets = len(state.reference_sets)
+    return Found.interleaved(
+        [
+            _matched_part(
+                run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration
+            )
+            for part in range(n_sets)
+        ]
+    )
+
+
+def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match the particles of one part: by a search, or as the input has them."""
+    if run.options.skipalign:
+        return match_given(run, state, settings, iteration=iteration)
+    found = _matching(run, state)(run, state, settings, iteration=iteration)
+    if run.options.inputmode is InputMode.PARTICLES:
+        found = match_refined(run, state, settings, found, iteration=iteration)
+    return found
 
 
 def _matching(run: Run, state: State) -> Callable[..., Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,12 @@ import numpy.typing as npt
 from mapsort.engines.chunks import read_ahead
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
+from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.modules.search_aligner import search_aligner
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import NOISE_IMAGES, noise_images
+from mapsort.stages.local_search import LocalSearchPlan
 from mapsort.stages.match import match_chunk, match_near
 from mapsort.stages.narrowing import near_candidates, neighbours, searched_everywhere
 from mapsort.stages.search_plan import MatchPlan
@@ -23,9 +26,11 @@ from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_comparison import match_plan, pair_ranking
-from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.multi_state import Run, State, length
 from mapsort.workflows.search_settings import SearchSettings
 
+#: A plan of the matching, or of the local search.
+AnyPlan = TypeVar("AnyPlan", MatchPlan, LocalSearchPlan)
 #: From this --speed on, iterations after the first search near the last matches; this share of
 #: the particles is searched everywhere all the same.
 NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
@@ -60,10 +65,12 @@ class Found:
         Every pair's score, if there is room.
     highest_ring : int
         End of the band compared, in Fourier pixels.
-    noise_scores : ndarray of shape (NOISE_IMAGES,) or None
+    noise_scores : ndarray of shape (m,) or None
         Best scores of synthetic noise, where junk is asked for and the noise is known.
     first_stage : FirstStage or None
-        Of a search in two stages.
+        Of a search in two stages; None where half-sets had one each.
+    poses : Poses or None
+        Of each match, where they are not those of the projections.
     """
 
     matches: Matches
@@ -71,6 +78,23 @@ class Found:
     highest_ring: int
     noise_scores: npt.NDArray[np.floating] | None = None
     first_stage: FirstStage | None = None
+    poses: Poses | None = None
+
+    @classmethod
+    def interleaved(cls, parts: Sequence[Found]) -> Found:
+        """Return what was found of particles that were dealt out in turn to several parts."""
+        if len(parts) == 1:
+            return parts[0]
+        similarities = [part.similarity for part in parts if part.similarity is not None]
+        noise = [part.noise_scores for part in parts if part.noise_scores is not None]
+        poses = [part.poses for part in parts if part.poses is not None]
+        return cls(
+            Matches.interleaved([part.matches for part in parts]),
+            Similarity.interleaved(similarities) if similarities else None,
+            max(part.highest_ring for part in parts),
+            np.concatenate(noise) if noise else None,
+            poses=Poses.interleaved(poses) if poses else None,
+        )
 
 
 def match_all(
@@ -78,7 +102,8 @@ def match_all(
 ) -> Found:
     """Match the first n (or all) particles, chunk by chunk, with all references, block by block.
 
-    One block's projections are in memory at a time; most runs have one block.
+    One block's projections are in memory at a time; most runs have one block. A half-set's run
+    matches its own particles only.
     """
     n_particles = len(run.inputs.particles) if n is None else n
     blocks = run.plan.reference_blocks
@@ -125,7 +150,13 @@ class Search:
     ) -> None:
         which = (run, state.maps_only(), settings, references)
         self.plan = MadeAnew(partial(match_plan, *which))
+        self._ratios = state.noise_ratios()
+        self._group = run.optics_group if len(self._ratios) > 1 else None
         self._ranking = MadeAnew(partial(pair_ranking, *which))
+
+    def by_group(self, where: slice) -> list[tuple[MatchPlan, npt.NDArray[np.intp]]]:
+        """Return each optics group's plan, in its noise, with its particles in a range."""
+        return by_group(self.plan.value, self._ratios, self._group, where)
 
     def ranked(self, raw: Float32, where: slice, matches: Matches) -> Matches:
         """Return the matches of one chunk in the order that ``--simcmp`` asks for."""
@@ -137,26 +168,71 @@ def _match_block(
     run: Run, search: Search, n: int | None, *, full: bool, iteration: int, block: int
 ) -> Matched:
     def match(where: slice, raw: Float32) -> Matched:
-        found, similarity = match_chunk(
-            search.plan.value,
-            run.spectra_of(raw),
-            run.ctf_of(where),
-            refined=run.plan.refined,
-            with_similarity=full,
-            n_threads=run.plan.n_threads,
-        )
+        found, similarity = _match_groups(run, search, where, raw, full)
         ranked = search.ranked(raw, where, found)
         if ranked is not found and similarity is not None:
             similarity = similarity.with_matches(ranked)
         return Matched(ranked, similarity)
 
     compared = run.inputs.compared
-    with run.checkpoints.chunks(iteration, f"match-b{block}", Matched) as found:
+    with run.checkpoints.chunks(iteration, f"match-b{block}{run.part_name}", Matched) as found:
         left = run.chunks_after(len(found), n)
         for where, matched in run.over_chunks(match, left, particles=compared):
             found.add(matched)
-            run.progress.advance(where.stop - where.start)
+            run.progress.advance(length(where))
     return Matched.joined(found.results)
+
+
+def _match_groups(
+    run: Run, search: Search, where: slice, raw: Float32, full: bool
+) -> tuple[Matches, Similarity | None]:
+    """Match a range of particles, those of each optics group in its own noise."""
+    spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+    numbers, matches, similarities = [], [], []
+    for plan, rows in search.by_group(where):
+        found, similarity = match_chunk(
+            plan,
+            spectra[rows],
+            ctf[rows],
+            refined=run.plan.refined,
+            with_similarity=full,
+            n_threads=run.plan.n_threads,
+        )
+        numbers.append(rows)
+        matches.append(found)
+        similarities += [] if similarity is None else [similarity]
+    order = np.argsort(np.concatenate(numbers), kind="stable")
+    whole = Similarity.joined(similarities).rows(order) if similarities else None
+    return Matches.joined(matches).rows(order), whole
+
+
+def by_group(
+    plan: AnyPlan,
+    ratios: Sequence[npt.NDArray[np.floating]],
+    group: npt.NDArray[np.intp] | None,
+    where: slice,
+) -> list[tuple[AnyPlan, npt.NDArray[np.intp]]]:
+    """Return a plan for the noise of each optics group, with its particles in a range.
+
+    Parameters
+    ----------
+    plan : MatchPlan or LocalSearchPlan
+        For the noise of all particles.
+    ratios : sequence of ndarray (box//2 + 1,)
+        Noise of each group over that of all.
+    group : ndarray of shape (n,), or None
+        Group of every particle; None where there is one.
+    where : slice
+    """
+    if group is None:
+        return [(plan, np.arange(length(where)))]
+    own = group[where]
+    rows = [np.flatnonzero(own == number) for number in range(len(ratios))]
+    return [
+        (plan.in_noise(ratio), these)
+        for ratio, these in zip(ratios, rows, strict=True)
+        if len(these)
+    ]
 
 
 def narrows(run: Run, state: State) -> bool:
@@ -180,44 +256,46 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
     n = len(run.inputs.particles)
     table = neighbours(references, run.plan.symmetries)
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
-    last = state.matches
+    last, numbers = state.matches, np.arange(n)
 
     def match(where: slice, raw: Float32) -> Matches:
         assert last is not None, "narrows() has said so"
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
-        plan, refined, threads = search.plan.value, run.plan.refined, run.plan.n_threads
-        wide = np.flatnonzero(everywhere[where])
-        near = np.flatnonzero(~everywhere[where])
-        found = []
-        if len(wide):
-            whole, _ = match_chunk(
-                plan, spectra[wide], ctf[wide], refined=refined, n_threads=threads
-            )
-            found.append(whole)
-        if len(near):
-            before = last.rows(near + where.start)
-            reference, origin = near_candidates(before, references, table)
-            found.append(
-                match_near(
-                    plan,
-                    spectra[near],
-                    ctf[near],
-                    reference,
-                    origin,
-                    refined=refined,
-                    n_threads=threads,
+        refined, threads = run.plan.refined, run.plan.n_threads
+        found, order = [], []
+        for plan, rows in search.by_group(where):
+            wide = rows[everywhere[where][rows]]
+            near = rows[~everywhere[where][rows]]
+            order += [wide, near]
+            if len(wide):
+                whole, _ = match_chunk(
+                    plan, spectra[wide], ctf[wide], refined=refined, n_threads=threads
                 )
-            )
-        order = np.argsort(np.concatenate([wide, near]), kind="stable")
-        return search.ranked(raw, where, Matches.joined(found).rows(order))
+                found.append(whole)
+            if len(near):
+                before = last.rows(numbers[where][near])
+                reference, origin = near_candidates(before, references, table)
+                found.append(
+                    match_near(
+                        plan,
+                        spectra[near],
+                        ctf[near],
+                        reference,
+                        origin,
+                        refined=refined,
+                        n_threads=threads,
+                    )
+                )
+        ranked = np.argsort(np.concatenate(order), kind="stable")
+        return search.ranked(raw, where, Matches.joined(found).rows(ranked))
 
     run.start("match", n, iteration)
     compared = run.inputs.compared
-    with run.checkpoints.chunks(iteration, "match-near", Matches) as done:
+    with run.checkpoints.chunks(iteration, f"match-near{run.part_name}", Matches) as done:
         left = run.chunks_after(len(done))
         for where, matches in run.over_chunks(match, left, particles=compared):
             done.add(matches)
-            run.progress.advance(where.stop - where.start)
+            run.progress.advance(length(where))
     run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
     plan = search.plan.value
     best = noise.matched(run, plan).best if noise else None
@@ -241,12 +319,12 @@ class SyntheticNoise:
         """
         if not run.options.junk or state.matches is None:
             return None
-        rng = np.random.default_rng([run.plan.seed, state.iteration])
-        n = len(run.inputs.particles)
-        images = noise_images(NOISE_IMAGES, run.plan.grid.box, state.noise_power, rng)
-        every = np.sort(rng.choice(n, NOISE_IMAGES, replace=n < NOISE_IMAGES))
+        rng = np.random.default_rng([run.plan.seed, state.iteration, run.part])
+        n, count = len(run.inputs.particles), NOISE_IMAGES // run.n_parts
+        images = noise_images(count, run.plan.grid.box, state.noise_power, rng)
+        every = np.sort(rng.choice(n, count, replace=n < count))
         ctf = run.ctf_of(slice(0, n))[every]
-        return cls(run.spectra_of(images), ctf, np.full(NOISE_IMAGES, -np.inf))
+        return cls(run.spectra_of(images), ctf, np.full(count, -np.inf))
 
     def matched(self, run: Run, plan: MatchPlan) -> SyntheticNoise:
         """Return it with what it scores with one more block of references."""

@@ -30,6 +30,7 @@ from mapsort.workflows.memory_plan import (
     similarity_bytes,
 )
 from mapsort.workflows.multi_inputs import MultiInputs
+from mapsort.workflows.option_needs import option_disk, option_memory
 from mapsort.workflows.options import MultiOptions
 
 #: Outside this radius (of the box) is background, from which images are normalised.
@@ -88,6 +89,7 @@ class MultiPlan:
     flipped: bool
     refined: int
     block_bytes: int
+    halves: bool = False
 
     @property
     def n_models(self) -> int:
@@ -146,6 +148,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         flipped=inputs.flipped,
         refined=_refined(options.sep, references),
         block_bytes=BANK_BYTES // LOWMEM_PART if options.lowmem else BANK_BYTES,
+        halves=options.halves,
     )
 
 
@@ -208,12 +211,30 @@ def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
     box = plan.grid.box
     per_iteration = (
         2 * len(plan.references) * (4 * box * box + 4096)
-        + 3 * plan.n_models * 4 * box**3
+        + (5 if plan.halves else 3) * plan.n_models * 4 * box**3
         + 600 * n_particles
     )
     similarity = similarity_bytes(plan, n_particles)
     per_iteration += similarity if similarity <= FULL_SIMILARITY_BYTES else 0
     return n_iterations * per_iteration + plan.n_models * 4 * box**3
+
+
+def run_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> dict[str, int]:
+    """Return the memory that a run with these options needs, by purpose."""
+    memory = memory_bytes(plan, n_particles)
+    if options.lowmem:
+        memory["similarity"] = 0
+    memory |= option_memory(options, plan, n_particles)
+    if not options.no_report:
+        memory["report"] = REPORT_BYTES + 3 * 4 * plan.grid.box**3
+    return memory
+
+
+def run_disk(options: MultiOptions, plan: MultiPlan, n_particles: int) -> int:
+    """Return the disk space that a run with these options needs."""
+    n = options.n_iterations
+    added = option_disk(options, plan, n_particles)
+    return disk_bytes(plan, n_particles, n) + n * added
 
 
 def plan_lines(
@@ -222,9 +243,7 @@ def plan_lines(
     """Return what would run, one fact a line."""
     particles, box = inputs.particles, plan.grid.box
     n = len(particles)
-    memory = memory_bytes(plan, n)
-    if not options.no_report:
-        memory["report"] = REPORT_BYTES + 3 * 4 * box**3
+    memory = run_memory(options, plan, n)
     counts = np.bincount(plan.references.model, minlength=plan.n_models)
     models: list[str] = [
         f"map {number}: {path}, symmetry {group.name}, {count} projections"
@@ -235,7 +254,7 @@ def plan_lines(
     if options.breaksym:
         models.append(f"symmetry broken: {', '.join(options.symmetries)} searched in full")
     ctf = "none" if inputs.ctf is None else ("phase-flipped" if plan.flipped else "applied")
-    need = disk_bytes(plan, n, options.n_iterations)
+    need = run_disk(options, plan, n)
     iterations = options.iter or f"until converged, at most {options.n_iterations}"
     return [
         f"particles: {n} of {box} px at {inputs.apix:g} A/px from {particles.source}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,11 @@ from mapsort.stages.class_spectra import processed_averages
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct import NormalEquations, solve
+from mapsort.workflows.focus import same_outside
 from mapsort.workflows.map_finishing import MapFinishing
-from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.multi_halves import compared_halves, joined, warn_of_exchanged_maps
+from mapsort.workflows.multi_insertion import PosedMembers, particle_equations
+from mapsort.workflows.multi_state import HalfMaps, Run, State
 
 LOGGER = logging.getLogger(__name__)
 
@@ -40,25 +43,40 @@ class Rebuilt:
     half_fsc: tuple[npt.NDArray[np.float64], ...]
     rejected: npt.NDArray[np.intp]
     empty: tuple[int, ...]
+    halves: tuple[HalfMaps, ...] | None = None
+    half_references: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
 
 
-def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) -> Rebuilt:
-    """Rebuild every map from its class averages; filter all alike; mask."""
+def rebuild(
+    run: Run,
+    state: State,
+    averages: ClassAverages,
+    members: PosedMembers | None,
+    shares: npt.NDArray[np.floating],
+    *,
+    iteration: int,
+) -> Rebuilt:
+    """Rebuild every map from its class averages, or from ``members``; filter all alike; mask."""
     n_models, threads = run.plan.n_models, run.plan.n_threads
     progress = run.progress
     run.start("reconstruct", n_models, iteration)
-    whole: list[NormalEquations | None] = []
+    # Of each map, both halves' equations where they are needed apart, else their sum.
+    equations: list[list[NormalEquations]] = []
     halves: list[tuple[Float32, Float32]] = []
     rejected: list[npt.NDArray[np.intp]] = []
     for model in range(n_models):
-        slices, left_out = _selected(run, map_slices(run, averages, model), model)
-        rejected.append(left_out)
-        parts = slices.half_equations(n_threads=threads)
+        if members is None:
+            slices, left_out = _selected(run, map_slices(run, averages, model), model)
+            rejected.append(left_out)
+            parts = slices.half_equations(n_threads=threads)
+        else:
+            parts = particle_equations(run, members, model)
         alive = all(np.any(part.circulant) for part in parts)
-        whole.append(parts[0] + parts[1] if alive else None)
-        halves.append(half_maps(run, parts) if alive else (state.references[model],) * 2)
+        kept = parts if run.options.halves else [parts[0] + parts[1]]
+        equations.append(kept if alive else [])
+        halves.append(half_maps(run, parts) if alive else _last_halves(state, model))
         progress.advance(1)
-    live = [m for m in range(n_models) if whole[m] is not None]
+    live = [m for m in range(n_models) if equations[m]]
     if not live:
         raise NumericalError("no map received enough particles to be reconstructed")
     smooth = [0.5 * (even + odd) for even, odd in halves]
@@ -67,28 +85,112 @@ def rebuild(run: Run, state: State, averages: ClassAverages, *, iteration: int) 
     masks = masks_of(
         run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
     )
+    rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
+    empty = tuple(m for m in range(n_models) if m not in live)
+    finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
+    make = _half_sets if run.options.halves else _alike
+    rebuilt = make(run, state, equations, halves, masks, finishing, iteration=iteration)
+    rebuilt = replace(rebuilt, rejected=rejected_all, empty=empty)
+    _check_finite(rebuilt.maps)
+    progress.finish(f"{len(live)} maps")
+    return _focused(run, rebuilt, shares)
+
+
+def _focused(run: Run, rebuilt: Rebuilt, shares: npt.NDArray[np.floating]) -> Rebuilt:
+    """Make references equal outside the mask of a focused classification (``--mask``)."""
+    focus, halves = run.inputs.focus, rebuilt.half_references
+    if halves is not None:
+        halves = (same_outside(halves[0], focus, shares), same_outside(halves[1], focus, shares))
+    references = same_outside(rebuilt.references, focus, shares)
+    return replace(rebuilt, references=references, half_references=halves)
+
+
+def _last_halves(state: State, model: int) -> tuple[Float32, Float32]:
+    """Return what stands for the halves of a map without particles."""
+    even, odd = state.halves if state.halves is not None else (state.references,) * 2
+    return even[model], odd[model]
+
+
+def _alike(
+    run: Run,
+    state: State,
+    equations: list[list[NormalEquations]],
+    halves: list[tuple[Float32, Float32]],
+    masks: list[Float32],
+    finishing: MapFinishing,
+    *,
+    iteration: int,  # noqa: ARG001  (half-sets draw phases by it)
+) -> Rebuilt:
+    """Rebuild the references, filtered alike, and the maps, each filtered by its own FSC."""
+    live = [m for m, parts in enumerate(equations) if parts]
     curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
     shared = noise_to_signal([curves[m] for m in live])
     alike, single, own = [], [], []
     for model in live:
-        equations = whole[model]
-        assert equations is not None, "live maps have equations"
+        this = equations[model][0]
         own.append(noise_to_signal([curves[model]]))
-        start = wiener_filtered(smooth[model], shared)
-        alike.append(solved(run, equations, noise_to_signal=shared, start=start))
-        single.append(solved(run, equations, noise_to_signal=own[-1], start=alike[-1]))
-    finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
+        smooth = np.asarray(0.5 * (halves[model][0] + halves[model][1]), np.float32)
+        start = wiener_filtered(smooth, shared)
+        alike.append(solved(run, this, noise_to_signal=shared, start=start))
+        single.append(solved(run, this, noise_to_signal=own[-1], start=alike[-1]))
     alike = finishing.finished(alike, [shared] * len(live))
     single = finishing.finished(single, own)
     references, maps = list(state.references), list(state.references)
     for number, model in enumerate(live):
         references[model] = alike[number] * masks[model]
         maps[model] = single[number] * masks[model]
-    _check_finite(maps)
-    progress.finish(f"{len(live)} maps")
-    empty = tuple(m for m in range(n_models) if m not in live)
     return Rebuilt(
-        tuple(references), tuple(maps), tuple(masks), tuple(curves), np.concatenate(rejected), empty
+        tuple(references), tuple(maps), tuple(masks), tuple(curves), np.empty(0, np.intp), ()
+    )
+
+
+def _half_sets(
+    run: Run,
+    state: State,
+    equations: list[list[NormalEquations]],
+    halves: list[tuple[Float32, Float32]],
+    masks: list[Float32],
+    finishing: MapFinishing,
+    *,
+    iteration: int,
+) -> Rebuilt:
+    """Rebuild the references of each half from its own particles; see `multi_halves`."""
+    compared = [
+        compared_halves(run, *pair, mask, iteration=iteration, model=model)
+        for model, (pair, mask) in enumerate(zip(halves, masks, strict=True))
+    ]
+    live = [m for m, parts in enumerate(equations) if parts]
+    # Half the particles: half the signal-to-noise ratio.
+    shared = 2 * noise_to_signal([compared[m].curves.corrected for m in live])
+    filtered, single, own = [], [], []
+    for model in live:
+        parts, pair = equations[model], halves[model]
+        filtered += [
+            solved(run, part, noise_to_signal=shared, start=wiener_filtered(half, shared))
+            for part, half in zip(parts, pair, strict=True)
+        ]
+        own.append(noise_to_signal([compared[model].curves.corrected]))
+        start = wiener_filtered(np.asarray(0.5 * (pair[0] + pair[1]), np.float32), own[-1])
+        single.append(solved(run, parts[0] + parts[1], noise_to_signal=own[-1], start=start))
+    filtered = finishing.finished(filtered, [shared] * len(filtered))
+    single = finishing.finished(single, own)
+    pairs = [_last_halves(state, model) for model in range(len(equations))]
+    maps = list(state.references)
+    for number, model in enumerate(live):
+        mask = masks[model]
+        pairs[model] = joined(run, filtered[2 * number], filtered[2 * number + 1], mask)
+        maps[model] = single[number] * mask
+    even, odd = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    warn_of_exchanged_maps(run, even, odd, iteration)
+    return Rebuilt(
+        tuple(np.asarray(0.5 * (a + b), np.float32) for a, b in pairs),
+        tuple(maps),
+        tuple(masks),
+        tuple(item.curves.corrected for item in compared),
+        np.empty(0, np.intp),
+        (),
+        halves=tuple(compared),
+        half_references=(even, odd),
     )
 
 
@@ -189,7 +291,7 @@ def scaled_to_mass(run: Run, volume: Float32, model: int) -> Float32:
     return normalize_by_mass(volume, run.inputs.apix, run.options.masses[model])
 
 
-def _check_finite(maps: list[Float32]) -> None:
+def _check_finite(maps: tuple[Float32, ...]) -> None:
     for number, volume in enumerate(maps, start=1):
         if not np.isfinite(volume).all():
             raise NumericalError(f"map {number} holds NaN or infinite values after reconstruction")

@@ -29,6 +29,7 @@ from mapsort.workflows.multi_files import (
     write_best_matches,
     write_classification,
     write_first_stage,
+    write_halves,
     write_maps,
     write_projections,
     write_seeds,
@@ -38,6 +39,7 @@ from mapsort.workflows.multi_files import (
 from mapsort.workflows.multi_inputs import scan_images
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_plan import free_disk_bytes, plan_lines
+from mapsort.workflows.multi_starts import best_start
 from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
 from mapsort.workflows.option_types import KeptFiles
 from mapsort.workflows.progress_file import ProgressFile
@@ -133,6 +135,9 @@ def _from_where_it_stands(run: Run, directory: RunDirectory, watcher: Watcher | 
     standing = run.checkpoints.latest("state", Standing)
     if standing is None:
         run = run if run.spectra_seen is not None else scanned(run)
+        if run.options.starts > 1:
+            with stage("try starts"):
+                run = best_start(run, run.seen.averaged)
         with stage("prepare seeds"):
             standing = Standing(prepare_seeds(run, run.seen.averaged), [], run.seen)
             write_seeds(run, directory, standing.state)
@@ -194,7 +199,7 @@ def _refine(
             outcome = iterate(run, state)
             _warn_of_empty_maps(run, outcome)
             entry = convergence_entry(run, state, outcome)
-            table = assignment_table(run, outcome.matches, outcome.junk)
+            table = assignment_table(run, outcome)
             _tell(run, entry)
             entries.append(entry)
             entry["end"] = reason_to_stop(entries, run.options.iter)
@@ -260,6 +265,7 @@ def _write(
         write_classification(run, directory, outcome)
         write_averages(run, directory, outcome)
         write_maps(run, directory, outcome, previous)
+        write_halves(run, directory, outcome)
         write_table(run, directory, iteration, table)
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)

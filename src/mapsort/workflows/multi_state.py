@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,15 +13,19 @@ import numpy.typing as npt
 from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.engines.dask_engine import DaskEngine
 from mapsort.engines.threads import available_threads
+from mapsort.io.optics import GROUP
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
+from mapsort.model.poses import Poses
 from mapsort.modules.projector import Projection, projector
 from mapsort.physics.ctf import ctf_images
+from mapsort.physics.half_maps import HalfMapFsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.particle_fit import ParticleFit
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
@@ -78,6 +83,11 @@ class Run:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     engine: DaskEngine | None = None
     spectra_seen: ParticleSpectra | None = None
+    #: Which of several starts (``--starts``), from 0.
+    trial: int = 0
+    #: With half-sets: the half (from 0) that this is the run of, and how many there are.
+    part: int = 0
+    n_parts: int = 1
 
     @property
     def seen(self) -> ParticleSpectra:
@@ -139,9 +149,26 @@ class Run:
         """Soft sphere that bounds every map."""
         return soft_sphere(self.plan.grid.box, self.plan.sphere_radius, self.plan.sphere_edge)
 
+    @cached_property
+    def optics_group(self) -> npt.NDArray[np.intp]:
+        """Number of each particle's optics group, from 0, (n,)."""
+        _, number = np.unique(self.inputs.particles.table[GROUP], return_inverse=True)
+        return np.asarray(number, dtype=np.intp)
+
+    def split_seed(self, trial: int) -> int:
+        """Seed of a random split of the particles; each start (from 0) has its own."""
+        if trial == 0:
+            return self.plan.seed
+        return int(np.random.SeedSequence([self.plan.seed, trial]).generate_state(1)[0])
+
+    @property
+    def part_name(self) -> str:
+        """What tells the results of a half-set from those of the other."""
+        return "" if self.n_parts == 1 else f"-half{self.part}"
+
     def ctf_of(self, where: slice | npt.NDArray[np.integer]) -> Float32:
         """CTF coefficients of some particles."""
-        n = where.stop - where.start if isinstance(where, slice) else len(where)
+        n = length(where) if isinstance(where, slice) else len(where)
         ctf = None if self.inputs.ctf is None else self.inputs.ctf[where]
         return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
 
@@ -161,16 +188,59 @@ class Run:
         n_iterations = self.options.n_iterations
         self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
 
+    def of_part(self, part: int, n_parts: int) -> Run:
+        """Return the run of some of the particles, which are dealt out to the parts in turn."""
+        return self if n_parts == 1 else replace(self, part=part, n_parts=n_parts)
+
+    @property
+    def numbers(self) -> npt.NDArray[np.intp]:
+        """Numbers of the particles of this part, in order."""
+        return np.arange(self.part, len(self.inputs.particles), self.n_parts)
+
     def chunks_after(self, n_done: int, n: int | None = None) -> list[slice]:
         """Ranges that are left to do; what an interrupted run had done counts as progress."""
         every = self.chunks(n)
         if n_done:
-            self.progress.advance(every[n_done - 1].stop)
+            self.progress.advance(sum(length(where) for where in every[:n_done]))
         return every[n_done:]
 
     def chunks(self, n: int | None = None) -> list[slice]:
-        """Ranges of particles that are worked on together."""
-        return chunk_ranges(len(self.inputs.particles) if n is None else n, self.plan.chunk)
+        """Ranges of this part's particles, of the first n or all, that are worked on together."""
+        n_particles = len(self.inputs.particles) if n is None else n
+        part, n_parts = self.part, self.n_parts
+        own = len(range(part, n_particles, n_parts))
+        return [
+            slice(part + n_parts * r.start, min(part + n_parts * r.stop, n_particles), n_parts)
+            for r in chunk_ranges(own, self.plan.chunk)
+        ]
+
+
+def length(where: slice) -> int:
+    """Return how many particles a range of `Run.chunks` has."""
+    return len(range(where.start, where.stop, where.step or 1))
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What an iteration learnt of the particles, for the next one.
+
+    Attributes
+    ----------
+    scale_spread : float or None
+        Standard deviation of the particles' scales; None before it is known.
+    shift_spread : float
+        Width of the prior on shifts along each axis [pixels]; infinite before it is known.
+    group_noise : ndarray of shape (n_groups, box//2 + 1), or None
+        Noise spectrum of each optics group; None where there is one group.
+    misfit : ndarray of shape (n,), or None
+        By how many robust deviations what is left of a particle, when its map is taken from it, is
+        less like noise than what is left of others.
+    """
+
+    scale_spread: float | None = None
+    shift_spread: float = float("inf")
+    group_noise: npt.NDArray[np.float64] | None = None
+    misfit: npt.NDArray[np.float64] | None = None
 
 
 def _read_and_work(shared: tuple[Callable[[slice], Float32], Callable[..., R]], where: slice) -> R:
@@ -201,6 +271,12 @@ class State:
         Of the iteration that made this state.
     shares : ndarray of shape (n_models,) or None
         Fraction of the particles that each map held in it.
+    halves : tuple of two tuples of ndarray, or None
+        With ``--halves``, the references of the even and of the odd particles; ``references``
+        are then their means, for show.
+    learnt : Learnt
+    trial : int
+        Which of several starts it comes from, from 0.
     """
 
     iteration: int
@@ -208,10 +284,37 @@ class State:
     noise_power: npt.NDArray[np.float64]
     matches: Matches | None
     shares: npt.NDArray[np.float64] | None = None
+    halves: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
+    learnt: Learnt = field(default_factory=Learnt)
+    trial: int = 0
 
     def maps_only(self) -> State:
         """Return it without the matches of every particle: little to send elsewhere."""
-        return replace(self, matches=None)
+        return replace(self, matches=None, halves=None, learnt=replace(self.learnt, misfit=None))
+
+    def noise_ratios(self) -> list[npt.NDArray[np.float64]]:
+        """Return the noise of each optics group over that of all particles, by shell."""
+        if self.learnt.group_noise is None:
+            return [np.ones_like(self.noise_power)]
+        return [power / self.noise_power for power in self.learnt.group_noise]
+
+    def of_part(self, part: int) -> State:
+        """Return the state of one half-set: with its own references."""
+        return self if self.halves is None else replace(self, references=self.halves[part])
+
+    @property
+    def reference_sets(self) -> tuple[tuple[Float32, ...], ...]:
+        """The sets of maps that particles are dealt out to in turn; one without ``--halves``."""
+        return (self.references,) if self.halves is None else self.halves
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """Unfiltered maps of the even and of the odd particles of one map, and their FSC."""
+
+    even: Float32
+    odd: Float32
+    curves: HalfMapFsc
 
 
 @dataclass(frozen=True)
@@ -226,7 +329,15 @@ class Outcome:
         Each map filtered by its own FSC, masked, on the particles' scale.
     masks : tuple of ndarray
     half_fsc : tuple of ndarray (box//2 + 1,)
-        FSC of each map's halves under its mask.
+        FSC of each map's halves under its mask, corrected for the mask with ``--halves``.
+    fit : ParticleFit or None
+        How each particle fits its best match.
+    junk_kind : ndarray of shape (n,) or None
+        Class of junk (from 1; 1 is noise) of each particle, 0 for none, where that was asked for.
+    poses : Poses or None
+        Of each match, where they are not those of the projections.
+    halves : tuple of HalfMaps or None
+        With ``--halves``: the half maps of each map and their FSC.
     slices : ndarray of shape (n_references, box, box//2+1), complex64
         Projections the iteration compared with.
     similarity : Similarity or None
@@ -273,4 +384,8 @@ class Outcome:
     reseeded: tuple[int, ...]
     junk: npt.NDArray[np.float64] | None
     classified: Matches
+    fit: ParticleFit | None = None
+    junk_kind: npt.NDArray[np.intp] | None = None
+    poses: Poses | None = None
+    halves: tuple[HalfMaps, ...] | None = None
     first_stage: FirstStage | None = None

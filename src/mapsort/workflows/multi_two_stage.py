@@ -32,7 +32,7 @@ from mapsort.workflows.multi_matching import (
     SyntheticNoise,
     keeps_similarity,
 )
-from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.multi_state import Run, State, length
 from mapsort.workflows.search_settings import SearchSettings
 
 
@@ -97,11 +97,11 @@ def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iterati
         return TwoStageMatches(search.ranked(raw, where, found), first, n_compared)
 
     run.start("match", n, iteration)
-    with run.checkpoints.chunks(iteration, "match-two", TwoStageMatches) as done:
+    with run.checkpoints.chunks(iteration, f"match-two{run.part_name}", TwoStageMatches) as done:
         left = run.chunks_after(len(done))
         for where, result in run.over_chunks(match, left, particles=run.inputs.compared):
             done.add(result)
-            run.progress.advance(where.stop - where.start)
+            run.progress.advance(length(where))
     compared = sum(part.n_compared for part in done.results)
     run.progress.finish(
         f"{n} particles with {len(clusters.members)} clusters, then {compared / n:.0f} projections"

@@ -40,6 +40,13 @@ class Assignment(StrEnum):
     SOFT = "soft"
 
 
+class InputMode(StrEnum):
+    """What maps are made of."""
+
+    CLASSES = "classes"
+    PARTICLES = "particles"
+
+
 class SeedMethod(StrEnum):
     """How several starting maps are made from one."""
 

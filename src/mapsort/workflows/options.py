@@ -13,7 +13,7 @@ from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.workflows.map_options import AverageOptions, ReconstructionOptions
 from mapsort.workflows.option_fields import check_values, per_map, refuse
-from mapsort.workflows.option_types import MOST_ITERATIONS, Assignment
+from mapsort.workflows.option_types import MOST_ITERATIONS, Assignment, InputMode
 from mapsort.workflows.parallel import ParallelRequest, parse_parallel
 from mapsort.workflows.refinement_options import GeneralOptions, RefinementOptions
 from mapsort.workflows.search_options import (
@@ -21,6 +21,9 @@ from mapsort.workflows.search_options import (
     ComparisonOptions,
     ProjectionOptions,
 )
+
+#: Comparators that score any pose, not only those of projections (`stages.local_search`).
+POSE_COMPARATORS = ("loglik", "ccc", "sqeuclidean")
 
 
 # Fields come in the order of the bases from the last to the first.
@@ -54,6 +57,8 @@ class MultiOptions(
         _check_keep("m3dkeep", self.m3dkeep, self.m3dkeepsig)
         _check_resolution(self)
         _check_named(self)
+        _check_own_poses(self)
+        _check_halves(self)
         _check_averager(self)
         parse_parallel(self.parallel, dask=True)
         return self
@@ -126,6 +131,51 @@ def _check_breaksym(options: MultiOptions) -> None:
 def _check_keep(name: str, keep: float, in_sigmas: bool) -> None:
     if not in_sigmas and not 0 < keep <= 1:
         raise refuse(name, keep, f"a fraction above 0 and up to 1 (any number with --{name}sig)")
+
+
+def _check_own_poses(options: MultiOptions) -> None:
+    """Check what cannot go with poses that are not those of the projections."""
+    particles = options.inputmode is InputMode.PARTICLES
+    if not (particles or options.skipalign):
+        return
+    asked = "--skipalign" if options.skipalign else "--inputmode=particles"
+    if options.simmask is not None:
+        raise ConfigError(f"--simmask: masks projections, which {asked} does not compare with")
+    if options.sep > len(options.models):
+        words = f"at most {len(options.models)}, the number of maps, with {asked}"
+        raise refuse("sep", options.sep, words)
+    kind = options.simcmp.partition(":")[0]
+    if kind not in POSE_COMPARATORS:
+        known = ", ".join(POSE_COMPARATORS)
+        raise ConfigError(f"--simcmp={options.simcmp}: {asked} takes {known}")
+    averages_only = (
+        ("m3diter", options.m3diter, 1, "chooses among class averages"),
+        ("m3dpreprocess", options.m3dpreprocess, "none", "processes class averages"),
+    )
+    for name, value, off, does in averages_only:
+        if particles and value != off:
+            raise ConfigError(
+                f"--{name}={value}: {does}; with --inputmode=particles maps are not made of them"
+            )
+
+
+def _check_halves(options: MultiOptions) -> None:
+    """Refuse to align members with averages that hold both halves of the particles."""
+    if not options.halves:
+        return
+    aligned = (
+        ("classiter", options.classiter, 0),
+        ("classalign", options.classalign, "auto"),
+        ("classaligncmp", options.classaligncmp, "auto"),
+        ("classralign", options.classralign, "refine"),
+        ("classraligncmp", options.classraligncmp, "auto"),
+    )
+    for name, value, off in aligned:
+        if value != off:
+            raise ConfigError(
+                f"--{name}={value}: aligns members with images of both halves, which --halves "
+                f"keeps apart; leave it at {off}"
+            )
 
 
 def _check_resolution(options: MultiOptions) -> None:

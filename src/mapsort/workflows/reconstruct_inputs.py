@@ -13,7 +13,6 @@ import pandas as pd
 
 from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
-from mapsort.geometry.euler import relion_to_matrix
 from mapsort.io.hdf import EmanTransform, HdfReader
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.model.particles import Particles
@@ -22,11 +21,10 @@ from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.particle_slices import weighted_slices
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
 from mapsort.workflows.reconstruct_options import ReconstructOptions
+from mapsort.workflows.table_poses import table_poses
 
 Rotations = npt.NDArray[np.float64]
 
-_ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
-_ORIGINS = ["rlnOriginXAngst", "rlnOriginYAngst"]
 #: Working memory of one slice: image, transform, CTF, density, in bytes per pixel.
 _BYTES_PER_PIXEL = 24
 #: Two sides of an EMAN transform's scale that still count as 1.
@@ -99,12 +97,16 @@ class ParticleSlices:
         rows = _rows_of_class(options, everything.table)
         particles = everything.subset(rows)
         particles.validate()
+        rotations, origins = table_poses(
+            options.input, particles.table, particles.apix, rows=rows, purpose="a reconstruction"
+        )
         return cls(
             particles,
             chosen_ctf(options.ctf, particles),
             are_flipped(options.ctf, particles),
             -1.0 if options.invert else 1.0,
-            *_poses(options.input, particles.table, rows, particles.apix),
+            rotations,
+            -origins,
             half[rows],
         )
 
@@ -167,37 +169,6 @@ def _halves_of(source: Path, table: pd.DataFrame) -> npt.NDArray[np.intp]:
             f"{table['rlnRandomSubset'].iloc[wrong[0]]}; expected 1 or 2"
         )
     return np.asarray(subsets == 2, dtype=np.intp)
-
-
-def _poses(
-    source: Path, table: pd.DataFrame, rows: npt.NDArray[np.intp], apix: float
-) -> tuple[Rotations, npt.NDArray[np.float64]]:
-    """Return rotations (n, 3, 3), and by how much contents are off-centre [pixels], (n, 2)."""
-    missing = [name for name in _ANGLES if name not in table]
-    if missing:
-        raise FormatError(
-            f"{source}: no column {missing[0]}: a reconstruction needs the particles' poses "
-            "(rlnAngleRot, rlnAngleTilt, rlnAnglePsi), as a refinement writes them"
-        )
-    angles = _numbers(source, table, rows, _ANGLES)
-    origins = np.zeros((len(table), 2))
-    if all(name in table for name in _ORIGINS):
-        origins = _numbers(source, table, rows, _ORIGINS) / apix
-    return np.ascontiguousarray(relion_to_matrix(angles)), -origins
-
-
-def _numbers(
-    source: Path, table: pd.DataFrame, rows: npt.NDArray[np.intp], names: list[str]
-) -> npt.NDArray[np.float64]:
-    columns = [pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float) for name in names]
-    for name, values in zip(names, columns, strict=True):
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if len(wrong):
-            raise FormatError(
-                f"{source}: {name} of particle {rows[wrong[0]] + 1} is "
-                f"{table[name].iloc[wrong[0]]!r}; a number is needed"
-            )
-    return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,16 @@ class RefinementOptions:
             "the particles split at random in the first iteration; or each lacks a segment",
         ),
     )
+    starts: int = field(
+        default=1,
+        metadata=option(
+            whole_number(1, 99),
+            group=REFINEMENT,
+            metavar="N",
+            help="try N starts, seeds made anew for each (noise is added to --models), for 3 "
+            "iterations, and go on with the likeliest",
+        ),
+    )
     iter: int | None = field(
         default=None,
         metadata=option(

@@ -14,13 +14,13 @@ from mapsort.physics.image_moves import transform_image
 from mapsort.physics.registration3d import register_maps
 from mapsort.physics.sector_fsc import N_SECTORS, curve_of, drawn_counts, sector_terms
 from mapsort.stages.fourier_grid import Float32
-from mapsort.workflows.single import RefinedMap
+from mapsort.workflows.single_result import RefinedMap
 
 #: Shells count as far as the halves of all three refinements agree by this.
 MEASURED = 0.3
 #: Refinements from other maps may end in a frame turned by so much, and moved by so little of the
 #: box; rotations that are tried lie so far apart.
-TURNED_DEG, MOVED, STEP_DEG = 40.0, 0.06, 10.0
+TURNED_DEG, MOVED, STEP_DEG = 30.0, 0.06, 15.0
 #: Draws of the bootstrap, and how many standard errors a margin must exceed zero by.
 DRAWS, SIGNIFICANT = 500, 2.0
 

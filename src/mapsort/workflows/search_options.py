@@ -114,6 +114,24 @@ class ComparisonOptions:
             help="2-D mask of the box's size that multiplies every projection",
         ),
     )
+    mask: Path | None = field(
+        default=None,
+        metadata=option(
+            file_path("a mask volume"),
+            group=COMPARISON,
+            metavar="FILE",
+            help="3-D mask, 0 to 1: classify by what lies inside it; outside, all maps that are "
+            "compared are given the same density, their mean",
+        ),
+    )
+    skipalign: bool = field(
+        default=False,
+        metadata=option(
+            None,
+            group=COMPARISON,
+            help="no search: classify with the poses of the input (rlnAngleRot and so on)",
+        ),
+    )
     prefilt: bool = field(
         default=False,
         metadata=option(
@@ -150,10 +168,11 @@ class ClassificationOptions:
     junk: int = field(
         default=0,
         metadata=option(
-            whole_number(0, 1),
+            whole_number(0, 9),
             group=CLASSIFICATION,
             metavar="N",
             help="1: particles that match no map better than pure noise does go to a class of "
-            "their own, after the last map's",
+            "their own, after the last map's; from 2: images that are nothing like their map (ice, "
+            "carbon) go to N - 1 more, by their spectra",
         ),
     )

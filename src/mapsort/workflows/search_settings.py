@@ -40,10 +40,15 @@ class SearchSettings:
     pairs: BoundModule[..., float] | None = None
 
 
-def comparison_settings(options: MultiOptions, iteration: int) -> SearchSettings:
-    """Return how particles are compared with projections (``--simcmp``, ``--simalign``, ...)."""
+def comparison_settings(
+    options: MultiOptions, iteration: int, scale_spread: float | None = None
+) -> SearchSettings:
+    """Return how particles are compared with projections (``--simcmp``, ``--simalign``, ...).
+
+    The spread of the particles' scales counts from the second iteration on, as far as it is known.
+    """
     asked = search_comparator(options.simcmp)
-    scoring = _with_known_scale(asked.scoring, options, iteration)
+    scoring = _with_known_scale(asked.scoring, options, iteration, scale_spread)
     aligner = search_aligner(options.simalign)
     search = None if options.simaligncmp == AUTO else pose_scoring(options.simaligncmp)
     ways = PoseWays(
@@ -72,12 +77,15 @@ def member_settings(options: MultiOptions) -> SearchSettings:
     return SearchSettings(scoring, ways, judge)
 
 
-def _with_known_scale(scoring: Scoring, options: MultiOptions, iteration: int) -> Scoring:
+def _with_known_scale(
+    scoring: Scoring, options: MultiOptions, iteration: int, scale_spread: float | None
+) -> Scoring:
     """Return a likelihood that knows how surely the maps have the particles' scale."""
     if scoring.comparator is not Comparator.LOGLIK:
         return scoring
     unknown = iteration == 1 or options.prefilt or options.usefilt is not None
-    return replace(scoring, scale_spread=UNKNOWN_SCALE if unknown else KNOWN_SCALE)
+    known = KNOWN_SCALE if scale_spread is None else scale_spread
+    return replace(scoring, scale_spread=UNKNOWN_SCALE if unknown else known)
 
 
 def _limited(search: Scoring | None, aligner: SearchAligner, final: Scoring) -> Scoring | None:

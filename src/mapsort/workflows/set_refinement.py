@@ -14,8 +14,9 @@ from mapsort.workflows.finished_run import FinishedRun
 from mapsort.workflows.multi_plan import SPHERE_MARGIN
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress
-from mapsort.workflows.single import RefinedMap, refine_run
+from mapsort.workflows.single import refine_run
 from mapsort.workflows.single_options import RefineOptions
+from mapsort.workflows.single_result import RefinedMap
 from mapsort.workflows.split import Split
 
 #: Refined from another set's map, a set begins with that map up to its resolution times this: what

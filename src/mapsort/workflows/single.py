@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,15 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mapsort.engines.background import Background
-from mapsort.errors import ConfigError, MapsortError
+from mapsort.errors import MapsortError
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
-from mapsort.modules.array_parameter import read_curve
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.text import write_convergence
 from mapsort.workflows.multi import Watcher
-from mapsort.workflows.multi_inputs import open_inputs
-from mapsort.workflows.multi_plan import resolve
-from mapsort.workflows.multi_state import Run
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.option_types import MOST_ITERATIONS
 from mapsort.workflows.progress import Progress, SilentProgress
@@ -36,93 +31,21 @@ from mapsort.workflows.single_files import (
     write_single_table,
     write_starting_maps,
 )
+from mapsort.workflows.single_inputs import open_single
 from mapsort.workflows.single_iteration import iterate
 from mapsort.workflows.single_options import RefineOptions
 from mapsort.workflows.single_plan import check_disk, single_choices, single_plan_lines
+from mapsort.workflows.single_result import RefinedMap
 from mapsort.workflows.single_resume import Stopped, open_stopped, state_of, write_poses
 from mapsort.workflows.single_seeds import (
-    half_run,
-    half_seeds,
     prepare_halves,
     read_halves,
-    sphere_of,
-    start_resolution,
 )
 from mapsort.workflows.single_state import SingleOutcome, SingleRun, SingleState
 from mapsort.workflows.stopping import reason_to_stop_single
 from mapsort.workflows.symmetry_warnings import symmetry_warnings
 
 LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RefinedMap:
-    """A finished single-map refinement.
-
-    Attributes
-    ----------
-    path : Path
-        The run directory.
-    map : Volume
-        Mean of the half maps, filtered by their FSC, masked.
-    sharpened : Volume
-        The same with its amplitudes restored.
-    half_maps : tuple of Volume
-        Even and odd, unfiltered, not masked.
-    mask : Volume
-    resolution_ang : float
-        Where the corrected FSC of the half maps falls below 0.143.
-    assignments : DataFrame
-        One row per particle: half-set, pose, score.
-    convergence : list of dict
-        One record per iteration, as in convergence.json.
-    """
-
-    path: Path
-    map: Volume
-    sharpened: Volume
-    half_maps: tuple[Volume, ...]
-    mask: Volume
-    resolution_ang: float
-    assignments: pd.DataFrame
-    convergence: list[dict[str, Any]]
-
-    @property
-    def maps(self) -> tuple[Volume, ...]:
-        """The map, as the one of a run's maps."""
-        return (self.map,)
-
-
-def open_single(
-    options: RefineOptions,
-    progress: Progress,
-    *,
-    particles: Particles | None = None,
-    volume: Volume | None = None,
-) -> SingleRun:
-    """Open and check everything, and part the particles into halves.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        What is wrong with the request or its input.
-    """
-    request = options.as_multi()
-    volumes = None if volume is None else [volume]
-    inputs = open_inputs(request, particles=particles, volumes=volumes)
-    if len(inputs.particles) < 2:
-        raise ConfigError(
-            f"{inputs.particles.source}: holds {len(inputs.particles)} particle; halves need two"
-        )
-    plan = resolve(request, inputs)
-    if options.diameter is not None:
-        plan = replace(plan, sphere_radius=sphere_of(options.diameter, inputs))
-    whole = Run(request, inputs, plan, progress)
-    resolution = start_resolution(options, inputs, plan)
-    seeds = half_seeds(inputs.seeds[0], resolution, inputs.apix, seed=plan.seed)
-    curve = None if options.m3dsetsf is None else read_curve(str(options.m3dsetsf))
-    halves = tuple(half_run(whole, number, seed) for number, seed in enumerate(seeds))
-    return SingleRun(options, whole, halves, resolution, curve)
 
 
 def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None) -> str:

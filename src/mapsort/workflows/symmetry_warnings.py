@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mapsort.geometry.symmetry import symmetry
 from mapsort.physics.symmetry_check import check_symmetry
+from mapsort.workflows.focus import mask_warning
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.options import MultiOptions
 
@@ -18,4 +19,8 @@ def symmetry_warnings(options: MultiOptions, inputs: MultiInputs) -> list[str]:
         finding = check_symmetry(seed, symmetry(name), apix=inputs.apix)
         if not finding.agrees:
             lines.append(f"--sym={name}: {path} {finding}")
+    if inputs.focus is not None:
+        groups = {name: symmetry(name) for name in options.symmetries}
+        found = [mask_warning(options, inputs.focus, g, inputs.apix) for g in groups.values()]
+        lines += [line for line in found if line is not None]
     return lines

@@ -1,0 +1,159 @@
+"""Maps brought into register before they are compared: turned, shifted, and in either hand.
+
+Nothing in the particles tells the hand of a map, and maps of a run may drift apart in orientation;
+their Fourier shells agree only when neither differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapsort.geometry.symmetry import Symmetry, symmetry
+from mapsort.geometry.transform3d import Transform3D
+from mapsort.modules.modopt import ModuleCall
+from mapsort.modules.orientgen import orientations
+from mapsort.physics.filters import apply_transfer, gaussian_lowpass
+from mapsort.physics.image_moves import transform_image
+from mapsort.physics.pair_comparison import correlation
+from mapsort.physics.registration3d import (
+    Simplex3D,
+    refine_map_pose,
+    register_maps,
+    rotation_grid,
+)
+from mapsort.physics.resample import fourier_resample
+from mapsort.physics.shells import fourier_radius
+from mapsort.stages.fourier_grid import Float32
+
+#: Maps are compared low-passed to this resolution [A] (1/e), at boxes of at most this size.
+COMPARED_ANG, COMPARED_BOX = 20.0, 24
+#: Maps that correlate this well as they lie are in register.
+IN_PLACE = 0.95
+#: Below this correlation a small turn has not brought the maps together, and all are tried.
+TOGETHER = 0.7
+#: Step of that search [degrees], and how far maps may be shifted (of the box).
+SEARCH_STEP_DEG, SEARCH_SHIFT = 30.0, 0.1
+#: First steps of a small turn [degrees] and shift [pixels of the compared box].
+_TURN_DEG, _SHIFT_PX = 6.0, 1.0
+
+
+@dataclass(frozen=True)
+class Register:
+    """How one map is brought onto another.
+
+    Attributes
+    ----------
+    transform : Transform3D
+        Of the map, after it was mirrored if ``mirrored``; shift in its pixels.
+    mirrored : bool
+        Whether the other hand fits better: z is inverted first.
+    correlation : float
+        Of the low-passed maps, then.
+    """
+
+    transform: Transform3D
+    mirrored: bool
+    correlation: float
+
+    def applied(self, volume: Float32) -> Float32:
+        """Return the map in register."""
+        moved = other_hand(volume) if self.mirrored else volume
+        at_rest = np.allclose(self.transform.matrix, np.eye(3, 4), atol=1e-9)
+        return moved if at_rest else transform_image(moved, self.transform.matrix)
+
+
+def other_hand(volume: Float32) -> Float32:
+    """Return the map mirrored in z about its centre pixel n//2."""
+    mirrored = volume[::-1]
+    # Even boxes have a plane -n/2 without a mate.
+    shifted = np.roll(mirrored, 1, axis=0) if len(volume) % 2 == 0 else mirrored
+    return np.ascontiguousarray(shifted)
+
+
+def in_register(
+    moving: Float32, fixed: Float32, groups: tuple[Symmetry, Symmetry], *, apix: float
+) -> Register:
+    """Find how a map is turned, shifted and perhaps mirrored to lie as another does.
+
+    Parameters
+    ----------
+    moving, fixed : ndarray of shape (n, n, n)
+    groups : tuple of two Symmetry
+        Of both maps. Maps without symmetry are turned freely; cyclic ones about z and along z;
+        others have their axes to lie on and are only mirrored.
+    apix : float
+        Pixel size [A].
+
+    Returns
+    -------
+    Register
+
+    Notes
+    -----
+    As EMAN2's e2refinemulti: copies low-passed to 20 A, both hands, the better correlation wins;
+    full freedom for c1, z only for cyclic symmetry, none for the others. Beyond it, maps without
+    symmetry that a small turn does not bring together (correlation below 0.7) are tried at all
+    orientations, and maps that correlate to 0.95 as they lie are left there.
+    """
+    box = len(fixed)
+    small = min(box, COMPARED_BOX)
+    a, b = (_compared(volume, small, apix) for volume in (moving, fixed))
+    unmoved, other = (
+        Register(Transform3D(), mirrored, -correlation(other_hand(a) if mirrored else a, b))
+        for mirrored in (False, True)
+    )
+    if unmoved.correlation >= max(IN_PLACE, other.correlation):
+        return unmoved
+    candidates = [unmoved, other]
+    for mirrored in (False, True):
+        start = other_hand(a) if mirrored else a
+        pose = refine_map_pose(start, b, Transform3D(), score=correlation, simplex=_simplex(groups))
+        value = -correlation(transform_image(start, pose.matrix), b)
+        candidates.append(Register(pose, mirrored, value))
+    free = all(group.order == 1 and not group.helical for group in groups)
+    if free and max(found.correlation for found in candidates) < TOGETHER:
+        candidates += [_searched(a, b, mirrored) for mirrored in (False, True)]
+    # The hand as it is wins unless the other is better: equal for maps that are their own mirror.
+    best = max(candidates, key=lambda found: (round(found.correlation, 4), not found.mirrored))
+    pose = Transform3D(best.transform.rotation, best.transform.shift * (box / small))
+    return Register(pose, best.mirrored, best.correlation)
+
+
+def _compared(volume: Float32, small: int, apix: float) -> Float32:
+    """Return a map low-passed and reduced for the search."""
+    box = len(volume)
+    frequency = fourier_radius(box, ndim=3) / box
+    smooth = apply_transfer(volume, gaussian_lowpass(frequency, cutoff=apix / COMPARED_ANG))
+    return smooth if box == small else fourier_resample(smooth, box=small, ndim=3)
+
+
+def _simplex(groups: tuple[Symmetry, Symmetry]) -> Simplex3D:
+    """Return the freedom that the maps' symmetries leave."""
+    names = [group.name for group in groups]
+    if all(name == "c1" for name in names):
+        return Simplex3D(
+            step_px=(_SHIFT_PX,) * 3, step_deg=(_TURN_DEG,) * 3, precision=0.05, maxiter=60
+        )
+    if all(name.startswith("c") for name in names):
+        return Simplex3D(
+            step_px=(0, 0, _SHIFT_PX), step_deg=(0, 0, _TURN_DEG), precision=0.05, maxiter=60
+        )
+    return Simplex3D(step_px=(0.0, 0.0, 0.0), step_deg=(0.0, 0.0, 0.0))
+
+
+def _searched(moving: Float32, fixed: Float32, mirrored: bool) -> Register:
+    """Try all orientations of a map in one hand."""
+    start = other_hand(moving) if mirrored else moving
+    spec = ModuleCall("eman", {"delta": SEARCH_STEP_DEG, "inc_mirror": 1})
+    turns = np.arange(0.0, 360.0, SEARCH_STEP_DEG)
+    reach = max(1, int(SEARCH_SHIFT * len(fixed)))
+    pose = register_maps(
+        start,
+        fixed,
+        rotation_grid(orientations(spec, symmetry("c1")), turns),
+        reach_px=(reach,) * 3,
+        step_deg=SEARCH_STEP_DEG,
+    )
+    return Register(pose, mirrored, -correlation(transform_image(start, pose.matrix), fixed))

@@ -1,0 +1,93 @@
+"""Continuous poses as matches with the nearest projections: the classes that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.geometry.pose import pose_to_match
+from mapsort.geometry.symmetry import Symmetry
+from mapsort.model.matches import Matches
+from mapsort.model.poses import Poses
+from mapsort.model.references import References
+
+#: Particles that are compared with all views of a map at a time.
+_AT_ONCE = 1024
+
+
+def nearest_references(
+    poses: Poses, references: References, symmetries: Sequence[Symmetry]
+) -> Matches:
+    """Return each pose as a match with the projection whose view is nearest, column by column.
+
+    Parameters
+    ----------
+    poses : Poses
+        (n, k), with scores.
+    references : References
+    symmetries : sequence of Symmetry
+        Point group of each map: the nearest is sought among all mates of a pose.
+
+    Returns
+    -------
+    Matches
+        (n, k) in the poses' order; the in-plane angle is the nearest one, the score the pose's.
+        The quality is what the score allows for: sqrt(2 score).
+
+    Notes
+    -----
+    V(S x) = V(x): R and R S are the same pose. A view and its opposite are mirror images.
+    """
+    n, k = poses.model.shape
+    columns = [_column(poses, column, references, symmetries) for column in range(k)]
+    if not columns:
+        raise ValueError("poses: expected at least one column")
+    return Matches(
+        reference=np.stack([c[0] for c in columns], axis=1).astype(np.int32).reshape(n, k),
+        score=poses.score.astype(np.float32),
+        quality=np.sqrt(2.0 * np.maximum(poses.score, 0.0)).astype(np.float32),
+        alpha=np.stack([c[1] for c in columns], axis=1).astype(np.float32),
+        dx=np.stack([c[2] for c in columns], axis=1).astype(np.float32),
+        dy=np.stack([c[3] for c in columns], axis=1).astype(np.float32),
+        mirror=np.stack([c[4] for c in columns], axis=1).astype(np.int32),
+    )
+
+
+def _column(
+    poses: Poses, column: int, references: References, symmetries: Sequence[Symmetry]
+) -> tuple[npt.NDArray[np.generic], ...]:
+    """Return reference, alpha, dx, dy and mirror of one column, (n,) each."""
+    model = poses.model[:, column]
+    reference = np.full(len(poses), -1, dtype=np.int64)
+    rotation = poses.rotation[:, column].copy()
+    every = references.rotations
+    for m, group in enumerate(symmetries):
+        block = references.block(m)
+        rows = np.flatnonzero(model == m)
+        for first in range(0, len(rows), _AT_ONCE):
+            part = rows[first : first + _AT_ONCE]
+            number, mate = _nearest_view(rotation[part], every[block], group)
+            reference[part] = number + block.start
+            rotation[part] = mate
+    there = np.maximum(reference, 0)
+    alpha, dx, dy, mirror = pose_to_match(every[there], rotation, poses.origin[:, column])
+    return reference, alpha, dx, dy, mirror
+
+
+def _nearest_view(
+    rotations: npt.NDArray[np.float64], own: npt.NDArray[np.float64], group: Symmetry
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return the number of the nearest view and the symmetry mate of the pose that it is near."""
+    best = np.full(len(rotations), -1.0)
+    number = np.zeros(len(rotations), dtype=np.intp)
+    chosen = rotations.copy()
+    for operator in group.matrices:
+        mates = rotations @ operator
+        closeness = np.abs(mates[:, 2] @ own[:, 2].T)
+        nearest = closeness.argmax(axis=1)
+        value = closeness[np.arange(len(rotations)), nearest]
+        better = value > best + 1e-9
+        best[better], number[better], chosen[better] = value[better], nearest[better], mates[better]
+    return number, chosen

@@ -1,0 +1,45 @@
+"""What options add to the memory and the disk space that a run needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mapsort.modules.comparator import search_comparator
+from mapsort.stages.member_average import GROUP_BYTES, is_least_squares, is_sum
+from mapsort.stages.two_stage import LEAST_REFERENCES, n_clusters
+
+if TYPE_CHECKING:
+    from mapsort.workflows.multi_plan import MultiPlan
+    from mapsort.workflows.options import MultiOptions
+
+#: Bytes of a pair in a similarity matrix in memory, and images of one in a file.
+_PAIR_BYTES, _MATRIX_IMAGES = 20, 6
+
+
+def option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> dict[str, int]:
+    """Return the memory that options add, by purpose."""
+    box, n_references = plan.grid.box, len(plan.references)
+    image, plane = 4 * box * box, 12 * box * (box // 2 + 1)
+    need = {}
+    by_pixels = search_comparator(options.simcmp).left is not None
+    if by_pixels or options.prefilt or options.classiter or options.classcmp != "auto":
+        need["reference images"] = 3 * n_references * image
+    if options.twostage and n_references >= LEAST_REFERENCES:
+        pairs = n_references**2 + n_clusters(n_references) * n_particles
+        need["clusters"] = 2 * _PAIR_BYTES * pairs + 2 * n_references * image
+    if is_sum(options.classaverager):
+        need["second averages"] = 2 * n_references * plane
+    elif not is_least_squares(options.classaverager):
+        largest = min(3 * GROUP_BYTES, 12 * n_particles * box * box)
+        need["second averages"] = 2 * n_references * plane + largest
+    return need
+
+
+def option_disk(options: MultiOptions, plan: MultiPlan, n_particles: int) -> int:
+    """Return the disk space that options add in each iteration [bytes]."""
+    n_references = len(plan.references)
+    if not options.twostage or n_references < LEAST_REFERENCES:
+        return 0
+    count = n_clusters(n_references)
+    pairs = n_references**2 + count * n_particles
+    return _MATRIX_IMAGES * 4 * pairs + count * (4 * plan.grid.box**2 + 4096)

@@ -1,0 +1,49 @@
+"""Open and check what a single-map refinement is given, and part the particles into halves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mapsort.errors import ConfigError
+from mapsort.model.particles import Particles
+from mapsort.model.volume import Volume
+from mapsort.modules.array_parameter import read_curve
+from mapsort.workflows.multi_inputs import open_inputs
+from mapsort.workflows.multi_plan import resolve
+from mapsort.workflows.multi_state import Run
+from mapsort.workflows.progress import Progress
+from mapsort.workflows.single_options import RefineOptions
+from mapsort.workflows.single_seeds import half_run, half_seeds, sphere_of, start_resolution
+from mapsort.workflows.single_state import SingleRun
+
+
+def open_single(
+    options: RefineOptions,
+    progress: Progress,
+    *,
+    particles: Particles | None = None,
+    volume: Volume | None = None,
+) -> SingleRun:
+    """Open and check everything, and part the particles into halves.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        What is wrong with the request or its input.
+    """
+    request = options.as_multi()
+    volumes = None if volume is None else [volume]
+    inputs = open_inputs(request, particles=particles, volumes=volumes)
+    if len(inputs.particles) < 2:
+        raise ConfigError(
+            f"{inputs.particles.source}: holds {len(inputs.particles)} particle; halves need two"
+        )
+    plan = resolve(request, inputs)
+    if options.diameter is not None:
+        plan = replace(plan, sphere_radius=sphere_of(options.diameter, inputs))
+    whole = Run(request, inputs, plan, progress)
+    resolution = start_resolution(options, inputs, plan)
+    seeds = half_seeds(inputs.seeds[0], resolution, inputs.apix, seed=plan.seed)
+    curve = None if options.m3dsetsf is None else read_curve(str(options.m3dsetsf))
+    halves = tuple(half_run(whole, number, seed) for number, seed in enumerate(seeds))
+    return SingleRun(options, whole, halves, resolution, curve)

@@ -1,0 +1,78 @@
+"""Poses that a particle table holds, checked particle by particle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mapsort.errors import FormatError
+from mapsort.geometry.euler import relion_to_matrix
+
+_ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+_ORIGINS = ["rlnOriginXAngst", "rlnOriginYAngst"]
+
+
+def table_poses(
+    source: Path,
+    table: pd.DataFrame,
+    apix: float,
+    *,
+    purpose: str,
+    rows: npt.NDArray[np.intp] | None = None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the poses in a table of particles.
+
+    Parameters
+    ----------
+    source : Path
+        Where the table is from, for messages.
+    table : DataFrame
+        With RELION's columns; without origins, particles are taken as centred.
+    apix : float
+        Pixel size [A].
+    purpose : str
+        What needs the poses, for messages.
+    rows : ndarray of shape (n,), optional
+        Numbers of the particles in the file, from 0, where the table is a part of it.
+
+    Returns
+    -------
+    rotations : ndarray of shape (n, 3, 3), float64
+        Object to view.
+    origins : ndarray of shape (n, 2), float64
+        Shift that centres each particle [pixels].
+
+    Raises
+    ------
+    FormatError
+        An angle's column is missing, or a value is no number; the message names the particle.
+    """
+    missing = [name for name in _ANGLES if name not in table]
+    if missing:
+        raise FormatError(
+            f"{source}: no column {missing[0]}: {purpose} needs the particles' poses "
+            "(rlnAngleRot, rlnAngleTilt, rlnAnglePsi), as a refinement writes them"
+        )
+    numbers = np.arange(len(table)) if rows is None else rows
+    angles = _numbers(source, table, numbers, _ANGLES)
+    origins = np.zeros((len(table), 2))
+    if all(name in table for name in _ORIGINS):
+        origins = _numbers(source, table, numbers, _ORIGINS) / apix
+    return np.ascontiguousarray(relion_to_matrix(angles)), origins
+
+
+def _numbers(
+    source: Path, table: pd.DataFrame, rows: npt.NDArray[np.intp], names: list[str]
+) -> npt.NDArray[np.float64]:
+    columns = [pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float) for name in names]
+    for name, values in zip(names, columns, strict=True):
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if len(wrong):
+            raise FormatError(
+                f"{source}: {name} of particle {rows[wrong[0]] + 1} is "
+                f"{table[name].iloc[wrong[0]]!r}; a number is needed"
+            )
+    return np.stack(columns, axis=1)

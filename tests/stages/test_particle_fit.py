@@ -1,0 +1,115 @@
+"""Scales, residuals and shifts of particles, from particles with known ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mapsort.stages.particle_fit import (
+    LARGEST_SPREAD,
+    SMALLEST_SPREAD,
+    ParticleFit,
+    deviations,
+    misfit,
+    outlier_scores,
+    shift_log_prior,
+    shift_spread,
+)
+
+N, TERMS, PAIRS = 4000, 400, 10
+
+
+def made(spread, *, signal=0.5, mean=1.0, seed=0):
+    """Particles X = s P + N over independent complex terms; each counts with its Friedel mate."""
+    rng = np.random.default_rng(seed)
+    pairs = TERMS // 2
+    scales = mean * (1 + spread * rng.standard_normal(N))
+    shape = (N, pairs)
+    view = np.sqrt(signal / 2) * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+    noise = np.sqrt(0.5) * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+    image = scales[:, None] * view + noise
+    # Shell 0 holds nothing; the others ten pairs each.
+    sums = [
+        np.pad(2 * values.reshape(N, -1, PAIRS).sum(axis=2), ((0, 0), (1, 0)))
+        for values in (np.abs(image) ** 2, (image.conj() * view).real, np.abs(view) ** 2)
+    ]
+    terms = np.append(0.0, np.full(pairs // PAIRS, 2.0 * PAIRS))
+    left = misfit(*sums, np.ones_like(sums[0]), terms)
+    return ParticleFit(sums[1].sum(axis=1), sums[2].sum(axis=1), left), scales
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.3])
+@pytest.mark.parametrize("mean", [1.0, 2.5])
+def test_the_spread_of_scales_is_found(spread, mean):
+    fit, _ = made(spread, mean=mean)
+    assert fit.mean_scale == pytest.approx(mean, rel=0.01)
+    # Noise alone spreads scales by 1 / sqrt(200) = 0.07; 4000 particles give 2 %.
+    assert fit.scale_spread() == pytest.approx(spread, rel=0.08)
+
+
+def test_the_spread_is_bounded():
+    assert made(0.0)[0].scale_spread() == SMALLEST_SPREAD
+    assert made(3.0)[0].scale_spread() == LARGEST_SPREAD
+
+
+def test_scales_are_drawn_towards_the_mean_and_so_come_nearer_to_the_truth():
+    fit, scales = made(0.1, signal=0.1, mean=2.0)
+    found = fit.scales() * 2.0
+    alone = fit.cross / fit.reference
+    assert np.mean((found - scales) ** 2) < 0.7 * np.mean((alone - scales) ** 2)
+    assert np.corrcoef(found, scales)[0, 1] > 0.6
+    assert fit.scales().mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_what_is_left_is_noise_and_what_is_not_of_the_map_shows():
+    fit, _ = made(0.2)
+    # 20 shells: the mean of as many squares of about normal numbers, one scale fitted.
+    assert fit.misfit.mean() == pytest.approx(1.0, abs=0.03)
+    assert fit.misfit.std() < 0.5
+    assert fit.misfit_deviations.max() < 6
+
+
+@pytest.mark.parametrize("factor", [4.0, 0.2])
+def test_too_much_and_too_little_in_a_shell_are_a_misfit(factor):
+    terms = np.full(9, 50.0)
+    image = np.tile(terms, (3, 1))
+    image[1, 4] *= factor
+    nothing = np.zeros_like(image)
+    found = misfit(image, nothing, nothing, np.ones_like(image), terms)
+    # One of eight shells is off by factor - 1; the variance there is 2 / 50.
+    np.testing.assert_allclose(found, [0, (factor - 1) ** 2 * 25 / 8, 0], atol=1e-9)
+
+
+def test_outliers_are_unlike_in_either_way():
+    fit, _ = made(0.0)
+    quality = np.random.default_rng(3).normal(20, 2, N)
+    quality[5] = 2.0
+    fit.misfit[7] = 40.0
+    scores = outlier_scores(fit, quality)
+    assert set(np.argsort(scores)[-2:]) == {5, 7}
+    assert scores[5] == pytest.approx(9.0, rel=0.1)
+
+
+def test_deviations_are_robust():
+    values = np.random.default_rng(1).normal(5, 2, 10_001)
+    values[:1000] = 1e6
+    found = deviations(values)[1000:]
+    # The median of the rest lies a tenth of the way up: 0.14 deviations, and their spread grows.
+    assert abs(found.mean() + 0.14) < 0.05
+    assert found.std() == pytest.approx(1.0, abs=0.15)
+    np.testing.assert_array_equal(deviations(np.ones(5)), 0.0)
+
+
+def test_the_width_of_shifts_is_found_in_spite_of_wild_ones():
+    rng = np.random.default_rng(2)
+    origins = rng.normal(0, 3.0, (5000, 2))
+    assert shift_spread(origins) == pytest.approx(3.0, rel=0.05)
+    origins[:500] = rng.uniform(-20, 20, (500, 2))
+    assert shift_spread(origins) == pytest.approx(3.0, rel=0.15)
+    assert shift_spread(np.zeros((10, 2))) == 1.0
+
+
+def test_the_prior_is_normal_and_absent_without_a_width():
+    origins = np.array([[0.0, 0.0], [3.0, 4.0]])
+    np.testing.assert_allclose(shift_log_prior(origins, 5.0), [0.0, -0.5])
+    np.testing.assert_array_equal(shift_log_prior(origins, np.inf), 0.0)
