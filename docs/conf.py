@@ -19,8 +19,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "nu
 exclude_patterns = ["_build", "tutorial_data"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-#: Pages that the index names and that a version may not have.
-OPTIONAL_PAGES = ("after_the_run", "classification", "cluster", "scale")
 
 autodoc_typehints = "none"
 autosummary_generate = True
@@ -42,7 +40,6 @@ linkcheck_retries = 2
 def setup(app: Any) -> None:
     """Make the pages that come from the program before Sphinx reads any."""
     app.connect("builder-inited", _generate)
-    app.connect("source-read", _drop_absent_pages)
 
 
 def _generate(_app: Any) -> None:
@@ -53,10 +50,3 @@ def _generate(_app: Any) -> None:
     write_cli.write(HERE / "reference" / "cli")
     draw_conventions.draw(HERE / "concepts" / "conventions.svg")
     execute_tutorial.execute_if_stale(HERE / "tutorial.md", HERE / "tutorial_data")
-
-
-def _drop_absent_pages(_app: Any, name: str, content: list[str]) -> None:
-    if name == "index":
-        absent = [page for page in OPTIONAL_PAGES if not (HERE / f"{page}.md").is_file()]
-        lines = content[0].splitlines(keepends=True)
-        content[0] = "".join(line for line in lines if line.strip() not in absent)

@@ -110,7 +110,7 @@ def test_tables_hold_the_runs_figures(page, reported):
 
 def test_automatic_choices_have_their_reasons(page):
     rows = {row[0]: row for row in page.rows if len(row) == 3}
-    assert rows["--pad"][1:] == ["64 px", "twice the 32 px box"]
+    assert rows["--pad"][1:] == ["80 px", "2.5 times the 32 px box"]
     assert "--orientgen" not in rows  # it was given
     assert "--randomseed" not in rows
 

@@ -99,7 +99,8 @@ def _map_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) ->
     ]
     if options.pad == 0:
         value = f"{plan.map_grid.padded} px"
-        chosen.append(Choice("--pad", value, f"twice the {box} px box"))
+        times = f"{plan.map_grid.scale:.3g} times the {box} px box"
+        chosen.append(Choice("--pad", value, times))
     if options.automask3d is None:
         chosen.append(
             Choice(
