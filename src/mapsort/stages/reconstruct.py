@@ -42,12 +42,12 @@ def reconstruction_bytes(
 ) -> int:
     """Return the highest memory of a reconstruction with ``n_sums`` accumulators, without slices.
 
-    With N = box^3 voxels an accumulator takes 48 N bytes (twice the box, triples in single
-    precision). While it becomes equations the transform of the density's window and its result
-    come on top, 16 N and 16 N, or the result and two copies, 48 N; later the equations of both
-    halves and of the whole, 22 N each, with 72 N for the solver. At 512 px that is FIGURE GiB for
-    one map and FIGURE GiB with two halves in one pass. Insertion sorts samples in at most 0.5 GiB,
-    in less if it is told that there are few.
+    With N = box^3 voxels an accumulator takes 6 s^3 N bytes (triples in single precision on a half
+    grid of s times the box). While it becomes equations the transform of the density's window and
+    its result come on top, 16 N and 16 N, or the result and two copies, 48 N; later the equations
+    of both halves and of the whole, 22 N each, with 72 N for the solver. At 512 px (s = 2.2) that
+    is 14.8 GiB for one map and 23.1 GiB with two halves in one pass. Insertion sorts samples in
+    at most 0.5 GiB.
     """
     voxels = grid.box**3
     windows, equations = sums_bytes(grid), 22 * voxels
