@@ -12,7 +12,6 @@ import pytest
 from mapsort import __version__
 from mapsort.cli.commands import COMMANDS, load
 from mapsort.cli.main import e2refinemulti, main
-from mapsort.cli.multi import NOT_YET_OPTIONS
 from mapsort.errors import FormatError, Interrupted, NumericalError
 from mapsort.workflows.option_fields import flag_of
 from mapsort.workflows.options import MultiOptions
@@ -32,21 +31,9 @@ INTERFACE_TEXT = """
 INTERFACE = INTERFACE_TEXT.split()
 
 
-def test_every_option_of_the_interface_is_taken_or_refused_by_name():
+def test_every_option_of_the_interface_is_taken():
     taken = {flag_of(item.name) for item in dataclasses.fields(MultiOptions)}
-    assert not taken & set(NOT_YET_OPTIONS)
-    assert taken | set(NOT_YET_OPTIONS) | {"--version", "--help"} == set(INTERFACE)
-
-
-@pytest.mark.parametrize("option", NOT_YET_OPTIONS)
-@pytest.mark.parametrize("form", ["{0}=3", "{0} 3", "{0}"])
-@pytest.mark.parametrize("where", ["{0} --input a.star --models b.mrc", "--input a.star {0}"])
-def test_options_of_later_versions_are_refused(capsys, option, form, where):
-    words = where.format(form.format(option)).split()
-    assert main(["multi", *words]) == 2
-    captured = capsys.readouterr()
-    assert captured.err == f"mapsort: {option}: not yet in this version of mapsort\n"
-    assert captured.out == ""
+    assert taken | {"--version", "--help"} == set(INTERFACE)
 
 
 @pytest.mark.parametrize(

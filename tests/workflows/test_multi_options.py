@@ -183,7 +183,7 @@ def test_seeds_of_another_box_and_pixel_size(run_small, small, box, apix):
 
 
 def test_pad(run_small):
-    """Zero is twice the box; a larger padded volume changes the interpolation, little."""
+    """Zero is 2.5 times the box; a larger padded volume changes the interpolation, little."""
     default, double, wide = (run_small(pad=pad).maps[0].data for pad in (0, 64, 96))
     np.testing.assert_array_equal(default, double)
     assert not np.array_equal(double, wide)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from mapsort._version import __version__
 from mapsort.cli.commands import COMMANDS, DESCRIPTION, Command, load
 from mapsort.cli.examples import examples_text
-from mapsort.cli.parser import HELP_WIDTH, NOT_YET, PlainParser, make_parser
-
-
-def not_yet_options(command: Command) -> tuple[str, ...]:
-    """Return the options that a command knows and this version does not have."""
-    names: tuple[str, ...] = getattr(command, "NOT_YET_OPTIONS", ())
-    return names
+from mapsort.cli.parser import PlainParser, make_parser
 
 
 def command_parser(name: str, *, prog: str | None = None) -> PlainParser:
@@ -71,9 +63,4 @@ def _fill(parser: PlainParser, name: str, command: Command) -> None:
         parser.add_argument("--version", action="version", version=f"mapsort {__version__}")
     if "--verbose" not in names:
         parser.add_argument("-v", "--verbose", metavar="0..9", help="9 shows tracebacks")
-    parts = [examples_text(name, prog=parser.prog)]
-    absent = not_yet_options(command)
-    if absent:
-        text = f"Known, and {NOT_YET}: {', '.join(absent)}."
-        parts.append(textwrap.fill(text, HELP_WIDTH, break_on_hyphens=False))
-    parser.epilog = "\n\n".join(part for part in parts if part)
+    parser.epilog = examples_text(name, prog=parser.prog)

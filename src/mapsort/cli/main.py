@@ -8,10 +8,10 @@ import traceback
 from collections.abc import Sequence
 
 from mapsort._version import __version__
-from mapsort.cli.command_parser import command_parser, not_yet_options
+from mapsort.cli.command_parser import command_parser
 from mapsort.cli.commands import COMMANDS, DESCRIPTION, GROUPS, load
 from mapsort.cli.output import say, warn
-from mapsort.cli.parser import parse_strictly, refuse_not_yet
+from mapsort.cli.parser import parse_strictly
 from mapsort.errors import ConfigError, FormatError, Interrupted
 from mapsort.modules.suggestion import did_you_mean
 
@@ -117,11 +117,9 @@ _PROGRAM_OPTIONS = ("--help", "--version", "--print-completion", "--print-man-pa
 
 def _run(name: str, words: list[str], *, prog: str) -> int:
     command = load(name)
-    not_yet = not_yet_options(command)
-    refuse_not_yet(words, not_yet)
     parser = command_parser(name, prog=prog)
     try:
-        args = parse_strictly(parser, words, also_known=not_yet)
+        args = parse_strictly(parser, words)
     except SystemExit:
         # argparse leaves this way after --help and --version, having printed them.
         return DONE

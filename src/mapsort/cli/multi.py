@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 NAME = "multi"
 HELP = "sort particles among several maps while refining the maps"
 
-#: Options of the interface that come with later versions: refused by name, never ignored.
-NOT_YET_OPTIONS: tuple[str, ...] = ()
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `MultiOptions`."""

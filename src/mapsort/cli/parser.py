@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from mapsort.errors import ConfigError
 from mapsort.modules.suggestion import did_you_mean
 
-NOT_YET = "not yet in this version of mapsort"
 HELP_WIDTH = 100
 
 
@@ -58,25 +57,7 @@ def make_parser(prog: str, description: str) -> PlainParser:
     )
 
 
-def refuse_not_yet(arguments: Sequence[str], names: Collection[str]) -> None:
-    """Refuse options that are known but absent, before anything else is looked at.
-
-    Raises
-    ------
-    ConfigError
-        Naming the first of them, wherever it stands and whichever way its value is given.
-    """
-    for word in arguments:
-        if word == "--":
-            return
-        name = word.partition("=")[0]
-        if name in names:
-            raise ConfigError(f"{name}: {NOT_YET}")
-
-
-def parse_strictly(
-    parser: PlainParser, arguments: Sequence[str], *, also_known: Collection[str] = ()
-) -> argparse.Namespace:
+def parse_strictly(parser: PlainParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse, and refuse what is left over with the nearest option as a suggestion.
 
     Parameters
@@ -85,8 +66,6 @@ def parse_strictly(
         The command's parser.
     arguments : sequence of str
         Words after the command.
-    also_known : collection of str
-        Options worth suggesting although this version refuses them.
 
     Raises
     ------
@@ -102,5 +81,5 @@ def parse_strictly(
             f"unexpected argument {rest[0]!r}: values are given as --option value, several as A,B"
         )
     name = unknown.partition("=")[0]
-    hint = did_you_mean(name, [*parser.option_names(), *also_known])
+    hint = did_you_mean(name, parser.option_names())
     raise ConfigError(f"unknown option {name}{hint or f'; {parser.prog} --help lists them'}")

@@ -112,7 +112,7 @@ class AverageOptions:
 class ReconstructionOptions:
     """How a map is made of class averages, and masked."""
 
-    pad: int = pad_field(RECONSTRUCTION, "twice the box")
+    pad: int = pad_field(RECONSTRUCTION)
     recon: str = reconstructor_field(
         RECONSTRUCTION,
         "fourier (least squares), back_projection (a few steps: faster), nn4, nn4_rect or nn4_ctf "

@@ -209,7 +209,7 @@ def _check_options(options: MultiOptions, particles: Particles) -> None:
     if options.pad and options.pad < int(np.ceil(1.25 * box)):
         raise ConfigError(
             f"--pad={options.pad}: is in pixels and must be at least 1.25 x box "
-            f"({int(np.ceil(1.25 * box))}), or 0 for twice the box"
+            f"({int(np.ceil(1.25 * box))}), or 0"
         )
     if options.targetres is not None and options.targetres < 2 * apix:
         raise ConfigError(

@@ -114,7 +114,7 @@ class ReconstructOptions:
             help="finest resolution reconstructed, in Angstrom; by default twice the pixel size",
         ),
     )
-    pad: int = pad_field(RECONSTRUCTION, "twice the box, less if large")
+    pad: int = pad_field(RECONSTRUCTION)
     parallel: str = parallel_field(RECONSTRUCTION)
 
     def validated(self) -> ReconstructOptions:

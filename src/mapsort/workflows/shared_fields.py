@@ -206,15 +206,16 @@ def reconstructor_field(group: str, words: str) -> str:
     return value
 
 
-def pad_field(group: str, otherwise: str) -> int:
-    """Return the option ``--pad``; 0 is what `otherwise` says."""
+def pad_field(group: str) -> int:
+    """Return the option ``--pad``."""
     value: int = field(
         default=0,
         metadata=option(
             whole_number(0),
             group=group,
             metavar="PX",
-            help=f"size in pixels of the padded Fourier volume; 0: {otherwise}",
+            help="size in pixels of the padded Fourier volume; at least 2.5 times the box is taken "
+            "(from 384 pixels 2.2 times)",
         ),
     )
     return value
