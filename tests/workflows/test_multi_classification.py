@@ -156,7 +156,7 @@ def test_identical_seeds_do_not_leave_a_map_empty(problem, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("assign", "fuzzy"), ("junk", 2), ("junk", -1), ("iter", 0), ("iter", "x")]
+    ("name", "value"), [("assign", "fuzzy"), ("junk", 10), ("junk", -1), ("iter", 0), ("iter", "x")]
 )
 def test_bad_values_are_refused_by_name(run_small, name, value):
     with pytest.raises(mapsort.errors.ConfigError, match=f"--{name}={value}"):

@@ -22,6 +22,7 @@ from mapsort.io.star import read_particles
 from mapsort.physics.fsc import resolution_at
 from mapsort.rundir.text import read_convergence, read_fsc
 from mapsort.stages.insertion_grid import InsertionGrid
+from mapsort.stages.map_register import in_register
 from mapsort.workflows.multi_files import MOST_LISTED
 from mapsort.workflows.options import MultiOptions
 
@@ -316,7 +317,10 @@ def test_fsc_files_are_those_of_the_maps(path, i):
         np.testing.assert_allclose(curve, mapsort.fsc(before, after), atol=1e-5)
     frequency, curves = read_fsc(path / f"fsc_mutual_{i:02d}.txt")
     np.testing.assert_allclose(frequency, expected_frequency, rtol=1e-5)
-    mutual = mapsort.fsc(*(volume(path, f"threed_{i:02d}_{z:02d}.mrc") for z in MODELS))
+    first, second = (volume(path, f"threed_{i:02d}_{z:02d}.mrc") for z in MODELS)
+    c1 = mapsort.symmetry("c1")
+    registered = in_register(second, first, (c1, c1), apix=APIX)
+    mutual = mapsort.fsc(first, registered.applied(second))
     np.testing.assert_allclose(curves, np.stack([mutual, mutual], axis=1), atol=1e-5)
 
 
