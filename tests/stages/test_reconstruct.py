@@ -20,6 +20,7 @@ from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct import (
     NormalEquations,
+    _System,
     reconstruction_bytes,
     solve,
 )
@@ -273,6 +274,23 @@ def test_the_wiener_term_damps_by_its_share():
     np.testing.assert_allclose(agreement(damped, plain)[1][3:], 0.5, atol=0.05)
     stronger = reconstruct(slices, rotations, noise_to_signal=np.full(17, 3.0))
     np.testing.assert_allclose(agreement(stronger, plain)[1][3:], 0.25, atol=0.05)
+
+
+def test_shells_without_signal_neither_stay_nor_slow_the_solution(monkeypatch):
+    """1/SSNR leaps by six orders of magnitude from one shell to the next, as it does in runs."""
+    rotations = random_rotations(300, seed=9)
+    slices = phantom_slice(0, 32, 4.0, rotations)
+    ratio = np.where(np.arange(17) < 9, 0.01, 1e4)
+    plain = reconstruct(slices, rotations)
+    steps = []
+    apply = _System.apply
+    monkeypatch.setattr(_System, "apply", lambda self, v: steps.append(1) or apply(self, v))
+    volume = reconstruct(slices, rotations, noise_to_signal=ratio)
+    assert len(steps) <= 12
+    curve, scale = agreement(volume, plain)
+    assert curve[:8].min() >= 0.99
+    np.testing.assert_allclose(scale[1:8], 1.0, atol=0.03)
+    assert np.abs(scale[10:]).max() < 0.01
 
 
 def test_no_slices_give_an_empty_map():

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.reconstruction import MAX_STEPS
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.insertion_grid import InsertionGrid
@@ -30,6 +31,10 @@ FLOOR = 1e-3
 #: Without knowledge of the noise, gaps between slices are filled up to this share of their shell's
 #: mean density: what few slices say of them is mostly noise.
 GAP = 0.3
+#: Largest 1/SSNR that takes part in the solution: it stands for shells whose half maps agree by a
+#: twentieth. Shells with more noise are damped by the rest afterwards. A term that jumps by many
+#: orders of magnitude from one shell to the next is beyond a circulant preconditioner.
+SOLVED_NOISE = 10.0
 #: Steps of conjugate gradients end when the residual has fallen to this share of the right side:
 #: strict enough for shells that hold a thousandth of the strongest ones' amplitude.
 TOLERANCE = 1e-4
@@ -194,7 +199,8 @@ def solve(
     box = equations.box
     if not np.any(equations.circulant):
         return np.zeros((box,) * 3, dtype=np.float32)
-    term = wiener_term(equations, noise_to_signal, wiener)
+    solved = None if noise_to_signal is None else np.minimum(noise_to_signal, SOLVED_NOISE)
+    term = wiener_term(equations, solved, wiener)
     right = _about_the_centre(equations.right)
     system = _System.of(equations, term, n_threads)
     if noise_to_signal is None:
@@ -219,7 +225,15 @@ def solve(
         previous, error = error, _dot(residual, improved)
         direction *= np.float32(error / previous)
         direction += improved
-    return volume
+    return volume if noise_to_signal is None else _rest_of_noise(volume, noise_to_signal)
+
+
+def _rest_of_noise(volume: Float32, noise_to_signal: npt.NDArray[np.floating]) -> Float32:
+    """Damp shells by what their noise exceeds `SOLVED_NOISE`."""
+    solved = np.minimum(noise_to_signal, SOLVED_NOISE)
+    if np.array_equal(solved, noise_to_signal):
+        return volume
+    return apply_radial_curve(volume, (1.0 + solved) / (1.0 + noise_to_signal))
 
 
 def estimate(equations: NormalEquations, right: Float32, *, n_threads: int = 1) -> Float32:
