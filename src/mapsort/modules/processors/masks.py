@@ -29,6 +29,7 @@ _OUTER = Parameter(
     "outer_radius", float, None, "outer radius [pixels]; negative: n/2 + radius + 1; none: no limit"
 )
 _VALUE = Parameter("value", float, 0.0, "density outside")
+_AXES = ("dx", "dy", "dz")
 _CENTRE = (
     Parameter("dx", float, 0.0, "centre relative to n/2 along x [pixels]"),
     Parameter("dy", float, 0.0, "centre relative to n/2 along y [pixels]"),
@@ -36,21 +37,19 @@ _CENTRE = (
 )
 
 
+def _centred(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return a mask's arguments with its centre in one, without the pixel size."""
+    own = {name: value for name, value in arguments.items() if name not in {"apix", *_AXES}}
+    return own | {"centre_px": tuple(arguments[name] for name in _AXES)}
+
+
 @PROCESSORS.register(
     "mask.sharp",
     help="set densities outside inner <= r < outer to a value",
     parameters=(_INNER, _OUTER, _VALUE, *_CENTRE),
 )
-def _sharp(
-    image: Pixels,
-    *,
-    apix: float,  # noqa: ARG001
-    dx: float,
-    dy: float,
-    dz: float,
-    **arguments: Any,
-) -> Float32:
-    return sharp_mask(image, centre_px=(dx, dy, dz), **arguments)
+def _sharp(image: Pixels, **arguments: Any) -> Float32:
+    return sharp_mask(image, **_centred(arguments))
 
 
 @PROCESSORS.register(
@@ -64,16 +63,8 @@ def _sharp(
         *_CENTRE,
     ),
 )
-def _soft(
-    image: Pixels,
-    *,
-    apix: float,  # noqa: ARG001
-    dx: float,
-    dy: float,
-    dz: float,
-    **arguments: Any,
-) -> Float32:
-    return soft_mask(image, centre_px=(dx, dy, dz), **arguments)
+def _soft(image: Pixels, **arguments: Any) -> Float32:
+    return soft_mask(image, **_centred(arguments))
 
 
 @PROCESSORS.register(
@@ -88,16 +79,8 @@ def _soft(
         *_CENTRE,
     ),
 )
-def _gaussian(
-    image: Pixels,
-    *,
-    apix: float,  # noqa: ARG001
-    dx: float,
-    dy: float,
-    dz: float,
-    **arguments: Any,
-) -> Float32:
-    return gaussian_mask(image, centre_px=(dx, dy, dz), **arguments)
+def _gaussian(image: Pixels, **arguments: Any) -> Float32:
+    return gaussian_mask(image, **_centred(arguments))
 
 
 def require_image(image: Pixels, name: str) -> None:
