@@ -1,0 +1,187 @@
+"""What the report shows of resolution: its course, the curves behind it, a table of maps."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from mapsort.report import charts
+from mapsort.report.content import Chart, Section, Table
+from mapsort.report.file_cache import FileCache
+from mapsort.report.palette import DASHES, colour_of, dash_of
+from mapsort.report.run_record import RunRecord
+from mapsort.rundir.text import read_fsc
+
+# Maps in the chart of what the mask does: three curves each.
+_MASK_CHART_MAPS = 3
+
+
+def resolution_course(record: RunRecord) -> Chart:
+    """Return each map's resolution over iterations."""
+    curves = []
+    for model in range(record.n_models):
+        values = charts.as_floats(
+            [entry["maps"][model]["resolution_fsc_0143_ang"] for entry in record.iterations]
+        )
+        curves.append((f"map {model + 1}", values, colour_of(model), dash_of(model)))
+    last = ", ".join(f"{words} {values[-1]} Å" for words, values, _, _ in curves)
+    return Chart.of_svg(
+        "Resolution",
+        f"Lines: resolution of each map's halves at FSC 0.143 over iterations; last {last}.",
+        charts.lines_over_iterations(
+            "resolutions", record.iteration_numbers, curves, label="FSC 0.143 [Å]"
+        ),
+        "Of halves kept apart from the start."
+        if _independent(record)
+        else "Of halves that share references and poses: optimistic; no gold-standard figure.",
+    )
+
+
+def resolution_section(record: RunRecord, _: FileCache) -> Section | None:
+    """Return the curves of the last iteration and its table of maps."""
+    if not record.iterations:
+        return None
+    made = [
+        _half_map_chart(record),
+        _mask_chart(record),
+        _previous_chart(record),
+        _mutual_chart(record),
+    ]
+    return Section(
+        "fsc",
+        "Fourier shell correlation",
+        charts=tuple(chart for chart in made if chart is not None),
+        tables=(_map_table(record),),
+    )
+
+
+def _independent(record: RunRecord) -> bool:
+    """Whether the run kept half-sets apart (``--halves``, or a single map's refinement)."""
+    return bool(
+        record.iterations[-1].get("independent_halves")
+        or record.manifest.options.get("independent_halves")
+    )
+
+
+def _half_map_chart(record: RunRecord) -> Chart | None:
+    entry = record.iterations[-1]
+    curves = [item.get("half_fsc") for item in entry["maps"]]
+    known = record.directory.fsc(record.last, 1)
+    if any(curve is None for curve in curves) or not known.exists():
+        return None
+    frequency, _ = read_fsc(known)
+    styled = [
+        (f"map {m + 1}", np.array(curve, dtype=float), colour_of(m), dash_of(m))
+        for m, curve in enumerate(curves)
+    ]
+    marked = [item["resolution_fsc_0143_ang"] for item in entry["maps"]]
+    text = ", ".join(f"map {m + 1} {r:.1f} Å" for m, r in enumerate(marked))
+    return Chart.of_svg(
+        "Halves of each map",
+        f"Curves: FSC of the even and odd particles' maps; resolution at 0.143: {text}.",
+        charts.fsc_curves("fsc-halves", frequency, styled, marked=marked),
+        f"At FSC 0.143: {text}. "
+        + (
+            "Of independent half maps, kept apart from the start, corrected for the mask."
+            if _independent(record)
+            else "Halves share references and poses."
+        ),
+    )
+
+
+def _mask_chart(record: RunRecord) -> Chart | None:
+    """Show what the mask has to do with the halves' agreement, with ``--halves``."""
+    known = record.directory.fsc(record.last, 1)
+    maps = record.iterations[-1]["maps"]
+    if not known.exists() or any("half_fsc_masked" not in item for item in maps):
+        return None
+    frequency, _ = read_fsc(known)
+    named = (("masked", "masked"), ("unmasked", "no mask"), ("randomised", "random phases"))
+    styled = [
+        (
+            f"map {m + 1}, {words}",
+            np.array(item[f"half_fsc_{name}"], dtype=float),
+            colour_of(m),
+            DASHES[place % len(DASHES)],
+        )
+        for m, item in enumerate(maps[:_MASK_CHART_MAPS])
+        for place, (name, words) in enumerate(named)
+    ]
+    return Chart.of_svg(
+        "Part of the mask",
+        "Curves: FSC of each map's halves under the mask, without it, and under it after phases "
+        "beyond the well-agreeing shells were made random.",
+        charts.fsc_curves("fsc-mask", frequency, styled, thresholds=(0.143,)),
+        "Random phases should not agree: where their curve is high, the mask is too tight.",
+    )
+
+
+def _previous_chart(record: RunRecord) -> Chart | None:
+    styled, frequency = [], None
+    for model in range(record.n_models):
+        path = record.directory.fsc(record.last, model + 1)
+        if path.exists():
+            frequency, curve = read_fsc(path)
+            styled.append((f"map {model + 1}", curve, colour_of(model), dash_of(model)))
+    if frequency is None:
+        return None
+    return Chart.of_svg(
+        "With the iteration before",
+        "Curves: FSC of each map with itself one iteration earlier; near 1 when converged.",
+        charts.fsc_curves("fsc-previous", frequency, styled, thresholds=(0.5,)),
+        "Near 1 everywhere when the refinement has converged.",
+    )
+
+
+def _mutual_chart(record: RunRecord) -> Chart | None:
+    path = record.directory.fsc_mutual(record.last)
+    if not path.exists():
+        return None
+    frequency, curves = read_fsc(path)
+    # The first column is the mean of the others.
+    pairs = curves[:, 1:] if curves.ndim == 2 else curves[:, None]
+    names = [f"{a}–{b}" for a, b in combinations(range(1, record.n_models + 1), 2)]
+    if len(names) > charts.LONG_LEGEND:
+        pairs = np.stack([pairs.max(axis=1), pairs.mean(axis=1), pairs.min(axis=1)], axis=1)
+        names = ["most alike", "mean", "least alike"]
+    styled = [
+        (name, pairs[:, i], colour_of(i), dash_of(i))
+        for i, name in enumerate(names[: pairs.shape[1]])
+    ]
+    return Chart.of_svg(
+        "Between maps",
+        f"Curves: FSC between each two maps: {', '.join(names)}.",
+        charts.fsc_curves("fsc-mutual", frequency, styled, thresholds=(0.5,)),
+        "Of each two maps. Low where they differ: what the sorting rests on.",
+    )
+
+
+def _map_table(record: RunRecord) -> Table:
+    entry, options = record.iterations[-1], record.manifest.options
+    seeds, groups = options.get("models") or [], options.get("sym") or []
+    total = max(1, sum(entry["occupancy"]))
+    rows = tuple(
+        (
+            model + 1,
+            entry["occupancy"][model],
+            100.0 * entry["occupancy"][model] / total,
+            float(item["resolution_fsc_0143_ang"]),
+            float(item["resolution_fsc_05_ang"]),
+            float(item["resolution_to_previous_fsc_05_ang"]),
+            str(groups[model]) if model < len(groups) else None,
+            str(seeds[model]) if model < len(seeds) else None,
+        )
+        for model, item in enumerate(entry["maps"])
+    )
+    columns = (
+        "map",
+        "particles",
+        "share [%]",
+        "FSC 0.143 [Å]",
+        "FSC 0.5 [Å]",
+        "to previous, 0.5 [Å]",
+        "symmetry",
+        "started from",
+    )
+    return Table(f"Maps of iteration {record.last}", columns, rows, (None, None, 1, 2, 2, 2))
