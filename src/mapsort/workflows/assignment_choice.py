@@ -19,6 +19,9 @@ from mapsort.workflows.search_settings import AUTO, comparison_settings
 
 #: Fraction of the particles that may change map in an iteration that counts as settled.
 SETTLED = 0.02
+#: Settled particles start from probabilities that are at most so much broader than they are: maps
+#: are good by then, but surer of their own particles than of others.
+SETTLED_TEMPERATURE = 4.0
 #: Iterations after which nobody waits for that any longer.
 PATIENCE = 15
 

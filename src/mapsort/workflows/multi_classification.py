@@ -19,9 +19,9 @@ from mapsort.stages.soft_assignment import (
     soft_membership,
     starting_temperature,
 )
-from mapsort.workflows.assignment_choice import first_soft_iteration
+from mapsort.workflows.assignment_choice import SETTLED_TEMPERATURE, first_soft_iteration
 from mapsort.workflows.multi_state import State
-from mapsort.workflows.option_types import SeedMethod
+from mapsort.workflows.option_types import Assignment, SeedMethod
 from mapsort.workflows.options import MultiOptions
 
 
@@ -103,7 +103,10 @@ def classification(
         )
         return Classification(matches, membership, _fractions(count), dying, None, soft_since)
     start = starting_temperature(matches, references)
-    temperature = annealed(start, iteration - soft_since + 1)
+    if options.assign is Assignment.AUTO:
+        temperature = annealed(min(start, SETTLED_TEMPERATURE), iteration - soft_since + 1, over=2)
+    else:
+        temperature = annealed(start, iteration)
     probability = posterior(matches, references, shares=state.shares, temperature=temperature)
     probability *= good[:, None]
     membership = soft_membership(
