@@ -51,7 +51,7 @@ kernel_lines() {
   install counted --config-settings=cmake.define.MAPSORT_COVERAGE=ON \
     --config-settings=cmake.define.MAPSORT_ALL_ISA=OFF
   # The benchmark's own run repeats what the tests of kernels do, for minutes.
-  (($# > 0)) || set -- tests/kernels tests/stages tests/modules/test_projector.py \
+  (($# > 0)) || set -- tests/kernels tests/modules/test_projector.py \
     --deselect tests/kernels/test_throughput.py::test_the_benchmark_reports_what_it_should \
     --deselect tests/kernels/test_throughput.py::test_what_it_found_does_not_depend_on_the_machine
   # Threads that count into the same places wait for each other; tests of threads make their own.
