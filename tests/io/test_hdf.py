@@ -124,6 +124,14 @@ def test_statistics_follow_eman2(shared_dir: Path, tmp_path: Path) -> None:
             assert ours[key] == pytest.approx(theirs[key], rel=1e-5), (name, key)
 
 
+def test_statistics_of_an_empty_image(tmp_path: Path) -> None:
+    """EMAN2 writes such averages of classes without members: no pixel but 0 has a mean."""
+    write_images(tmp_path / "a.hdf", np.zeros((1, 4, 5), np.float32))
+    header = read_header(tmp_path / "a.hdf", 0)
+    for key in ("mean", "sigma", "minimum", "maximum", "mean_nonzero", "sigma_nonzero"):
+        assert header[key] == 0, key
+
+
 def test_golden_pixels(shared_dir: Path) -> None:
     golden = shared_dir / "golden"
     checked = 0

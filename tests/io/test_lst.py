@@ -108,6 +108,17 @@ def test_bad_lists(tmp_path: Path, text: str, message: str) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_only_the_last_line_end_may_be_missing(tmp_path: Path) -> None:
+    """Twenty bytes a record, the line end among them."""
+    path = tmp_path / "a.lst"
+    record = "1\ta.hdf".ljust(19)
+    path.write_text(f"#LSX\n# c\n# 20\n{record}\n{record}")
+    assert read_list(path).names == ["a.hdf", "a.hdf"]
+    path.write_text(f"#LSX\n# c\n# 20\n{record}\n{record[:-1]}")
+    with pytest.raises(FormatError, match="line 5: the file is cut off"):
+        read_list(path)
+
+
 def test_not_text_and_not_writable(tmp_path: Path) -> None:
     (tmp_path / "b.lst").write_bytes(b"#LST\n\xff\xfe\n")
     with pytest.raises(FormatError, match="not text"):

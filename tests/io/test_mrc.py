@@ -72,6 +72,7 @@ def test_map_is_valid_mrc2014_volume(tmp_path: Path) -> None:
         assert (header.dmin, header.dmax) == (data.min(), data.max())
         assert header.dmean == pytest.approx(data.mean())
         assert header.rms == pytest.approx(data.std())
+        assert header.nversion == 20141  # MRC2014, with float16 and its other later additions
         assert (header.origin.x, header.origin.y, header.origin.z) == (1, 2, 3)
 
 
@@ -122,8 +123,11 @@ def test_imod_unsigned_bytes(tmp_path: Path) -> None:
     assert MrcStack(path).read(0).max() == 200 - 256
     raw = bytearray(path.read_bytes())
     raw[152:156] = np.array([1146047817], dtype="<i4").tobytes()
-    path.write_bytes(raw)
-    assert MrcStack(path).read(0).max() == 200
+    # Bit 0 of the flags says "signed"; the others say other things.
+    for flags, value in ((0, 200), (2, 200), (1, 200 - 256), (3, 200 - 256)):
+        raw[156:160] = np.array([flags], dtype="<i4").tobytes()
+        path.write_bytes(raw)
+        assert MrcStack(path).read(0).max() == value
 
 
 def test_wrong_machine_stamp_is_seen_through(tmp_path: Path) -> None:
@@ -168,7 +172,8 @@ def test_truncated_stack_is_refused_with_the_number_of_whole_images(tmp_path: Pa
     write_stack(path, ramp((10, 8, 8)), 1.0)
     with path.open("r+b") as file:
         file.truncate(1024 + 6 * 256 + 100)
-    with pytest.raises(FormatError, match=r"cut\.mrcs: truncated.* 10 images.*holds 6 whole"):
+    told = r"cut\.mrcs: truncated.* 10 images.*holds 6 whole ones .* ends in image 7\. Copy"
+    with pytest.raises(FormatError, match=told):
         MrcStack(path)
     with pytest.raises(FormatError, match=r"cut\.mrcs: truncated"):
         read_map(path)
@@ -280,6 +285,9 @@ def test_arguments(tmp_path: Path) -> None:
     path = tmp_path / "x.mrc"
     with pytest.raises(ValueError, match="data"):
         write_map(path, ramp((4, 4)), 1.0)
+    with pytest.raises(ValueError, match="data"):
+        write_map(path, np.zeros((0, 4, 4), np.float32), 1.0)
+    write_map(path, np.ones((1, 1, 1), np.float32), 1.0)
     with pytest.raises(ValueError, match="apix"):
         write_map(path, ramp((4, 4, 4)), 0.0)
     with pytest.raises(ValueError, match="nothing to write"):
