@@ -27,6 +27,6 @@ for reader in "${readers[@]}"; do
   done
   # Only what adds coverage to what is kept, and stays small.
   python tests/fuzz/fuzz_readers.py atheris "$reader" -merge=1 -verbosity=0 -max_len=16384 \
-    "tests/fuzz/corpus/$reader" "$work/new" || true
+    "tests/fuzz/corpus/$reader" "$work/new"
   rm -rf "$work"
 done
