@@ -324,6 +324,39 @@ def test_maps(tmp_path: Path) -> None:
         run(tmp_path / "a.mrc", tmp_path / "e.star")
 
 
+def test_compressed_images(tmp_path: Path) -> None:
+    star = write_set(tmp_path, 6)
+    images = Particles.open(star).images(slice(None))
+    made = run(star, tmp_path / "c.hdf", compressbits=12)
+    after = Particles.open(made)
+    error = np.abs(after.images(slice(None)) - images).max(axis=(1, 2))
+    levels = np.ptp(images, axis=(1, 2)) / (2**12 - 1)
+    assert (error > 0).all()
+    assert (error <= levels / 2 + 1e-6).all()
+    assert after.ctf is not None
+    # A list gets images of its own: those that it could refer to are stored in another way.
+    listed = run(made, tmp_path / "d.lst", compressbits=0)
+    check_same(after, Particles.open(listed), tables=True)
+    with HdfReader(made) as one, HdfReader(tmp_path / "d.hdf") as two:
+        assert (one.header(5)["stored_renderbits"], one.header(5)["datatype"]) == (12, 4)
+        assert (two.header(5)["stored_renderbits"], two.header(5)["datatype"]) == (0, 7)
+    # Written plain again, nothing tells of compression.
+    with HdfReader(run(made, tmp_path / "e.hdf")) as plain:
+        assert "stored_renderbits" not in plain.header(0)
+        assert plain.header(0)["datatype"] == 7
+    with pytest.raises(ConfigError, match=r"--compressbits: is for \.hdf and \.lst, and OUT is"):
+        run(star, tmp_path / "o.star", compressbits=8)
+
+
+def test_compressed_map(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32)
+    write_map(tmp_path / "a.mrc", data, 2.0)
+    there = run(tmp_path / "a.mrc", tmp_path / "b.hdf", compressbits=8)
+    back, apix = read_map(run(there, tmp_path / "c.mrc"))
+    assert apix == 2.0
+    assert 0 < np.abs(back - data).max() <= np.ptp(data) / 255 / 2 + 1e-6
+
+
 def test_refusals(tmp_path: Path) -> None:
     star = write_set(tmp_path, 2)
     for target, message in (

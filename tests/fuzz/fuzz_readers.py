@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shlex
 import sys
 import tempfile
 import time
@@ -231,7 +232,9 @@ def guided(reader: str, arguments: list[str]) -> None:
         def one_input(content: bytes) -> None:
             survives(reader, path, content)
 
-        atheris.Setup([sys.argv[0], *arguments], one_input)
+        # What a shell must be told to start this again: so libFuzzer merges collections of files.
+        again = shlex.join([sys.executable, str(Path(__file__).resolve()), "atheris", reader])
+        atheris.Setup([again, *arguments], one_input)
         atheris.Fuzz()
 
 

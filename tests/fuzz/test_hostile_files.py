@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import random
 import subprocess
@@ -80,6 +81,27 @@ def test_every_prefix_of_a_file(reader: str) -> None:
     with HARNESS.scratch(reader) as path:
         for end in range(0, len(content), max(1, len(content) // 60)):
             HARNESS.survives(reader, path, content[:end])
+
+
+@pytest.mark.parametrize("reader", IN_PYTHON)
+def test_nothing_of_a_damaged_file_is_kept(reader: str) -> None:
+    """Not by a cache, nor by an error that holds its frames: a server reads many bad files."""
+    rng = random.Random(1)
+    seeds = list(HARNESS.seeds()[reader].values())
+    contents = seeds + [HARNESS.mutated(rng.choice(seeds), rng) for _ in range(60)]
+
+    def objects_after_reading(path: Path) -> int:
+        for content in contents:
+            HARNESS.survives(reader, path, content)
+        gc.collect()
+        return len(gc.get_objects())
+
+    with HARNESS.scratch(reader) as path:
+        # What is imported or compiled at the first use may stay.
+        before = objects_after_reading(path)
+        after = objects_after_reading(path)
+    # One object (a table, an error, a frame) for every file would fill the memory in the end.
+    assert after - before < len(contents) / 2
 
 
 @pytest.mark.slow

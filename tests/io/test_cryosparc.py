@@ -202,3 +202,24 @@ def test_hostile_and_damaged(tmp_path: Path) -> None:
         made[name][2] = value
         with pytest.raises(FormatError, match=name):
             read_cryosparc(save(path, made))
+
+
+def test_images_that_cannot_be_found_are_told_with_their_particle(tmp_path: Path) -> None:
+    path = tmp_path / "p.cs"
+    made = records()
+    made["blob/path"][2] = b">two words.mrc"
+    with pytest.raises(FormatError, match=r"p\.cs: particle 3: blob/path 'two words\.mrc' is no"):
+        read_cryosparc(save(path, made))
+    wide = records().astype(
+        [(name, "<u8") if name == "blob/idx" else (name, *rest) for name, *rest in FIELDS]
+    )
+    wide["blob/idx"][3] = 1 << 63
+    with pytest.raises(FormatError, match=r"p\.cs: blob/idx is not a number of an image"):
+        read_cryosparc(save(path, wide))
+    signed = records().astype(
+        [(name, "<i4") if name == "blob/idx" else (name, *rest) for name, *rest in FIELDS]
+    )
+    read_cryosparc(save(path, signed))
+    signed["blob/idx"][3] = -1
+    with pytest.raises(FormatError, match=r"p\.cs: particle 4: blob/idx is < 0"):
+        read_cryosparc(save(path, signed))

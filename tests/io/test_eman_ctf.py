@@ -14,6 +14,13 @@ TEXT = "E1.5 0.1 30 100 10 300 2.7 2 0.005 3,1,0.5,0.2 3,0.1,2.5,1"
 numbers = st.floats(-1e5, 1e5)
 
 
+def test_what_is_not_given_is_nothing() -> None:
+    """No astigmatism, no envelope, 1 A/pixel, and no curves with any spacing."""
+    ctf = EmanCtf(defocus_um=1.5, ampcont_percent=10, voltage_kv=300, cs_mm=2.7)
+    assert ctf.text() == "E1.5 0 0 0 10 300 2.7 1 0 0 0"
+    assert EmanCtf.from_json({"defocus": 1.5, "ampcont": 10, "voltage": 300, "cs": 2.7}) == ctf
+
+
 def test_text() -> None:
     ctf = EmanCtf.from_text(TEXT)
     assert (ctf.defocus_um, ctf.dfdiff_um, ctf.dfang_deg) == (1.5, 0.1, 30)

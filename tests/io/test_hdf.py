@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapsort.errors import FormatError, NumericalError
+from mapsort.io import hdf_header
 from mapsort.io.hdf import (
     EmanTransform,
     HdfReader,
@@ -123,6 +124,14 @@ def test_statistics_follow_eman2(shared_dir: Path, tmp_path: Path) -> None:
             assert ours[key] == pytest.approx(theirs[key], rel=1e-5), (name, key)
 
 
+def test_statistics_of_an_empty_image(tmp_path: Path) -> None:
+    """EMAN2 writes such averages of classes without members: no pixel but 0 has a mean."""
+    write_images(tmp_path / "a.hdf", np.zeros((1, 4, 5), np.float32))
+    header = read_header(tmp_path / "a.hdf", 0)
+    for key in ("mean", "sigma", "minimum", "maximum", "mean_nonzero", "sigma_nonzero"):
+        assert header[key] == 0, key
+
+
 def test_golden_pixels(shared_dir: Path) -> None:
     golden = shared_dir / "golden"
     checked = 0
@@ -177,6 +186,8 @@ def test_shapes(tmp_path: Path) -> None:
             writer.append(np.ones(shape))
         assert writer.n_images == 5
     expected = [(6,), (1, 6), (3, 6), (3, 6), (2, 3, 6)]
+    with h5py.File(path) as file:  # as EMAN2: one section is an image
+        assert [file[f"MDF/images/{index}/image"].shape for index in range(5)] == expected
     with HdfReader(path) as reader:
         assert [reader.image(index).shape for index in range(5)] == expected
         with pytest.raises(FormatError, match=r"a\.hdf: image 1 has shape"):
@@ -266,8 +277,9 @@ def test_values_without_place_in_a_header(tmp_path: Path, value: object) -> None
 
 def test_bad_images(tmp_path: Path) -> None:
     with HdfWriter(tmp_path / "a.hdf") as writer:
-        with pytest.raises(NumericalError, match=r"a\.hdf: not written: image 0"):
-            writer.append(np.array([[1.0, np.nan]]))
+        for bad in (np.nan, np.inf, -np.inf):
+            with pytest.raises(NumericalError, match=r"a\.hdf: not written: image 0"):
+                writer.append(np.array([[1.0, bad]]))
         with pytest.raises(ValueError, match="image: expected"):
             writer.append(np.zeros((2, 2, 2, 2)))
         with pytest.raises(ValueError, match="name"):
@@ -276,6 +288,30 @@ def test_bad_images(tmp_path: Path) -> None:
         write_images(tmp_path / "b.hdf", IMAGES, [{}])
     with pytest.raises(ValueError, match="matrix"):
         EmanTransform(np.eye(3))
+
+
+def test_number_of_images_must_be_one_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.hdf"
+    write_images(path, IMAGES)
+    for damaged in (np.array([2, 5], "i4"), np.array([2.0]), np.array([], "i4")):
+        with h5py.File(path, "r+") as file:
+            file["MDF/images"].attrs["imageid_max"] = damaged
+        with pytest.raises(FormatError, match=r"a\.hdf: the file is damaged: imageid_max"):
+            HdfReader(path)
+    with h5py.File(path, "r+") as file:
+        del file["MDF/images"].attrs["imageid_max"]
+    assert count(path) == 3
+
+
+def test_header_items_of_impossible_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.hdf"
+    write_images(path, IMAGES[:1], [{"list": list(range(30)), "text": "x" * 90}])
+    monkeypatch.setattr(hdf_header, "_MAX_ATTRIBUTE", 30 * 4)
+    assert read_header(path, 0)["list"] == list(range(30))
+    for limit, name in ((30 * 4 - 1, "list"), (90, "list")):
+        monkeypatch.setattr(hdf_header, "_MAX_ATTRIBUTE", limit)
+        with pytest.raises(FormatError, match=rf"image 0 is damaged: .*{name}.* impossible size"):
+            read_header(path, 0)
 
 
 def test_heap_without_end(tmp_path: Path) -> None:

@@ -87,6 +87,9 @@ def test_old_form(tmp_path: Path) -> None:
         ("1\ta.hdf\n", "does not begin with"),
         ("#LST\n", "holds no image"),
         ("#LSX\n# c\n", "line 3: the length"),
+        ("#LSX\n# c", "line 3: the length"),
+        ("#LSX\n# c\n# 0\n", "line 3: the length"),
+        (f"#LSX\n# c\n# {1 << 31}\n", "line 3: the length"),
         ("#LSX\n# c\n# x\n1\ta.hdf\n", "line 3: the length"),
         ("#LSX\n# c\n# 20\n1\ta.hdf            \n2\ta.h", "line 5: the file is cut off"),
         ("#LST\n-1\ta.hdf\n", "line 2: expected the number of an image"),
@@ -103,6 +106,17 @@ def test_bad_lists(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(FormatError, match=message) as caught:
         read_list(path)
     assert str(path) in str(caught.value)
+
+
+def test_only_the_last_line_end_may_be_missing(tmp_path: Path) -> None:
+    """Twenty bytes a record, the line end among them."""
+    path = tmp_path / "a.lst"
+    record = "1\ta.hdf".ljust(19)
+    path.write_text(f"#LSX\n# c\n# 20\n{record}\n{record}")
+    assert read_list(path).names == ["a.hdf", "a.hdf"]
+    path.write_text(f"#LSX\n# c\n# 20\n{record}\n{record[:-1]}")
+    with pytest.raises(FormatError, match="line 5: the file is cut off"):
+        read_list(path)
 
 
 def test_not_text_and_not_writable(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_map_is_valid_mrc2014_volume(tmp_path: Path) -> None:
         assert (header.dmin, header.dmax) == (data.min(), data.max())
         assert header.dmean == pytest.approx(data.mean())
         assert header.rms == pytest.approx(data.std())
+        assert header.nversion == 20141  # MRC2014, with float16 and its other later additions
         assert (header.origin.x, header.origin.y, header.origin.z) == (1, 2, 3)
 
 
@@ -122,8 +123,11 @@ def test_imod_unsigned_bytes(tmp_path: Path) -> None:
     assert MrcStack(path).read(0).max() == 200 - 256
     raw = bytearray(path.read_bytes())
     raw[152:156] = np.array([1146047817], dtype="<i4").tobytes()
-    path.write_bytes(raw)
-    assert MrcStack(path).read(0).max() == 200
+    # Bit 0 of the flags says "signed"; the others say other things.
+    for flags, value in ((0, 200), (2, 200), (1, 200 - 256), (3, 200 - 256)):
+        raw[156:160] = np.array([flags], dtype="<i4").tobytes()
+        path.write_bytes(raw)
+        assert MrcStack(path).read(0).max() == value
 
 
 def test_wrong_machine_stamp_is_seen_through(tmp_path: Path) -> None:
@@ -168,10 +172,25 @@ def test_truncated_stack_is_refused_with_the_number_of_whole_images(tmp_path: Pa
     write_stack(path, ramp((10, 8, 8)), 1.0)
     with path.open("r+b") as file:
         file.truncate(1024 + 6 * 256 + 100)
-    with pytest.raises(FormatError, match=r"cut\.mrcs: truncated.* 10 images.*holds 6 whole"):
+    told = r"cut\.mrcs: truncated.* 10 images.*holds 6 whole ones .* ends in image 7\. Copy"
+    with pytest.raises(FormatError, match=told):
         MrcStack(path)
     with pytest.raises(FormatError, match=r"cut\.mrcs: truncated"):
         read_map(path)
+
+
+def test_stack_that_is_cut_off_while_it_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mrcs"
+    data = ramp((10, 8, 8))
+    write_stack(path, data, 1.0)
+    stack = MrcStack(path)
+    with path.open("r+b") as file:
+        file.truncate(1024 + 6 * 256 + 100)
+    np.testing.assert_array_equal(stack.read(slice(2, 6)), data[2:6])
+    # Where the read begins must not matter to which image is named.
+    for first in (0, 4, 6):
+        with pytest.raises(FormatError, match=r"cut\.mrcs: truncated: image 7 of 10 is cut off"):
+            stack.read(slice(first, 8))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +213,7 @@ def test_files_that_are_not_mrc(tmp_path: Path, content: bytes, message: str) ->
 def test_missing_file_and_directory(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"none\.mrc: no such file"):
         read_map(tmp_path / "none.mrc")
-    with pytest.raises(FormatError, match="cannot be read"):
+    with pytest.raises(FormatError, match="cannot be read: Is a directory"):
         read_map(tmp_path)
 
 
@@ -266,6 +285,9 @@ def test_arguments(tmp_path: Path) -> None:
     path = tmp_path / "x.mrc"
     with pytest.raises(ValueError, match="data"):
         write_map(path, ramp((4, 4)), 1.0)
+    with pytest.raises(ValueError, match="data"):
+        write_map(path, np.zeros((0, 4, 4), np.float32), 1.0)
+    write_map(path, np.ones((1, 1, 1), np.float32), 1.0)
     with pytest.raises(ValueError, match="apix"):
         write_map(path, ramp((4, 4, 4)), 0.0)
     with pytest.raises(ValueError, match="nothing to write"):

@@ -299,6 +299,9 @@ def test_relion_30_without_pixel_size(tmp_path: Path) -> None:
     path = star(tmp_path / "old.star", text)
     with pytest.raises(FormatError, match=r"old\.star: .*rlnDetectorPixelSize.*--apix"):
         read_particles(path)
+    half = text.replace("_rlnOriginX", "_rlnDetectorPixelSize")
+    with pytest.raises(FormatError, match=r"half\.star: .*no column rlnMagnification.*--apix"):
+        read_particles(star(tmp_path / "half.star", half))
     optics, particles = read_particles(path, apix=1.5)
     assert optics["rlnImagePixelSize"].tolist() == [1.5]
     assert particles["rlnOriginXAngst"].tolist() == [3.0, -1.5]
@@ -344,3 +347,10 @@ def test_real_tables_round_trip(shared_dir: Path, tmp_path: Path, block: str) ->
         pd.testing.assert_frame_equal(read_tables(tmp_path / "t.star")[block], tables[block])
         with pytest.raises(FormatError, match=rf"{path.name}.*rlnImageName"):
             read_particles(path)
+
+
+@pytest.mark.parametrize("contrast", [-1.0, 1.0])
+def test_all_of_the_contrast_may_be_amplitude(tmp_path: Path, contrast: float) -> None:
+    path = star(tmp_path / "p.star", (OPTICS + PARTICLES).replace("0.07", str(contrast)))
+    optics, _ = read_particles(path)
+    assert optics["rlnAmplitudeContrast"].tolist() == [0.1, contrast]

@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5f, h5g, h5p, h5s, h5t
+from h5py import h5d, h5f, h5g, h5p, h5s
 from numpy.typing import NDArray
 
 from mapsort.errors import FormatError, NumericalError
@@ -25,6 +25,14 @@ from mapsort.io.hdf_header import (
     read_attributes,
 )
 from mapsort.io.hdf_heaps import refuse_looped_heaps
+from mapsort.io.hdf_pixels import (
+    MOST_BITS,
+    is_scale,
+    is_storage,
+    scaled_back,
+    write_compressed,
+    write_plain,
+)
 
 __all__ = [
     "EmanTransform",
@@ -56,7 +64,6 @@ _DAMAGES = (
 )
 #: What an image's header and the file's own tables may take, with plenty to spare.
 _MARGIN_BYTES = 1 << 16
-_FLOAT_IMAGE = 7  # EMAN2's number for float32 pixels
 
 
 def count(path: str | Path) -> int:
@@ -83,6 +90,7 @@ def write_images(
     headers: Sequence[Header] | None = None,
     *,
     apix: float = 1.0,
+    compressbits: int | None = None,
 ) -> None:
     """Write images with their headers as one EMAN2 HDF5 file.
 
@@ -96,15 +104,18 @@ def write_images(
         One header for each image.
     apix : float, optional
         Pixel size [A/pixel] where a header does not say ``apix_x``.
+    compressbits : int, optional
+        Bits of a pixel to keep; see `HdfWriter`.
 
     Raises
     ------
     ValueError
-        There are not as many headers as images, or an item has no place in a header.
+        There are not as many headers as images, an item has no place in a header, or the number
+        of bits is not one of 0 to 16.
     NumericalError
         An image holds NaN or infinite values.
     """
-    with HdfWriter(path, apix=apix) as writer:
+    with HdfWriter(path, apix=apix, compressbits=compressbits) as writer:
         if headers is None:
             for image in images:
                 writer.append(image)
@@ -122,15 +133,28 @@ class HdfWriter:
         File to write; an existing one is replaced.
     apix : float, optional
         Pixel size [A/pixel] where a header does not say ``apix_x``.
+    compressbits : int, optional
+        Bits of a pixel to keep, 1 to 16, in deflated integers; 0: deflated float32; None, the
+        default: float32 as they are. See `mapsort.io.hdf_pixels.write_compressed`.
+
+    Raises
+    ------
+    ValueError
+        The number of bits is not one of 0 to 16.
 
     Notes
     -----
     The oldest HDF5 file version and EMAN2's own attribute types are used throughout, so that
-    every EMAN2 opens the result. Pixels are uncompressed float32.
+    every EMAN2 opens the result.
     """
 
-    def __init__(self, path: str | Path, *, apix: float = 1.0) -> None:
+    def __init__(
+        self, path: str | Path, *, apix: float = 1.0, compressbits: int | None = None
+    ) -> None:
+        if compressbits is not None and not 0 <= compressbits <= MOST_BITS:
+            raise ValueError(f"compressbits: expected 0 to {MOST_BITS}, got {compressbits}")
         self._path = Path(path)
+        self._bits = compressbits
         self._apix = apix
         self._attributes = AttributeWriter()
         self._count = 0
@@ -165,7 +189,7 @@ class HdfWriter:
         Parameters
         ----------
         image : ndarray of shape (nx,), (ny, nx) or (nz, ny, nx)
-            Pixels, written as float32.
+            Pixels, taken as float32.
         header : mapping, optional
             Items: int, float, bool, str, `EmanTransform`, lists of int or of float. Sizes and
             statistics are computed here and win over items of the same name.
@@ -189,12 +213,12 @@ class HdfWriter:
         group = h5g.create(self._images, str(self._count).encode())
         for key, value in items.items():
             self._attributes.write(group, key, value)
-        space = h5s.create_simple(pixels.shape)
-        # No time of writing: the same images make the same file.
-        layout = h5p.create(h5p.DATASET_CREATE)
-        layout.set_obj_track_times(False)
-        dataset = h5d.create(group, b"image", h5t.IEEE_F32LE, space, dcpl=layout)
-        dataset.write(h5s.ALL, h5s.ALL, pixels)
+        if self._bits is None:
+            storage = write_plain(group, pixels)
+        else:
+            storage = write_compressed(group, pixels, self._bits)
+        for key, value in storage.items():
+            self._attributes.write(group, key, value)
         self._count += 1
 
     def close(self) -> None:
@@ -222,7 +246,7 @@ class HdfWriter:
 
     def _facts(self, pixels: NDArray[np.float32]) -> dict[str, object]:
         nz, ny, nx = (1,) * (3 - pixels.ndim) + pixels.shape
-        return {"nx": nx, "ny": ny, "nz": nz, "datatype": _FLOAT_IMAGE} | _statistics(
+        return {"nx": nx, "ny": ny, "nz": nz} | _statistics(
             pixels, f"{self._path}: not written: image {self._count}"
         )
 
@@ -326,9 +350,8 @@ class HdfReader:
             dataset = self._dataset(group, index)
             stored = np.empty(self._sized(dataset.shape), dtype=dataset.dtype)
             dataset.read(h5s.ALL, h5s.ALL, stored)
-            if stored.dtype.kind not in "iu":
-                return stored.astype(np.float32, copy=False)
-            return _decompressed(stored, read_attributes(group, _is_scale))
+            scale = read_attributes(group, is_scale) if stored.dtype.kind in "iu" else {}
+            return scaled_back(stored, scale)
 
     def images(self, indices: Iterable[int] | None = None) -> NDArray[np.float32]:
         """Read images of one size.
@@ -420,24 +443,12 @@ class HdfReader:
 
 
 def _kept(header: Header) -> dict[str, Any]:
-    # Pixels are written plain: a header read from a compressed file must not say otherwise.
+    # A header may come from a file whose pixels were stored in another way.
     return {
         key: float(value) if key in _APIX else value
         for key, value in header.items()
-        if not key.startswith(("stored_", "render_"))
+        if not is_storage(key) and key != "datatype"
     }
-
-
-def _is_scale(name: str) -> bool:
-    return name.startswith("stored_render")
-
-
-def _decompressed(stored: NDArray[Any], header: dict[str, HeaderValue]) -> NDArray[np.float32]:
-    bits, low, high = (header.get(f"stored_render{item}") for item in ("bits", "min", "max"))
-    if not isinstance(bits, int) or not isinstance(low, float) or not isinstance(high, float):
-        return stored.astype(np.float32)
-    scaled = stored * ((high - low) / (2.0**bits - 1.0)) + low
-    return np.asarray(scaled, dtype=np.float32)
 
 
 def _statistics(pixels: NDArray[np.float32], place: str) -> dict[str, object]:

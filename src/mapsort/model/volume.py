@@ -97,18 +97,20 @@ class Volume:
             raise FormatError(f"{path}: the map is constant ({data.min():g}): nothing to refine.")
         return cls(data, size)
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, *, compressbits: int | None = None) -> None:
         """Write the map as MRC2014 or, by suffix, EMAN2 HDF5.
 
         Parameters
         ----------
         path : str or Path
             File to write; an existing one is replaced.
+        compressbits : int, optional
+            Bits of a voxel that an ``.hdf`` keeps; see `mapsort.io.hdf.HdfWriter`.
 
         Raises
         ------
         ValueError
-            The suffix is of no known format.
+            The suffix is of no known format, or the number of bits is not one of 0 to 16.
         NumericalError
             The map holds NaN or infinite values.
         """
@@ -116,7 +118,7 @@ class Volume:
         if suffix in MRC_SUFFIXES:
             write_map(path, self.data, self.apix)
         elif suffix in HDF_SUFFIXES:
-            write_images(path, [self.data], apix=self.apix)
+            write_images(path, [self.data], apix=self.apix, compressbits=compressbits)
         else:
             raise ValueError(f"{path}: a map is written as .mrc, .map or .hdf")
 

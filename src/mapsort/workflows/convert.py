@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class _Job:
     recipe: ImageRecipe
     target: Path
     copy: bool
+    compressbits: int | None
     progress: Progress
 
     @property
@@ -121,7 +122,9 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     )
     particles = particles.subset(chosen)
     recipe = ImageRecipe.of(options, particles)
-    return write(_Job(particles, recipe, options.target, options.copy, shown))
+    # Compressed images are new images, whatever a list could refer to.
+    copy = options.copy or options.compressbits is not None
+    return write(_Job(particles, recipe, options.target, copy, options.compressbits, shown))
 
 
 def _writer(target: Path) -> Callable[[_Job], Converted]:
@@ -151,7 +154,10 @@ def _write_mrc(job: _Job) -> Converted:
 def _write_hdf(job: _Job) -> Converted:
     _make_room(job, [job.target])
     optics = job.optics
-    with atomic_path(job.target) as part, HdfWriter(part, apix=job.recipe.apix) as writer:
+    with (
+        atomic_path(job.target) as part,
+        HdfWriter(part, apix=job.recipe.apix, compressbits=job.compressbits) as writer,
+    ):
         for where, images in job.images():
             headers = eman_headers(optics, job.particles.table.iloc[where])
             for index, image, items in zip(
@@ -188,7 +194,7 @@ def _write_list(job: _Job) -> Converted:
     if anew:
         stack = job.target.with_suffix(".hdf")
         _make_room(job, [job.target, stack])
-        _write_hdf(_Job(job.particles, job.recipe, stack, job.copy, job.progress))
+        _write_hdf(replace(job, target=stack))
         with atomic_path(job.target) as part:
             write_list(part, np.arange(n), [_seen_from(job.target, stack)] * n)
         return Converted((job.target, stack), n)
@@ -292,7 +298,7 @@ def _convert_map(options: ConvertOptions) -> Converted:
         volume = Volume(-volume.data, volume.apix)
     try:
         with atomic_path(target) as part:
-            volume.write(part)
+            volume.write(part, compressbits=options.compressbits)
     except FileNotFoundError as error:
         raise FormatError(f"{target}: cannot be written: {error.strerror}") from error
     return Converted((target,), 0)

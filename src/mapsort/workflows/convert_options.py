@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapsort.errors import ConfigError
+from mapsort.io.hdf_pixels import MOST_BITS
+from mapsort.io.image_stack import HDF_SUFFIXES
+from mapsort.io.particle_files import LIST_SUFFIXES
 from mapsort.workflows.option_fields import (
     check_values,
     file_path,
@@ -58,6 +61,16 @@ class ConvertOptions:
         default=False,
         metadata=option(
             None, group=FILES, help="write the images anew also where OUT could refer to IN's"
+        ),
+    )
+    compressbits: int | None = field(
+        default=None,
+        metadata=option(
+            whole_number(0, MOST_BITS),
+            group=FILES,
+            metavar="BITS",
+            help="keep so many bits of a pixel when an .hdf is written (also that of a .lst), as "
+            "EMAN2 does, in a fraction of the space; 0: compressed without loss",
         ),
     )
     where: str = field(
@@ -129,6 +142,9 @@ class ConvertOptions:
             raise ConfigError(f"give two files, IN and OUT; there are {len(self.files)}")
         if self.first is not None and self.random is not None:
             raise ConfigError("--first and --random: give one of the two")
+        suffix = self.target.suffix.lower()
+        if self.compressbits is not None and suffix not in (*HDF_SUFFIXES, *LIST_SUFFIXES):
+            raise ConfigError(f"--compressbits: is for .hdf and .lst, and OUT is {self.target}")
         return self
 
     @property
