@@ -182,20 +182,61 @@ class HdfWriter:
         if not 1 <= pixels.ndim <= 3 or pixels.size == 0:
             raise ValueError(f"image: expected 1 to 3 dimensions, got {pixels.shape}")
         pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
-        items = {**self._defaults(header or {}), **_kept(header or {}), **self._facts(pixels)}
+        self._dataset(pixels.shape, [pixels], header).write(h5s.ALL, h5s.ALL, pixels)
+        self._count += 1
+
+    def append_rows(
+        self, shape: tuple[int, int], rows: Callable[[slice], NDArray[Any]], *, at_once: int
+    ) -> None:
+        """Write one image after the last that is made some rows at a time.
+
+        Parameters
+        ----------
+        shape : tuple of two int
+            (ny, nx).
+        rows : callable
+            Returns a range of rows, (n, nx); asked twice for each, the second time for writing.
+        at_once : int
+            How many rows it is asked for.
+
+        Raises
+        ------
+        ValueError, NumericalError
+            As `append`.
+        """
+        n_rows, n_columns = shape
+        if n_rows < 1 or n_columns < 1:
+            raise ValueError(f"image: expected rows and columns, got {shape}")
+        every = [slice(a, min(a + at_once, n_rows)) for a in range(0, n_rows, at_once)]
+        made = (np.ascontiguousarray(rows(where), dtype="<f4") for where in every)
+        dataset = self._dataset(shape, made, None)
+        for where in every:
+            part = np.ascontiguousarray(rows(where), dtype="<f4")
+            place = dataset.get_space()
+            place.select_hyperslab((where.start, 0), part.shape)
+            dataset.write(h5s.create_simple(part.shape), place, part)
+        self._count += 1
+
+    def _dataset(
+        self, shape: tuple[int, ...], parts: Iterable[NDArray[np.float32]], header: Header | None
+    ) -> h5d.DatasetID:
+        """Write the header of the next image, whose pixels come in parts; return their place."""
+        place = f"{self._path}: not written: image {self._count}"
+        nz, ny, nx = (1,) * (3 - len(shape)) + shape
+        sizes = {"nx": nx, "ny": ny, "nz": nz, "datatype": _FLOAT_IMAGE}
+        facts = sizes | _statistics(parts, place)
+        items = {**self._defaults(header or {}), **_kept(header or {}), **facts}
         listed = sum(len(item) for item in items.values() if isinstance(item, list | tuple | str))
-        growth = pixels.nbytes + 16 * listed + _MARGIN_BYTES
+        growth = 4 * math.prod(shape) + 16 * listed + _MARGIN_BYTES
         self._space.reach(self._file.get_filesize() + growth)
         group = h5g.create(self._images, str(self._count).encode())
         for key, value in items.items():
             self._attributes.write(group, key, value)
-        space = h5s.create_simple(pixels.shape)
         # No time of writing: the same images make the same file.
         layout = h5p.create(h5p.DATASET_CREATE)
         layout.set_obj_track_times(False)
-        dataset = h5d.create(group, b"image", h5t.IEEE_F32LE, space, dcpl=layout)
-        dataset.write(h5s.ALL, h5s.ALL, pixels)
-        self._count += 1
+        space = h5s.create_simple(shape)
+        return h5d.create(group, b"image", h5t.IEEE_F32LE, space, dcpl=layout)
 
     def close(self) -> None:
         """Write the number of images and close the file."""
@@ -219,12 +260,6 @@ class HdfWriter:
             "changecount": 0,
             "all_int": 0,
         }
-
-    def _facts(self, pixels: NDArray[np.float32]) -> dict[str, object]:
-        nz, ny, nx = (1,) * (3 - pixels.ndim) + pixels.shape
-        return {"nx": nx, "ny": ny, "nz": nz, "datatype": _FLOAT_IMAGE} | _statistics(
-            pixels, f"{self._path}: not written: image {self._count}"
-        )
 
 
 class HdfReader:
@@ -440,16 +475,20 @@ def _decompressed(stored: NDArray[Any], header: dict[str, HeaderValue]) -> NDArr
     return np.asarray(scaled, dtype=np.float32)
 
 
-def _statistics(pixels: NDArray[np.float32], place: str) -> dict[str, object]:
+def _statistics(parts: Iterable[NDArray[np.float32]], place: str) -> dict[str, object]:
     """Header statistics as EMAN2 defines them: standard deviations divide by n - 1."""
-    values = pixels.reshape(-1)
-    low, high = values.min(), values.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise NumericalError(f"{place} holds NaN or infinite values.")
-    wide = values.astype(np.float64)
-    total, square_sum = float(wide.sum()), float(wide @ wide)
-    n_nonzero = int(np.count_nonzero(values))
-    mean, sigma = _mean_sigma(total, square_sum, values.size)
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    total = square_sum = 0.0
+    number = n_nonzero = 0
+    for pixels in parts:
+        values = pixels.reshape(-1)
+        low, high = np.minimum(low, values.min()), np.maximum(high, values.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise NumericalError(f"{place} holds NaN or infinite values.")
+        wide = values.astype(np.float64)
+        total, square_sum = total + float(wide.sum()), square_sum + float(wide @ wide)
+        number, n_nonzero = number + values.size, n_nonzero + int(np.count_nonzero(values))
+    mean, sigma = _mean_sigma(total, square_sum, number)
     mean_nonzero, sigma_nonzero = _mean_sigma(total, square_sum, n_nonzero)
     return {
         "mean": np.float32(mean),

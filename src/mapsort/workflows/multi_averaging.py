@@ -171,7 +171,7 @@ def _accumulated(
             )
             told = weights.ctf(own, len(raw))
             sums.add(spectra, told, first, matches, membership, n_threads=threads)
-        run.progress.advance(where.stop - where.start)
+        run.advance(where.stop - where.start)
     averages = (sums or accumulator).finish()
     if sums is None and not is_least_squares(spec):
         averages = _by_member(run, treatment, matches, membership)

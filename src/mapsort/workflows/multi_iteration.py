@@ -119,6 +119,7 @@ def iterate(run: Run, state: State) -> Outcome:
             iteration=number,
             seed=run.split_seed(state.trial),
         )
+        classes = run.scratch.with_arrays(classes)
         matches, membership = classes.matches, classes.membership
         facts["used"] = int(membership.used.sum())
         if classes.temperature is not None:
@@ -197,7 +198,8 @@ def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int)
                 run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration
             )
             for part in range(n_sets)
-        ]
+        ],
+        run.scratch,
     )
 
 
