@@ -6,7 +6,7 @@ import asyncio
 import logging
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,7 +49,7 @@ class DaskEngine:
         self._name = name
 
     def in_order(
-        self, function: Callable[[Any, T], R], shared: object, pieces: Sequence[T]
+        self, function: Callable[[Any, T], R], shared: object, pieces: Iterable[T]
     ) -> Iterator[R]:
         """Yield ``function(shared, piece)`` for every piece, in order.
 
@@ -59,8 +59,8 @@ class DaskEngine:
             Of a module that the workers have.
         shared : object
             Sent to every worker that does some of the work, once.
-        pieces : sequence
-            Small inputs.
+        pieces : iterable
+            Small inputs; taken as workers become free.
 
         Raises
         ------

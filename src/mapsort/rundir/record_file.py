@@ -9,7 +9,7 @@ import typing
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ _DAMAGES = (
     zipfile.BadZipFile,
 )
 _TREE = "tree"
+#: Larger arrays are written in parts of about this size.
+_PART_BYTES = 2**24
 
 
 def _nothing() -> None:
@@ -71,8 +73,21 @@ def write_record(
     with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
         for name, array in entries.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
-            written()
+                _write_array(entry, array, written)
+
+
+def _write_array(entry: IO[bytes], array: npt.NDArray[Any], written: Callable[[], None]) -> None:
+    """Write an array as numpy.save does, a large one in parts."""
+    if array.nbytes <= _PART_BYTES or not array.flags.c_contiguous:
+        np.lib.format.write_array(entry, array, allow_pickle=False)
+        written()
+        return
+    header = np.lib.format.header_data_from_array_1_0(array)
+    np.lib.format.write_array_header_1_0(entry, header)
+    rows = max(1, _PART_BYTES // array[0].nbytes)
+    for first in range(0, len(array), rows):
+        entry.write(array[first : first + rows].tobytes())
+        written()
 
 
 def _as_read(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

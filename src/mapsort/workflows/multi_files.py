@@ -171,6 +171,7 @@ def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> No
             images = centred_images(outcome.slices[block], box, n_threads=run.plan.n_threads)
             for image, header in zip(images, headers[block], strict=True):
                 writer.append(image, header)
+            run.scratch.release()
 
 
 def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
@@ -220,6 +221,7 @@ def write_class_averages(
                 if index in rejected:
                     header["threed_excl"] = 1
                 writer.append(image, header)
+            run.scratch.release()
 
 
 def _listed(name: str, numbers: npt.NDArray[np.integer]) -> dict[str, HeaderValue]:
