@@ -179,7 +179,13 @@ def _fields(path: Path, number: int, line: str) -> list[str]:
 
 
 def _loop(path: Path, name: str, table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[str]:
-    """Yield the text of a loop, some rows at a time: as text they take ten times the memory."""
+    """Make the text of a loop, some rows at a time: as text they take ten times the memory.
+
+    Yields
+    ------
+    str
+        Pieces of the text.
+    """
     first = 0
     for number, part in enumerate(_parts(table)):
         if not number:
