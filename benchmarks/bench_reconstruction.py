@@ -29,7 +29,8 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.volume import Volume
 from mapsort.physics.masks import soft_sphere
 from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.reconstruct import NormalEquations, solve
+from mapsort.stages.normal_equations import NormalEquations
+from mapsort.stages.reconstruct import solve
 from mapsort.stages.slice_sums import SliceSums
 from mapsort.workflows.simulate import simulate
 from mapsort.workflows.simulate_options import SimulateOptions

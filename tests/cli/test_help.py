@@ -86,7 +86,7 @@ def test_bash_completes_commands_options_and_choices(bash_script):
         "--models",
     }
     asked = ["mapsort", "multi", "--assign", ""]
-    assert set(completions(bash_script, asked, count=3)) == {"hard", "soft"}
+    assert set(completions(bash_script, asked, count=3)) == {"auto", "hard", "soft"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

@@ -10,7 +10,7 @@ from mapsort import _core
 from mapsort.geometry.symmetry import symmetry
 from mapsort.physics.fourier_projection import kernel_profile
 from mapsort.stages.insertion_grid import INSERTION_WIDTH, InsertionGrid
-from mapsort.stages.reconstruct import adjoint_volume
+from mapsort.stages.normal_equations import adjoint_volume
 from mapsort.stages.slice_sums import SliceSums
 
 IDENTITY = np.eye(3)[None]

@@ -84,6 +84,7 @@ def test_the_temperature_falls_by_equal_factors_to_one():
     assert falling[0] == 81.0
     np.testing.assert_allclose(np.diff(np.log(falling[: ANNEALED_AFTER + 1])), -np.log(3.0))
     assert falling[ANNEALED_AFTER:] == [1.0, 1.0]
+    assert [annealed(4.0, i, over=2) for i in (1, 2, 3, 4)] == [4.0, 2.0, 1.0, 1.0]
 
 
 def test_members_carry_their_probabilities():

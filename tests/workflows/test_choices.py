@@ -16,6 +16,7 @@ LEFT_OPEN = {
     "--apix",
     "--ctf",
     "--orientgen",
+    "--assign",
     "highest frequency compared",
     "--maxshift",
     "--pad",
@@ -27,6 +28,7 @@ TOLD = {
     "apix": 4.0,
     "ctf": "apply",
     "orientgen": "eman:delta=20",
+    "assign": "hard",
     "targetres": 20.0,
     "maxshift": 3.0,
     "pad": 48,
@@ -63,7 +65,9 @@ def test_nothing_that_was_told(chosen):
     assert set(chosen(**TOLD)[0]) == ALWAYS
 
 
-@pytest.mark.parametrize("name", ["orientgen", "maxshift", "pad", "randomseed", "parallel"])
+@pytest.mark.parametrize(
+    "name", ["orientgen", "assign", "maxshift", "pad", "randomseed", "parallel"]
+)
 def test_one_option_left_open(chosen, name):
     found, _ = chosen(**{key: value for key, value in TOLD.items() if key != name})
     assert set(found) == ALWAYS | {f"--{name}"}

@@ -39,7 +39,7 @@ def log_of(run):
 
 
 def test_soft_runs_share_particles_among_classes(run_small, small):
-    hard, soft = run_small(iter=2), run_small(iter=2, assign="soft")
+    hard, soft = (run_small(iter=2, assign=way) for way in ("hard", "soft"))
     with HdfReader(soft.path / "classify_02.hdf") as file:
         reference, weight = file.image(0), file.image(1)
     with HdfReader(hard.path / "classify_02.hdf") as file:

@@ -55,6 +55,16 @@ def test_a_number_of_iterations_is_kept_to(asked, over):
     assert (reason_to_stop(STILL, asked) is not None) == over
 
 
+@pytest.mark.parametrize(
+    ("since", "over"), [((0, 0, 0), False), ((0, 0, 3), False), ((0, 2, 2), True)]
+)
+def test_a_run_that_is_to_end_soft_does(since, over):
+    """Iterations with best matches may stand still: those that count are still to come."""
+    entries = [item | {"soft_since": first} for item, first in zip(STILL, since, strict=True)]
+    assert (reason_to_stop(entries, None, ends_soft=True) is not None) == over
+    assert reason_to_stop(entries, None) is not None
+
+
 def test_there_is_a_last_iteration():
     moving = [entry(changed=0.5)] * 25
     assert "without having converged" in reason_to_stop(moving, None)

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from mapsort.geometry.symmetry import symmetry
-from mapsort.io.star_columns import read_columns
 from mapsort.report import charts
 from mapsort.report.assignments import assigned_maps, transitions
 from mapsort.report.class_pairs import class_pairs
 from mapsort.report.content import Cell, Chart, ClassGallery, Section, Strip, StripRow, Table
-from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
 from mapsort.report.file_cache import FileCache
 from mapsort.report.flow import sankey
 from mapsort.report.map_pictures import map_strip_uris
-from mapsort.report.palette import COLOURS
+from mapsort.report.particles import particle_section
 from mapsort.report.resolution import resolution_course, resolution_section
-from mapsort.report.run_record import RunRecord, readable_time
-from mapsort.report.summary import readable_mib
+from mapsort.report.run_record import RunRecord
+from mapsort.report.run_sections import log_section, resources_section, settings_section
 from mapsort.rundir.result_record import ResultRecord, read_results
 
 #: Columns of the flow diagram; older iterations are left out.
 _FLOW_COLUMNS = 11
-_LOG_LINES = 400
 
 
 def all_sections(record: RunRecord, cache: FileCache) -> list[Section]:
@@ -38,7 +31,7 @@ def all_sections(record: RunRecord, cache: FileCache) -> list[Section]:
         _maps,
         resolution_section,
         _flow,
-        _particles,
+        particle_section,
         _classes,
     )
     made = [maker(record, cache) for maker in makers]
@@ -49,9 +42,9 @@ def all_sections(record: RunRecord, cache: FileCache) -> list[Section]:
     return [
         *(section for section in made if section is not None),
         *results,
-        _resources(record),
-        _settings(record),
-        _log(record),
+        resources_section(record),
+        settings_section(record),
+        log_section(record),
     ]
 
 
@@ -194,102 +187,6 @@ def _flow(record: RunRecord, cache: FileCache) -> Section | None:
     )
 
 
-def _particles(record: RunRecord, cache: FileCache) -> Section | None:
-    path = record.directory.particles(record.last)
-    if not record.last or not path.exists():
-        return None
-    table = cache.get("particles", path, _particle_columns)
-    chosen = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
-    made = [
-        *_score_charts(table, chosen, record.n_models),
-        *_direction_charts(record, table, chosen),
-    ]
-    return Section("particles", "Scores and directions", charts=tuple(made))
-
-
-_PARTICLE_COLUMNS = (
-    "rlnClassNumber",
-    "rlnAngleRot",
-    "rlnAngleTilt",
-    "rlnLogLikeliContribution",
-    "rlnMaxValueProbDistribution",
-)
-
-
-def _particle_columns(path: Path) -> pd.DataFrame:
-    return read_columns(path, "particles", _PARTICLE_COLUMNS)
-
-
-def _score_charts(
-    table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]], n_models: int
-) -> list[Chart]:
-    made = []
-    if "rlnLogLikeliContribution" in table:
-        score = table["rlnLogLikeliContribution"].to_numpy(dtype=np.float64)
-        low, high = (float(v) for v in np.quantile(score, [0.001, 0.999]))
-        made.append(
-            Chart.of_svg(
-                "Scores",
-                f"Histogram of the particles' scores with their map, 0.1 % tails at {low:.3g} and "
-                f"{high:.3g}.",
-                charts.histograms(
-                    "scores",
-                    [score[chosen == model] for model in range(n_models)],
-                    label="score with the chosen map",
-                    limits=(low, max(high, low + 1e-6)),
-                ),
-                "Log-likelihood over an empty image. A second, lower peak is often junk.",
-            )
-        )
-    if "rlnMaxValueProbDistribution" in table:
-        probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
-        sure = float(np.mean(probability > 0.9))
-        made.append(
-            Chart.of_svg(
-                "Probability of the chosen map",
-                f"Histogram of the probability of each particle's map; {sure:.0%} are above 0.9.",
-                charts.histograms(
-                    "probabilities",
-                    [probability[chosen == model] for model in range(n_models)],
-                    label="probability",
-                    limits=(0.0, 1.0),
-                    logarithmic=True,
-                ),
-                f"{sure:.1%} of the particles are surer than 0.9 of their map.",
-            )
-        )
-    return made
-
-
-def _direction_charts(
-    record: RunRecord, table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]]
-) -> list[Chart]:
-    if "rlnAngleRot" not in table or "rlnAngleTilt" not in table:
-        return []
-    angles = table[["rlnAngleRot", "rlnAngleTilt"]].to_numpy(dtype=np.float64)
-    groups = record.manifest.options.get("sym") or []
-    made = []
-    for model in range(record.n_models):
-        own = angles[chosen == model]
-        if not len(own):
-            continue
-        group = str(groups[model]) if model < len(groups) else "c1"
-        density = direction_density(own[:, 0], own[:, 1], symmetry(group).matrices)
-        empty = empty_share(density)
-        words = "" if group == "c1" else f", symmetry {group} applied"
-        made.append(
-            Chart(
-                f"Directions of map {model + 1}",
-                f"Mollweide map of the projection directions of map {model + 1}'s particles"
-                f"{words}; {empty:.0%} of the sphere has less than a tenth of the even density.",
-                png=charts.mollweide(density),
-                note=f"Longitude rot, latitude by tilt{words}; smoothed by {SMOOTHING_DEG:g}°. "
-                f"{empty:.0%} of the sphere is nearly empty.",
-            )
-        )
-    return made
-
-
 def _classes(record: RunRecord, cache: FileCache) -> Section | None:
     if not record.last:
         return None
@@ -336,82 +233,3 @@ def _result(number: int, result: ResultRecord) -> Section:
         charts=(*curves, *matrices),
         tables=tables,
     )
-
-
-def _resources(record: RunRecord) -> Section:
-    if not record.iterations:
-        return Section("resources", "Time and memory", words=("No iteration has ended yet.",))
-    numbers, entries = record.iteration_numbers, record.iterations
-    seconds = [entry["seconds"] for entry in entries]
-    memory = charts.as_floats([entry["peak_memory_mib"] for entry in entries])
-    total = sum(sum(entry.values()) for entry in seconds)
-    peak = readable_mib(max(value for value in memory if value is not None))
-    shares: dict[str, float] = {}
-    for entry in seconds:
-        for stage, value in entry.items():
-            shares[stage] = shares.get(stage, 0.0) + value
-    words = ", ".join(f"{stage} {readable_time(value)}" for stage, value in shares.items())
-    gib = [None if value is None else value / 1024 for value in memory]
-    return Section(
-        "resources",
-        "Time and memory",
-        charts=(
-            Chart.of_svg(
-                "Time of each stage",
-                f"Stacked bars of the time of each stage in each iteration; in all {words}.",
-                charts.stage_times(numbers, seconds),
-                f"In all {readable_time(total)}: {words}. Files are written while the next "
-                "iteration computes.",
-            ),
-            Chart.of_svg(
-                "Memory",
-                f"Line: highest resident memory so far after each iteration; peak {peak}.",
-                charts.lines_over_iterations(
-                    "memory", numbers, [("peak", gib, COLOURS[0], "solid")], label="peak [GiB]"
-                ),
-                f"Highest so far: {peak}.",
-            ),
-        ),
-    )
-
-
-def _settings(record: RunRecord) -> Section:
-    manifest = record.manifest
-    tables = []
-    if manifest.choices:
-        rows = tuple((c["name"], c["value"], c["reason"]) for c in manifest.choices)
-        tables.append(Table("Chosen automatically", ("what", "choice", "why"), rows))
-    options = tuple((f"--{k.replace('_', '-')}", _written(v)) for k, v in manifest.options.items())
-    inputs = tuple(
-        (item.path, item.size_bytes / 2**20, item.mtime, item.sha256[:16], item.hashed)
-        for item in manifest.inputs
-    )
-    machine = tuple((key, _written(value)) for key, value in manifest.machine.items())
-    return Section(
-        "settings",
-        "Choices and parameters",
-        words=(f"Command: {' '.join(manifest.command)}",) if manifest.command else (),
-        tables=tuple(tables),
-        folded_tables=(
-            Table("All options as used", ("option", "value"), options),
-            Table(
-                "Input files",
-                ("file", "MiB", "changed", "SHA-256 begins", "of"),
-                inputs,
-                (None, 1),
-            ),
-            Table("Machine", ("what", "is"), (*machine, ("program", manifest.program))),
-        ),
-    )
-
-
-def _written(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "–"
-    return "–" if value is None else str(value)
-
-
-def _log(record: RunRecord) -> Section:
-    warnings = tuple(f"{line.level}: {line.text}" for line in record.warnings())
-    lines = tuple(line.whole for line in record.log[-_LOG_LINES:])
-    return Section("log", "Log", words=warnings, log=lines)

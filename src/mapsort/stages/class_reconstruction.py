@@ -12,8 +12,9 @@ from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.class_averages import N_HALVES, ClassAverages
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.insertion_grid import InsertionGrid
+from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
-from mapsort.stages.reconstruct import NormalEquations, solve
+from mapsort.stages.reconstruct import solve
 from mapsort.stages.slice_agreement import (
     SliceAgreement,
     kept_slices,

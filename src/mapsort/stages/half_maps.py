@@ -10,8 +10,9 @@ import numpy.typing as npt
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
 from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.normal_equations import NormalEquations, adjoint_volume
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
-from mapsort.stages.reconstruct import NormalEquations, adjoint_volume, estimate, solve
+from mapsort.stages.reconstruct import estimate, solve
 from mapsort.stages.slice_sums import SliceSums
 
 

@@ -13,8 +13,8 @@ from mapsort.physics.shells import friedel_weight, shell_index
 from mapsort.stages.average import ShellStatistics
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.insertion_grid import InsertionGrid
+from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.particle_slices import weighted_slices
-from mapsort.stages.reconstruct import NormalEquations
 from mapsort.stages.slice_buffer import BUFFER_BYTES
 from mapsort.stages.slice_sums import SliceSums
 from mapsort.stages.symmetry_copies import insert_copies

@@ -28,8 +28,9 @@ import scipy.fft
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.physics.shells import fourier_radius, friedel_weight
 from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import NormalEquations, wiener_term
+from mapsort.stages.reconstruct import wiener_term
 
 #: Slices compared at a time take about this many bytes.
 _BLOCK_BYTES = 256 * 2**20

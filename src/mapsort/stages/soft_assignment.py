@@ -86,9 +86,12 @@ def starting_temperature(matches: Matches, references: References) -> float:
     return float(np.exp(brentq(surplus, 0.0, np.log(_HIGHEST), xtol=0.01)))
 
 
-def annealed(start: float, iteration: int) -> float:
-    """Return the temperature of an iteration (from 1), falling by equal factors to 1."""
-    left = max(0.0, 1.0 - (iteration - 1) / ANNEALED_AFTER)
+def annealed(start: float, iteration: int, *, over: int = ANNEALED_AFTER) -> float:
+    """Return the temperature of an iteration (from 1), falling by equal factors to 1.
+
+    That is reached after ``over`` iterations.
+    """
+    left = max(0.0, 1.0 - (iteration - 1) / over)
     return float(start**left)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from mapsort.workflows.assignment_choice import SETTLED, why_hard
 from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_halves import joined_resolution_ang, start_resolution_ang
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_matching import NARROW_FROM_SPEED
 from mapsort.workflows.multi_plan import MultiPlan, readable_size
-from mapsort.workflows.option_types import CtfHandling
+from mapsort.workflows.option_types import Assignment, CtfHandling
 from mapsort.workflows.options import MultiOptions
 
 
@@ -43,6 +44,7 @@ def automatic_choices(
     return (
         *_particle_choices(options, inputs),
         *_search_choices(options, inputs, plan),
+        *_assignment_choices(options),
         *_map_choices(options, inputs, plan),
         _similarity_choice(options, plan, len(inputs.particles)),
         *_machine_choices(options, plan),
@@ -86,6 +88,19 @@ def _search_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan)
             Choice("--maxshift", f"{plan.max_shift:g} px", f"an eighth of the {box} px box")
         )
     return chosen
+
+
+def _assignment_choices(options: MultiOptions) -> list[Choice]:
+    if options.assign is not Assignment.AUTO:
+        return []
+    reason = why_hard(options)
+    if reason is not None:
+        return [Choice("--assign", "hard", reason)]
+    reason = (
+        f"best matches separate maps quickly; once at most {SETTLED:.0%} of the particles change "
+        "map, their probabilities make better maps"
+    )
+    return [Choice("--assign", "hard, then soft", reason)]
 
 
 def _map_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> list[Choice]:

@@ -94,6 +94,7 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
     learnt = outcome.state.learnt
     return {
         "iteration": outcome.state.iteration,
+        "soft_since": outcome.state.soft_since,
         "independent_halves": outcome.halves is not None,
         "occupancy": occupancies(outcome.matches, run.plan.references, outcome.junk).tolist(),
         "junk": None if outcome.junk is None else int((outcome.junk > JUNK_FROM).sum()),

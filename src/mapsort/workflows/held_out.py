@@ -23,9 +23,9 @@ from mapsort.model.poses import Poses
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.local_search import plan_local_search, search_locally
+from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.pose_sums import PoseSums
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
-from mapsort.stages.reconstruct import NormalEquations
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_reconstruction import half_maps, masks_of, solved
 from mapsort.workflows.multi_run import scanned

@@ -19,6 +19,8 @@ from mapsort.stages.soft_assignment import (
     soft_membership,
     starting_temperature,
 )
+from mapsort.workflows.assignment_choice import SETTLED_TEMPERATURE, first_soft_iteration
+from mapsort.workflows.multi_state import State
 from mapsort.workflows.option_types import Assignment, SeedMethod
 from mapsort.workflows.options import MultiOptions
 
@@ -39,6 +41,8 @@ class Classification:
         Maps, from 0, that were dying.
     temperature : float or None
         Of a soft assignment.
+    soft_since : int
+        First iteration with soft assignment, 0 if there was none yet.
     """
 
     matches: Matches
@@ -46,16 +50,16 @@ class Classification:
     shares: npt.NDArray[np.float64]
     reseeded: list[int]
     temperature: float | None
+    soft_since: int
 
 
 def classification(
     options: MultiOptions,
+    state: State,
     matches: Matches,
     references: References,
     junk: npt.NDArray[np.bool_] | None,
-    shares: npt.NDArray[np.float64] | None,
     *,
-    iteration: int,
     seed: int,
 ) -> Classification:
     """Classify the particles as the options say.
@@ -63,16 +67,19 @@ def classification(
     Parameters
     ----------
     options : MultiOptions
+    state : State
+        What the last iteration left.
     matches : Matches
     references : References
     junk : ndarray of shape (n,), bool, or None
         Particles that enter no class.
-    shares : ndarray of shape (n_models,) or None
-        Each map's share in the last iteration.
-    iteration : int
     seed : int
         Of the run, for a random split.
     """
+    iteration = state.iteration + 1
+    soft_since = first_soft_iteration(
+        options, references, state.matches, matches, iteration=iteration, since=state.soft_since
+    )
     dying: list[int] = []
     random = iteration == 1 and _splits_at_random(options)
     if random:
@@ -82,7 +89,7 @@ def classification(
         matches = reseeded(matches, references, dying) if dying else matches
     good = np.ones(len(matches), bool) if junk is None else ~junk
     n_classes = len(references)
-    if options.assign is Assignment.HARD or dying or random:
+    if soft_since == 0 or dying or random:
         membership = classify(
             matches,
             n_classes,
@@ -94,9 +101,13 @@ def classification(
         count = np.bincount(
             references.model[matches.reference[good, 0]], minlength=references.n_models
         )
-        return Classification(matches, membership, _fractions(count), dying, None)
-    temperature = annealed(starting_temperature(matches, references), iteration)
-    probability = posterior(matches, references, shares=shares, temperature=temperature)
+        return Classification(matches, membership, _fractions(count), dying, None, soft_since)
+    start = starting_temperature(matches, references)
+    if options.assign is Assignment.AUTO:
+        temperature = annealed(min(start, SETTLED_TEMPERATURE), iteration - soft_since + 1, over=2)
+    else:
+        temperature = annealed(start, iteration)
+    probability = posterior(matches, references, shares=state.shares, temperature=temperature)
     probability *= good[:, None]
     membership = soft_membership(
         matches,
@@ -106,7 +117,7 @@ def classification(
         keep_sigma=options.classkeepsig,
     )
     totals = map_posterior(probability, matches, references).sum(axis=0)
-    return Classification(matches, membership, _fractions(totals), dying, temperature)
+    return Classification(matches, membership, _fractions(totals), dying, temperature, soft_since)
 
 
 def _splits_at_random(options: MultiOptions) -> bool:

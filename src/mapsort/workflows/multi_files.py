@@ -39,7 +39,6 @@ from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
 from mapsort.workflows.multi_state import Outcome, Run, State
-from mapsort.workflows.option_types import Assignment
 
 LOGGER = logging.getLogger(__name__)
 
@@ -279,7 +278,7 @@ def classification_images(
 def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
     """Write the classification matrix and the same after averaging (used or not)."""
     iteration, membership = outcome.state.iteration, outcome.membership
-    soft = run.options.assign is Assignment.SOFT
+    soft = outcome.state.soft_since > 0
     columns = outcome.matches.reference.shape[1] if soft else run.options.sep
     shape = (len(outcome.matches), columns)
     for path, matches, values in (

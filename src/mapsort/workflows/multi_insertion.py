@@ -12,8 +12,8 @@ from mapsort.model.class_averages import N_HALVES
 from mapsort.model.membership import Membership
 from mapsort.model.poses import Poses
 from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.particle_slices import weighted_slices
-from mapsort.stages.reconstruct import NormalEquations
 from mapsort.stages.slice_sums import SliceSums
 from mapsort.stages.symmetry_copies import insert_copies
 from mapsort.workflows.multi_state import Run

@@ -116,11 +116,10 @@ def iterate(run: Run, state: State) -> Outcome:
         junk = find_junk(run, state, matches, found.noise_scores)
         classes = classification(
             run.options,
+            state,
             matches,
             run.plan.references,
             junk.chosen,
-            state.shares,
-            iteration=number,
             seed=run.split_seed(state.trial),
         )
         classes = run.scratch.with_arrays(classes)
@@ -167,6 +166,7 @@ def iterate(run: Run, state: State) -> Outcome:
             halves=rebuilt.half_references,
             learnt=learnt(run, averaged, scale, matches, junk, iteration=number),
             trial=state.trial,
+            soft_since=classes.soft_since,
         ),
         maps=rebuilt.maps,
         masks=rebuilt.masks,

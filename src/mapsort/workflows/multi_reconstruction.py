@@ -17,8 +17,9 @@ from mapsort.physics.normalization import normalize_by_mass
 from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.class_spectra import processed_averages
 from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
-from mapsort.stages.reconstruct import NormalEquations, solve
+from mapsort.stages.reconstruct import solve
 from mapsort.workflows.focus import same_outside
 from mapsort.workflows.map_finishing import MapFinishing
 from mapsort.workflows.multi_halves import compared_halves, joined, warn_of_exchanged_maps

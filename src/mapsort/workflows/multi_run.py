@@ -21,6 +21,7 @@ from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.run_lock import LockHolder
 from mapsort.rundir.text import read_convergence, write_convergence
+from mapsort.workflows.assignment_choice import ends_soft
 from mapsort.workflows.convergence import convergence_entry
 from mapsort.workflows.input_watch import InputWatch
 from mapsort.workflows.multi_files import (
@@ -202,7 +203,9 @@ def _refine(
             entry = convergence_entry(run, state, outcome)
             _tell(run, entry)
             entries.append(entry)
-            entry["end"] = reason_to_stop(entries, run.options.iter)
+            entry["end"] = reason_to_stop(
+                entries, run.options.iter, ends_soft=ends_soft(run.options)
+            )
             job = partial(_write, run, directory, outcome, state, entries[:], watcher)
             background.submit(job)
             state = outcome.state

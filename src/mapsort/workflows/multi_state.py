@@ -287,6 +287,8 @@ class State:
     learnt : Learnt
     trial : int
         Which of several starts it comes from, from 0.
+    soft_since : int
+        First iteration that shared particles by their probabilities, 0 if there was none yet.
     """
 
     iteration: int
@@ -297,6 +299,7 @@ class State:
     halves: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
     learnt: Learnt = field(default_factory=Learnt)
     trial: int = 0
+    soft_since: int = 0
 
     def maps_only(self) -> State:
         """Return it without the matches of every particle: little to send elsewhere."""

@@ -33,9 +33,14 @@ class KeptFiles(StrEnum):
     MAPS = "maps"
 
 
+#: Averagers that know no weights of images.
+UNWEIGHTED_AVERAGERS = ("median", "minmax")
+
+
 class Assignment(StrEnum):
     """How particles are shared among classes."""
 
+    AUTO = "auto"
     HARD = "hard"
     SOFT = "soft"
 

@@ -13,7 +13,12 @@ from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.workflows.map_options import AverageOptions, ReconstructionOptions
 from mapsort.workflows.option_fields import check_values, per_map, refuse
-from mapsort.workflows.option_types import MOST_ITERATIONS, Assignment, InputMode
+from mapsort.workflows.option_types import (
+    MOST_ITERATIONS,
+    UNWEIGHTED_AVERAGERS,
+    Assignment,
+    InputMode,
+)
 from mapsort.workflows.parallel import ParallelRequest, parse_parallel
 from mapsort.workflows.refinement_options import GeneralOptions, RefinementOptions
 from mapsort.workflows.search_options import (
@@ -188,7 +193,7 @@ def _check_resolution(options: MultiOptions) -> None:
 
 def _check_averager(options: MultiOptions) -> None:
     name = options.classaverager.partition(":")[0].strip()
-    if name in ("median", "minmax") and options.assign is Assignment.SOFT:
+    if name in UNWEIGHTED_AVERAGERS and options.assign is Assignment.SOFT:
         raise refuse(
             "classaverager",
             options.classaverager,

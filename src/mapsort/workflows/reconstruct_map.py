@@ -19,7 +19,7 @@ from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.half_maps import solve_halves, solve_whole
 from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.reconstruct import NormalEquations
+from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.slice_buffer import SliceBuffer
 from mapsort.stages.slice_sums import SliceSums
 from mapsort.workflows.progress import Progress, SilentProgress

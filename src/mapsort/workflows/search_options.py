@@ -157,12 +157,13 @@ class ClassificationOptions:
         ),
     )
     assign: Assignment = field(
-        default=Assignment.HARD,
+        default=Assignment.AUTO,
         metadata=option(
             one_of(Assignment),
             group=CLASSIFICATION,
             help="hard: each particle goes to its best reference (--sep of them); soft: to all "
-            "that are kept, by their posterior probability, from broad to sharp",
+            "that are kept, by their posterior probability, from broad to sharp; auto: hard until "
+            "few particles change map, soft from there",
         ),
     )
     junk: int = field(

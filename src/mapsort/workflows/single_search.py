@@ -12,8 +12,9 @@ from mapsort.geometry.orientations import angular_step
 from mapsort.model.poses import Poses
 from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.local_search import LocalSearchPlan, plan_local_search, search_locally
+from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.pose_sums import PoseSums
-from mapsort.stages.reconstruct import NormalEquations, solve
+from mapsort.stages.reconstruct import solve
 from mapsort.workflows.multi_matching import match_all
 from mapsort.workflows.multi_plan import noise_floor, resolve
 from mapsort.workflows.multi_reconstruction import SOLVED_TO

@@ -14,7 +14,9 @@ CHANGED, SHARE, RESOLUTION = 0.005, 0.01, 0.03
 STILL = 2
 
 
-def reason_to_stop(entries: Sequence[dict[str, Any]], asked: int | None) -> str | None:
+def reason_to_stop(
+    entries: Sequence[dict[str, Any]], asked: int | None, *, ends_soft: bool = False
+) -> str | None:
     """Return why a run is over, or None while it goes on.
 
     Parameters
@@ -23,12 +25,14 @@ def reason_to_stop(entries: Sequence[dict[str, Any]], asked: int | None) -> str 
         Records of convergence.json, one per iteration.
     asked : int or None
         Number of iterations asked for; None for as many as it takes.
+    ends_soft : bool
+        Whether only iterations count that shared particles by their probabilities.
     """
     if asked is not None:
         return None if len(entries) < asked else f"ended: the {asked} iterations asked for"
     if len(entries) >= MOST_ITERATIONS:
         return f"ended after {MOST_ITERATIONS} iterations, without having converged"
-    if len(entries) <= STILL:
+    if len(entries) <= STILL or (ends_soft and not all(e["soft_since"] for e in entries[-STILL:])):
         return None
     pairs = list(zip(entries[-STILL - 1 : -1], entries[-STILL:], strict=True))
     if not all(_stands_still(before, after) for before, after in pairs):

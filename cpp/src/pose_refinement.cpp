@@ -1,0 +1,269 @@
+#include "mapsort/alignment.hpp"
+#include "mapsort/parallel.hpp"
+#include "mapsort/polar_particle.hpp"
+#include "mapsort/require.hpp"
+#include "mapsort/vector_math.hpp"
+
+#include <algorithm> // for std::copy
+
+namespace mapsort::inline MAPSORT_ISA {
+
+namespace {
+
+/// f and its derivatives with respect to (alpha, ox, oy) at one pose.
+struct Local {
+  double value = 0.0, gradient[3]{}, hessian[3][3]{};
+};
+
+/// f and its derivatives around one pose of a particle against one reference.
+///
+/// Shifting the origin multiplies the particle's transform by exp(-2 pi i k.o / box); its
+/// derivatives bring factors -2 pi i kx / box and -2 pi i ky / box. In angular orders kx = k
+/// cos(phi) and ky = k sin(phi) couple neighbours, so with a = 2 pi k / box all derivatives follow
+/// from the orders Y_m themselves:
+///   d/dx: -i a/2 (Y_{m-1} + Y_{m+1})          d/dy: -a/2 (Y_{m-1} - Y_{m+1})
+///   xx: -a^2/4 (Y_{m-2} + 2 Y_m + Y_{m+2})    yy: a^2/4 (Y_{m-2} - 2 Y_m + Y_{m+2})
+///   xy: i a^2/4 (Y_{m-2} - Y_{m+2})
+class PoseSurface {
+public:
+  explicit PoseSurface(const PolarSetting& setting)
+      : setting_(setting), n_orders_(setting.layout.max_order() + 1),
+        shifted_(setting.points.kx.size()), phases_(shifted_.size()),
+        fft_(setting.transform.make_scratch()), particle_(setting.transform.n_blocks() * stride()),
+        reference_(setting.transform.n_blocks() * n_orders_) {}
+
+  /// Take reference r (its mirror image with conjugate coefficients).
+  void take_reference(const ReferenceBank& bank, std::int32_t r, bool mirror) {
+    const PolarLayout& layout = setting_.layout;
+    const float* re = bank.coefficients(r);
+    const float* im = re + layout.n_entries();
+    const float sign = mirror ? -1.0f : 1.0f;
+    std::fill(reference_.begin(), reference_.end(), VecC{});
+    for (int m = 0; m < n_orders_; ++m) {
+      const float share = m == 0 ? 1.0f : 2.0f; // for the order -m
+      for (int i = 0; i < layout.n_rings_of(m); ++i) {
+        const int ring = layout.first_ring_of[m] + i, e = layout.first_entry[m] + i;
+        VecC& place = reference_[ring / kLanes * n_orders_ + m];
+        place.re[ring % kLanes] = share * re[e];
+        place.im[ring % kLanes] = share * sign * im[e];
+      }
+    }
+  }
+
+  /// f and derivatives at (alpha, ox, oy).
+  Local at(const PolarParticle& particle, const double pose[3]) {
+    move_to(particle, float(pose[1]), float(pose[2]));
+    rotate(pose[0]);
+    Sums sums;
+    for (int block = 0; block < setting_.transform.n_blocks(); ++block)
+      add_block(block, sums);
+    return sums.local();
+  }
+
+private:
+  /// Order m of a block stands at [m + kBelow]: two negative orders below, two more above.
+  static constexpr int kBelow = 2;
+  int stride() const { return n_orders_ + 2 * kBelow; }
+
+  struct Sums {
+    VecF f{}, a{}, aa{}, x{}, y{}, ax{}, ay{}, xx{}, xy{}, yy{};
+
+    static double total(VecF v) {
+      double sum = 0.0;
+      for (int lane = 0; lane < kLanes; ++lane)
+        sum += v[lane];
+      return sum;
+    }
+    Local local() const {
+      Local result;
+      result.value = total(f);
+      const double g[3] = {total(a), total(x), total(y)};
+      const double xy_ = total(xy), ax_ = total(ax), ay_ = total(ay);
+      const double h[3][3] = {{total(aa), ax_, ay_}, {ax_, total(xx), xy_}, {ay_, xy_, total(yy)}};
+      std::copy(g, g + 3, result.gradient);
+      std::copy(&h[0][0], &h[0][0] + 9, &result.hessian[0][0]);
+      return result;
+    }
+  };
+
+  static VecF dot(VecC y, VecC q) { return y.re * q.re + y.im * q.im; } // Re[conj(y) q]
+
+  void move_to(const PolarParticle& particle, float ox, float oy) {
+    shift_phases(setting_.points, setting_.bank.box(), ox, oy, phases_.data());
+    for (std::size_t i = 0; i < shifted_.size(); ++i)
+      shifted_[i] = particle.weighted()[i] * phases_[i];
+    const int available = std::min(n_orders_ + kBelow, setting_.transform.half());
+    for (int block = 0; block < setting_.transform.n_blocks(); ++block) {
+      VecC* y = particle_.data() + block * stride() + kBelow;
+      setting_.transform.orders_of_block(shifted_.data(), block, fft_, available, y);
+      for (int m = available; m < n_orders_ + kBelow; ++m)
+        y[m] = VecC{};
+      y[-1] = {-y[1].re, y[1].im}; // Y_{-m} = (-1)^m conj Y_m
+      y[-2] = {y[2].re, -y[2].im};
+    }
+  }
+
+  /// Factors exp(-i m alpha).
+  void rotate(double alpha) {
+    turn_.resize(2 * n_orders_);
+    for (int m = 0; m < n_orders_; ++m) {
+      turn_[2 * m] = float(std::cos(m * alpha));
+      turn_[2 * m + 1] = float(-std::sin(m * alpha));
+    }
+  }
+
+  void add_block(int block, Sums& sums) const {
+    const VecC* y = particle_.data() + block * stride() + kBelow;
+    const VecC* p = reference_.data() + block * n_orders_;
+    VecF a{};
+    for (int lane = 0; lane < kLanes; ++lane)
+      a[lane] = float(2.0 * kPi * double(setting_.layout.grid.first_ring + block * kLanes + lane) /
+                      double(setting_.bank.box()));
+    const VecF half_a = 0.5f * a, quarter_a2 = half_a * half_a;
+    for (int m = 0; m < n_orders_; ++m) {
+      const VecC q = times(p[m], turn_[2 * m], turn_[2 * m + 1]);
+      const VecC q1 = float(m) * times_minus_i(q);
+      const VecC near = y[m - 1] + y[m + 1], far = y[m - 2] + y[m + 2];
+      const VecC near_difference = y[m - 1] - y[m + 1], far_difference = y[m - 2] - y[m + 2];
+      const VecC dx = {half_a * near.im, -half_a * near.re};
+      const VecC dy = {-half_a * near_difference.re, -half_a * near_difference.im};
+      sums.f += dot(y[m], q);
+      sums.a += dot(y[m], q1);
+      sums.aa -= float(m) * float(m) * dot(y[m], q);
+      sums.x += dot(dx, q);
+      sums.y += dot(dy, q);
+      sums.ax += dot(dx, q1);
+      sums.ay += dot(dy, q1);
+      sums.xx -= quarter_a2 * (dot(far, q) + 2.0f * dot(y[m], q));
+      sums.yy += quarter_a2 * (dot(far, q) - 2.0f * dot(y[m], q));
+      sums.xy += quarter_a2 * (far_difference.re * q.im - far_difference.im * q.re);
+    }
+  }
+
+  const PolarSetting& setting_;
+  int n_orders_;
+  AlignedVector<VecC> shifted_, phases_;
+  RingTransform::Scratch fft_;
+  AlignedVector<VecC> particle_, reference_;
+  std::vector<float> turn_;
+};
+
+/// Newton step towards the maximum; where the surface is not concave, steps along the gradient
+/// scaled by the diagonal. Cholesky of -H decides.
+void ascent_step(const Local& local, double step[3]) {
+  double l[3][3]{}, y[3];
+  bool concave = true;
+  for (int i = 0; i < 3 && concave; ++i)
+    for (int j = 0; j <= i; ++j) {
+      double sum = -local.hessian[i][j];
+      for (int k = 0; k < j; ++k)
+        sum -= l[i][k] * l[j][k];
+      if (i == j) {
+        concave = sum > 1e-9 * std::abs(local.hessian[i][i]);
+        l[i][i] = concave ? std::sqrt(sum) : 0.0;
+      } else {
+        l[i][j] = sum / l[j][j];
+      }
+    }
+  if (!concave) {
+    for (int i = 0; i < 3; ++i)
+      step[i] = local.gradient[i] / std::max(std::abs(local.hessian[i][i]), 1e-12);
+    return;
+  }
+  for (int i = 0; i < 3; ++i) {
+    y[i] = local.gradient[i];
+    for (int k = 0; k < i; ++k)
+      y[i] -= l[i][k] * y[k];
+    y[i] /= l[i][i];
+  }
+  for (int i = 2; i >= 0; --i) {
+    step[i] = y[i];
+    for (int k = i + 1; k < 3; ++k)
+      step[i] -= l[k][i] * step[k];
+    step[i] /= l[i][i];
+  }
+}
+
+/// Leave out what is not free, so that Newton's step is that of the rest.
+void hold_fixed(const Freedom& freedom, Local& local) {
+  const bool free[3] = {freedom.rotate, freedom.translate, freedom.translate};
+  for (int i = 0; i < 3; ++i) {
+    if (free[i])
+      continue;
+    local.gradient[i] = 0.0;
+    for (int j = 0; j < 3; ++j)
+      local.hessian[i][j] = local.hessian[j][i] = i == j ? -1.0 : 0.0;
+  }
+}
+
+/// Longest steps allowed: what a search lattice leaves open.
+constexpr double kMaxOriginStep = 1.0; // pixels
+constexpr double kOriginTolerance = 0.005;
+constexpr double kAngleTolerance = 5e-4; // radians: 0.03 degrees
+
+} // namespace
+
+void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles, int iterations,
+                       double max_origin, const Freedom& freedom, const Candidates& candidates,
+                       int n_threads) {
+  const PolarSetting setting(bank, particles);
+  const double max_angle_step = 2.0 * kPi / double(setting.layout.n_rotations);
+  struct Scratch {
+    PolarParticle particle;
+    PoseSurface surface;
+  };
+  const auto make_scratch = [&] { return Scratch{PolarParticle(setting), PoseSurface(setting)}; };
+  const auto refine = [&](Scratch& scratch, index_t i, index_t c) {
+    const std::int32_t r = candidates.reference(i, c);
+    require(r < bank.size(), "reference: index beyond the bank");
+    const bool mirror = candidates.mirror(i, c) != 0;
+    double pose[3] = {candidates.alpha(i, c), candidates.origin(i, c, 0),
+                      candidates.origin(i, c, 1)};
+    scratch.surface.take_reference(bank, r, mirror);
+    const auto evaluate = [&](const double at[3]) {
+      Local local = scratch.surface.at(scratch.particle, at);
+      hold_fixed(freedom, local);
+      return local;
+    };
+    Local here = evaluate(pose);
+    for (int iteration = 0; iteration < iterations; ++iteration) {
+      double step[3];
+      ascent_step(here, step);
+      step[0] = std::min(std::max(step[0], -max_angle_step), max_angle_step);
+      for (int d = 1; d < 3; ++d)
+        step[d] = std::min(std::max(step[d], -kMaxOriginStep), kMaxOriginStep);
+      bool moved = false;
+      for (double fraction : {1.0, 0.5, 0.25}) {
+        double trial[3];
+        for (int d = 0; d < 3; ++d)
+          trial[d] = pose[d] + fraction * step[d];
+        if (std::abs(trial[1]) > max_origin || std::abs(trial[2]) > max_origin)
+          continue;
+        const Local there = evaluate(trial);
+        if (there.value > here.value) {
+          here = there;
+          std::copy(trial, trial + 3, pose);
+          moved = true;
+          break;
+        }
+      }
+      if (!moved || (std::abs(step[0]) < kAngleTolerance && std::abs(step[1]) < kOriginTolerance &&
+                     std::abs(step[2]) < kOriginTolerance))
+        break;
+    }
+    candidates.alpha(i, c) = static_cast<float>(pose[0]);
+    candidates.origin(i, c, 0) = static_cast<float>(pose[1]);
+    candidates.origin(i, c, 1) = static_cast<float>(pose[2]);
+    candidates.cross(i, c) = static_cast<float>(here.value);
+    candidates.norm(i, c) = scratch.particle.norm(bank.ring_power(r));
+  };
+  parallel_for(particles.spectra.shape[0], n_threads, make_scratch,
+               [&](index_t i, Scratch& scratch) {
+                 scratch.particle.take(i);
+                 for (index_t c = 0; c < candidates.reference.shape[1]; ++c)
+                   if (candidates.reference(i, c) >= 0)
+                     refine(scratch, i, c);
+               });
+}
+
+} // namespace mapsort::inline MAPSORT_ISA

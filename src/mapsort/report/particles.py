@@ -1,0 +1,114 @@
+"""The report's section on particles: scores, probabilities, directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mapsort.geometry.symmetry import symmetry
+from mapsort.io.star_columns import read_columns
+from mapsort.report import charts
+from mapsort.report.content import Chart, Section
+from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
+from mapsort.report.file_cache import FileCache
+from mapsort.report.run_record import RunRecord
+
+
+def particle_section(record: RunRecord, cache: FileCache) -> Section | None:
+    """Return histograms of scores and probabilities, and the directions of each map."""
+    path = record.directory.particles(record.last)
+    if not record.last or not path.exists():
+        return None
+    table = cache.get("particles", path, _particle_columns)
+    chosen = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
+    made = [
+        *_score_charts(table, chosen, record.n_models),
+        *_direction_charts(record, table, chosen),
+    ]
+    return Section("particles", "Scores and directions", charts=tuple(made))
+
+
+_PARTICLE_COLUMNS = (
+    "rlnClassNumber",
+    "rlnAngleRot",
+    "rlnAngleTilt",
+    "rlnLogLikeliContribution",
+    "rlnMaxValueProbDistribution",
+)
+
+
+def _particle_columns(path: Path) -> pd.DataFrame:
+    return read_columns(path, "particles", _PARTICLE_COLUMNS)
+
+
+def _score_charts(
+    table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]], n_models: int
+) -> list[Chart]:
+    made = []
+    if "rlnLogLikeliContribution" in table:
+        score = table["rlnLogLikeliContribution"].to_numpy(dtype=np.float64)
+        low, high = (float(v) for v in np.quantile(score, [0.001, 0.999]))
+        made.append(
+            Chart.of_svg(
+                "Scores",
+                f"Histogram of the particles' scores with their map, 0.1 % tails at {low:.3g} and "
+                f"{high:.3g}.",
+                charts.histograms(
+                    "scores",
+                    [score[chosen == model] for model in range(n_models)],
+                    label="score with the chosen map",
+                    limits=(low, max(high, low + 1e-6)),
+                ),
+                "Log-likelihood over an empty image. A second, lower peak is often junk.",
+            )
+        )
+    if "rlnMaxValueProbDistribution" in table:
+        probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
+        sure = float(np.mean(probability > 0.9))
+        made.append(
+            Chart.of_svg(
+                "Probability of the chosen map",
+                f"Histogram of the probability of each particle's map; {sure:.0%} are above 0.9.",
+                charts.histograms(
+                    "probabilities",
+                    [probability[chosen == model] for model in range(n_models)],
+                    label="probability",
+                    limits=(0.0, 1.0),
+                    logarithmic=True,
+                ),
+                f"{sure:.1%} of the particles are surer than 0.9 of their map.",
+            )
+        )
+    return made
+
+
+def _direction_charts(
+    record: RunRecord, table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]]
+) -> list[Chart]:
+    if "rlnAngleRot" not in table or "rlnAngleTilt" not in table:
+        return []
+    angles = table[["rlnAngleRot", "rlnAngleTilt"]].to_numpy(dtype=np.float64)
+    groups = record.manifest.options.get("sym") or []
+    made = []
+    for model in range(record.n_models):
+        own = angles[chosen == model]
+        if not len(own):
+            continue
+        group = str(groups[model]) if model < len(groups) else "c1"
+        density = direction_density(own[:, 0], own[:, 1], symmetry(group).matrices)
+        empty = empty_share(density)
+        words = "" if group == "c1" else f", symmetry {group} applied"
+        made.append(
+            Chart(
+                f"Directions of map {model + 1}",
+                f"Mollweide map of the projection directions of map {model + 1}'s particles"
+                f"{words}; {empty:.0%} of the sphere has less than a tenth of the even density.",
+                png=charts.mollweide(density),
+                note=f"Longitude rot, latitude by tilt{words}; smoothed by {SMOOTHING_DEG:g}°. "
+                f"{empty:.0%} of the sphere is nearly empty.",
+            )
+        )
+    return made
