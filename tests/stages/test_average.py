@@ -208,3 +208,48 @@ def test_averages_as_images_are_projections_damped_by_the_wiener_term(scene):
     )
     empty = wiener_images(averages, np.ones(scene.box // 2 + 1), slice(3, 4))
     np.testing.assert_array_equal(empty, 0)
+
+
+@pytest.mark.parametrize("sep", [1, 2])
+def test_pieces_made_apart_and_merged_are_the_whole(scene, sep):
+    """Each piece starts from zero; float32 sums of at most N terms differ by N roundings."""
+    membership = classify(scene.matches, N_CLASSES, sep=sep, keep=0.7)
+    group = np.arange(N) % 2
+    noise = np.linspace(1.0, 2.0, 2 * (scene.box // 2 + 1)).reshape(2, -1)
+    spectra = scene.grid.image_spectra(scene.images)
+
+    def sums(first, last, matches, members):
+        made = ClassAccumulator(
+            scene.grid,
+            APIX,
+            scene.slices,
+            noise_power=noise,
+            group=group[first:last],
+            n_particles=last - first,
+            first_particle=first,
+            n_groups=2,
+        )
+        if last > first and members is not None:
+            here = slice(first, last)
+            made.add(spectra[here], scene.ctf[here], first, matches, members, n_threads=1)
+        return made
+
+    straight = sums(0, N, scene.matches, membership)
+    merged = sums(0, N, scene.matches, None)
+    for first, last in pairwise((0, 7, 20, N)):
+        where = slice(first, last)
+        own = membership.of_particles(where)
+        assert own.n_classes == N_CLASSES
+        assert set(own.particle.tolist()) <= set(range(first, last))
+        piece = sums(first, last, scene.matches.part(where), own).piece()
+        assert len(piece.slots) < 2 * N_CLASSES  # class 3 has no members
+        merged.merge(piece)
+    scale = np.abs(straight.numerator).max()
+    np.testing.assert_array_equal(merged.count, straight.count)
+    np.testing.assert_allclose(merged.numerator, straight.numerator, atol=1e-7 * N * scale)
+    np.testing.assert_allclose(merged.density, straight.density, rtol=1e-7 * N)
+    for name in ("cross", "reference", "misfit"):
+        np.testing.assert_array_equal(getattr(merged.fit, name), getattr(straight.fit, name))
+    for one, other in zip(merged.of_groups, straight.of_groups, strict=True):
+        np.testing.assert_allclose(one.image, other.image, rtol=1e-12)
+        np.testing.assert_allclose(one.terms, other.terms, rtol=1e-12)

@@ -29,7 +29,7 @@ from mapsort.workflows.progress import SilentProgress
 
 
 class KillsWorkers(SilentProgress):
-    '''Kills a worker in the middle of the matching of each iteration.'''
+    '''Kills a worker in the middle of a matching and of an averaging.'''
 
     def __init__(self):
         self.killed = []
@@ -39,7 +39,7 @@ class KillsWorkers(SilentProgress):
 
     def advance(self, amount):
         self.done += 1
-        if self.now[0] == "match" and self.done == 3:
+        if self.done == {("match", 1): 3, ("average", 2): 1}.get(self.now):
             victim = multiprocessing.active_children()[0]
             os.kill(victim.pid, signal.SIGKILL)
             self.killed.append(self.now)
@@ -97,9 +97,9 @@ def run_script(tmp_path, small, *, kill, **options):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_two_workers_one_killed_in_each_matching(small, tmp_path, by_threads, results):
+def test_two_workers_one_killed_in_each_stage(small, tmp_path, by_threads, results):
     killed = run_script(tmp_path, small, kill=True, parallel="dask:local=2", speed=7)
-    assert killed == [["match", 0], ["match", 1], ["match", 2]]
+    assert killed == [["match", 1], ["average", 2]]
     assert results(tmp_path / "run") == by_threads(speed=7)
 
 
@@ -124,7 +124,10 @@ def test_a_lost_scheduler_ends_the_run_resumable(small, tmp_path, by_threads, re
     killer.write_text(
         SCRIPT.replace("multiprocessing.active_children()[0]", "None")
         .replace("victim.pid", "asked_pid")
-        .replace('self.now[0] == "match"', 'self.now == ("match", 2)')
+        .replace(
+            'self.done == {("match", 1): 3, ("average", 2): 1}.get(self.now)',
+            'self.now == ("match", 2) and self.done == 3',
+        )
         .replace(
             "asked = json.loads(sys.argv[1])",
             "asked = json.loads(sys.argv[1])\n    asked_pid = asked.pop('pid')",

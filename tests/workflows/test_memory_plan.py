@@ -6,18 +6,26 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mapsort.cli.main import main
 from mapsort.geometry.symmetry import symmetry
+from mapsort.io.star import read_particles, write_particles
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
 from mapsort.rundir.text import read_convergence
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.workflows.memory_plan import item_bytes, memory_bytes
+from mapsort.workflows.memory_plan import (
+    class_sum_bytes,
+    item_bytes,
+    memory_bytes,
+    scratch_bytes,
+    spills_classes,
+)
 from mapsort.workflows.multi_inputs import open_inputs
 from mapsort.workflows.multi_plan import MultiPlan, resolve
 from mapsort.workflows.option_fields import typed_options
@@ -75,7 +83,39 @@ def test_particles_cost_little(plan):
     small, large = (memory_bytes(plan, n) for n in (50_000, 500_000))
     grown = {name for name in small if large[name] > small[name]}
     assert grown == {"particles"}
-    assert item_bytes(plan)["particle"] < 1500
+    assert item_bytes(plan)["particle"] < 200
+
+
+def test_many_classes_lie_in_files(large_plan):
+    """10,000 projections of each of four maps: 15 GiB a half, of which little is looked at."""
+    eulers = np.zeros((10_000, 3))
+    many = replace(large_plan, references=References.of_models([eulers] * 4))
+    assert not spills_classes(large_plan)
+    assert spills_classes(many)
+    assert class_sum_bytes(many) > 29 * GIB
+    assert memory_bytes(many, 10**6)["classes"] < 8 * GIB
+    assert sum(memory_bytes(many, 10**6).values()) < 64 * GIB
+    assert scratch_bytes(many, 10**6) > 2 * class_sum_bytes(many)
+
+
+@pytest.mark.slow
+def test_ten_times_the_particles_take_the_same_memory(words, tmp_path):
+    """The same images again and again: 1,500 and 15,000 particles of 48 px."""
+    source = Path(words[2])
+    optics, table = read_particles(source)
+    peaks = []
+    for n in (1_500, 15_000):
+        repeated = source.with_name(f"repeated_{n}.star")
+        rows = table.iloc[np.arange(n) % len(table)].reset_index(drop=True)
+        write_particles(repeated, optics, rows)
+        path = tmp_path / f"run_{n}"
+        asked = [*words, "-q", "--no-report", "-P", "thread:1", "--path", str(path)]
+        asked[2] = str(repeated)
+        code = "import sys; from mapsort.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        subprocess.run([sys.executable, "-c", code, *asked], check=True)
+        (entry,) = read_convergence(path / "convergence.json")
+        peaks.append(entry["peak_memory_mib"])
+    assert peaks[1] < 1.05 * peaks[0]
 
 
 def test_a_million_particles_of_256_px_fit_64_gib(large_plan: MultiPlan):

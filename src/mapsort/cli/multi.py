@@ -9,6 +9,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say, warn
 from mapsort.cli.progress import progress_display
+from mapsort.io.star_columns import read_columns
 from mapsort.workflows.options import MultiOptions
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def summary(finished: MultiRun, options: MultiOptions) -> list[str]:
 
     directory = RunDirectory(finished.path, map_suffix=options.map_suffix)
     last = len(finished.convergence)
-    classes = finished.assignments["rlnClassNumber"]
+    name = "rlnClassNumber"
+    classes = read_columns(finished.particles, "particles", (name,))[name]
     lines = []
     for number in range(1, len(options.models) + 1):
         count = int((classes == number).sum())

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +28,15 @@ RETRIES = 3
 ASK_SECONDS = 10.0
 #: How long connecting may take [s].
 CONNECT_SECONDS = 30
+#: For workers of our own: nobody reads Dask's profile, and looking at themselves many times a
+#: second takes some percent of a core each. A busy machine must not make them count as lost: that
+#: their process has ended is seen without asking them.
+LOCAL_SETTINGS = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.scheduler.worker-ttl": None,
+}
 
 
 class DaskEngine:
@@ -49,7 +58,7 @@ class DaskEngine:
         self._name = name
 
     def in_order(
-        self, function: Callable[[Any, T], R], shared: object, pieces: Sequence[T]
+        self, function: Callable[[Any, T], R], shared: object, pieces: Iterable[T]
     ) -> Iterator[R]:
         """Yield ``function(shared, piece)`` for every piece, in order.
 
@@ -59,8 +68,8 @@ class DaskEngine:
             Of a module that the workers have.
         shared : object
             Sent to every worker that does some of the work, once.
-        pieces : sequence
-            Small inputs.
+        pieces : iterable
+            Small inputs; taken as workers become free.
 
         Raises
         ------
@@ -174,6 +183,7 @@ def dask_engine(name: str, *, address: str | None, n_local: int | None) -> Itera
         Dask is not installed, or the scheduler does not answer or has no workers.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ConfigError(
@@ -182,6 +192,7 @@ def dask_engine(name: str, *, address: str | None, n_local: int | None) -> Itera
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if n_local is not None:
         with (
+            dask.config.set(LOCAL_SETTINGS),
             LocalCluster(
                 n_workers=n_local,
                 threads_per_worker=1,

@@ -29,6 +29,7 @@ from mapsort.io.hdf_pixels import (
     MOST_BITS,
     is_scale,
     is_storage,
+    plain_dataset,
     scaled_back,
     write_compressed,
     write_plain,
@@ -206,13 +207,7 @@ class HdfWriter:
         if not 1 <= pixels.ndim <= 3 or pixels.size == 0:
             raise ValueError(f"image: expected 1 to 3 dimensions, got {pixels.shape}")
         pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
-        items = {**self._defaults(header or {}), **_kept(header or {}), **self._facts(pixels)}
-        listed = sum(len(item) for item in items.values() if isinstance(item, list | tuple | str))
-        growth = pixels.nbytes + 16 * listed + _MARGIN_BYTES
-        self._space.reach(self._file.get_filesize() + growth)
-        group = h5g.create(self._images, str(self._count).encode())
-        for key, value in items.items():
-            self._attributes.write(group, key, value)
+        group = self._begun(pixels.shape, [pixels], header)
         if self._bits is None:
             storage = write_plain(group, pixels)
         else:
@@ -220,6 +215,58 @@ class HdfWriter:
         for key, value in storage.items():
             self._attributes.write(group, key, value)
         self._count += 1
+
+    def append_rows(
+        self, shape: tuple[int, int], rows: Callable[[slice], NDArray[Any]], *, at_once: int
+    ) -> None:
+        """Write one image after the last that is made some rows at a time, never compressed.
+
+        Parameters
+        ----------
+        shape : tuple of two int
+            (ny, nx).
+        rows : callable
+            Returns a range of rows, (n, nx); asked twice for each, the second time for writing.
+        at_once : int
+            How many rows it is asked for.
+
+        Raises
+        ------
+        ValueError, NumericalError
+            As `append`.
+        """
+        n_rows, n_columns = shape
+        if n_rows < 1 or n_columns < 1:
+            raise ValueError(f"image: expected rows and columns, got {shape}")
+        every = [slice(a, min(a + at_once, n_rows)) for a in range(0, n_rows, at_once)]
+        made = (np.ascontiguousarray(rows(where), dtype="<f4") for where in every)
+        group = self._begun(shape, made, None)
+        dataset, storage = plain_dataset(group, shape)
+        for key, value in storage.items():
+            self._attributes.write(group, key, value)
+        for where in every:
+            part = np.ascontiguousarray(rows(where), dtype="<f4")
+            place = dataset.get_space()
+            place.select_hyperslab((where.start, 0), part.shape)
+            dataset.write(h5s.create_simple(part.shape), place, part)
+        self._count += 1
+
+    def _begun(
+        self, shape: tuple[int, ...], parts: Iterable[NDArray[np.float32]], header: Header | None
+    ) -> h5g.GroupID:
+        """Begin the next image, whose pixels come in parts, with its header."""
+        place = f"{self._path}: not written: image {self._count}"
+        nz, ny, nx = (1,) * (3 - len(shape)) + shape
+        sizes = {"nx": nx, "ny": ny, "nz": nz}
+        facts = sizes | _statistics(parts, place)
+        items = {**self._defaults(header or {}), **_kept(header or {}), **facts}
+        listed = sum(len(item) for item in items.values() if isinstance(item, list | tuple | str))
+        growth = 4 * math.prod(shape) + 16 * listed + _MARGIN_BYTES
+        self._space.reach(self._file.get_filesize() + growth)
+        group = h5g.create(self._images, str(self._count).encode())
+        for key, value in items.items():
+            self._attributes.write(group, key, value)
+        return group
 
     def close(self) -> None:
         """Write the number of images and close the file."""
@@ -243,12 +290,6 @@ class HdfWriter:
             "changecount": 0,
             "all_int": 0,
         }
-
-    def _facts(self, pixels: NDArray[np.float32]) -> dict[str, object]:
-        nz, ny, nx = (1,) * (3 - pixels.ndim) + pixels.shape
-        return {"nx": nx, "ny": ny, "nz": nz} | _statistics(
-            pixels, f"{self._path}: not written: image {self._count}"
-        )
 
 
 class HdfReader:
@@ -451,16 +492,20 @@ def _kept(header: Header) -> dict[str, Any]:
     }
 
 
-def _statistics(pixels: NDArray[np.float32], place: str) -> dict[str, object]:
+def _statistics(parts: Iterable[NDArray[np.float32]], place: str) -> dict[str, object]:
     """Header statistics as EMAN2 defines them: standard deviations divide by n - 1."""
-    values = pixels.reshape(-1)
-    low, high = values.min(), values.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise NumericalError(f"{place} holds NaN or infinite values.")
-    wide = values.astype(np.float64)
-    total, square_sum = float(wide.sum()), float(wide @ wide)
-    n_nonzero = int(np.count_nonzero(values))
-    mean, sigma = _mean_sigma(total, square_sum, values.size)
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    total = square_sum = 0.0
+    number = n_nonzero = 0
+    for pixels in parts:
+        values = pixels.reshape(-1)
+        low, high = np.minimum(low, values.min()), np.maximum(high, values.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise NumericalError(f"{place} holds NaN or infinite values.")
+        wide = values.astype(np.float64)
+        total, square_sum = total + float(wide.sum()), square_sum + float(wide @ wide)
+        number, n_nonzero = number + values.size, n_nonzero + int(np.count_nonzero(values))
+    mean, sigma = _mean_sigma(total, square_sum, number)
     mean_nonzero, sigma_nonzero = _mean_sigma(total, square_sum, n_nonzero)
     return {
         "mean": np.float32(mean),

@@ -33,8 +33,31 @@ def write_plain(group: h5g.GroupID, pixels: NDArray[np.float32]) -> dict[str, ob
     dict
         Header items that tell how the pixels are stored.
     """
-    _write(group, pixels, h5t.IEEE_F32LE, _layout())
-    return {"datatype": _FLOAT32}
+    dataset, storage = plain_dataset(group, pixels.shape)
+    dataset.write(h5s.ALL, h5s.ALL, pixels)
+    return storage
+
+
+def plain_dataset(
+    group: h5g.GroupID, shape: tuple[int, ...]
+) -> tuple[h5d.DatasetID, dict[str, object]]:
+    """Make room for pixels that are written as they are, in parts.
+
+    Parameters
+    ----------
+    group : h5py.h5g.GroupID
+        The image's group.
+    shape : tuple of int
+
+    Returns
+    -------
+    dataset : h5py.h5d.DatasetID
+    storage : dict
+        Header items that tell how the pixels are stored.
+    """
+    space = h5s.create_simple(shape)
+    dataset = h5d.create(group, _DATASET, h5t.IEEE_F32LE, space, dcpl=_layout())
+    return dataset, {"datatype": _FLOAT32}
 
 
 def write_compressed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,9 @@ def read_particles(
     return optics, particles
 
 
-def write_particles(path: str | Path, optics: pd.DataFrame, particles: pd.DataFrame) -> None:
+def write_particles(
+    path: str | Path, optics: pd.DataFrame, particles: pd.DataFrame | Iterable[pd.DataFrame]
+) -> None:
     """Write a RELION 3.1 particle STAR file, whole or not at all.
 
     Parameters
@@ -72,7 +74,8 @@ def write_particles(path: str | Path, optics: pd.DataFrame, particles: pd.DataFr
     path : str or Path
         File to write; an existing one is replaced in one step.
     optics, particles : DataFrame
-        The tables as `read_particles` returns them.
+        The tables as `read_particles` returns them; that of the particles may come as consecutive
+        rows of it.
 
     Raises
     ------
@@ -81,9 +84,19 @@ def write_particles(path: str | Path, optics: pd.DataFrame, particles: pd.DataFr
         file.
     """
     path = Path(path)
-    _need(path, particles, (_IMAGE, GROUP), "particles")
     _need(path, optics, (GROUP,), "optics")
-    write_tables(path, {"optics": optics, "particles": particles})
+    if isinstance(particles, pd.DataFrame):
+        _need(path, particles, (_IMAGE, GROUP), "particles")
+        write_tables(path, {"optics": optics, "particles": particles})
+        return
+    write_tables(path, {"optics": optics, "particles": _with_places(path, particles)})
+
+
+def _with_places(path: Path, parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Yield parts of a particle table that say where the images are."""
+    for part in parts:
+        _need(path, part, (_IMAGE, GROUP), "particles")
+        yield part
 
 
 def ctf_values(

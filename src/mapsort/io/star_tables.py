@@ -6,7 +6,7 @@ import linecache
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ _UNWRITABLE = re.compile(r"[\"'\x00]|[^\S ]")
 _KEYWORDS = ("_", "data_", "loop_")
 # Written by RELION 3.1 and later; older readers take it for a comment.
 _VERSION_LINE = "# version 30001"
+#: Rows that are made into text together.
+_ROWS_AT_ONCE = 8192
 
 
 def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
@@ -73,7 +75,9 @@ def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
     return {name: _with_numbers(table) for name, table in tables.items()}
 
 
-def write_tables(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
+def write_tables(
+    path: str | Path, tables: Mapping[str, pd.DataFrame | Iterable[pd.DataFrame]]
+) -> None:
     """Write tables as loops of a STAR file, whole or not at all.
 
     Numbers are written with as many digits as it takes to read the same number back; missing
@@ -83,8 +87,8 @@ def write_tables(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
     ----------
     path : str or Path
         File to write; an existing one is replaced in one step.
-    tables : mapping of str to DataFrame
-        Block name (without ``data_``) to table.
+    tables : mapping of str to DataFrame, or to iterable of DataFrame
+        Block name (without ``data_``) to table, whole or as consecutive rows of it.
 
     Raises
     ------
@@ -92,13 +96,13 @@ def write_tables(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> None:
         A text holds a character that a STAR file cannot keep (quote, tab, line end).
     """
     path = Path(path)
-    text = "".join(
-        f"\n{_VERSION_LINE}\n\n" + _loop(path, name, table) for name, table in tables.items()
-    )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+            for name, table in tables.items():
+                file.write(f"\n{_VERSION_LINE}\n\n")
+                for text in _loop(path, name, table):
+                    file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -174,20 +178,47 @@ def _fields(path: Path, number: int, line: str) -> list[str]:
         raise FormatError(f"{path}: line {number}: {_one_line(error)}.") from error
 
 
-def _loop(path: Path, name: str, table: pd.DataFrame) -> str:
-    labels = [str(label) for label in table.columns]
+def _loop(path: Path, name: str, table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[str]:
+    """Make the text of a loop, some rows at a time: as text they take ten times the memory.
+
+    Yields
+    ------
+    str
+        Pieces of the text.
+    """
+    first = 0
+    for number, part in enumerate(_parts(table)):
+        if not number:
+            yield _loop_head(path, name, [str(label) for label in part.columns])
+        columns = [_cells(path, label, part[label], first) for label in part.columns]
+        # Joining columns of ready text is four times faster than DataFrame.to_csv.
+        rows = "\n".join(map("\t".join, zip(*columns, strict=True)))
+        yield f"\n{rows}" if number else rows
+        first += len(part)
+    yield "\n\n"
+
+
+def _parts(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    if not isinstance(table, pd.DataFrame):
+        yield from table
+        return
+    for first in range(0, max(1, len(table)), _ROWS_AT_ONCE):
+        yield table.iloc[first : first + _ROWS_AT_ONCE]
+
+
+def _loop_head(path: Path, name: str, labels: list[str]) -> str:
     for label in labels:
         if label.split() != [label] or label.startswith("#"):
             raise FormatError(f"{path}: not written: {label!r} cannot be a column name.")
     head = "".join(f"_{label} #{number}\n" for number, label in enumerate(labels, start=1))
-    columns = [_cells(path, label, table[label]) for label in labels]
-    # Joining columns of ready text is four times faster than DataFrame.to_csv.
-    rows = "\n".join(map("\t".join, zip(*columns, strict=True)))
-    return f"data_{name}\n\nloop_\n{head}{rows}\n\n"
+    return f"data_{name}\n\nloop_\n{head}"
 
 
-def _cells(path: Path, label: str, column: pd.Series) -> list[str]:
-    """Text of every cell; a float is written as the shortest decimal that reads back equal."""
+def _cells(path: Path, label: str, column: pd.Series, first: int) -> list[str]:
+    """Text of every cell; a float is written as the shortest decimal that reads back equal.
+
+    ``first`` is the number of rows before these.
+    """
     if pd.api.types.is_bool_dtype(column.dtype):
         return [str(int(value)) for value in column]
     if pd.api.types.is_integer_dtype(column.dtype):
@@ -196,7 +227,8 @@ def _cells(path: Path, label: str, column: pd.Series) -> list[str]:
         return column.to_numpy().astype(str).tolist()
     if pd.api.types.is_float_dtype(column.dtype):
         return list(map(repr, column.to_numpy(dtype=np.float64).tolist()))
-    return [_quoted(path, label, row, value) for row, value in enumerate(column.tolist(), start=1)]
+    numbered = enumerate(column.tolist(), start=first + 1)
+    return [_quoted(path, label, row, value) for row, value in numbered]
 
 
 def _quoted(path: Path, label: str, row: int, value: object) -> str:

@@ -49,6 +49,10 @@ class Matches:
     def __len__(self) -> int:
         return len(self.reference)
 
+    def part(self, where: slice) -> Matches:
+        """Return the matches of a range of particles, without copying them."""
+        return Matches(**{item.name: getattr(self, item.name)[where] for item in fields(self)})
+
     def rows(self, numbers: npt.NDArray[np.integer]) -> Matches:
         """Return the matches of some particles, in this order."""
         return Matches(
@@ -173,15 +177,6 @@ class Matches:
                 for item in fields(cls)
             }
         )
-
-    @classmethod
-    def interleaved(cls, parts: Sequence[Matches]) -> Matches:
-        """Return the matches of particles that were dealt out in turn to several parts as one."""
-        whole = cls.joined(parts)
-        if len(parts) == 1:
-            return whole
-        dealt = [np.arange(k, len(whole), len(parts)) for k in range(len(parts))]
-        return whole.rows(np.argsort(np.concatenate(dealt)))
 
     @classmethod
     def joined(cls, parts: Sequence[Matches]) -> Matches:

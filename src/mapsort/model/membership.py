@@ -54,6 +54,20 @@ class Membership:
         entries = np.sort(self._by_particle[first:last])
         return np.asarray(entries[self.used[entries]])
 
+    def of_particles(self, particles: slice) -> Membership:
+        """Return the members among a range of particles."""
+        bounds = [particles.start, particles.stop]
+        first, last = np.searchsorted(self.particle, bounds, sorter=self._by_particle)
+        entries = np.sort(self._by_particle[first:last])
+        start = np.searchsorted(self.class_of_member[entries], np.arange(self.n_classes + 1))
+        return Membership(
+            start.astype(np.int64),
+            self.particle[entries],
+            self.column[entries],
+            self.used[entries],
+            self.weight[entries],
+        )
+
     def members(self, class_number: int) -> npt.NDArray[np.int64]:
         """Return the particles whose weight goes into a class's average."""
         entries = slice(self.start[class_number], self.start[class_number + 1])

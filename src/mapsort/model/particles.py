@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -284,6 +284,26 @@ class Particles:
             self,
             table=pd.DataFrame(index=pd.RangeIndex(len(self))),
             files=tuple(path.absolute() for path in self.files),
+        )
+
+    def without_table(self, place: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Particles:
+        """Return the same images without what the table says of them.
+
+        Parameters
+        ----------
+        place : callable
+            Puts the numbers of the images where they are to be.
+
+        Returns
+        -------
+        Particles
+            A set that shares the open files with this one.
+        """
+        return replace(
+            self,
+            table=pd.DataFrame(index=pd.RangeIndex(len(self))),
+            file_of=place(self.file_of),
+            index_in_file=place(self.index_in_file),
         )
 
     def validate(self) -> tuple[str, ...]:

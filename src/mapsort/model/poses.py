@@ -100,13 +100,6 @@ class Poses:
         )
 
     @classmethod
-    def interleaved(cls, parts: list[Poses]) -> Poses:
-        """Return the poses of particles that were dealt out in turn to several parts as one."""
-        whole = cls.joined(parts)
-        dealt = [np.arange(k, len(whole), len(parts)) for k in range(len(parts))]
-        return whole.rows(np.argsort(np.concatenate(dealt)))
-
-    @classmethod
     def joined(cls, parts: list[Poses]) -> Poses:
         """Return the poses of consecutive chunks of particles as one."""
         return cls(

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from mapsort.errors import Interrupted
 from mapsort.rundir.record_file import read_record, write_record
+from mapsort.rundir.scratch import Gathered, Scratch
 
 T = TypeVar("T")
 
@@ -37,10 +38,13 @@ class Checkpoints:
         The directory; with None nothing is kept.
     verify : callable
         Called before a result is saved; raises when the inputs are not what they were.
+    scratch : Scratch
+        Room for the arrays of what is read or put together.
     """
 
     path: Path | None = None
     verify: Callable[[], None] = _nothing
+    scratch: Scratch = field(default_factory=Scratch)
 
     def kept(self, iteration: int, stage: str, kind: type[T], compute: Callable[[], T]) -> T:
         """Return a stage's result: read, if it is there, or computed and saved.
@@ -59,10 +63,10 @@ class Checkpoints:
         if file is None:
             return compute()
         if file.exists():
-            return read_record(file, kind)
+            return read_record(file, kind, place=self.scratch.placed)
         result = compute()
         self.verify()
-        write_record(file, result)
+        write_record(file, result, written=self.scratch.release)
         for part in file.parent.glob(f"{stage}*_{iteration:02d}_part_*.npz"):
             part.unlink()
         return result
@@ -71,14 +75,14 @@ class Checkpoints:
         """Save a record, replacing one of that name."""
         file = self.file(f"{stage}_{iteration:02d}")
         if file is not None:
-            write_record(file, record)
+            write_record(file, record, written=self.scratch.release)
 
     def latest(self, stage: str, kind: type[T]) -> T | None:
         """Return the record of the highest iteration that has one of this name."""
         if self.path is None:
             return None
         found = sorted(self.path.glob(f"{stage}_[0-9][0-9].npz"))
-        return read_record(found[-1], kind) if found else None
+        return read_record(found[-1], kind, place=self.scratch.placed) if found else None
 
     def drop_before(self, iteration: int) -> None:
         """Remove the records of earlier iterations, and the stages that led to this one."""
@@ -115,34 +119,44 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class _Part:
-    """Results of consecutive chunks."""
+    """Results of consecutive chunks, put together."""
 
-    results: tuple[Any, ...]
+    n_chunks: int
+    rows: Any
 
 
 @dataclass
 class ChunkResults(Generic[T]):
-    """Results of chunks in their order; those of an interrupted run are there at the start."""
+    """Results of chunks in their order; those of an interrupted run are there at the start.
+
+    A result is a dataclass whose arrays have a row for each particle of the chunk.
+    """
 
     checkpoints: Checkpoints
     iteration: int
     stage: str
     kind: type[T]
-    results: list[T] = field(init=False, default_factory=list)
-    _saved: int = field(init=False, default=0)
+    _gathered: Gathered[T] = field(init=False)
+    _chunks: int = field(init=False, default=0)
+    _saved_chunks: int = field(init=False, default=0)
+    _saved_rows: int = field(init=False, default=0)
     _when: float = field(init=False, default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        self._gathered = Gathered(self.checkpoints.scratch)
         while (file := self._next_part()) is not None and file.exists():
-            self.results.extend(read_record(file, _Part, holding=(self.kind,)).results)
-            self._saved = len(self.results)
+            part = read_record(file, _Part, holding=(self.kind,))
+            self._gathered.add(part.rows)
+            self._chunks += part.n_chunks
+            self._all_saved()
 
     def __len__(self) -> int:
-        return len(self.results)
+        return self._chunks
 
     def add(self, result: T) -> None:
         """Add the next chunk's result."""
-        self.results.append(result)
+        self._gathered.add(result)
+        self._chunks += 1
         if time.monotonic() - self._when > SAVE_SECONDS:
             self.save()
 
@@ -150,13 +164,22 @@ class ChunkResults(Generic[T]):
         """Save what was added since the last time."""
         self._when = time.monotonic()
         file = self._next_part()
-        if file is None or self._saved == len(self.results):
+        if file is None or self._saved_chunks == self._chunks:
             return
         self.checkpoints.verify()
-        write_record(file, _Part(tuple(self.results[self._saved :])))
-        self._saved = len(self.results)
+        rows = self._gathered.joined(self._saved_rows)
+        release = self.checkpoints.scratch.release
+        write_record(file, _Part(self._chunks - self._saved_chunks, rows), written=release)
+        self._all_saved()
+
+    def joined(self) -> T:
+        """Return the results of all chunks as one."""
+        return self._gathered.joined()
+
+    def _all_saved(self) -> None:
+        self._saved_chunks, self._saved_rows = self._chunks, len(self._gathered)
 
     def _next_part(self) -> Path | None:
         """Return the file of the part that starts with the first result not saved."""
-        name = f"{self.stage}_{self.iteration:02d}_part_{self._saved:07d}"
+        name = f"{self.stage}_{self.iteration:02d}_part_{self._saved_chunks:07d}"
         return self.checkpoints.file(name)

@@ -7,8 +7,9 @@ import json
 import struct
 import typing
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +31,17 @@ _DAMAGES = (
     zipfile.BadZipFile,
 )
 _TREE = "tree"
+#: Larger arrays are written in parts of about this size.
+_PART_BYTES = 2**24
 
 
-def write_record(path: str | Path, record: object) -> None:
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def write_record(
+    path: str | Path, record: object, *, written: Callable[[], None] = _nothing
+) -> None:
     """Write a dataclass with all it holds, whole or not at all.
 
     The file is an uncompressed ``.npz``: every array is an entry of it (with a checksum, as in any
@@ -46,6 +55,8 @@ def write_record(path: str | Path, record: object) -> None:
     record : dataclass
         Fields may hold arrays, numbers, text, None, tuples, lists, dicts with text keys, and
         dataclasses of such. Floats keep every bit.
+    written : callable, optional
+        Called when an array has been written.
 
     Raises
     ------
@@ -56,13 +67,41 @@ def write_record(path: str | Path, record: object) -> None:
     """
     arrays: list[npt.NDArray[Any]] = []
     tree = {"format": _FORMAT, "record": _packed(record, arrays)}
-    entries = {f"array_{number}": array for number, array in enumerate(arrays)}
     text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
-    with atomic_path(path) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{_TREE: text}, **entries)
+    entries = {_TREE: text} | {f"array_{number}": array for number, array in enumerate(arrays)}
+    # As numpy.savez does it, but one array after the other.
+    with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
+        for name, array in entries.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                _write_array(entry, array, written)
 
 
-def read_record(path: str | Path, kind: type[T], *, holding: tuple[type, ...] = ()) -> T:
+def _write_array(entry: IO[bytes], array: npt.NDArray[Any], written: Callable[[], None]) -> None:
+    """Write an array as numpy.save does, a large one in parts."""
+    if array.nbytes <= _PART_BYTES or not array.flags.c_contiguous:
+        np.lib.format.write_array(entry, array, allow_pickle=False)
+        written()
+        return
+    header = np.lib.format.header_data_from_array_1_0(array)
+    np.lib.format.write_array_header_1_0(entry, header)
+    rows = max(1, _PART_BYTES // array[0].nbytes)
+    for first in range(0, len(array), rows):
+        entry.write(array[first : first + rows].tobytes())
+        written()
+
+
+def _as_read(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the array."""
+    return array
+
+
+def read_record(
+    path: str | Path,
+    kind: type[T],
+    *,
+    holding: tuple[type, ...] = (),
+    place: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = _as_read,
+) -> T:
     """Read what `write_record` wrote.
 
     Parameters
@@ -72,6 +111,8 @@ def read_record(path: str | Path, kind: type[T], *, holding: tuple[type, ...] = 
         The dataclass; those inside it are found by its annotations.
     holding : tuple of type, optional
         Dataclasses inside it that its annotations do not name.
+    place : callable, optional
+        Puts each array where it is to be.
 
     Raises
     ------
@@ -85,7 +126,8 @@ def read_record(path: str | Path, kind: type[T], *, holding: tuple[type, ...] = 
             tree = json.loads(file[_TREE].tobytes())
             if tree["format"] != _FORMAT:
                 raise FormatError(f"{path}: written by another version of mapsort.")
-            record = _unpacked(tree["record"], file, known)
+            entries = _Entries(file, place)
+            record = _unpacked(tree["record"], entries, known)
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file.") from None
     except FormatError:
@@ -119,7 +161,18 @@ def _packed(value: object, arrays: list[npt.NDArray[Any]]) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be kept in a record file")
 
 
-def _unpacked(tree: Any, file: Any, known: dict[str, type]) -> Any:
+@dataclasses.dataclass(frozen=True)
+class _Entries:
+    """The arrays of a file, each put in its place as it is read."""
+
+    file: Any
+    place: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self.place(self.file[name])
+
+
+def _unpacked(tree: Any, file: _Entries, known: dict[str, type]) -> Any:
     if not isinstance(tree, dict):
         return tree
     if "array" in tree:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +41,13 @@ class ShellStatistics:
         names = ("image", "cross", "reference", "terms")
         return cls(*(np.sum([getattr(part, name) for part in parts], axis=0) for name in names))
 
+    def merge(self, other: ShellStatistics) -> None:
+        """Add the sums over other particles."""
+        self.image += other.image
+        self.cross += other.cross
+        self.reference += other.reference
+        self.terms += other.terms
+
     def add(self, shells: list[Float32], weight: npt.NDArray[np.float64], box: int) -> None:
         """Add |X|^2, Re conj(X) C P and C^2 |P|^2 of entries, (n, n_shells) each, by weight."""
         for total, values in zip((self.image, self.cross, self.reference), shells, strict=True):
@@ -54,6 +63,33 @@ class ShellStatistics:
         """Return the least-squares scale of the maps' projections in the particles."""
         signal = np.sum(self.reference / noise_power)
         return float(np.sum(self.cross / noise_power) / signal) if signal > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class PieceSums:
+    """What consecutive particles add to the sums of their classes; little to send elsewhere.
+
+    Attributes
+    ----------
+    first_particle : int
+        Number of the first of them.
+    slots : ndarray of shape (m,)
+        Rows of the sums that they add to.
+    numerator, density : ndarray of shape (m, box, box//2+1)
+        Those rows.
+    count : ndarray of shape (n_classes,), int64
+    of_groups : list of ShellStatistics
+    fit : ParticleFit
+        Of these particles.
+    """
+
+    first_particle: int
+    slots: npt.NDArray[np.intp]
+    numerator: Complex64
+    density: Float32
+    count: npt.NDArray[np.int64]
+    of_groups: list[ShellStatistics]
+    fit: ParticleFit
 
 
 @dataclass
@@ -74,6 +110,12 @@ class ClassAccumulator:
         Group of each particle, from 0; one group by default.
     n_particles : int
         Of which `fit` tells; 0 for no fit.
+    first_particle : int
+        Number of the first of the particles that are added; matches, groups and fit begin there.
+    n_groups : int
+        Number of groups of particles.
+    room : callable
+        Makes arrays of zeros of a shape and type for what is collected.
 
     Attributes
     ----------
@@ -87,25 +129,29 @@ class ClassAccumulator:
     noise_power: npt.NDArray[np.float64] | None = None
     group: npt.NDArray[np.intp] | None = None
     n_particles: int = 0
+    first_particle: int = 0
+    n_groups: int = 1
+    room: Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]] = np.zeros
     numerator: Complex64 = field(init=False)
     density: Float32 = field(init=False)
     count: npt.NDArray[np.int64] = field(init=False)
     n_classes: int = field(init=False)
     of_groups: list[ShellStatistics] = field(init=False)
+    _touched: npt.NDArray[np.bool_] = field(init=False)
     fit: ParticleFit = field(init=False)
 
     def __post_init__(self) -> None:
         n, box, half = self.references.shape[-3:]
         self.references = self.references.reshape(-1, box, half)
         self.n_classes = n
-        self.numerator = np.zeros((N_HALVES * n, box, half), dtype=np.complex64)
-        self.density = np.zeros((N_HALVES * n, box, half), dtype=np.float32)
+        self.numerator = self.room((N_HALVES * n, box, half), np.complex64)
+        self.density = self.room((N_HALVES * n, box, half), np.float32)
+        self._touched = np.zeros(N_HALVES * n, dtype=bool)
         self.count = np.zeros(n, dtype=np.int64)
         if self.group is None:
             self.group = np.zeros(self.n_particles, dtype=np.intp)
-        n_groups = int(self.group.max(initial=0)) + 1
-        self.of_groups = [ShellStatistics.empty(self.n_shells) for _ in range(n_groups)]
-        self.fit = ParticleFit.empty(self.n_particles)
+        self.of_groups = [ShellStatistics.empty(self.n_shells) for _ in range(self.n_groups)]
+        self.fit = ParticleFit.empty(self.n_particles, room=self.room)
 
     @property
     def statistics(self) -> ShellStatistics:
@@ -132,7 +178,10 @@ class ClassAccumulator:
         *,
         n_threads: int,
     ) -> None:
-        """Add the particles of one chunk, numbered from ``first_particle``, to their classes."""
+        """Add the particles of one chunk, numbered from ``first_particle``, to their classes.
+
+        The first row of the matches is of the particle that the accumulator begins with.
+        """
         last = first_particle + len(spectra)
         entries = membership.used_entries(slice(first_particle, last))
         particle, column = membership.particle[entries], membership.column[entries]
@@ -144,13 +193,13 @@ class ClassAccumulator:
             others = np.flatnonzero(missing) + first_particle
             particle = np.concatenate([particle, others])
             column = np.concatenate([column, np.zeros(len(others), column.dtype)])
-            number = np.concatenate([number, matches.reference[others, 0]])
+            number = np.concatenate([number, matches.reference[others - self.first_particle, 0]])
             weight = np.concatenate([weight, np.zeros(len(others), weight.dtype)])
         row = particle % N_HALVES * self.n_classes + number
         order = np.lexsort((particle, row))
         particle, column, row, weight = particle[order], column[order], row[order], weight[order]
         slots, starts = np.unique(row, return_index=True)
-        placed = matches.taken(particle, column)
+        placed = matches.taken(particle - self.first_particle, column)
         shells = [np.zeros((len(particle), self.n_shells), dtype=np.float32) for _ in range(3)]
         _core.accumulate_classes(
             spectra=spectra,
@@ -174,6 +223,7 @@ class ClassAccumulator:
             reference_power=shells[2],
             n_threads=n_threads,
         )
+        self._touched[slots] = True
         np.add.at(self.count, row[weight > 0] % self.n_classes, 1)
         self._add_shells(shells, particle, column, weight.astype(np.float64))
 
@@ -186,7 +236,9 @@ class ClassAccumulator:
     ) -> None:
         """Add the shell sums of entries to those of the groups and of the particles."""
         assert self.group is not None, "set after construction"
-        own = self.group[particle] if self.n_particles else np.zeros(len(particle), np.intp)
+        own = np.zeros(len(particle), np.intp)
+        if self.n_particles:
+            own = self.group[particle - self.first_particle]
         for number, statistics in enumerate(self.of_groups):
             chosen = np.flatnonzero(own == number)
             if len(chosen):
@@ -195,12 +247,37 @@ class ClassAccumulator:
             best = np.flatnonzero(column == 0)
             noise = self.noise_power[own[best] % len(self.noise_power)]
             image, cross, reference = (values[best].astype(np.float64) for values in shells)
-            rows = particle[best]
+            rows = particle[best] - self.first_particle
             self.fit.cross[rows] = np.sum(cross / noise, axis=1)
             self.fit.reference[rows] = np.sum(reference / noise, axis=1)
             self.fit.misfit[rows] = misfit(
                 image, cross, reference, noise, plane_terms(self.grid.box)
             )
+
+    def piece(self) -> PieceSums:
+        """Return what was added, but for what is zero."""
+        slots = np.flatnonzero(self._touched)
+        return PieceSums(
+            self.first_particle,
+            slots,
+            self.numerator[slots],
+            self.density[slots],
+            self.count,
+            self.of_groups,
+            self.fit,
+        )
+
+    def merge(self, piece: PieceSums) -> None:
+        """Add the sums of consecutive particles that were collected elsewhere."""
+        self.numerator[piece.slots] += piece.numerator
+        self.density[piece.slots] += piece.density
+        self._touched[piece.slots] = True
+        self.count += piece.count
+        for own, other in zip(self.of_groups, piece.of_groups, strict=True):
+            own.merge(other)
+        if self.n_particles:
+            first = piece.first_particle - self.first_particle
+            self.fit.place(first, piece.fit)
 
     def finish(self) -> ClassAverages:
         """Return the sums."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +26,12 @@ from mapsort.stages.symmetry_copies import insert_copies
 
 #: A class's scale is trusted within this factor of its map's mean scale.
 LARGEST_SCALE = 2.0
+#: Classes that are worked on together where their sums lie in files.
+CLASSES_AT_ONCE = 4096
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +79,28 @@ class MapSlices:
         """Highest frequency of the slices, in Fourier pixels."""
         return float(self.grid.box // 2)
 
-    def half_equations(self, *, n_threads: int = 1) -> list[NormalEquations]:
-        """Return the normal equations of the even and of the odd particles."""
+    def half_equations(
+        self, *, n_threads: int = 1, inserted: Callable[[], None] = _nothing
+    ) -> list[NormalEquations]:
+        """Return the normal equations of the even and of the odd particles.
+
+        ``inserted`` is called when some of the averages are done with.
+        """
         parts = []
         for half in range(N_HALVES):
             sums = SliceSums.empty(self.grid, self.max_radius)
-            insert_copies(
-                sums,
-                np.ascontiguousarray(self.averages.numerator[half]),
-                np.ascontiguousarray(self.averages.density[half]),
-                self.rotations,
-                self.symmetry,
-                apix=self.apix,
-                n_threads=n_threads,
-            )
+            for first in range(0, len(self.rotations), CLASSES_AT_ONCE):
+                some = slice(first, first + CLASSES_AT_ONCE)
+                insert_copies(
+                    sums,
+                    np.ascontiguousarray(self.averages.numerator[half, some]),
+                    np.ascontiguousarray(self.averages.density[half, some]),
+                    self.rotations[some],
+                    self.symmetry,
+                    apix=self.apix,
+                    n_threads=n_threads,
+                )
+                inserted()
             parts.append(NormalEquations.of(sums, n_threads=n_threads))
         return parts
 

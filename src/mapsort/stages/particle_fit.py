@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +38,21 @@ class ParticleFit:
     misfit: Float64
 
     @classmethod
-    def empty(cls, n: int) -> ParticleFit:
-        """Return the fit of particles that are not looked at yet."""
-        return cls(np.zeros(n), np.zeros(n), np.ones(n))
+    def empty(cls, n: int, *, room: Callable[..., npt.NDArray[Any]] = np.zeros) -> ParticleFit:
+        """Return the fit of particles that are not looked at yet.
+
+        ``room`` makes arrays of zeros of a shape and type.
+        """
+        fit = cls(*(room((n,), np.float64) for _ in range(3)))
+        fit.misfit[...] = 1.0
+        return fit
+
+    def place(self, first: int, other: ParticleFit) -> None:
+        """Put the fit of consecutive particles, numbered from ``first``, in its place."""
+        where = slice(first, first + len(other.misfit))
+        self.cross[where] = other.cross
+        self.reference[where] = other.reference
+        self.misfit[where] = other.misfit
 
     @property
     def mean_scale(self) -> float:

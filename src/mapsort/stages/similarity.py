@@ -34,15 +34,6 @@ class Similarity:
         """Return the matrix of consecutive chunks of particles."""
         return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in _NAMES})
 
-    @classmethod
-    def interleaved(cls, parts: Sequence[Similarity]) -> Similarity:
-        """Return the matrix of particles that were dealt out in turn to several parts."""
-        whole = cls.joined(parts)
-        if len(parts) == 1:
-            return whole
-        dealt = [np.arange(k, len(whole.score), len(parts)) for k in range(len(parts))]
-        return whole.rows(np.argsort(np.concatenate(dealt)))
-
     def rows(self, numbers: npt.NDArray[np.integer]) -> Similarity:
         """Return the rows of some particles, in this order."""
         return Similarity(**{name: getattr(self, name)[numbers] for name in _NAMES})

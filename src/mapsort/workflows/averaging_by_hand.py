@@ -17,9 +17,8 @@ from mapsort.workflows.by_hand import open_projections, stage_run
 from mapsort.workflows.multi_averaging import average_classes, chosen_by_quality
 from mapsort.workflows.multi_files import (
     classification_images,
-    member_matrix,
     write_class_averages,
-    write_matrix,
+    write_matrices,
 )
 from mapsort.workflows.multi_iteration import particle_noise_to_signal
 from mapsort.workflows.multi_plan import noise_floor
@@ -65,9 +64,9 @@ def class_averages(
         )
     if options.result is not None:
         columns = matches.reference.shape[1]
-        images = classification_images(made.matches, made.membership, columns)
-        images[1] = member_matrix(made.membership, made.membership.used, len(matches), columns)
-        write_matrix(options.result, images)
+        members = made.membership
+        images = classification_images(made.matches, members, members.used, columns)
+        write_matrices(options.result, (len(matches), columns), images, run.scratch)
     return int(made.membership.used.sum()), int((made.averages.count > 0).sum())
 
 

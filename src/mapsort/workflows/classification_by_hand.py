@@ -8,9 +8,10 @@ import numpy as np
 
 from mapsort.errors import ConfigError, FormatError
 from mapsort.model.matches import Matches
+from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.similarity import read_similarity
 from mapsort.stages.classify import classify
-from mapsort.workflows.multi_files import classification_images, write_matrix
+from mapsort.workflows.multi_files import classification_images, write_matrices
 from mapsort.workflows.stage_options import ClassifyOptions
 
 
@@ -29,7 +30,8 @@ def classification_matrix(options: ClassifyOptions) -> tuple[int, int]:
     """
     matches = _best(options.files[0], options.sep)
     membership = classify(matches, int(matches.reference.max()) + 1, sep=options.sep)
-    write_matrix(options.out, classification_images(matches, membership, options.sep))
+    images = classification_images(matches, membership, membership.weight, options.sep)
+    write_matrices(options.out, (len(matches), options.sep), images, Scratch())
     return len(matches), int(np.count_nonzero(np.diff(membership.start)))
 
 

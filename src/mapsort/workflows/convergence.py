@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.engines.chunks import chunk_ranges
 from mapsort.geometry.turns import turns_deg
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.fsc import fsc, resolution_at
 from mapsort.stages.junk import JUNK_FROM
 from mapsort.workflows.multi_state import Outcome, Run, State
+
+#: Particles whose poses are compared together.
+_AT_ONCE = 16_384
 
 
 def occupancies(
@@ -53,13 +57,15 @@ def pose_change(
     changed = float(np.mean(~stayed))
     if not stayed.any():
         return changed, None, None
-    old_rotations, old_origins = before.poses(references)
-    new_rotations, new_origins = after.poses(references)
-    angles = np.zeros(len(after))
-    for model, group in enumerate(run.plan.symmetries):
-        rows = np.flatnonzero(stayed & (new == model))
-        angles[rows] = turns_deg(old_rotations[rows], new_rotations[rows], group)
-    shifts = np.linalg.norm(new_origins - old_origins, axis=1)
+    angles, shifts = np.zeros(len(after)), np.zeros(len(after))
+    for where in chunk_ranges(len(after), _AT_ONCE):
+        old_rotations, old_origins = before.part(where).poses(references)
+        new_rotations, new_origins = after.part(where).poses(references)
+        for model, group in enumerate(run.plan.symmetries):
+            rows = np.flatnonzero(stayed[where] & (new[where] == model))
+            angles[where.start + rows] = turns_deg(old_rotations[rows], new_rotations[rows], group)
+        shifts[where] = np.linalg.norm(new_origins - old_origins, axis=1)
+        run.scratch.release()
     return changed, float(angles[stayed].mean()), float(shifts[stayed].mean())
 
 

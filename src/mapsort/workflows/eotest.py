@@ -28,10 +28,10 @@ from mapsort.rundir.text import read_fsc, write_fsc
 from mapsort.stages.classify import given_membership
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.postprocess import half_map_fsc
+from mapsort.workflows.class_sums import average_all
 from mapsort.workflows.eotest_options import EotestOptions
 from mapsort.workflows.finished_run import FinishedRun, open_finished
 from mapsort.workflows.multi import MultiRun
-from mapsort.workflows.multi_averaging import average_all
 from mapsort.workflows.multi_files import write_volume
 from mapsort.workflows.multi_inputs import open_inputs
 from mapsort.workflows.multi_plan import resolve

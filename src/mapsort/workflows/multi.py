@@ -20,11 +20,13 @@ from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
+from mapsort.rundir.scratch import Scratch
 from mapsort.workflows.choices import automatic_choices
 from mapsort.workflows.cluster import engine_for
 from mapsort.workflows.multi_inputs import MultiInputs, open_inputs
 from mapsort.workflows.multi_plan import (
     MultiPlan,
+    existing_parent,
     free_disk_bytes,
     plan_lines,
     readable_size,
@@ -122,8 +124,10 @@ def refine_multi_run(
         _check_disk(options, inputs, plan)
     in_files = particles is None and volumes is None
     give_back_freed_memory()
+    scratch = Scratch(existing_parent(options.path or Path()))
+    inputs = inputs.in_scratch(scratch)
     with threadpool_limits(plan.n_threads), engine_for(options, inputs) as engine:
-        run = Run(options, inputs, plan, shown, engine=engine)
+        run = Run(options, inputs, plan, shown, scratch=scratch, engine=engine)
         if options.resume is not None:
             directory = RunDirectory(options.resume, map_suffix=options.map_suffix)
             with run_lock(directory.lock) as killed:

@@ -8,22 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import read_ahead
-from mapsort.errors import ConfigError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
-from mapsort.modules.processors import processor_chain
-from mapsort.stages.average import ClassAccumulator, ShellStatistics, wiener_images
+from mapsort.stages.average import ShellStatistics, wiener_images
 from mapsort.stages.class_spectra import matched_to_projections
 from mapsort.stages.fourier_grid import Complex64, Float32, centred_images
 from mapsort.stages.match import scored
-from mapsort.stages.member_average import MemberAverager, SumWeights, is_least_squares, is_sum
 from mapsort.stages.pair_scores import PairComparison
 from mapsort.stages.particle_fit import ParticleFit
-from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment, ctf_coefficients
+from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.realign import alignment_references, chosen_members, composed, realigned
 from mapsort.stages.search_plan import MatchPlan, plan_image_match
+from mapsort.workflows.class_sums import accumulated, average_all
 from mapsort.workflows.multi_comparison import compared_noise, pair_comparison, reference_power
 from mapsort.workflows.multi_matching import compared_chunks
 from mapsort.workflows.multi_state import Run, State
@@ -114,69 +111,10 @@ def average_classes(
         images = _images(run, averages, noise_to_signal)
         matches = _laid_back(run, settings, images, projections, matches, membership)
     noise = np.stack(state.noise_ratios()) * state.noise_power
-    averages, sums = _accumulated(
-        run, slices, matches, membership, iteration=iteration, noise=noise
-    )
+    averages, sums = accumulated(run, slices, matches, membership, iteration=iteration, noise=noise)
     if options.classrefsf:
         averages = matched_to_projections(averages, shared)
     return Averaged(averages, sums.of_groups, sums.fit, matches, membership)
-
-
-def average_all(
-    run: Run, slices: Complex64, matches: Matches, membership: Membership, *, iteration: int
-) -> tuple[ClassAverages, ShellStatistics]:
-    """Average the classes as their members lie, chunk by chunk.
-
-    The statistics of the noise are always those of the CTF-weighted sums, whatever the averager.
-    """
-    averages, sums = _accumulated(run, slices, matches, membership, iteration=iteration)
-    return averages, sums.statistics
-
-
-def _accumulated(
-    run: Run,
-    slices: Complex64,
-    matches: Matches,
-    membership: Membership,
-    *,
-    iteration: int,
-    noise: npt.NDArray[np.float64] | None = None,
-) -> tuple[ClassAverages, ClassAccumulator]:
-    """Average the classes and return the CTF-weighted sums, too.
-
-    With the noise of each optics group, (n_groups, box//2 + 1), they tell how each particle fits.
-    """
-    n = len(matches)
-    spec = run.options.classaverager
-    treatment = member_treatment(run)
-    accumulator = ClassAccumulator(
-        run.plan.grid,
-        run.inputs.apix,
-        slices,
-        noise_power=noise,
-        group=None if noise is None else run.optics_group,
-        n_particles=0 if noise is None else n,
-    )
-    sums = ClassAccumulator(run.plan.grid, run.inputs.apix, slices) if is_sum(spec) else None
-    weights = SumWeights(spec.strip(), run.plan.flipped, run.inputs.apix)
-    threads = run.plan.n_threads
-    run.start("average", n, iteration)
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
-        first, spectra = where.start, treatment.spectra(raw, n_threads=threads)
-        accumulator.add(spectra, run.ctf_of(where), first, matches, membership, n_threads=threads)
-        if sums is not None:
-            own = None if run.inputs.ctf is None else run.inputs.ctf[where]
-            spectra = run.plan.grid.image_spectra(
-                weights.images(treatment.images(raw), own), n_threads=threads
-            )
-            told = weights.ctf(own, len(raw))
-            sums.add(spectra, told, first, matches, membership, n_threads=threads)
-        run.progress.advance(where.stop - where.start)
-    averages = (sums or accumulator).finish()
-    if sums is None and not is_least_squares(spec):
-        averages = _by_member(run, treatment, matches, membership)
-    run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
-    return averages, accumulator
 
 
 def chosen_by_quality(
@@ -200,41 +138,6 @@ def chosen_by_quality(
         )
         quality[chunk] = found.quality[:, 0]
     return _chosen(run, membership, -quality)
-
-
-def member_treatment(run: Run) -> ParticleTreatment:
-    """Return how particles are treated before they are averaged (``--classnormproc``)."""
-    chain = processor_chain(run.options.classnormproc)
-    plain = run.plan.treatment
-    if not chain:
-        return plain
-    processed = ProcessedTreatment(
-        plain.grid, plain.background_radius, plain.invert, chain, run.inputs.apix
-    )
-    n = len(run.inputs.particles)
-    some = np.unique(np.linspace(0, n - 1, _SCALE_SAMPLE).astype(np.intp))
-    raw = run.inputs.particles.images(some)
-    one, other = plain.images(raw), processed.images(raw)
-    power = float(np.mean(other.astype(np.float64) ** 2))
-    if not (np.isfinite(power) and power > 0):
-        raise ConfigError(
-            f"--classnormproc={run.options.classnormproc}: leaves nothing of the images"
-        )
-    scale = float(np.sqrt(np.mean(one.astype(np.float64) ** 2) / power))
-    return replace(processed, scale=scale)
-
-
-def _by_member(
-    run: Run, treatment: ParticleTreatment, matches: Matches, membership: Membership
-) -> ClassAverages:
-    averager = MemberAverager(
-        run.options.classaverager,
-        lambda numbers: treatment.images(run.inputs.particles.images(numbers)),
-        run.inputs.ctf,
-        run.plan.flipped,
-        run.inputs.apix,
-    )
-    return averager.averages(matches, membership, run.plan.grid.box)
 
 
 def _aligns_with_projections(run: Run) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mapsort.engines.chunks import chunk_ranges
 from mapsort.geometry.euler import matrix_to_relion
 from mapsort.io.disk_space import DiskSpace
 from mapsort.io.hdf import EmanTransform, HdfWriter
@@ -27,11 +29,12 @@ from mapsort.physics.fsc import frequencies_per_ang, fsc
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.average import wiener_images
 from mapsort.stages.fourier_grid import Float32, centred_images
 from mapsort.stages.map_register import in_register
-from mapsort.stages.particle_fit import outlier_scores
+from mapsort.stages.particle_fit import ParticleFit, outlier_scores
 from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
@@ -43,6 +46,8 @@ LOGGER = logging.getLogger(__name__)
 IMAGE_BLOCK = 256
 #: An item of an EMAN2 header holds at most 64 KiB. Larger classes are in cls_result_YY.hdf only.
 MOST_LISTED = 16_000
+#: Rows of tables, and pairs of matrices, that are written together.
+_LONGEST_ROWS, _PAIRS_AT_ONCE = 8192, 2**18
 
 
 def write_volume(path: Path, volume: Float32, apix: float) -> None:
@@ -165,6 +170,7 @@ def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> No
             images = centred_images(outcome.slices[block], box, n_threads=run.plan.n_threads)
             for image, header in zip(images, headers[block], strict=True):
                 writer.append(image, header)
+            run.scratch.release()
 
 
 def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
@@ -214,6 +220,7 @@ def write_class_averages(
                 if index in rejected:
                     header["threed_excl"] = 1
                 writer.append(image, header)
+            run.scratch.release()
 
 
 def _listed(name: str, numbers: npt.NDArray[np.integer]) -> dict[str, HeaderValue]:
@@ -225,26 +232,46 @@ def _listed(name: str, numbers: npt.NDArray[np.integer]) -> dict[str, HeaderValu
     return {name: [int(number) for number in numbers]}
 
 
-def write_matrix(path: Path, images: list[npt.NDArray[np.generic]]) -> None:
-    """Write matrices of one shape as the images of a file."""
+#: Makes a range of a matrix's rows.
+Rows = Callable[[slice], npt.NDArray[np.generic]]
+
+
+def write_matrices(
+    path: Path, shape: tuple[int, int], images: Sequence[Rows], scratch: Scratch
+) -> None:
+    """Write matrices of one shape as the images of a file, some rows at a time."""
+    at_once = max(1, min(_LONGEST_ROWS, _PAIRS_AT_ONCE // shape[1]))
+
+    def looked_at(rows: Rows) -> Rows:
+        def made(where: slice) -> npt.NDArray[np.generic]:
+            part = np.array(rows(where), dtype=np.float32)
+            scratch.release()
+            return part
+
+        return made
+
     with atomic_path(path) as part, HdfWriter(part) as writer:
-        for image in images:
-            writer.append(np.asarray(image, dtype=np.float32))
+        for rows in images:
+            writer.append_rows(shape, looked_at(rows), at_once=at_once)
 
 
 def classification_images(
-    matches: Matches, membership: Membership, columns: int
-) -> list[npt.NDArray[np.generic]]:
-    """Return the seven images of a classification matrix."""
-    kept = slice(0, columns)
+    matches: Matches, membership: Membership, values: npt.NDArray[np.generic], columns: int
+) -> list[Rows]:
+    """Return the seven images of a classification matrix.
+
+    ``values`` of the members are the second one: their weights, or whether they are used.
+    """
+    members = member_matrix(membership, values, len(matches), columns)
+
+    def kept(name: str) -> Rows:
+        return lambda where: getattr(matches, name)[where, :columns]
+
     return [
-        matches.reference[:, kept],
-        member_matrix(membership, membership.weight, len(matches), columns),
-        matches.dx[:, kept],
-        matches.dy[:, kept],
-        matches.alpha[:, kept],
-        matches.mirror[:, kept],
-        np.ones_like(matches.score[:, kept]),
+        kept("reference"),
+        lambda where: members[where],
+        *map(kept, ("dx", "dy", "alpha", "mirror")),
+        lambda where: np.ones_like(matches.score[where, :columns]),
     ]
 
 
@@ -253,11 +280,13 @@ def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) ->
     iteration, membership = outcome.state.iteration, outcome.membership
     soft = outcome.state.soft_since > 0
     columns = outcome.matches.reference.shape[1] if soft else run.options.sep
-    found = classification_images(outcome.classified, membership, columns)
-    write_matrix(directory.classify(iteration), found)
-    images = classification_images(outcome.matches, membership, columns)
-    images[1] = member_matrix(membership, membership.used, len(outcome.matches), columns)
-    write_matrix(directory.cls_result(iteration), images)
+    shape = (len(outcome.matches), columns)
+    for path, matches, values in (
+        (directory.classify(iteration), outcome.classified, membership.weight),
+        (directory.cls_result(iteration), outcome.matches, membership.used),
+    ):
+        images = classification_images(matches, membership, values, columns)
+        write_matrices(path, shape, images, run.scratch)
 
 
 def member_matrix(
@@ -272,23 +301,25 @@ def member_matrix(
     return matrix
 
 
-def write_similarity(path: Path, similarity: Similarity) -> None:
+def write_similarity(path: Path, similarity: Similarity, scratch: Scratch) -> None:
     """Write a similarity matrix; its score is negated, so that smaller is better."""
-    images: list[npt.NDArray[np.generic]] = [
-        -similarity.score,
-        similarity.dx,
-        similarity.dy,
-        similarity.alpha,
-        similarity.mirror,
-        np.ones_like(similarity.score),
+
+    def part(name: str) -> Rows:
+        return lambda where: getattr(similarity, name)[where]
+
+    images = [
+        lambda where: -similarity.score[where],
+        *map(part, ("dx", "dy", "alpha", "mirror")),
+        lambda where: np.ones_like(similarity.score[where]),
     ]
-    write_matrix(path, images)
+    n, n_references = similarity.score.shape
+    write_matrices(path, (n, n_references), images, scratch)
 
 
 def write_first_stage(run: Run, directory: RunDirectory, iteration: int, first: FirstStage) -> None:
     """Write what the first of two stages found: clusters, and both of its similarity matrices."""
-    write_similarity(directory.proj_simmx(iteration), first.clusters.similarity)
-    write_similarity(directory.simmx_stg1(iteration), first.similarity)
+    write_similarity(directory.proj_simmx(iteration), first.clusters.similarity, run.scratch)
+    write_similarity(directory.simmx_stg1(iteration), first.similarity, run.scratch)
     with (
         atomic_path(directory.proj_stg1(iteration)) as part,
         HdfWriter(part, apix=run.inputs.apix) as writer,
@@ -301,21 +332,23 @@ def write_first_stage(run: Run, directory: RunDirectory, iteration: int, first: 
             writer.append(image, header)
 
 
-def write_best_matches(directory: RunDirectory, iteration: int, matches: Matches) -> None:
+def write_best_matches(
+    directory: RunDirectory, iteration: int, matches: Matches, scratch: Scratch
+) -> None:
     """Write only the best matches of each particle, as plain HDF5 arrays (n, top)."""
-    arrays = {
-        "reference": matches.reference,
-        "score": -matches.score,
-        **{name: getattr(matches, name) for name in ("dx", "dy", "alpha", "mirror")},
-    }
-    size = 2**16 + sum(array.nbytes for array in arrays.values())
+    names = ("reference", "score", "dx", "dy", "alpha", "mirror")
+    size = 2**16 + sum(getattr(matches, name).nbytes for name in names)
     with atomic_path(directory.simmx(iteration, sparse=True)) as part:
         DiskSpace.check(part, size)
         with h5py.File(part, "w") as file:
             space = DiskSpace(part)
             space.reach(size)
-            for name, array in arrays.items():
-                file[name] = array
+            for name in names:
+                array = getattr(matches, name)
+                image = file.create_dataset(name, array.shape, array.dtype)
+                for where in chunk_ranges(len(matches), _LONGEST_ROWS):
+                    image[where] = -array[where] if name == "score" else array[where]
+                scratch.release()
             file.flush()
             size = file.id.get_filesize()
         space.release_from(size)
@@ -333,58 +366,87 @@ def seen_from_here(paths: Sequence[Path]) -> list[str]:
     return seen
 
 
-def image_names(particles: Particles) -> list[str]:
+def image_names(particles: Particles, where: slice = slice(None)) -> list[str]:
     """Return ``000001@stack`` with the stack's path as seen from the working directory.
 
     RELION resolves names from the directory it runs in; names that the input gives relative to its
     own place would be lost.
     """
     seen = seen_from_here(particles.files)
-    return [
-        f"{index + 1:06d}@{seen[owner]}"
-        for index, owner in zip(particles.index_in_file, particles.file_of, strict=True)
-    ]
+    places = zip(particles.index_in_file[where], particles.file_of[where], strict=True)
+    return [f"{index + 1:06d}@{seen[owner]}" for index, owner in places]
 
 
-def assignment_table(run: Run, outcome: Outcome) -> pd.DataFrame:
-    """Return the particle table with class, pose, score and probability of every particle.
+@dataclass(frozen=True)
+class AssignmentTable:
+    """The particle table with class, pose, score and probability of every particle.
 
     Junk is in classes of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
     ``mapsortScale`` is the particle's scale over the mean one, ``mapsortOutlierScore`` how unlike
     the others it is, in standard deviations.
+
+    Attributes
+    ----------
+    run : Run
+    outcome : Outcome
     """
-    table = run.inputs.particles.table.copy()
-    matches, references = outcome.matches, run.plan.references
-    if outcome.poses is None:
-        rotations, origins = matches.poses(references)
-    else:
-        rotations, origins = outcome.poses.rotation[:, 0], outcome.poses.origin[:, 0]
-    angles = matrix_to_relion(rotations)
-    model = references.model[matches.reference[:, 0]]
-    probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
-    apix = run.inputs.apix
-    table["rlnImageName"] = image_names(run.inputs.particles)
-    number = model.astype(int) + 1
-    if run.options.halves:
-        table["rlnRandomSubset"] = np.arange(len(matches)) % N_HALVES + 1
-    if outcome.junk is not None and outcome.junk_kind is not None:
-        number = np.where(outcome.junk_kind > 0, references.n_models + outcome.junk_kind, number)
-        table["mapsortJunkProbability"] = np.round(outcome.junk, 6)
-    table["rlnClassNumber"] = number
-    for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
-        table[name] = np.round(angles[:, column], 4)
-    for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):
-        table[name] = np.round(origins[:, column] * apix, 4)
-    table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
-    table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
-    if outcome.fit is not None:
-        table["mapsortScale"] = np.round(outcome.fit.scales(), 4)
-        table["mapsortOutlierScore"] = np.round(
-            outlier_scores(outcome.fit, matches.quality[:, 0]), 3
-        )
-    return table.drop(columns=[c for c in ("rlnOriginX", "rlnOriginY") if c in table])
+
+    run: Run
+    outcome: Outcome
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """Yield consecutive rows."""
+        fit = self.outcome.fit
+        marks = {} if fit is None else self._marks(fit)
+        for where in chunk_ranges(len(self.outcome.matches), _LONGEST_ROWS):
+            yield self._rows(where, marks)
+            self.run.scratch.release()
+
+    def _marks(self, fit: ParticleFit) -> dict[str, npt.NDArray[np.float64]]:
+        """Return what is told of a particle among all others."""
+        quality = np.array(self.outcome.matches.quality[:, 0])
+        self.run.scratch.release()
+        return {
+            "mapsortScale": np.round(fit.scales(), 4),
+            "mapsortOutlierScore": np.round(outlier_scores(fit, quality), 3),
+        }
+
+    def _rows(self, where: slice, marks: Mapping[str, npt.NDArray[np.float64]]) -> pd.DataFrame:
+        run, outcome = self.run, self.outcome
+        table = run.inputs.rows(where)
+        matches, references = outcome.matches.part(where), run.plan.references
+        if outcome.poses is None:
+            rotations, origins = matches.poses(references)
+        else:
+            rotations, origins = outcome.poses.rotation[where, 0], outcome.poses.origin[where, 0]
+        angles = matrix_to_relion(rotations)
+        model = references.model[matches.reference[:, 0]]
+        probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
+        apix = run.inputs.apix
+        table["rlnImageName"] = image_names(run.inputs.particles, where)
+        number = model.astype(int) + 1
+        if run.options.halves:
+            table["rlnRandomSubset"] = np.arange(where.start, where.stop) % N_HALVES + 1
+        if outcome.junk is not None and outcome.junk_kind is not None:
+            kind = outcome.junk_kind[where]
+            number = np.where(kind > 0, references.n_models + kind, number)
+            table["mapsortJunkProbability"] = np.round(outcome.junk[where], 6)
+        table["rlnClassNumber"] = number
+        for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
+            table[name] = np.round(angles[:, column], 4)
+        for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):
+            table[name] = np.round(origins[:, column] * apix, 4)
+        table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
+        table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
+        for name, values in marks.items():
+            table[name] = values[where]
+        return table.drop(columns=[c for c in ("rlnOriginX", "rlnOriginY") if c in table])
 
 
-def write_table(run: Run, directory: RunDirectory, iteration: int, table: pd.DataFrame) -> None:
+def write_table(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
     """Write particles_YY.star."""
-    write_particles(directory.particles(iteration), run.inputs.particles.optics, table)
+    write_particles(
+        directory.particles(outcome.state.iteration),
+        run.inputs.particles.optics,
+        AssignmentTable(run, outcome).parts(),
+    )

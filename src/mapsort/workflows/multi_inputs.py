@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
@@ -18,7 +19,9 @@ from mapsort.model.volume import Volume
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.physics.resample import match_box
 from mapsort.rundir.atomic import is_leftover
+from mapsort.rundir.kept_table import KeptTable
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.scratch import Scratch
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
@@ -32,6 +35,8 @@ from mapsort.workflows.table_poses import table_poses
 
 #: Particles and maps must be at least this large for polar matching to make sense.
 SMALLEST_BOX = 16
+#: Column with the places of images.
+IMAGE_NAME = "rlnImageName"
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class MultiInputs:
         With ``--skipalign``: rotations and origins [pixels] of the input.
     filtered : Particles or None
         The same particles, filtered, that are compared and aligned in their place.
+    table : KeptTable or None
+        The particles' table, where ``particles`` does not hold it.
     """
 
     particles: Particles
@@ -74,6 +81,33 @@ class MultiInputs:
     focus: Float32 | None = None
     poses: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
     filtered: Particles | None = None
+    table: KeptTable | None = None
+
+    def in_scratch(self, scratch: Scratch) -> MultiInputs:
+        """Return the same with everything that there is of each particle in a scratch.
+
+        Names of images are made anew when they are needed.
+        """
+        return replace(
+            self,
+            particles=self.particles.without_table(scratch.placed),
+            filtered=None if self.filtered is None else self.filtered.without_table(scratch.placed),
+            ctf=scratch.with_arrays(self.ctf),
+            poses=scratch.with_arrays(self.poses),
+            table=KeptTable.of(self.particles.table, scratch, emptied=(IMAGE_NAME,)),
+        )
+
+    def rows(self, where: slice) -> pd.DataFrame:
+        """Return rows of the particles' table; names of images may be empty."""
+        if self.table is None:
+            return self.particles.table.iloc[where].reset_index(drop=True)
+        return self.table.rows(where)
+
+    def column(self, name: str) -> npt.NDArray[np.generic]:
+        """Return a column of numbers, or of text, of the particles' table, (n,)."""
+        if self.table is None:
+            return self.particles.table[name].to_numpy()
+        return self.table.rows(slice(0, len(self.particles)), (name,))[name].to_numpy()
 
     @property
     def compared(self) -> Particles:

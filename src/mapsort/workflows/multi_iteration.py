@@ -8,14 +8,18 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.engines.chunks import chunk_ranges
 from mapsort.errors import NumericalError
 from mapsort.rundir.log import stage
+from mapsort.stages.class_reconstruction import CLASSES_AT_ONCE
 from mapsort.stages.classify import classify
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
+from mapsort.workflows.class_sums import average_all
 from mapsort.workflows.focus import same_outside
-from mapsort.workflows.multi_averaging import Averaged, average_all, average_classes
+from mapsort.workflows.memory_plan import spills_classes
+from mapsort.workflows.multi_averaging import Averaged, average_classes
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_halves import half_seeds
 from mapsort.workflows.multi_insertion import PosedMembers
@@ -35,19 +39,19 @@ SCALE_SAMPLE = 512
 
 def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     """Return the Cartesian projections of all maps, model by model."""
-    references = run.plan.references
+    references, box = run.plan.references, run.plan.grid.box
     rotations = references.rotations
-    return np.concatenate(
-        [
-            project_slices(
-                volume,
-                rotations[references.block(m)],
-                method=run.projection,
-                n_threads=run.plan.n_threads,
+    room = run.scratch.zeros if spills_classes(run.plan) else np.zeros
+    slices: Complex64 = room((len(references), box, box // 2 + 1), np.complex64)
+    for m, volume in enumerate(volumes):
+        own = references.block(m)
+        for part in chunk_ranges(own.stop - own.start, CLASSES_AT_ONCE):
+            block = slice(own.start + part.start, own.start + part.stop)
+            slices[block] = project_slices(
+                volume, rotations[block], method=run.projection, n_threads=run.plan.n_threads
             )
-            for m, volume in enumerate(volumes)
-        ]
-    )
+            run.scratch.release()
+    return slices
 
 
 def prepare_seeds(run: Run, power: Float32) -> State:
@@ -118,6 +122,7 @@ def iterate(run: Run, state: State) -> Outcome:
             junk.chosen,
             seed=run.split_seed(state.trial),
         )
+        classes = run.scratch.with_arrays(classes)
         matches, membership = classes.matches, classes.membership
         facts["used"] = int(membership.used.sum())
         if classes.temperature is not None:
@@ -197,7 +202,8 @@ def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int)
                 run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration
             )
             for part in range(n_sets)
-        ]
+        ],
+        run.scratch,
     )
 
 

@@ -10,12 +10,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import read_ahead
+from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.modules.search_aligner import search_aligner
+from mapsort.rundir.scratch import Gathered, Scratch
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.local_search import LocalSearchPlan
@@ -42,15 +43,6 @@ class Matched:
 
     matches: Matches
     similarity: Similarity | None = None
-
-    @classmethod
-    def joined(cls, parts: Sequence[Matched]) -> Matched:
-        """Return those of consecutive chunks of particles as one."""
-        similarities = [part.similarity for part in parts if part.similarity is not None]
-        return cls(
-            Matches.joined([part.matches for part in parts]),
-            Similarity.joined(similarities) if similarities else None,
-        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class Found:
     poses: Poses | None = None
 
     @classmethod
-    def interleaved(cls, parts: Sequence[Found]) -> Found:
+    def interleaved(cls, parts: Sequence[Found], scratch: Scratch) -> Found:
         """Return what was found of particles that were dealt out in turn to several parts."""
         if len(parts) == 1:
             return parts[0]
@@ -89,11 +81,11 @@ class Found:
         noise = [part.noise_scores for part in parts if part.noise_scores is not None]
         poses = [part.poses for part in parts if part.poses is not None]
         return cls(
-            Matches.interleaved([part.matches for part in parts]),
-            Similarity.interleaved(similarities) if similarities else None,
+            scratch.interleaved([part.matches for part in parts]),
+            scratch.interleaved(similarities) if similarities else None,
             max(part.highest_ring for part in parts),
             np.concatenate(noise) if noise else None,
-            poses=Poses.interleaved(poses) if poses else None,
+            poses=scratch.interleaved(poses) if poses else None,
         )
 
 
@@ -109,7 +101,7 @@ def match_all(
     blocks = run.plan.reference_blocks
     full = n is None and keeps_similarity(run)
     run.start("match", n_particles * len(blocks), iteration)
-    parts: list[Matches] = []
+    matches: Matches | None = None
     similarity: Similarity | None = None
     highest_ring = 0
     noise = SyntheticNoise.of(run, state)
@@ -120,12 +112,22 @@ def match_all(
         highest_ring = max(highest_ring, search.plan.value.highest_ring)
         found = _match_block(run, search, n, full=full, iteration=iteration, block=number)
         similarity = found.similarity
-        parts.append(found.matches.renumbered(block.start))
-    matches = parts[0]
-    if len(parts) > 1:
-        matches = Matches.merged(parts, run.plan.references, per_map=run.plan.refined)
+        matches = _merged(run, matches, found.matches, first_reference=block.start)
+    assert matches is not None, "there is at least one block"
     run.progress.finish(f"{n_particles} particles with {len(run.plan.references)} projections")
     return Found(matches, similarity, highest_ring, noise.best if noise else None)
+
+
+def _merged(run: Run, best: Matches | None, found: Matches, *, first_reference: int) -> Matches:
+    """Return the best matches so far with those of one more block of references."""
+    if best is None:
+        return found.renumbered(first_reference)
+    merged: Gathered[Matches] = Gathered(run.scratch)
+    for where in chunk_ranges(len(found), run.plan.chunk):
+        both = [best.part(where), found.part(where).renumbered(first_reference)]
+        merged.add(Matches.merged(both, run.plan.references, per_map=run.plan.refined))
+        run.scratch.release()
+    return merged.joined()
 
 
 def keeps_similarity(run: Run) -> bool:
@@ -179,8 +181,8 @@ def _match_block(
         left = run.chunks_after(len(found), n)
         for where, matched in run.over_chunks(match, left, particles=compared):
             found.add(matched)
-            run.progress.advance(length(where))
-    return Matched.joined(found.results)
+            run.advance(length(where))
+    return found.joined()
 
 
 def _match_groups(
@@ -295,11 +297,11 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
         left = run.chunks_after(len(done))
         for where, matches in run.over_chunks(match, left, particles=compared):
             done.add(matches)
-            run.progress.advance(length(where))
+            run.advance(length(where))
     run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
     plan = search.plan.value
     best = noise.matched(run, plan).best if noise else None
-    return Found(Matches.joined(done.results), None, plan.highest_ring, best)
+    return Found(done.joined(), None, plan.highest_ring, best)
 
 
 @dataclass(frozen=True)
@@ -323,8 +325,7 @@ class SyntheticNoise:
         n, count = len(run.inputs.particles), NOISE_IMAGES // run.n_parts
         images = noise_images(count, run.plan.grid.box, state.noise_power, rng)
         every = np.sort(rng.choice(n, count, replace=n < count))
-        ctf = run.ctf_of(slice(0, n))[every]
-        return cls(run.spectra_of(images), ctf, np.full(count, -np.inf))
+        return cls(run.spectra_of(images), run.ctf_of(every), np.full(count, -np.inf))
 
     def matched(self, run: Run, plan: MatchPlan) -> SyntheticNoise:
         """Return it with what it scores with one more block of references."""

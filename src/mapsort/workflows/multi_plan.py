@@ -27,6 +27,7 @@ from mapsort.workflows.memory_plan import (
     bank_bytes,
     item_bytes,
     memory_bytes,
+    scratch_bytes,
     similarity_bytes,
 )
 from mapsort.workflows.multi_inputs import MultiInputs
@@ -216,14 +217,13 @@ def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
     )
     similarity = similarity_bytes(plan, n_particles)
     per_iteration += similarity if similarity <= FULL_SIMILARITY_BYTES else 0
-    return n_iterations * per_iteration + plan.n_models * 4 * box**3
+    results = n_iterations * per_iteration + plan.n_models * 4 * box**3
+    return results + scratch_bytes(plan, n_particles)
 
 
 def run_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> dict[str, int]:
     """Return the memory that a run with these options needs, by purpose."""
     memory = memory_bytes(plan, n_particles)
-    if options.lowmem:
-        memory["similarity"] = 0
     memory |= option_memory(options, plan, n_particles)
     if not options.no_report:
         memory["report"] = REPORT_BYTES + 3 * 4 * plan.grid.box**3

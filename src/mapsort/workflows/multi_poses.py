@@ -107,7 +107,7 @@ def _searched(
             parts.append(found)
             order.append(first + rows)
         first += len(raw)
-        run.progress.advance(len(raw))
+        run.advance(len(raw))
     run.progress.finish(f"{len(started)} particles")
     return Poses.joined(parts).rows(np.argsort(np.concatenate(order)))
 
@@ -128,11 +128,10 @@ def _noise_scores(
     n, count = len(given), NOISE_IMAGES // run.n_parts
     rows = np.sort(rng.choice(n, count, replace=n < count))
     images = noise_images(count, run.plan.grid.box, state.noise_power, rng)
-    every = run.ctf_of(slice(0, len(run.inputs.particles)))
     found = search_locally(
         plan,
         centred_transform(run.plan.treatment.images(images)),
-        every[run.numbers[rows]],
+        run.ctf_of(run.numbers[rows]),
         given.rows(rows),
         max_steps=0,
         n_threads=run.plan.n_threads,

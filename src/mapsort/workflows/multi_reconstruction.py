@@ -69,7 +69,7 @@ def rebuild(
         if members is None:
             slices, left_out = _selected(run, map_slices(run, averages, model), model)
             rejected.append(left_out)
-            parts = slices.half_equations(n_threads=threads)
+            parts = slices.half_equations(n_threads=threads, inserted=run.scratch.release)
         else:
             parts = particle_equations(run, members, model)
         alive = all(np.any(part.circulant) for part in parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from mapsort.workflows.assignment_choice import ends_soft
 from mapsort.workflows.convergence import convergence_entry
 from mapsort.workflows.input_watch import InputWatch
 from mapsort.workflows.multi_files import (
-    assignment_table,
     write_averages,
     write_best_matches,
     write_classification,
@@ -64,16 +63,21 @@ class MultiRun:
         The run directory.
     maps : tuple of Volume
         The last iteration's maps.
-    assignments : DataFrame
-        One row per particle, RELION columns: class, pose, score, probability.
+    particles : Path
+        The table of all particles.
     convergence : list of dict
         One record per iteration, as in convergence.json.
     """
 
     path: Path
     maps: tuple[Volume, ...]
-    assignments: pd.DataFrame
+    particles: Path
     convergence: list[dict[str, Any]]
+
+    @cached_property
+    def assignments(self) -> pd.DataFrame:
+        """One row per particle, RELION columns: class, pose, score, probability."""
+        return read_particles(self.particles)[1]
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: each map with its share, resolution and slices."""
@@ -92,9 +96,8 @@ def carried_out(
     with run_log(directory.log, json_path=json_log):
         told = ProgressFile(run.progress, directory.progress)
         watch = InputWatch(read_manifest(directory.parms).inputs)
-        run = replace(
-            run, progress=told, checkpoints=Checkpoints(directory.checkpoint, watch.check)
-        )
+        kept = Checkpoints(directory.checkpoint, watch.check, run.scratch)
+        run = replace(run, progress=told, checkpoints=kept)
         try:
             for line in plan_lines(
                 run.options, run.inputs, run.plan, free_disk=free_disk_bytes(run.options)
@@ -166,8 +169,7 @@ def finished_run(run: Run, directory: RunDirectory, entries: list[dict[str, Any]
     """Return a run that had ended, as its files tell."""
     last = len(entries)
     maps = [Volume.open(directory.maps(last, m + 1)) for m in range(run.plan.n_models)]
-    _, table = read_particles(directory.particles(last))
-    return MultiRun(directory.path, tuple(maps), table, entries)
+    return MultiRun(directory.path, tuple(maps), directory.particles(last), entries)
 
 
 def _ending(error: MapsortError | OSError, directory: RunDirectory) -> MapsortError:
@@ -193,20 +195,18 @@ def _refine(
 ) -> MultiRun:
     """Iterate; what an iteration found is written while the next one computes."""
     state, entries = standing.state, standing.entries
-    table = run.inputs.particles.table
     outcome: Outcome | None = None
     with Background() as background:
         for _ in range(run.options.n_iterations):
             outcome = iterate(run, state)
             _warn_of_empty_maps(run, outcome)
             entry = convergence_entry(run, state, outcome)
-            table = assignment_table(run, outcome)
             _tell(run, entry)
             entries.append(entry)
             entry["end"] = reason_to_stop(
                 entries, run.options.iter, ends_soft=ends_soft(run.options)
             )
-            job = partial(_write, run, directory, outcome, state, table, entries[:], watcher)
+            job = partial(_write, run, directory, outcome, state, entries[:], watcher)
             background.submit(job)
             state = outcome.state
             if entry["end"] is not None:
@@ -217,7 +217,7 @@ def _refine(
     if run.options.iter is None:
         run.progress.message(entries[-1]["end"])
     maps = tuple(Volume(volume, run.inputs.apix) for volume in outcome.maps)
-    return MultiRun(directory.path, maps, table, entries)
+    return MultiRun(directory.path, maps, directory.particles(len(entries)), entries)
 
 
 def _warn_of_empty_maps(run: Run, outcome: Outcome) -> None:
@@ -242,7 +242,6 @@ def _write(
     directory: RunDirectory,
     outcome: Outcome,
     previous: State,
-    table: pd.DataFrame,
     entries: list[dict[str, Any]],
     watcher: Watcher | None,
 ) -> None:
@@ -255,9 +254,9 @@ def _write(
     with stage("write", iteration=iteration) as facts:
         write_projections(run, directory, outcome)
         if outcome.similarity is not None:
-            write_similarity(directory.simmx(iteration), outcome.similarity)
+            write_similarity(directory.simmx(iteration), outcome.similarity, run.scratch)
         else:
-            write_best_matches(directory, iteration, outcome.matches)
+            write_best_matches(directory, iteration, outcome.matches, run.scratch)
             LOGGER.info(
                 "simmx_%02d.h5 holds the best matches of each particle only: the full matrix "
                 "would exceed 256 MiB, was not searched, or --lowmem does without",
@@ -269,7 +268,7 @@ def _write(
         write_averages(run, directory, outcome)
         write_maps(run, directory, outcome, previous)
         write_halves(run, directory, outcome)
-        write_table(run, directory, iteration, table)
+        write_table(run, directory, outcome)
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
     if entries[-1]["end"] is None:

@@ -57,7 +57,7 @@ def best_start(run: Run, power: Float32) -> Run:
     found: dict[int, float] = {}
     for number in range(count):
         # What trials find is not what the run's own iterations find.
-        tried = replace(trial(run, number), checkpoints=Checkpoints())
+        tried = replace(trial(run, number), checkpoints=Checkpoints(scratch=run.scratch))
         try:
             state = prepare_seeds(tried, power)
             for _ in range(min(TRIAL_ITERATIONS, run.options.n_iterations)):

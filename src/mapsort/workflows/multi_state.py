@@ -24,6 +24,7 @@ from mapsort.physics.ctf import ctf_images
 from mapsort.physics.half_maps import HalfMapFsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.rundir.scratch import Scratch
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.particle_fit import ParticleFit
 from mapsort.stages.prepare import ctf_coefficients
@@ -72,6 +73,8 @@ class Run:
     progress : Progress
     checkpoints : Checkpoints
         Keeps the results of finished stages for a run that is stopped; by default nothing.
+    scratch : Scratch
+        Room for what grows with the number of particles or projections; by default memory.
     engine : DaskEngine or None
         Where chunks of particles are worked on; None for the threads of this process.
     """
@@ -81,6 +84,7 @@ class Run:
     plan: MultiPlan
     progress: Progress
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    scratch: Scratch = field(default_factory=Scratch)
     engine: DaskEngine | None = None
     spectra_seen: ParticleSpectra | None = None
     #: Which of several starts (``--starts``), from 0.
@@ -98,10 +102,11 @@ class Run:
     def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Run], tuple[dict[str, Any]]]:
         """Travel as what work on particles needs: no display, no files but the stacks."""
         kept = {item.name: getattr(self, item.name) for item in fields(self)}
-        del kept["progress"], kept["checkpoints"], kept["engine"]
+        del kept["progress"], kept["checkpoints"], kept["engine"], kept["scratch"]
         filtered = self.inputs.filtered
         inputs = replace(
             self.inputs,
+            table=None,
             particles=self.inputs.particles.images_only(),
             filtered=None if filtered is None else filtered.images_only(),
         )
@@ -152,8 +157,8 @@ class Run:
     @cached_property
     def optics_group(self) -> npt.NDArray[np.intp]:
         """Number of each particle's optics group, from 0, (n,)."""
-        _, number = np.unique(self.inputs.particles.table[GROUP], return_inverse=True)
-        return np.asarray(number, dtype=np.intp)
+        _, number = np.unique(self.inputs.column(GROUP), return_inverse=True)
+        return self.scratch.placed(np.asarray(number, dtype=np.intp))
 
     def split_seed(self, trial: int) -> int:
         """Seed of a random split of the particles; each start (from 0) has its own."""
@@ -187,6 +192,11 @@ class Run:
         """Begin a stage of `total` units on the progress display."""
         n_iterations = self.options.n_iterations
         self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
+
+    def advance(self, n_particles: int) -> None:
+        """Tell that some particles are done with; let the memory go that looking at them took."""
+        self.progress.advance(n_particles)
+        self.scratch.release()
 
     def of_part(self, part: int, n_parts: int) -> Run:
         """Return the run of some of the particles, which are dealt out to the parts in turn."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
@@ -47,11 +48,14 @@ def in_two_stages(run: Run) -> bool:
 
 @dataclass(frozen=True)
 class TwoStageMatches:
-    """What both stages found of some particles, and with how many references they were compared."""
+    """What both stages found of some particles.
+
+    ``n_compared``, (n,), int32, tells with how many references each was compared.
+    """
 
     matches: Matches
     first: Similarity
-    n_compared: int
+    n_compared: npt.NDArray[np.int32]
 
 
 def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
@@ -93,7 +97,7 @@ def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iterati
             refined=run.plan.refined,
             n_threads=threads,
         )
-        n_compared = int(np.count_nonzero(reference >= 0))
+        n_compared = np.count_nonzero(reference >= 0, axis=1).astype(np.int32)
         return TwoStageMatches(search.ranked(raw, where, found), first, n_compared)
 
     run.start("match", n, iteration)
@@ -101,21 +105,20 @@ def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iterati
         left = run.chunks_after(len(done))
         for where, result in run.over_chunks(match, left, particles=run.inputs.compared):
             done.add(result)
-            run.progress.advance(length(where))
-    compared = sum(part.n_compared for part in done.results)
+            run.advance(length(where))
+    both = done.joined()
+    compared = int(both.n_compared.sum(dtype=np.int64))
     run.progress.finish(
         f"{n} particles with {len(clusters.members)} clusters, then {compared / n:.0f} projections"
     )
-    matches = Matches.joined([part.matches for part in done.results])
-    firsts = Similarity.joined([part.first for part in done.results])
     plan = search.plan.value
     full = keeps_similarity(run)
     return Found(
-        matches,
-        Similarity.of_matches(matches, len(references)) if full else None,
+        both.matches,
+        Similarity.of_matches(both.matches, len(references)) if full else None,
         plan.highest_ring,
         noise.matched(run, plan).best if noise else None,
-        first_stage=FirstStage(clusters, firsts),
+        first_stage=FirstStage(clusters, both.first),
     )
 
 

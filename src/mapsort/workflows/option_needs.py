@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mapsort.modules.comparator import search_comparator
 from mapsort.stages.member_average import GROUP_BYTES, is_least_squares, is_sum
 from mapsort.stages.two_stage import LEAST_REFERENCES, n_clusters
+from mapsort.workflows.option_types import InputMode
 
 if TYPE_CHECKING:
     from mapsort.workflows.multi_plan import MultiPlan
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a pair in a similarity matrix in memory, and images of one in a file.
 _PAIR_BYTES, _MATRIX_IMAGES = 20, 6
+#: Bytes of a pose beside a match: model, rotation, origin and score, and two copies in work.
+_POSE_BYTES = 3 * 96
 
 
 def option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> dict[str, int]:
@@ -27,6 +30,8 @@ def option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> d
     if options.twostage and n_references >= LEAST_REFERENCES:
         pairs = n_references**2 + n_clusters(n_references) * n_particles
         need["clusters"] = 2 * _PAIR_BYTES * pairs + 2 * n_references * image
+    if options.skipalign or options.inputmode is InputMode.PARTICLES:
+        need["poses"] = _POSE_BYTES * plan.refined * plan.n_models * n_particles
     if is_sum(options.classaverager):
         need["second averages"] = 2 * n_references * plane
     elif not is_least_squares(options.classaverager):

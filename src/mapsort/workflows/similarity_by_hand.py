@@ -5,6 +5,7 @@ from __future__ import annotations
 from threadpoolctl import threadpool_limits
 
 from mapsort.engines.chunks import read_ahead
+from mapsort.rundir.scratch import Scratch
 from mapsort.stages.match import match_chunk
 from mapsort.stages.search_plan import plan_image_match, spectrally_matched
 from mapsort.stages.similarity import Similarity
@@ -43,7 +44,7 @@ def similarity_matrix(
     run, state = stage_run(request, projections, progress)
     with threadpool_limits(run.plan.n_threads):
         matrix = _compared(run, state, projections)
-    write_similarity(options.out, matrix)
+    write_similarity(options.out, matrix, Scratch())
     return matrix.score.shape[0], matrix.score.shape[1]
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from mapsort.geometry.euler import matrix_to_relion
+from mapsort.io.star import write_particles
 from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.workflows.convergence import peak_memory_bytes
-from mapsort.workflows.multi_files import image_names, write_table, write_volume
+from mapsort.workflows.multi_files import image_names, write_volume
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
 from mapsort.workflows.single_state import N_HALVES, SingleOutcome, SingleRun, SingleState
 
@@ -88,7 +89,7 @@ def write_single_table(
     run: SingleRun, directory: RunDirectory, iteration: int, table: pd.DataFrame
 ) -> None:
     """Write particles_YY.star."""
-    write_table(run.whole, directory, iteration, table)
+    write_particles(directory.particles(iteration), run.whole.inputs.particles.optics, table)
 
 
 def single_entry(run: SingleRun, previous: SingleState, outcome: SingleOutcome) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from mapsort.workflows.single_state import SingleRun
 
 #: Decisions of the multi-map refinement that this one takes otherwise.
 _NOT_HERE = ("--orientgen", "mask", "similarity matrix")
+#: Rows of tables, poses and CTF of a particle, which stay in memory here.
+_PARTICLE_BYTES = 800
 
 
 def check_disk(run: SingleRun) -> None:
@@ -44,7 +46,7 @@ def single_plan_lines(run: SingleRun) -> list[str]:
     """Return what would run, one fact a line."""
     plan, inputs, options = run.whole.plan, run.whole.inputs, run.options
     particles = inputs.particles
-    need = memory_bytes(plan, len(particles))
+    need = memory_bytes(plan, len(particles)) | {"table": _PARTICLE_BYTES * len(particles)}
     ctf = "none" if inputs.ctf is None else ("phase-flipped" if plan.flipped else "applied")
     iterations = options.iter or f"until nothing moves, at most {MOST_ITERATIONS}"
     halves = " and ".join(str(len(half.inputs.particles)) for half in run.halves)

@@ -13,7 +13,7 @@ from mapsort.model.class_averages import N_HALVES, ClassAverages
 from mapsort.stages.class_reconstruction import MapSlices
 from mapsort.stages.classify import classify
 from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.workflows.multi_averaging import average_all
+from mapsort.workflows.class_sums import average_all
 from mapsort.workflows.multi_iteration import reference_slices
 from mapsort.workflows.multi_matching import match_all
 from mapsort.workflows.multi_plan import noise_floor

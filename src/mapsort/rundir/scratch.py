@@ -1,0 +1,252 @@
+"""Large arrays of a run in files without names: in memory only while somebody looks at them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+from weakref import WeakSet, finalize
+
+import numpy as np
+import numpy.typing as npt
+
+T = TypeVar("T")
+Array = npt.NDArray[Any]
+
+#: Smaller arrays are not worth a file, which takes whole pages.
+_LEAST_BYTES = 2**16
+_ZEROS = bytes(2**20)
+
+
+class Scratch:
+    """Room for arrays that grow with the number of particles or classes.
+
+    Each array is a file in the directory that has no name (it is gone when the process ends,
+    however it ends), mapped into memory. The system fetches what is looked at, and takes it back
+    when memory is short or `release` is called. Without a directory arrays are plain ones.
+
+    Parameters
+    ----------
+    directory : Path, optional
+        An existing directory that can be written in.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._mapped: WeakSet[mmap.mmap] = WeakSet()
+
+    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """Return an array of zeros that can be written in.
+
+        Raises
+        ------
+        OSError
+            The disk is full.
+        """
+        kind = np.dtype(dtype)
+        size = math.prod(shape) * kind.itemsize
+        if self._directory is None or size < _LEAST_BYTES:
+            return np.zeros(shape, kind)
+        with self._file() as file:
+            with self._named_errors():
+                _reserve(file, size)
+            return self._array(mmap.mmap(file.fileno(), size), shape, kind)
+
+    def placed(self, array: Array) -> Array:
+        """Return the array, or a copy of it here if it is large."""
+        if self._directory is None or array.nbytes < _LEAST_BYTES or array.dtype.hasobject:
+            return array
+        owner = _owner(array)
+        if isinstance(owner, mmap.mmap) and owner in self._mapped:
+            return array
+        copy = self.zeros(array.shape, array.dtype)
+        copy[...] = array
+        self.release()
+        return copy
+
+    def with_arrays(self, record: T) -> T:
+        """Return a dataclass with its arrays, however deep they are, placed here."""
+        return _rebuilt(record, map(self.placed, _arrays(record)))
+
+    def interleaved(self, parts: Sequence[T]) -> T:
+        """Return the record of particles that were dealt out in turn to several parts.
+
+        Parameters
+        ----------
+        parts : sequence of dataclass
+            Alike; the first axis of every array counts the particles of a part.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        return _rebuilt(
+            parts[0], map(self._dealt, zip(*(_arrays(part) for part in parts), strict=True))
+        )
+
+    def release(self) -> None:
+        """Let the memory go that was taken to look at arrays; they stay what they are."""
+        # Elsewhere the system finds out by itself.
+        advice = getattr(mmap, "MADV_DONTNEED", None)
+        if advice is not None:
+            for mapped in list(self._mapped):
+                mapped.madvise(advice)
+
+    def _dealt(self, arrays: tuple[Array, ...]) -> Array:
+        n = sum(len(array) for array in arrays)
+        whole = self.zeros((n, *arrays[0].shape[1:]), arrays[0].dtype)
+        for number, array in enumerate(arrays):
+            whole[number :: len(arrays)] = array
+        return whole
+
+    def _file(self) -> IO[bytes]:
+        with self._named_errors():
+            return tempfile.TemporaryFile(dir=self._directory)
+
+    def _array(self, mapped: mmap.mmap, shape: tuple[int, ...], kind: np.dtype[Any]) -> Array:
+        self._mapped.add(mapped)
+        return np.frombuffer(mapped, kind, math.prod(shape)).reshape(shape)
+
+    def _named_errors(self) -> _NamedErrors:
+        return _NamedErrors(self._directory)
+
+
+class Gathered(Generic[T]):
+    """Records of consecutive particles, put together as they come.
+
+    With a directory only what was added last is in memory.
+
+    Parameters
+    ----------
+    scratch : Scratch
+    """
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._records: list[T] = []
+        self._files: list[IO[bytes]] = []
+        self._rows = 0
+        finalize(self, _close, self._files)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def add(self, record: T) -> None:
+        """Add a dataclass; the first axis of its arrays counts particles.
+
+        Raises
+        ------
+        OSError
+            The disk is full.
+        """
+        arrays = _arrays(record)
+        self._rows += len(arrays[0])
+        if self._scratch._directory is None:
+            self._records.append(record)
+            return
+        if not self._files:
+            # What the arrays of every record are like.
+            self._records.append(_rebuilt(record, (array[:0].copy() for array in arrays)))
+            self._files.extend(self._scratch._file() for _ in arrays)
+        with self._scratch._named_errors():
+            for file, array in zip(self._files, arrays, strict=True):
+                file.write(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+
+    def joined(self, first: int = 0) -> T:
+        """Return everything added, from particle ``first`` on, as one record.
+
+        Raises
+        ------
+        ValueError
+            Nothing was added.
+        """
+        if not self._records:
+            raise ValueError("nothing was gathered")
+        if self._scratch._directory is None:
+            parts = zip(*(_arrays(record) for record in self._records), strict=True)
+            arrays = [np.concatenate(part)[first:] for part in parts]
+        else:
+            kinds = _arrays(self._records[0])
+            arrays = [self._mapped(*pair)[first:] for pair in zip(self._files, kinds, strict=True)]
+        return _rebuilt(self._records[0], iter(arrays))
+
+    def _mapped(self, file: IO[bytes], like: Array) -> Array:
+        with self._scratch._named_errors():
+            file.flush()
+        shape = (self._rows, *like.shape[1:])
+        if not math.prod(shape):
+            return np.zeros(shape, like.dtype)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._scratch._array(mapped, shape, like.dtype)
+
+
+class _NamedErrors:
+    """Errors of the disk say where it was full: writing, unlike opening, does not."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(self._directory)) from error
+
+
+def _close(files: list[IO[bytes]]) -> None:
+    for file in files:
+        file.close()
+
+
+def _owner(array: Array) -> object:
+    """Return what holds the memory of an array."""
+    owner: object = array
+    while isinstance(owner, np.ndarray) and owner.base is not None:
+        owner = owner.base
+    return owner.obj if isinstance(owner, memoryview) else owner
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Make a file of zeros whose blocks are there: a full disk met later would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for first in range(0, size, len(_ZEROS)):
+        file.write(_ZEROS[: size - first])
+    file.flush()
+
+
+def _arrays(value: object) -> list[Array]:
+    """Return the arrays in a value of dataclasses, tuples and lists, in order."""
+    found: list[Array] = []
+
+    def noted(array: Array) -> Array:
+        found.append(array)
+        return array
+
+    _visited(value, noted)
+    return found
+
+
+def _rebuilt(value: T, arrays: Iterator[Array]) -> T:
+    """Return the value with other arrays, in the same order."""
+    rebuilt: T = _visited(value, lambda _: next(arrays))
+    return rebuilt
+
+
+def _visited(value: Any, change: Callable[[Array], Array]) -> Any:
+    if isinstance(value, np.ndarray):
+        return change(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        items = {
+            item.name: _visited(getattr(value, item.name), change)
+            for item in dataclasses.fields(value)
+        }
+        return dataclasses.replace(value, **items)
+    if isinstance(value, tuple | list):
+        return type(value)(_visited(item, change) for item in value)
+    return value
