@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import pandas as pd
 import pytest
 
 from mapsort.cli.main import main
@@ -17,10 +16,12 @@ WORDS = ["multi", "--input", "p.star", "--models", "a.mrc,b.mrc", "--iter", "2"]
 
 
 @pytest.fixture
-def job(monkeypatch):
+def job(monkeypatch, tmp_path):
     """Stands for the job itself; keeps the options it was given."""
     module = ModuleType("mapsort.workflows.multi")
     module.given = []
+    table = tmp_path / "particles_02.star"
+    table.write_text("data_particles\n\nloop_\n_rlnClassNumber #1\n1\n2\n2\n2\n1\n\n")
 
     def refine_multi_run(options, *, progress, watcher):
         assert callable(watcher) is not options.no_report
@@ -29,8 +30,7 @@ def job(monkeypatch):
         module.during()
         progress.advance(5)
         progress.finish("5 particles")
-        table = pd.DataFrame({"rlnClassNumber": [1, 2, 2, 2, 1]})
-        return SimpleNamespace(path=Path("multi_00"), assignments=table, convergence=[{}, {}])
+        return SimpleNamespace(path=Path("multi_00"), particles=table, convergence=[{}, {}])
 
     module.during = lambda: None
     module.refine_multi_run = refine_multi_run

@@ -28,10 +28,9 @@ def options(small, tmp_path, monkeypatch):
     ).validated()
 
 
-def needs(options):
-    inputs = open_inputs(options)
-    plan = resolve(options, inputs)
-    n = len(inputs.particles)
+def needs(options, n=20_000):
+    """Memory and disk of a run with so many particles."""
+    plan = resolve(options, open_inputs(options))
     return sum(run_memory(options, plan, n).values()), run_disk(options, plan, n)
 
 

@@ -9,7 +9,6 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say, warn
 from mapsort.cli.progress import progress_display
-from mapsort.io.star_columns import read_columns
 from mapsort.workflows.options import MultiOptions
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ def report_watcher(*, no_report: bool) -> Watcher | None:
 
 def summary(finished: MultiRun, options: MultiOptions) -> list[str]:
     """Return the closing lines: each map with its occupancy, and the particle table."""
+    from mapsort.io.star_columns import read_columns
     from mapsort.rundir.layout import RunDirectory
 
     directory = RunDirectory(finished.path, map_suffix=options.map_suffix)
