@@ -15,8 +15,6 @@ from mapsort import _core
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "bench_alignment.py"
 SECONDS = 0.005
-#: Any processor does more, even one that is shared with many.
-LOWEST_GFLOPS = 0.01
 #: Two pipes of multiply-adds on these vectors at 8 GHz: no core does more.
 HIGHEST_GFLOPS = 2 * 2 * _core.build()["simd_lanes"] * 8.0
 
@@ -33,7 +31,9 @@ def bank(n_references, *, n_rings=6):
 
 
 def test_the_peak_is_what_a_processor_can_do():
-    assert LOWEST_GFLOPS < _core.fma_peak(seconds=SECONDS) < HIGHEST_GFLOPS
+    # the best of some: a core may be shared with others
+    peak = max(_core.fma_peak(seconds=SECONDS) for _ in range(20))
+    assert 1.0 < peak < HIGHEST_GFLOPS
 
 
 @pytest.mark.parametrize(("n_references", "n_shifts"), [(1, 1), (37, 21), (64, 48)])
