@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mapsort.io.hdf import write_images
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_stack
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles

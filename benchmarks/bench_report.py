@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from mapsort.geometry.euler import eman_to_matrix, matrix_to_relion
-from mapsort.io.hdf import EmanTransform, HdfWriter
+from mapsort.io.hdf_header import EmanTransform
+from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.mrc import write_map
 from mapsort.io.star import write_particles
 from mapsort.modules.orientgen import orientations

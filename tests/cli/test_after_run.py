@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mapsort.cli.main import main
-from mapsort.io.hdf import write_images
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_map, write_stack
 from mapsort.io.star import read_particles
 from mapsort.workflows.simulate import simulate

@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 from mapsort.cli.main import main
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.euler import relion_to_matrix
-from mapsort.io.hdf import HdfReader, write_images
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles

@@ -8,7 +8,7 @@ import pytest
 
 from mapsort.cli import info
 from mapsort.errors import FormatError
-from mapsort.io.hdf import write_images
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_map, write_stack
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mapsort.cli.main import main
-from mapsort.io.hdf import HdfReader, write_images
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import MrcStack, read_map, write_map, write_stack
 from mapsort.modules.processors import process
 

@@ -30,7 +30,9 @@ from mapsort.errors import FormatError
 from mapsort.io.cryosparc import read_cryosparc
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_tables import read_hdf_particles, read_list_particles
-from mapsort.io.hdf import EmanTransform, HdfReader, write_images
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import EmanTransform
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.lst import write_list
 from mapsort.io.mrc import MrcStack, read_map, write_stack
 from mapsort.io.star import read_particles, write_particles

@@ -12,16 +12,9 @@ from hypothesis import strategies as st
 
 from mapsort.errors import FormatError, NumericalError
 from mapsort.io import hdf_header
-from mapsort.io.hdf import (
-    EmanTransform,
-    HdfReader,
-    HdfWriter,
-    count,
-    header_list,
-    read_header,
-    read_image,
-    write_images,
-)
+from mapsort.io.hdf import HdfReader, count, read_header, read_image
+from mapsort.io.hdf_header import EmanTransform, header_list
+from mapsort.io.hdf_writer import HdfWriter, write_images
 
 IMAGES = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
 HEADER = {
@@ -130,6 +123,18 @@ def test_statistics_of_an_empty_image(tmp_path: Path) -> None:
     header = read_header(tmp_path / "a.hdf", 0)
     for key in ("mean", "sigma", "minimum", "maximum", "mean_nonzero", "sigma_nonzero"):
         assert header[key] == 0, key
+
+
+@pytest.mark.filterwarnings("error")
+def test_statistics_too_large_for_a_header_are_its_largest_number(tmp_path: Path) -> None:
+    largest = np.finfo(np.float32).max
+    image = np.full((4, 4), largest)
+    image[:, ::2] *= -1
+    write_images(tmp_path / "a.hdf", [image])
+    header = read_header(tmp_path / "a.hdf", 0)
+    # half of each sign: the deviation is sqrt(16 / 15) times the largest number, too
+    assert (header["square_sum"], header["sigma"], header["mean"]) == (largest, largest, 0)
+    assert np.array_equal(read_image(tmp_path / "a.hdf", 0), image)
 
 
 def test_golden_pixels(shared_dir: Path) -> None:

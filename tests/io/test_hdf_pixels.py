@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from mapsort.errors import NumericalError
-from mapsort.io.hdf import HdfReader, HdfWriter, read_header, read_image, write_images
+from mapsort.io.hdf import HdfReader, read_header, read_image
+from mapsort.io.hdf_writer import HdfWriter, write_images
 
 #: As large as may be while the header's sum of squares is still a float32.
 EXTREME = st.floats(-(2.0**59), 2.0**59, width=32, allow_nan=False)

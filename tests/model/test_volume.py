@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mapsort.errors import FormatError, NumericalError
-from mapsort.io.hdf import write_images
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_map
 from mapsort.model.volume import Volume
 

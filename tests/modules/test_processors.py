@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import mapsort
 from mapsort.errors import ConfigError, FormatError, NumericalError
-from mapsort.io.hdf import write_images
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_map
 from mapsort.modules.registry import Limits, Parameter
 from mapsort.physics.radial_matching import shell_intensity

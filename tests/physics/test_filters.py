@@ -11,7 +11,6 @@ from mapsort.physics.filters import (
     radial_power,
     tanh_lowpass,
     tophat_lowpass,
-    wiener_from_fsc,
 )
 from mapsort.physics.shells import fourier_radius, friedel_weight, shell_index
 
@@ -97,11 +96,6 @@ def test_radial_power_equals_sum_over_whole_spectrum(shape):
 def test_friedel_weights_count_the_whole_spectrum(box, ndim):
     shape = shell_index(box, ndim=ndim).shape
     assert np.broadcast_to(friedel_weight(box, ndim=ndim), shape).sum() == box**ndim
-
-
-def test_wiener():
-    np.testing.assert_allclose(wiener_from_fsc([1.0, 0.5, 0.0, -0.3]), [1, 2 / 3, 0, 0])
-    np.testing.assert_allclose(wiener_from_fsc([0.5], half_to_full=False), [0.5])
 
 
 def test_refusals():

@@ -15,7 +15,8 @@ from PIL import Image
 
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.geometry.symmetry import symmetry
-from mapsort.io.hdf import HdfReader, header_list
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import header_list
 from mapsort.io.star import read_particles
 from mapsort.report import charts
 from mapsort.report.assignments import assigned_maps, transitions

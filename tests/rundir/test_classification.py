@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapsort.errors import FormatError
-from mapsort.io.hdf import write_images
+from mapsort.io.hdf_writer import write_images
 from mapsort.rundir.classification import map_starts, read_alignments, read_classification
 
 

@@ -10,7 +10,8 @@ import pytest
 
 import mapsort
 from mapsort.errors import ConfigError, FormatError
-from mapsort.io.hdf import HdfReader, header_list
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import header_list
 from mapsort.model.volume import Volume
 from mapsort.rundir.result_record import read_results
 from mapsort.rundir.text import read_fsc
@@ -160,7 +161,7 @@ def test_missing_parts_are_named(copy):
 
 
 def test_a_map_without_particles_is_named_and_left_out(copy):
-    from mapsort.io.hdf import HdfWriter
+    from mapsort.io.hdf_writer import HdfWriter
 
     path = copy / "cls_result_02.hdf"
     with HdfReader(path) as reader:

@@ -17,12 +17,15 @@ import mapsort
 from mapsort.cli.info import describe
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
 from mapsort.geometry.pose import match_to_pose
-from mapsort.io.hdf import HdfReader, HdfWriter, header_list
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import header_list
+from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.star import read_particles
 from mapsort.physics.fsc import resolution_at
 from mapsort.rundir.text import read_convergence, read_fsc
 from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.map_register import in_register
+from mapsort.stages.match import REFINED
 from mapsort.workflows.multi_files import MOST_LISTED
 from mapsort.workflows.options import MultiOptions
 
@@ -115,12 +118,13 @@ def test_projections_are_those_of_the_maps_before(path, i):
 
 @pytest.mark.parametrize("i", ITERATIONS)
 def test_the_class_is_the_minimum_of_the_similarity_row(path, i):
+    entry = json.loads((path / "convergence.json").read_text())["iterations"][i - 1]
     similarity = stack(path / f"simmx_{i:02d}.hdf")
     classification = stack(path / f"classify_{i:02d}.hdf")
     assert similarity.shape == (6, N, 2 * len(EULERS))
     # one column while particles go to their best match, several once probabilities count
-    assert classification.shape[:2] == (7, N)
-    assert classification.shape[2] == 1 or i > 1
+    columns = 2 * REFINED if entry["soft_since"] else 1
+    assert classification.shape == (7, N, columns)
     best, rows = similarity[0].argmin(axis=1), np.arange(N)
     np.testing.assert_array_equal(best, classification[0, :, 0])
     np.testing.assert_array_equal(similarity[1:, rows, best], classification[2:, :, 0])

@@ -9,7 +9,9 @@ import mapsort
 from mapsort.cli.main import main
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.euler import matrix_to_relion, relion_to_matrix
-from mapsort.io.hdf import EmanTransform, HdfReader, HdfWriter
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import EmanTransform
+from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.star import read_particles, write_particles
 from mapsort.model.volume import Volume
 from mapsort.physics.masks import soft_sphere

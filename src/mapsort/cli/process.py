@@ -204,7 +204,7 @@ def _write(
     apix: float,
 ) -> float:
     """Write the processed members; return their pixel size."""
-    from mapsort.io.hdf import HdfWriter
+    from mapsort.io.hdf_writer import HdfWriter
     from mapsort.io.mrc import write_map, write_stack
     from mapsort.modules.processors import apply_chain
     from mapsort.rundir.atomic import atomic_path

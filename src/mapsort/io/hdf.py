@@ -1,54 +1,32 @@
-"""Image stacks in EMAN2's HDF5 layout: group ``/MDF/images/i``, header and dataset ``image``."""
+"""Reading image stacks in EMAN2's HDF5 layout.
+
+Image i is group ``/MDF/images/i``: header and dataset ``image``; see `mapsort.io.hdf_writer`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5f, h5g, h5p, h5s
+from h5py import h5d, h5g, h5s
 from numpy.typing import NDArray
 
-from mapsort.errors import FormatError, NumericalError
-from mapsort.io.disk_space import DiskSpace
+from mapsort.errors import FormatError
 from mapsort.io.hdf_header import (
-    AttributeWriter,
-    EmanTransform,
-    Header,
     HeaderValue,
-    header_list,
     read_attributes,
 )
 from mapsort.io.hdf_heaps import refuse_looped_heaps
 from mapsort.io.hdf_pixels import (
-    MOST_BITS,
     is_scale,
-    is_storage,
-    plain_dataset,
     scaled_back,
-    write_compressed,
-    write_plain,
 )
 
-__all__ = [
-    "EmanTransform",
-    "HdfReader",
-    "HdfWriter",
-    "count",
-    "header_list",
-    "read_header",
-    "read_image",
-    "write_images",
-]
-
-_IMAGES = b"/MDF/images"
-_HIGHEST = b"imageid_max"
-_APIX = ("apix_x", "apix_y", "apix_z")
 _MOST_DEFLATED = 1100
 # Everything that h5py raises for files that are not what they should be.
 _DAMAGES = (
@@ -63,8 +41,6 @@ _DAMAGES = (
     NotImplementedError,
     AttributeError,
 )
-#: What an image's header and the file's own tables may take, with plenty to spare.
-_MARGIN_BYTES = 1 << 16
 
 
 def count(path: str | Path) -> int:
@@ -83,213 +59,6 @@ def read_header(path: str | Path, index: int) -> dict[str, HeaderValue]:
     """Read the header of image ``index`` (from 0); see `HdfReader.header`."""
     with HdfReader(path) as reader:
         return reader.header(index)
-
-
-def write_images(
-    path: str | Path,
-    images: Iterable[NDArray[Any]] | NDArray[Any],
-    headers: Sequence[Header] | None = None,
-    *,
-    apix: float = 1.0,
-    compressbits: int | None = None,
-) -> None:
-    """Write images with their headers as one EMAN2 HDF5 file.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write; an existing one is replaced.
-    images : ndarray of shape (n, ny, nx) or (n, nz, ny, nx), or iterable of images
-        Pixels, written as float32.
-    headers : sequence of mappings, optional
-        One header for each image.
-    apix : float, optional
-        Pixel size [A/pixel] where a header does not say ``apix_x``.
-    compressbits : int, optional
-        Bits of a pixel to keep; see `HdfWriter`.
-
-    Raises
-    ------
-    ValueError
-        There are not as many headers as images, an item has no place in a header, or the number
-        of bits is not one of 0 to 16.
-    NumericalError
-        An image holds NaN or infinite values.
-    """
-    with HdfWriter(path, apix=apix, compressbits=compressbits) as writer:
-        if headers is None:
-            for image in images:
-                writer.append(image)
-            return
-        for image, header in zip(images, headers, strict=True):
-            writer.append(image, header)
-
-
-class HdfWriter:
-    """Writes a new EMAN2 HDF5 file, image by image.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write; an existing one is replaced.
-    apix : float, optional
-        Pixel size [A/pixel] where a header does not say ``apix_x``.
-    compressbits : int, optional
-        Bits of a pixel to keep, 1 to 16, in deflated integers; 0: deflated float32; None, the
-        default: float32 as they are. See `mapsort.io.hdf_pixels.write_compressed`.
-
-    Raises
-    ------
-    ValueError
-        The number of bits is not one of 0 to 16.
-
-    Notes
-    -----
-    The oldest HDF5 file version and EMAN2's own attribute types are used throughout, so that
-    every EMAN2 opens the result.
-    """
-
-    def __init__(
-        self, path: str | Path, *, apix: float = 1.0, compressbits: int | None = None
-    ) -> None:
-        if compressbits is not None and not 0 <= compressbits <= MOST_BITS:
-            raise ValueError(f"compressbits: expected 0 to {MOST_BITS}, got {compressbits}")
-        self._path = Path(path)
-        self._bits = compressbits
-        self._apix = apix
-        self._attributes = AttributeWriter()
-        self._count = 0
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_libver_bounds(h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
-        access.set_fclose_degree(h5f.CLOSE_STRONG)
-        DiskSpace.check(self._path, _MARGIN_BYTES)
-        self._file = h5f.create(bytes(self._path), h5f.ACC_TRUNC, fapl=access)
-        self._space = DiskSpace(self._path)
-        h5g.create(self._file, b"/MDF")
-        self._images = h5g.create(self._file, _IMAGES)
-
-    def __enter__(self) -> HdfWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def n_images(self) -> int:
-        """Number of images written so far."""
-        return self._count
-
-    def append(self, image: NDArray[Any], header: Header | None = None) -> None:
-        """Write one image after the last.
-
-        Parameters
-        ----------
-        image : ndarray of shape (nx,), (ny, nx) or (nz, ny, nx)
-            Pixels, taken as float32.
-        header : mapping, optional
-            Items: int, float, bool, str, `EmanTransform`, lists of int or of float. Sizes and
-            statistics are computed here and win over items of the same name.
-
-        Raises
-        ------
-        ValueError
-            The image has no pixels or more than three dimensions, or an item has no place in a
-            header.
-        NumericalError
-            The image holds NaN or infinite values.
-        """
-        pixels = np.ascontiguousarray(image, dtype="<f4")
-        if not 1 <= pixels.ndim <= 3 or pixels.size == 0:
-            raise ValueError(f"image: expected 1 to 3 dimensions, got {pixels.shape}")
-        pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
-        group = self._begun(pixels.shape, [pixels], header)
-        if self._bits is None:
-            storage = write_plain(group, pixels)
-        else:
-            storage = write_compressed(group, pixels, self._bits)
-        for key, value in storage.items():
-            self._attributes.write(group, key, value)
-        self._count += 1
-
-    def append_rows(
-        self, shape: tuple[int, int], rows: Callable[[slice], NDArray[Any]], *, at_once: int
-    ) -> None:
-        """Write one image after the last that is made some rows at a time, never compressed.
-
-        Parameters
-        ----------
-        shape : tuple of two int
-            (ny, nx).
-        rows : callable
-            Returns a range of rows, (n, nx); asked twice for each, the second time for writing.
-        at_once : int
-            How many rows it is asked for.
-
-        Raises
-        ------
-        ValueError, NumericalError
-            As `append`.
-        """
-        n_rows, n_columns = shape
-        if n_rows < 1 or n_columns < 1:
-            raise ValueError(f"image: expected rows and columns, got {shape}")
-        every = [slice(a, min(a + at_once, n_rows)) for a in range(0, n_rows, at_once)]
-        made = (np.ascontiguousarray(rows(where), dtype="<f4") for where in every)
-        group = self._begun(shape, made, None)
-        dataset, storage = plain_dataset(group, shape)
-        for key, value in storage.items():
-            self._attributes.write(group, key, value)
-        for where in every:
-            part = np.ascontiguousarray(rows(where), dtype="<f4")
-            place = dataset.get_space()
-            place.select_hyperslab((where.start, 0), part.shape)
-            dataset.write(h5s.create_simple(part.shape), place, part)
-        self._count += 1
-
-    def _begun(
-        self, shape: tuple[int, ...], parts: Iterable[NDArray[np.float32]], header: Header | None
-    ) -> h5g.GroupID:
-        """Begin the next image, whose pixels come in parts, with its header."""
-        place = f"{self._path}: not written: image {self._count}"
-        nz, ny, nx = (1,) * (3 - len(shape)) + shape
-        sizes = {"nx": nx, "ny": ny, "nz": nz}
-        facts = sizes | _statistics(parts, place)
-        items = {**self._defaults(header or {}), **_kept(header or {}), **facts}
-        listed = sum(len(item) for item in items.values() if isinstance(item, list | tuple | str))
-        growth = 4 * math.prod(shape) + 16 * listed + _MARGIN_BYTES
-        self._space.reach(self._file.get_filesize() + growth)
-        group = h5g.create(self._images, str(self._count).encode())
-        for key, value in items.items():
-            self._attributes.write(group, key, value)
-        return group
-
-    def close(self) -> None:
-        """Write the number of images and close the file."""
-        if not self._file.valid:
-            return
-        highest = np.array([self._count - 1], dtype="<i4")
-        self._attributes.write_array(self._images, _HIGHEST, highest)
-        h5f.flush(self._file)
-        size = self._file.get_filesize()
-        self._file.close()
-        self._space.release_from(size)
-
-    def _defaults(self, header: Header) -> dict[str, object]:
-        apix = float(header.get("apix_x", self._apix))
-        return {
-            "apix_x": apix,
-            "apix_y": apix,
-            "apix_z": apix,
-            "is_complex": 0,
-            "is_complex_ri": 0,
-            "changecount": 0,
-            "all_int": 0,
-        }
 
 
 class HdfReader:
@@ -481,46 +250,3 @@ class HdfReader:
                 "counted from 0."
             )
         return h5g.open(images, name)
-
-
-def _kept(header: Header) -> dict[str, Any]:
-    # A header may come from a file whose pixels were stored in another way.
-    return {
-        key: float(value) if key in _APIX else value
-        for key, value in header.items()
-        if not is_storage(key) and key != "datatype"
-    }
-
-
-def _statistics(parts: Iterable[NDArray[np.float32]], place: str) -> dict[str, object]:
-    """Header statistics as EMAN2 defines them: standard deviations divide by n - 1."""
-    low, high = np.float32(np.inf), np.float32(-np.inf)
-    total = square_sum = 0.0
-    number = n_nonzero = 0
-    for pixels in parts:
-        values = pixels.reshape(-1)
-        low, high = np.minimum(low, values.min()), np.maximum(high, values.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise NumericalError(f"{place} holds NaN or infinite values.")
-        wide = values.astype(np.float64)
-        total, square_sum = total + float(wide.sum()), square_sum + float(wide @ wide)
-        number, n_nonzero = number + values.size, n_nonzero + int(np.count_nonzero(values))
-    mean, sigma = _mean_sigma(total, square_sum, number)
-    mean_nonzero, sigma_nonzero = _mean_sigma(total, square_sum, n_nonzero)
-    return {
-        "mean": np.float32(mean),
-        "sigma": np.float32(sigma),
-        "minimum": low,
-        "maximum": high,
-        "square_sum": np.float32(square_sum),
-        "mean_nonzero": np.float32(mean_nonzero),
-        "sigma_nonzero": np.float32(sigma_nonzero),
-    }
-
-
-def _mean_sigma(total: float, square_sum: float, number: int) -> tuple[float, float]:
-    if number == 0:
-        return 0.0, 0.0
-    mean = total / number
-    variance = (square_sum - total * mean) / max(1, number - 1)
-    return mean, max(0.0, variance) ** 0.5

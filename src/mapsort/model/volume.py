@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import FormatError
-from mapsort.io.hdf import HdfReader, write_images
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import read_map, write_map
 from mapsort.io.mrc_header import read_header
 

@@ -99,30 +99,6 @@ def tophat_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float64
     return (s <= _positive(cutoff)).astype(np.float64)
 
 
-def wiener_from_fsc(curve: ArrayLike, *, half_to_full: bool = True) -> NDArray[np.float64]:
-    """Wiener filter that belongs to a correlation of half maps.
-
-    Parameters
-    ----------
-    curve : array_like
-        Correlation f per shell.
-    half_to_full : bool
-        True: filter for the average of the two maps, ``2 f / (1 + f)``; False: for each, ``f``.
-
-    Returns
-    -------
-    ndarray of the shape of `curve`, float64
-        ``SSNR / (1 + SSNR)``, 0 to 1; 0 where f is negative.
-
-    References
-    ----------
-    Rosenthal & Henderson (2003), J. Mol. Biol. 333, 721, doi:10.1016/j.jmb.2003.07.013, whose
-    C_ref is the square root of the first form.
-    """
-    f = np.clip(np.asarray(curve, dtype=np.float64), 0.0, 1.0)
-    return np.asarray(2.0 * f / (1.0 + f) if half_to_full else f)
-
-
 def apply_transfer(volume: NDArray[Any], transfer: NDArray[Any]) -> NDArray[np.float32]:
     """Multiply the Fourier transform of an image or map.
 

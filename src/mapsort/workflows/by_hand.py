@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.euler import matrix_to_eman
 from mapsort.geometry.symmetry import symmetry
-from mapsort.io.hdf import EmanTransform, HdfReader
-from mapsort.io.hdf_header import HeaderValue
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import EmanTransform, HeaderValue
 from mapsort.model.particles import Particles
 from mapsort.model.references import References
 from mapsort.stages.fourier_grid import Float32, FourierGrid

@@ -15,7 +15,8 @@ from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_tables import eman_headers
-from mapsort.io.hdf import HdfReader, HdfWriter
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES
 from mapsort.io.lst import write_list
 from mapsort.io.mrc import write_stack

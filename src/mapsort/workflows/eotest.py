@@ -15,7 +15,8 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from mapsort.errors import FormatError
-from mapsort.io.hdf import EmanTransform, HdfReader
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import EmanTransform
 from mapsort.io.star_columns import read_columns
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches

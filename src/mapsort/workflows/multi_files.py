@@ -17,8 +17,8 @@ import pandas as pd
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.geometry.euler import matrix_to_relion
 from mapsort.io.disk_space import DiskSpace
-from mapsort.io.hdf import EmanTransform, HdfWriter
-from mapsort.io.hdf_header import HeaderValue
+from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.mrc import write_map
 from mapsort.io.star import write_particles
 from mapsort.model.class_averages import N_HALVES, ClassAverages
@@ -154,11 +154,6 @@ def _projection_headers(run: Run) -> list[dict[str, HeaderValue]]:
     ]
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    for first in range(0, n, IMAGE_BLOCK):
-        yield slice(first, min(first + IMAGE_BLOCK, n))
-
-
 def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
     """Write all projections, those of map 1 first."""
     headers, box = _projection_headers(run), run.plan.grid.box
@@ -166,7 +161,7 @@ def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> No
         atomic_path(directory.projections(outcome.state.iteration)) as part,
         HdfWriter(part, apix=run.inputs.apix) as writer,
     ):
-        for block in _blocks(len(headers)):
+        for block in chunk_ranges(len(headers), IMAGE_BLOCK):
             images = centred_images(outcome.slices[block], box, n_threads=run.plan.n_threads)
             for image, header in zip(images, headers[block], strict=True):
                 writer.append(image, header)
@@ -206,7 +201,7 @@ def write_class_averages(
     """
     source = str(run.inputs.particles.source)
     with atomic_path(path) as part, HdfWriter(part, apix=run.inputs.apix) as writer:
-        for block in _blocks(len(headers)):
+        for block in chunk_ranges(len(headers), IMAGE_BLOCK):
             images = wiener_images(averages, noise_to_signal, block, n_threads=run.plan.n_threads)
             for index, image in zip(range(block.start, block.stop), images, strict=True):
                 header = headers[index] | {

@@ -89,8 +89,10 @@ def rebuild(
     rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
     empty = tuple(m for m in range(n_models) if m not in live)
     finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
-    make = _half_sets if run.options.halves else _alike
-    rebuilt = make(run, state, equations, halves, masks, finishing, iteration=iteration)
+    if run.options.halves:
+        rebuilt = _half_sets(run, state, equations, halves, masks, finishing, iteration=iteration)
+    else:
+        rebuilt = _alike(run, state, equations, halves, masks, finishing)
     rebuilt = replace(rebuilt, rejected=rejected_all, empty=empty)
     _check_finite(rebuilt.maps)
     progress.finish(f"{len(live)} maps")
@@ -119,8 +121,6 @@ def _alike(
     halves: list[tuple[Float32, Float32]],
     masks: list[Float32],
     finishing: MapFinishing,
-    *,
-    iteration: int,  # noqa: ARG001  (half-sets draw phases by it)
 ) -> Rebuilt:
     """Rebuild the references, filtered alike, and the maps, each filtered by its own FSC."""
     live = [m for m, parts in enumerate(equations) if parts]

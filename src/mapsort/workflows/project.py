@@ -14,7 +14,8 @@ from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.euler import eman_to_matrix, matrix_to_relion, relion_to_matrix
-from mapsort.io.hdf import EmanTransform, HdfWriter
+from mapsort.io.hdf_header import EmanTransform
+from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.mrc import write_stack
 from mapsort.io.star_tables import read_tables, write_tables
 from mapsort.model.volume import Volume

@@ -13,8 +13,8 @@ import pandas as pd
 
 from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
-from mapsort.io.hdf import EmanTransform, HdfReader
-from mapsort.io.hdf_header import HeaderValue
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import EmanTransform, HeaderValue
 from mapsort.model.particles import Particles
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.stages.fourier_grid import Complex64, Float32
