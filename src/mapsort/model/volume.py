@@ -106,7 +106,7 @@ class Volume:
         path : str or Path
             File to write; an existing one is replaced.
         compressbits : int, optional
-            Bits of a voxel that an ``.hdf`` keeps; see `mapsort.io.hdf.HdfWriter`.
+            Bits of a voxel that an ``.hdf`` keeps; see `mapsort.io.hdf_writer.HdfWriter`.
 
         Raises
         ------
