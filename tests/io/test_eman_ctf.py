@@ -133,3 +133,115 @@ def test_curves_go_along() -> None:
     assert bare.with_curves_of(EmanCtf.from_text(TEXT)) == EmanCtf.from_text(TEXT)
     with pytest.raises(ValueError, match="no voltage"):
         EmanCtf.from_json({"defocus": 1, "ampcont": 10})
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "shift_deg", "percent"),
+    [
+        (0.1, 0.0, 10.0),
+        (1.0, 0.0, 100.0),
+        (0.0, 80.0, 100 * math.sin(math.radians(80))),
+        (0.0, 90.0, 100.0),
+        (0.0, 100.0, 100 * (2 - math.sin(math.radians(80)))),
+        (0.0, -100.0, -100 * (2 - math.sin(math.radians(80)))),
+        (0.0, 170.0, 100 * (2 - math.sin(math.radians(10)))),
+        (0.0, 270.0, -100.0),
+        (0.0, 370.0, 100 * math.sin(math.radians(10))),
+        (0.5, 45.0, 100 * math.sin(math.radians(75))),
+        (0.5, 90.0, 100 * (2 - math.sin(math.radians(60)))),
+    ],
+)
+def test_one_percentage_stands_for_both_phases(
+    amplitude: float, shift_deg: float, percent: float
+) -> None:
+    """EMAN2's: 100 sin(phase) up to a quarter turn, +-100 (2 - sin |phase|) beyond."""
+    values = {
+        "rlnDefocusU": 12000.0,
+        "rlnDefocusV": 11000.0,
+        "rlnDefocusAngle": 20.0,
+        "rlnVoltage": 300.0,
+        "rlnSphericalAberration": 2.7,
+        "rlnAmplitudeContrast": amplitude,
+        "rlnPhaseShift": shift_deg,
+        "rlnCtfBfactor": 50.0,
+    }
+    ctf = EmanCtf.from_parameters(values, 1.5)
+    assert ctf.ampcont_percent == pytest.approx(percent, abs=1e-9)
+    assert (ctf.defocus_um, ctf.dfdiff_um, ctf.dfang_deg) == pytest.approx((1.15, 0.1, 20))
+    assert (ctf.bfactor_ang2, ctf.voltage_kv, ctf.cs_mm, ctf.apix) == (50, 300, 2.7, 1.5)
+    assert (ctf.dsbg, ctf.background, ctf.snr) == (0, (), ())
+
+
+@pytest.mark.parametrize(
+    ("stated_deg", "believed"), [(-80.0, True), (-85.0, False), (95.0, True), (97.0, False)]
+)
+def test_a_phase_shift_that_cannot_be_is_not_believed(stated_deg: float, believed: bool) -> None:
+    """What it leaves for the amplitude contrast is an angle of at most a quarter turn."""
+    total = math.degrees(math.asin(0.1))  # 5.7: the rest is 85.7, 90.7, -89.3, -91.3
+    found = EmanCtf.from_text(TEXT).parameters(stated_deg)
+    alone = EmanCtf.from_text(TEXT).parameters()
+    assert (alone["rlnPhaseShift"], alone["rlnAmplitudeContrast"]) == pytest.approx((0, 0.1))
+    if believed:
+        assert found["rlnPhaseShift"] == stated_deg
+        rest = math.sin(math.radians(total - stated_deg))
+        assert found["rlnAmplitudeContrast"] == pytest.approx(rest, rel=1e-12)
+    else:
+        assert found == alone
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("O1.5 200 0 0 0 0 0 0 0 0 0", "'O1.5 200 0 0 0 0 0 0' is not an EMAN2 CTF, which begins"),
+        ("E1 2 3", "'E1 2 3' has 3 values, a CTF at least 9"),
+        ("E1 0 0 0 10 300 2.7 1", "has 8 values, a CTF at least 9"),
+        ("E1 0 0 0 10 300 2.7 inf 0", "inf is not a usable number"),
+        ("E1 0 0 0 10 300 2.7 1 0 3,1,2", "a curve of 3 values has 2"),
+        ("E1 0 0 0 10 300 2.7 1 0 0 1,1,2", "a curve of 1 values has 2"),
+        ("E1 0 0 0 10 300 2.7 1 0 1,nan", "nan is not a usable number"),
+    ],
+)
+def test_why_a_text_is_no_ctf(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        EmanCtf.from_text(text)
+    assert told in str(caught.value)
+
+
+def test_curves_may_be_left_out_or_end_with_a_comma() -> None:
+    head = "E1 0 0 0 10 300 2.7 1 0.01"
+    for tail, curves in (
+        ("", ((), ())),
+        (" 2,0.5,1", ((0.5, 1), ())),
+        (" 2,0.5,1, 1,3", ((0.5, 1), (3,))),
+        (" 0, 1,3 what else", ((), (3,))),
+    ):
+        ctf = EmanCtf.from_text(head + tail)
+        assert (ctf.dsbg, (ctf.background, ctf.snr)) == (0.01, curves)
+
+
+def test_json_form() -> None:
+    ctf = EmanCtf.from_text(TEXT)
+    assert ctf.json() == {
+        "__class__": "EMAN2Ctf",
+        "defocus": 1.5,
+        "dfdiff": 0.1,
+        "dfang": 30,
+        "bfactor": 100,
+        "ampcont": 10,
+        "voltage": 300,
+        "cs": 2.7,
+        "apix": 2,
+        "dsbg": 0.005,
+        "background": [1, 0.5, 0.2],
+        "snr": [0.1, 2.5, 1],
+    }
+    for name in ("defocus", "ampcont", "voltage", "cs"):
+        less = {key: value for key, value in ctf.json().items() if key != name}
+        with pytest.raises(ValueError, match=f"the CTF has no {name}"):
+            EmanCtf.from_json(less)
+    bare = EmanCtf.from_json({**ctf.json(), "snr": None})
+    assert (bare.background, bare.snr) == (ctf.background, ())
+    with pytest.raises(ValueError, match="nan is not a usable number"):
+        EmanCtf.from_json({**ctf.json(), "cs": math.nan})
+    with pytest.raises(ValueError, match="inf is not a usable number"):
+        EmanCtf.from_json({**ctf.json(), "snr": [1, math.inf]})

@@ -48,3 +48,31 @@ def test_not_a_rotation(value: float) -> None:
     bad[1, 1] = value
     with pytest.raises(ValueError, match="transform 1 is not a rotation"):
         poses_from_eman(np.stack([good, bad]))
+
+
+def test_a_shift_moves_the_projection_and_an_origin_the_particle() -> None:
+    """EMAN2 moves the map's projection by (3, -2) pixels; a mirror does so before it mirrors x."""
+    matrix = np.eye(3, 4)
+    matrix[:, 3] = 3, -2, 7
+    turned_over = np.diag([-1.0, 1, 1]) @ matrix
+    angles, origins = poses_from_eman(np.stack([matrix, turned_over]))
+    np.testing.assert_array_equal(origins, [[-3, 2], [3, 2]])
+    view = relion_to_matrix(angles)
+    np.testing.assert_allclose(view, [np.eye(3), np.diag([-1.0, 1, -1])], atol=1e-12)
+    back = eman_from_poses(angles[:1], origins[:1])
+    assert back.shape == (1, 3, 4)
+    np.testing.assert_allclose(back[0, :2], matrix[:2], atol=1e-12)
+    assert back[0, 2, 3] == 0  # along the beam nothing moves
+    assert eman_from_poses(np.zeros((0, 3)), np.zeros((0, 2))).shape == (0, 3, 4)
+
+
+@pytest.mark.parametrize(("scale", "usable"), [(1.0004, True), (1.0006, False), (0.9996, True)])
+def test_a_rotation_may_be_off_by_a_thousandth(scale: float, usable: bool) -> None:
+    """In its products: of 1.0004 that is 0.0008, of 1.0006 0.0012."""
+    matrices = np.stack([np.eye(3, 4)] * 3)
+    matrices[2, :, :3] *= scale
+    if usable:
+        assert len(poses_from_eman(matrices)[0]) == 3
+        return
+    with pytest.raises(ValueError, match="transform 2 is not a rotation and a shift"):
+        poses_from_eman(matrices)

@@ -127,3 +127,105 @@ def test_not_text_and_not_writable(tmp_path: Path) -> None:
         read_list(tmp_path / "none.lst")
     with pytest.raises(FormatError, match="cannot keep the blanks"):
         write_list(tmp_path / "c.lst", [0], ["two words.hdf"])
+
+
+def test_bytes_of_a_list(tmp_path: Path) -> None:
+    """Records of one length, the line end among it, with four blanks to grow at the longest."""
+    path = tmp_path / "a.lst"
+    extras: list[dict[str, Any]] = [{}, {"n": np.float32(0.5), "é": [1, 2]}, {}]
+    write_list(path, np.array([3, 0, 12]), ["a.hdf", "b.hdf", "é.hdf"], extras)
+    longest = '0\tb.hdf\t{"n":0.5,"\\u00e9":[1,2]}'
+    records = ["3\ta.hdf", longest, "12\té.hdf"]
+    width = len(longest) + 4
+    body = b"".join(record.encode().ljust(width) + b"\n" for record in records)
+    head, comment, rest = path.read_bytes().split(b"\n", 2)
+    assert head == b"#LSX"
+    assert comment.startswith(b"# ")
+    assert rest == b"# %d\n" % (width + 1) + body
+    listed = read_list(path)
+    assert (len(listed), listed.extras[1]) == (3, {"n": 0.5, "é": [1, 2]})
+    write_list(path, [], [])
+    assert path.read_bytes().split(b"\n")[2:] == [b"# 5", b""]
+    write_list(path, [1], ["a.hdf"])
+    assert path.read_bytes().endswith(b"# 12\n1\ta.hdf    \n")
+
+
+def test_forms_of_a_record(tmp_path: Path) -> None:
+    path = tmp_path / "a.lst"
+    numbers = ",".join(map(str, range(12)))
+    pose = EmanTransform(np.arange(12).reshape(3, 4))
+    for record, expected in (
+        ("7 a.hdf", (7, "a.hdf", {})),
+        ("  7   a.hdf  ", (7, "a.hdf", {})),
+        ('7 a.hdf {"k": 1, "l": 2}', (7, "a.hdf", {"k": 1, "l": 2})),
+        ("7\ttwo words.hdf", (7, "two words.hdf", {})),
+        (" 7 \t a.hdf \t ", (7, "a.hdf", {})),
+        ("7\ta.hdf\tnot {an item}\tnor this", (7, "a.hdf", {})),
+        ('7\ta.hdf\t {"k": "a\\tb"}', (7, "a.hdf", {"k": "a\tb"})),
+        ('7\ta.hdf\t{"k":"x\ty"}', None),  # no JSON: a bare tab in a text
+        ('7\ta.hdf\t{"__default__":"a comment","k":0}', (7, "a.hdf", {"k": 0})),
+        ("9" * 17 + "\ta.hdf", (int("9" * 17), "a.hdf", {})),
+        ("9" * 18 + "\ta.hdf", None),
+        ("²\ta.hdf", None),
+        ("7\t", None),
+        ("7\ta\0.hdf", None),
+        ('7\ta.hdf\t{"t":{"__class__":"Other","matrix":[1]}}', "t"),
+        (f'7\ta.hdf\t{{"p":{{"__class__":"Transform","matrix":[{numbers}]}}}}', "p"),
+        (f'7\ta.hdf\t{{"p":{{"__class__":"Transform","matrix":"[{numbers}]"}}}}', "p"),
+        (f'7\ta.hdf\t{{"p":{{"__class__":"Transform","matrix":[{numbers},1]}}}}', None),
+        ('7\ta.hdf\t{"p":{"__class__":"Transform"}}', None),
+    ):
+        path.write_text(f"#LST\n{record}\n", encoding="utf-8")
+        if expected is None:
+            with pytest.raises(FormatError, match=r"a\.lst: line 2: "):
+                read_list(path)
+            continue
+        listed = read_list(path)
+        found = (listed.indices.tolist()[0], listed.names[0], listed.extras[0])
+        if expected == "p":
+            assert found[2] == {"p": pose}
+        elif expected == "t":
+            assert found[2] == {"t": {"__class__": "Other", "matrix": [1]}}
+        else:
+            assert found == expected
+
+
+def test_lines_before_the_records(tmp_path: Path) -> None:
+    path = tmp_path / "a.lst"
+    for head, names in (
+        ("#LST", ["a", "b"]),
+        ("#LST \r", ["a", "b"]),
+        ("#LSX\n# c\n#8", ["a", "b"]),
+        (f"#LSX\n# c\n# {(1 << 31) - 1}", ["a", "b"]),
+        ("#LSX\n# c\n# 1", ["a", "b"]),
+    ):
+        path.write_text(f"{head}\n0\ta\n1\tb\n", newline="")
+        assert read_list(path).names == names
+    for head in ("#LSY", "LST", "#LSX\n# c\n12", "#LSX\n# c\n# ٣", "#LSX\n# c\n# -3"):
+        path.write_text(f"{head}\n0\ta\n1\tb\n", encoding="utf-8")
+        with pytest.raises(FormatError, match=r"a\.lst: (not an EMAN2 list|line 3: the length)"):
+            read_list(path)
+    path.write_text("#LST\n0\ta\n\n   \nx\tb\n")
+    with pytest.raises(FormatError) as caught:
+        read_list(path)
+    assert str(caught.value) == (
+        f"{path}: line 5: expected the number of an image (from 0) and its file, not 'x\\tb'."
+    )
+    path.write_text("#LST\n" + "y" * 80 + "\n")
+    with pytest.raises(FormatError, match=f"not '{'y' * 60}'"):
+        read_list(path)
+
+
+def test_what_a_list_cannot_keep(tmp_path: Path) -> None:
+    path = tmp_path / "a.lst"
+    with pytest.raises(TypeError, match="set has no place in a list"):
+        write_list(path, [0], ["a.hdf"], [{"k": {1}}])
+    for names, extras in ((["a.hdf", "b.hdf"], None), (["a.hdf"], [{}, {}])):
+        with pytest.raises(ValueError, match="argument"):
+            write_list(path, [0], names, extras)
+    for name in (" a.hdf", "a.hdf ", ""):
+        with pytest.raises(FormatError, match=r"a\.lst: not written: EMAN2 lists cannot keep"):
+            write_list(path, [0], [name])
+    assert not path.exists()
+    with pytest.raises(FormatError, match=r"cannot be read: Is a directory\."):
+        read_list(tmp_path)

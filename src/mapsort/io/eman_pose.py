@@ -39,7 +39,7 @@ def poses_from_eman(matrices: NDArray[Any]) -> tuple[NDArray[np.float64], NDArra
         A matrix is not a rotation or a mirrored one (it is scaled or sheared); the message gives
         its index.
     """
-    values = np.asarray(matrices, dtype=np.float64).reshape(-1, 3, 4)
+    values = np.asarray(matrices, dtype=np.float64)
     turn, shift = values[:, :, :3], values[:, :2, 3]
     with np.errstate(all="ignore"):
         error = np.abs(turn @ turn.swapaxes(1, 2) - np.eye(3)).max(axis=(1, 2), initial=0)
@@ -68,6 +68,6 @@ def eman_from_poses(angles_deg: NDArray[Any], origins_px: NDArray[Any]) -> NDArr
         Rows of rotation and translation [pixel].
     """
     matrices = np.zeros((len(angles_deg), 3, 4))
-    matrices[:, :, :3] = relion_to_matrix(np.asarray(angles_deg, dtype=np.float64).reshape(-1, 3))
+    matrices[:, :, :3] = relion_to_matrix(np.asarray(angles_deg, dtype=np.float64))
     matrices[:, :2, 3] = -np.asarray(origins_px, dtype=np.float64)
     return matrices
