@@ -156,3 +156,86 @@ def test_stacks_that_are_no_particles(tmp_path: Path) -> None:
 def test_datadir_must_exist(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"--datadir=.*no such directory"):
         Particles.open("a.star", datadir=tmp_path / "none")
+
+
+STAR = "data_\n\nloop_\n_rlnImageName\n_rlnPixelSize\n{rows}"
+
+
+def test_where_every_image_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mrcs", "b.mrcs"):
+        write_stack(name, IMAGES, 2.0)
+    rows = "".join(f"{image} 1.5\n" for image in ("3@b.mrcs", "1@a.mrcs", "2@b.mrcs", "a.mrcs"))
+    Path("p.STAR").write_text(STAR.format(rows=rows))
+    read = read_particle_files("p.STAR")
+    assert [file.name for file in read.files] == ["b.mrcs", "a.mrcs"]
+    assert read.file_of.tolist() == [0, 1, 0, 1]
+    assert read.index_in_file.tolist() == [2, 0, 1, 0]
+    assert (read.file_of.dtype, read.index_in_file.dtype) == (np.int64, np.int64)
+    assert read.notes == ()
+    assert read.optics["rlnImagePixelSize"].tolist() == [1.5]
+    assert read_particle_files("p.STAR", apix=2.5).optics["rlnImagePixelSize"].tolist() == [2.5]
+
+
+def test_a_bare_stack(tmp_path: Path) -> None:
+    path = tmp_path / "a.mrcs"
+    write_stack(path, IMAGES[:, :6], 2.0)
+    read = read_particle_files(path)
+    assert read.optics.to_dict("list") == {
+        "rlnOpticsGroup": [1],
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnImagePixelSize": [2.0],
+        "rlnImageSize": [8],
+        "rlnImageDimensionality": [2],
+    }
+    assert read.particles.to_dict("list") == {
+        "rlnImageName": [f"{k:06d}@{path}" for k in (1, 2, 3)],
+        "rlnOpticsGroup": [1, 1, 1],
+    }
+    assert (read.files, read.file_of.tolist(), read.index_in_file.tolist()) == (
+        (path,),
+        [0, 0, 0],
+        [0, 1, 2],
+    )
+    assert read_particle_files(path, apix=0.5).optics["rlnImagePixelSize"].tolist() == [0.5]
+    content = bytearray(path.read_bytes())
+    content[40:52] = bytes(12)
+    path.write_bytes(content)
+    with pytest.raises(FormatError) as caught:
+        read_particle_files(path)
+    assert str(caught.value) == (f"{path}: its header states no pixel size; give it with --apix.")
+    assert read_particle_files(path, apix=0.5).optics["rlnImagePixelSize"].tolist() == [0.5]
+
+
+def test_sets_of_cryosparc(tmp_path: Path) -> None:
+    write_stack(tmp_path / "a.mrcs", IMAGES, 2.0)
+    own = np.zeros(3, [("uid", "<u8"), ("blob/psize_A", "<f4")])
+    own["uid"], own["blob/psize_A"] = [3, 1, 2], 2.0
+    rest = np.zeros(3, [("uid", "<u8"), ("blob/path", "S6"), ("blob/idx", "<u4")])
+    rest["uid"], rest["blob/path"], rest["blob/idx"] = [1, 2, 3], b"a.mrcs", [0, 1, 2]
+    for name, records in (("p.cs", own), ("rest.cs", rest)):
+        with (tmp_path / name).open("wb") as file:
+            np.save(file, records)
+    read = read_particle_files(tmp_path / "p.cs", passthrough=[tmp_path / "rest.cs"])
+    assert read.index_in_file.tolist() == [2, 0, 1]
+    assert read.files == (tmp_path / "a.mrcs",)
+    assert "no CTF" in read.notes[0]
+    with pytest.raises(FormatError, match="it has no blob/path"):
+        read_particle_files(tmp_path / "p.cs")
+    with pytest.raises(FormatError, match=r"passthrough files go with a cryoSPARC \.cs file only"):
+        read_particle_files(tmp_path / "a.mrcs", passthrough=[tmp_path / "rest.cs"])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.txt", ".txt"), ("a", "a file without suffix")])
+def test_kinds_of_files_that_are_not_read(tmp_path: Path, name: str, kind: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        read_particle_files(tmp_path / name)
+    assert str(caught.value) == (
+        f"{tmp_path / name}: particles are read from .star, .cs, .hdf, .hdf5, .h5, .lst, .lsx, "
+        f".mrcs, .mrc, .st, .map, not from {kind}."
+    )
+
+
+def test_data_bases_of_eman2_are_not_read() -> None:
+    with pytest.raises(FormatError, match="input: bdb:set is an EMAN2 bdb: data base"):
+        read_particle_files("bdb:set")
