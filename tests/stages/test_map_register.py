@@ -12,7 +12,7 @@ from mapsort.physics.fsc import fsc
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_map
 from mapsort.physics.symmetrize import symmetrize
-from mapsort.stages.map_register import in_register, other_hand
+from mapsort.stages.map_register import _compared, _simplex, in_register, other_hand
 
 BOX, APIX = 32, 4.0
 C1 = (symmetry("c1"),) * 2
@@ -90,3 +90,34 @@ def test_dihedral_maps_are_only_mirrored(density):
         np.testing.assert_array_equal(found.transform.matrix, np.eye(3, 4))
         assert found.mirrored is mirrored
         np.testing.assert_array_equal(found.applied(moved), volume)
+
+
+def test_maps_are_compared_smooth_and_small(density):
+    """Low-passed to 20 A (1/e there), at no more than 24 pixels."""
+    found = _compared(density, 24, APIX)
+    assert found.shape == (24,) * 3
+    spectrum, before = (np.fft.rfftn(volume) for volume in (found, density))
+    for k in (1, 3, 5):
+        # frequency k of 128 A; the box shrinks, densities stay
+        expected = np.exp(-((k * 20.0 / 128) ** 2)) * abs(before[0, 0, k]) * (24 / 32) ** 3
+        assert abs(spectrum[0, 0, k]) == pytest.approx(expected, rel=1e-3)
+    whole = _compared(density, BOX, APIX)
+    assert whole.shape == density.shape
+    assert abs(np.fft.rfftn(whole)[0, 0, 4]) == pytest.approx(
+        np.exp(-((4 * 20.0 / 128) ** 2)) * abs(before[0, 0, 4]), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "step_px", "step_deg"),
+    [
+        (("c1", "c1"), (1, 1, 1), (6, 6, 6)),
+        (("c3", "c1"), (0, 0, 1), (0, 0, 6)),
+        (("c4", "c4"), (0, 0, 1), (0, 0, 6)),
+        (("d2", "c1"), (0, 0, 0), (0, 0, 0)),
+        (("c1", "tet"), (0, 0, 0), (0, 0, 0)),
+    ],
+)
+def test_symmetry_leaves_less_freedom(names, step_px, step_deg):
+    found = _simplex(tuple(symmetry(name) for name in names))
+    assert (found.step_px, found.step_deg) == (step_px, step_deg)
