@@ -94,3 +94,10 @@ def test_no_match_is_no_class():
 def test_more_classes_than_matches_are_refused(sep):
     with pytest.raises(ValueError, match=r"sep: expected 1 to 2 \(the matches kept\), got"):
         classify(matches_of(np.array([[0, 1]]), np.ones((1, 2))), 2, sep=sep)
+
+
+def test_particles_that_may_not_enter_are_in_no_class():
+    matches = matches_of(np.array([[0, 1], [1, 0], [2, 0]]), np.ones((3, 2)))
+    members = classify(matches, N_CLASSES, sep=2, allowed=np.array([True, False, True]))
+    assert [members.members(c).tolist() for c in range(3)] == [[0, 2], [0], [2]]
+    np.testing.assert_allclose(members.weight, 0.5)

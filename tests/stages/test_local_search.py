@@ -18,7 +18,7 @@ from mapsort.model.volume import Volume
 from mapsort.modules.orientgen import orientations
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_transform
-from mapsort.stages.local_search import plan_local_search, search_locally
+from mapsort.stages.local_search import LocalSearchPlan, plan_local_search, search_locally
 from mapsort.stages.match import match_chunk
 from mapsort.stages.prepare import ParticleTreatment, ctf_coefficients
 from mapsort.stages.search_plan import plan_match
@@ -183,3 +183,15 @@ def test_best_of_each_map():
 def test_comparators_without_derivatives_are_refused(clear):
     with pytest.raises(ConfigError, match="simcmp=frc"):
         clear.plan(scoring=Scoring(float("inf"), Comparator.FRC))
+
+
+def test_in_stronger_noise_rings_weigh_less():
+    """Ring 1 is the first of the weights, shell 0 the first of the noise."""
+    weight = np.array([6.0, 8.0], np.float32)
+    ratio = np.array([9.0, 2.0, 4.0, 7.0])
+    plan = LocalSearchPlan((), weight, APIX, 4.0, Scoring(0.5, Comparator.LOGLIK))
+    assert plan.in_noise(ratio).ring_weight.tolist() == [3.0, 2.0]
+    assert (plan.highest_ring, plan.stiffness) == (2, 4.0)
+    plain = LocalSearchPlan((), weight, APIX, 4.0, Scoring(0.0, Comparator.SQEUCLIDEAN))
+    assert plain.in_noise(ratio) is plain
+    assert plain.stiffness == float("inf")

@@ -10,6 +10,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
+from mapsort.stages import nearest_references as module
 from mapsort.stages.nearest_references import nearest_references
 
 N = 60
@@ -56,3 +57,27 @@ def test_a_pose_of_a_projection_is_that_projection():
     np.testing.assert_array_equal(matches.reference[:, 0], np.arange(n))
     np.testing.assert_allclose(np.cos(np.deg2rad(matches.alpha)), 1.0, atol=1e-6)
     np.testing.assert_allclose(matches.quality, 4.0)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1024])
+def test_no_other_view_is_nearer(monkeypatch, at_once):
+    """By brute force over all views and mates; a view and its opposite are as near."""
+    monkeypatch.setattr(module, "_AT_ONCE", at_once)
+    groups, references, poses = problem(("d2", "c1"))
+    poses.model[5, 0] = -1
+    poses.score[7, 1], poses.score[8, 1] = -3.0, 4.5
+    matches = nearest_references(poses, references, groups)
+    assert matches.reference[5, 0] == -1
+    assert (matches.quality[7, 1], matches.quality[8, 1]) == (0, 3)
+    np.testing.assert_array_equal(matches.score, poses.score)
+    for column, group in enumerate(groups):
+        own = references.rotations[references.block(column)][:, 2]
+        for row in np.delete(np.arange(N), 5):
+            mates = (poses.rotation[row, column] @ group.matrices)[:, 2]
+            closeness = np.abs(mates @ own.T).max(axis=0)
+            found = matches.reference[row, column] - references.block(column).start
+            assert closeness[found] == pytest.approx(closeness.max(), abs=1e-8)
+    with pytest.raises(ValueError, match="poses: expected at least one column"):
+        nearest_references(
+            Poses(*(np.zeros((N, 0, *rest)) for rest in ((), (3, 3), (2,), ()))), references, groups
+        )
