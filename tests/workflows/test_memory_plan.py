@@ -100,11 +100,14 @@ def test_many_classes_lie_in_files(large_plan):
 
 @pytest.mark.slow
 def test_ten_times_the_particles_take_the_same_memory(words, tmp_path):
-    """The same images again and again: 1,500 and 15,000 particles of 48 px."""
+    """The same images again and again: 5,000 and 50,000 particles of 48 px.
+
+    The smaller set fills the chunk in work, the one that is read ahead, and a piece of averaging.
+    """
     source = Path(words[2])
     optics, table = read_particles(source)
     peaks = []
-    for n in (1_500, 15_000):
+    for n in (5_000, 50_000):
         repeated = source.with_name(f"repeated_{n}.star")
         rows = table.iloc[np.arange(n) % len(table)].reset_index(drop=True)
         write_particles(repeated, optics, rows)

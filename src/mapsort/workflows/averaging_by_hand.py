@@ -14,12 +14,9 @@ from mapsort.rundir.classification import read_alignments, read_classification
 from mapsort.stages.classify import given_membership
 from mapsort.stages.project import image_slices
 from mapsort.workflows.by_hand import open_projections, stage_run
+from mapsort.workflows.matrix_files import classification_images, write_matrices
 from mapsort.workflows.multi_averaging import average_classes, chosen_by_quality
-from mapsort.workflows.multi_files import (
-    classification_images,
-    write_class_averages,
-    write_matrices,
-)
+from mapsort.workflows.multi_files import write_class_averages
 from mapsort.workflows.multi_iteration import particle_noise_to_signal
 from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.progress import Progress

@@ -11,7 +11,7 @@ from mapsort.model.matches import Matches
 from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.similarity import read_similarity
 from mapsort.stages.classify import classify
-from mapsort.workflows.multi_files import classification_images, write_matrices
+from mapsort.workflows.matrix_files import classification_images, write_matrices
 from mapsort.workflows.stage_options import ClassifyOptions
 
 

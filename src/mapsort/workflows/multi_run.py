@@ -22,19 +22,21 @@ from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.run_lock import LockHolder
 from mapsort.rundir.text import read_convergence, write_convergence
 from mapsort.workflows.assignment_choice import ends_soft
+from mapsort.workflows.assignment_table import write_table
 from mapsort.workflows.convergence import convergence_entry
 from mapsort.workflows.input_watch import InputWatch
-from mapsort.workflows.multi_files import (
-    write_averages,
+from mapsort.workflows.matrix_files import (
     write_best_matches,
     write_classification,
     write_first_stage,
+    write_similarity,
+)
+from mapsort.workflows.multi_files import (
+    write_averages,
     write_halves,
     write_maps,
     write_projections,
     write_seeds,
-    write_similarity,
-    write_table,
 )
 from mapsort.workflows.multi_inputs import scan_images
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds

@@ -10,6 +10,7 @@ from mapsort.stages.match import match_chunk
 from mapsort.stages.search_plan import plan_image_match, spectrally_matched
 from mapsort.stages.similarity import Similarity
 from mapsort.workflows.by_hand import Projections, open_projections, stage_run
+from mapsort.workflows.matrix_files import write_similarity
 from mapsort.workflows.multi_comparison import (
     PairRanking,
     highest_radius,
@@ -17,7 +18,6 @@ from mapsort.workflows.multi_comparison import (
     reference_power,
     search_mask,
 )
-from mapsort.workflows.multi_files import write_similarity
 from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.progress import Progress
 from mapsort.workflows.search_settings import comparison_settings

@@ -13,8 +13,9 @@ from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
+from mapsort.workflows.assignment_table import image_names
 from mapsort.workflows.convergence import peak_memory_bytes
-from mapsort.workflows.multi_files import image_names, write_volume
+from mapsort.workflows.multi_files import write_volume
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
 from mapsort.workflows.single_state import N_HALVES, SingleOutcome, SingleRun, SingleState
 

@@ -20,9 +20,9 @@ from mapsort.model.particles import Particles
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.classification import Classification, read_classification
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
+from mapsort.workflows.assignment_table import image_names, seen_from_here
 from mapsort.workflows.finished_run import FinishedRun, open_finished
 from mapsort.workflows.multi import MultiRun
-from mapsort.workflows.multi_files import image_names, seen_from_here
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.split_options import BY_MAP, SplitOptions, parse_ranges
 
