@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 from scipy.special import j0
 
 from mapsort.errors import ConfigError
+from mapsort.physics.phantom import phantom_map
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages import search_levels as levels
+from mapsort.stages.fourier_grid import FourierGrid
+from mapsort.stages.project import project_images
 from mapsort.stages.search_levels import (
     Level,
+    SearchSetting,
     distinction,
     empty_bank,
     highest_ring,
     ring_ranges,
+    search_levels,
 )
 
 
@@ -170,3 +178,74 @@ def test_lattices_follow_the_gain_of_their_own_rings():
     # nothing to be lost: as if all of it were on the highest ring
     nothing = levels._shift_step(np.zeros((2, 12)), np.array([[0, 12], [0, 12]]), 48, 0.02)
     assert nothing == pytest.approx(np.sqrt(0.12 / 144) * 48 / np.pi)
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_levels_of_a_search(certain):
+    """With plenty of signal two levels and the whole; else one more, and many go on."""
+    box = 32
+    views = project_images(phantom_map(0, box, 4.0), Rotation.random(12, rng=1).as_matrix())
+    grid = FourierGrid.for_box(box)
+    banks = {}
+
+    def bank_of(how):
+        if how not in banks:
+            banks[how] = empty_bank(box, 10, box / 2, how)
+            spectra = grid.image_spectra(views)
+            banks[how].add_images(spectra, scale=grid.scale, oversampling=grid.scale)
+        return banks[how]
+
+    white = np.full(box // 2 + 1, 1.0)
+    nats = distinction(bank_of("none"), white).sum() / (1200.0 if certain else 60.0)
+    noise = nats * white
+    setting = SearchSetting(
+        Scoring(float("inf"), Comparator.CCC), white, noise, box=box, apix=4.0, n_threads=1
+    )
+    found = search_levels(bank_of, setting)
+    gain = distinction(bank_of("none"), noise)
+    wanted = [(0.90, 90), (0.998, 300)]
+    if not certain:
+        wanted.insert(1, (0.99, 200))
+    assert gain.sum() == pytest.approx(1200 if certain else 60)
+    assert len(found) == len(wanted) + 1
+    loss = 0.02 if certain else 0.035
+    ring = np.arange(1, 11.0)
+    for level, (share, size) in zip(found, wanted, strict=False):
+        ranges = ring_ranges(gain, share * gain.sum(), size)
+        inside = np.zeros(gain.shape, bool)
+        for order, (first, last) in enumerate(ranges):
+            inside[order, first:last] = True
+        assert inside.sum() >= min(size, np.count_nonzero(gain))
+        assert gain[inside].sum() >= share * gain.sum() * (1 - 1e-9)
+        assert level.bank.n_rings == len(level.ring_weight) == ranges[:, 1].max()
+        # three angles a period of the highest order, and none of it an alias of another
+        highest = len(ranges) - 1
+        assert level.bank.n_rotations >= max(3 * highest, 2 * highest + 1, 8)
+        assert level.bank.n_rotations <= 1.25 * max(3 * highest, 8) + 2
+        assert level.bank.n_angles >= highest + 1 + max(highest + 1, np.pi * level.bank.n_rings)
+        square = (gain * inside * ring**2).sum() / gain[inside].sum()
+        assert level.shift_step == pytest.approx(np.sqrt(6 * loss / square) * box / np.pi)
+        assert level.carried == 16
+    assert found[0].carried_share == (0.0 if certain else 0.15)
+    assert [level.carried_share for level in found[1:]] == [0.0] * len(wanted)
+    square = (gain * ring**2).sum() / gain.sum()
+    assert found[-1].shift_step == pytest.approx(np.sqrt(6 * loss / square) * box / np.pi)
+    assert found[-1].bank is bank_of("none")
+    ringwise = replace(setting, scoring=Scoring(float("inf"), Comparator.FRC))
+    normalised = search_levels(bank_of, ringwise)
+    assert normalised[-1].bank is bank_of("rings")
+    assert [level.shift_step for level in normalised] == [level.shift_step for level in found]
+
+
+def test_rings_that_are_not_compared_tell_nothing():
+    """Those outside the range asked for weigh nothing, and are in no level."""
+    box = 32
+    views = project_images(phantom_map(0, box, 4.0), Rotation.random(8, rng=2).as_matrix())
+    grid = FourierGrid.for_box(box)
+    bank = empty_bank(box, 10, box / 2, "none")
+    bank.add_images(grid.image_spectra(views), scale=grid.scale, oversampling=grid.scale)
+    white = np.full(box // 2 + 1, 1e3)
+    band = Scoring(float("inf"), Comparator.CCC, highest_ang=128 / 4.5)
+    setting = SearchSetting(band, white, white, box=box, apix=4.0, n_threads=1)
+    for level in search_levels(lambda _: bank, setting)[:-1]:
+        assert level.bank.n_rings <= 6  # rings 1 to 4, or what is always there
