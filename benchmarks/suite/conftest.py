@@ -96,3 +96,11 @@ def view_files(views: Views, tmp_path: Path) -> Path:
     )
     write_tables(tmp_path / "views.star", {"optics": optics, "particles": table})
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _compared_at_one_size(request: pytest.FixtureRequest) -> None:
+    """Group what was measured by size, too."""
+    if "views" in request.fixturenames:
+        benchmark = request.getfixturevalue("benchmark")
+        benchmark.group += f", {request.getfixturevalue('views').box} px"

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 import mapsort
 from mapsort.cli.info import describe
+from mapsort.errors import FormatError
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
 from mapsort.geometry.pose import match_to_pose
 from mapsort.io.hdf import HdfReader
@@ -418,3 +420,29 @@ def test_the_largest_list_fits(tmp_path):
         writer.append(np.zeros((4, 4)), {"class_ptcl_idxs": list(range(MOST_LISTED))})
     with HdfReader(tmp_path / "a.hdf") as reader:
         assert len(header_list(reader.header(0), "class_ptcl_idxs")) == MOST_LISTED
+
+
+def test_info_tells_how_the_run_stands(path, finished):
+    facts = {fact.name: fact for fact in describe(path)}
+    assert facts["state"].text == "ended: the 3 iterations asked for"
+    assert facts["state"].value == "finished"
+    assert facts["iterations"].value == 3
+    last = finished.convergence[-1]
+    for z in MODELS:
+        value = facts[f"map {z}"].value
+        assert value["particles"] == last["occupancy"][z - 1]
+        assert value["resolution"] == last["maps"][z - 1]["resolution_fsc_0143_ang"]
+        assert facts[f"map {z}"].text.startswith(
+            f"{value['particles']} particles ({value['particles'] / N:.1%}), "
+        )
+    assert facts["particle table"].value == str(path / "particles_03.star")
+
+
+def test_info_of_a_directory_that_is_no_run_or_a_damaged_one(path, tmp_path):
+    with pytest.raises(FormatError, match="a directory, and not that of a run"):
+        describe(tmp_path)
+    shutil.copy(path / "0_refine_parms.json", tmp_path)
+    assert {fact.name: fact.value for fact in describe(tmp_path)}["iterations"] == 0
+    (tmp_path / "progress.json").write_text('{"state": 1')
+    with pytest.raises(FormatError, match=r"progress\.json: damaged"):
+        describe(tmp_path)

@@ -194,6 +194,9 @@ def test_a_finished_run_is_left_as_it_is(small, tmp_path, results):
     np.testing.assert_array_equal(
         run.assignments["rlnClassNumber"], first.assignments["rlnClassNumber"]
     )
+    progress = json.loads((path / "progress.json").read_text())
+    assert progress["state"] == "finished"
+    assert progress["iteration"] == progress["n_iterations"] == len(run.convergence)
 
 
 def test_a_drawn_seed_is_kept(small, tmp_path, results):

@@ -1,4 +1,4 @@
-"""``mapsort info``: what a file is."""
+"""``mapsort info``: what a file is, and how a run stands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from mapsort.cli.facts import Fact, Facts, measure, plain, size
 from mapsort.cli.output import say
+from mapsort.cli.run_facts import describe_run, is_run
 from mapsort.errors import FormatError
 from mapsort.io.cryosparc import field_names, read_cryosparc
 from mapsort.io.eman_tables import read_hdf_particles
@@ -29,18 +31,8 @@ from mapsort.io.optics import FLIPPED
 from mapsort.io.star_tables import read_tables
 
 NAME = "info"
-HELP = "tell what a file is: size, pixel size, counts, CTF, statistics"
+HELP = "tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands"
 
-
-class Fact(NamedTuple):
-    """One thing to say of a file: for people, and for programs (``--json``)."""
-
-    name: str
-    text: str
-    value: Any
-
-
-Facts = list[Fact]
 
 _CHUNK = 256  # images in memory at a time
 _MOST = 4096  # statistics of a stack of hundreds of gigabytes must not take an hour
@@ -68,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help=".mrc, .mrcs, .star, .cs, .hdf, .lst, .h5 or text",
+        help=".mrc, .mrcs, .star, .cs, .hdf, .lst, .h5 or text; or the directory of a run",
     )
     parser.add_argument(
         "--json",
@@ -129,8 +121,8 @@ def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:
     Parameters
     ----------
     path : str or Path
-        ``.mrc``, ``.mrcs``, ``.map``, ``.st``, ``.star``, ``.cs``, ``.hdf``, ``.lst``, ``.h5``, or
-        a run's text file.
+        ``.mrc``, ``.mrcs``, ``.map``, ``.st``, ``.star``, ``.cs``, ``.hdf``, ``.lst``, ``.h5``, a
+        run's text file, or a run directory.
     passthrough : sequence of str, optional
         cryoSPARC's passthrough files that go with a ``.cs``.
 
@@ -146,8 +138,10 @@ def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:
     """
     refuse_bdb(str(path), "info")
     suffix = Path(path).suffix.lower()
+    if Path(path).is_dir() and is_run(Path(path)):
+        return describe_run(Path(path))
     if Path(path).is_dir():
-        raise FormatError(f"{path}: a directory; info takes files.")
+        raise FormatError(f"{path}: a directory, and not that of a run; info takes files and runs.")
     if suffix not in _READERS and suffix != ".cs":
         raise FormatError(f"{path}: info knows {', '.join(sorted([*_READERS, '.cs']))}.")
     if suffix == ".cs":
@@ -155,34 +149,21 @@ def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:
     return _READERS[suffix](Path(path))
 
 
-def _plain(name: str, value: str | int) -> Fact:
-    return Fact(name, str(value), value)
-
-
-def _measure(name: str, value: float | None, unit: str) -> Fact:
-    text = "not stated" if value is None else f"{value:g} {unit}".strip()
-    return Fact(name, text, value)
-
-
-def _size(sides: Sequence[int]) -> Fact:
-    return Fact("size", " x ".join(map(str, sides)), list(sides))
-
-
 def _describe_mrc(path: Path) -> Facts:
     header = read_header(path)
-    facts = [_measure("pixel size", header.apix, "A"), _plain("pixels", _pixel_kind(header))]
+    facts = [measure("pixel size", header.apix, "A"), plain("pixels", _pixel_kind(header))]
     is_cube = header.nx == header.ny == header.nz  # old programs do not set the volume flag
     if (header.space_group >= ISPG_VOLUME or is_cube) and path.suffix.lower() != ".mrcs":
         data, _ = read_map(path)
-        kind = _plain("kind", "map, MRC")
-        return [kind, _size(data.shape[::-1]), *facts, *_statistics([data])]
+        kind = plain("kind", "map, MRC")
+        return [kind, size(data.shape[::-1]), *facts, *_statistics([data])]
     stack = MrcStack(path)
     chosen = _sample(stack.n_images)
     chunks = (stack.read(chosen[begin : begin + _CHUNK]) for begin in range(0, len(chosen), _CHUNK))
     return [
-        _plain("kind", "image stack, MRC"),
-        _plain("images", stack.n_images),
-        _size((header.nx, header.ny)),
+        plain("kind", "image stack, MRC"),
+        plain("images", stack.n_images),
+        size((header.nx, header.ny)),
         *facts,
         *_extent(chosen, stack.n_images),
         *_statistics(chunks),
@@ -196,20 +177,20 @@ def _pixel_kind(header: MrcHeader) -> str:
 
 def _describe_hdf(path: Path) -> Facts:
     with HdfReader(path) as reader:
-        facts = [_plain("kind", "EMAN2 HDF5"), _plain("images", reader.n_images)]
+        facts = [plain("kind", "EMAN2 HDF5"), plain("images", reader.n_images)]
         if reader.n_images == 0:
             return facts
         header, shape = reader.header(0), reader.shape(0)
         apix = header.get("apix_x")
         facts += [
-            _size(shape[::-1]),
-            _measure("pixel size", apix if isinstance(apix, float) else None, "A"),
+            size(shape[::-1]),
+            measure("pixel size", apix if isinstance(apix, float) else None, "A"),
         ]
         if isinstance(bits := header.get("stored_renderbits"), int):
             facts.append(Fact("compressed", f"{bits} bits", bits))
         for key in ("ctf", "model_id", "ptcl_repr"):
             if isinstance(value := header.get(key), str | int):
-                facts.append(_plain(f"{key} of image 0", value))
+                facts.append(plain(f"{key} of image 0", value))
         chosen = _sample(reader.n_images)
         images = (reader.image(int(index)) for index in chosen)
         facts += [*_extent(chosen, reader.n_images), *_statistics(images)]
@@ -225,9 +206,9 @@ def _describe_list(path: Path) -> Facts:
     listed = read_list(path)
     columns = sorted({key for extra in listed.extras for key in extra})
     return [
-        _plain("kind", "EMAN2 list"),
-        _plain("images", len(listed)),
-        _plain("image files", len(set(listed.names))),
+        plain("kind", "EMAN2 list"),
+        plain("images", len(listed)),
+        plain("image files", len(set(listed.names))),
         *([Fact("columns", ", ".join(columns), columns)] if columns else []),
         *_outside(listed.names),
     ]
@@ -237,18 +218,18 @@ def _describe_cryosparc(path: Path, passthrough: Sequence[str]) -> Facts:
     n_particles, names = field_names(path)
     groups = sorted({name.split("/")[0] for name in names})
     facts = [
-        _plain("kind", "cryoSPARC particles"),
-        _plain("particles", n_particles),
+        plain("kind", "cryoSPARC particles"),
+        plain("particles", n_particles),
         Fact("fields", ", ".join(groups), groups),
     ]
     if "blob/path" not in names and not passthrough:
-        return [*facts, _plain("images", "named in the passthrough file; give --passthrough")]
+        return [*facts, plain("images", "named in the passthrough file; give --passthrough")]
     optics, particles, notes = read_cryosparc(path, passthrough)
     return [*facts, *_describe_table(optics), *_describe_table(particles), *_notes(path, notes)]
 
 
 def _notes(path: Path, notes: Sequence[str]) -> Facts:
-    return [_plain("note", note.removeprefix(f"{path}: ")) for note in notes]
+    return [plain("note", note.removeprefix(f"{path}: ")) for note in notes]
 
 
 def _outside(names: Iterable[str]) -> Facts:
@@ -272,7 +253,7 @@ def _describe_h5(path: Path) -> Facts:
             ]
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise FormatError(f"{path}: not a readable HDF5 file: {error}.") from error
-    return [_plain("kind", "HDF5 arrays"), *shapes] if shapes else _describe_hdf(path)
+    return [plain("kind", "HDF5 arrays"), *shapes] if shapes else _describe_hdf(path)
 
 
 def _describe_text(path: Path) -> Facts:
@@ -282,12 +263,12 @@ def _describe_text(path: Path) -> Facts:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise FormatError(f"{path}: not a text file: {error}.") from error
-    return [_plain("kind", "text"), _plain("lines", len(lines))]
+    return [plain("kind", "text"), plain("lines", len(lines))]
 
 
 def _describe_star(path: Path) -> Facts:
     tables = read_tables(path)
-    facts: Facts = [_plain("kind", "STAR")]
+    facts: Facts = [plain("kind", "STAR")]
     for name, table in tables.items():
         rows, columns = len(table), len(table.columns)
         text = f"{rows} rows, {columns} columns"
@@ -309,14 +290,14 @@ def _describe_table(table: pd.DataFrame) -> Facts:
         facts.append(_range("box", table["rlnImageSize"], "pixel"))
     if "rlnImageName" in table:
         names = table["rlnImageName"].astype(str).str.rpartition("@")[2]
-        facts += [_plain("image files", int(names.nunique())), *_outside(names.unique())]
+        facts += [plain("image files", int(names.nunique())), *_outside(names.unique())]
     if "rlnMicrographName" in table:
-        facts.append(_plain("micrographs", int(table["rlnMicrographName"].nunique())))
+        facts.append(plain("micrographs", int(table["rlnMicrographName"].nunique())))
     facts += [_range(label, table[label], unit) for label, unit in _CTF.items() if label in table]
     if FLIPPED in table:
         facts.append(_range("phase-flipped", table[FLIPPED], ""))
     if "rlnAngleRot" in table:
-        facts.append(_plain("poses", "yes"))
+        facts.append(plain("poses", "yes"))
     if "rlnClassNumber" in table:
         counts = table["rlnClassNumber"].value_counts().sort_index()
         listed = {str(number): int(count) for number, count in counts.items()}
@@ -342,7 +323,7 @@ def _sample(n_images: int) -> NDArray[np.int64]:
 
 def _extent(chosen: NDArray[np.int64], n_images: int) -> Facts:
     whole = len(chosen) == n_images
-    return [] if whole else [_plain("statistics", f"of {len(chosen)} images, evenly spread")]
+    return [] if whole else [plain("statistics", f"of {len(chosen)} images, evenly spread")]
 
 
 def _statistics(chunks: Iterable[NDArray[np.float32]]) -> Facts:

@@ -292,7 +292,7 @@ def _record(made: EvenOddTest) -> ResultRecord:
     )
     summary = [
         f"Even and odd particles of iteration {made.iteration}, same classes, alignments and "
-        "references: optimistic, no gold standard."
+        "references: optimistic, no gold standard. Particles count in every map that they enter."
     ]
     if made.without_halves:
         names = ", ".join(map(str, made.without_halves))

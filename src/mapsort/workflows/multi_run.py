@@ -118,7 +118,9 @@ def carried_out(
             _tell_the_end(told, ended)
             _watch(watcher, directory)
             raise ended from error
-        told.end("finished", str(finished.convergence[-1]["end"]))
+        entries, most = finished.convergence, run.options.n_iterations
+        # A run that had ended before went through no stage now.
+        told.end("finished", str(entries[-1]["end"]), iteration=len(entries), n_iterations=most)
         return finished
 
 

@@ -76,9 +76,9 @@ class ProgressFile:
         self._now["message"] = text
         self._shown.message(text)
 
-    def end(self, state: str, message: str) -> None:
-        """Say how the run ended: finished, interrupted or failed."""
-        self._now |= {"state": state, "message": message}
+    def end(self, state: str, message: str, **where: int) -> None:
+        """Say how the run ended: finished, interrupted or failed; and where, if not here."""
+        self._now |= {"state": state, "message": message, **where}
         self._write()
 
     def _write(self) -> None:

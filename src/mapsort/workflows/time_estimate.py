@@ -57,7 +57,7 @@ class TimeEstimate:
             )
         )
         return (
-            f"time: about {'at most ' if at_most else ''}{total}, {readable_time(self.iteration)} "
+            f"time: {'at most ' if at_most else ''}about {total}, {readable_time(self.iteration)} "
             f"an iteration ({stages}); from a trial with {SAMPLE} particles"
         )
 
