@@ -169,6 +169,8 @@ def test_the_scale_is_the_least_squares_scale():
     )
     assert statistics.scale(np.array([1.0, 2.0])) == pytest.approx((3 + 4) / (1 + 2))
     np.testing.assert_allclose(statistics.residual_power(2.0), [9 - 12 + 4, (16 - 32 + 16) / 2])
+    half = [9 - 3 + 0.25, (16 - 8 + 1) / 2]
+    np.testing.assert_allclose(statistics.residual_power(0.5), half)
     empty = ShellStatistics(*(np.zeros(2) for _ in range(4)))
     assert empty.scale(np.ones(2)) == 1.0
 

@@ -55,13 +55,8 @@ def reconstruction_bytes(
     is 14.8 GiB for one map and 23.1 GiB with two halves in one pass. Insertion sorts samples in
     at most 0.5 GiB.
     """
-    voxels = grid.box**3
-    windows, equations = sums_bytes(grid), 22 * voxels
-    # the last accumulator becomes equations while those of the others are there
-    turned = windows * n_sums + 48 * voxels
-    turned = max(turned, windows + 48 * voxels + (n_sums - 1) * equations)
-    solved = (n_sums + (n_sums > 1)) * equations + 72 * voxels
-    return max(turned, solved) + sorting_bytes(n_samples)
+    # an accumulator is larger than equations, and these with the solver need less than turning does
+    return n_sums * sums_bytes(grid) + 48 * grid.box**3 + sorting_bytes(n_samples)
 
 
 def solve(
