@@ -253,3 +253,13 @@ def test_transforms_are_values() -> None:
         one.matrix[0, 0] = 2
     with pytest.raises(ValueError, match=r"matrix: expected \(3, 4\), got \(4, 4\)"):
         EmanTransform(np.eye(4))
+
+
+@pytest.mark.parametrize("value", [[7] * 16_128, "x" * 64_512], ids=["list", "text"])
+def test_the_largest_items_of_a_header(tmp_path: Path, value: list[int] | str) -> None:
+    """63 KiB: HDF5 keeps no more in the version that every EMAN2 reads."""
+    image = np.ones((2, 2), np.float32)
+    write_images(tmp_path / "a.hdf", [image], [{"item": value}])
+    assert read_header(tmp_path / "a.hdf", 0)["item"] == value
+    with pytest.raises(ValueError, match=r"header item EMAN\.item: 645\d\d bytes, and 64512 is"):
+        write_images(tmp_path / "b.hdf", [image], [{"item": value + value[:1]}])

@@ -17,7 +17,12 @@ from h5py import h5a, h5s, h5t
 from numpy.typing import ArrayLike, NDArray
 
 PREFIX = b"EMAN."
-_MAX_ATTRIBUTE = 1 << 26  # class averages list millions of particles; "dense" storage allows it
+#: Read: files of a later version keep attributes of any size ("dense" storage), such as lists of
+#: the millions of particles in a class.
+_MAX_ATTRIBUTE = 1 << 26
+#: Written: the oldest version, which every EMAN2 reads, keeps an attribute in a message of less
+#: than 64 KiB, with its name, type and size.
+_MAX_WRITTEN = (1 << 16) - 1024
 _MAX_NAME = 127 - len(PREFIX)
 _TRANSFORM_DTYPE = np.dtype([(f"{row}{column}", "<f4") for row in range(3) for column in range(4)])
 _INT32 = np.iinfo(np.int32)
@@ -121,6 +126,7 @@ class AttributeWriter:
 
     def write_array(self, group: h5py.h5g.GroupID, name: bytes, data: NDArray[Any]) -> None:
         """Write a one-dimensional int32, float32, float64 or transform array as attribute."""
+        _refuse_large(name, data.nbytes)
         space = self._one if data.shape == (1,) else h5s.create_simple(data.shape)
         kind = self._types[data.dtype]
         h5a.create(group, name, kind, space).write(data, kind)
@@ -129,10 +135,18 @@ class AttributeWriter:
         raw = text.encode()
         if b"\0" in raw:
             raise ValueError(f"header item {name.decode()}: the text holds a NUL character")
+        _refuse_large(name, len(raw))
         kind = h5t.C_S1.copy()
         kind.set_size(len(raw) + 1)
         h5a.create(group, name, kind, self._scalar).write(
             np.array(raw, dtype=f"S{len(raw) + 1}"), kind
+        )
+
+
+def _refuse_large(name: bytes, n_bytes: int) -> None:
+    if n_bytes > _MAX_WRITTEN:
+        raise ValueError(
+            f"header item {name.decode()}: {n_bytes} bytes, and {_MAX_WRITTEN} is the most"
         )
 
 
