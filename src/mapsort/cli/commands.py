@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "modules": "list processors, comparators, aligners ... with their parameters",
     "cluster": "test the Dask workers of --parallel: versions, files, threads, bandwidth",
     "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
-    "info": "tell what a file is: size, pixel size, counts, CTF, statistics",
+    "info": "tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands",
     "doctor": "check this installation: kernels, threads, memory, versions, a self-test of 5 s",
     "build-info": "tell how this installation was compiled and which instruction set it uses",
 }
