@@ -14,16 +14,6 @@ from mapsort.stages.search_plan import _in_noise, spectrally_matched
 BOX, APIX = 24, 6.0
 
 
-def random_averages(seed, n=3, box=BOX):
-    rng = np.random.default_rng(seed)
-    images = rng.standard_normal((2, n, box, box)).astype(np.float32)
-    numerator = centred_transform(images.reshape(-1, box, box)).reshape(2, n, box, box // 2 + 1)
-    density = rng.uniform(0.5, 4.0, numerator.shape).astype(np.float32)
-    # terms and their mates, both on the column kx = 0, have one density
-    density[..., 0] += density[..., -np.arange(box) % box, 0]
-    return ClassAverages(numerator, density, np.array([4, 0, 7][:n]))
-
-
 def full_shells(box):
     k = np.fft.fftfreq(box, 1 / box)
     x = np.arange(box // 2 + 1)
@@ -39,8 +29,8 @@ def shell_mean(values, box, s):
 
 
 @pytest.mark.parametrize("box", [16, 17])
-def test_power_of_halves_is_weighed_by_their_density(box):
-    averages = random_averages(5, box=box)
+def test_power_of_halves_is_weighed_by_their_density(box, random_averages):
+    averages = random_averages(5, box)
     found = cross_power(averages)
     shared = (averages.numerator[0] * averages.numerator[1].conj()).real
     weight = averages.density[0].astype(float) * averages.density[1]
@@ -51,8 +41,8 @@ def test_power_of_halves_is_weighed_by_their_density(box):
     assert not cross_power(nothing).any()
 
 
-def test_shells_are_scaled_to_the_power_of_the_projections():
-    averages = random_averages(6)
+def test_shells_are_scaled_to_the_power_of_the_projections(random_averages):
+    averages = random_averages(6, BOX)
     slices = centred_transform(np.random.default_rng(7).standard_normal((3, BOX, BOX)))
     slices[2] = 0
     found = matched_to_projections(averages, slices)
@@ -71,9 +61,9 @@ def test_shells_are_scaled_to_the_power_of_the_projections():
     assert not found.numerator[:, 2].any()
 
 
-def test_processed_averages_keep_their_sums_and_common_power():
+def test_processed_averages_keep_their_sums_and_common_power(random_averages):
     """A constant added to the image adds to the sum's origin, by the damped density there."""
-    averages = random_averages(8)
+    averages = random_averages(8, BOX)
     averages.numerator[1] = 0.5 * averages.numerator[0] + 0.1 * averages.numerator[1]
     found = processed_averages(averages, (processor("math.linear:shift=2"),), APIX)
     used = [0, 2]

@@ -26,16 +26,6 @@ def turns(n, seed):
     return np.ascontiguousarray(Rotation.random(n, rng=np.random.default_rng(seed)).as_matrix())
 
 
-def random_averages(seed, n=3, box=BOX):
-    rng = np.random.default_rng(seed)
-    images = rng.standard_normal((2, n, box, box)).astype(np.float32)
-    numerator = centred_transform(images.reshape(-1, box, box)).reshape(2, n, box, box // 2 + 1)
-    density = rng.uniform(0.5, 4.0, numerator.shape).astype(np.float32)
-    # terms and their mates, both on the column kx = 0, have one density
-    density[..., 0] += density[..., -np.arange(box) % box, 0]
-    return ClassAverages(numerator, density, np.array([4, 0, 7][:n]))
-
-
 class Halves:
     """Slices of the phantom with noise, in two halves."""
 
@@ -106,8 +96,8 @@ def test_the_map_of_all_is_filtered_by_what_halves_agree_on(noisy_halves):
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 100])
-def test_classes_are_inserted_some_at_a_time(monkeypatch, at_once):
-    averages = random_averages(11, n=3)
+def test_classes_are_inserted_some_at_a_time(monkeypatch, at_once, random_averages):
+    averages = random_averages(11, BOX)
     averages = ClassAverages(
         np.concatenate([averages.numerator] * 3, axis=1),
         np.concatenate([averages.density] * 3, axis=1),
@@ -128,8 +118,8 @@ def test_classes_are_inserted_some_at_a_time(monkeypatch, at_once):
             )
 
 
-def test_brighter_slices_count_by_the_square():
-    averages = random_averages(12)
+def test_brighter_slices_count_by_the_square(random_averages):
+    averages = random_averages(12, BOX)
     slices = MapSlices(averages, turns(3, 12), symmetry("c1"), InsertionGrid.for_box(BOX), APIX)
     found = slices.scaled(np.array([2.0, 1.0, 0.0])).averages
     np.testing.assert_allclose(found.numerator[:, 0], 2 * averages.numerator[:, 0])

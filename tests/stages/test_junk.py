@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import gumbel_r
+from scipy.stats import gumbel_r, norm
 
-from mapsort.stages.junk import fit_junk, noise_images
+from mapsort.stages.junk import JunkModel, fit_junk, junk_probability, noise_images
 from mapsort.stages.prepare import shell_means
 
 
@@ -53,3 +53,16 @@ def test_better_scores_are_never_likelier_to_be_noise():
     # the normal's lower tail is above the Gumbel's nowhere that counts
     assert line[0] > 0.5
     assert line[-1] < 0.01
+
+
+def test_noise_and_particles_share_a_score_by_bayes_rule():
+    model = JunkModel(noise_mode=10.0, noise_scale=2.0, mean=30.0, deviation=5.0, share=0.2)
+    scores = np.array([12.0, 18.0, 25.0])
+    noise = 0.2 * gumbel_r.pdf(scores, 10, 2)
+    particle = 0.8 * norm.pdf(scores, 30, 5)
+    np.testing.assert_allclose(model.probability(scores), noise / (noise + particle), rtol=1e-9)
+    # beyond the mode and the mean nothing changes any more, however the tails run
+    ends = model.probability(np.array([10.0, -90.0, 30.0, 500.0]))
+    assert ends[0] == ends[1]
+    assert ends[2] == ends[3]
+    assert junk_probability(scores, None) is None

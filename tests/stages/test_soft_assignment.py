@@ -107,3 +107,30 @@ def test_classkeep_leaves_out_the_worst_of_each_class():
     matches = matches_of([[0, 3]] * 4, [[4.0, 4.0], [3.0, 3.0], [2.0, 2.0], [1.0, 1.0]])
     members = soft_membership(matches, np.full((4, 2), 0.5), 5, keep=0.5)
     assert [list(members.members(c)) for c in (0, 3)] == [[0, 1], [0, 1]]
+
+
+def test_temperatures_have_two_ends():
+    clear = matches_of([[0, 3]] * 4, [[1e9, 0.0]] * 4)
+    assert starting_temperature(clear, REFERENCES) == 1e4
+    even = matches_of([[0, 3]] * 4, [[1.0, 1.0]] * 4)
+    assert starting_temperature(even, REFERENCES) == 1.0
+    # two maps 2 T artanh(0.5) apart: the likelier has 3/4
+    apart = matches_of([[0, 3]] * 4, [[np.log(3) * 20, 0.0]] * 4)
+    assert starting_temperature(apart, REFERENCES) == pytest.approx(20, rel=0.01)
+    three = References.of_models([np.zeros((1, 3))] * 3)
+    # of three maps 2/3: as likely as four times each of the others
+    apart = matches_of([[0, 1, 2]] * 2, [[np.log(4) * 7, 0.0, 0.0]] * 2)
+    assert starting_temperature(apart, three) == pytest.approx(7, rel=0.01)
+
+
+def test_maps_without_a_share_lose_all_but_everything():
+    matches = matches_of([[0, 3]], [[0.0, 0.0]])
+    found = posterior(matches, REFERENCES, shares=np.array([0.0, 1.0]))
+    np.testing.assert_allclose(found, [[1e-12, 1.0]], rtol=1e-6)
+
+
+def test_memberships_of_a_hundredth_stay():
+    matches = matches_of([[0, 3], [0, 3]], [[1.0, 0.0]] * 2)
+    members = soft_membership(matches, np.array([[0.99, 0.01], [0.991, 0.009]]), 5)
+    assert [list(members.members(c)) for c in (0, 3)] == [[0, 1], [0]]
+    np.testing.assert_allclose(members.weight, [0.99, 1.0, 0.01], rtol=1e-6)
