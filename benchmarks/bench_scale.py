@@ -90,16 +90,7 @@ def growth(out: Path, n: int) -> dict[str, object]:
     """Measure one iteration on one thread."""
     run = out / f"growth_{n}"
     shutil.rmtree(run, ignore_errors=True)
-    few = (
-        "--orientgen",
-        "eman:delta=45",
-        "--maxshift",
-        "2",
-        "--iter",
-        "1",
-        "--parallel",
-        "thread:1",
-    )
+    few = ["--orientgen=eman:delta=45", "--maxshift=2", "--iter=1", "--parallel=thread:1"]
     command = command_of(out, n, *few, "--path", str(run))
     plan = subprocess.run([*command, "--check"], check=True, capture_output=True, text=True).stdout
     started = time.monotonic()

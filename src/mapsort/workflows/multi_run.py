@@ -118,9 +118,10 @@ def carried_out(
             _tell_the_end(told, ended)
             _watch(watcher, directory)
             raise ended from error
-        entries, most = finished.convergence, run.options.n_iterations
-        # A run that had ended before went through no stage now.
-        told.end("finished", str(entries[-1]["end"]), iteration=len(entries), n_iterations=most)
+        entries = finished.convergence
+        told.finish_run(
+            str(entries[-1]["end"]), iteration=len(entries), n_iterations=run.options.n_iterations
+        )
         return finished
 
 

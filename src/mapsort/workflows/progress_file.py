@@ -76,9 +76,17 @@ class ProgressFile:
         self._now["message"] = text
         self._shown.message(text)
 
-    def end(self, state: str, message: str, **where: int) -> None:
-        """Say how the run ended: finished, interrupted or failed; and where, if not here."""
-        self._now |= {"state": state, "message": message, **where}
+    def finish_run(self, message: str, *, iteration: int, n_iterations: int) -> None:
+        """Say why the run ended by itself, and after which iteration.
+
+        A run that is resumed when it had ended goes through no stage: its files tell where.
+        """
+        self._now |= {"iteration": iteration, "n_iterations": n_iterations}
+        self.end("finished", message)
+
+    def end(self, state: str, message: str) -> None:
+        """Say how the run ended: finished, interrupted or failed."""
+        self._now |= {"state": state, "message": message}
         self._write()
 
     def _write(self) -> None:
