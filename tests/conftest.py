@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,31 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+GOLDEN = Path(__file__).resolve().parent / "data" / "golden"
+
+
+def golden_entries() -> list[dict[str, Any]]:
+    """Return every reference value with what it is of (data/golden/README.md)."""
+    return json.loads(lzma.decompress((GOLDEN / "golden.json.xz").read_bytes()))
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Directory of the original's reference values and files."""
+    return GOLDEN
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """Directory of the shared reference material (golden values, data, tools)."""
-    default = Path(__file__).resolve().parents[1] / "../shared"
-    path = Path(os.environ.get("MAPSORT_SHARED", default)).resolve()
-    if not (path / "golden" / "golden.json").is_file():
-        pytest.skip(f"reference material not found in {path}; set MAPSORT_SHARED")
+    """Directory with data of others, not in the repository: ``data/maps`` and the like.
+
+    Where MAPSORT_SHARED names it, what is missing there is an error.
+    """
+    named = os.environ.get("MAPSORT_SHARED")
+    path = Path(named or Path(__file__).resolve().parents[1] / "../shared").resolve()
+    if not (path / "data" / "maps").is_dir():
+        assert named is None, f"MAPSORT_SHARED={named}: no data/maps there"
+        pytest.skip("maps and tables of others, not in the repository; set MAPSORT_SHARED")
     return path
 
 
@@ -31,14 +50,14 @@ class Golden:
     """The reference values: entries, their input arrays and their expected results."""
 
     def __init__(self, directory: Path) -> None:
-        self._entries = json.loads((directory / "golden.json").read_text())
+        self.entries = golden_entries()
         self.facts: dict[str, dict[str, Any]] = json.loads((directory / "inputs.json").read_text())
         self.inputs = np.load(directory / "inputs.npz")
         self.outputs = np.load(directory / "outputs.npz")
 
     def select(self, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Entries for which `wanted` is true; an empty selection is an error of the test."""
-        entries = [entry for entry in self._entries if wanted(entry)]
+        entries = [entry for entry in self.entries if wanted(entry)]
         assert entries, "no reference entry selected"
         return entries
 
@@ -66,6 +85,6 @@ class Golden:
 
 
 @pytest.fixture(scope="session")
-def golden(shared_dir: Path) -> Golden:
+def golden(golden_dir: Path) -> Golden:
     """Reference values computed with EMAN2."""
-    return Golden(shared_dir / "golden")
+    return Golden(golden_dir)

@@ -71,8 +71,8 @@ def test_classes_of_a_star(tmp_path: Path) -> None:
     assert shown(info.describe(path))["particles per class"] == "1: 1, 2: 2"
 
 
-def test_compressed_hdf(shared_dir: Path) -> None:
-    facts = shown(info.describe(shared_dir / "golden/files/stack5_c8.hdf"))
+def test_compressed_hdf(golden_dir: Path) -> None:
+    facts = shown(info.describe(golden_dir / "files/stack5_c8.hdf"))
     assert facts["compressed"] == "8 bits"
 
 

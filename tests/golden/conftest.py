@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import lzma
 from pathlib import Path
 
-_DEFAULT = Path(__file__).resolve().parents[2] / "../shared"
-_FILE = Path(os.environ.get("MAPSORT_SHARED", _DEFAULT)) / "golden" / "golden.json"
+_FILE = Path(__file__).resolve().parents[1] / "data" / "golden" / "golden.json.xz"
 
 
 def pytest_generate_tests(metafunc):
@@ -17,8 +16,7 @@ def pytest_generate_tests(metafunc):
     """
     if "entry" not in metafunc.fixturenames:
         return
-    # Without the reference material the parameter set is empty and the test is skipped.
-    entries = json.loads(_FILE.read_text()) if _FILE.is_file() else []
+    entries = json.loads(lzma.decompress(_FILE.read_bytes()))
     wanted = getattr(metafunc.function, "statuses", ("exact", "approx", "bug"))
     concerns = getattr(metafunc.module, "concerns", lambda _: True)
     chosen = [

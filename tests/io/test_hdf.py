@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -79,9 +79,9 @@ def test_round_trip(tmp_path: Path) -> None:
     assert read_header(path, 2)["apix_y"] == 3.0
 
 
-def test_types_are_those_of_eman2(tmp_path: Path, shared_dir: Path) -> None:
+def test_types_are_those_of_eman2(tmp_path: Path, golden_dir: Path) -> None:
     """Rewriting a file of EMAN2 gives each attribute its type, shape and value again."""
-    original = shared_dir / "golden/files/stack5.hdf"
+    original = golden_dir / "files/stack5.hdf"
     copy = tmp_path / "copy.hdf"
     with HdfReader(original) as reader:
         write_images(copy, reader.images(), [reader.header(i) for i in range(reader.n_images)])
@@ -107,10 +107,10 @@ def test_types_are_those_of_eman2(tmp_path: Path, shared_dir: Path) -> None:
             }
 
 
-def test_statistics_follow_eman2(shared_dir: Path, tmp_path: Path) -> None:
+def test_statistics_follow_eman2(golden_dir: Path, tmp_path: Path) -> None:
     keys = ("mean", "sigma", "minimum", "maximum", "square_sum", "mean_nonzero", "sigma_nonzero")
     for name in ("vol20.hdf", "matrix_24x7.hdf", "stack5.hdf"):
-        original = shared_dir / "golden/files" / name
+        original = golden_dir / "files" / name
         write_images(tmp_path / "a.hdf", [read_image(original, 0)])
         ours, theirs = read_header(tmp_path / "a.hdf", 0), read_header(original, 0)
         for key in keys:
@@ -137,32 +137,24 @@ def test_statistics_too_large_for_a_header_are_its_largest_number(tmp_path: Path
     assert np.array_equal(read_image(tmp_path / "a.hdf", 0), image)
 
 
-def test_golden_pixels(shared_dir: Path) -> None:
-    golden = shared_dir / "golden"
-    checked = 0
-    with np.load(golden / "outputs.npz") as outputs:
-        for entry in json.loads((golden / "golden.json").read_text()):
-            if entry["kind"] != "file.data" or not entry["module"].startswith("hdf"):
-                continue
-            expected = outputs[entry["value"]["array"]]
-            with HdfReader(golden / entry["inputs"][0]) as reader:
-                found = reader.images()
-            found = found[0] if found.shape[1:] == expected.shape else found[: len(expected)]
-            np.testing.assert_allclose(found, expected, rtol=0, atol=entry["atol"])
-            checked += 1
-    assert checked >= 10
+def test_golden_pixels(golden: Any, golden_dir: Path) -> None:
+    entries = golden.select(lambda e: e["kind"] == "file.data" and e["module"].startswith("hdf"))
+    assert len(entries) >= 10
+    for entry in entries:
+        expected = golden.outputs[entry["value"]["array"]]
+        with HdfReader(golden_dir / entry["inputs"][0]) as reader:
+            found = reader.images()
+        found = found[0] if found.shape[1:] == expected.shape else found[: len(expected)]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=entry["atol"])
 
 
-def test_golden_headers(shared_dir: Path) -> None:
-    golden = shared_dir / "golden"
+def test_golden_headers(golden: Any, golden_dir: Path) -> None:
     checked = 0
-    for entry in json.loads((golden / "golden.json").read_text()):
-        if entry["kind"] != "file.header" or entry["module"] != "hdf":
-            continue
+    for entry in golden.select(lambda e: e["kind"] == "file.header" and e["module"] == "hdf"):
         expected = entry["value"]["header"]
         first = int(entry["id"].rsplit(".", 1)[1]) if entry["id"][-1].isdigit() else 0
         for index, wanted in enumerate(expected if isinstance(expected, list) else [expected]):
-            header = read_header(golden / entry["inputs"][0], first + index)
+            header = read_header(golden_dir / entry["inputs"][0], first + index)
             for key, value in wanted.items():
                 if isinstance(value, dict):
                     assert isinstance(header[key], EmanTransform), key
@@ -176,8 +168,8 @@ def test_golden_headers(shared_dir: Path) -> None:
     assert checked >= 10
 
 
-def test_header_of_compressed_file_is_not_carried_on(shared_dir: Path, tmp_path: Path) -> None:
-    original, copy = shared_dir / "golden/files/stack5_c8.hdf", tmp_path / "copy.hdf"
+def test_header_of_compressed_file_is_not_carried_on(golden_dir: Path, tmp_path: Path) -> None:
+    original, copy = golden_dir / "files/stack5_c8.hdf", tmp_path / "copy.hdf"
     write_images(copy, [read_image(original, 0)], [read_header(original, 0)])
     assert not [key for key in read_header(copy, 0) if key.startswith(("stored", "render"))]
     np.testing.assert_array_equal(read_image(copy, 0), read_image(original, 0))

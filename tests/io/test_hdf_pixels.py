@@ -30,9 +30,9 @@ IMAGES = st.one_of(
 
 
 @pytest.mark.parametrize("bits", [8, 12])
-def test_layout_is_that_of_eman2(tmp_path: Path, shared_dir: Path, bits: int) -> None:
+def test_layout_is_that_of_eman2(tmp_path: Path, golden_dir: Path, bits: int) -> None:
     """The original wrote these very images with so many bits: same items, types and chunks."""
-    files = shared_dir / "golden/files"
+    files = golden_dir / "files"
     copy = tmp_path / "copy.hdf"
     with HdfReader(files / "stack5.hdf") as reader:
         headers = [reader.header(i) for i in range(reader.n_images)]

@@ -57,8 +57,8 @@ def test_typed_items(tmp_path: Path) -> None:
     assert read_list(text).extras == [{"ctf": ctf}]
 
 
-def test_lists_of_eman2(shared_dir: Path) -> None:
-    files = shared_dir / "golden/files"
+def test_lists_of_eman2(golden_dir: Path) -> None:
+    files = golden_dir / "files"
     plain, long, with_json = (
         read_list(files / name) for name in ("list.lst", "list.lsx", "list_json.lsx")
     )

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import gzip
-import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -296,26 +296,22 @@ def test_arguments(tmp_path: Path) -> None:
         write_stack(path, [ramp((4, 4)), ramp((5, 5))], 1.0)
 
 
-def test_golden_files(shared_dir: Path) -> None:
-    golden = shared_dir / "golden"
-    entries = json.loads((golden / "golden.json").read_text())
-    checked = 0
-    with np.load(golden / "outputs.npz") as outputs:
-        for entry in entries:
-            if entry["kind"] != "file.data" or entry["module"] not in ("mrc", "mrcs"):
-                continue
-            path = golden / entry["inputs"][0]
-            expected = outputs[entry["value"]["array"]]
-            stack = MrcStack(path).read(slice(None))
-            np.testing.assert_array_equal(stack.reshape(expected.shape), expected)
-            checked += 1
-    assert checked == 3
+def test_golden_files(golden: Any, golden_dir: Path) -> None:
+    entries = golden.select(lambda e: e["kind"] == "file.data" and e["module"] in ("mrc", "mrcs"))
+    assert len(entries) == 3
+    for entry in entries:
+        expected = golden.outputs[entry["value"]["array"]]
+        stack = MrcStack(golden_dir / entry["inputs"][0]).read(slice(None))
+        np.testing.assert_array_equal(stack.reshape(expected.shape), expected)
+
+
+def test_a_map_that_relion_rewrote(golden_dir: Path) -> None:
+    relion, apix = read_map(golden_dir / "files/relion/vol20_relion.mrc", cubic=True)
+    original, _ = read_map(golden_dir / "files/vol20.mrc", cubic=True)
+    assert apix == 4.0
+    np.testing.assert_allclose(relion, original, rtol=0, atol=1e-6)
 
 
 def test_real_files(shared_dir: Path) -> None:
     small = MrcStack(shared_dir / "data/stacks/empiar10076_7_64px.mrcs")
     assert (small.n_images, small.box, small.apix) == (7, (64, 64), 6.55)
-    relion, apix = read_map(shared_dir / "golden/files/relion/vol20_relion.mrc", cubic=True)
-    original, _ = read_map(shared_dir / "golden/files/vol20.mrc", cubic=True)
-    assert apix == 4.0
-    np.testing.assert_allclose(relion, original, rtol=0, atol=1e-6)

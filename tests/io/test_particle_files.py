@@ -27,9 +27,9 @@ POSE = EmanTransform(np.eye(3, 4))
 
 
 @pytest.fixture
-def golden_files(shared_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def golden_files(golden_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Lists are read from the directory that their paths start from."""
-    monkeypatch.chdir(shared_dir / "golden/files")
+    monkeypatch.chdir(golden_dir / "files")
     return Path()
 
 

@@ -285,7 +285,7 @@ def test_images_nobody_can_align(star: Path, value: float | None, message: str) 
         particles.subset([3]).images([0])
 
 
-def test_real_stacks(shared_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_stacks(shared_dir: Path) -> None:
     for name, box, apix in (("empiar10076_7", 320, 1.31), ("empiar10076_7_64px", 64, 6.55)):
         particles = Particles.open(shared_dir / f"data/stacks/{name}.star")
         assert (len(particles), particles.box) == (7, box)
@@ -294,8 +294,10 @@ def test_real_stacks(shared_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert particles.ctf is not None
         assert particles.ctf.cs_mm.tolist() == [2.7] * 7
         assert particles.images(slice(0, 7, 3)).shape == (3, box, box)
-    relion = shared_dir / "golden/files/relion"
-    monkeypatch.chdir(relion)
+
+
+def test_tables_of_relion(golden_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(golden_dir / "files/relion")
     old, new = Particles.open("particles_30.star"), Particles.open("restacked.star")
     np.testing.assert_array_equal(old.images(slice(None)), new.images(slice(None)))
     assert old.apix == new.apix == 2.0

@@ -104,7 +104,10 @@ def test_real_maps(shared_dir: Path) -> None:
         volume = Volume.open(path)
         assert volume.box == 64
         assert volume.apix == pytest.approx(float(path.stem.rsplit("_", 1)[1].rstrip("A")))
-    files = shared_dir / "golden/files"
+
+
+def test_one_map_in_two_formats(golden_dir: Path) -> None:
+    files = golden_dir / "files"
     np.testing.assert_array_equal(
         Volume.open(files / "vol20.hdf").data, Volume.open(files / "vol20.mrc").data
     )

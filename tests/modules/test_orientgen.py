@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -23,11 +21,9 @@ def test_counts_at_ten_degrees(sym, without_mirror, with_mirror):
     assert len(orientations("eman:delta=10:inc_mirror=true", symmetry(sym))) == with_mirror
 
 
-def test_counts_of_the_original(shared_dir):
-    entries = json.loads((shared_dir / "golden/golden.json").read_text())
-    entries = entries["entries"] if isinstance(entries, dict) else entries
+def test_counts_of_the_original(golden):
     checked = 0
-    for entry in entries:
+    for entry in golden.entries:
         spec, _, sym = entry["module"].rpartition(":sym=")
         if entry["kind"] != "orientgen.count" or not spec.startswith(("eman:", "even:")):
             continue
