@@ -91,7 +91,8 @@ def matrix_of_rotation_vector(vector: np.ndarray) -> np.ndarray:
 def test_all_fields(tmp_path: Path) -> None:
     made = records()
     optics, particles, notes = read_cryosparc(save(tmp_path / "p.cs", made))
-    assert notes == []
+    assert len(notes) == 1
+    assert "rlnCoordinateY is (1 - location/center_y_frac) x rows" in notes[0]
     assert particles["rlnImageName"].tolist()[:3] == [
         "000001@J12/extract/mic0.mrc",
         "000002@J12/extract/mic0.mrc",
@@ -107,7 +108,7 @@ def test_all_fields(tmp_path: Path) -> None:
     assert particles["rlnRandomSubset"].tolist() == [1, 2, 1, 2, 1]
     assert set(particles["rlnMicrographName"]) == {"J2/motioncorrected/mic.mrc"}
     assert (particles["rlnCoordinateX"] == 3000).all()
-    assert (particles["rlnCoordinateY"] == 1000).all()
+    assert (particles["rlnCoordinateY"] == 3000).all()  # from the top
     np.testing.assert_allclose(
         particles[["rlnOriginXAngst", "rlnOriginYAngst"]],
         made["alignments3D/shift"] * 2.62,
@@ -128,7 +129,8 @@ def test_groups_tilt_phase_and_contrast(tmp_path: Path) -> None:
     np.testing.assert_allclose(optics["rlnBeamTiltX"], [0, 0.1], rtol=1e-6)  # mrad
     assert particles["rlnOpticsGroup"].tolist() == [7, 7, 9, 9, 7]
     np.testing.assert_allclose(particles["rlnPhaseShift"], 90, rtol=1e-6)
-    assert "--invert" in notes[0]
+    assert "blob/sign is -1 for every image" in notes[-1]
+    assert particles["mapsortImageSign"].tolist() == [-1] * N
 
 
 def test_several_classes(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_hostile_and_damaged(tmp_path: Path) -> None:
     save(path, np.zeros(3))
     with pytest.raises(FormatError, match="no records with a uid"):
         read_cryosparc(path)
-    for name, value in (("ctf/df1_A", np.nan), ("blob/psize_A", -1), ("blob/path", b"a b")):
+    for name, value in (("ctf/df1_A", np.nan), ("blob/psize_A", -1), ("blob/path", b"a\nb")):
         made = records()
         made[name][2] = value
         with pytest.raises(FormatError, match=name):
@@ -207,8 +209,8 @@ def test_hostile_and_damaged(tmp_path: Path) -> None:
 def test_images_that_cannot_be_found_are_told_with_their_particle(tmp_path: Path) -> None:
     path = tmp_path / "p.cs"
     made = records()
-    made["blob/path"][2] = b">two words.mrc"
-    with pytest.raises(FormatError, match=r"p\.cs: particle 3: blob/path 'two words\.mrc' is no"):
+    made["blob/path"][2] = b">two\twords.mrc"
+    with pytest.raises(FormatError, match=r"p\.cs: particle 3: blob/path .*words\.mrc' is no"):
         read_cryosparc(save(path, made))
     wide = records().astype(
         [(name, "<u8") if name == "blob/idx" else (name, *rest) for name, *rest in FIELDS]

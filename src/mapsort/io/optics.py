@@ -12,6 +12,8 @@ GROUP = "rlnOpticsGroup"
 PIXEL = "rlnImagePixelSize"
 FLIPPED = "rlnCtfDataArePhaseFlipped"
 PREMULTIPLIED = "rlnCtfDataAreCtfPremultiplied"
+#: Of a particle: -1 where its image holds dark density in its file.
+IMAGE_SIGN = "mapsortImageSign"
 #: RELION labels whose place is the optics table.
 OPTICS_LABELS = (
     "rlnOpticsGroupName",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from mapsort.io.cryosparc import read_cryosparc
 from mapsort.io.eman_tables import read_hdf_particles, read_list_particles
 from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES, refuse_bdb
 from mapsort.io.mrc import MrcStack
-from mapsort.io.optics import GROUP, PIXEL
+from mapsort.io.optics import GROUP, IMAGE_SIGN, PIXEL
+from mapsort.io.single_particles import refuse_volumes
 from mapsort.io.star import read_particles, resolve_stack, split_image_names
 
 STAR_SUFFIX, CRYOSPARC_SUFFIX = ".star", ".cs"
@@ -48,6 +50,8 @@ class ParticleFiles:
         Position of each particle in its stack, from 0.
     notes : tuple of str
         What was assumed in reading, one line each.
+    dark : tuple of bool
+        Which of ``files`` hold dark density, by cryoSPARC's sign. A file of both is there twice.
     """
 
     optics: pd.DataFrame
@@ -56,6 +60,7 @@ class ParticleFiles:
     file_of: NDArray[np.int64]
     index_in_file: NDArray[np.int64]
     notes: tuple[str, ...] = ()
+    dark: tuple[bool, ...] = ()
 
 
 def read_particle_files(
@@ -128,9 +133,44 @@ def _located(
     notes: tuple[str, ...],
 ) -> ParticleFiles:
     """Find the stack of every image."""
+    refuse_volumes(path, optics, particles)
     file_of, distinct = pd.factorize(np.array(names, dtype=object))
-    files = tuple(resolve_stack(str(name), path, datadir=datadir) for name in distinct)
-    return ParticleFiles(optics, particles, files, file_of.astype(np.int64), indices, notes)
+    found = [resolve_stack(str(name), path, datadir=datadir) for name in distinct]
+    _refuse_one_file_of_two_names(path, datadir, list(map(str, distinct)), found)
+    files, dark = tuple(found), (False,) * len(found)
+    if IMAGE_SIGN in particles:
+        signs = pd.to_numeric(particles[IMAGE_SIGN], errors="coerce").to_numpy(dtype=np.float64)
+        by_sign = 2 * file_of + (signs < 0)
+        file_of, distinct = pd.factorize(by_sign)
+        files = tuple(found[code // 2] for code in distinct.tolist())
+        dark = tuple(bool(code % 2) for code in distinct.tolist())
+    return ParticleFiles(optics, particles, files, file_of.astype(np.int64), indices, notes, dark)
+
+
+def _refuse_one_file_of_two_names(
+    path: Path, datadir: str | Path | None, names: list[str], found: list[Path]
+) -> None:
+    """Refuse different paths that only their last part led to the same file of ``datadir``.
+
+    Two ways to write one path are fine, and so are links.
+    """
+    if datadir is None:
+        return
+    first: dict[Path, tuple[str, bool]] = {}
+    for name, file in zip(names, found, strict=True):
+        plain = os.path.normpath(name.lstrip("/"))
+        in_root = file == Path(datadir) / Path(name).name
+        # Found by its last part alone: in a directory that is not the one the table says.
+        by_end = in_root and plain != Path(name).name
+        if not in_root:
+            continue
+        other, other_by_end = first.setdefault(file, (name, by_end))
+        if os.path.normpath(other.lstrip("/")) != plain and (by_end or other_by_end):
+            raise FormatError(
+                f"{path}: two names of the table lead to one file: {other} and {name} are both "
+                f"{file}. Keep the files in their directories, and give with --datadir the "
+                "directory where these names begin."
+            )
 
 
 def _bare_stack(path: Path, apix: float | None) -> ParticleFiles:

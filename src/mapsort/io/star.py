@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mapsort.errors import FormatError
 from mapsort.io.optics import GROUP, PIXEL, group_optics
+from mapsort.io.single_particles import refuse_tilt_series
 from mapsort.io.star_tables import read_tables, write_tables
 
 DEFOCUS_LABELS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
@@ -52,6 +53,7 @@ def read_particles(
     """
     path = Path(path)
     tables = read_tables(path)
+    refuse_tilt_series(path, tables.get("general"))
     particles = _particle_table(path, tables)
     if "optics" in tables:
         optics = tables["optics"]

@@ -19,6 +19,7 @@ from mapsort.io.image_stack import ImageStack, open_stack
 from mapsort.io.open_stacks import OpenStacks
 from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
 from mapsort.io.particle_files import read_particle_files
+from mapsort.io.single_particles import refuse_unnumbered
 from mapsort.io.star import ctf_values
 from mapsort.physics.ctf import ContrastTransfer
 
@@ -53,6 +54,8 @@ class Particles:
         Position of each particle in its stack, from 0.
     notes : tuple of str
         What was assumed in reading, one line each.
+    dark : tuple of bool
+        Which of ``files`` hold dark density: their images are negated as they are read.
     """
 
     source: Path
@@ -64,6 +67,7 @@ class Particles:
     file_of: NDArray[np.int64]
     index_in_file: NDArray[np.int64]
     notes: tuple[str, ...] = ()
+    dark: tuple[bool, ...] = ()
     _stacks: OpenStacks = field(default_factory=OpenStacks, repr=False)
 
     @classmethod
@@ -118,6 +122,7 @@ class Particles:
             file_of=read.file_of,
             index_in_file=read.index_in_file,
             notes=read.notes,
+            dark=read.dark,
         )
 
     def __len__(self) -> int:
@@ -336,6 +341,7 @@ class Particles:
                     f"{self.source}: particle {row + 1} is image {self.index_in_file[row] + 1} of "
                     f"{stack.path}, which holds {stack.n_images} images."
                 )
+            refuse_unnumbered(self.source, self.table, rows, stack.path, stack.n_images)
             stated = stack.stated_apix
             if stated is not None and abs(stated - self.apix) > _APIX_WARNING * self.apix:
                 other_apix.append(stack)
@@ -374,6 +380,8 @@ class Particles:
             look = _Look()
             with np.errstate(over="ignore", invalid="ignore"):
                 _read_from(stack, part, self.index_in_file[rows], look)
+            if self.dark and self.dark[owner]:
+                np.negative(part, out=part)
             if not (look.finite and _none_constant(part)):
                 self.check_finite(part, rows)
             if not together:

@@ -21,6 +21,7 @@ from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES
 from mapsort.io.lst import write_list
 from mapsort.io.mrc import write_stack
 from mapsort.io.mrc_header import ISPG_VOLUME, read_header
+from mapsort.io.optics import IMAGE_SIGN
 from mapsort.io.particle_files import LIST_SUFFIXES, STAR_SUFFIX
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles
@@ -32,6 +33,7 @@ from mapsort.workflows.convert_images import ImageRecipe
 from mapsort.workflows.convert_options import ConvertOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.selection import select
+from mapsort.workflows.stack_links import stacks_for_relion
 
 #: Images that are in memory at one time: read, being changed, and the next ones.
 _COPIES = 4
@@ -67,6 +69,11 @@ class _Job:
     @property
     def optics(self) -> pd.DataFrame:
         return self.recipe.optics(self.particles.optics)
+
+    @property
+    def white_table(self) -> pd.DataFrame:
+        """The table of images that are written: of all of them density is white."""
+        return self.particles.table.drop(columns=IMAGE_SIGN, errors="ignore")
 
     def images(self) -> Iterator[tuple[slice, Float32]]:
         """Yield all images in chunks, and tell of them."""
@@ -160,7 +167,7 @@ def _write_hdf(job: _Job) -> Converted:
         HdfWriter(part, apix=job.recipe.apix, compressbits=job.compressbits) as writer,
     ):
         for where, images in job.images():
-            headers = eman_headers(optics, job.particles.table.iloc[where])
+            headers = eman_headers(optics, job.white_table.iloc[where])
             for index, image, items in zip(
                 range(where.start, where.stop), images, headers, strict=True
             ):
@@ -181,17 +188,28 @@ def _write_star(job: _Job) -> Converted:
         with atomic_path(stack) as part:
             write_stack(part, (images for _, images in job.images()), job.recipe.apix)
         names = [f"{number:06d}@{_seen_from(job.target, stack)}" for number in range(1, n + 1)]
+        table = job.white_table
     else:
-        names = [f"{index + 1:06d}@{name}" for index, name in zip(*_places(job), strict=True)]
-    table = job.particles.table.assign(rlnImageName=names)
-    write_particles(job.target, job.optics, table)
+        _tell_dark(job)
+        stacks = stacks_for_relion(job.target, job.particles)
+        if stacks != list(job.particles.files):
+            job.progress.message(
+                f"RELION opens stacks called .mrcs only: {job.target} names them by links in "
+                f"{job.target.with_name(job.target.stem + '_stacks')}"
+            )
+        places = zip(*_places(job, stacks), strict=True)
+        names = [f"{index + 1:06d}@{name}" for index, name in places]
+        table = job.particles.table
+    write_particles(job.target, job.optics, table.assign(rlnImageName=names))
     return Converted((job.target, *([stack] if anew else [])), n)
 
 
 def _write_list(job: _Job) -> Converted:
     n = len(job.particles)
     readable = (*MRC_SUFFIXES, *HDF_SUFFIXES)
-    anew = job.copy or job.recipe.changes_pixels or not _all_of(job.particles, readable)
+    # A list has no place to tell that density is dark in a stack.
+    anew = job.copy or job.recipe.changes_pixels or any(job.particles.dark)
+    anew = anew or not _all_of(job.particles, readable)
     if anew:
         stack = job.target.with_suffix(".hdf")
         _make_room(job, [job.target, stack])
@@ -200,7 +218,7 @@ def _write_list(job: _Job) -> Converted:
             write_list(part, np.arange(n), [_seen_from(job.target, stack)] * n)
         return Converted((job.target, stack), n)
     _make_room(job, [job.target], pixels=False)
-    indices, names = _places(job)
+    indices, names = _places(job, job.particles.files)
     headers = eman_headers(job.optics, job.particles.table)
     extras = [
         _with_curves(items, job.particles.eman_header(index)) for index, items in enumerate(headers)
@@ -221,9 +239,18 @@ def _all_of(particles: Particles, suffixes: Sequence[str]) -> bool:
     return all(file.suffix.lower() in suffixes for file in particles.files)
 
 
-def _places(job: _Job) -> tuple[list[int], list[str]]:
+def _tell_dark(job: _Job) -> None:
+    if any(job.particles.dark):
+        job.progress.message(
+            f"density is dark in the stacks that {job.target} refers to: its column {IMAGE_SIGN} "
+            "tells mapsort, and RELION does not know it; --copy writes the images with white "
+            "density"
+        )
+
+
+def _places(job: _Job, stacks: Sequence[Path]) -> tuple[list[int], list[str]]:
     """Return position and file of every image, as `job.target` shall name them."""
-    seen = [_seen_from(job.target, file) for file in job.particles.files]
+    seen = [_seen_from(job.target, file) for file in stacks]
     return (
         job.particles.index_in_file.tolist(),
         [seen[owner] for owner in job.particles.file_of.tolist()],

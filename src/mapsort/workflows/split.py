@@ -15,6 +15,7 @@ from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import count
 from mapsort.io.lst import write_list
 from mapsort.io.mrc import write_stack
+from mapsort.io.optics import IMAGE_SIGN
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles
 from mapsort.rundir.atomic import atomic_path
@@ -25,6 +26,7 @@ from mapsort.workflows.finished_run import FinishedRun, open_finished
 from mapsort.workflows.multi import MultiRun
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.split_options import BY_MAP, SplitOptions, parse_ranges
+from mapsort.workflows.stack_links import stacks_for_relion
 
 REJECTED, UNSURE = "rejected", "unsure"
 _SUFFIXES = _STAR, _LST, _STACK = (".star", ".lst", ".mrcs")
@@ -228,8 +230,8 @@ def _write(item: ParticleSet, particles: Particles, stem: Path, *, stack: bool) 
     if not len(item):
         return item
     chosen = particles.subset(item.particles)
-    names = image_names(chosen)
     star, lst = (stem.with_name(stem.name + suffix) for suffix in (_STAR, _LST))
+    names = image_names(replace(chosen, files=tuple(stacks_for_relion(star, chosen))))
     table = chosen.table.assign(rlnImageName=names)
     seen = seen_from_here(chosen.files)
     with atomic_path(lst) as part:
@@ -239,7 +241,8 @@ def _write(item: ParticleSet, particles: Particles, stem: Path, *, stack: bool) 
         with atomic_path(images) as part:
             write_stack(part, _chunks(chosen), chosen.apix)
         (new,) = seen_from_here([images])
-        table = table.assign(
+        # Density is white in the images as they are written.
+        table = table.drop(columns=IMAGE_SIGN, errors="ignore").assign(
             rlnImageName=[f"{number:06d}@{new}" for number in range(1, len(item) + 1)],
             rlnImageOriginalName=names,
         )
