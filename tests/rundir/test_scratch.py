@@ -77,11 +77,12 @@ def test_nothing_gathered(scratch):
         Gathered(scratch).joined()
 
 
-def test_dealt_out_in_turn(scratch):
+def test_records_of_parts_are_put_together_in_the_particles_order(scratch):
     parts = [record(n) for n in (3, 3, 2)]
-    whole = scratch.interleaved(parts)
-    np.testing.assert_array_equal(whole.numbers, [0, 0, 0, 1, 1, 1, 2, 2])
-    np.testing.assert_array_equal(whole.inner.values[2::3], parts[2].inner.values)
+    part_of = np.array([0, 0, 2, 1, 1, 0, 2, 1], np.uint8)
+    whole = scratch.put_together(parts, part_of)
+    np.testing.assert_array_equal(whole.numbers, [0, 1, 0, 0, 1, 2, 1, 2])
+    np.testing.assert_array_equal(whole.inner.values[part_of == 2], parts[2].inner.values)
 
 
 def test_placed_arrays_are_equal_and_can_be_written_in(scratch):

@@ -21,6 +21,8 @@ from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices
 
 APIX, N, N_CLASSES = 4.0, 31, 4
+#: Half-set of each particle.
+HALF = (np.arange(N) % 2).astype(np.uint8)
 
 
 class Scene:
@@ -56,7 +58,7 @@ class Scene:
         self.ctf = ctf_coefficients(None, N)
 
     def average(self, membership, *, chunks=(0, N), n_threads=1):
-        accumulator = ClassAccumulator(self.grid, APIX, self.slices)
+        accumulator = ClassAccumulator(self.grid, APIX, self.slices, HALF)
         spectra = self.grid.image_spectra(self.images)
         for first, last in pairwise(chunks):
             accumulator.add(
@@ -225,6 +227,7 @@ def test_pieces_made_apart_and_merged_are_the_whole(scene, sep):
             scene.grid,
             APIX,
             scene.slices,
+            HALF[first:last],
             noise_power=noise,
             group=group[first:last],
             n_particles=last - first,

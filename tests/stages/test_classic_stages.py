@@ -276,14 +276,15 @@ def test_an_averager_sees_the_aligned_members_of_each_half(views):
         [0] * n, *([getattr(p, name) for p in poses] for name in ("alpha", "tx", "ty", "mirror"))
     )
     membership = given_membership(np.zeros((n, 1), int), np.ones((n, 1), bool), 2)
-    averager = MemberAverager("median", lambda numbers: images[numbers], None, False, APIX)
+    halves = np.array([0, 0, 1, 1, 1, 0], np.uint8)
+    averager = MemberAverager("median", lambda numbers: images[numbers], None, False, APIX, halves)
     made = averager.averages(matches, membership, BOX)
     assert made.count.tolist() == [6, 0]
     aligned = np.stack(
         [transform_image(image, p.matrix[:2]) for image, p in zip(images, poses, strict=True)]
     )
     for half in range(2):
-        wanted = 3 * centred_transform(np.median(aligned[half::2], axis=0)[None])[0]
+        wanted = 3 * centred_transform(np.median(aligned[halves == half], axis=0)[None])[0]
         np.testing.assert_allclose(
             made.numerator[half, 0], wanted, atol=1e-3 * np.abs(wanted).max()
         )

@@ -43,6 +43,7 @@ def test_groups_of_images_have_the_average_of_all(monkeypatch, group, flipped):
     weight = rng.uniform(0.2, 1.0, n).astype(np.float32)
     used = np.arange(n) != 4
     membership = Membership(np.array([0, n, n]), np.arange(n), np.zeros(n, np.int64), used, weight)
+    halves = (np.arange(n) % 2).astype(np.uint8)
     asked = []
 
     def read(numbers):
@@ -50,14 +51,14 @@ def test_groups_of_images_have_the_average_of_all(monkeypatch, group, flipped):
         return raw[numbers]
 
     monkeypatch.setattr(member_average, "GROUP_BYTES", group * 4 * BOX * BOX)
-    averager = MemberAverager("mean", read, ctf, flipped, APIX)
+    averager = MemberAverager("mean", read, ctf, flipped, APIX, halves)
     made = averager.averages(matches, membership, BOX)
     assert max(asked) == min(max(1, group), 4)
     assert made.count.tolist() == [8, 0]
     sign = np.ones((n, BOX, BOX // 2 + 1)) if flipped else np.sign(ctf_images(ctf, BOX, APIX))
     spectra = centred_transform(raw) * sign
     for half in range(2):
-        own = np.flatnonzero(used & (np.arange(n) % 2 == half))
+        own = np.flatnonzero(used & (halves == half))
         total = weight[own].sum()
         assert made.density[half, 0] == pytest.approx(total, rel=1e-5)
         share = weight[own][:, None, None]

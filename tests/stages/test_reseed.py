@@ -66,7 +66,16 @@ def test_two_dying_maps_get_different_particles():
 
 def test_a_random_split_is_even_and_keeps_poses():
     before = matches_of(np.zeros(3000, int), np.random.default_rng(4))
-    after = shuffled(before, REFERENCES, np.random.default_rng(5))
+    after = shuffled(before, REFERENCES, np.random.default_rng(5), np.arange(3000))
     count = np.bincount(REFERENCES.model[after.reference[:, 0]], minlength=3)
     assert np.all(np.abs(count - 1000) < 4 * np.sqrt(3000 * 2 / 9))
     np.testing.assert_array_equal(after.reference % len(GRID), before.reference % len(GRID))
+
+
+def test_copies_of_an_image_are_split_into_one_map():
+    before = matches_of(np.zeros(3000, int), np.random.default_rng(4))
+    image = np.arange(3000) % 1000
+    after = shuffled(before, REFERENCES, np.random.default_rng(5), image)
+    model = REFERENCES.model[after.reference[:, 0]].reshape(3, 1000)
+    assert (model == model[0]).all()
+    assert np.bincount(model[0]).min() > 250

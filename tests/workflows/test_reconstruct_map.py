@@ -18,6 +18,7 @@ from mapsort.physics.masks import soft_sphere
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import read_fsc
 from mapsort.workflows.option_fields import typed_options
+from mapsort.workflows.progress import CallbackProgress
 from mapsort.workflows.reconstruct_map import reconstruct_map
 from mapsort.workflows.reconstruct_options import ReconstructOptions
 from mapsort.workflows.simulate import simulate
@@ -35,9 +36,9 @@ def clean(tmp_path_factory):
     )
 
 
-def rebuild(source, output, **options):
+def rebuild(source, output, *, progress=None, **options):
     request = {"inputs": source, "output": output, "parallel": "thread:1"} | options
-    return reconstruct_map(typed_options(ReconstructOptions, request))
+    return reconstruct_map(typed_options(ReconstructOptions, request), progress=progress)
 
 
 def edited(source, target, edit):
@@ -108,6 +109,17 @@ def test_halves_are_the_table_s_own_if_it_has_them(clean, tmp_path):
     expected = rebuild(alone, tmp_path / "first.mrc").volume.data
     found = Volume.open(made.half_paths[0]).data
     np.testing.assert_allclose(found, expected, atol=1e-3 * float(expected.max()))
+
+
+def test_halves_are_made_anew_where_the_table_has_one_only(clean, tmp_path):
+    path = edited(clean.truth, "one.star", lambda t: t.assign(rlnRandomSubset=1))
+    told = []
+    progress = CallbackProgress(lambda event: told.append(event.message))
+    made = rebuild(path, tmp_path / "one.mrc", halves=True, progress=progress)
+    expected = rebuild(clean.truth, tmp_path / "none.mrc", halves=True)
+    for name, other in zip(made.half_paths, expected.half_paths, strict=True):
+        np.testing.assert_array_equal(Volume.open(name).data, Volume.open(other).data)
+    assert f"{path}: rlnRandomSubset is 1 for all particles; half-sets are made anew" in told
 
 
 def test_symmetry_copies_are_inserted(clean, tmp_path):
@@ -238,7 +250,6 @@ def test_wrong_requests_are_refused(clean, tmp_path, options, error, message):
             "rlnAngleRot of particle 5 is 'x'",
         ),
         (lambda t: t.assign(rlnRandomSubset=3), "rlnRandomSubset of particle 1 is 3"),
-        (lambda t: t.assign(rlnRandomSubset=1), "half 2 has no images"),
     ],
 )
 def test_tables_that_do_not_do_are_refused(clean, tmp_path, edit, message):

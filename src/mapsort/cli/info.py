@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mapsort.cli.facts import Fact, Facts, measure, plain, size
+from mapsort.cli.image_facts import image_facts
 from mapsort.cli.output import say
 from mapsort.cli.run_facts import describe_run, is_run
 from mapsort.errors import FormatError
@@ -225,7 +226,13 @@ def _describe_cryosparc(path: Path, passthrough: Sequence[str]) -> Facts:
     if "blob/path" not in names and not passthrough:
         return [*facts, plain("images", "named in the passthrough file; give --passthrough")]
     optics, particles, notes = read_cryosparc(path, passthrough)
-    return [*facts, *_describe_table(optics), *_describe_table(particles), *_notes(path, notes)]
+    return [
+        *facts,
+        *_describe_table(optics),
+        *_describe_table(particles),
+        *image_facts(path, particles),
+        *_notes(path, notes),
+    ]
 
 
 def _notes(path: Path, notes: Sequence[str]) -> Facts:
@@ -275,6 +282,8 @@ def _describe_star(path: Path) -> Facts:
         facts.append(Fact(f"data_{name}", text, {"rows": rows, "columns": list(table.columns)}))
     for table in tables.values():
         facts += _describe_table(table)
+        if "rlnImageName" in table:
+            facts += image_facts(path, table)
     return facts
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 #: Bytes of working memory that one chunk of particles may take.
 CHUNK_BYTES = 128 * 2**20
@@ -24,7 +25,7 @@ def chunk_ranges(n: int, length: int) -> list[slice]:
     return [slice(first, min(first + length, n)) for first in range(0, n, length)]
 
 
-def read_ahead(read: Callable[[slice], T], ranges: list[slice]) -> Iterator[tuple[slice, T]]:
+def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R, T]]:
     """Yield (range, read(range)) in order, the next range being read in the background."""
     if not ranges:
         return

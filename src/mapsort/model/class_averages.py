@@ -1,4 +1,4 @@
-"""Sums of the particles of each class, even and odd particles apart."""
+"""Sums of the particles of each class, half-sets apart."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-#: Particles are halved by their number's parity, as the original's even/odd test does.
-N_HALVES = 2
 
 
 @dataclass(frozen=True)
@@ -18,7 +15,7 @@ class ClassAverages:
     Attributes
     ----------
     numerator : ndarray of shape (2, n_classes, box, box//2+1), complex64
-        Sum of w C X over the members of each half, even particles first.
+        Sum of w C X over the members of each half-set.
     density : ndarray of shape (2, n_classes, box, box//2+1), float32
         Sum of w C^2.
     count : ndarray of shape (n_classes,), int64

@@ -21,6 +21,7 @@ from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
 from mapsort.io.particle_files import read_particle_files
 from mapsort.io.single_particles import refuse_unnumbered
 from mapsort.io.star import ctf_values
+from mapsort.model.half_sets import HalfSets, half_sets, image_numbers
 from mapsort.physics.ctf import ContrastTransfer
 
 _APIX_WARNING = 0.01
@@ -172,6 +173,23 @@ class Particles:
     @property
     def _used_optics(self) -> pd.DataFrame:
         return self.optics[self.optics[GROUP].isin(self.table[GROUP].unique())]
+
+    def image_numbers(self) -> NDArray[np.int64]:
+        """Return numbers of the distinct images from 0 in the order of first occurrence, (n,).
+
+        Particles that are copies of one image, as in symmetry-expanded sets, have one number.
+        """
+        return image_numbers(self.files, self.file_of, self.index_in_file)
+
+    def half_sets(self) -> HalfSets:
+        """Return the half-sets: the table's, or made anew with copies of an image together.
+
+        Raises
+        ------
+        FormatError
+            ``rlnRandomSubset`` holds other values than 1 and 2.
+        """
+        return half_sets(self.source, self.table, self.image_numbers())
 
     def images(self, indices: ArrayLike | slice) -> NDArray[np.float32]:
         """Read images, grouped by file.

@@ -73,19 +73,20 @@ class Scratch:
         """Return a dataclass with its arrays, however deep they are, placed here."""
         return _rebuilt(record, map(self.placed, _arrays(record)))
 
-    def interleaved(self, parts: Sequence[T]) -> T:
-        """Return the record of particles that were dealt out in turn to several parts.
+    def put_together(self, parts: Sequence[T], part_of: npt.NDArray[np.uint8]) -> T:
+        """Return the record of particles that were dealt out to several parts, in their order.
 
         Parameters
         ----------
         parts : sequence of dataclass
             Alike; the first axis of every array counts the particles of a part.
+        part_of : ndarray of shape (n,), uint8
+            Which part each particle went to.
         """
         if len(parts) == 1:
             return parts[0]
-        return _rebuilt(
-            parts[0], map(self._dealt, zip(*(_arrays(part) for part in parts), strict=True))
-        )
+        columns = zip(*(_arrays(part) for part in parts), strict=True)
+        return _rebuilt(parts[0], (self._whole(arrays, part_of) for arrays in columns))
 
     def release(self) -> None:
         """Let the memory go that was taken to look at arrays; they stay what they are."""
@@ -95,11 +96,10 @@ class Scratch:
             for mapped in list(self._mapped):
                 mapped.madvise(advice)
 
-    def _dealt(self, arrays: tuple[Array, ...]) -> Array:
-        n = sum(len(array) for array in arrays)
-        whole = self.zeros((n, *arrays[0].shape[1:]), arrays[0].dtype)
+    def _whole(self, arrays: tuple[Array, ...], part_of: npt.NDArray[np.uint8]) -> Array:
+        whole = self.zeros((len(part_of), *arrays[0].shape[1:]), arrays[0].dtype)
         for number, array in enumerate(arrays):
-            whole[number :: len(arrays)] = array
+            whole[part_of == number] = array
         return whole
 
     def _file(self) -> IO[bytes]:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort import _core
-from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
@@ -102,8 +103,10 @@ class ClassAccumulator:
     apix : float
         Pixel size [A].
     references : ndarray of shape (n_classes, box, box//2+1), complex64
-        Slices of the maps that the classes were made with; of shape (2, n_classes, ...) where the
-        even and the odd particles have their own.
+        Slices of the maps that the classes were made with; of shape (2, n_classes, ...) where
+        half-sets have their own.
+    half : ndarray of shape (n,), uint8
+        Half-set of each particle, from the first one on.
     noise_power : ndarray of shape (n_groups, n_shells), optional
         Power of the noise in each shell, in each group of particles, for `fit`.
     group : ndarray of shape (n_particles,), optional
@@ -126,6 +129,7 @@ class ClassAccumulator:
     grid: FourierGrid
     apix: float
     references: Complex64
+    half: npt.NDArray[np.uint8]
     noise_power: npt.NDArray[np.float64] | None = None
     group: npt.NDArray[np.intp] | None = None
     n_particles: int = 0
@@ -195,7 +199,8 @@ class ClassAccumulator:
             column = np.concatenate([column, np.zeros(len(others), column.dtype)])
             number = np.concatenate([number, matches.reference[others - self.first_particle, 0]])
             weight = np.concatenate([weight, np.zeros(len(others), weight.dtype)])
-        row = particle % N_HALVES * self.n_classes + number
+        half = self.half[particle - self.first_particle].astype(np.intp)
+        row = half * self.n_classes + number
         order = np.lexsort((particle, row))
         particle, column, row, weight = particle[order], column[order], row[order], weight[order]
         slots, starts = np.unique(row, return_index=True)

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.geometry.symmetry import Symmetry
-from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import N_HALVES
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.normal_equations import NormalEquations

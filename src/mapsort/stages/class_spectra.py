@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import N_HALVES
 from mapsort.modules.processors import apply_chain
 from mapsort.modules.registry import BoundModule
 from mapsort.stages.fourier_grid import Complex64, Float32, centred_images, centred_transform

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.modules.averagers import averaged
@@ -97,6 +98,8 @@ class MemberAverager:
         Whether phases are flipped already.
     apix : float
         Pixel size [A].
+    half : ndarray of shape (n,), uint8
+        Half-set of every particle.
     """
 
     spec: str
@@ -104,6 +107,7 @@ class MemberAverager:
     ctf: ContrastTransfer | None
     flipped: bool
     apix: float
+    half: npt.NDArray[np.uint8]
 
     def averages(self, matches: Matches, membership: Membership, box: int) -> ClassAverages:
         """Return the averages of both halves as sums: the average times its number of images.
@@ -123,7 +127,7 @@ class MemberAverager:
             members = members[membership.used[members]]
             count[number] = len(members)
             for half in range(N_HALVES):
-                own = members[membership.particle[members] % N_HALVES == half]
+                own = members[self.half[membership.particle[members]] == half]
                 if len(own):
                     image, weight = self._one(matches, membership, own, box)
                     numerator[half, number] = weight * centred_transform(image[None])[0]

@@ -48,10 +48,24 @@ def reseeded(matches: Matches, references: References, dying: list[int]) -> Matc
     return replace(matches, reference=chosen)
 
 
-def shuffled(matches: Matches, references: References, rng: np.random.Generator) -> Matches:
-    """Return matches in which each particle goes to a map drawn at random, its pose kept."""
+def shuffled(
+    matches: Matches,
+    references: References,
+    rng: np.random.Generator,
+    image: npt.NDArray[np.int64],
+) -> Matches:
+    """Return matches in which each image goes to a map drawn at random, poses kept.
+
+    Parameters
+    ----------
+    matches : Matches
+    references : References
+    rng : Generator
+    image : ndarray of shape (n,), int64
+        Number of each particle's image: copies of one go to the same map.
+    """
     chosen = matches.reference.copy()
-    model = rng.integers(0, references.n_models, len(matches))
+    model = rng.integers(0, references.n_models, int(image.max(initial=-1)) + 1)[image]
     for m in range(references.n_models):
         rows = np.flatnonzero((model == m) & (references.model[chosen[:, 0]] != m))
         chosen[rows, 0] = _nearest(references, chosen[rows, 0], m)

@@ -14,7 +14,7 @@ import pandas as pd
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.geometry.euler import matrix_to_relion
 from mapsort.io.star import write_particles
-from mapsort.model.class_averages import N_HALVES
+from mapsort.model.half_sets import SUBSET
 from mapsort.model.particles import Particles
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.particle_fit import ParticleFit, outlier_scores
@@ -95,8 +95,10 @@ class AssignmentTable:
         apix = run.inputs.apix
         table["rlnImageName"] = image_names(run.inputs.particles, where)
         number = model.astype(int) + 1
-        if run.options.halves:
-            table["rlnRandomSubset"] = np.arange(where.start, where.stop) % N_HALVES + 1
+        halves = run.inputs.halves
+        # Copies that end up in several sets must stay in one half when sets are refined alone.
+        if run.options.halves or halves.has_copies:
+            table[SUBSET] = halves.half[where].astype(int) + 1
         if outcome.junk is not None and outcome.junk_kind is not None:
             kind = outcome.junk_kind[where]
             number = np.where(kind > 0, references.n_models + kind, number)

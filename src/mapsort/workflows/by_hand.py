@@ -102,6 +102,7 @@ def stage_run(
         (),
         chosen_ctf(options.ctf, particles),
         (),
+        particles.half_sets(),
         open_mask(options, box),
         flipped=are_flipped(options.ctf, particles),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from mapsort.model.half_sets import SUBSET
 from mapsort.workflows.assignment_choice import SETTLED, why_hard
 from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_halves import joined_resolution_ang, start_resolution_ang
@@ -63,7 +64,19 @@ def _particle_choices(options: MultiOptions, inputs: MultiInputs) -> list[Choice
         else:
             reason = f"{source} holds defocus values, so projections are compared with each CTF"
             chosen.append(Choice("--ctf", "apply", reason))
-    return chosen
+    return [*chosen, _half_set_choice(inputs)]
+
+
+def _half_set_choice(inputs: MultiInputs) -> Choice:
+    halves = inputs.halves
+    value = " and ".join(map(str, halves.counts)) + " particles"
+    if halves.given:
+        return Choice("half-sets", value, f"as {SUBSET} of {inputs.particles.source} says")
+    reason = "dealt out in turn"
+    if halves.has_copies:
+        n = len(halves.half)
+        reason += f"; the {n} particles are copies of {halves.n_images} images, kept together"
+    return Choice("half-sets", value, reason)
 
 
 def _search_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> list[Choice]:

@@ -117,6 +117,7 @@ class PieceWork:
             run.plan.grid,
             run.inputs.apix,
             self.slices,
+            run.inputs.halves.half[particles],
             noise_power=self.noise,
             group=None if self.group is None else self.group[particles],
             n_particles=0 if self.noise is None else length(particles),
@@ -189,8 +190,12 @@ def _other_sums(work: PieceWork, matches: Matches, membership: Membership) -> Cl
     run, threads = work.run, work.run.plan.n_threads
     weights = SumWeights(run.options.classaverager.strip(), run.plan.flipped, run.inputs.apix)
     room = run.scratch.zeros if spills_classes(run.plan) else np.zeros
-    sums = ClassAccumulator(run.plan.grid, run.inputs.apix, work.slices, room=room)
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(len(matches))):
+    sums = ClassAccumulator(
+        run.plan.grid, run.inputs.apix, work.slices, run.inputs.halves.half, room=room
+    )
+    for where, raw in read_ahead(
+        run.inputs.particles.images, chunk_ranges(len(matches), run.plan.chunk)
+    ):
         own = None if run.inputs.ctf is None else run.inputs.ctf[where]
         images = weights.images(work.treatment.images(raw), own)
         spectra = run.plan.grid.image_spectra(images, n_threads=threads)
@@ -231,5 +236,6 @@ def _by_member(
         run.inputs.ctf,
         run.plan.flipped,
         run.inputs.apix,
+        run.inputs.halves.half,
     )
     return averager.averages(matches, membership, run.plan.grid.box)

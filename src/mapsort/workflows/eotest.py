@@ -19,6 +19,7 @@ from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform
 from mapsort.io.star_columns import read_columns
 from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import SUBSET
 from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
@@ -56,8 +57,7 @@ class EvenOddMap:
     number : int
         Map number, from 1.
     n_even, n_odd : int
-        Particles of each half: those in the map's classes that the run averaged, by the parity of
-        their position in the particle table, from 0.
+        Particles of each half-set in the map's classes that the run averaged.
     even, odd : Path
         The two maps, unfiltered.
     curve_file : Path
@@ -164,11 +164,12 @@ def independent_halves(finished: FinishedRun, iteration: int) -> EvenOddTest:
     frequency, curves = read_fsc(directory.fsc_eo(iteration, 1))
     even, odd = directory.threed_even(iteration, 1), directory.threed_odd(iteration, 1)
     volume = Volume.open(even)
-    n = len(read_columns(directory.particles(iteration), "particles", ("rlnRandomSubset",)))
+    subsets = read_columns(directory.particles(iteration), "particles", (SUBSET,))[SUBSET]
+    n_even = int((subsets.astype(int) == 1).sum())
     tested = EvenOddMap(
         number=1,
-        n_even=n - n // 2,
-        n_odd=n // 2,
+        n_even=n_even,
+        n_odd=len(subsets) - n_even,
         even=even,
         odd=odd,
         curve_file=directory.fsc_eo(iteration, 1),
@@ -233,7 +234,7 @@ def _averages(
     model = references.model[membership.class_of_member[membership.used]]
     # With --sep a particle may be in several classes of one map; it counts once.
     pairs = np.unique(membership.particle[membership.used] * n_models + model)
-    half = pairs // n_models % 2
+    half = run.inputs.halves.half[pairs // n_models]
     members = np.bincount(half * n_models + pairs % n_models, minlength=2 * n_models)
     return averages, members.reshape(2, n_models)
 

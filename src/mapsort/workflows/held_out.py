@@ -4,7 +4,7 @@ The particles of a set agree with their own map by selection alone: those whose 
 the difference between two maps went to the one, the others to the other, and the maps' averages
 show that difference again, in any half of the set and from any start. So no map of a set can show
 that a split is real. Particles that were never looked at can: the run's classification is repeated
-with every second particle only, and the others are the judges. If two maps differ by more than
+with every second image only, and the others are the judges. If two maps differ by more than
 noise, the likelihood of the judges is higher with the two maps than with the one that all the
 training particles of both make together; if not, two noisier maps predict them worse than one.
 """
@@ -17,8 +17,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import read_ahead
+from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import NumericalError
+from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Float32, centred_transform
@@ -35,8 +36,6 @@ from mapsort.workflows.search_settings import KNOWN_SCALE
 
 #: The classification is repeated with so many iterations at most.
 MOST_ITERATIONS = 8
-#: Training and judging particles: every second one, then the other way round.
-FOLDS = 2
 #: Draws of the bootstrap, and how many standard errors a gain must exceed zero by.
 DRAWS, SIGNIFICANT = 2000, 3.0
 
@@ -70,6 +69,32 @@ class HeldOutPair:
         return self.gain_nats > SIGNIFICANT * self.error_nats
 
 
+@dataclass(frozen=True)
+class JudgeGains:
+    """By how much two maps explain particles better than one.
+
+    Attributes
+    ----------
+    members : ndarray of shape (m,)
+        Numbers of the particles among the judges.
+    gain_nats : ndarray of shape (m,)
+    """
+
+    members: npt.NDArray[np.intp]
+    gain_nats: Float64
+
+    def of_images(self, image: npt.NDArray[np.int64]) -> Float64:
+        """Return sum of gains and number of particles of each image, (n_images, 2).
+
+        Parameters
+        ----------
+        image : ndarray of shape (n,)
+            Number of each judge's image.
+        """
+        _, number = np.unique(image[self.members], return_inverse=True)
+        return np.stack([np.bincount(number, self.gain_nats), np.bincount(number)], axis=1)
+
+
 def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOutPair]:
     """Train on each half of the particles, judge by the other, for every pair of maps.
 
@@ -89,8 +114,9 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
     """
     pairs = list(combinations(range(run.plan.n_models), 2))
     gains: dict[tuple[int, int], list[Float64]] = {pair: [] for pair in pairs}
-    for fold in range(FOLDS):
-        training, judging = slice(fold, None, FOLDS), slice(1 - fold, None, FOLDS)
+    image, half_of = run.inputs.particles.image_numbers(), run.inputs.halves.half
+    for fold in range(N_HALVES):
+        training, judging = np.flatnonzero(half_of == fold), np.flatnonzero(half_of != fold)
         half = scanned(part_of(run, training))
         state = _classified(half, min(n_iterations, MOST_ITERATIONS))
         parts = _class_equations(half, state)
@@ -98,11 +124,11 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
             judges = part_of(run, judging)
             gain = _gain(judges, state, parts, pair, known.rows(judging))
             if gain is not None:
-                gains[pair].append(gain)
+                gains[pair].append(gain.of_images(image[judging]))
     return [
         _summary((i + 1, j + 1), np.concatenate(found))
         for (i, j), found in gains.items()
-        if len(found) == FOLDS
+        if len(found) == N_HALVES
     ]
 
 
@@ -135,14 +161,14 @@ def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
     ]
     n = len(run.inputs.particles)
     run.start("train", n, state.iteration)
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
+    for where, raw in read_ahead(run.inputs.particles.images, chunk_ranges(n, plan.chunk)):
         images = plan.treatment.images(raw)
         transforms = centred_transform(images, n_threads=threads)
         found = search_locally(
             climbing, transforms, run.ctf_of(where), poses.rows(where), n_threads=threads
         )
         transfer = run.transfer_of(where)
-        half = np.arange(where.start, where.stop) % 2
+        half = run.inputs.halves.half[where]
         for model in range(plan.n_models):
             for number in range(2):
                 rows = np.flatnonzero((found.model[:, 0] == model) & (half == number))
@@ -164,7 +190,7 @@ def _gain(
     parts: list[list[NormalEquations]],
     pair: tuple[int, int],
     known: Poses,
-) -> Float64 | None:
+) -> JudgeGains | None:
     """Return by how much two maps explain each judge better than the one of both [nat]."""
     i, j = pair
     if not all(np.any(part.circulant) for model in pair for part in parts[model]):
@@ -177,7 +203,7 @@ def _gain(
     scores = _scores(judges, state, volumes, known, members)
     share = [float(np.mean(known.model[members, 0] == model)) for model in pair]
     weighted = scores[:, :2] + np.log(np.maximum(share, 1.0 / len(members)))
-    return np.asarray(np.logaddexp(weighted[:, 0], weighted[:, 1]) - scores[:, 2])
+    return JudgeGains(members, np.logaddexp(weighted[:, 0], weighted[:, 1]) - scores[:, 2])
 
 
 def _map_of(run: Run, parts: list[NormalEquations]) -> Float32:
@@ -217,7 +243,7 @@ def _scores(
     )
     run.start("judge", len(members), state.iteration)
     scores = np.empty((len(members), len(volumes)))
-    for where in run.chunks(len(members)):
+    for where in chunk_ranges(len(members), run.plan.chunk):
         rows = members[where]
         images = run.plan.treatment.images(run.inputs.particles.images(rows))
         starts = known.rows(rows)
@@ -233,7 +259,17 @@ def _scores(
     return scores
 
 
-def _summary(maps: tuple[int, int], gains: Float64) -> HeldOutPair:
+def _summary(maps: tuple[int, int], images: Float64) -> HeldOutPair:
+    """Return the mean gain of a particle; images, with all their copies, are drawn for its error.
+
+    Parameters
+    ----------
+    maps : tuple of int
+    images : ndarray of shape (n_images, 2)
+        Sum of the gains and number of the particles that are copies of each image.
+    """
     rng = np.random.default_rng(0)
-    means = [rng.choice(gains, len(gains)).mean() for _ in range(DRAWS)]
-    return HeldOutPair(maps, len(gains), float(gains.mean()), float(np.std(means)))
+    gain, number = images.sum(axis=0)
+    drawn = [rng.choice(images, len(images)).sum(axis=0) for _ in range(DRAWS)]
+    means = [some / count for some, count in drawn]
+    return HeldOutPair(maps, int(number), float(gain / number), float(np.std(means)))

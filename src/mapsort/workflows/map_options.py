@@ -188,8 +188,8 @@ class ReconstructionOptions:
         metadata=option(
             None,
             group=RECONSTRUCTION,
-            help="keep even and odd particles apart: each half has its own starting maps (phases "
-            "random beyond 24 A, or twice --targetres), references and poses; FSC between them per "
-            "map and iteration",
+            help="keep two half-sets apart (those of rlnRandomSubset if the table has it; copies "
+            "of an image together): each has its own starting maps (phases random beyond 24 A, or "
+            "twice --targetres), references and poses; FSC between them per map and iteration",
         ),
     )

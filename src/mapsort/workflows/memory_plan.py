@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mapsort.model.class_averages import N_HALVES
+from mapsort.model.half_sets import N_HALVES
 from mapsort.stages.class_reconstruction import CLASSES_AT_ONCE
 from mapsort.stages.reconstruct import reconstruction_bytes
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
@@ -22,7 +23,6 @@ from mapsort.stages.realign import alignment_references, chosen_members, compose
 from mapsort.stages.search_plan import MatchPlan, plan_image_match
 from mapsort.workflows.class_sums import accumulated, average_all
 from mapsort.workflows.multi_comparison import compared_noise, pair_comparison, reference_power
-from mapsort.workflows.multi_matching import compared_chunks
 from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.search_settings import (
     AUTO,
@@ -176,7 +176,8 @@ def _member_chunks(
     entries = np.flatnonzero(seen[membership.class_of_member])
     order = entries[np.argsort(membership.particle[entries], kind="stable")]
     particle = membership.particle[order]
-    for where, raw in compared_chunks(run):
+    ranges = chunk_ranges(len(matches), run.plan.chunk)
+    for where, raw in read_ahead(run.inputs.compared.images, ranges):
         first, last = np.searchsorted(particle, [where.start, where.stop])
         chunk = order[first:last]
         if len(chunk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,7 @@ def classification(
     junk: npt.NDArray[np.bool_] | None,
     *,
     seed: int,
+    images: Callable[[], npt.NDArray[np.int64]],
 ) -> Classification:
     """Classify the particles as the options say.
 
@@ -75,6 +77,8 @@ def classification(
         Particles that enter no class.
     seed : int
         Of the run, for a random split.
+    images : callable
+        Gives the number of each particle's image, (n,), for a random split.
     """
     iteration = state.iteration + 1
     soft_since = first_soft_iteration(
@@ -83,7 +87,7 @@ def classification(
     dying: list[int] = []
     random = iteration == 1 and _splits_at_random(options)
     if random:
-        matches = shuffled(matches, references, np.random.default_rng(seed))
+        matches = shuffled(matches, references, np.random.default_rng(seed), images())
     elif references.n_models > 1 and iteration < options.n_iterations:
         dying = dying_maps(matches, references)
         matches = reseeded(matches, references, dying) if dying else matches

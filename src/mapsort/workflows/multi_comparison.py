@@ -18,7 +18,7 @@ from mapsort.stages.pair_scores import PairComparison, reranked
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
 from mapsort.stages.search_plan import MatchPlan, plan_match, spectrally_matched
-from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.multi_state import Rows, Run, State
 from mapsort.workflows.search_settings import SearchSettings
 
 #: Particles whose CTF stands for all where a mean is needed, and their size: shells are few.
@@ -32,7 +32,7 @@ class PairRanking:
     run: Run
     comparison: PairComparison
 
-    def ranked(self, raw: Float32, where: slice, matches: Matches) -> Matches:
+    def ranked(self, raw: Float32, where: Rows, matches: Matches) -> Matches:
         """Return the matches of one chunk in the comparator's order."""
         run = self.run
         ctf = None if run.inputs.ctf is None else run.inputs.ctf[where]

@@ -1,6 +1,7 @@
 """Half-sets kept apart (``--halves``): own starting maps, own references, own poses.
 
-Even and odd particles, by their number, are matched with references made of their own half only.
+Particles of each half-set (`mapsort.model.half_sets`) are matched with references made of their own
+half only.
 They share what cannot carry structure at high resolution from one to the other: the noise
 spectrum, the scale, the maps' shares of the particles, the mask, the filter (from the FSC between
 them), and the Fourier terms at low resolution, which hold the halves of a map in one frame, and

@@ -14,6 +14,7 @@ import pandas as pd
 from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.mrc import MrcStack
+from mapsort.model.half_sets import N_HALVES, HalfSets
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.physics.ctf import ContrastTransfer
@@ -52,6 +53,8 @@ class MultiInputs:
         None where no CTF is applied.
     files : tuple of Path
         Input files, for the record.
+    halves : HalfSets
+        Which half-set each particle is in, wherever the particles are parted in two.
     simmask : ndarray of shape (box, box), optional
         Mask that multiplies every projection in the comparison.
     flipped : bool
@@ -74,6 +77,7 @@ class MultiInputs:
     seeds: tuple[Float32, ...]
     ctf: ContrastTransfer | None
     files: tuple[Path, ...]
+    halves: HalfSets
     simmask: Float32 | None = None
     flipped: bool = False
     notes: tuple[str, ...] = ()
@@ -94,6 +98,7 @@ class MultiInputs:
             filtered=None if self.filtered is None else self.filtered.without_table(scratch.placed),
             ctf=scratch.with_arrays(self.ctf),
             poses=scratch.with_arrays(self.poses),
+            halves=scratch.with_arrays(self.halves),
             table=KeptTable.of(self.particles.table, scratch, emptied=(IMAGE_NAME,)),
         )
 
@@ -149,6 +154,13 @@ def open_inputs(
             passthrough=options.passthrough,
         )
     notes = (*particles.notes, *particles.validate())
+    halves = particles.half_sets()
+    notes += halves.notes
+    if options.halves and halves.n_images < N_HALVES:
+        raise ConfigError(
+            f"{particles.source}: holds {halves.particles_in_words} particle; --halves needs two "
+            "distinct images"
+        )
     if particles.box < SMALLEST_BOX:
         raise FormatError(
             f"{particles.source}: images of {particles.box} pixels are too small; "
@@ -179,6 +191,7 @@ def open_inputs(
         chosen_ctf(options.ctf, particles),
         # An .hdf file is the set and its own stack.
         tuple(dict.fromkeys(files)),
+        halves,
         mask,
         flipped=are_flipped(options.ctf, particles),
         notes=notes,

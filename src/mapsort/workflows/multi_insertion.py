@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_ranges, read_ahead
-from mapsort.model.class_averages import N_HALVES
+from mapsort.model.half_sets import N_HALVES
 from mapsort.model.membership import Membership
 from mapsort.model.poses import Poses
 from mapsort.stages.fourier_grid import Float32
@@ -39,13 +39,14 @@ class PosedMembers:
         """Return particles, columns and weights of the members that one half of a map is of."""
         members = self.membership
         own = run.plan.references.model[members.class_of_member] == model
-        chosen = np.flatnonzero(own & members.used & (members.particle % N_HALVES == half))
+        with_half = run.inputs.halves.half[members.particle] == half
+        chosen = np.flatnonzero(own & members.used & with_half)
         chosen = chosen[np.argsort(members.particle[chosen], kind="stable")]
         return members.particle[chosen], members.column[chosen], members.weight[chosen]
 
 
 def particle_equations(run: Run, members: PosedMembers, model: int) -> list[NormalEquations]:
-    """Return the normal equations of a map's even and of its odd particles.
+    """Return the normal equations of the two half-sets of a map's particles.
 
     One half's sums are in memory at a time; each image is read once for every map it belongs to.
     """

@@ -121,6 +121,7 @@ def iterate(run: Run, state: State) -> Outcome:
             run.plan.references,
             junk.chosen,
             seed=run.split_seed(state.trial),
+            images=run.inputs.particles.image_numbers,
         )
         classes = run.scratch.with_arrays(classes)
         matches, membership = classes.matches, classes.membership
@@ -196,13 +197,14 @@ def iterate(run: Run, state: State) -> Outcome:
 def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match the particles, each half-set with its own maps."""
     n_sets = len(state.reference_sets)
-    return Found.interleaved(
+    return Found.put_together(
         [
             _matched_part(
                 run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration
             )
             for part in range(n_sets)
         ],
+        run.inputs.halves.half,
         run.scratch,
     )
 

@@ -27,7 +27,7 @@ from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_comparison import match_plan, pair_ranking
-from mapsort.workflows.multi_state import Run, State, length
+from mapsort.workflows.multi_state import Rows, Run, State, length
 from mapsort.workflows.search_settings import SearchSettings
 
 #: A plan of the matching, or of the local search.
@@ -73,19 +73,21 @@ class Found:
     poses: Poses | None = None
 
     @classmethod
-    def interleaved(cls, parts: Sequence[Found], scratch: Scratch) -> Found:
-        """Return what was found of particles that were dealt out in turn to several parts."""
+    def put_together(
+        cls, parts: Sequence[Found], part_of: npt.NDArray[np.uint8], scratch: Scratch
+    ) -> Found:
+        """Return what was found of particles that were dealt out to parts, in their order."""
         if len(parts) == 1:
             return parts[0]
         similarities = [part.similarity for part in parts if part.similarity is not None]
         noise = [part.noise_scores for part in parts if part.noise_scores is not None]
         poses = [part.poses for part in parts if part.poses is not None]
         return cls(
-            scratch.interleaved([part.matches for part in parts]),
-            scratch.interleaved(similarities) if similarities else None,
+            scratch.put_together([part.matches for part in parts], part_of),
+            scratch.put_together(similarities, part_of) if similarities else None,
             max(part.highest_ring for part in parts),
             np.concatenate(noise) if noise else None,
-            poses=scratch.interleaved(poses) if poses else None,
+            poses=scratch.put_together(poses, part_of) if poses else None,
         )
 
 
@@ -139,8 +141,8 @@ def keeps_similarity(run: Run) -> bool:
     )
 
 
-def compared_chunks(run: Run, n: int | None = None) -> Iterator[tuple[slice, Float32]]:
-    """Yield ranges of particles with the raw images that are compared."""
+def compared_chunks(run: Run, n: int | None = None) -> Iterator[tuple[Rows, Float32]]:
+    """Yield rows of particles with the raw images that are compared."""
     return read_ahead(run.inputs.compared.images, run.chunks(n))
 
 
@@ -156,11 +158,11 @@ class Search:
         self._group = run.optics_group if len(self._ratios) > 1 else None
         self._ranking = MadeAnew(partial(pair_ranking, *which))
 
-    def by_group(self, where: slice) -> list[tuple[MatchPlan, npt.NDArray[np.intp]]]:
+    def by_group(self, where: Rows) -> list[tuple[MatchPlan, npt.NDArray[np.intp]]]:
         """Return each optics group's plan, in its noise, with its particles in a range."""
         return by_group(self.plan.value, self._ratios, self._group, where)
 
-    def ranked(self, raw: Float32, where: slice, matches: Matches) -> Matches:
+    def ranked(self, raw: Float32, where: Rows, matches: Matches) -> Matches:
         """Return the matches of one chunk in the order that ``--simcmp`` asks for."""
         ranking = self._ranking.value
         return matches if ranking is None else ranking.ranked(raw, where, matches)
@@ -169,7 +171,7 @@ class Search:
 def _match_block(
     run: Run, search: Search, n: int | None, *, full: bool, iteration: int, block: int
 ) -> Matched:
-    def match(where: slice, raw: Float32) -> Matched:
+    def match(where: Rows, raw: Float32) -> Matched:
         found, similarity = _match_groups(run, search, where, raw, full)
         ranked = search.ranked(raw, where, found)
         if ranked is not found and similarity is not None:
@@ -186,7 +188,7 @@ def _match_block(
 
 
 def _match_groups(
-    run: Run, search: Search, where: slice, raw: Float32, full: bool
+    run: Run, search: Search, where: Rows, raw: Float32, full: bool
 ) -> tuple[Matches, Similarity | None]:
     """Match a range of particles, those of each optics group in its own noise."""
     spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
@@ -212,7 +214,7 @@ def by_group(
     plan: AnyPlan,
     ratios: Sequence[npt.NDArray[np.floating]],
     group: npt.NDArray[np.intp] | None,
-    where: slice,
+    where: Rows,
 ) -> list[tuple[AnyPlan, npt.NDArray[np.intp]]]:
     """Return a plan for the noise of each optics group, with its particles in a range.
 
@@ -224,7 +226,7 @@ def by_group(
         Noise of each group over that of all.
     group : ndarray of shape (n,), or None
         Group of every particle; None where there is one.
-    where : slice
+    where : slice or ndarray
     """
     if group is None:
         return [(plan, np.arange(length(where)))]
@@ -260,7 +262,7 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
     everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
     last, numbers = state.matches, np.arange(n)
 
-    def match(where: slice, raw: Float32) -> Matches:
+    def match(where: Rows, raw: Float32) -> Matches:
         assert last is not None, "narrows() has said so"
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
         refined, threads = run.plan.refined, run.plan.n_threads

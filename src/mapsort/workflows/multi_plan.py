@@ -257,7 +257,8 @@ def plan_lines(
     need = run_disk(options, plan, n)
     iterations = options.iter or f"until converged, at most {options.n_iterations}"
     return [
-        f"particles: {n} of {box} px at {inputs.apix:g} A/px from {particles.source}",
+        f"particles: {inputs.halves.particles_in_words} of {box} px at {inputs.apix:g} A/px from "
+        f"{particles.source}",
         f"CTF: {ctf}; contrast {'inverted' if options.invert else 'as it is (white density)'}",
         *(f"note: {note}" for note in inputs.notes),
         *models,

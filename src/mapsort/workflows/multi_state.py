@@ -36,6 +36,8 @@ from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 
 R = TypeVar("R")
+#: Some particles: consecutive ones, or those of a half-set by their numbers.
+Rows = slice | npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -114,19 +116,19 @@ class Run:
 
     def over_chunks(
         self,
-        work: Callable[[slice, Float32], R],
-        chunks: list[slice],
+        work: Callable[[Rows, Float32], R],
+        chunks: list[Rows],
         *,
         particles: Particles | None = None,
-    ) -> Iterator[tuple[slice, R]]:
-        """Yield (range, work(range, raw images)) for chunks of particles, in order.
+    ) -> Iterator[tuple[Rows, R]]:
+        """Yield (rows, work(rows, raw images)) for chunks of particles, in order.
 
         Parameters
         ----------
         work : callable
             Depends on its arguments and on what it carries only; with an engine it is sent to
             every worker once, and there reads and works on chunks.
-        chunks : list of slice
+        chunks : list of slice or ndarray
         particles : Particles, optional
             Those that are compared in place of ``--input``.
         """
@@ -171,13 +173,12 @@ class Run:
         """What tells the results of a half-set from those of the other."""
         return "" if self.n_parts == 1 else f"-half{self.part}"
 
-    def ctf_of(self, where: slice | npt.NDArray[np.integer]) -> Float32:
+    def ctf_of(self, where: Rows) -> Float32:
         """CTF coefficients of some particles."""
-        n = length(where) if isinstance(where, slice) else len(where)
         ctf = None if self.inputs.ctf is None else self.inputs.ctf[where]
-        return ctf_coefficients(ctf, n, flipped=self.plan.flipped)
+        return ctf_coefficients(ctf, length(where), flipped=self.plan.flipped)
 
-    def transfer_of(self, where: slice | npt.NDArray[np.integer]) -> Float32 | None:
+    def transfer_of(self, where: Rows) -> Float32 | None:
         """Contrast transfer of some particles in the Fourier plane, None where none applies."""
         if self.inputs.ctf is None:
             return None
@@ -199,35 +200,38 @@ class Run:
         self.scratch.release()
 
     def of_part(self, part: int, n_parts: int) -> Run:
-        """Return the run of some of the particles, which are dealt out to the parts in turn."""
+        """Return the run of one part of the particles: all, or a half-set."""
         return self if n_parts == 1 else replace(self, part=part, n_parts=n_parts)
 
     @property
     def numbers(self) -> npt.NDArray[np.intp]:
         """Numbers of the particles of this part, in order."""
-        return np.arange(self.part, len(self.inputs.particles), self.n_parts)
+        if self.n_parts == 1:
+            return np.arange(len(self.inputs.particles))
+        return np.flatnonzero(self.inputs.halves.half == self.part)
 
-    def chunks_after(self, n_done: int, n: int | None = None) -> list[slice]:
+    def chunks_after(self, n_done: int, n: int | None = None) -> list[Rows]:
         """Ranges that are left to do; what an interrupted run had done counts as progress."""
         every = self.chunks(n)
         if n_done:
             self.progress.advance(sum(length(where) for where in every[:n_done]))
         return every[n_done:]
 
-    def chunks(self, n: int | None = None) -> list[slice]:
-        """Ranges of this part's particles, of the first n or all, that are worked on together."""
+    def chunks(self, n: int | None = None) -> list[Rows]:
+        """Rows of this part's particles, of the first n or all, that are worked on together."""
         n_particles = len(self.inputs.particles) if n is None else n
-        part, n_parts = self.part, self.n_parts
-        own = len(range(part, n_particles, n_parts))
-        return [
-            slice(part + n_parts * r.start, min(part + n_parts * r.stop, n_particles), n_parts)
-            for r in chunk_ranges(own, self.plan.chunk)
-        ]
+        if self.n_parts == 1:
+            return list(chunk_ranges(n_particles, self.plan.chunk))
+        own = self.numbers
+        own = own[: np.searchsorted(own, n_particles)]
+        return [own[part] for part in chunk_ranges(len(own), self.plan.chunk)]
 
 
-def length(where: slice) -> int:
-    """Return how many particles a range of `Run.chunks` has."""
-    return len(range(where.start, where.stop, where.step or 1))
+def length(where: Rows) -> int:
+    """Return how many particles one of `Run.chunks` has."""
+    if isinstance(where, slice):
+        return len(range(where.start, where.stop, where.step or 1))
+    return len(where)
 
 
 @dataclass(frozen=True)
@@ -253,7 +257,7 @@ class Learnt:
     misfit: npt.NDArray[np.float64] | None = None
 
 
-def _read_and_work(shared: tuple[Callable[[slice], Float32], Callable[..., R]], where: slice) -> R:
+def _read_and_work(shared: tuple[Callable[[Rows], Float32], Callable[..., R]], where: Rows) -> R:
     """Do one chunk on a worker."""
     read, work = shared
     return work(where, read(where))
@@ -282,7 +286,7 @@ class State:
     shares : ndarray of shape (n_models,) or None
         Fraction of the particles that each map held in it.
     halves : tuple of two tuples of ndarray, or None
-        With ``--halves``, the references of the even and of the odd particles; ``references``
+        With ``--halves``, the references of the two half-sets; ``references``
         are then their means, for show.
     learnt : Learnt
     trial : int
@@ -317,13 +321,13 @@ class State:
 
     @property
     def reference_sets(self) -> tuple[tuple[Float32, ...], ...]:
-        """The sets of maps that particles are dealt out to in turn; one without ``--halves``."""
+        """The sets of maps that half-sets are matched with; one without ``--halves``."""
         return (self.references,) if self.halves is None else self.halves
 
 
 @dataclass(frozen=True)
 class HalfMaps:
-    """Unfiltered maps of the even and of the odd particles of one map, and their FSC."""
+    """Unfiltered maps of the two half-sets of one map, and their FSC."""
 
     even: Float32
     odd: Float32

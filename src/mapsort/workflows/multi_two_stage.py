@@ -33,7 +33,7 @@ from mapsort.workflows.multi_matching import (
     SyntheticNoise,
     keeps_similarity,
 )
-from mapsort.workflows.multi_state import Run, State, length
+from mapsort.workflows.multi_state import Rows, Run, State, length
 from mapsort.workflows.search_settings import SearchSettings
 
 
@@ -77,7 +77,7 @@ def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iterati
     noise = SyntheticNoise.of(run, state)
     n = len(run.inputs.particles)
 
-    def match(where: slice, raw: Float32) -> TwoStageMatches:
+    def match(where: Rows, raw: Float32) -> TwoStageMatches:
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
         plan, threads = search.plan.value, run.plan.n_threads
         _, first = match_chunk(

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.model.half_sets import HalfSets, dealt_out
 from mapsort.workflows.multi_state import Run
 
 
-def part_of(run: Run, chosen: slice) -> Run:
-    """Return the run of some of its particles, of which nothing has been read yet."""
+def part_of(run: Run, chosen: npt.NDArray[np.intp]) -> Run:
+    """Return the run of some of its particles, of which nothing has been read yet.
+
+    Half-sets among them are made anew: what is left of those of all may be one only.
+    """
     inputs = run.inputs
+    particles = inputs.particles.subset(chosen)
+    image = particles.image_numbers()
     return replace(
         run,
         inputs=replace(
             inputs,
-            particles=inputs.particles.subset(chosen),
+            particles=particles,
+            halves=HalfSets(dealt_out(image), int(image.max(initial=-1)) + 1),
             filtered=None if inputs.filtered is None else inputs.filtered.subset(chosen),
             ctf=None if inputs.ctf is None else inputs.ctf[chosen],
         ),

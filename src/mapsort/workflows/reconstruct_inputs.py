@@ -15,6 +15,7 @@ from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.model.half_sets import N_HALVES
 from mapsort.model.particles import Particles
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.stages.fourier_grid import Complex64, Float32
@@ -39,14 +40,14 @@ class SliceChunk:
     ----------
     numerator, density : ndarray of shape (n, box, box//2+1)
     rotations : ndarray of shape (n, 3, 3)
-    half : ndarray of shape (n,), intp
+    half : ndarray of shape (n,), uint8
         0 or 1.
     """
 
     numerator: Complex64
     density: Float32
     rotations: Rotations
-    half: npt.NDArray[np.intp]
+    half: npt.NDArray[np.uint8]
 
 
 class SliceSource(Protocol):
@@ -59,6 +60,10 @@ class SliceSource(Protocol):
     @property
     def apix(self) -> float:
         """Pixel size [A]."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know when halves are made, one line each."""
 
     def __len__(self) -> int: ...
 
@@ -87,13 +92,14 @@ class ParticleSlices:
     sign: float
     rotations: Rotations
     shifts: npt.NDArray[np.float64]
-    half: npt.NDArray[np.intp]
+    half: npt.NDArray[np.uint8]
+    notes: tuple[str, ...]
 
     @classmethod
     def open(cls, options: ReconstructOptions) -> ParticleSlices:
         """Open particles; their images are not read yet."""
         everything = Particles.open(options.input, apix=options.apix, datadir=options.datadir)
-        half = _halves_of(options.input, everything.table)
+        halves = everything.half_sets()
         rows = _rows_of_class(options, everything.table)
         particles = everything.subset(rows)
         particles.validate()
@@ -107,7 +113,8 @@ class ParticleSlices:
             -1.0 if options.invert else 1.0,
             rotations,
             -origins,
-            half[rows],
+            halves.half[rows],
+            halves.notes,
         )
 
     @property
@@ -158,19 +165,6 @@ def _rows_of_class(options: ReconstructOptions, table: pd.DataFrame) -> npt.NDAr
     return rows
 
 
-def _halves_of(source: Path, table: pd.DataFrame) -> npt.NDArray[np.intp]:
-    if "rlnRandomSubset" not in table:
-        return np.arange(len(table)) % 2
-    subsets = pd.to_numeric(table["rlnRandomSubset"], errors="coerce").to_numpy(dtype=float)
-    wrong = np.flatnonzero((subsets != 1) & (subsets != 2))
-    if len(wrong):
-        raise FormatError(
-            f"{source}: rlnRandomSubset of particle {wrong[0] + 1} is "
-            f"{table['rlnRandomSubset'].iloc[wrong[0]]}; expected 1 or 2"
-        )
-    return np.asarray(subsets == 2, dtype=np.intp)
-
-
 @dataclass(frozen=True)
 class AverageSlices:
     """Class averages at the orientations of their headers, weighted by ``ptcl_repr``.
@@ -187,6 +181,7 @@ class AverageSlices:
     weights: npt.NDArray[np.float64]
     rotations: Rotations
     shifts: npt.NDArray[np.float64]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, options: ReconstructOptions) -> AverageSlices:
@@ -235,7 +230,7 @@ class AverageSlices:
                     weights=self.weights[where],
                     n_threads=n_threads,
                 )
-                half = np.arange(where.start, where.stop) % 2
+                half = (np.arange(where.start, where.stop) % N_HALVES).astype(np.uint8)
                 yield SliceChunk(numerator, density, self.rotations[where], half)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.symmetry import symmetry
+from mapsort.model.half_sets import N_HALVES
 from mapsort.model.volume import Volume
 from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
@@ -26,7 +27,6 @@ from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.reconstruct_inputs import SliceSource, open_slices
 from mapsort.workflows.reconstruct_options import ReconstructOptions
 
-N_HALVES = 2
 #: Soft edge of the sphere that maps are cut to, relative to the box.
 SPHERE_EDGE = 0.05
 _FSC_LEVEL = 0.143
@@ -76,7 +76,10 @@ def reconstruct_map(
     source = open_slices(options)
     _check(options, source)
     method = reconstructor(options.recon)
-    sums = _inserted(options, source, shown, halves=options.halves or method.ssnr)
+    halves = options.halves or method.ssnr
+    for note in source.notes if halves else ():
+        shown.message(note)
+    sums = _inserted(options, source, shown, halves=halves)
     return _solved(options, source, method, sums, shown)
 
 

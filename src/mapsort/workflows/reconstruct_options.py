@@ -67,7 +67,7 @@ class ReconstructOptions:
             None,
             group=INPUT,
             help="also maps of both halves, FILE_half1 and FILE_half2, and their FSC: by "
-            "rlnRandomSubset if the table has it, else odd and even lines",
+            "rlnRandomSubset if the table has it, else in turn; copies of an image together",
         ),
     )
     class_: int | None = field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.chunks import read_ahead
+from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.rundir.scratch import Scratch
 from mapsort.stages.match import match_chunk
 from mapsort.stages.search_plan import plan_image_match, spectrally_matched
@@ -73,7 +73,8 @@ def _compared(run: Run, state: State, projections: Projections) -> Similarity:
         ranking = PairRanking(run, pair_comparison(run, state, settings.pairs, images))
     run.start("match", len(run.inputs.particles), 0)
     parts = []
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks()):
+    ranges = chunk_ranges(len(run.inputs.particles), run.plan.chunk)
+    for where, raw in read_ahead(run.inputs.particles.images, ranges):
         found, every = match_chunk(
             plan,
             run.spectra_of(raw),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mapsort.geometry.euler import matrix_to_relion
 from mapsort.io.star import write_particles
+from mapsort.model.half_sets import SUBSET
 from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.layout import RunDirectory
@@ -17,7 +18,7 @@ from mapsort.workflows.assignment_table import image_names
 from mapsort.workflows.convergence import peak_memory_bytes
 from mapsort.workflows.multi_files import write_volume
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
-from mapsort.workflows.single_state import N_HALVES, SingleOutcome, SingleRun, SingleState
+from mapsort.workflows.single_state import SingleOutcome, SingleRun, SingleState
 
 #: Maps are numbered from 1, and there is one.
 MAP = 1
@@ -64,12 +65,12 @@ def write_single_maps(
 def single_table(run: SingleRun, outcome: SingleOutcome) -> pd.DataFrame:
     """Return the particle table with half-set, pose and score of every particle.
 
-    ``rlnRandomSubset`` is 1 for even and 2 for odd positions, as RELION numbers half-sets.
+    ``rlnRandomSubset`` is 1 for the even and 2 for the odd half, as RELION numbers half-sets.
     """
     n, apix = run.n_particles, run.whole.inputs.apix
     rotations, origins, scores = np.empty((n, 3, 3)), np.empty((n, 2)), np.empty(n)
     for number, half in enumerate(outcome.halves):
-        rows = slice(number, None, N_HALVES)
+        rows = run.rows(number)
         rotations[rows] = half.poses.rotation[:, 0]
         origins[rows] = half.poses.origin[:, 0]
         scores[rows] = half.poses.score[:, 0]
@@ -77,7 +78,7 @@ def single_table(run: SingleRun, outcome: SingleOutcome) -> pd.DataFrame:
     table = run.whole.inputs.particles.table.copy()
     table["rlnImageName"] = image_names(run.whole.inputs.particles)
     table["rlnClassNumber"] = MAP
-    table["rlnRandomSubset"] = np.arange(n) % N_HALVES + 1
+    table[SUBSET] = run.whole.inputs.halves.half.astype(int) + 1
     for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
         table[name] = np.round(angles[:, column], 4)
     for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mapsort.errors import ConfigError
+from mapsort.model.half_sets import N_HALVES
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.modules.array_parameter import read_curve
@@ -34,9 +35,10 @@ def open_single(
     request = options.as_multi()
     volumes = None if volume is None else [volume]
     inputs = open_inputs(request, particles=particles, volumes=volumes)
-    if len(inputs.particles) < 2:
+    if inputs.halves.n_images < N_HALVES:
         raise ConfigError(
-            f"{inputs.particles.source}: holds {len(inputs.particles)} particle; halves need two"
+            f"{inputs.particles.source}: holds {inputs.halves.particles_in_words} particle; halves "
+            "need two distinct images"
         )
     plan = resolve(request, inputs)
     if options.diameter is not None:

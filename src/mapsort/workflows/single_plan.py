@@ -51,8 +51,8 @@ def single_plan_lines(run: SingleRun) -> list[str]:
     iterations = options.iter or f"until nothing moves, at most {MOST_ITERATIONS}"
     halves = " and ".join(str(len(half.inputs.particles)) for half in run.halves)
     return [
-        f"particles: {len(particles)} of {plan.grid.box} px at {inputs.apix:g} A/px from "
-        f"{particles.source}",
+        f"particles: {inputs.halves.particles_in_words} of {plan.grid.box} px at "
+        f"{inputs.apix:g} A/px from {particles.source}",
         f"halves: {halves} particles, apart from the start: own maps, own poses, random phases of "
         f"their own beyond {run.start_resolution_ang:.1f} A",
         f"CTF: {ctf}; contrast {'inverted' if options.invert else 'as it is (white density)'}",

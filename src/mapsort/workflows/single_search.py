@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mapsort.engines.chunks import read_ahead
+from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.geometry.orientations import angular_step
 from mapsort.model.poses import Poses
 from mapsort.stages.fourier_grid import Float32, centred_transform
@@ -144,7 +144,7 @@ def _climb_and_sum(
     n = len(run.inputs.particles)
     found = []
     run.start("refine poses", n, iteration)
-    for where, raw in read_ahead(run.inputs.particles.images, run.chunks(n)):
+    for where, raw in read_ahead(run.inputs.particles.images, chunk_ranges(n, run.plan.chunk)):
         images = run.plan.treatment.images(raw)
         poses = search_locally(
             plan,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mapsort.errors import ConfigError
+from mapsort.model.half_sets import N_HALVES
 from mapsort.physics.filters import apply_radial_curve, tanh_lowpass
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.stages.fourier_grid import Float32
@@ -17,7 +18,7 @@ from mapsort.workflows.multi_run import scanned
 from mapsort.workflows.multi_state import Run
 from mapsort.workflows.part_of_run import part_of
 from mapsort.workflows.single_options import RefineOptions
-from mapsort.workflows.single_state import N_HALVES, HalfState, SingleRun, SingleState
+from mapsort.workflows.single_state import HalfState, SingleRun, SingleState
 
 #: The starting map resolves this many parts along the particle's diameter.
 PARTS = 4.0
@@ -108,8 +109,8 @@ def half_seeds(
 
 
 def half_run(whole: Run, half: int, seed_map: Float32) -> Run:
-    """Return the run of every second particle, from ``half`` on, with a starting map of its own."""
-    part = part_of(whole, slice(half, None, N_HALVES))
+    """Return the run of a half-set, with a starting map of its own."""
+    part = part_of(whole, np.flatnonzero(whole.inputs.halves.half == half))
     return replace(part, inputs=replace(part.inputs, seeds=(seed_map,)))
 
 

@@ -13,8 +13,7 @@ from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.multi_state import Run
 from mapsort.workflows.single_options import RefineOptions
 
-#: Particles are halved by their number's parity, as everywhere in the program.
-N_HALVES = 2
+#: Half-sets by number; see `mapsort.model.half_sets`.
 HALF_NAMES = ("even", "odd")
 
 
@@ -28,7 +27,7 @@ class SingleRun:
     whole : Run
         The request for all particles, as one of several maps of which there is one.
     halves : tuple of Run
-        The same for the even and for the odd particles alone; nothing of one half is in the other.
+        The same for each half-set alone; nothing of one half is in the other.
     start_resolution_ang : float
         Where the starting map ends.
     structure_factor : ndarray of shape (m, 2) or None
@@ -45,6 +44,10 @@ class SingleRun:
     def n_particles(self) -> int:
         """Number of particles of both halves."""
         return len(self.whole.inputs.particles)
+
+    def rows(self, half: int) -> npt.NDArray[np.intp]:
+        """Return the numbers of the particles of a half, in their order."""
+        return np.flatnonzero(self.whole.inputs.halves.half == half)
 
     @property
     def seed(self) -> int:

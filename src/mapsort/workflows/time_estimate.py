@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapsort.model.class_averages import N_HALVES, ClassAverages
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import N_HALVES
 from mapsort.stages.class_reconstruction import MapSlices
 from mapsort.stages.classify import classify
 from mapsort.stages.insertion_grid import InsertionGrid

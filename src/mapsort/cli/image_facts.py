@@ -1,0 +1,51 @@
+"""What ``mapsort info`` tells of a particle table's images: copies of one, and half-sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from mapsort.cli.facts import Fact, Facts, plain
+from mapsort.errors import FormatError
+from mapsort.io.star import resolve_stack, split_image_names
+from mapsort.model.half_sets import SUBSET, half_sets, image_numbers
+
+
+def image_facts(path: Path, table: pd.DataFrame) -> Facts:
+    """Tell how many distinct images there are where some occur twice, and what half-sets there are.
+
+    Parameters
+    ----------
+    path : Path
+        The particles' file.
+    table : DataFrame
+        Its particles, RELION column names.
+    """
+    try:
+        indices, names = split_image_names(path, table["rlnImageName"])
+        file_of, distinct = pd.factorize(pd.Series(names, dtype=object))
+        image = image_numbers([_place(str(name), path) for name in distinct], file_of, indices)
+        halves = half_sets(path, table, image)
+    except FormatError as error:
+        return [plain("note", str(error).removeprefix(f"{path}: "))]
+    facts: Facts = []
+    if halves.has_copies:
+        n, total = halves.n_images, len(table)
+        facts.append(Fact("distinct images", f"{n} in {total} rows", n))
+    if SUBSET in table:
+        facts += [
+            plain("half-sets", note.removeprefix(f"{path}: "))
+            for note in halves.notes
+            if SUBSET in note
+        ]
+    return facts
+
+
+def _place(name: str, path: Path) -> Path:
+    """Return the file of a name; where there is none, names are told apart as they stand."""
+    try:
+        return resolve_stack(name, path)
+    except FormatError:
+        return Path(os.path.normpath(name))
