@@ -11,7 +11,7 @@ from mapsort.workflows.multi_plan import resolve
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 
-ALWAYS = {"sphere about the maps", "similarity matrix"}
+ALWAYS = {"half-sets", "sphere about the maps", "similarity matrix"}
 LEFT_OPEN = {
     "--apix",
     "--ctf",
@@ -59,6 +59,8 @@ def test_all_that_was_left_open(chosen):
     assert found["--orientgen"].value == plan.orientgen
     assert found["--ctf"].value == "apply"
     assert found["similarity matrix"].value == "full"
+    half_sets = found["half-sets"]
+    assert (half_sets.value, half_sets.reason) == ("60 and 60 particles", "dealt out in turn")
 
 
 def test_nothing_that_was_told(chosen):

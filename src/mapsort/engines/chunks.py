@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 T = TypeVar("T")
 R = TypeVar("R")
+#: Some particles: consecutive ones, or those of a half-set by their numbers.
+Rows = slice | npt.NDArray[np.intp]
 
 #: Bytes of working memory that one chunk of particles may take.
 CHUNK_BYTES = 128 * 2**20
@@ -23,6 +28,13 @@ def chunk_length(bytes_per_item: int) -> int:
 def chunk_ranges(n: int, length: int) -> list[slice]:
     """Return consecutive ranges of at most ``length`` items that cover n items."""
     return [slice(first, min(first + length, n)) for first in range(0, n, length)]
+
+
+def length(where: Rows) -> int:
+    """Return how many particles there are in some rows."""
+    if isinstance(where, slice):
+        return len(range(where.start, where.stop, where.step or 1))
+    return len(where)
 
 
 def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R, T]]:

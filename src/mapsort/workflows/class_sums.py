@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.chunks import chunk_ranges, length, read_ahead
 from mapsort.errors import ConfigError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
@@ -21,7 +21,7 @@ from mapsort.stages.member_average import MemberAverager, SumWeights, is_least_s
 from mapsort.stages.particle_fit import ParticleFit
 from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment
 from mapsort.workflows.memory_plan import PIECE_BYTES, class_sum_bytes, spills_classes
-from mapsort.workflows.multi_state import Run, length
+from mapsort.workflows.multi_state import Run
 
 #: Particles by which processed images are brought to the scale of the others.
 _SCALE_SAMPLE = 128

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from mapsort.engines.chunks import Rows
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.modules.registry import BoundModule
@@ -18,7 +19,7 @@ from mapsort.stages.pair_scores import PairComparison, reranked
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
 from mapsort.stages.search_plan import MatchPlan, plan_match, spectrally_matched
-from mapsort.workflows.multi_state import Rows, Run, State
+from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.search_settings import SearchSettings
 
 #: Particles whose CTF stands for all where a mean is needed, and their size: shells are few.

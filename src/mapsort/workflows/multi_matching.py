@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.chunks import Rows, chunk_ranges, length, read_ahead
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
@@ -27,7 +27,7 @@ from mapsort.stages.similarity import Similarity
 from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_comparison import match_plan, pair_ranking
-from mapsort.workflows.multi_state import Rows, Run, State, length
+from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.search_settings import SearchSettings
 
 #: A plan of the matching, or of the local search.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.chunks import Rows, chunk_ranges, length, read_ahead
 from mapsort.engines.dask_engine import DaskEngine
 from mapsort.engines.threads import available_threads
 from mapsort.io.optics import GROUP
@@ -36,8 +36,6 @@ from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
 
 R = TypeVar("R")
-#: Some particles: consecutive ones, or those of a half-set by their numbers.
-Rows = slice | npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -225,13 +223,6 @@ class Run:
         own = self.numbers
         own = own[: np.searchsorted(own, n_particles)]
         return [own[part] for part in chunk_ranges(len(own), self.plan.chunk)]
-
-
-def length(where: Rows) -> int:
-    """Return how many particles one of `Run.chunks` has."""
-    if isinstance(where, slice):
-        return len(range(where.start, where.stop, where.step or 1))
-    return len(where)
 
 
 @dataclass(frozen=True)

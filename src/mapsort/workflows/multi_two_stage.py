@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.engines.chunks import Rows, length
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.stages.fourier_grid import Float32
@@ -33,7 +34,7 @@ from mapsort.workflows.multi_matching import (
     SyntheticNoise,
     keeps_similarity,
 )
-from mapsort.workflows.multi_state import Rows, Run, State, length
+from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.search_settings import SearchSettings
 
 
