@@ -11,6 +11,10 @@ class FormatError(MapsortError, ValueError):
     """A file is not what it should be; the message names the file and the place in it."""
 
 
+class BadImagesError(FormatError):
+    """Images that nobody can use: constant, or with pixels that are no numbers."""
+
+
 class ConfigError(MapsortError, ValueError):
     """A request is wrong: an option, a combination of options, or an input; found before work."""
 

@@ -106,7 +106,28 @@ def test_run_draws_a_table_on_a_terminal(
 
 
 def test_unknown_and_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").touch()
     with pytest.raises(FormatError, match=r"a\.pdf: info knows \.cs, \.h5, \.hdf"):
-        info.describe("a.pdf")
+        info.describe(tmp_path / "a.pdf")
+    with pytest.raises(FormatError, match=r"none: no such file"):
+        info.describe(tmp_path / "none")
     with pytest.raises(FormatError, match=r"none\.mrc: no such file"):
         info.run(_args(tmp_path / "none.mrc"))
+
+
+def test_notes_of_tables_and_stacks(tmp_path: Path) -> None:
+    """What a run would be told of a file, info tells too."""
+    head = "data_optics\n\nloop_\n_rlnOpticsGroup\n_rlnMagMat00\n1 1.04\n\n"
+    block = "data_particles\n\nloop_\n_rlnImageName\n_rlnOpticsGroup\n1@a.mrcs 1\n\n"
+    (tmp_path / "p.star").write_text(head + block + block)
+    notes = [fact.text for fact in info.describe(tmp_path / "p.star") if fact.name == "note"]
+    assert notes[0] == "data_particles is there twice (1 + 1 rows): all are read"
+    assert notes[1].startswith("rlnMagMat00: not applied; ")
+    stack = tmp_path / "a.mrcs"
+    write_stack(stack, DATA, 1.5)
+    assert "note" not in {fact.name for fact in info.describe(stack)}
+    stack.write_bytes(stack.read_bytes() + bytes(4 * DATA[0].nbytes))
+    (note,) = [fact.text for fact in info.describe(stack) if fact.name == "note"]
+    assert note == (
+        "the file is longer than its header says: 4 images announced and read, and 4 images more"
+    )

@@ -246,3 +246,31 @@ def test_a_map_is_no_stack(tmp_path: Path) -> None:
     write_images(tmp_path / "a.hdf", [np.zeros((2, 3, 5))])
     with pytest.raises(FormatError, match="image 0 is 5 x 3 x 2 pixels; 2-D images are needed"):
         HdfStack(tmp_path / "a.hdf")
+
+
+def test_images_that_were_deleted(tmp_path: Path) -> None:
+    """A hole is told by its number; the other images can be read."""
+    path = tmp_path / "a.hdf"
+    write_images(path, IMAGES[[0, 1, 2, 3] * 3])
+    with h5py.File(path, "r+") as file:
+        for index in (0, 7):
+            del file[f"MDF/images/{index}"]
+    for index in (0, 7):
+        with pytest.raises(FormatError) as caught:
+            read_image(path, index)
+        assert str(caught.value) == (
+            f"{path}: image {index} is missing: of images 0 to 11, 2 are not there (0, 7). Leave "
+            "them out with a list (.lst)."
+        )
+    stack = HdfStack(path)
+    again = tmp_path / "b.hdf"
+    again.write_bytes(path.read_bytes())
+    assert (stack.n_images, stack.box) == (12, (3, 5))
+    images = np.empty((2, 3, 5), np.float32)
+    stack.read_into(images, np.array([1, 11]))
+    np.testing.assert_array_equal(images, IMAGES[[1, 3]])
+    with h5py.File(again, "r+") as file:
+        for index in (*range(1, 7), *range(8, 12)):
+            del file[f"MDF/images/{index}"]
+    with pytest.raises(FormatError, match=r"12 are not there \(0, 1, 2, 3, 4, \.\.\.\)"):
+        HdfStack(again)

@@ -229,3 +229,18 @@ def test_what_a_list_cannot_keep(tmp_path: Path) -> None:
     assert not path.exists()
     with pytest.raises(FormatError, match=r"cannot be read: Is a directory\."):
         read_list(tmp_path)
+
+
+def test_lines_behind_a_sign_are_passed_over(tmp_path: Path) -> None:
+    """As EMAN2 does; records among them are counted."""
+    path = tmp_path / "a.lst"
+    path.write_text("#LST\n# bad ones\n0\ta.hdf\n#3\ta.hdf\n\n4\tb.hdf\n# 5 b.hdf\n#\n")
+    listed = read_list(path)
+    assert (listed.indices.tolist(), listed.names) == ([0, 4], ["a.hdf", "b.hdf"])
+    assert listed.n_commented == 2
+    path.write_text("#LSX\n# 3 words\n# 12\n0\ta.hdf    \n#1\ta.hdf   \n2\ta.hdf    \n")
+    listed = read_list(path)
+    assert (listed.indices.tolist(), listed.n_commented) == ([0, 2], 1)
+    path.write_text("#LST\n#0\ta.hdf\n")
+    with pytest.raises(FormatError, match="holds no image"):
+        read_list(path)

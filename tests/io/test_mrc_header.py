@@ -80,6 +80,7 @@ def test_the_numbers_decide_whatever_the_stamp_says(
         axes=(1, 2, 3),
         space_group=0,
         unsigned_bytes=False,
+        file_bytes=1024 + RAMP.nbytes,
     )
     np.testing.assert_array_equal(read_map(tmp_path / "a.mrc")[0], RAMP)
 
@@ -210,3 +211,56 @@ def test_sections_take_their_bytes(
     header = read_header(path) if 3 * items * size <= RAMP.nbytes else None
     assert header is not None
     assert (header.row_items, header.section_bytes) == (items, 3 * items * size)
+
+
+def changed(path: Path, *, add: int = 0, **words: int) -> Path:
+    """Write 20 images of 8 x 8 pixels, change words of the header and add bytes."""
+    write_stack(path, np.random.default_rng(1).normal(size=(20, 8, 8)), 1.5)
+    content = bytearray(path.read_bytes())
+    for name, value in words.items():
+        at = {"nz": 8, "nsymbt": 92}[name]
+        content[at : at + 4] = int(value).to_bytes(4, "little", signed=True)
+    path.write_bytes(bytes(content) + bytes(add))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "add", "told"),
+    [
+        ({"nz": 1}, 0, "1 image announced and read, and 19 images more"),
+        ({"nz": 19}, 0, "19 images announced and read, and 1 image more"),
+        ({}, 3 * 256, "20 images announced and read, and 3 images more"),
+        ({}, 1, "20 images announced and read, and 1 byte of no whole image more"),
+        ({"nz": 18}, 100, "and 2 images and 100 bytes of no whole image more"),
+        ({}, 0, None),
+    ],
+)
+def test_files_longer_than_their_headers_say(
+    tmp_path: Path, words: dict[str, int], add: int, told: str | None
+) -> None:
+    surplus = read_header(changed(tmp_path / "a.mrcs", add=add, **words)).surplus
+    if told is None:
+        assert surplus is None
+    else:
+        assert surplus is not None
+        assert surplus.startswith(f"{tmp_path / 'a.mrcs'}: the file is longer than its header")
+        assert surplus.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "add", "told"),
+    [
+        ({"nsymbt": 49920}, 0, "an extended header of 49920 bytes that is not there"),
+        ({"nsymbt": 80}, 0, "exactly as long as its 20 images without one"),
+        ({"nsymbt": 512}, 100, "truncated: the header announces 20 images"),
+        ({"nsymbt": -1}, 0, "its extended header has -1 bytes"),
+        ({"nz": 0}, 0, "announces 0 images; the file has room for 20 of 8 x 8 pixels"),
+        ({"nz": 0}, 100, "has room for 20 of"),
+        ({"nz": -20}, 0, "damaged MRC header: it announces 8 x 8 x -20 pixels"),
+    ],
+)
+def test_headers_that_do_not_fit_the_file(
+    tmp_path: Path, words: dict[str, int], add: int, told: str
+) -> None:
+    with pytest.raises(FormatError, match=told):
+        read_header(changed(tmp_path / "a.mrcs", add=add, **words))

@@ -142,8 +142,8 @@ def test_which_block_holds_the_particles(tmp_path: Path) -> None:
     with pytest.raises(FormatError) as caught:
         read_particles(path, apix=1.0)
     assert str(caught.value) == (
-        f"{path}: no particle table: no block data_particles, and not exactly one with a column "
-        "rlnImageName (blocks: data_a, data_b, data_c)."
+        f"{path}: 2 particle tables (data_a 1 rows, data_b 1 rows, data_c 1 rows); exactly one "
+        "block with a column rlnImageName is needed."
     )
     write_tables(path, {"particles": pd.DataFrame({"rlnImageName": ["1@a b", None, None]})})
     with pytest.raises(FormatError, match=r"p\.star: particle 2: rlnImageName is missing\."):
@@ -259,13 +259,13 @@ def test_text_of_every_kind_of_cell(tmp_path: Path) -> None:
 def test_long_tables_are_written_some_rows_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = pd.DataFrame({"rlnA": range(7), "rlnName": [*"abcdef", "it's"]})
+    table = pd.DataFrame({"rlnA": range(7), "rlnName": [*"abcdef", "a\tb"]})
     write_tables(tmp_path / "whole.star", {"p": table[:6]})
     monkeypatch.setattr(star_tables, "_ROWS_AT_ONCE", 3)
     write_tables(tmp_path / "parts.star", {"p": table[:6]})
     assert (tmp_path / "parts.star").read_bytes() == (tmp_path / "whole.star").read_bytes()
     # Rows are numbered through all parts.
-    with pytest.raises(FormatError, match=r"not written: rlnName in row 7 holds a quote"):
+    with pytest.raises(FormatError, match=r"not written: rlnName in row 7 holds a tab"):
         write_tables(tmp_path / "parts.star", {"p": table})
     write_tables(tmp_path / "empty.star", {"p": table[:0]})
     assert (tmp_path / "empty.star").read_text().endswith("loop_\n_rlnA #1\n_rlnName #2\n\n\n")
@@ -344,7 +344,7 @@ def test_names_are_text_whatever_they_look_like(tmp_path: Path, label: str) -> N
 def test_the_same_column_twice(tmp_path: Path) -> None:
     path = tmp_path / "t.star"
     path.write_text("data_x\n\nloop_\n_rlnA #1\n_rlnA #2\n1 2\n")
-    with pytest.raises(FormatError, match=r"t\.star: (column rlnA is twice in data_x|not a read)"):
+    with pytest.raises(FormatError, match=r"t\.star: line 5: column rlnA is twice in data_x"):
         read_tables(path)
 
 

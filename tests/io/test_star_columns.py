@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from mapsort.errors import FormatError
 from mapsort.io.star import read_particles, write_particles
 from mapsort.io.star_columns import read_columns
+from mapsort.io.star_tables import write_tables
 
 OPTICS = pd.DataFrame({"rlnOpticsGroup": [1], "rlnImagePixelSize": [1.5], "name": ["a b"]})
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=64)
@@ -47,3 +50,11 @@ def test_what_cannot_be_read(tmp_path):
     with pytest.raises(FormatError, match="not columns of numbers"):
         read_columns(path, "particles", ["x"])
     assert read_columns(path, "particles", ["y"])["y"].tolist() == [2.0, 3.0]
+
+
+def test_names_with_quotes_do_not_shift_columns(tmp_path: Path) -> None:
+    path = tmp_path / "t.star"
+    for name in ("1@O'Neil.mrcs", '1@a "b" c.mrcs', "1@a b#c.mrcs", '1@5".mrcs'):
+        table = pd.DataFrame({"rlnImageName": ["1@a.mrcs", name], "rlnA": [1.5, 2.5]})
+        write_tables(path, {"particles": table})
+        assert read_columns(path, "particles", ["rlnA"])["rlnA"].tolist() == [1.5, 2.5]

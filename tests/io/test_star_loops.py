@@ -71,7 +71,7 @@ def test_plain_files_take_the_fast_way(tmp_path: Path) -> None:
     path.write_text(
         "data_particles\n\nloop_\n_rlnImageName #1\n_rlnA #2\n1@a.mrcs 1.5\n2@a.mrcs 2\n\n"
     )
-    with mock.patch.object(star_tables.starfile, "read", side_effect=AssertionError):
+    with mock.patch.object(star_tables, "read_blocks", side_effect=AssertionError):
         table = read_tables(path)["particles"]
     assert table["rlnA"].tolist() == [1.5, 2.0]
     assert table["rlnImageName"].tolist() == ["1@a.mrcs", "2@a.mrcs"]

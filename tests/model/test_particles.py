@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapsort.errors import FormatError
+from mapsort.errors import BadImagesError, FormatError
 from mapsort.io.mrc import write_stack
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles
+from mapsort.workflows.bad_images import read_all_usable
 
 BOX = 8
 #: particle → (file, image number from 1); scattered over files on purpose
@@ -302,3 +303,44 @@ def test_tables_of_relion(golden_dir: Path, monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(old.images(slice(None)), new.images(slice(None)))
     assert old.apix == new.apix == 2.0
     assert old.optics["rlnImageSize"].tolist() == [32]
+
+
+def test_bad_images_are_all_counted(star: Path) -> None:
+    """The first is named with its place, some by their numbers, and all are counted."""
+    for name, bad in (("a", [0, 2]), ("c", [1])):
+        images = pixels(3, seed=1)
+        images[bad] = 7.0
+        write_stack(star.parent / f"stacks/{name}.mrcs", images, 1.5)
+    particles = Particles.open(star)
+    constant = dict.fromkeys((0, 2, 3, 5), "is constant (7)")
+    assert particles.bad_images(slice(None)) == constant
+    with pytest.raises(BadImagesError) as caught:
+        particles.images(slice(None))
+    assert str(caught.value) == (
+        f"{particles.files[0]}: image 3 (particle 1 of {star}) is constant (7). 4 images cannot be "
+        "used: particles 1, 3, 4, 6. Remove them from the set."
+    )
+    with pytest.raises(BadImagesError, match=r"particle 6 of .* is constant \(7\)\. Remove it"):
+        particles.images([4, 5, 6])
+    # Those of later ranges are counted too.
+    read = read_all_usable(particles, particles.images, [slice(n, n + 1) for n in range(7)])
+    with pytest.raises(BadImagesError, match=r"4 images cannot be used: particles 1, 3, 4, 6\."):
+        list(read)
+    many = dict.fromkeys(range(7), "is constant (0)")
+    with pytest.raises(BadImagesError, match=r"7 images .* particles 1, 2, 3, 4, 5 and 2 more\."):
+        particles.refuse(many)
+
+
+def test_who_says_which_pixel_size(star: Path) -> None:
+    (note,) = Particles.open(star, apix=3.5).validate()
+    assert "the header states 1.5 A/pixel and --apix 3.5; 3.5 is used" in note
+    assert str(star) not in note
+
+
+def test_stacks_longer_than_their_headers_say(star: Path) -> None:
+    for name in "ac":
+        with (star.parent / f"stacks/{name}.mrcs").open("ab") as file:
+            file.write(bytes(2 * 4 * BOX**2))
+    (note,) = Particles.open(star).validate()
+    assert "longer than its header says: 3 images announced and read, and 2 images more" in note
+    assert note.endswith("(and 1 more stacks like it)")

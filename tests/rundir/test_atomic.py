@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mapsort.errors import FormatError, NumericalError
+from mapsort.io.lst import write_list
+from mapsort.io.mrc import write_stack
 from mapsort.rundir.atomic import atomic_path, write_text
 
 
@@ -71,3 +75,20 @@ def test_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL
     assert final.read_text() == "old"
+
+
+def test_messages_name_the_file_that_is_meant(tmp_path: Path) -> None:
+    """Writers know the temporary name only, and say it when they refuse."""
+    final = tmp_path / "a.lst"
+    with pytest.raises(FormatError) as caught, atomic_path(final) as path:
+        write_list(path, [0], ["two words.hdf"])
+    told = "not written: EMAN2 lists cannot keep the blanks of 'two words.hdf'."
+    assert str(caught.value) == f"{final}: {told}"
+    with (
+        pytest.raises(NumericalError, match=r"/s\.mrcs: not written"),
+        atomic_path(tmp_path / "s.mrcs") as path,
+    ):
+        write_stack(path, [np.full((4, 4), np.nan)], 1.0)
+    with pytest.raises(FormatError, match=r"^of something else$"), atomic_path(final):
+        raise FormatError("of something else")
+    assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,8 @@ from mapsort.io.lst import read_list
 from mapsort.io.mrc import MrcStack, read_map
 from mapsort.io.mrc_header import ISPG_VOLUME, MrcHeader, read_header
 from mapsort.io.optics import FLIPPED
-from mapsort.io.star_tables import read_tables
+from mapsort.io.star_tables import read_noted_tables
+from mapsort.io.table_notes import table_notes
 
 NAME = "info"
 HELP = "tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands"
@@ -143,6 +144,8 @@ def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:
         return describe_run(Path(path))
     if Path(path).is_dir():
         raise FormatError(f"{path}: a directory, and not that of a run; info takes files and runs.")
+    if not Path(path).exists():
+        raise FormatError(f"{path}: no such file.")
     if suffix not in _READERS and suffix != ".cs":
         raise FormatError(f"{path}: info knows {', '.join(sorted([*_READERS, '.cs']))}.")
     if suffix == ".cs":
@@ -153,6 +156,7 @@ def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:
 def _describe_mrc(path: Path) -> Facts:
     header = read_header(path)
     facts = [measure("pixel size", header.apix, "A"), plain("pixels", _pixel_kind(header))]
+    facts += _notes(path, [header.surplus] if header.surplus else [])
     is_cube = header.nx == header.ny == header.nz  # old programs do not set the volume flag
     if (header.space_group >= ISPG_VOLUME or is_cube) and path.suffix.lower() != ".mrcs":
         data, _ = read_map(path)
@@ -274,7 +278,7 @@ def _describe_text(path: Path) -> Facts:
 
 
 def _describe_star(path: Path) -> Facts:
-    tables = read_tables(path)
+    tables, notes = read_noted_tables(path)
     facts: Facts = [plain("kind", "STAR")]
     for name, table in tables.items():
         rows, columns = len(table), len(table.columns)
@@ -284,7 +288,8 @@ def _describe_star(path: Path) -> Facts:
         facts += _describe_table(table)
         if "rlnImageName" in table:
             facts += image_facts(path, table)
-    return facts
+            notes += table_notes(path, tables.get("optics", table.iloc[:0]), table)
+    return [*facts, *_notes(path, notes)]
 
 
 def _describe_table(table: pd.DataFrame) -> Facts:

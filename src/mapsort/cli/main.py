@@ -60,6 +60,10 @@ def e2refine(argv: Sequence[str] | None = None) -> int:
     return _guarded(["refine", *words], prog="e2refine")
 
 
+#: What prints and does nothing else.
+_TELLING = ("info", "modules", "doctor", "build-info", "help", "-h", "--help", "--version")
+
+
 def _guarded(words: list[str], *, prog: str) -> int:
     """Run, and turn every error into plain lines on stderr and an exit status."""
     try:
@@ -68,7 +72,8 @@ def _guarded(words: list[str], *, prog: str) -> int:
         # The reader of our output has gone (`mapsort info x | head`). Python would complain once
         # more when it flushes stdout at exit, unless stdout leads elsewhere by then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        # Who reads the first lines only has what they wanted; work is not done by halves.
+        return DONE if not words or words[0] in _TELLING else FAILED
     except (Exception, KeyboardInterrupt) as error:
         if _wants_traceback(words):
             traceback.print_exc()

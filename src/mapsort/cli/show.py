@@ -17,7 +17,12 @@ _IMAGES, _SIDE = 100, 256
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the file and what of it is shown."""
-    parser.add_argument("files", nargs="*", metavar="FILE", help="map or stack: .mrc, .mrcs, .hdf")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="map or stack: .mrc, .mrcs, .hdf; or particles: .star, .cs, .lst",
+    )
     parser.add_argument("-o", "--output", metavar="PNG", help="picture to write (required)")
     parser.add_argument("--first", metavar="N", help="stack: first image, from 0 (default 0)")
     parser.add_argument(

@@ -120,9 +120,12 @@ def read_list_particles(
         )
     )
     try:
-        return _tables(path, rows, apix)
+        optics, particles, notes = _tables(path, rows, apix)
     finally:
         headers.close()
+    if listed.n_commented:
+        notes.append(f"{path}: {listed.n_commented} records behind # are left out, as EMAN2 does")
+    return optics, particles, notes
 
 
 def eman_headers(optics: pd.DataFrame, particles: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -131,6 +131,12 @@ class HdfReader:
         with self._damage(f"the header of image {index}"):
             return read_attributes(self._group(index), wanted)
 
+    @property
+    def first(self) -> int:
+        """Number of the first image that is there: images can have been deleted; 0 if none is."""
+        images = self._file["/MDF/images"]
+        return next((n for n in range(self.n_images) if str(n) in images), 0)
+
     def shape(self, index: int) -> tuple[int, ...]:
         """Return the shape of an image, ``(ny, nx)`` or ``(nz, ny, nx)``; errors as `image`."""
         with self._damage(f"image {index}"):
@@ -244,7 +250,14 @@ class HdfReader:
     def _group(self, index: int) -> h5g.GroupID:
         images = self._file["/MDF/images"].id
         name = str(index).encode()
-        if not 0 <= index < self.n_images or name not in images:
+        if 0 <= index < self.n_images and name not in images:
+            missing = [n for n in range(self.n_images) if str(n).encode() not in images]
+            listed = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+            raise FormatError(
+                f"{self._path}: image {index} is missing: of images 0 to {self.n_images - 1}, "
+                f"{len(missing)} are not there ({listed}). Leave them out with a list (.lst)."
+            )
+        if not 0 <= index < self.n_images:
             raise FormatError(
                 f"{self._path}: image {index} was asked for; the file holds {self.n_images}, "
                 "counted from 0."

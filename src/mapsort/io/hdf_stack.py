@@ -35,10 +35,13 @@ class HdfStack:
         self._reader = HdfReader(path)
         if self._reader.n_images < 1:
             raise FormatError(f"{path}: the file holds no image.")
-        shape = self._reader.shape(0)
+        self._first = self._reader.first
+        shape = self._reader.shape(self._first)
         if len(shape) != 2:
             sides = " x ".join(map(str, shape[::-1]))
-            raise FormatError(f"{path}: image 0 is {sides} pixels; 2-D images are needed.")
+            raise FormatError(
+                f"{path}: image {self._first} is {sides} pixels; 2-D images are needed."
+            )
         self._box = (shape[0], shape[1])
 
     def __repr__(self) -> str:
@@ -64,10 +67,15 @@ class HdfStack:
 
     @property
     def stated_apix(self) -> float | None:
-        """Pixel size [A/pixel] that the header of image 0 states, None when it states none."""
-        value = self._reader.header(0, wanted=lambda name: name == "apix_x").get("apix_x")
+        """Pixel size [A/pixel] that the first header states, None when it states none."""
+        value = self._reader.header(self._first, wanted=lambda name: name == "apix_x").get("apix_x")
         usable = isinstance(value, int | float) and np.isfinite(value) and value > 0
         return float(value) if usable else None  # type: ignore[arg-type]
+
+    @property
+    def note(self) -> str | None:
+        """Nothing: an HDF5 file knows what is in it."""
+        return None
 
     def read_into(
         self,
@@ -96,8 +104,8 @@ class HdfStack:
             image = self._reader.image(index)
             if image.shape != self._box:
                 raise FormatError(
-                    f"{self._path}: image {index} has shape {image.shape}, image 0 {self._box}; "
-                    "they must be equal."
+                    f"{self._path}: image {index} has shape {image.shape}, image "
+                    f"{self._first} {self._box}; they must be equal."
                 )
             images[place] = image
             if inspect is not None:

@@ -36,6 +36,10 @@ class ImageStack(Protocol):
     def stated_apix(self) -> float | None:
         """Pixel size [A/pixel] that the file states, None when it states none."""
 
+    @property
+    def note(self) -> str | None:
+        """What is odd about the file, in words; None for nothing."""
+
     def read_into(
         self,
         images: NDArray[np.float32],

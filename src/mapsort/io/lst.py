@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from mapsort.io.image_stack import refuse_bdb
 
 _COMMENT = "# made by mapsort; every line after the next has exactly as many bytes as it says"
 _PADDING = 4  # blanks that leave room for EMAN2 to lengthen a record in place
+_RECORD_BEHIND = re.compile(r"#\s*\d+\s+\S+\.\w+")  # a number and a file
 _FREE_TEXT = "__default__"
 
 
@@ -34,11 +36,14 @@ class ImageList:
     extras : list of dict
         Header items that replace those of the image's own file: numbers, text, lists,
         `EmanTransform`, and under ``ctf`` an `EmanCtf`.
+    n_commented : int
+        Records behind a ``#``, which EMAN2 passes over.
     """
 
     indices: NDArray[np.int64]
     names: list[str]
     extras: list[dict[str, Any]]
+    n_commented: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
@@ -69,12 +74,13 @@ def read_list(path: str | Path) -> ImageList:
     records = [
         _record(path, number, line)
         for number, line in enumerate(lines[first:], start=first + 1)
-        if line.strip()
+        if line.strip() and not line.startswith("#")
     ]
     if not records:
         raise FormatError(f"{path}: the list holds no image.")
+    commented = sum(_RECORD_BEHIND.match(line) is not None for line in lines[first:])
     indices, names, extras = zip(*records, strict=True)
-    return ImageList(np.array(indices, dtype=np.int64), list(names), list(extras))
+    return ImageList(np.array(indices, dtype=np.int64), list(names), list(extras), commented)
 
 
 def write_list(
@@ -185,8 +191,24 @@ def _numbers(matrix: Any) -> list[float]:
     return [float(word) for word in words]
 
 
+def can_keep(name: str) -> bool:
+    """Return whether a list can hold the name of a file: EMAN2 reads it up to the first blank.
+
+    Parameters
+    ----------
+    name : str
+        File of an image.
+
+    Returns
+    -------
+    bool
+        Whether it is one word.
+    """
+    return name.split() == [name]
+
+
 def _written(path: str | Path, index: int, name: str, extra: Mapping[str, Any]) -> str:
-    if name.split() != [name]:
+    if not can_keep(name):
         raise FormatError(f"{path}: not written: EMAN2 lists cannot keep the blanks of {name!r}.")
     record = f"{int(index)}\t{name}"
     if not extra:

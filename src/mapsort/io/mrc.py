@@ -222,6 +222,11 @@ class MrcStack:
         return self._header.apix
 
     @property
+    def note(self) -> str | None:
+        """What is odd about the file, in words; None for nothing."""
+        return self._header.surplus
+
+    @property
     def apix(self) -> float:
         """Pixel size [A/pixel]; 1.0 when the header states none (as EMAN2 does)."""
         return self._header.apix or 1.0

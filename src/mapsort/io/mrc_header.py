@@ -57,6 +57,8 @@ class MrcHeader:
         ``ispg``: 0 for images, 1 for a volume.
     unsigned_bytes : bool
         Whether mode 0 means 0..255 (old IMOD files) instead of -128..127.
+    file_bytes : int
+        Size of the file [bytes].
     """
 
     path: Path
@@ -70,6 +72,21 @@ class MrcHeader:
     axes: tuple[int, int, int]
     space_group: int
     unsigned_bytes: bool
+    file_bytes: int
+
+    @property
+    def surplus(self) -> str | None:
+        """What the file holds beyond what its header announces, in words; None for nothing."""
+        rest = self.file_bytes - self.data_offset - self.nz * self.section_bytes
+        if rest <= 0:
+            return None
+        more, odd = divmod(rest, self.section_bytes)
+        beyond = [_count(more, "image")] if more else []
+        beyond += [f"{_count(odd, 'byte')} of no whole image"] if odd else []
+        return (
+            f"{self.path}: the file is longer than its header says: {_count(self.nz, 'image')} "
+            f"announced and read, and {' and '.join(beyond)} more"
+        )
 
     @property
     def apix(self) -> float | None:
@@ -124,8 +141,8 @@ def read_header(path: str | Path) -> MrcHeader:
     """
     path = Path(path)
     head, size = _head_and_size(path)
-    header, has_map_id = _decode(path, head)
-    _check_size(header, size, has_map_id=has_map_id)
+    header, has_map_id = _decode(path, head, size)
+    _check_size(header, has_map_id=has_map_id)
     return header
 
 
@@ -197,7 +214,7 @@ def _head_and_size(path: Path) -> tuple[bytes, int]:
     return head, size
 
 
-def _decode(path: Path, head: bytes) -> tuple[MrcHeader, bool]:
+def _decode(path: Path, head: bytes, size: int) -> tuple[MrcHeader, bool]:
     """Decode in the byte order that gives a plausible header, the stamp's order first."""
     plain = np.frombuffer(head, dtype=HEADER_DTYPE)[0]
     has_map_id = bytes(plain["map"])[:3] == b"MAP"
@@ -209,8 +226,15 @@ def _decode(path: Path, head: bytes) -> tuple[MrcHeader, bool]:
     # Files exist whose stamp names the wrong order; the numbers themselves decide.
     for order, fields in candidates:
         if _plausible(fields) and int(fields["mode"]) in _IMAGE_MODES:
-            return _from_fields(path, head, fields, order), has_map_id
-    raise FormatError(_why_not(path, candidates[0][1], has_map_id=has_map_id))
+            return _from_fields(path, head, size, fields, order), has_map_id
+    fields = candidates[0][1]
+    raise FormatError(
+        _unfinished(path, fields, size) or _why_not(path, fields, has_map_id=has_map_id)
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _fields(head: bytes, order: str) -> np.void:
@@ -224,10 +248,28 @@ def _plausible(fields: np.void) -> bool:
     return all(0 < side <= _MAX_AXIS for side in sides) and int(fields["nsymbt"]) >= 0
 
 
+def _unfinished(path: Path, fields: np.void, size: int) -> str | None:
+    """Tell a stack whose number of images was never written, as when its writer was ended."""
+    nx, ny, mode = (int(fields[name]) for name in ("nx", "ny", "mode"))
+    if int(fields["nz"]) != 0 or not (0 < nx <= _MAX_AXIS and 0 < ny <= _MAX_AXIS):
+        return None
+    if mode not in _IMAGE_MODES or mode == MODE_FOUR_BIT or bytes(fields["map"])[:3] != b"MAP":
+        return None
+    section = nx * ny * mrcfile.utils.dtype_from_mode(mode).itemsize
+    whole = max(0, size - HEADER_BYTES - max(0, int(fields["nsymbt"]))) // section
+    return (
+        f"{path}: the header announces 0 images; the file has room for {whole} of {nx} x {ny} "
+        "pixels. The program that wrote it did not finish."
+    )
+
+
 def _why_not(path: Path, fields: np.void, *, has_map_id: bool) -> str:
     mode = int(fields["mode"])
     if not has_map_id:
         return f"{path}: not an MRC file."
+    extended = int(fields["nsymbt"])
+    if extended < 0:
+        return f"{path}: damaged MRC header: its extended header has {extended} bytes."
     if not _plausible(fields):
         sides = " x ".join(str(int(fields[name])) for name in ("nx", "ny", "nz"))
         return f"{path}: damaged MRC header: it announces {sides} pixels."
@@ -236,7 +278,7 @@ def _why_not(path: Path, fields: np.void, *, has_map_id: bool) -> str:
     return f"{path}: MRC mode {mode} is not known; readable are 0, 1, 2, 6, 12 and 101."
 
 
-def _from_fields(path: Path, head: bytes, fields: np.void, order: str) -> MrcHeader:
+def _from_fields(path: Path, head: bytes, size: int, fields: np.void, order: str) -> MrcHeader:
     axes = (int(fields["mapc"]), int(fields["mapr"]), int(fields["maps"]))
     # Old programs leave the three axis numbers zero.
     axes = axes if sorted(axes) == [1, 2, 3] else (1, 2, 3)
@@ -257,6 +299,7 @@ def _from_fields(path: Path, head: bytes, fields: np.void, order: str) -> MrcHea
         axes=axes,
         space_group=int(fields["ispg"]),
         unsigned_bytes=int(stamp) == _IMOD_STAMP and not int(flags) & _IMOD_SIGNED_BYTES,
+        file_bytes=size,
     )
 
 
@@ -268,10 +311,18 @@ def _voxel(cell_ang: float, samples: int) -> float:
     return float(f"{cell / int(samples):.7g}")
 
 
-def _check_size(header: MrcHeader, size: int, *, has_map_id: bool) -> None:
+def _check_size(header: MrcHeader, *, has_map_id: bool) -> None:
+    size = header.file_bytes
     need = header.data_offset + header.nz * header.section_bytes
     if not has_map_id and size != need:
         raise FormatError(f"{header.path}: not an MRC file: no MAP identifier in its header.")
+    extended = header.data_offset - HEADER_BYTES
+    if extended and size == need - extended:
+        raise FormatError(
+            f"{header.path}: the header announces an extended header of {extended} bytes that is "
+            f"not there: the file is exactly as long as its {header.nz} images without one. Set "
+            "nsymbt (byte 92) to 0."
+        )
     if size < need:
         whole = max(0, size - header.data_offset) // header.section_bytes
         raise FormatError(

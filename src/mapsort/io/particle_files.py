@@ -18,7 +18,8 @@ from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES, refuse_bdb
 from mapsort.io.mrc import MrcStack
 from mapsort.io.optics import GROUP, IMAGE_SIGN, PIXEL
 from mapsort.io.single_particles import refuse_volumes
-from mapsort.io.star import read_particles, resolve_stack, split_image_names
+from mapsort.io.star import read_noted_particles, resolve_stack, split_image_names
+from mapsort.io.table_notes import table_notes
 
 STAR_SUFFIX, CRYOSPARC_SUFFIX = ".star", ".cs"
 LIST_SUFFIXES = (".lst", ".lsx")
@@ -102,11 +103,8 @@ def read_particle_files(
         raise FormatError(f"{path}: passthrough files go with a cryoSPARC .cs file only.")
     if suffix in MRC_SUFFIXES:
         return _bare_stack(path, apix)
-    if suffix == STAR_SUFFIX:
-        optics, particles = read_particles(path, apix=apix)
-        indices, names = split_image_names(path, particles["rlnImageName"])
-        return _located(path, datadir, optics, particles, indices, names, ())
     readers: dict[str, Callable[[], tuple[pd.DataFrame, pd.DataFrame, list[str]]]] = {
+        STAR_SUFFIX: lambda: read_noted_particles(path, apix=apix),
         CRYOSPARC_SUFFIX: lambda: read_cryosparc(path, passthrough, apix=apix),
         **dict.fromkeys(HDF_SUFFIXES, lambda: read_hdf_particles(path, apix=apix)),
         **dict.fromkeys(
@@ -119,6 +117,7 @@ def read_particle_files(
             f"{suffix or 'a file without suffix'}."
         )
     optics, particles, notes = readers[suffix]()
+    notes = [*notes, *table_notes(path, optics, particles)]
     indices, names = split_image_names(path, particles["rlnImageName"])
     return _located(path, datadir, optics, particles, indices, names, tuple(notes))
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from mapsort.errors import FormatError
 from mapsort.io.optics import GROUP, PIXEL, group_optics
 from mapsort.io.single_particles import refuse_tilt_series
-from mapsort.io.star_tables import read_tables, write_tables
+from mapsort.io.star_tables import read_noted_tables, write_tables
+from mapsort.io.star_values import enabled_only, finite_numbers, in_angstrom
 
 DEFOCUS_LABELS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 SCOPE_LABELS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
@@ -51,10 +52,38 @@ def read_particles(
         The file is not a STAR file, a needed column is missing, an optics group is unknown or
         twice there, CTF columns are incomplete, or a value is not a usable number.
     """
+    optics, particles, _ = read_noted_particles(path, apix=apix)
+    return optics, particles
+
+
+def read_noted_particles(
+    path: str | Path, *, apix: float | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Read the particles of a RELION STAR file, as `read_particles`, and say what was assumed.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    apix : float, optional
+        Pixel size [A/pixel] to use in place of the file's.
+
+    Returns
+    -------
+    optics, particles : DataFrame
+        As `read_particles` returns them; particles that Scipion has disabled are left out.
+    notes : list of str
+        What the user should know, one line each.
+
+    Raises
+    ------
+    FormatError
+        As `read_particles`.
+    """
     path = Path(path)
-    tables = read_tables(path)
+    tables, notes = read_noted_tables(path)
     refuse_tilt_series(path, tables.get("general"))
-    particles = _particle_table(path, tables)
+    particles = enabled_only(path, _particle_table(path, tables), notes)
     if "optics" in tables:
         optics = tables["optics"]
     else:
@@ -63,7 +92,8 @@ def read_particles(
         optics = optics.assign(**{PIXEL: float(apix)})
     _check_optics(path, optics, particles)
     ctf_values(path, optics, particles)
-    return optics, particles
+    particles = in_angstrom(path, optics, particles, notes)
+    return optics, particles, notes
 
 
 def write_particles(
@@ -139,7 +169,7 @@ def ctf_values(
                 f"{path}: incomplete CTF information: column {label} is missing. "
                 "Add it, or remove the defocus columns to work without CTF."
             )
-        values[label] = _finite(path, label, column)
+        values[label] = finite_numbers(path, label, column)
     bad = np.flatnonzero(values["rlnVoltage"] <= 0)
     if bad.size:
         raise FormatError(f"{path}: particle {int(bad[0]) + 1}: rlnVoltage must be positive.")
@@ -241,15 +271,15 @@ def _is_file(path: Path) -> bool:
 
 
 def _particle_table(path: Path, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    if "particles" in tables:
+    with_images = [name for name, table in tables.items() if _IMAGE in table]
+    if "particles" in tables and set(with_images) <= {"particles"}:
         table = tables["particles"]
     else:
-        with_images = [name for name, table in tables.items() if _IMAGE in table]
         if len(with_images) != 1:
-            blocks = ", ".join(f"data_{name}" for name in tables)
+            rows = ", ".join(f"data_{name} {len(table)} rows" for name, table in tables.items())
+            found = f"{len(with_images)} particle tables" if with_images else "no particle table"
             raise FormatError(
-                f"{path}: no particle table: no block data_particles, and not exactly one with a "
-                f"column {_IMAGE} (blocks: {blocks})."
+                f"{path}: {found} ({rows}); exactly one block with a column {_IMAGE} is needed."
             )
         table = tables[with_images[0]]
     _need(path, table, (_IMAGE,), "particles")
@@ -281,22 +311,9 @@ def _check_optics(path: Path, optics: pd.DataFrame, particles: pd.DataFrame) -> 
             f"{path}: particle {row + 1}: optics group {particles[GROUP].iloc[row]} is not in "
             "data_optics."
         )
-    sizes = _finite(path, PIXEL, optics[PIXEL], what="optics group")
+    sizes = finite_numbers(path, PIXEL, optics[PIXEL], what="optics group")
     if (sizes <= 0).any():
         raise FormatError(f"{path}: {PIXEL} must be positive.")
-
-
-def _finite(
-    path: str | Path, label: str, column: pd.Series, *, what: str = "particle"
-) -> NDArray[np.float64]:
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        row = int(bad[0])
-        raise FormatError(
-            f"{path}: {what} {row + 1}: {label} is {column.iloc[row]}, not a usable number."
-        )
-    return values
 
 
 def _joined(label: str, optics: pd.DataFrame, particles: pd.DataFrame) -> pd.Series | None:
@@ -315,10 +332,6 @@ def _from_relion_30(
     gone = [GROUP, "rlnMagnification", "rlnDetectorPixelSize", "rlnPixelSize", PIXEL]
     kept = table.drop(columns=[label for label in gone if label in table])
     optics, particles = group_optics(kept.assign(**{PIXEL: pixel}), (*SCOPE_LABELS, PIXEL))
-    for axis in "XY":
-        if f"rlnOrigin{axis}" in particles:
-            origin = _finite(path, f"rlnOrigin{axis}", particles.pop(f"rlnOrigin{axis}"))
-            particles[f"rlnOrigin{axis}Angst"] = origin * pixel
     return optics, particles
 
 
@@ -327,15 +340,15 @@ def _pixel_size_30(path: Path, table: pd.DataFrame, apix: float | None) -> NDArr
         return np.full(len(table), float(apix))
     for label in (PIXEL, "rlnPixelSize"):
         if label in table:
-            return _finite(path, label, table[label])
+            return finite_numbers(path, label, table[label])
     for label in ("rlnDetectorPixelSize", "rlnMagnification"):
         if label not in table:
             raise FormatError(
                 f"{path}: no data_optics and no column {label}: the pixel size is unknown. "
                 "Give it with --apix."
             )
-    detector_um = _finite(path, "rlnDetectorPixelSize", table["rlnDetectorPixelSize"])
-    magnification = _finite(path, "rlnMagnification", table["rlnMagnification"])
+    detector_um = finite_numbers(path, "rlnDetectorPixelSize", table["rlnDetectorPixelSize"])
+    magnification = finite_numbers(path, "rlnMagnification", table["rlnMagnification"])
     if (magnification <= 0).any():
         raise FormatError(f"{path}: rlnMagnification must be positive.")
     # Ten digits: the quotient of two decimals, without the noise of the division.

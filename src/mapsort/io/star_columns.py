@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from mapsort.errors import FormatError
+from mapsort.io.star_loops import has_quoted_values
+from mapsort.io.star_tables import read_tables
 
 
 def read_columns(path: str | Path, block: str, labels: Sequence[str]) -> pd.DataFrame:
@@ -40,6 +43,9 @@ def read_columns(path: str | Path, block: str, labels: Sequence[str]) -> pd.Data
         raise FormatError(f"{path}: no such file.")
     names, first = _loop_head(path, block)
     wanted = [name for name in names if name in labels]
+    if has_quoted_values(path.read_bytes()):  # blanks in names: pandas knows double quotes only
+        table = read_tables(path)[block][wanted]
+        return _as_numbers(path, block, table)
     try:
         return pd.read_csv(
             path,
@@ -52,8 +58,16 @@ def read_columns(path: str | Path, block: str, labels: Sequence[str]) -> pd.Data
             # The loop ends at the first blank line; a run's table is the last block.
             skip_blank_lines=True,
             comment="#",
+            quoting=csv.QUOTE_NONE,
         )[wanted]
     except ValueError as error:  # pandas' ParserError is a ValueError
+        raise FormatError(f"{path}: data_{block}: not columns of numbers: {error}.") from error
+
+
+def _as_numbers(path: Path, block: str, table: pd.DataFrame) -> pd.DataFrame:
+    try:
+        return table.astype(float)
+    except ValueError as error:
         raise FormatError(f"{path}: data_{block}: not columns of numbers: {error}.") from error
 
 

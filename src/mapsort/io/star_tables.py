@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import starfile
 
 from mapsort.errors import FormatError
+from mapsort.io.star_joined import joined_tables
 from mapsort.io.star_loops import read_plain_loops
+from mapsort.io.star_text import decoded, read_blocks
 
 # RELION labels that are text whatever they look like: a micrograph may be called "0012".
 _TEXT_LABEL = re.compile(r"(Name|File|Comment|Path|Label|Extension|Filename)$")
 _LEADING_ZERO = r"[+-]?0[0-9]"
-# What starfile and pandas raise for text that is not a STAR file; ParserError is a ValueError.
-_DAMAGES = (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
-_UNWRITABLE = re.compile(r"[\"'\x00]|[^\S ]")
+# Control characters and what some readers take for a line's end.
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+_DOUBTFUL = re.compile("[\"'\x00-\x1f\x7f\x85\u2028\u2029]")
+_BLANK = re.compile(r"\s")
+_QUOTES = ('"', "'")
 _KEYWORDS = ("_", "data_", "loop_")
 # Written by RELION 3.1 and later; older readers take it for a comment.
 _VERSION_LINE = "# version 30001"
@@ -49,30 +50,41 @@ def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
     FormatError
         The file is missing, not text, holds no block, or a row is too short or too long.
     """
+    return read_noted_tables(path)[0]
+
+
+def read_noted_tables(path: str | Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Read all blocks of a STAR file, as `read_tables`, and say what was unusual.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    tables : dict of str to DataFrame
+        Block name to table.
+    notes : list of str
+        What the user should know, one line each: tables that were joined, odd line ends.
+
+    Raises
+    ------
+    FormatError
+        As `read_tables`.
+    """
     path = Path(path)
     content = _content(path)
     plain = read_plain_loops(content, _TEXT_LABEL.search)
     if plain is not None:
-        return plain
-    text = _text(path, content)
-    labels = sorted({line.split()[0][1:] for line in text.splitlines() if line.startswith("_")})
-    try:
-        # Everything as text first: conversion is ours, because it must not change "0012" to 12.
-        blocks = starfile.read(path, always_dict=True, parse_as_string=labels)
-    except _DAMAGES as error:
-        raise FormatError(f"{path}: not a readable STAR file: {_one_line(error)}.") from error
-    finally:
-        # starfile reads through linecache, which would serve old text after a failure.
-        linecache.clearcache()
-    tables = {
-        name: _frame(path, name, block) for name, block in blocks.items() if block is not None
-    }
+        return plain, []
+    text = decoded(path, content)
+    tables, notes = joined_tables(path, read_blocks(path, text))
     if not tables:
         raise FormatError(f"{path}: not a STAR file, or it holds no table (no data_ block).")
-    for name, table in tables.items():
-        if table.isna().to_numpy().any() or (table == "").to_numpy().any():
-            _check_row_lengths(path, text, name, len(table.columns))
-    return {name: _with_numbers(table) for name, table in tables.items()}
+    if "\r" in text.replace("\r\n", ""):
+        notes.append(f"{path}: its line ends are those of old Macs (CR), which RELION cannot read")
+    return {name: _with_numbers(table) for name, table in tables.items()}, notes
 
 
 def write_tables(
@@ -93,7 +105,8 @@ def write_tables(
     Raises
     ------
     FormatError
-        A text holds a character that a STAR file cannot keep (quote, tab, line end).
+        A text holds a character that a STAR file cannot keep (tab, line end, or both kinds of
+        quotes before blanks).
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -110,6 +123,29 @@ def write_tables(
         temporary.unlink(missing_ok=True)
 
 
+def refuse_unwritable(path: str | Path, table: pd.DataFrame) -> None:
+    """Refuse texts that a STAR file cannot keep, before any work.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the table is from, for the message.
+    table : DataFrame
+        What is to be written later.
+
+    Raises
+    ------
+    FormatError
+        As `write_tables`.
+    """
+    for label in table.columns:
+        if pd.api.types.is_numeric_dtype(table[label].dtype):
+            continue
+        text = table[label].astype(str)
+        for row in np.flatnonzero(text.str.contains(_DOUBTFUL).to_numpy(dtype=bool)).tolist():
+            _quoted(Path(path), str(label), row + 1, text.iloc[row])
+
+
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -117,22 +153,6 @@ def _content(path: Path) -> bytes:
         raise FormatError(f"{path}: no such file.") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
-
-
-def _text(path: Path, content: bytes) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise FormatError(f"{path}: not a STAR file: it is not text.") from None
-
-
-def _frame(path: Path, name: str, block: pd.DataFrame | dict[str, object]) -> pd.DataFrame:
-    if isinstance(block, pd.DataFrame):
-        if not block.columns.is_unique:
-            twice = block.columns[block.columns.duplicated()][0]
-            raise FormatError(f"{path}: column {twice} is twice in data_{name}.")
-        return pd.DataFrame({str(label): block[label] for label in block.columns})
-    return pd.DataFrame({label: [value] for label, value in block.items()})
 
 
 def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:
@@ -149,33 +169,6 @@ def _numeric(label: str, column: pd.Series) -> pd.Series:
         return pd.to_numeric(column)
     except (ValueError, OverflowError):
         return column
-
-
-def _check_row_lengths(path: Path, text: str, block: str, n_columns: int) -> None:
-    """Tell missing values (``nan``, ``""``) from a row that is cut off: pandas fills it up."""
-    in_block = in_rows = False
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.strip()
-        is_head = line.startswith(("#", "loop_")) or (line.startswith("_") and not in_rows)
-        if line.startswith("data_"):
-            in_block, in_rows = line[5:] == block, False
-        elif in_block and line and not is_head:
-            in_rows = True
-            n_fields = len(_fields(path, number, line))
-            if n_fields != n_columns:
-                raise FormatError(
-                    f"{path}: line {number}: {n_fields} values for {n_columns} columns; "
-                    "the file may be cut off."
-                )
-
-
-def _fields(path: Path, number: int, line: str) -> list[str]:
-    if '"' not in line and "'" not in line:
-        return line.split()
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise FormatError(f"{path}: line {number}: {_one_line(error)}.") from error
 
 
 def _loop(path: Path, name: str, table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[str]:
@@ -235,13 +228,19 @@ def _quoted(path: Path, label: str, row: int, value: object) -> str:
     text = "nan" if value is None or value is pd.NA or value != value else str(value)
     if _UNWRITABLE.search(text):
         raise FormatError(
-            f"{path}: not written: {label} in row {row} holds a quote, tab or line end "
-            f"({text!r}). Rename it."
+            f"{path}: not written: {label} in row {row} holds a tab or line end ({text!r}). "
+            "Rename it."
         )
     # Quoted is what a reader would take for two values, none, a comment or a keyword.
-    special = not text or " " in text or "#" in text or text.startswith(_KEYWORDS)
-    return f'"{text}"' if special else text
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    first = text[:1]
+    special = not text or first in _QUOTES or "#" in text or text.startswith(_KEYWORDS)
+    if not (special or _BLANK.search(text)):
+        return text
+    # A quote ends a value only before a blank or at the end.
+    for quote in _QUOTES:
+        if not re.search(rf"{quote}(\s|$)", text):
+            return f"{quote}{text}{quote}"
+    raise FormatError(
+        f"{path}: not written: {label} in row {row} holds both kinds of quotes before blanks "
+        f"({text!r}). Rename it."
+    )

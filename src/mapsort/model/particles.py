@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from mapsort.errors import FormatError
+from mapsort.errors import BadImagesError, FormatError
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.hdf_stack import HdfStack
 from mapsort.io.image_stack import ImageStack, open_stack
@@ -25,6 +25,7 @@ from mapsort.model.half_sets import HalfSets, half_sets, image_numbers
 from mapsort.physics.ctf import ContrastTransfer
 
 _APIX_WARNING = 0.01
+_NAMED = 5  # bad images that a message names
 _BLOCK_PIXELS = 1 << 19
 _APIX_TOLERANCE = 1e-4  # relative; the same pixel size written with four digits is the same
 
@@ -69,6 +70,7 @@ class Particles:
     index_in_file: NDArray[np.int64]
     notes: tuple[str, ...] = ()
     dark: tuple[bool, ...] = ()
+    _apix_given: bool = field(default=False, repr=False)
     _stacks: OpenStacks = field(default_factory=OpenStacks, repr=False)
 
     @classmethod
@@ -124,6 +126,7 @@ class Particles:
             index_in_file=read.index_in_file,
             notes=read.notes,
             dark=read.dark,
+            _apix_given=apix is not None,
         )
 
     def __len__(self) -> int:
@@ -212,12 +215,69 @@ class Particles:
         IndexError
             An index is outside the set.
         """
+        images, bad = self._read(indices)
+        self.refuse(bad)
+        return images
+
+    def bad_images(self, indices: ArrayLike | slice) -> dict[int, str]:
+        """Read images and tell which of them no one can align: NaN, infinite, or constant.
+
+        Parameters
+        ----------
+        indices : array_like of int or of bool, or slice
+            Which particles, from 0.
+
+        Returns
+        -------
+        dict of int to str
+            Particle, from 0, to what is wrong with it.
+
+        Raises
+        ------
+        FormatError
+            A file is missing, cut off or of another size.
+        """
+        return self._read(indices)[1]
+
+    def refuse(self, bad: dict[int, str]) -> None:
+        """Refuse the set if there are bad images in it.
+
+        Parameters
+        ----------
+        bad : dict of int to str
+            As `bad_images` returns them.
+
+        Raises
+        ------
+        BadImagesError
+            Names the first ones, their number in the stack and the file, and counts all.
+        """
+        if not bad:
+            return
+        first, *others = bad
+        where = f"{self._place(first)} (particle {first + 1} of {self.source}) {bad[first]}"
+        if not others:
+            raise BadImagesError(f"{where}. Remove it from the set.")
+        named = ", ".join(str(number + 1) for number in list(bad)[:_NAMED])
+        more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise BadImagesError(
+            f"{where}. {len(bad)} images cannot be used: particles {named}{more}. Remove them "
+            "from the set."
+        )
+
+    def _place(self, particle: int) -> str:
+        return f"{self.files[self.file_of[particle]]}: image {self.index_in_file[particle] + 1}"
+
+    def _read(self, indices: ArrayLike | slice) -> tuple[NDArray[np.float32], dict[int, str]]:
+        """Read images, and tell what is wrong with which particle."""
         wanted = self._positions(indices)
         images = np.empty((len(wanted), self.box, self.box), dtype=np.float32)
         owners = self.file_of[wanted]
+        bad: dict[int, str] = {}
         for owner in np.unique(owners):
-            self._read_checked(images, wanted, np.flatnonzero(owners == owner), int(owner))
-        return images
+            places = np.flatnonzero(owners == owner)
+            bad |= self._read_checked(images, wanted, places, int(owner))
+        return images, dict(sorted(bad.items()))
 
     def eman_header(self, index: int) -> dict[str, HeaderValue]:
         """Read what an EMAN2 stack says of one of its images; empty for other formats.
@@ -241,36 +301,6 @@ class Particles:
         if not isinstance(stack, HdfStack):
             return {}
         return stack.header(int(self.index_in_file[index]))
-
-    def check_finite(self, images: NDArray[np.float32], indices: ArrayLike | slice) -> None:
-        """Refuse images that no one can align: NaN, infinite, or constant.
-
-        Parameters
-        ----------
-        images : ndarray of shape (n, box, box), float32
-            Images as read.
-        indices : array_like of int or of bool, or slice
-            Which particles they are.
-
-        Raises
-        ------
-        FormatError
-            Names the first bad image, its number in the stack and the file.
-        """
-        wanted = self._positions(indices)
-        # NaN spreads into minimum and maximum, so these two passes tell all three cases apart.
-        low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
-        bad = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high) & (low < high)))
-        if not bad.size:
-            return
-        first = int(bad[0])
-        particle = int(wanted[first])
-        constant = np.isfinite(low[first]) and low[first] == high[first]
-        what = f"is constant ({low[first]:g})" if constant else "holds NaN or infinite pixels"
-        raise FormatError(
-            f"{self.files[self.file_of[particle]]}: image {self.index_in_file[particle] + 1} "
-            f"(particle {particle + 1} of {self.source}) {what}. Remove it from the set."
-        )
 
     def subset(self, indices: ArrayLike | slice) -> Particles:
         """Take some of the particles, in the order given.
@@ -335,8 +365,8 @@ class Particles:
         Returns
         -------
         tuple of str
-            What the user should know, one line each: pixel sizes in stacks' headers that differ
-            from the set's by more than 1 %.
+            What the user should know, one line each: stacks longer than their headers say, and
+            pixel sizes in headers that differ from the set's by more than 1 %.
 
         Raises
         ------
@@ -345,6 +375,7 @@ class Particles:
             an image number in the table.
         """
         other_apix: list[ImageStack] = []
+        odd: list[str] = []
         order = np.argsort(self.file_of, kind="stable")
         bounds = np.searchsorted(self.file_of[order], np.arange(len(self.files) + 1))
         for owner in range(len(self.files)):
@@ -360,20 +391,22 @@ class Particles:
                     f"{stack.path}, which holds {stack.n_images} images."
                 )
             refuse_unnumbered(self.source, self.table, rows, stack.path, stack.n_images)
+            if stack.note is not None:
+                odd.append(stack.note)
             stated = stack.stated_apix
             if stated is not None and abs(stated - self.apix) > _APIX_WARNING * self.apix:
                 other_apix.append(stack)
-        return self._apix_warnings(other_apix)
+        return (*_with_count(odd), *self._apix_warnings(other_apix))
 
     def _apix_warnings(self, stacks: list[ImageStack]) -> tuple[str, ...]:
         if not stacks:
             return ()
         first = stacks[0]
         others = f" (and {len(stacks) - 1} more stacks)" if len(stacks) > 1 else ""
-        return (
-            f"{first.path}{others}: the header states {first.stated_apix:g} A/pixel and "
-            f"{self.source} {self.apix:g}; {self.apix:g} is used, --apix changes it",
-        )
+        header = f"{first.path}{others}: the header states {first.stated_apix:g} A/pixel and"
+        if self._apix_given:
+            return (f"{header} --apix {self.apix:g}; {self.apix:g} is used",)
+        return (f"{header} {self.source} {self.apix:g}; {self.apix:g} is used, --apix changes it",)
 
     def _read_checked(
         self,
@@ -381,11 +414,12 @@ class Particles:
         wanted: NDArray[np.int64],
         places: NDArray[np.int64],
         owner: int,
-    ) -> None:
+    ) -> dict[int, str]:
         """Fill the places of one stack; pixels are looked at while they are in the cache."""
         stack = self._stack(owner)
         places = places[np.argsort(self.index_in_file[wanted[places]], kind="stable")]
         together = (places[1:] - places[:-1] == 1).all()
+        bad: dict[int, str] = {}
         step = len(places) if together else max(1, _BLOCK_PIXELS // self.box**2)
         for begin in range(0, len(places), step):
             block = places[begin : begin + step]
@@ -401,9 +435,10 @@ class Particles:
             if self.dark and self.dark[owner]:
                 np.negative(part, out=part)
             if not (look.finite and _none_constant(part)):
-                self.check_finite(part, rows)
+                bad |= _bad_ones(part, rows)
             if not together:
                 images[block] = part
+        return bad
 
     def _stack(self, owner: int) -> ImageStack:
         stack = self._stacks.get(self.files[owner])
@@ -439,6 +474,12 @@ class _Look:
         self.finite &= math.isfinite(pixels @ pixels)
 
 
+def _with_count(notes: list[str]) -> list[str]:
+    """Return the first of notes that are alike, and how many there are."""
+    more = f" (and {len(notes) - 1} more stacks like it)" if len(notes) > 1 else ""
+    return [note + more for note in notes[:1]]
+
+
 def _read_from(
     stack: ImageStack, images: NDArray[np.float32], indices: NDArray[np.int64], look: _Look
 ) -> None:
@@ -449,6 +490,19 @@ def _read_from(
         if isinstance(error, FormatError) or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror or str(error), str(stack.path)) from error
+
+
+def _bad_ones(images: NDArray[np.float32], particles: NDArray[np.int64]) -> dict[int, str]:
+    """Tell what is wrong with images that no one can align."""
+    # NaN spreads into minimum and maximum, so these two passes tell all three cases apart.
+    low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
+    usable = np.isfinite(low) & np.isfinite(high)
+    return {
+        int(particles[place]): (
+            f"is constant ({low[place]:g})" if usable[place] else "holds NaN or infinite pixels"
+        )
+        for place in np.flatnonzero(~(usable & (low < high)))
+    }
 
 
 def _none_constant(images: NDArray[np.float32]) -> bool:

@@ -11,8 +11,11 @@ from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.mrc import MrcStack, read_map
 from mapsort.io.mrc_header import read_header
+from mapsort.io.particle_files import CRYOSPARC_SUFFIX, LIST_SUFFIXES, STAR_SUFFIX
+from mapsort.model.particles import Particles
 
 HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
+_TABLES = (STAR_SUFFIX, CRYOSPARC_SUFFIX, *LIST_SUFFIXES)
 
 
 def read_volume(path: Path) -> npt.NDArray[np.float32]:
@@ -34,13 +37,18 @@ def read_volume(path: Path) -> npt.NDArray[np.float32]:
 
 
 def read_stack(path: Path, first: int, count: int) -> npt.NDArray[np.float32]:
-    """Read at most ``count`` images of a stack from number ``first`` (from 0) on.
+    """Read at most ``count`` images of a stack or table from number ``first`` (from 0) on.
 
     Raises
     ------
     FormatError
         The file is missing, damaged or has no such image.
     """
+    if path.suffix.lower() in _TABLES:
+        particles = Particles.open(path)
+        if first >= len(particles):
+            raise FormatError(f"{path}: holds {len(particles)} particles; {first} is not there.")
+        return particles.images(slice(first, first + count))
     if path.suffix.lower() in HDF_SUFFIXES:
         with HdfReader(path) as reader:
             last = min(first + count, reader.n_images)
@@ -55,6 +63,8 @@ def is_map(path: Path) -> bool:
     An MRC file says so in its header (space group); where it does not, a cube is a map unless its
     name ends in .mrcs or .st. An HDF file is a map when its only image has three dimensions.
     """
+    if path.suffix.lower() in _TABLES:
+        return False
     if path.suffix.lower() in HDF_SUFFIXES:
         with HdfReader(path) as reader:
             return reader.n_images == 1 and reader.image(0).ndim == 3

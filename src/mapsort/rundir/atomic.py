@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mapsort.errors import MapsortError
+
 #: In the names of files that are being written.
 _MARK = ".tmp"
 
@@ -56,6 +58,10 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         if error.errno is None or error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, error.strerror, str(final)) from error
+    except MapsortError as error:
+        if str(temporary) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(temporary), str(final))) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
+from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_tables import eman_headers
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES
-from mapsort.io.lst import write_list
+from mapsort.io.lst import can_keep, write_list
 from mapsort.io.mrc import write_stack
 from mapsort.io.mrc_header import ISPG_VOLUME, read_header
 from mapsort.io.optics import IMAGE_SIGN
@@ -29,6 +30,7 @@ from mapsort.model.volume import Volume
 from mapsort.physics.resample import match_box
 from mapsort.rundir.atomic import atomic_path
 from mapsort.stages.fourier_grid import Float32
+from mapsort.workflows.bad_images import read_all_usable
 from mapsort.workflows.convert_images import ImageRecipe
 from mapsort.workflows.convert_options import ConvertOptions
 from mapsort.workflows.progress import Progress, SilentProgress
@@ -80,7 +82,8 @@ class _Job:
         n, box = len(self.particles), max(self.particles.box, self.recipe.box)
         ranges = chunk_ranges(n, chunk_length(4 * _COPIES * box**2))
         self.progress.start("convert", n, iteration=0, n_iterations=0)
-        for where, images in read_ahead(lambda r: self.recipe.images(self.particles, r), ranges):
+        read = partial(self.recipe.images, self.particles)
+        for where, images in read_all_usable(self.particles, read, ranges):
             yield where, images
             self.progress.advance(where.stop - where.start)
         self.progress.finish(f"{n} particles")
@@ -213,6 +216,8 @@ def _write_list(job: _Job) -> Converted:
     if anew:
         stack = job.target.with_suffix(".hdf")
         _make_room(job, [job.target, stack])
+        if not can_keep(_seen_from(job.target, stack)):
+            raise ConfigError(f"{job.target}: EMAN2 lists cannot keep the blanks of {str(stack)!r}")
         _write_hdf(replace(job, target=stack))
         with atomic_path(job.target) as part:
             write_list(part, np.arange(n), [_seen_from(job.target, stack)] * n)

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.chunks import chunk_ranges
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.mrc import MrcStack
+from mapsort.io.star_tables import refuse_unwritable
 from mapsort.model.half_sets import N_HALVES, HalfSets
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
@@ -25,6 +26,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.scratch import Scratch
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
+from mapsort.workflows.bad_images import read_all_usable
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
 from mapsort.workflows.focus import open_focus_mask
 from mapsort.workflows.map_finishing import given_structure_factor
@@ -161,6 +163,7 @@ def open_inputs(
             f"{particles.source}: holds {halves.particles_in_words} particle; --halves needs two "
             "distinct images"
         )
+    refuse_unwritable(particles.source, particles.table)  # a run writes this table
     if particles.box < SMALLEST_BOX:
         raise FormatError(
             f"{particles.source}: images of {particles.box} pixels are too small; "
@@ -322,12 +325,13 @@ def scan_images(
     Raises
     ------
     FormatError
-        An image is constant or holds NaN or infinite pixels; the message names it.
+        Images are constant or hold NaN or infinite pixels; the message names the first ones and
+        counts all.
     """
     n = len(particles)
     total = np.zeros(particles.box // 2 + 1)
     progress.start("read particles", n, iteration=0, n_iterations=0)
-    for where, raw in read_ahead(particles.images, chunk_ranges(n, chunk)):
+    for where, raw in read_all_usable(particles, particles.images, chunk_ranges(n, chunk)):
         total += treatment.shell_powers(raw, n_threads=n_threads).sum(axis=0)
         progress.advance(where.stop - where.start)
     progress.finish(f"{n} particles")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import count
-from mapsort.io.lst import write_list
+from mapsort.io.lst import can_keep, write_list
 from mapsort.io.mrc import write_stack
 from mapsort.io.optics import IMAGE_SIGN
 from mapsort.io.star import write_particles
@@ -44,7 +44,8 @@ class ParticleSet:
     particles : ndarray of int64
         Positions in the run's particle table, from 0, ascending.
     star, lst, stack : Path or None
-        Its files; None for an empty set, and for a stack that was not asked for.
+        Its files; None for an empty set, for a stack that was not asked for, and for a list
+        that cannot keep the images' names.
     """
 
     name: str
@@ -131,7 +132,10 @@ def split_run(options: SplitOptions) -> Split:
         _write(item, particles, directory / f"{stem}_{item.name}", stack=options.stack)
         for item in sets
     )
-    made = Split(directory, iteration, len(particles), written, _rule(options, classification))
+    rule = _rule(options, classification)
+    if any(item.star is not None and item.lst is None for item in written):
+        rule += f"; no {_LST} is written: EMAN2's lists cannot keep blanks in the images' names"
+    made = Split(directory, iteration, len(particles), written, rule)
     write_result(finished.directory.path, "1_split", _record(made))
     return made
 
@@ -234,8 +238,11 @@ def _write(item: ParticleSet, particles: Particles, stem: Path, *, stack: bool) 
     names = image_names(replace(chosen, files=tuple(stacks_for_relion(star, chosen))))
     table = chosen.table.assign(rlnImageName=names)
     seen = seen_from_here(chosen.files)
-    with atomic_path(lst) as part:
-        write_list(part, chosen.index_in_file.tolist(), [seen[owner] for owner in chosen.file_of])
+    listed = all(map(can_keep, seen))
+    if listed:
+        in_list = [seen[owner] for owner in chosen.file_of]
+        with atomic_path(lst) as part:
+            write_list(part, chosen.index_in_file.tolist(), in_list)
     images = stem.with_name(stem.name + _STACK) if stack else None
     if images is not None:
         with atomic_path(images) as part:
@@ -247,7 +254,7 @@ def _write(item: ParticleSet, particles: Particles, stem: Path, *, stack: bool) 
             rlnImageOriginalName=names,
         )
     write_particles(star, chosen.optics, table)
-    return replace(item, star=star, lst=lst, stack=images)
+    return replace(item, star=star, lst=lst if listed else None, stack=images)
 
 
 def _chunks(particles: Particles) -> Iterator[npt.NDArray[np.float32]]:

@@ -1,0 +1,147 @@
+"""What a particle table says that is not done, or can hardly be meant: notes, one line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mapsort.io.optics import GROUP, PIXEL, PREMULTIPLIED
+
+#: Columns that RELION applies and this program does not, and the value that changes nothing.
+_NEUTRAL: dict[str, float] = {
+    "rlnMagMat00": 1.0,
+    "rlnMagMat01": 0.0,
+    "rlnMagMat10": 0.0,
+    "rlnMagMat11": 1.0,
+    "rlnBeamTiltX": 0.0,
+    "rlnBeamTiltY": 0.0,
+    "rlnOddZernike": 0.0,
+    "rlnEvenZernike": 0.0,
+    "rlnCtfScalefactor": 1.0,
+}
+_FEWEST = 20  # angles that all lie within pi are no chance from here on
+_RADIANS = ("rlnAngleRot", "rlnAnglePsi", "rlnDefocusAngle")
+
+
+class _Range(NamedTuple):
+    """Values that a column has in practice, and what units are likely outside of them."""
+
+    unit: str
+    low: float
+    high: float
+    if_below: str
+    if_above: str
+
+
+# The values are medians of absolute values; 0 is nobody's wrong unit.
+_DEFOCUS = _Range("A", 300.0, 150_000.0, "micrometres, 10,000 A each", "not Angstrom")
+_RANGES = {
+    PIXEL: _Range("A", 0.2, 30.0, "nanometres, 10 A each", "picometres, 0.01 A each"),
+    "rlnDefocusU": _DEFOCUS,
+    "rlnDefocusV": _DEFOCUS,
+    "rlnVoltage": _Range("kV", 20.0, 3000.0, "megavolts, 1000 kV each", "volts, 0.001 kV each"),
+    "rlnSphericalAberration": _Range(
+        "mm", 0.0, 20.0, "not millimetres", "micrometres, 0.001 mm each"
+    ),
+    "rlnAmplitudeContrast": _Range("", 0.0, 0.6, "not a fraction", "percent, 0.01 each"),
+}
+
+
+def table_notes(path: Path, optics: pd.DataFrame, particles: pd.DataFrame) -> list[str]:
+    """Look for columns that are not applied and for values in other units.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the words.
+    optics, particles : DataFrame
+        RELION 3.1 tables.
+
+    Returns
+    -------
+    list of str
+        One line each; none for most tables.
+    """
+    columns: dict[str, pd.Series] = {}
+    used = optics[optics[GROUP].isin(particles[GROUP])] if GROUP in particles else optics
+    for table in (used, particles):  # what a particle says of itself counts
+        columns |= {str(label): table[label] for label in table.columns}
+    notes = [*_not_applied(columns), *_odd_units(columns), *_radians(columns)]
+    return [f"{path}: {note}" for note in notes]
+
+
+def _not_applied(columns: dict[str, pd.Series]) -> list[str]:
+    present = [
+        label
+        for label, neutral in _NEUTRAL.items()
+        if label in columns and _differs(columns[label], neutral)
+    ]
+    notes = []
+    if present:
+        notes.append(
+            f"{', '.join(present)}: not applied; anisotropic magnification, beam tilt and higher "
+            "aberrations are left as they are in the images"
+        )
+    if PREMULTIPLIED in columns and _differs(columns[PREMULTIPLIED], 0.0):
+        notes.append(
+            f"{PREMULTIPLIED} is 1: the images were multiplied with their CTF, which is not taken "
+            "into account"
+        )
+    return notes
+
+
+def _differs(column: pd.Series, neutral: float) -> bool:
+    """Whether any value is another one; a list of numbers is compared number by number."""
+    for value in column.dropna().unique():
+        words = str(value).strip("[]()\"' ").replace(",", " ").split()
+        if any(_number(word, neutral) != neutral for word in words):
+            return True
+    return False
+
+
+def _number(word: str, otherwise: float) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return otherwise
+
+
+def _odd_units(columns: dict[str, pd.Series]) -> list[str]:
+    notes = []
+    for label, usual in _RANGES.items():
+        values = _numbers(columns, label)
+        sizes = np.abs(values[values != 0])
+        if not sizes.size or usual.low <= np.median(sizes) <= usual.high:
+            continue
+        guess = usual.if_below if np.median(sizes) < usual.low else usual.if_above
+        least, most = values.min(), values.max()
+        stated = f"{least:g}" if least == most else f"{least:g} to {most:g}"
+        taken = f", taken as {usual.unit}" if usual.unit else ""
+        notes.append(f"{label} is {stated}{taken}; is it in another unit ({guess})?")
+    return notes
+
+
+def _radians(columns: dict[str, pd.Series]) -> list[str]:
+    notes = []
+    for label in _RADIANS:
+        values = _numbers(columns, label)
+        distinct = len(np.unique(values))
+        if distinct >= _FEWEST and np.abs(values).max() <= np.pi * 1.001:
+            notes.append(
+                f"{label} lies between {values.min():.3g} and {values.max():.3g}, taken as "
+                "degrees; is it in radians?"
+            )
+    return notes
+
+
+def _numbers(columns: dict[str, pd.Series], label: str) -> NDArray[np.float64]:
+    if label not in columns:
+        return np.zeros(0)
+    values: NDArray[np.float64] = pd.to_numeric(columns[label], errors="coerce").to_numpy(
+        dtype=np.float64
+    )
+    return np.asarray(values[np.isfinite(values)])
