@@ -13,7 +13,7 @@ import mapsort
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_map
-from mapsort.modules.registry import Limits, Parameter
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.physics.radial_matching import shell_intensity
 
 RNG = np.random.default_rng(6)

@@ -6,7 +6,8 @@ import pytest
 
 from mapsort.errors import ConfigError
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import ModuleKind, Parameter, Registry
+from mapsort.modules.parameter import Parameter
+from mapsort.modules.registry import ModuleKind, Registry
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.mrc import read_map
-from mapsort.modules.registry import ArrayKind
+from mapsort.modules.parameter import ArrayKind
 
 _HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
 

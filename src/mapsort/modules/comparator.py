@@ -11,7 +11,8 @@ import numpy as np
 from mapsort.errors import ConfigError
 from mapsort.modules.comparators import COMPARATORS
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import Argument, BoundModule
+from mapsort.modules.parameter import Argument
+from mapsort.modules.registry import BoundModule
 from mapsort.physics.scoring import Comparator, Scoring
 
 __all__ = ["COMPARATORS", "SearchComparator", "pose_scoring", "search_comparator"]

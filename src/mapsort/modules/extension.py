@@ -19,34 +19,18 @@ from __future__ import annotations
 
 import inspect
 import re
-import types
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
-
-import numpy as np
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from mapsort.errors import ConfigError
-from mapsort.modules.array_parameter import IMAGE
 from mapsort.modules.catalogue import registry_of
-from mapsort.modules.registry import ArrayKind, Limits, ModuleKind, Parameter
+from mapsort.modules.registry import CONTEXT, ModuleKind
+from mapsort.modules.signature import UNDESCRIBED, accepted, signature_parameters
 
 F = TypeVar("F", bound=Callable[..., Any])
 _Decorator = Callable[[F], F]
 
-_UNDESCRIBED = "(no description)"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-
-# Keyword-only arguments that the caller fills and that are no parameters of a specification.
-_CONTEXT: Mapping[ModuleKind, frozenset[str]] = {
-    ModuleKind.PROCESSOR: frozenset({"apix"}),
-    ModuleKind.COMPARATOR: frozenset({"apix", "ctf"}),
-    ModuleKind.ALIGNER: frozenset({"score", "start", "apix"}),
-    ModuleKind.AVERAGER: frozenset({"weights", "ctf", "snr", "apix"}),
-    ModuleKind.PROJECTOR: frozenset({"apix", "n_threads"}),
-    ModuleKind.RECONSTRUCTOR: frozenset(
-        {"shifts", "ctf", "weights", "symmetry", "apix", "n_threads"}
-    ),
-}
 
 
 def processor(name: str) -> _Decorator[F]:
@@ -132,20 +116,10 @@ def _declare(kind: ModuleKind, name: str) -> _Decorator[F]:
         )
 
     def declare(function: F) -> F:
-        owner = f"{kind.value} {name}"
-        keywords = {
-            argument.name: argument
-            for argument in inspect.signature(function).parameters.values()
-            if argument.kind is argument.KEYWORD_ONLY
-        }
-        context = _CONTEXT[kind] & keywords.keys()
-        hints = get_type_hints(function, include_extras=True)
-        parameters = tuple(
-            _parameter(argument, hints.get(argument.name), owner)
-            for argument in keywords.values()
-            if argument.name not in context
-        )
-        known = _CONTEXT[kind]
+        owner, known = f"{kind.value} {name}", CONTEXT[kind]
+        keywords = accepted(function)
+        context = known if keywords is None else known & keywords
+        parameters = signature_parameters(function, context=known, owner=owner)
 
         def run(*args: Any, **given: Any) -> Any:
             if kind is ModuleKind.AVERAGER:
@@ -163,35 +137,4 @@ def _declare(kind: ModuleKind, name: str) -> _Decorator[F]:
 def _first_line(function: Callable[..., Any]) -> str:
     """First line of the docstring: what listings show."""
     lines = (inspect.getdoc(function) or "").splitlines()
-    return lines[0].rstrip(".") if lines else _UNDESCRIBED
-
-
-def _parameter(argument: inspect.Parameter, hint: Any, owner: str) -> Parameter:
-    words, limits = _UNDESCRIBED, Limits()
-    if get_origin(hint) is Annotated:
-        hint, *notes = get_args(hint)
-        for note in notes:
-            if isinstance(note, Limits):
-                limits = note
-            elif isinstance(note, str):
-                words = note
-    required = argument.default is argument.empty
-    kind = _type_of(hint)
-    if kind is None:
-        raise ConfigError(
-            f"{owner}: {argument.name}: expected a type int, float, bool, str or an array, got "
-            f"{'none' if hint is None else hint}"
-        )
-    default = None if required else argument.default
-    return Parameter(argument.name, kind, default, words, limits, required=required)
-
-
-def _type_of(
-    hint: Any,
-) -> type[int] | type[float] | type[bool] | type[str] | ArrayKind | None:
-    if get_origin(hint) in (Union, types.UnionType):
-        inner = [part for part in get_args(hint) if part is not type(None)]
-        return _type_of(inner[0]) if len(inner) == 1 else None
-    if hint is np.ndarray or get_origin(hint) is np.ndarray:
-        return IMAGE
-    return hint if hint in (int, float, bool, str) else None
+    return lines[0].rstrip(".") if lines else UNDESCRIBED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,26 +22,33 @@ from mapsort.geometry.other_orientations import (
 )
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import BoundModule, Limits, ModuleKind, Parameter, Registry
+from mapsort.modules.parameter import Limits, Parameter
+from mapsort.modules.registry import BoundModule, ModuleKind, Registry
 
 Angles = NDArray[np.float64]
 
 #: Every orientation generator of this version.
 ORIENTATION_GENERATORS: Registry[..., Angles] = Registry(ModuleKind.ORIENTATION_GENERATOR)
 
+_DELTA = Parameter("delta", float, None, "angular step [degrees]; this or n")
+_N = Parameter("n", int, None, "number of orientations, met as nearly as a step can; or delta")
 _NUMBER = (
-    Parameter("delta", float, None, "angular step [degrees]; this or n"),
-    Parameter("n", int, None, "number of orientations, met as nearly as a step can; or delta"),
+    _DELTA,
+    _N,
 )
 _MIRROR = Parameter("inc_mirror", bool, False, "also the mirror half of the asymmetric unit")
 _PERTURB = Parameter("perturb", bool, False, "move each orientation by a random part of the step")
+_PHITOO = Parameter("phitoo", float, 0.0, "step of in-plane rotations of each [degrees]; 0: none")
+_RANDOM_PHI = Parameter("random_phi", bool, False, "a random in-plane rotation of each")
 _PHI = (
-    Parameter("phitoo", float, 0.0, "step of in-plane rotations of each [degrees]; 0: none"),
-    Parameter("random_phi", bool, False, "a random in-plane rotation of each"),
+    _PHITOO,
+    _RANDOM_PHI,
 )
+_ALT_MIN = Parameter("alt_min", float, 0.0, "smallest alt [degrees]", Limits(low=0.0, high=180.0))
+_ALT_MAX = Parameter("alt_max", float, 180.0, "largest alt [degrees]", Limits(low=0.0, high=180.0))
 _ALTITUDES = (
-    Parameter("alt_min", float, 0.0, "smallest alt [degrees]", Limits(low=0.0, high=180.0)),
-    Parameter("alt_max", float, 180.0, "largest alt [degrees]", Limits(low=0.0, high=180.0)),
+    _ALT_MIN,
+    _ALT_MAX,
 )
 _BREAKSYM = Parameter(
     "breaksym", bool, False, "copies of all at every operation of the symmetry: the whole sphere"
@@ -266,42 +273,26 @@ def _opt(
     return _completed(group, generate, rng=rng, **more)
 
 
-@ORIENTATION_GENERATORS.register(
-    "rand",
-    help="directions that are uniformly random",
-    parameters=(
-        Parameter("n", int, None, "number of orientations", Limits(low=1), required=True),
-        _MIRROR,
-        Parameter("phitoo", bool, False, "a random in-plane rotation of each, too"),
-    ),
-)
+@ORIENTATION_GENERATORS.register("rand", help="directions that are uniformly random")
 def _rand(
     group: Symmetry,
     *,
-    n: int,
-    inc_mirror: bool,
-    phitoo: bool,
     rng: np.random.Generator | None,
+    n: Annotated[int, "number of orientations", Limits(low=1)],
+    inc_mirror: Annotated[bool, _MIRROR] = False,
+    phitoo: Annotated[bool, "a random in-plane rotation of each, too"] = False,
 ) -> Angles:
     return random_orientations(
         group, n=n, inc_mirror=inc_mirror, random_phi=phitoo, rng=_needed(rng, "rand")
     )
 
 
-@ORIENTATION_GENERATORS.register(
-    "single",
-    help="one orientation",
-    parameters=tuple(
-        Parameter(name, float, 0.0, f"Euler angle {name} [degrees]")
-        for name in ("az", "alt", "phi")
-    ),
-)
+@ORIENTATION_GENERATORS.register("single", help="one orientation")
 def _single(
-    group: Symmetry,  # noqa: ARG001
+    group: Symmetry,  # noqa: ARG001  (one orientation, whatever the group)
     *,
-    az: float,
-    alt: float,
-    phi: float,
-    rng: np.random.Generator | None,  # noqa: ARG001
+    az: Annotated[float, "Euler angle az [degrees]"] = 0.0,
+    alt: Annotated[float, "Euler angle alt [degrees]"] = 0.0,
+    phi: Annotated[float, "Euler angle phi [degrees]"] = 0.0,
 ) -> Angles:
     return np.array([[az, alt, phi]])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Annotated, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,8 @@ import numpy.typing as npt
 from mapsort import _core
 from mapsort.errors import ConfigError
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import ModuleKind, Parameter, Registry
+from mapsort.modules.registry import ModuleKind, Registry
 from mapsort.physics.fourier_projection import (
-    DEFAULT_TOLERANCE,
     SMALLEST_TOLERANCE,
     Float32,
     Interpolation,
@@ -94,7 +93,7 @@ PROJECTORS: Registry[..., Projection] = Registry(ModuleKind.PROJECTOR)
 
 #: Tolerances that stand for the interpolation modes of ``gauss_fft``, from crude to fine.
 _GAUSS_TOLERANCES = {1: 1e-2, 2: 1e-2, 3: 1e-3, 4: 1e-3, 5: 1e-4, 6: 1e-4, 7: 1e-4}
-_RADIUS = Parameter("radius", float, None, "only what is within it counts [pixels]; box/2 - 1")
+_Radius = Annotated[float | None, "only what is within it counts [pixels]; box/2 - 1"]
 
 
 def projector(spec: ModuleCall | str) -> Projection:
@@ -141,27 +140,25 @@ def _check_radius(arguments: Mapping[str, Any]) -> None:
 
 
 @PROJECTORS.register(
-    "fourier",
-    help="slices of the padded transform, to a stated error",
-    parameters=(
-        Parameter("tolerance", float, DEFAULT_TOLERANCE, "relative error of slices, 1e-6 to 0.01"),
-    ),
-    check=_check_tolerance,
+    "fourier", help="slices of the padded transform, to a stated error", check=_check_tolerance
 )
-def _fourier(*, tolerance: float) -> Projection:
+def _fourier(
+    *,
+    tolerance: Annotated[float, "relative error of slices, 1e-6 to 0.01"] = 0.001,
+) -> Projection:
     return FourierProjection(lambda box: interpolation_for(tolerance, box))
 
 
 @PROJECTORS.register(
     "fourier_gridding",
     help="slices of the padded transform by a Kaiser-Bessel kernel of chosen size",
-    parameters=(
-        Parameter("npad", int, 2, "padded size in boxes"),
-        Parameter("kb_K", int, 6, "width of the kernel [grid points], 4 to 8"),
-    ),
     check=_check_gridding,
 )
-def _fourier_gridding(*, npad: int, kb_K: int) -> Projection:
+def _fourier_gridding(
+    *,
+    npad: Annotated[int, "padded size in boxes"] = 2,
+    kb_K: Annotated[int, "width of the kernel [grid points], 4 to 8"] = 6,
+) -> Projection:
     return FourierProjection(lambda box: Interpolation(kb_K, npad * box + npad * box % 2))
 
 
@@ -169,10 +166,12 @@ def _fourier_gridding(*, npad: int, kb_K: int) -> Projection:
     "gauss_fft",
     help="slices of the transform; the mode chooses how exact (no Gaussian kernel, none of its "
     "artefacts)",
-    parameters=(Parameter("mode", int, 2, "1, 2: error 0.01; 3, 4: 0.001; 5, 6, 7: 0.0001"),),
     check=_check_mode,
 )
-def _gauss_fft(*, mode: int) -> Projection:
+def _gauss_fft(
+    *,
+    mode: Annotated[int, "1, 2: error 0.01; 3, 4: 0.001; 5, 6, 7: 0.0001"] = 2,
+) -> Projection:
     return FourierProjection(lambda box: interpolation_for(_GAUSS_TOLERANCES[mode], box))
 
 
@@ -191,22 +190,24 @@ def _maximum(volume: Float32, **arguments: Any) -> Float32:
 
 
 @PROJECTORS.register(
-    "pawel",
-    help="sums of trilinear samples along rays within a sphere",
-    parameters=(_RADIUS,),
-    check=_check_radius,
+    "pawel", help="sums of trilinear samples along rays within a sphere", check=_check_radius
 )
-def _pawel(*, radius: float | None) -> Projection:
+def _pawel(
+    *,
+    radius: _Radius = None,
+) -> Projection:
     return RealSpaceProjection(_core.project_rays, _within(radius))
 
 
 @PROJECTORS.register(
     "chao",
     help="voxels of a sphere shared between the four pixels where they land",
-    parameters=(_RADIUS,),
     check=_check_radius,
 )
-def _chao(*, radius: float | None) -> Projection:
+def _chao(
+    *,
+    radius: _Radius = None,
+) -> Projection:
     return RealSpaceProjection(_core.project_voxels, _within(radius))
 
 

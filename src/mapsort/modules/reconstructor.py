@@ -8,11 +8,12 @@ accepted by name, and what it gives is at least as good as that mode gave.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from mapsort.errors import ConfigError
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import ModuleKind, Parameter, Registry
+from mapsort.modules.parameter import Parameter
+from mapsort.modules.registry import ModuleKind, Registry
 from mapsort.modules.suggestion import did_you_mean
 from mapsort.physics.reconstruction import ReconstructionMethod
 
@@ -38,7 +39,7 @@ MODES = (
     "kaiser_bessel_derived",
 )
 
-_MODE = Parameter("mode", str, "gauss_2", "interpolation mode of the original; all give the same")
+_Mode = Annotated[str, "interpolation mode of the original; all give the same"]
 _SNR = Parameter("snr", float, None, "signal-to-noise ratio of a slice; 1/snr damps the map")
 
 
@@ -73,23 +74,23 @@ def reconstructor(spec: ModuleCall | str) -> ReconstructionMethod:
     return RECONSTRUCTORS.bind(spec)()
 
 
-@RECONSTRUCTORS.register(
-    "fourier",
-    help="least squares, CTF and weights included",
-    parameters=(_MODE,),
-    check=_check,
-)
-def _fourier(*, mode: str) -> ReconstructionMethod:  # noqa: ARG001  (all modes give the same)
+@RECONSTRUCTORS.register("fourier", help="least squares, CTF and weights included", check=_check)
+def _fourier(
+    *,
+    mode: _Mode = "gauss_2",  # noqa: ARG001
+) -> ReconstructionMethod:
     return ReconstructionMethod()
 
 
 @RECONSTRUCTORS.register(
     "wiener_fourier",
     help="least squares, Wiener-filtered by the signal-to-noise ratio that the halves show",
-    parameters=(_MODE,),
     check=_check,
 )
-def _wiener_fourier(*, mode: str) -> ReconstructionMethod:  # noqa: ARG001
+def _wiener_fourier(
+    *,
+    mode: _Mode = "gauss_2",  # noqa: ARG001
+) -> ReconstructionMethod:
     return ReconstructionMethod(ssnr=True)
 
 

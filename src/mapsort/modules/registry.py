@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Generic, ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mapsort.errors import ConfigError
-from mapsort.modules.modopt import ModuleCall, ParameterValue, parse_modopt
+from mapsort.modules.modopt import ModuleCall, parse_modopt
+from mapsort.modules.parameter import Argument, Parameter
 from mapsort.modules.plugins import load_plugins
+from mapsort.modules.signature import accepted, signature_parameters
 from mapsort.modules.suggestion import did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: A parameter's value as a module's function gets it.
-Argument = ParameterValue | NDArray[Any] | None
 
 
 class ModuleKind(Enum):
@@ -35,123 +30,17 @@ class ModuleKind(Enum):
     RECONSTRUCTOR = "reconstructor"
 
 
-@dataclass(frozen=True)
-class ArrayKind:
-    """A parameter's type where the value is pixels or numbers of a file.
-
-    Attributes
-    ----------
-    words : str
-        For messages and listings: what the file holds.
-    read : callable
-        Takes the file's name; returns the array or raises FormatError.
-    """
-
-    words: str
-    read: Callable[[str], NDArray[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Values that a number may take.
-
-    Attributes
-    ----------
-    low, high : float or None
-        Smallest and largest value allowed.
-    above : float or None
-        Limit that the value must exceed.
-    """
-
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None
-
-    def accept(self, value: float) -> bool:
-        """Whether a value is within the limits."""
-        return (
-            (self.low is None or value >= self.low)
-            and (self.high is None or value <= self.high)
-            and (self.above is None or value > self.above)
-        )
-
-    def __str__(self) -> str:
-        """Words for messages, for example ``from 0 to 1``; empty without limits."""
-        parts = [
-            f"{word} {limit:g}"
-            for word, limit in (("above", self.above), ("from", self.low), ("to", self.high))
-            if limit is not None
-        ]
-        return " ".join(parts)
-
-
-_ANY = Limits()
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a module.
-
-    Attributes
-    ----------
-    name, help : str
-        Name as written in a specification, and one line of explanation with the unit.
-    type : type or ArrayKind
-        ``int``, ``float``, ``bool``, ``str``, or the content of a file.
-    default : int, float, bool, str or None
-        Value when not given; None where the function decides.
-    limits : Limits
-        What numbers it takes.
-    choices : tuple of str
-        What words it takes; empty for any.
-    required : bool
-        Whether it must be given.
-    """
-
-    name: str
-    type: type[int] | type[float] | type[bool] | type[str] | ArrayKind
-    default: ParameterValue | None
-    help: str
-    limits: Limits = _ANY
-    choices: tuple[str, ...] = ()
-    required: bool = False
-
-    @property
-    def words(self) -> str:
-        """What values it takes."""
-        if isinstance(self.type, ArrayKind):
-            return self.type.words
-        if self.choices:
-            return " or ".join(self.choices)
-        return f"{_WORDS[self.type]} {self.limits}".strip()
-
-    def convert(self, value: ParameterValue | NDArray[Any], *, owner: str) -> Argument:
-        """Return `value` as this parameter's type, or raise ConfigError naming `owner`."""
-        if isinstance(self.type, ArrayKind):
-            return self.type.read(value) if isinstance(value, str) else np.asarray(value)
-        if self.type is str:
-            if not self.choices or value in self.choices:
-                return str(value)
-        elif not isinstance(value, str | np.ndarray) and math.isfinite(value):
-            number = self._number(value)
-            if number is not None and self.limits.accept(number):
-                return number
-        shown = "(array)" if isinstance(value, np.ndarray) else value
-        raise ConfigError(f"{owner}: {self.name}={shown}: expected {self.words}")
-
-    def _number(self, value: int | float) -> int | float | None:
-        if self.type is float:
-            return float(value)
-        if self.type is int:
-            return int(value) if value == int(value) else None
-        return bool(value) if value in (0, 1) else None
-
-
-_WORDS: Mapping[type, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "0 or 1",
-    str: "a word",
+#: Keyword-only arguments that the caller fills and that are no parameters of a specification.
+CONTEXT: Mapping[ModuleKind, frozenset[str]] = {
+    ModuleKind.ALIGNER: frozenset({"score", "start", "apix"}),
+    ModuleKind.AVERAGER: frozenset({"weights", "ctf", "snr", "apix"}),
+    ModuleKind.COMPARATOR: frozenset({"apix", "ctf"}),
+    ModuleKind.ORIENTATION_GENERATOR: frozenset({"rng"}),
+    ModuleKind.PROCESSOR: frozenset({"apix"}),
+    ModuleKind.PROJECTOR: frozenset({"apix", "n_threads"}),
+    ModuleKind.RECONSTRUCTOR: frozenset(
+        {"shifts", "ctf", "weights", "symmetry", "apix", "n_threads"}
+    ),
 }
 
 
@@ -171,6 +60,8 @@ class Module(Generic[P, R]):
         Takes the kind's own arguments, then the parameters as keywords.
     check : callable or None
         Refuses combinations of parameters with a ConfigError.
+    takes : frozenset of str or None
+        Keywords that the function takes; None for any. What else the caller knows is not told.
     """
 
     name: str
@@ -179,6 +70,7 @@ class Module(Generic[P, R]):
     parameters: tuple[Parameter, ...]
     function: Callable[P, R]
     check: Callable[[Mapping[str, Any]], None] | None = None
+    takes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -199,8 +91,10 @@ class BoundModule(Generic[P, R]):
         ``apix=1.4`` in a specification wins over the pixel size of the image.
         """
         function: Callable[..., R] = self.module.function
-        given = {k: v for k, v in self.arguments.items() if v is not None or k not in kwargs}
-        return function(*args, **{**kwargs, **given})
+        takes = self.module.takes
+        context = {k: v for k, v in kwargs.items() if takes is None or k in takes}
+        given = {k: v for k, v in self.arguments.items() if v is not None or k not in context}
+        return function(*args, **{**context, **given})
 
 
 class Registry(Generic[P, R]):
@@ -224,10 +118,19 @@ class Registry(Generic[P, R]):
         name: str,
         *,
         help: str,
-        parameters: Sequence[Parameter] = (),
+        parameters: Sequence[Parameter] | None = None,
         check: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator that declares a function as the module `name`.
+
+        Parameters
+        ----------
+        name, help : str
+        parameters : sequence of Parameter, optional
+            Of a function that takes them all as ``**arguments``; by default those of its signature
+            (`mapsort.modules.signature`).
+        check : callable, optional
+            Refuses combinations of parameters with a ConfigError.
 
         Raises
         ------
@@ -238,7 +141,12 @@ class Registry(Generic[P, R]):
         def declare(function: Callable[P, R]) -> Callable[P, R]:
             if name in self._modules:
                 raise ConfigError(f"{self.kind.value} {name} is registered twice")
-            self._modules[name] = Module(name, self.kind, help, tuple(parameters), function, check)
+            own = parameters
+            if own is None:
+                owner = f"{self.kind.value} {name}"
+                own = signature_parameters(function, context=CONTEXT[self.kind], owner=owner)
+            takes = accepted(function)
+            self._modules[name] = Module(name, self.kind, help, tuple(own), function, check, takes)
             return function
 
         return declare

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from mapsort.errors import ConfigError
 from mapsort.geometry.transform2d import Transform2D
 from mapsort.modules.aligners.registry import ALIGNERS, Pixels, Score, Transform
 from mapsort.modules.array_parameter import IMAGE
-from mapsort.modules.registry import Limits, Parameter
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
 from mapsort.physics.registration2d import SearchSpace, refine_pose, register_images
 from mapsort.physics.shells import fourier_radius
@@ -23,9 +23,11 @@ _MAXSHIFT = Parameter(
 _FLIP = Parameter("flip", bool, True, "also try the mirrored image")
 _NOZERO = Parameter("nozero", bool, False, "exclude shifts of one pixel or less")
 _FLCF = Parameter("useflcf", bool, False, "locally normalised correlation")
+_RMIN = Parameter("rmin", float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE)
+_RMAX = Parameter("rmax", float, None, "largest radius compared [pixels]", _POSITIVE)
 _RADII = (
-    Parameter("rmin", float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE),
-    Parameter("rmax", float, None, "largest radius compared [pixels]", _POSITIVE),
+    _RMIN,
+    _RMAX,
 )
 _FOOTPRINT = Parameter(
     "rfp_mode",
@@ -34,9 +36,11 @@ _FOOTPRINT = Parameter(
     "footprint of the original; here the images themselves are turned, whatever it is",
     Limits(low=0, high=2),
 )
+_R1 = Parameter("r1", float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE)
+_R2 = Parameter("r2", float, None, "largest radius compared [pixels]", _POSITIVE)
 _ITERATIVE = (
-    Parameter("r1", float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE),
-    Parameter("r2", float, None, "largest radius compared [pixels]", _POSITIVE),
+    _R1,
+    _R2,
 )
 
 
@@ -203,17 +207,7 @@ _declare(
 
 
 @ALIGNERS.register(
-    "refine",
-    help="improve a pose by a simplex search on the comparator; the mirror stays",
-    parameters=(
-        Parameter("stepx", float, 1.0, "first step along x [pixels]", _NOT_NEGATIVE),
-        Parameter("stepy", float, 1.0, "first step along y [pixels]", _NOT_NEGATIVE),
-        Parameter("stepaz", float, 5.0, "first angular step [degrees]", _NOT_NEGATIVE),
-        Parameter("precision", float, 0.04, "end, as a part of the first steps", _POSITIVE),
-        Parameter("maxiter", int, 28, "iterations at most", Limits(low=1)),
-        Parameter("maxshift", float, None, "largest change of the shift [pixels]; 0: no limit"),
-        Parameter("mask", IMAGE, None, "multiplies both images before they are compared"),
-    ),
+    "refine", help="improve a pose by a simplex search on the comparator; the mirror stays"
 )
 def _refine(
     moving: Pixels,
@@ -221,14 +215,13 @@ def _refine(
     *,
     score: Score,
     start: Transform | None,
-    apix: float,  # noqa: ARG001
-    stepx: float,
-    stepy: float,
-    stepaz: float,
-    precision: float,
-    maxiter: int,
-    maxshift: float | None,
-    mask: Pixels | None,
+    stepx: Annotated[float, "first step along x [pixels]", Limits(low=0.0)] = 1.0,
+    stepy: Annotated[float, "first step along y [pixels]", Limits(low=0.0)] = 1.0,
+    stepaz: Annotated[float, "first angular step [degrees]", Limits(low=0.0)] = 5.0,
+    precision: Annotated[float, "end, as a part of the first steps", Limits(above=0.0)] = 0.04,
+    maxiter: Annotated[int, "iterations at most", Limits(low=1)] = 28,
+    maxshift: Annotated[float | None, "largest change of the shift [pixels]; 0: no limit"] = None,
+    mask: Annotated[Pixels | None, "multiplies both images before they are compared", IMAGE] = None,
 ) -> Transform:
     require_images(moving, "refine")
     if start is not None and not isinstance(start, Transform2D):

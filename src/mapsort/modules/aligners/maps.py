@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from mapsort.geometry.transform3d import Transform3D
 from mapsort.modules.aligners.registry import ALIGNERS, Pixels, Score, Transform
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.orientgen import orientations
-from mapsort.modules.registry import Limits, Parameter
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.physics.registration3d import (
     Simplex3D,
     refine_map_pose,
@@ -164,27 +164,18 @@ def _rotate_translate_3d(
 @ALIGNERS.register(
     "symalign",
     help="turn a map so that its symmetry lies on the standard axes (the fixed map is not used)",
-    parameters=(
-        Parameter("sym", str, None, "point group, for example d7", required=True),
-        _DELTA,
-        _DPHI,
-        Parameter("lphi", float, 0.0, "first rotation about a direction [degrees]"),
-        Parameter("uphi", float, 359.9, "end of the rotations about a direction [degrees]"),
-    ),
     check=lambda arguments: _check_phi("lphi", "uphi", arguments),
 )
 def _symalign(
     moving: Pixels,
-    fixed: Pixels,  # noqa: ARG001
+    fixed: Pixels,  # noqa: ARG001  (aligned to the axes)
     *,
-    score: Score,  # noqa: ARG001  (the symmetrised map's deviation is what counts)
     start: Transform | None,
-    apix: float,  # noqa: ARG001
-    sym: str,
-    delta: float,
-    dphi: float,
-    lphi: float,
-    uphi: float,
+    sym: Annotated[str, "point group, for example d7"],
+    delta: Annotated[float, _DELTA] = 10.0,
+    dphi: Annotated[float, _DPHI] = 10.0,
+    lphi: Annotated[float, "first rotation about a direction [degrees]"] = 0.0,
+    uphi: Annotated[float, "end of the rotations about a direction [degrees]"] = 359.9,
 ) -> Transform:
     _require_maps(moving, "symalign")
     group = symmetry(sym)

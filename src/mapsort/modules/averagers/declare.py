@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
 from mapsort.modules.averagers.registry import AVERAGERS, Pixels
-from mapsort.modules.registry import Limits, Parameter
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.physics.averaging import (
     Average,
     extreme,
@@ -32,9 +33,7 @@ from mapsort.physics.ctf_averaging import (
 
 Float64 = NDArray[np.float64]
 
-_NORMALISE = Parameter(
-    "normimage", bool, False, "give every image mean 0 and standard deviation 1 first"
-)
+_Normimage = Annotated[bool, "give every image mean 0 and standard deviation 1 first"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,15 +86,14 @@ class Members:
             raise ConfigError(f"averager {name}: takes no weights; use mean or sigma")
 
 
-@AVERAGERS.register(
-    "mean",
-    help="mean of each pixel",
-    parameters=(
-        Parameter("ignore0", bool, False, "pixels that are exactly 0 do not count"),
-        _NORMALISE,
-    ),
-)
-def _mean(images: Pixels, members: Members, *, ignore0: bool, normimage: bool) -> Average:
+@AVERAGERS.register("mean", help="mean of each pixel")
+def _mean(
+    images: Pixels,
+    members: Members,
+    *,
+    ignore0: Annotated[bool, "pixels that are exactly 0 do not count"] = False,
+    normimage: _Normimage = False,
+) -> Average:
     pixels = standardised(images) if normimage else images
     image = weighted_mean(pixels, members.weights, ignore_zero=ignore0)
     return Average(image, members.n_averaged)
@@ -136,22 +134,19 @@ def _iterative(images: Pixels, members: Members) -> Average:
 
 
 @AVERAGERS.register(
-    "localweight",
-    help="mean in which an image counts where it agrees with the others",
-    parameters=(
-        Parameter(
-            "dampnoise",
-            float,
-            0.5,
-            "0: regions without agreement stay dark; 1: they are scaled up",
-            Limits(low=0.0, high=1.0),
-        ),
-        Parameter("fourier", bool, False, "agreement of Fourier terms, not of regions"),
-        _NORMALISE,
-    ),
+    "localweight", help="mean in which an image counts where it agrees with the others"
 )
 def _localweight(
-    images: Pixels, members: Members, *, dampnoise: float, fourier: bool, normimage: bool
+    images: Pixels,
+    members: Members,
+    *,
+    dampnoise: Annotated[
+        float,
+        "0: regions without agreement stay dark; 1: they are scaled up",
+        Limits(low=0.0, high=1.0),
+    ] = 0.5,
+    fourier: Annotated[bool, "agreement of Fourier terms, not of regions"] = False,
+    normimage: _Normimage = False,
 ) -> Average:
     pixels = standardised(images) if normimage else images
     if fourier:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from mapsort.errors import ConfigError
 from mapsort.modules.array_parameter import IMAGE
 from mapsort.modules.comparators.registry import COMPARATORS, Pixels
-from mapsort.modules.registry import Parameter
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.physics.filters import apply_transfer
 from mapsort.physics.pair_comparison import (
@@ -27,12 +26,10 @@ from mapsort.physics.pair_comparison import (
 from mapsort.physics.shells import fourier_radius
 
 #: Range of resolutions of the comparators without a range of their own; also the search's.
-BAND = (
-    Parameter("minres", float, None, "coarsest resolution compared [A]; by default all"),
-    Parameter("maxres", float, None, "finest resolution compared [A]; by default all"),
-)
-_NEGATIVE = Parameter("negative", bool, True, "smaller is better; 0: larger is better")
-_MASK = Parameter("mask", IMAGE, None, "compare where this is > 0.5")
+Minres = Annotated[float | None, "coarsest resolution compared [A]; by default all"]
+Maxres = Annotated[float | None, "finest resolution compared [A]; by default all"]
+_Negative = Annotated[bool, "smaller is better; 0: larger is better"]
+_Mask = Annotated[NDArray[np.float32] | None, "compare where this is > 0.5", IMAGE]
 
 
 def check_band(arguments: Mapping[str, Any]) -> None:
@@ -77,78 +74,50 @@ def _chosen(mask: NDArray[np.float32] | None, image: Pixels) -> NDArray[np.bool_
     return np.asarray(mask > 0.5)
 
 
-@COMPARATORS.register(
-    "ccc",
-    help="correlation coefficient, all terms alike",
-    parameters=(*BAND, _NEGATIVE, _MASK),
-    check=check_band,
-)
+@COMPARATORS.register("ccc", help="correlation coefficient, all terms alike", check=check_band)
 def _ccc(
     this: Pixels,
     other: Pixels,
     *,
     apix: float,
-    ctf: ContrastTransfer | None,  # noqa: ARG001
-    minres: float | None,
-    maxres: float | None,
-    negative: bool,
-    mask: NDArray[np.float32] | None,
+    minres: Minres = None,
+    maxres: Maxres = None,
+    negative: _Negative = True,
+    mask: _Mask = None,
 ) -> float:
     a, b = (band_passed(m, apix=apix, minres=minres, maxres=maxres) for m in (this, other))
     value = correlation(a, b, _chosen(mask, this))
     return value if negative else -value
 
 
-@COMPARATORS.register(
-    "dot",
-    help="scalar product",
-    parameters=(
-        *BAND,
-        Parameter("normalize", bool, False, "divide by the norms, which makes it a correlation"),
-        _NEGATIVE,
-        _MASK,
-    ),
-    check=check_band,
-)
+@COMPARATORS.register("dot", help="scalar product", check=check_band)
 def _dot(
     this: Pixels,
     other: Pixels,
     *,
     apix: float,
-    ctf: ContrastTransfer | None,  # noqa: ARG001
-    minres: float | None,
-    maxres: float | None,
-    normalize: bool,
-    negative: bool,
-    mask: NDArray[np.float32] | None,
+    minres: Minres = None,
+    maxres: Maxres = None,
+    normalize: Annotated[bool, "divide by the norms, which makes it a correlation"] = False,
+    negative: _Negative = True,
+    mask: _Mask = None,
 ) -> float:
     a, b = (band_passed(m, apix=apix, minres=minres, maxres=maxres) for m in (this, other))
     value = scalar_product(a, b, _chosen(mask, this), normalize=normalize)
     return value if negative else -value
 
 
-@COMPARATORS.register(
-    "sqeuclidean",
-    help="mean squared difference",
-    parameters=(
-        *BAND,
-        Parameter("normto", bool, False, "fit the reference's densities to each particle first"),
-        Parameter("zeromask", bool, False, "leave out pixels that are 0 in either image"),
-        _MASK,
-    ),
-    check=check_band,
-)
+@COMPARATORS.register("sqeuclidean", help="mean squared difference", check=check_band)
 def _sqeuclidean(
     this: Pixels,
     other: Pixels,
     *,
     apix: float,
-    ctf: ContrastTransfer | None,  # noqa: ARG001
-    minres: float | None,
-    maxres: float | None,
-    normto: bool,
-    zeromask: bool,
-    mask: NDArray[np.float32] | None,
+    minres: Minres = None,
+    maxres: Maxres = None,
+    normto: Annotated[bool, "fit the reference's densities to each particle first"] = False,
+    zeromask: Annotated[bool, "leave out pixels that are 0 in either image"] = False,
+    mask: _Mask = None,
 ) -> float:
     a, b = (band_passed(m, apix=apix, minres=minres, maxres=maxres) for m in (this, other))
     if normto:
@@ -159,42 +128,28 @@ def _sqeuclidean(
     return mean_squared_difference(a, b, chosen)
 
 
-@COMPARATORS.register(
-    "lod",
-    help="half the sum of absolute differences",
-    parameters=(
-        Parameter("normalize", bool, False, "mean 0 and sum of absolute densities 1 first"),
-        _NEGATIVE,
-        _MASK,
-    ),
-)
+@COMPARATORS.register("lod", help="half the sum of absolute differences")
 def _lod(
     this: Pixels,
     other: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    ctf: ContrastTransfer | None,  # noqa: ARG001
-    normalize: bool,
-    negative: bool,
-    mask: NDArray[np.float32] | None,
+    normalize: Annotated[bool, "mean 0 and sum of absolute densities 1 first"] = False,
+    negative: _Negative = True,
+    mask: _Mask = None,
 ) -> float:
     value = absolute_difference(this, other, _chosen(mask, this), normalize=normalize)
     return value if negative else -value
 
 
 @COMPARATORS.register(
-    "quadmindot",
-    help="least of the scalar products of the four quadrants of an image",
-    parameters=(Parameter("normalize", bool, False, "divide by the norms"), _NEGATIVE),
+    "quadmindot", help="least of the scalar products of the four quadrants of an image"
 )
 def _quadmindot(
     this: Pixels,
     other: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    ctf: ContrastTransfer | None,  # noqa: ARG001
-    normalize: bool,
-    negative: bool,
+    normalize: Annotated[bool, "divide by the norms"] = False,
+    negative: _Negative = True,
 ) -> float:
     if this.ndim != 2:
         raise ConfigError("comparator quadmindot: compares images, not maps")
@@ -218,25 +173,16 @@ def _vertical(
 @COMPARATORS.register(
     "optvariance",
     help="variance left after matching the reference's spectrum and densities to the particle",
-    parameters=(
-        Parameter("keepzero", bool, True, "zeros of the reference stay zero and out of the fit"),
-        Parameter("invert", bool, False, "rescale the particle, not the reference"),
-        Parameter("matchfilt", bool, True, "match the radial spectrum first"),
-        Parameter("matchamp", bool, False, "match every Fourier amplitude, in place of matchfilt"),
-        Parameter("radweight", bool, False, "weigh by the distance from the centre"),
-    ),
 )
 def _optvariance(
     this: Pixels,
     other: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    ctf: ContrastTransfer | None,  # noqa: ARG001
-    keepzero: bool,
-    invert: bool,
-    matchfilt: bool,
-    matchamp: bool,
-    radweight: bool,
+    keepzero: Annotated[bool, "zeros of the reference stay zero and out of the fit"] = True,
+    invert: Annotated[bool, "rescale the particle, not the reference"] = False,
+    matchfilt: Annotated[bool, "match the radial spectrum first"] = True,
+    matchamp: Annotated[bool, "match every Fourier amplitude, in place of matchfilt"] = False,
+    radweight: Annotated[bool, "weigh by the distance from the centre"] = False,
 ) -> float:
     return residual_variance(
         this,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
 from mapsort.modules.array_parameter import CURVE
-from mapsort.modules.comparators.pixelwise import BAND, check_band
+from mapsort.modules.comparators.pixelwise import Maxres, Minres, check_band
 from mapsort.modules.comparators.registry import COMPARATORS, Pixels
-from mapsort.modules.registry import Limits, Parameter
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.pair_comparison_fourier import (
     SoftBand,
@@ -184,7 +184,6 @@ def _phase(
 @COMPARATORS.register(
     "loglik",
     help="log-likelihood under Gaussian noise with the spectrum that the data show",
-    parameters=BAND,
     check=check_band,
 )
 def _loglik(
@@ -193,8 +192,8 @@ def _loglik(
     *,
     apix: float,
     ctf: ContrastTransfer | None,
-    minres: float | None,
-    maxres: float | None,
+    minres: Minres = None,
+    maxres: Maxres = None,
 ) -> float:
     length = len(this) * apix
     transfer = None

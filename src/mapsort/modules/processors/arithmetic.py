@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import scipy.ndimage
 
+from mapsort.modules.parameter import Limits
 from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
-from mapsort.modules.registry import Limits, Parameter
 from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.shells import box_of
 from mapsort.physics.shrinking import fourier_shrink, mean_shrink, median_shrink
@@ -14,15 +16,13 @@ from mapsort.physics.shrinking import fourier_shrink, mean_shrink, median_shrink
 _POSITIVE = Limits(above=0.0)
 
 
-@PROCESSORS.register(
-    "math.linear",
-    help="scale x + shift",
-    parameters=(
-        Parameter("scale", float, 1.0, "factor"),
-        Parameter("shift", float, 0.0, "added after scaling"),
-    ),
-)
-def _linear(image: Pixels, *, apix: float, scale: float, shift: float) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("math.linear", help="scale x + shift")
+def _linear(
+    image: Pixels,
+    *,
+    scale: Annotated[float, "factor"] = 1.0,
+    shift: Annotated[float, "added after scaling"] = 0.0,
+) -> Float32:
     return (scale * image.astype(np.float64) + shift).astype(np.float32)
 
 
@@ -46,38 +46,34 @@ def _log(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
     return np.log10(image, where=image > 0, out=np.zeros(image.shape, np.float32))
 
 
-@PROCESSORS.register(
-    "math.exp",
-    help="exp(x / low - high)",
-    parameters=(
-        Parameter("low", float, 1.0, "divisor of the density", _POSITIVE),
-        Parameter("high", float, 0.0, "subtracted from the exponent"),
-    ),
-)
-def _exp(image: Pixels, *, apix: float, low: float, high: float) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("math.exp", help="exp(x / low - high)")
+def _exp(
+    image: Pixels,
+    *,
+    low: Annotated[float, "divisor of the density", Limits(above=0.0)] = 1.0,
+    high: Annotated[float, "subtracted from the exponent"] = 0.0,
+) -> Float32:
     # what float32 cannot hold becomes its largest number
     exponent = np.clip(image.astype(np.float64) / low - high, -87.0, 88.0)
     return np.exp(exponent).astype(np.float32)
 
 
-@PROCESSORS.register(
-    "math.reciprocal",
-    help="1 / x",
-    parameters=(Parameter("zero_to", float, 0.0, "what densities of 0 become"),),
-)
-def _reciprocal(image: Pixels, *, apix: float, zero_to: float) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("math.reciprocal", help="1 / x")
+def _reciprocal(
+    image: Pixels,
+    *,
+    zero_to: Annotated[float, "what densities of 0 become"] = 0.0,
+) -> Float32:
     result = np.full(image.shape, zero_to, dtype=np.float64)
     return np.divide(1.0, image, where=image != 0, out=result).astype(np.float32)
 
 
-@PROCESSORS.register(
-    "math.finite",
-    help="replace NaN and infinity",
-    parameters=(
-        Parameter("to", float, None, "new density; by default the mean of finite neighbours"),
-    ),
-)
-def _finite(image: Pixels, *, apix: float, to: float | None) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("math.finite", help="replace NaN and infinity")
+def _finite(
+    image: Pixels,
+    *,
+    to: Annotated[float | None, "new density; by default the mean of finite neighbours"] = None,
+) -> Float32:
     finite = np.isfinite(image)
     if to is not None:
         return np.where(finite, image, np.float32(to)).astype(np.float32)
@@ -89,44 +85,49 @@ def _finite(image: Pixels, *, apix: float, to: float | None) -> Float32:  # noqa
 
 
 @PROCESSORS.register(
-    "math.addnoise",
-    help="add normal deviates of mean noise and standard deviation noise / 2",
-    parameters=(
-        Parameter("noise", float, None, "mean of what is added", Limits(low=0.0), required=True),
-        Parameter("seed", int, 0, "seed of the random numbers", Limits(low=0)),
-    ),
+    "math.addnoise", help="add normal deviates of mean noise and standard deviation noise / 2"
 )
-def _addnoise(image: Pixels, *, apix: float, noise: float, seed: int) -> Float32:  # noqa: ARG001
+def _addnoise(
+    image: Pixels,
+    *,
+    noise: Annotated[float, "mean of what is added", Limits(low=0.0)],
+    seed: Annotated[int, "seed of the random numbers", Limits(low=0)] = 0,
+) -> Float32:
     deviates = np.random.default_rng(seed).normal(noise, noise / 2, image.shape)
     return (image + deviates).astype(np.float32)
 
 
 @PROCESSORS.register(
-    "math.meanshrink",
-    help="mean over blocks of n pixels; the box becomes floor(box / n)",
-    parameters=(
-        Parameter("n", float, None, "edge of a block: whole or 1.5", Limits(low=1), required=True),
-    ),
+    "math.meanshrink", help="mean over blocks of n pixels; the box becomes floor(box / n)"
 )
-def _meanshrink(image: Pixels, *, apix: float, n: float) -> Float32:  # noqa: ARG001
+def _meanshrink(
+    image: Pixels,
+    *,
+    n: Annotated[float, "edge of a block: whole or 1.5", Limits(low=1)],
+) -> Float32:
     return mean_shrink(image, factor=n)
 
 
 @PROCESSORS.register(
-    "math.medianshrink",
-    help="median over blocks of n pixels; the box becomes floor(box / n)",
-    parameters=(Parameter("n", int, None, "edge of a block", Limits(low=1), required=True),),
+    "math.medianshrink", help="median over blocks of n pixels; the box becomes floor(box / n)"
 )
-def _medianshrink(image: Pixels, *, apix: float, n: int) -> Float32:  # noqa: ARG001
+def _medianshrink(
+    image: Pixels,
+    *,
+    n: Annotated[int, "edge of a block", Limits(low=1)],
+) -> Float32:
     return median_shrink(image, factor=n)
 
 
 @PROCESSORS.register(
     "math.fft.resample",
     help="Fourier cropping or padding to the box round(box / n); the sum of densities is kept",
-    parameters=(Parameter("n", float, None, "old box / new box", _POSITIVE, required=True),),
 )
-def _fft_resample(image: Pixels, *, apix: float, n: float) -> Float32:  # noqa: ARG001
+def _fft_resample(
+    image: Pixels,
+    *,
+    n: Annotated[float, "old box / new box", Limits(above=0.0)],
+) -> Float32:
     return fourier_shrink(image, factor=n)
 
 
@@ -147,11 +148,12 @@ def _rotationalaverage(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG00
 @PROCESSORS.register(
     "math.gausskernelfix",
     help="divide by exp(-r^2 gauss_width / n^2), the transform of a Gaussian kernel",
-    parameters=(
-        Parameter("gauss_width", float, None, "width of the kernel", _POSITIVE, required=True),
-    ),
 )
-def _gausskernelfix(image: Pixels, *, apix: float, gauss_width: float) -> Float32:  # noqa: ARG001
+def _gausskernelfix(
+    image: Pixels,
+    *,
+    gauss_width: Annotated[float, "width of the kernel", Limits(above=0.0)],
+) -> Float32:
     box = box_of(image, "image")
     square = squared_radius(box, ndim=image.ndim)
     return (image * np.exp(square * gauss_width / box**2)).astype(np.float32)

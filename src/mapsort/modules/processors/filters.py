@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
-from mapsort.modules.registry import Limits, Parameter
 from mapsort.physics.band_filters import (
     butterworth_lowpass,
     butterworth_stop,
@@ -33,10 +33,19 @@ Float64 = NDArray[np.float64]
 _POSITIVE = Limits(above=0.0)
 
 APIX = Parameter("apix", float, None, "pixel size [A] in place of the image's own", _POSITIVE)
+_CUTOFF_ABS = Parameter(
+    "cutoff_abs", float, None, "cutoff [cycles/pixel], 0.5 is Nyquist", _POSITIVE
+)
+_CUTOFF_FREQ = Parameter(
+    "cutoff_freq", float, None, "cutoff [1/A]: 0.05 is a 20 A filter", _POSITIVE
+)
+_CUTOFF_PIXELS = Parameter(
+    "cutoff_pixels", float, None, "cutoff [Fourier pixels], up to n/2", _POSITIVE
+)
 CUTOFFS = (
-    Parameter("cutoff_abs", float, None, "cutoff [cycles/pixel], 0.5 is Nyquist", _POSITIVE),
-    Parameter("cutoff_freq", float, None, "cutoff [1/A]: 0.05 is a 20 A filter", _POSITIVE),
-    Parameter("cutoff_pixels", float, None, "cutoff [Fourier pixels], up to n/2", _POSITIVE),
+    _CUTOFF_ABS,
+    _CUTOFF_FREQ,
+    _CUTOFF_PIXELS,
 )
 _SIGMA = Parameter("sigma", float, None, "Gaussian sigma [cycles/pixel]; or a cutoff", _POSITIVE)
 _RESOLVE = Parameter(
@@ -207,37 +216,25 @@ def _check_band(arguments: Mapping[str, Any]) -> None:
 
 
 @PROCESSORS.register(
-    "filter.bandpass.tophat",
-    help="keep frequencies between two limits",
-    parameters=(_required(_LOW), _required(_HIGH)),
-    check=_check_band,
+    "filter.bandpass.tophat", help="keep frequencies between two limits", check=_check_band
 )
 def _bandpass_tophat(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    low_cutoff_frequency: float,
-    high_cutoff_frequency: float,
+    low_cutoff_frequency: Annotated[float, "lower limit [cycles/pixel]", Limits(above=0.0)],
+    high_cutoff_frequency: Annotated[float, "upper limit [cycles/pixel]", Limits(above=0.0)],
 ) -> Float32:
     s = _frequencies(image)
     curve = tophat_bandpass(s, low=low_cutoff_frequency, high=high_cutoff_frequency)
     return apply_transfer(image, curve)
 
 
-@PROCESSORS.register(
-    "filter.bandpass.gauss",
-    help="Gaussian band exp(-(s - center)^2 / 2 sigma^2)",
-    parameters=(
-        Parameter("center", float, None, "middle [cycles/pixel]", Limits(low=0.0), required=True),
-        Parameter("sigma", float, None, "width [cycles/pixel]", _POSITIVE, required=True),
-    ),
-)
+@PROCESSORS.register("filter.bandpass.gauss", help="Gaussian band exp(-(s - center)^2 / 2 sigma^2)")
 def _bandpass_gauss(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    center: float,
-    sigma: float,
+    center: Annotated[float, "middle [cycles/pixel]", Limits(low=0.0)],
+    sigma: Annotated[float, "width [cycles/pixel]", Limits(above=0.0)],
 ) -> Float32:
     return apply_transfer(image, gaussian_bandpass(_frequencies(image), center=center, sigma=sigma))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from mapsort.errors import ConfigError
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
-from mapsort.modules.registry import Limits, Parameter
 from mapsort.physics.auto_mask2d import auto_mask2d
 from mapsort.physics.image_statistics import sample_sigma
 from mapsort.physics.masks import auto_mask3d
@@ -30,10 +30,13 @@ _OUTER = Parameter(
 )
 _VALUE = Parameter("value", float, 0.0, "density outside")
 _AXES = ("dx", "dy", "dz")
+_DX = Parameter("dx", float, 0.0, "centre relative to n/2 along x [pixels]")
+_DY = Parameter("dy", float, 0.0, "centre relative to n/2 along y [pixels]")
+_DZ = Parameter("dz", float, 0.0, "centre relative to n/2 along z [pixels]")
 _CENTRE = (
-    Parameter("dx", float, 0.0, "centre relative to n/2 along x [pixels]"),
-    Parameter("dy", float, 0.0, "centre relative to n/2 along y [pixels]"),
-    Parameter("dz", float, 0.0, "centre relative to n/2 along z [pixels]"),
+    _DX,
+    _DY,
+    _DZ,
 )
 
 
@@ -111,13 +114,13 @@ def require_map(image: Pixels, name: str) -> None:
 
 
 @PROCESSORS.register(
-    "mask.decayedge2d",
-    help="let images fall to zero linearly towards their edges",
-    parameters=(
-        Parameter("width", int, None, "width of the ramp [pixels]", Limits(low=1), required=True),
-    ),
+    "mask.decayedge2d", help="let images fall to zero linearly towards their edges"
 )
-def _decayedge2d(image: Pixels, *, apix: float, width: int) -> Float32:  # noqa: ARG001
+def _decayedge2d(
+    image: Pixels,
+    *,
+    width: Annotated[int, "width of the ramp [pixels]", Limits(low=1)],
+) -> Float32:
     require_image(image, "mask.decayedge2d")
     return decay_edges(image, width=width)
 
@@ -147,14 +150,25 @@ def _zeroedge3d(image: Pixels, *, apix: float, **layers: int) -> Float32:  # noq
     return zero_edges(image, rows=tuple((layers[f"{a}0"], layers[f"{a}1"]) for a in "zyx"))
 
 
+_THRESHOLD = Parameter("threshold", float, None, "density that counts as connected; or sigma")
+_SIGMA = Parameter("sigma", float, None, "threshold as mean + sigma standard deviations")
+_RADIUS = Parameter(
+    "radius", float, 0.0, "seeds lie this near to the centre [pixels]", _NOT_NEGATIVE
+)
+_NMAXSEED = Parameter(
+    "nmaxseed", int, 0, "so many of the highest densities are seeds", Limits(low=0)
+)
+_NSHELLS = Parameter("nshells", int, 0, "layers by which the mask grows [pixels]", Limits(low=0))
+_NSHELLSGAUSS = Parameter("nshellsgauss", int, 0, "width of the soft edge [pixels]", Limits(low=0))
+_RETURN_MASK = Parameter("return_mask", bool, False, "return the mask, not the masked density")
 _AUTO = (
-    Parameter("threshold", float, None, "density that counts as connected; or sigma"),
-    Parameter("sigma", float, None, "threshold as mean + sigma standard deviations"),
-    Parameter("radius", float, 0.0, "seeds lie this near to the centre [pixels]", _NOT_NEGATIVE),
-    Parameter("nmaxseed", int, 0, "so many of the highest densities are seeds", Limits(low=0)),
-    Parameter("nshells", int, 0, "layers by which the mask grows [pixels]", Limits(low=0)),
-    Parameter("nshellsgauss", int, 0, "width of the soft edge [pixels]", Limits(low=0)),
-    Parameter("return_mask", bool, False, "return the mask, not the masked density"),
+    _THRESHOLD,
+    _SIGMA,
+    _RADIUS,
+    _NMAXSEED,
+    _NSHELLS,
+    _NSHELLSGAUSS,
+    _RETURN_MASK,
 )
 
 

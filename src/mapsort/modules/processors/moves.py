@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from mapsort.errors import ConfigError
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.geometry.transform2d import Transform2D
+from mapsort.modules.parameter import Limits
 from mapsort.modules.processors.masks import require_map
 from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
-from mapsort.modules.registry import Limits, Parameter
 from mapsort.physics.image_moves import (
     centred,
     flip,
@@ -19,7 +21,7 @@ from mapsort.physics.image_moves import (
     transform_image,
 )
 
-_AXIS = Parameter("axis", str, None, "axis", choices=("x", "y", "z"), required=True)
+_Axis = Annotated[str, "axis", ("x", "y", "z")]
 
 
 def _axis(image: Pixels, axis: str, name: str) -> int:
@@ -29,39 +31,34 @@ def _axis(image: Pixels, axis: str, name: str) -> int:
 
 
 @PROCESSORS.register(
-    "xform.flip",
-    help="invert an axis about n/2; of an even box the first layer becomes 0",
-    parameters=(_AXIS,),
+    "xform.flip", help="invert an axis about n/2; of an even box the first layer becomes 0"
 )
-def _flip(image: Pixels, *, apix: float, axis: str) -> Float32:  # noqa: ARG001
+def _flip(
+    image: Pixels,
+    *,
+    axis: _Axis,
+) -> Float32:
     return flip(image, axis=_axis(image, axis, "xform.flip"))
 
 
 @PROCESSORS.register(
-    "xform.mirror",
-    help="invert an axis about n/2; of an even box the first layer stays",
-    parameters=(_AXIS,),
+    "xform.mirror", help="invert an axis about n/2; of an even box the first layer stays"
 )
-def _mirror(image: Pixels, *, apix: float, axis: str) -> Float32:  # noqa: ARG001
+def _mirror(
+    image: Pixels,
+    *,
+    axis: _Axis,
+) -> Float32:
     return periodic_mirror(image, axis=_axis(image, axis, "xform.mirror"))
 
 
-@PROCESSORS.register(
-    "xform.centerofmass",
-    help="move the centre of mass to n/2",
-    parameters=(
-        Parameter("int_shift_only", bool, True, "shift by whole pixels"),
-        Parameter("powercenter", bool, False, "weigh by squared densities"),
-        Parameter("threshold", float, 0.0, "densities below do not count"),
-    ),
-)
+@PROCESSORS.register("xform.centerofmass", help="move the centre of mass to n/2")
 def _centerofmass(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    int_shift_only: bool,
-    powercenter: bool,
-    threshold: float,
+    int_shift_only: Annotated[bool, "shift by whole pixels"] = True,
+    powercenter: Annotated[bool, "weigh by squared densities"] = False,
+    threshold: Annotated[float, "densities below do not count"] = 0.0,
 ) -> Float32:
     return centred(image, threshold=threshold, squared=powercenter, whole_pixels=int_shift_only)
 
@@ -84,33 +81,20 @@ def _tocenter(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
 
 
 @PROCESSORS.register(
-    "xform",
-    help="rotate, scale, shift, then mirror x, about n/2, with linear interpolation",
-    parameters=(
-        Parameter("alpha", float, 0.0, "rotation of an image [degrees]"),
-        Parameter("az", float, 0.0, "first Euler angle of a map [degrees]"),
-        Parameter("alt", float, 0.0, "second Euler angle of a map [degrees]"),
-        Parameter("phi", float, 0.0, "third Euler angle of a map [degrees]"),
-        Parameter("tx", float, 0.0, "shift along x [pixels]"),
-        Parameter("ty", float, 0.0, "shift along y [pixels]"),
-        Parameter("tz", float, 0.0, "shift of a map along z [pixels]"),
-        Parameter("scale", float, 1.0, "magnification", Limits(above=0.0)),
-        Parameter("mirror", bool, False, "invert x at the end"),
-    ),
+    "xform", help="rotate, scale, shift, then mirror x, about n/2, with linear interpolation"
 )
 def _xform(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    alpha: float,
-    az: float,
-    alt: float,
-    phi: float,
-    tx: float,
-    ty: float,
-    tz: float,
-    scale: float,
-    mirror: bool,
+    alpha: Annotated[float, "rotation of an image [degrees]"] = 0.0,
+    az: Annotated[float, "first Euler angle of a map [degrees]"] = 0.0,
+    alt: Annotated[float, "second Euler angle of a map [degrees]"] = 0.0,
+    phi: Annotated[float, "third Euler angle of a map [degrees]"] = 0.0,
+    tx: Annotated[float, "shift along x [pixels]"] = 0.0,
+    ty: Annotated[float, "shift along y [pixels]"] = 0.0,
+    tz: Annotated[float, "shift of a map along z [pixels]"] = 0.0,
+    scale: Annotated[float, "magnification", Limits(above=0.0)] = 1.0,
+    mirror: Annotated[bool, "invert x at the end"] = False,
 ) -> Float32:
     if image.ndim == 2:
         if az or alt or phi or tz:
@@ -126,12 +110,12 @@ def _xform(
     return transform_image(image, matrix)
 
 
-@PROCESSORS.register(
-    "xform.applysym",
-    help="mean over the operations of a symmetry",
-    parameters=(Parameter("sym", str, None, "point group, for example c3", required=True),),
-)
-def _applysym(image: Pixels, *, apix: float, sym: str) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("xform.applysym", help="mean over the operations of a symmetry")
+def _applysym(
+    image: Pixels,
+    *,
+    sym: Annotated[str, "point group, for example c3"],
+) -> Float32:
     require_map(image, "xform.applysym")
     total = np.zeros(image.shape, dtype=np.float64)
     operations = symmetry(sym).matrices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 import scipy.fft
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.modules.array_parameter import IMAGE
+from mapsort.modules.parameter import Limits
 from mapsort.modules.processors.filters import APIX
 from mapsort.modules.processors.masks import require_image, require_map
 from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
-from mapsort.modules.registry import Limits, Parameter
 from mapsort.physics.image_statistics import (
     circle_mean,
     edge_mean,
@@ -53,21 +54,15 @@ _declare_background("normalize.edgemean", "x - mean of the edge", edge_mean)
 
 
 @PROCESSORS.register(
-    "normalize.circlemean",
-    help="(x - mean of a ring) / standard deviation of the whole image",
-    parameters=(
-        Parameter(
-            "radius", float, None, "inner radius [pixels], by default n/2 - 2; below 0: from n/2"
-        ),
-        Parameter("width", float, 2.0, "width of the ring [pixels]", _POSITIVE),
-    ),
+    "normalize.circlemean", help="(x - mean of a ring) / standard deviation of the whole image"
 )
 def _circlemean(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    radius: float | None,
-    width: float,
+    radius: Annotated[
+        float | None, "inner radius [pixels], by default n/2 - 2; below 0: from n/2"
+    ] = None,
+    width: Annotated[float, "width of the ring [pixels]", Limits(above=0.0)] = 2.0,
 ) -> Float32:
     level = circle_mean(image, radius=radius, width=width)
     return scaled(image, level, sample_sigma(image), what="normalize.circlemean")
@@ -104,22 +99,13 @@ def _maxmin(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
     return scaled(image, (high - low) / 2, (high + low) / 2, what="normalize.maxmin")
 
 
-@PROCESSORS.register(
-    "normalize.mask",
-    help="mean 0 and standard deviation 1 under a mask",
-    parameters=(
-        Parameter("mask", IMAGE, None, "mask; densities count where it is > 0.5", required=True),
-        Parameter("no_sigma", bool, False, "only subtract the mean"),
-        Parameter("apply_mask", bool, False, "multiply by the mask at the end"),
-    ),
-)
+@PROCESSORS.register("normalize.mask", help="mean 0 and standard deviation 1 under a mask")
 def _mask(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    mask: NDArray[np.float32],
-    no_sigma: bool,
-    apply_mask: bool,
+    mask: Annotated[NDArray[np.float32], "mask; densities count where it is > 0.5", IMAGE],
+    no_sigma: Annotated[bool, "only subtract the mean"] = False,
+    apply_mask: Annotated[bool, "multiply by the mask at the end"] = False,
 ) -> Float32:
     if mask.shape != image.shape:
         raise ConfigError(f"normalize.mask: the mask is {mask.shape}, the image {image.shape}")
@@ -145,25 +131,16 @@ def _ramp_normvar(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
 
 
 @PROCESSORS.register(
-    "normalize.toimage",
-    help="the linear change of densities that comes nearest to another image",
-    parameters=(
-        Parameter("to", IMAGE, None, "image to match", required=True),
-        Parameter("ignore_zero", bool, True, "leave out pixels that are 0 in either image"),
-        Parameter("fourieramp", bool, False, "fit Fourier amplitudes, not densities"),
-        Parameter("low_threshold", float, None, "use pixels of the target above this"),
-        Parameter("high_threshold", float, None, "use pixels of the target below this"),
-    ),
+    "normalize.toimage", help="the linear change of densities that comes nearest to another image"
 )
 def _toimage(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    to: NDArray[np.float32],
-    ignore_zero: bool,
-    fourieramp: bool,
-    low_threshold: float | None,
-    high_threshold: float | None,
+    to: Annotated[NDArray[np.float32], "image to match", IMAGE],
+    ignore_zero: Annotated[bool, "leave out pixels that are 0 in either image"] = True,
+    fourieramp: Annotated[bool, "fit Fourier amplitudes, not densities"] = False,
+    low_threshold: Annotated[float | None, "use pixels of the target above this"] = None,
+    high_threshold: Annotated[float | None, "use pixels of the target below this"] = None,
 ) -> Float32:
     if to.shape != image.shape:
         raise ConfigError(f"normalize.toimage: the target is {to.shape}, the image {image.shape}")
@@ -184,14 +161,14 @@ def _toimage(
 
 
 @PROCESSORS.register(
-    "normalize.bymass",
-    help="scale a map so that the density thr encloses the mass",
-    parameters=(
-        Parameter("mass", float, None, "mass [kDa]", _POSITIVE, required=True),
-        APIX,
-        Parameter("thr", float, 1.0, "density that shall enclose the mass", _POSITIVE),
-    ),
+    "normalize.bymass", help="scale a map so that the density thr encloses the mass"
 )
-def _bymass(image: Pixels, *, apix: float, mass: float, thr: float) -> Float32:
+def _bymass(
+    image: Pixels,
+    *,
+    mass: Annotated[float, "mass [kDa]", Limits(above=0.0)],
+    apix: Annotated[float, APIX],
+    thr: Annotated[float, "density that shall enclose the mass", Limits(above=0.0)] = 1.0,
+) -> Float32:
     require_map(image, "normalize.bymass")
     return normalize_by_mass(image, apix, mass, threshold=thr)

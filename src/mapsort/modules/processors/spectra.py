@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from mapsort.modules.array_parameter import CURVE, IMAGE
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.modules.processors.filters import APIX, CUTOFFS, cutoff_of, exactly_one
 from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
-from mapsort.modules.registry import Limits, Parameter
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.image_statistics import least_squares_plane
 from mapsort.physics.radial_matching import (
@@ -26,55 +26,41 @@ _LINEAR_SLOPE = 8.0
 
 
 @PROCESSORS.register(
-    "filter.matchto",
-    help="filter so that the radial spectrum becomes that of another image",
-    parameters=(
-        Parameter("to", IMAGE, None, "image to match", required=True),
-        Parameter("bydot", bool, False, "least-squares scale of each shell, not equal intensity"),
-        Parameter("keephires", bool, False, "no factor below 1 % of the mean factor"),
-        Parameter("interpolate", bool, True, "interpolate the factor between shells"),
-    ),
+    "filter.matchto", help="filter so that the radial spectrum becomes that of another image"
 )
 def _matchto(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    to: Pixels,
-    bydot: bool,
-    keephires: bool,
-    interpolate: bool,
+    to: Annotated[Pixels, "image to match", IMAGE],
+    bydot: Annotated[bool, "least-squares scale of each shell, not equal intensity"] = False,
+    keephires: Annotated[bool, "no factor below 1 % of the mean factor"] = False,
+    interpolate: Annotated[bool, "interpolate the factor between shells"] = True,
 ) -> Float32:
     return match_amplitudes(
         image, to, by_dot=bydot, keep_high_resolution=keephires, interpolate=interpolate
     )
 
 
-@PROCESSORS.register(
-    "filter.setstrucfac",
-    help="give the radial intensities of a structure factor",
-    parameters=(
-        Parameter("strucfac", CURVE, None, "frequency [1/A] and intensity", required=True),
-        APIX,
-        Parameter("scale", float, 1.0, "factor of the curve", _POSITIVE),
-    ),
-)
-def _setstrucfac(image: Pixels, *, apix: float, strucfac: Pixels, scale: float) -> Float32:
+@PROCESSORS.register("filter.setstrucfac", help="give the radial intensities of a structure factor")
+def _setstrucfac(
+    image: Pixels,
+    *,
+    strucfac: Annotated[Pixels, "frequency [1/A] and intensity", CURVE],
+    apix: Annotated[float, APIX],
+    scale: Annotated[float, "factor of the curve", Limits(above=0.0)] = 1.0,
+) -> Float32:
     return set_structure_factor(image, strucfac, apix=apix, scale=scale)
 
 
-@PROCESSORS.register(
-    "filter.wiener.byfsc",
-    help="Wiener filter by a Fourier shell correlation",
-    parameters=(
-        Parameter("fscfile", CURVE, None, "frequency [1/A] and correlation", required=True),
-        Parameter("snrmult", float, 1.5, "factor of the signal-to-noise ratio", _POSITIVE),
-        Parameter("sscale", float, 1.0, "factor of the curve's frequencies", _POSITIVE),
-        Parameter("maxfreq", float, 1.0, "the curve may only fall beyond [1/A]", _POSITIVE),
-        APIX,
-    ),
-)
+@PROCESSORS.register("filter.wiener.byfsc", help="Wiener filter by a Fourier shell correlation")
 def _wiener_byfsc(
-    image: Pixels, *, apix: float, fscfile: Pixels, snrmult: float, sscale: float, maxfreq: float
+    image: Pixels,
+    *,
+    fscfile: Annotated[Pixels, "frequency [1/A] and correlation", CURVE],
+    snrmult: Annotated[float, "factor of the signal-to-noise ratio", Limits(above=0.0)] = 1.5,
+    sscale: Annotated[float, "factor of the curve's frequencies", Limits(above=0.0)] = 1.0,
+    maxfreq: Annotated[float, "the curve may only fall beyond [1/A]", Limits(above=0.0)] = 1.0,
+    apix: Annotated[float, APIX],
 ) -> Float32:
     return wiener_by_fsc(
         image, fscfile, apix=apix, snr_factor=snrmult, stretch=sscale, highest=maxfreq

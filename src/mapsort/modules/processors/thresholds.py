@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from mapsort.errors import ConfigError
+from mapsort.modules.parameter import Limits, Parameter
 from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
-from mapsort.modules.registry import Limits, Parameter
 from mapsort.physics.image_statistics import sample_sigma
 
-_MIN = Parameter("minval", float, 0.0, "lower threshold")
-_MAX = Parameter("maxval", float, 0.0, "upper threshold")
-_REPLACEMENT = (
-    Parameter("tomean", bool, False, "replace by the mean, not by the limit"),
-    Parameter("tozero", bool, False, "replace by 0, not by the limit"),
-)
+_Minval = Annotated[float, "lower threshold"]
+_Maxval = Annotated[float, "upper threshold"]
+_Tomean = Annotated[bool, "replace by the mean, not by the limit"]
+_Tozero = Annotated[bool, "replace by 0, not by the limit"]
 
 
 def _require(parameter: Parameter) -> Parameter:
@@ -36,56 +34,64 @@ def _check_range(low: str, high: str) -> Any:
     return check
 
 
-@PROCESSORS.register("threshold.belowtozero", help="x < minval becomes 0", parameters=(_MIN,))
-def _belowtozero(image: Pixels, *, apix: float, minval: float) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("threshold.belowtozero", help="x < minval becomes 0")
+def _belowtozero(
+    image: Pixels,
+    *,
+    minval: _Minval = 0.0,
+) -> Float32:
     return np.where(image < np.float32(minval), np.float32(0), image).astype(np.float32)
 
 
-@PROCESSORS.register(
-    "threshold.belowtominval",
-    help="x < minval becomes newval",
-    parameters=(_MIN, Parameter("newval", float, None, "new density, by default minval")),
-)
+@PROCESSORS.register("threshold.belowtominval", help="x < minval becomes newval")
 def _belowtominval(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    minval: float,
-    newval: float | None,
+    minval: _Minval = 0.0,
+    newval: Annotated[float | None, "new density, by default minval"] = None,
 ) -> Float32:
     value = np.float32(minval if newval is None else newval)
     return np.where(image < np.float32(minval), value, image).astype(np.float32)
 
 
-@PROCESSORS.register("threshold.belowtozero_cut", help="max(x - minval, 0)", parameters=(_MIN,))
-def _belowtozero_cut(image: Pixels, *, apix: float, minval: float) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("threshold.belowtozero_cut", help="max(x - minval, 0)")
+def _belowtozero_cut(
+    image: Pixels,
+    *,
+    minval: _Minval = 0.0,
+) -> Float32:
     return np.asarray(np.maximum(image - np.float32(minval), 0), dtype=np.float32)
 
 
-@PROCESSORS.register("threshold.abovetozero", help="x > maxval becomes 0", parameters=(_MAX,))
-def _abovetozero(image: Pixels, *, apix: float, maxval: float) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("threshold.abovetozero", help="x > maxval becomes 0")
+def _abovetozero(
+    image: Pixels,
+    *,
+    maxval: _Maxval = 0.0,
+) -> Float32:
     return np.where(image > np.float32(maxval), np.float32(0), image).astype(np.float32)
 
 
-@PROCESSORS.register(
-    "threshold.binary",
-    help="1 where x >= value, else 0",
-    parameters=(Parameter("value", float, 0.0, "threshold"),),
-)
-def _binary(image: Pixels, *, apix: float, value: float) -> Float32:  # noqa: ARG001
+@PROCESSORS.register("threshold.binary", help="1 where x >= value, else 0")
+def _binary(
+    image: Pixels,
+    *,
+    value: Annotated[float, "threshold"] = 0.0,
+) -> Float32:
     return np.asarray(image >= np.float32(value), dtype=np.float32)
 
 
 @PROCESSORS.register(
     "threshold.binaryrange",
     help="1 where low <= x <= high, else 0",
-    parameters=(
-        _require(Parameter("low", float, None, "lower threshold")),
-        _require(Parameter("high", float, None, "upper threshold")),
-    ),
     check=_check_range("low", "high"),
 )
-def _binaryrange(image: Pixels, *, apix: float, low: float, high: float) -> Float32:  # noqa: ARG001
+def _binaryrange(
+    image: Pixels,
+    *,
+    low: Annotated[float, "lower threshold"],
+    high: Annotated[float, "upper threshold"],
+) -> Float32:
     inside = (image >= np.float32(low)) & (image <= np.float32(high))
     return np.asarray(inside, dtype=np.float32)
 
@@ -98,36 +104,28 @@ def _notzero(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
 @PROCESSORS.register(
     "threshold.clampminmax",
     help="limit densities to minval ... maxval",
-    parameters=(_require(_MIN), _require(_MAX), *_REPLACEMENT),
     check=_check_range("minval", "maxval"),
 )
 def _clampminmax(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    minval: float,
-    maxval: float,
-    tomean: bool,
-    tozero: bool,
+    minval: Annotated[float, "lower threshold"],
+    maxval: Annotated[float, "upper threshold"],
+    tomean: _Tomean = False,
+    tozero: _Tozero = False,
 ) -> Float32:
     return _clamped(image, minval, maxval, tomean=tomean, tozero=tozero)
 
 
 @PROCESSORS.register(
-    "threshold.clampminmax.nsigma",
-    help="limit densities to mean -/+ nsigma standard deviations",
-    parameters=(
-        Parameter("nsigma", float, 2.0, "half width of the range", Limits(above=0.0)),
-        *_REPLACEMENT,
-    ),
+    "threshold.clampminmax.nsigma", help="limit densities to mean -/+ nsigma standard deviations"
 )
 def _clampminmax_nsigma(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    nsigma: float,
-    tomean: bool,
-    tozero: bool,
+    nsigma: Annotated[float, "half width of the range", Limits(above=0.0)] = 2.0,
+    tomean: _Tomean = False,
+    tozero: _Tozero = False,
 ) -> Float32:
     mean, width = float(np.mean(image, dtype=np.float64)), nsigma * sample_sigma(image)
     return _clamped(image, mean - width, mean + width, tomean=tomean, tozero=tozero)
@@ -144,12 +142,13 @@ def _clamped(image: Pixels, low: float, high: float, *, tomean: bool, tozero: bo
 @PROCESSORS.register(
     "threshold.compress",
     help="densities within range of value become value, the others move towards it by range",
-    parameters=(
-        Parameter("value", float, 0.0, "middle of the range"),
-        Parameter("range", float, 0.0, "half width of the range", Limits(low=0.0)),
-    ),
 )
-def _compress(image: Pixels, *, apix: float, value: float, range: float) -> Float32:  # noqa: ARG001
+def _compress(
+    image: Pixels,
+    *,
+    value: Annotated[float, "middle of the range"] = 0.0,
+    range: Annotated[float, "half width of the range", Limits(low=0.0)] = 0.0,
+) -> Float32:
     offset = image.astype(np.float64) - value
     beyond = np.sign(offset) * np.maximum(np.abs(offset) - range, 0.0)
     return np.asarray(value + beyond, dtype=np.float32)
@@ -158,15 +157,13 @@ def _compress(image: Pixels, *, apix: float, value: float, range: float) -> Floa
 @PROCESSORS.register(
     "threshold.rangetozero",
     help="densities from minval to maxval become 0",
-    parameters=(_require(_MIN), _require(_MAX)),
     check=_check_range("minval", "maxval"),
 )
 def _rangetozero(
     image: Pixels,
     *,
-    apix: float,  # noqa: ARG001
-    minval: float,
-    maxval: float,
+    minval: Annotated[float, "lower threshold"],
+    maxval: Annotated[float, "upper threshold"],
 ) -> Float32:
     inside = (image >= np.float32(minval)) & (image <= np.float32(maxval))
     return np.where(inside, np.float32(0), image).astype(np.float32)
