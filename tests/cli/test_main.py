@@ -140,7 +140,7 @@ def test_help_does_not_load_numpy(words):
         (Interrupted("interrupted by SIGTERM"), 75, "mapsort: interrupted by SIGTERM\n"),
         (OSError(28, "No space left on device", "x.mrc"), 1, "x.mrc: No space left on device\n"),
         (MemoryError(), 1, "mapsort: out of memory\n"),
-        (KeyboardInterrupt(), 1, "mapsort: interrupted\n"),
+        (KeyboardInterrupt(), 75, "mapsort: interrupted\n"),
         (ZeroDivisionError("oops"), 1, "error in mapsort; -v 9 shows where"),
     ],
 )

@@ -10,6 +10,7 @@ from mapsort.errors import NumericalError
 from mapsort.physics.fsc import (
     frequencies_per_ang,
     fsc,
+    fsc_of_pairs,
     fsc_of_spectra,
     resolution_at,
     ssnr_from_fsc,
@@ -114,3 +115,16 @@ def test_ssnr_of_known_noise():
     half = [signal + rng.normal(size=signal.shape) * 2.0 for _ in range(2)]
     ratio = ssnr_from_fsc(fsc(*half))[12:]
     assert ratio.mean() == pytest.approx(0.5, abs=0.03)  # 1 / (2^2 / 2)
+
+
+@pytest.mark.parametrize("n", [8, 9, 16])
+def test_curves_of_all_pairs_are_those_of_each(n):
+    rng = np.random.default_rng(n)
+    maps = rng.normal(size=(4, n, n, n)).astype(np.float32)
+    maps[1] += maps[0]
+    maps[3] = 0.0
+    curves = fsc_of_pairs(iter(maps))
+    assert curves.shape == (4, 4, n // 2 + 1)
+    for i in range(4):
+        for j in range(4):
+            np.testing.assert_allclose(curves[i, j], fsc(maps[i], maps[j]), atol=1e-6)

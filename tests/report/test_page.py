@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
 
+from mapsort.cli.run_facts import describe_run
 from mapsort.errors import FormatError
 from mapsort.report.page import report_keeper, write_report
 from mapsort.report.run_record import RunState, read_run, readable_time
+from mapsort.rundir.run_lock import LockHolder
 
 ALWAYS = {"maps", "resources", "settings", "log"}
 FULL = ALWAYS | {"course", "fsc", "flow", "particles", "classes"}
@@ -149,13 +153,39 @@ def test_the_time_left_is_that_of_the_last_iteration_times_those_to_come(stopped
     [
         ("ERROR map 1 holds NaN or infinite values", RunState.FAILED),
         ("ERROR interrupted by SIGTERM; finished files are kept", RunState.INTERRUPTED),
+        ("INFO interrupted by SIGHUP; finished files are kept", RunState.INTERRUPTED),
+        ("INFO cancelled; finished files are kept", RunState.INTERRUPTED),
     ],
 )
 def test_a_run_that_ended_early_says_so(stopped, line, state):
     run = stopped(1, f"2026-01-01 00:00:00 {line}")
     assert read_run(run).state is state
     words = " ".join(Page(write_report(run).read_text(encoding="utf-8")).words)
-    assert line.removeprefix("ERROR ") in words
+    assert line.partition(" ")[2] in words
+
+
+def gone():
+    """Return a process number that is given to nobody."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_a_run_that_was_killed_is_told_as_stopped(stopped):
+    """By its lock, which names the process; one that runs, or may on another host, is running."""
+    run = stopped(1)
+    dead = LockHolder.here().__dict__ | {"pid": gone()}
+    (run / "run.lock").write_text(json.dumps(dead))
+    record = read_run(run)
+    assert record.state is RunState.STOPPED
+    words = " ".join(Page(write_report(run).read_text(encoding="utf-8")).words)
+    assert f"Process {dead['pid']} on {dead['host']} was killed" in words
+    facts = {fact.name: fact.text for fact in describe_run(run)}
+    assert facts["state"].startswith(f"stopped: process {dead['pid']} was killed")
+    for alive in (LockHolder.here().__dict__, dead | {"host": "elsewhere"}):
+        (run / "run.lock").write_text(json.dumps(alive))
+        assert read_run(run).state is RunState.RUNNING
+        assert not any(fact.text.startswith("stopped") for fact in describe_run(run))
 
 
 def test_text_from_outside_is_escaped(stopped):

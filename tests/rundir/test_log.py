@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mapsort.errors import Interrupted
 from mapsort.rundir.log import LOGGER, run_log, stage
 
 
@@ -32,6 +33,15 @@ def test_failed_stage_is_logged_and_raised(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), run_log(path), stage("average"):
         _ = 1 / 0
     assert " ERROR average failed " in path.read_text()
+
+
+@pytest.mark.parametrize("error", [Interrupted("interrupted by SIGTERM"), KeyboardInterrupt()])
+def test_an_interrupted_stage_is_no_error(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "run.log"
+    with pytest.raises(type(error)), run_log(path), stage("match", iteration=2):
+        raise error
+    assert re.search(r" INFO match iteration=2 interrupted \d+\.\d\d s$", path.read_text().strip())
+    assert "ERROR" not in path.read_text()
 
 
 def test_log_only_grows_and_stops_with_the_block(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ from mapsort.physics.fsc import fsc
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_map
 from mapsort.physics.symmetrize import symmetrize
-from mapsort.stages.map_register import _compared, _simplex, in_register, other_hand
+from mapsort.stages.map_register import (
+    TOGETHER,
+    Register,
+    _compared,
+    _simplex,
+    in_common_frame,
+    in_register,
+    other_hand,
+)
 
 BOX, APIX = 32, 4.0
 C1 = (symmetry("c1"),) * 2
@@ -121,3 +129,59 @@ def test_maps_are_compared_smooth_and_small(density):
 def test_symmetry_leaves_less_freedom(names, step_px, step_deg):
     found = _simplex(tuple(symmetry(name) for name in names))
     assert (found.step_px, found.step_deg) == (step_px, step_deg)
+
+
+def test_several_maps_come_into_the_frame_of_the_first(density):
+    """A map unlike all others leads none astray."""
+    other = phantom_map(1, BOX, APIX)
+    noise = np.random.default_rng(0).normal(size=density.shape).astype(np.float32)
+    maps = [
+        density,
+        noise,
+        turned(density, (12.0, -9.0, 8.0), (0.8, -0.5, 0.6)),
+        other_hand(turned(density, (9.0, 8.0, -11.0))),
+        other,
+    ]
+    found = in_common_frame(maps, [symmetry("c1")] * 5, apix=APIX)
+    assert found[0].transform.matrix.tolist() == np.eye(3, 4).tolist()
+    assert [item.mirrored for item in found[2:4]] == [False, True]
+    placed = [item.applied(volume) for item, volume in zip(found, maps, strict=True)]
+    for number in (2, 3):
+        assert likeness(placed[number], density) > 0.95
+    assert likeness(placed[2], placed[3]) > 0.95
+
+
+def test_maps_unlike_the_first_come_into_register_with_each_other(density):
+    """Where the first is noise."""
+    noise = np.random.default_rng(0).normal(size=density.shape).astype(np.float32)
+    moved = turned(density, (12.0, -9.0, 8.0), (0.8, -0.5, 0.6))
+    maps = [noise, density, moved]
+    found = in_common_frame(maps, [symmetry("c1")] * 3, apix=APIX)
+    placed = [item.applied(volume) for item, volume in zip(found, maps, strict=True)]
+    assert found[1].correlation < TOGETHER < found[2].correlation
+    assert likeness(placed[1], placed[2]) > 0.9 > likeness(density, moved)
+
+
+def test_two_maps_are_registered_as_a_pair(density):
+    moved = turned(density, (12.0, -9.0, 8.0))
+    pair = in_register(moved, density, C1, apix=APIX)
+    first, second = in_common_frame([density, moved], C1, apix=APIX)
+    assert not first.mirrored
+    assert second.correlation == pair.correlation
+    np.testing.assert_array_equal(second.transform.matrix, pair.transform.matrix)
+
+
+@pytest.mark.parametrize("n_maps", [2, 3, 8])
+def test_searches_grow_with_the_number_of_maps(density, n_maps, monkeypatch):
+    """Not with that of pairs, of which 40 maps have 780."""
+    searched, wide = [], []
+    module = "mapsort.stages.map_register"
+    unlike = Register(Transform3D(), False, 0.5)
+    monkeypatch.setattr(f"{module}._turned_a_little", lambda *_: searched.append(1) or unlike)
+    monkeypatch.setattr(f"{module}._searched", lambda *_: wide.append(1) or unlike)
+    rng = np.random.default_rng(0)
+    maps = [density + rng.normal(size=density.shape).astype(np.float32) for _ in range(n_maps)]
+    found = in_common_frame(maps, [symmetry("c1")] * n_maps, apix=APIX)
+    assert len(found) == n_maps
+    assert len(searched) == 2 * (n_maps - 1) - 1
+    assert len(wide) == 2 * (n_maps - 1)

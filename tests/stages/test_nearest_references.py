@@ -10,7 +10,6 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
-from mapsort.stages import nearest_references as module
 from mapsort.stages.nearest_references import nearest_references
 
 N = 60
@@ -59,10 +58,8 @@ def test_a_pose_of_a_projection_is_that_projection():
     np.testing.assert_allclose(matches.quality, 4.0)
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 1024])
-def test_no_other_view_is_nearer(monkeypatch, at_once):
+def test_no_other_view_is_nearer():
     """By brute force over all views and mates; a view and its opposite are as near."""
-    monkeypatch.setattr(module, "_AT_ONCE", at_once)
     groups, references, poses = problem(("d2", "c1"))
     poses.model[5, 0] = -1
     poses.score[7, 1], poses.score[8, 1] = -3.0, 4.5

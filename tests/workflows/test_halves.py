@@ -15,17 +15,23 @@ from mapsort.io.mrc import write_map, write_stack
 from mapsort.io.star import read_particles, write_particles
 from mapsort.physics.filters import apply_radial_curve, radial_power
 from mapsort.physics.fsc import resolution_at
+from mapsort.physics.half_maps import half_map_curves
 from mapsort.report.page import write_report
 from mapsort.rundir.text import read_convergence, read_fsc
 from mapsort.stages.classify import classify
 from mapsort.stages.match import match_chunk
 from mapsort.workflows.choices import automatic_choices
 from mapsort.workflows.multi_comparison import match_plan
-from mapsort.workflows.multi_halves import half_seeds, joined_resolution_ang, start_resolution_ang
+from mapsort.workflows.multi_halves import (
+    half_seeds,
+    joined_resolution_ang,
+    start_resolution_ang,
+    warn_of_exchanged_maps,
+)
 from mapsort.workflows.multi_inputs import open_inputs
 from mapsort.workflows.multi_iteration import matched, prepare_seeds
 from mapsort.workflows.multi_plan import resolve
-from mapsort.workflows.multi_state import ParticleSpectra, Run
+from mapsort.workflows.multi_state import HalfMaps, ParticleSpectra, Run
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import SilentProgress
@@ -199,3 +205,19 @@ def test_members_are_not_aligned_with_averages_of_both_halves():
     request = {"input": "p", "models": "a", "halves": True, "classiter": 1}
     with pytest.raises(ConfigError, match="--classiter=1: aligns members with images of both"):
         typed_options(MultiOptions, request).validated()
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_exchanged_maps_are_told_with_what_to_do(run, caplog, exchanged):
+    """Once, of the maps that a run ends with."""
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(2, 12, 12, 12)).astype(np.float32)
+    curves = half_map_curves(a, a, np.ones_like(a), rng=rng)
+    order = (b, a) if exchanged else (a, b)
+    halves = tuple(HalfMaps(e, o, curves) for e, o in zip((a, b), order, strict=True))
+    warn_of_exchanged_maps(run, halves)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == int(exchanged)
+    if exchanged:
+        assert "even 1 with odd 2, even 2 with odd 1" in told[0]
+        assert "--randomseed" in told[0]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 import mapsort
 from mapsort.cli.main import main
 from mapsort.errors import ConfigError, FormatError, Interrupted, RunError
+from mapsort.io.star import read_particles
 from mapsort.rundir import checkpoints
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.text import read_convergence
@@ -124,7 +128,9 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert ("match", iteration - 1) not in again.begun
     if stage in ("average", "reconstruct"):
         assert ("match", iteration) not in again.begun
-    assert not (path / "checkpoint").exists()
+    # what more iterations would begin with
+    last = len(read_convergence(path / "convergence.json"))
+    assert [file.name for file in (path / "checkpoint").iterdir()] == [f"state_{last:02d}.npz"]
     assert not (path / "run.lock").exists()
 
 
@@ -256,7 +262,7 @@ def test_the_command_line_goes_on(half, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--iter", "5"], "--iter: differs from the run in run"),
+        (["--sym", "c2"], "--sym: differs"),
         (["--models", "x.mrc"], "--models: differs"),
         (["--simcmp", "frc"], "--simcmp: differs"),
         (["--iter", "2", "-P", "thread:2"], None),
@@ -284,15 +290,131 @@ def test_inputs_must_be_those_of_the_run(half, capsys, name):
 
 
 @pytest.mark.usefixtures("half")
-def test_what_cannot_be_resumed_is_refused(tmp_path, capsys, monkeypatch):
+def test_what_cannot_be_resumed_is_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["multi", "--resume", "nowhere"]) == 2
     assert "--resume=nowhere: no such run directory" in capsys.readouterr().err
     assert main(["multi", "--resume", "empty"]) == 2
     assert "--resume=empty: no run has begun there" in capsys.readouterr().err
-    monkeypatch.chdir(tmp_path / "empty")
-    assert main(["multi", "--resume", "../run"]) == 2
-    assert f"cd {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_project_that_was_moved_goes_on(half, tmp_path, monkeypatch, capsys, link, inside):
+    """From inside it and from elsewhere, with a link in the old place and without."""
+    old, new = half.parent, tmp_path.parent / f"{tmp_path.name}-moved"
+    before = (old / "run" / "0_refine_parms.json").read_text()
+    old.rename(new)
+    if link:
+        old.symlink_to(new)
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(new if inside else elsewhere)
+    given = "run" if inside else str(new / "run")
+    assert main(["multi", "--resume", given, "-q", "--no-report"]) == 0
+    assert Path.cwd() == (new if inside else elsewhere)
+    assert "threed_02_01.mrc" in capsys.readouterr().out
+    # names in tables are as they would have been
+    names = read_particles(new / "run" / "particles_02.star")[1]["rlnImageName"]
+    assert names[0] == "000001@data/particles.mrcs"
+    assert (new / "run" / "0_refine_parms.json").read_text() == before
+    record = json.loads((new / "run" / "1_refine_parms.json").read_text())
+    assert record["directory"] == str(new)
+    assert record["options"]["path"] == "run"
+    assert all(item["path"].startswith(f"{new}/data") for item in record["inputs"])
+    assert main(["split", given, "--out", str(tmp_path.parent / f"{tmp_path.name}-s")]) == 0
+
+
+def test_a_run_directory_that_was_moved_alone_goes_on(half, tmp_path, monkeypatch):
+    """Its inputs are where they were."""
+    other = tmp_path.parent / f"{tmp_path.name}-store" / "deep"
+    other.mkdir(parents=True)
+    half.rename(other / "run")
+    monkeypatch.chdir(other)
+    assert main(["multi", "--resume", "run", "-q", "--no-report"]) == 0
+    names = read_particles(other / "run" / "particles_02.star")[1]["rlnImageName"]
+    assert names[0] == "000001@data/particles.mrcs"
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_project_moved_with_other_inputs_is_refused(half, tmp_path, monkeypatch, capsys, changed):
+    new = tmp_path.parent / f"{tmp_path.name}-moved"
+    half.parent.rename(new)
+    stack = new / "data" / "particles.mrcs"
+    if changed:
+        stack.write_bytes(stack.read_bytes()[:-1] + b"x")
+    else:
+        stack.unlink()
+    monkeypatch.chdir(new)
+    assert main(["multi", "--resume", "run", "-q"]) == 2
+    word = "has changed" if changed else "is gone"
+    assert f"run: cannot be resumed: {stack} {word}" in capsys.readouterr().err
+    assert not (new / "run" / "1_refine_parms.json").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"assign": "soft"}, {"halves": True}, {"speed": 7}])
+def test_a_finished_run_goes_on_to_what_one_of_more_iterations_finds(
+    small, tmp_path, results, options
+):
+    path, whole = tmp_path / "multi_00", tmp_path / "multi_01"
+    refine_multi(small.particles, small.seeds, path=path, **QUICK, **options)
+    refine_multi(small.particles, small.seeds, resume=path, iter=4)
+    refine_multi(small.particles, small.seeds, path=whole, **QUICK | {"iter": 4}, **options)
+    assert results(path) == results(whole)
+    first, then = (json.loads((path / f"{n}_refine_parms.json").read_text()) for n in (0, 1))
+    assert (first["options"]["iter"], then["options"]["iter"]) == (2, 4)
+    log = (path / "run.log").read_text()
+    assert "resumed after iteration 2" in log
+    assert "ERROR" not in log
+
+
+def test_a_finished_run_goes_on_until_it_has_converged(small, tmp_path, results):
+    path, whole = tmp_path / "multi_00", tmp_path / "multi_01"
+    refine_multi(small.particles, small.seeds, path=path, **QUICK)
+    again = refine_multi(small.particles, small.seeds, resume=path, iter="auto")
+    assert again.convergence[-1]["end"].startswith(("converged", "ended after"))
+    refine_multi(small.particles, small.seeds, path=whole, **QUICK | {"iter": None})
+    assert results(path) == results(whole)
+
+
+@pytest.mark.parametrize("finer", [{"targetres": 13.0, "speed": 4}, {"speed": 2}])
+@pytest.mark.parametrize("speed", [5, 7])
+def test_a_finished_run_goes_on_more_finely(small, tmp_path, finer, speed):
+    """Also where the search stays near the last matches, which were with other projections."""
+    path = tmp_path / "multi_00"
+    quick = {"iter": 2, "randomseed": 1, "parallel": "thread:1", "speed": speed, "targetres": 25.0}
+    before = refine_multi(small.particles, small.seeds, path=path, **quick)
+    after = refine_multi(small.particles, small.seeds, resume=path, iter=3, **finer)
+    counts = [len(h5py.File(path / f"projections_{n:02d}.hdf")["MDF/images"]) for n in (2, 3)]
+    assert counts[1] > counts[0]
+    assert len(after.convergence) == 3
+    same = before.assignments["rlnClassNumber"] == after.assignments["rlnClassNumber"]
+    assert same.mean() > 0.8
+    record = json.loads((path / "1_refine_parms.json").read_text())
+    assert record["searched_since"] == 2
+    assert (
+        record["options"]["orientgen"]
+        != json.loads((path / "0_refine_parms.json").read_text())["options"]["orientgen"]
+    )
+
+
+def test_a_finer_search_drops_what_the_unfinished_iteration_had(half):
+    assert any(file.name.startswith("match") for file in (half / "checkpoint").iterdir())
+    assert main(["multi", "--resume", "run", "-q", "--no-report", "--targetres", "14"]) == 0
+    entries = read_convergence(half / "convergence.json")
+    assert len(entries) == 2
+
+
+def test_going_on_is_refused_where_nothing_is_left_to_go_on_from(small, tmp_path):
+    path = tmp_path / "multi_00"
+    refine_multi(small.particles, small.seeds, path=path, **QUICK)
+    with pytest.raises(ConfigError, match="has finished 2 iterations"):
+        resumed_options({"resume": path, "speed": 3})
+    with pytest.raises(ConfigError, match=r"--iter=1: .* has finished 2 iterations"):
+        resumed_options({"resume": path, "iter": 1})
+    shutil.rmtree(path / "checkpoint")
+    with pytest.raises(ConfigError, match=r"its last state, .* is not there any more"):
+        resumed_options({"resume": path, "iter": 4})
 
 
 def test_a_run_of_objects_is_refused(small, tmp_path):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from mapsort.cli.main import main
-from mapsort.errors import ConfigError, FormatError
+from mapsort.errors import FormatError, Interrupted
 from mapsort.model.volume import Volume
+from mapsort.report.run_record import RunState, read_run
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.run_lock import run_lock
 from mapsort.workflows.simulate import simulate
 from mapsort.workflows.simulate_options import SimulateOptions
-from mapsort.workflows.single_resume import resumed_options
+from mapsort.workflows.single_resume import open_stopped, resumed_options
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +93,62 @@ def test_other_directories_are_refused(tmp_path):
         resumed_options({"resume": tmp_path})
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_finished_run_goes_on_in_a_project_that_was_moved(whole, tmp_path, monkeypatch, inside):
+    """To what a run of as many iterations finds, by the same rule as mapsort multi."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    for file in ("particles.star", "particles.mrcs", "seed_01.mrc"):
+        shutil.copy(whole.parent / file, old / file)
+    monkeypatch.chdir(old)
+    words = ["--input", "particles.star", "--model", "seed_01.mrc", "--speed", "7", "-q"]
+    words += ["--path", "refine_00", "--randomseed", "1", "--parallel", "thread:1"]
+    assert main(["refine", *words, "--iter", "2"]) == 0
+    old.rename(new)
+    monkeypatch.chdir(new if inside else tmp_path)
+    run = "refine_00" if inside else str(new / "refine_00")
+    assert main(["refine", "--resume", run, "--iter", "3", "-q", "--parallel", "thread:1"]) == 0
+    path = new / "refine_00"
+    for name in ("threed_03_01.mrc", "threed_even_03_01.mrc", "threed_odd_03_01.mrc"):
+        np.testing.assert_array_equal(Volume.open(path / name).data, Volume.open(whole / name).data)
+    record = json.loads((path / "1_refine_parms.json").read_text())
+    assert (record["options"]["iter"], record["directory"]) == (3, str(new))
+    assert record["options"]["path"] == "refine_00"
+    (new / "seed_01.mrc").unlink()
+    assert main(["refine", "--resume", run, "--iter", "4", "-q"]) == 2
+
+
+def test_a_run_of_so_many_iterations_goes_on_until_it_has_converged(whole, tmp_path):
+    path = tmp_path / "refine_00"
+    shutil.copytree(whole, path)
+    assert resumed_options({"resume": path, "iter": None}).iter is None
+    stopped = open_stopped(resumed_options({"resume": path, "iter": None}))
+    assert [entry["end"] for entry in stopped.entries] == [None] * 3
+
+
+def test_a_signal_is_no_error_and_tells_how_to_go_on(whole, tmp_path, capsys, monkeypatch):
+    path = stopped_after(whole, tmp_path / "refine_00", 1)
+    log = (path / "run.log").read_text()
+
+    def interrupted(*_):
+        raise Interrupted("interrupted by SIGHUP; finished files are kept")
+
+    monkeypatch.setattr("mapsort.workflows.single.iterate", interrupted)
+    assert main(["refine", "--resume", str(path), "-q", "--no-report"]) == 75
+    told = f"to go on: mapsort refine --resume {path}"
+    assert told in capsys.readouterr().err
+    added = (path / "run.log").read_text().removeprefix(log)
+    assert f"INFO interrupted by SIGHUP; finished files are kept | {told}" in added
+    assert "ERROR" not in added
+    assert read_run(path).state is RunState.INTERRUPTED
+
+
 def test_changed_particles_are_refused(whole):
     source = whole.parent / "particles.star"
     text = source.read_text()
     try:
         source.write_text(text + "\n")
-        with pytest.raises(ConfigError, match="has changed"):
+        with pytest.raises(FormatError, match="has changed"):
             resumed_options({"resume": whole})
     finally:
         source.write_text(text)

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 from mapsort.errors import Interrupted
-from mapsort.workflows.progress import Progress
+from mapsort.workflows.progress import Progress, SilentProgress
 
-# SIGUSR1 is what Slurm sends ahead of the time limit (--signal=USR1@300).
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# SIGUSR1 is what Slurm sends ahead of the time limit (--signal=USR1@300); SIGHUP comes when the
+# terminal or the connection is closed.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 class InterruptibleProgress:
@@ -31,6 +32,10 @@ class InterruptibleProgress:
         if self._received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._received = signal.Signals(number)
+        if number == signal.SIGHUP:
+            # What was shown on has gone; what is written there fails.
+            self._shown = SilentProgress()
+            return
         # Not through the display or sys.stderr: the signal may have come in the middle of a write
         # of theirs, and buffered writers refuse to be entered twice.
         os.write(2, f"mapsort: {self._received.name}: stopping soon\n".encode())
@@ -62,7 +67,9 @@ class InterruptibleProgress:
 def interruptible(shown: Progress) -> Iterator[Progress]:
     """Give a progress that stops the job when a signal asks for it; handlers are put back."""
     progress = InterruptibleProgress(shown)
-    before = {number: signal.signal(number, progress.note) for number in STOPPING}
+    # nohup has SIGHUP ignored, and means it.
+    wanted = [n for n in STOPPING if (n, signal.getsignal(n)) != (signal.SIGHUP, signal.SIG_IGN)]
+    before = {number: signal.signal(number, progress.note) for number in wanted}
     try:
         yield progress
     finally:

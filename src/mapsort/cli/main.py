@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mapsort._version import __version__
 from mapsort.cli.command_parser import command_parser
@@ -75,9 +76,11 @@ def _guarded(words: list[str], *, prog: str) -> int:
         # Who reads the first lines only has what they wanted; work is not done by halves.
         return DONE if not words or words[0] in _TELLING else FAILED
     except (Exception, KeyboardInterrupt) as error:
-        if _wants_traceback(words):
-            traceback.print_exc()
-        warn(_explained(error))
+        # Without a terminal (SIGHUP) nobody can be told; the status still tells.
+        with suppress(OSError):
+            if _wants_traceback(words):
+                traceback.print_exc()
+            warn(_explained(error))
         return _status(error)
 
 
@@ -166,7 +169,7 @@ _TRACEBACK_FORMS = ("-v 9 ", "-v9 ", "-v=9 ", "--verbose 9 ", "--verbose=9 ")
 def _status(error: BaseException) -> int:
     if isinstance(error, ConfigError | FormatError):
         return WRONG_REQUEST
-    if isinstance(error, Interrupted):
+    if isinstance(error, Interrupted | KeyboardInterrupt):
         return INTERRUPTED
     return FAILED
 

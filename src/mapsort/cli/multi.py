@@ -25,7 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the request, refine, and say where the results are."""
-    options = _options(args)
+    if args.resume is None:
+        return _carried_out(options_from(MultiOptions, args).validated())
+    # Here and not above, as in what follows: they load the kernels.
+    from mapsort.workflows.resume import resumed_options
+    from mapsort.workflows.run_place import at_home
+
+    given = given_values(MultiOptions, args)
+    with at_home(given["resume"]) as resume:
+        return _carried_out(resumed_options(given | {"resume": resume}))
+
+
+def _carried_out(options: MultiOptions) -> int:
     from mapsort.workflows.multi import plan_text, refine_multi_run
 
     if options.check:
@@ -42,14 +53,6 @@ def run(args: argparse.Namespace) -> int:
     for line in summary(finished, options):
         say(line)
     return 0
-
-
-def _options(args: argparse.Namespace) -> MultiOptions:
-    if args.resume is None:
-        return options_from(MultiOptions, args).validated()
-    from mapsort.workflows.resume import resumed_options
-
-    return resumed_options(given_values(MultiOptions, args))
 
 
 def report_watcher(*, no_report: bool) -> Watcher | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from mapsort.workflows.progress import Progress, SilentProgress
@@ -139,4 +139,6 @@ def progress_display(*, quiet: bool) -> Iterator[Progress]:
     try:
         yield shown
     finally:
-        shown.close()
+        # A terminal that has gone (SIGHUP) takes nothing back, and why the run ends must come out.
+        with suppress(OSError):
+            shown.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mapsort.cli.interruption import interruptible
 from mapsort.cli.multi import report_watcher
-from mapsort.cli.option_table import add_options, options_from
+from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
 from mapsort.workflows.single_options import RefineOptions
@@ -26,14 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the request, refine, and say where the results are."""
-    if args.resume is not None:
-        from mapsort.workflows.single_resume import resumed_options
+    if args.resume is None:
+        return _carried_out(options_from(RefineOptions, args).validated())
+    from mapsort.workflows.run_place import at_home
+    from mapsort.workflows.single_resume import resumed_options
 
-        options = resumed_options(
-            {name: value for name, value in vars(args).items() if value is not None}
-        )
-    else:
-        options = options_from(RefineOptions, args).validated()
+    given = given_values(RefineOptions, args)
+    with at_home(given["resume"]) as resume:
+        return _carried_out(resumed_options(given | {"resume": resume}))
+
+
+def _carried_out(options: RefineOptions) -> int:
     # After the options are known to be right: this loads the kernels.
     from mapsort.workflows.single import refine_plan_text, refine_run
 

@@ -12,6 +12,7 @@ from mapsort.cli.facts import Fact, Facts, plain
 from mapsort.errors import FormatError
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import read_manifest
+from mapsort.rundir.run_lock import killed_holder
 from mapsort.rundir.text import read_convergence
 
 
@@ -44,7 +45,7 @@ def describe_run(path: Path) -> Facts:
         plain("kind", f"run of {manifest.program}"),
         plain("command", shlex.join(manifest.command)),
         plain("started", manifest.started),
-        *_state(directory.progress),
+        *_state(directory),
     ]
     entries = read_convergence(directory.convergence) if directory.convergence.exists() else []
     facts.append(plain("iterations", len(entries)))
@@ -56,7 +57,15 @@ def describe_run(path: Path) -> Facts:
     return facts
 
 
-def _state(path: Path) -> Facts:
+def _state(directory: RunDirectory) -> Facts:
+    """Return how a run stands: what it told last, or that its process was killed."""
+    path, killed = directory.progress, killed_holder(directory.lock)
+    if killed is not None:
+        text = (
+            f"stopped: process {killed.pid} was killed; "
+            f"to go on: --resume {shlex.quote(str(directory.path))}"
+        )
+        return [Fact("state", text, "stopped")]
     if not path.exists():
         return []
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,45 @@ def fsc_of_spectra(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     curve = np.zeros(n // 2 + 1)
     np.divide(cross, norm, out=curve, where=norm > 0)
     return curve
+
+
+def fsc_of_pairs(volumes: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
+    """Fourier shell correlations of all pairs of several maps.
+
+    Every map is transformed once, and its terms are kept in single precision; the sums over a
+    shell are one matrix product for all pairs.
+
+    Parameters
+    ----------
+    volumes : iterable of ndarray of shape (n, n, n)
+        Taken one at a time.
+
+    Returns
+    -------
+    ndarray of shape (k, k, n//2 + 1), float64
+        As `fsc` of maps i and j; symmetric.
+    """
+    rows: list[NDArray[np.complex64]] = []
+    n, order, counts = 0, np.empty(0, np.intp), np.empty(0, np.intp)
+    for volume in volumes:
+        spectrum = scipy.fft.rfftn(volume)
+        if not rows:
+            n = len(volume)
+            shells = shell_index(n, ndim=3)
+            chosen = np.flatnonzero(_independent(n, 3) & (shells <= n // 2))
+            index = shells.reshape(-1)[chosen]
+            order = chosen[np.argsort(index, kind="stable")]
+            counts = np.bincount(index, minlength=n // 2 + 1)
+        rows.append(spectrum.reshape(-1)[order].astype(np.complex64))
+    curves = np.zeros((len(rows), len(rows), n // 2 + 1))
+    for shell, stop in enumerate(np.cumsum(counts)):
+        terms = np.array([row[stop - counts[shell] : stop] for row in rows], np.complex128)
+        # the real part of A B* is the product of the terms as pairs of real numbers
+        flat = terms.view(np.float64)
+        cross = flat @ flat.T
+        norm = np.sqrt(np.outer(cross.diagonal(), cross.diagonal()))
+        np.divide(cross, norm, out=curves[..., shell], where=norm > 0)
+    return curves
 
 
 def frequencies_per_ang(box: int, apix: float) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from typing import Any
 from mapsort.errors import FormatError
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import Manifest, read_manifest
+from mapsort.rundir.run_lock import LockHolder, killed_holder
 from mapsort.rundir.text import read_convergence
 
 _LOG_LINE = re.compile(r"(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<level>[A-Z]+) (?P<text>.*)")
@@ -27,6 +28,7 @@ class RunState(StrEnum):
     FINISHED = "finished"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class RunRecord:
         Records of convergence.json, first iteration first; empty at the beginning.
     log : tuple of LogLine
     state : RunState
+    killed : LockHolder or None
+        The process that worked here and was killed, where one was.
     """
 
     directory: RunDirectory
@@ -58,6 +62,7 @@ class RunRecord:
     iterations: list[dict[str, Any]]
     log: tuple[LogLine, ...]
     state: RunState
+    killed: LockHolder | None = None
 
     @property
     def name(self) -> str:
@@ -145,8 +150,9 @@ def read_run(path: str | Path) -> RunRecord:
     iterations = read_convergence(directory.convergence)
     log = _read_log(directory.log)
     ended = bool(iterations) and iterations[-1].get("end") is not None
-    state = _state(log, complete=ended)
-    return RunRecord(directory, manifest, iterations, log, state)
+    killed = None if ended else killed_holder(directory.lock)
+    state = _state(log, complete=ended, killed=killed)
+    return RunRecord(directory, manifest, iterations, log, state, killed)
 
 
 def _read_log(path: Path) -> tuple[LogLine, ...]:
@@ -163,12 +169,18 @@ def _read_log(path: Path) -> tuple[LogLine, ...]:
     return tuple(lines)
 
 
-def _state(log: tuple[LogLine, ...], *, complete: bool) -> RunState:
+def _state(
+    log: tuple[LogLine, ...], *, complete: bool, killed: LockHolder | None = None
+) -> RunState:
     if complete:
         return RunState.FINISHED
+    if killed is not None:
+        return RunState.STOPPED
+    # Until this version an interruption was logged as an error.
+    if log and log[-1].text.startswith(("interrupted", "cancelled")):
+        return RunState.INTERRUPTED
     if log and log[-1].level in ("ERROR", "CRITICAL"):
-        stopped = any("interrupted" in line.text for line in log[-2:])
-        return RunState.INTERRUPTED if stopped else RunState.FAILED
+        return RunState.FAILED
     return RunState.RUNNING
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,10 +93,13 @@ class Checkpoints:
             if number < iteration or (number == iteration and name != "state"):
                 file.unlink(missing_ok=True)
 
-    def remove(self) -> None:
-        """Remove everything: the run has ended."""
-        if self.path is not None and self.path.exists():
-            shutil.rmtree(self.path)
+    def drop_stages(self) -> None:
+        """Remove the results of an unfinished iteration's stages: it is to be done otherwise."""
+        if self.path is None:
+            return
+        for file in self.path.glob("*_[0-9][0-9]*.npz"):
+            if not file.stem.startswith("state_"):
+                file.unlink(missing_ok=True)
 
     @contextmanager
     def chunks(self, iteration: int, stage: str, kind: type[T]) -> Iterator[ChunkResults[T]]:

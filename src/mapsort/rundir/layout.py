@@ -196,8 +196,21 @@ class RunDirectory:
 
     @property
     def parms(self) -> Path:
-        """Options and provenance, ``0_refine_parms.json``."""
-        return self.path / "0_refine_parms.json"
+        """Options and provenance, ``0_refine_parms.json``.
+
+        A run that goes on with other options, or in another place, adds ``1_refine_parms.json``
+        and so on; the last one counts, and none is changed.
+        """
+        return self.path / f"{max(self._parms_numbers(), default=0)}_refine_parms.json"
+
+    @property
+    def next_parms(self) -> Path:
+        """Where the record of a run that goes on otherwise is written."""
+        return self.path / f"{max(self._parms_numbers(), default=-1) + 1}_refine_parms.json"
+
+    def _parms_numbers(self) -> list[int]:
+        names = [file.name.partition("_") for file in self.path.glob("*_refine_parms.json")]
+        return [int(number) for number, _, _ in names if number.isdecimal()]
 
     @property
     def report(self) -> Path:

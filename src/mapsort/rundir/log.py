@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mapsort.errors import Interrupted
+
 LOGGER = logging.getLogger("mapsort")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _DATE = "%Y-%m-%d %H:%M:%S"
@@ -55,7 +57,7 @@ def run_log(
 def stage(
     name: str, *, iteration: int | None = None, model: int | None = None
 ) -> Iterator[dict[str, object]]:
-    """Time a stage and log one line when it ends, whether it was done or failed.
+    """Time a stage and log one line when it ends, whether it was done, failed or interrupted.
 
     Parameters
     ----------
@@ -82,12 +84,15 @@ def stage(
     try:
         yield facts
         outcome = "done"
+    except (Interrupted, KeyboardInterrupt):
+        outcome = "interrupted"
+        raise
     finally:
         seconds = time.perf_counter() - begin
         shown = {key: value for key, value in (place | facts).items() if value is not None}
         words = [name, *(f"{key}={value}" for key, value in shown.items())]
         LOGGER.log(
-            logging.INFO if outcome == "done" else logging.ERROR,
+            logging.ERROR if outcome == "failed" else logging.INFO,
             "%s %s %.2f s",
             " ".join(words),
             outcome,

@@ -76,6 +76,8 @@ class Manifest:
         was begun with objects that are in no file.
     directory : str
         Working directory.
+    searched_since : int
+        Iterations that were finished when ``--targetres`` or ``--speed`` took their present value.
     """
 
     options: dict[str, Any]
@@ -88,6 +90,7 @@ class Manifest:
     choices: list[dict[str, str]] = field(default_factory=list)
     asked: dict[str, Any] = field(default_factory=dict)
     directory: str = field(default_factory=lambda: str(Path.cwd()))
+    searched_since: int = 0
 
 
 def make_manifest(

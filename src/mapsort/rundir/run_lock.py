@@ -92,6 +92,31 @@ def run_lock(path: str | Path) -> Iterator[LockHolder | None]:
         os.close(descriptor)
 
 
+def killed_holder(path: str | Path) -> LockHolder | None:
+    """Return the process that left a lock behind when it was killed; the lock is not taken.
+
+    Parameters
+    ----------
+    path : str or Path
+        The lock file.
+
+    Returns
+    -------
+    LockHolder or None
+        None where there is no lock, where its process runs, and where that cannot be known
+        because it is another host's.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):
+        return None
+    try:
+        holder = _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return holder if holder is not None and holder.is_gone() else None
+
+
 def _opened(path: Path) -> int:
     """Open the lock file and lock it."""
     while True:

@@ -6,9 +6,11 @@ their Fourier shells agree only when neither differs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.geometry.transform3d import Transform3D
@@ -57,6 +59,11 @@ class Register:
     mirrored: bool
     correlation: float
 
+    def at(self, scale: float) -> Register:
+        """Return it for maps with this many times the pixels."""
+        pose = Transform3D(self.transform.rotation, self.transform.shift * scale)
+        return Register(pose, self.mirrored, self.correlation)
+
     def applied(self, volume: Float32) -> Float32:
         """Return the map in register."""
         moved = other_hand(volume) if self.mirrored else volume
@@ -100,6 +107,72 @@ def in_register(
     box = len(fixed)
     small = min(box, COMPARED_BOX)
     a, b = (_compared(volume, small, apix) for volume in (moving, fixed))
+    return _anywhere(_turned_a_little(a, b, groups), a, b, groups).at(box / small)
+
+
+def in_common_frame(
+    volumes: Sequence[Float32], groups: Sequence[Symmetry], *, apix: float
+) -> tuple[Register, ...]:
+    """Find how each of several maps is turned, shifted and mirrored to lie as the first does.
+
+    Parameters
+    ----------
+    volumes : sequence of ndarray of shape (n, n, n)
+    groups : sequence of Symmetry
+        Of each map.
+    apix : float
+        Pixel size [A].
+
+    Returns
+    -------
+    tuple of Register
+        One for each map; the first map's moves nothing.
+
+    Notes
+    -----
+    Each map is brought onto the first. One that is not like it (correlation below 0.7) is also
+    brought onto the one, of those before it, that it is most like as it lies, and tried at all
+    orientations on the better of them. That is so much for each map, not for each pair. A map that
+    is like none stays nearly as it lies, so that it does not lead others astray.
+    """
+    box = len(volumes[0])
+    small = min(box, COMPARED_BOX)
+    lying = [_compared(volume, small, apix) for volume in volumes]
+    alike = _likeness(lying)
+    placed, found = [lying[0]], [Register(Transform3D(), False, 1.0)]
+    for number in range(1, len(volumes)):
+        moving, own = lying[number], groups[number]
+        best, to = _turned_a_little(moving, placed[0], (own, groups[0])), 0
+        if best.correlation < TOGETHER and number > 1:
+            like = 1 + int(np.argmax(alike[number, 1:number]))
+            other = _turned_a_little(moving, placed[like], (own, groups[like]))
+            if other.correlation > best.correlation:
+                best, to = other, like
+        wide = _anywhere(best, moving, placed[to], (own, groups[to]))
+        found.append(wide if wide.correlation >= TOGETHER else best)
+        placed.append(found[-1].applied(moving))
+    return tuple(item.at(box / small) for item in found)
+
+
+def _likeness(volumes: Sequence[Float32]) -> npt.NDArray[np.float64]:
+    """Return the correlation of each two maps as they lie, in the better hand."""
+    own, other = (
+        np.stack([np.asarray(volume, np.float64).reshape(-1) for volume in which])
+        for which in (volumes, [other_hand(volume) for volume in volumes])
+    )
+    for rows in (own, other):
+        rows -= rows.mean(axis=1, keepdims=True)
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+    return np.asarray(np.maximum(own @ own.T, own @ other.T))
+
+
+def _better(candidates: Iterable[Register]) -> Register:
+    """Return the best; the hand as it is wins unless the other is better than equal."""
+    return max(candidates, key=lambda found: (round(found.correlation, 4), not found.mirrored))
+
+
+def _turned_a_little(a: Float32, b: Float32, groups: tuple[Symmetry, Symmetry]) -> Register:
+    """Find how a map lies on another, both as they are compared; shifts in their pixels."""
     unmoved, other = (
         Register(Transform3D(), mirrored, -correlation(other_hand(a) if mirrored else a, b))
         for mirrored in (False, True)
@@ -112,13 +185,17 @@ def in_register(
         pose = refine_map_pose(start, b, Transform3D(), score=correlation, simplex=_simplex(groups))
         value = -correlation(transform_image(start, pose.matrix), b)
         candidates.append(Register(pose, mirrored, value))
+    return _better(candidates)
+
+
+def _anywhere(
+    nearby: Register, a: Float32, b: Float32, groups: tuple[Symmetry, Symmetry]
+) -> Register:
+    """Try all orientations where a small turn has not brought maps without symmetry together."""
     free = all(group.order == 1 and not group.helical for group in groups)
-    if free and max(found.correlation for found in candidates) < TOGETHER:
-        candidates += [_searched(a, b, mirrored) for mirrored in (False, True)]
-    # The hand as it is wins unless the other is better: equal for maps that are their own mirror.
-    best = max(candidates, key=lambda found: (round(found.correlation, 4), not found.mirrored))
-    pose = Transform3D(best.transform.rotation, best.transform.shift * (box / small))
-    return Register(pose, best.mirrored, best.correlation)
+    if not free or nearby.correlation >= TOGETHER:
+        return nearby
+    return _better([nearby, *(_searched(a, b, mirrored) for mirrored in (False, True))])
 
 
 def _compared(volume: Float32, small: int, apix: float) -> Float32:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.geometry.nearest_views import NearestViews
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
@@ -34,12 +35,8 @@ def neighbours(
     for model, group in enumerate(symmetries):
         block = references.block(model)
         own = views[block]
-        closeness = np.zeros((len(own), len(own)))
-        for operator in group.matrices:
-            np.maximum(closeness, np.abs(own @ operator @ own.T), out=closeness)
         n_near = min(count, len(own))
-        nearest = np.argsort(-closeness, axis=1, kind="stable")[:, :n_near]
-        table[block, :n_near] = nearest + block.start
+        table[block, :n_near] = NearestViews(own, group).several(own, n_near) + block.start
     return table
 
 

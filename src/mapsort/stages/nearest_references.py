@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.geometry.nearest_views import NearestViews
 from mapsort.geometry.pose import pose_to_match
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
-
-#: Particles that are compared with all views of a map at a time.
-_AT_ONCE = 1024
 
 
 def nearest_references(
@@ -66,28 +64,9 @@ def _column(
     for m, group in enumerate(symmetries):
         block = references.block(m)
         rows = np.flatnonzero(model == m)
-        for first in range(0, len(rows), _AT_ONCE):
-            part = rows[first : first + _AT_ONCE]
-            number, mate = _nearest_view(rotation[part], every[block], group)
-            reference[part] = number + block.start
-            rotation[part] = mate
+        number, operator = NearestViews(every[block, 2], group).nearest(rotation[rows, 2])
+        reference[rows] = number + block.start
+        rotation[rows] = rotation[rows] @ group.matrices[operator]
     there = np.maximum(reference, 0)
     alpha, dx, dy, mirror = pose_to_match(every[there], rotation, poses.origin[:, column])
     return reference, alpha, dx, dy, mirror
-
-
-def _nearest_view(
-    rotations: npt.NDArray[np.float64], own: npt.NDArray[np.float64], group: Symmetry
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Return the number of the nearest view and the symmetry mate of the pose that it is near."""
-    best = np.full(len(rotations), -1.0)
-    number = np.zeros(len(rotations), dtype=np.intp)
-    chosen = rotations.copy()
-    for operator in group.matrices:
-        mates = rotations @ operator
-        closeness = np.abs(mates[:, 2] @ own[:, 2].T)
-        nearest = closeness.argmax(axis=1)
-        value = closeness[np.arange(len(rotations)), nearest]
-        better = value > best + 1e-9
-        best[better], number[better], chosen[better] = value[better], nearest[better], mates[better]
-    return number, chosen

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
@@ -77,8 +78,8 @@ def _nearest(
 ) -> npt.NDArray[np.int32]:
     """Return the reference of a map whose rotation is nearest to each of these references'."""
     block = references.block(model)
-    wanted = references.rotations[numbers].reshape(-1, 9)
-    have = references.rotations[block].reshape(-1, 9)
-    # the trace of R S^T is the sum of products of their elements: 1 + 2 cos(angle between them)
-    nearest = np.argmax(wanted @ have.T, axis=1)
-    return np.asarray(nearest + block.start, dtype=np.int32)
+    # the trace of R S^T is the sum of products of their elements, 1 + 2 cos(angle between them):
+    # what lies nearest as nine numbers is turned least
+    tree = cKDTree(references.rotations[block].reshape(-1, 9))
+    nearest = tree.query(references.rotations[numbers].reshape(-1, 9))[1]
+    return np.asarray(np.asarray(nearest) + block.start, dtype=np.int32)

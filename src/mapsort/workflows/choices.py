@@ -9,9 +9,8 @@ from mapsort.workflows.assignment_choice import SETTLED, why_hard
 from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_halves import joined_resolution_ang, start_resolution_ang
 from mapsort.workflows.multi_inputs import MultiInputs
-from mapsort.workflows.multi_matching import NARROW_FROM_SPEED
 from mapsort.workflows.multi_plan import MultiPlan, readable_size
-from mapsort.workflows.option_types import Assignment, CtfHandling
+from mapsort.workflows.option_types import NARROW_FROM_SPEED, Assignment, CtfHandling
 from mapsort.workflows.options import MultiOptions
 
 

@@ -101,7 +101,8 @@ def item_bytes(plan: MultiPlan) -> dict[str, int]:
         image, transforms and what the kernels return for it, one chunk being worked on and one
         read ahead. ``class``: sums of both halves (24 bytes per Fourier term) and the projection,
         twice because one iteration's are written while the next are made. ``reference``: angular
-        coefficients. ``map``: normal equations (22 bytes per voxel), halves, mask, seed, versions.
+        coefficients. ``map``: normal equations (22 bytes per voxel), halves, mask, seed, versions,
+        and its Fourier terms while maps are compared with each other.
     """
     box, padded = plan.grid.box, plan.grid.padded
     # Half-sets kept apart have equations, references, half maps and projections of their own.
@@ -111,7 +112,7 @@ def item_bytes(plan: MultiPlan) -> dict[str, int]:
         "particle in work": 2 * (8 * padded * (padded // 2 + 1) + 12 * box * box),
         "class": 2 * box * (box // 2 + 1) * (2 * 12 + 8 * sets),
         "reference": bank_bytes(box),
-        "map": (sets * 22 + (8 + 4 * (sets - 1)) * 4) * box**3,
+        "map": (sets * 22 + (9 + 4 * (sets - 1)) * 4) * box**3,
     }
 
 

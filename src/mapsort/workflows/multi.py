@@ -17,10 +17,12 @@ from mapsort.errors import ConfigError
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.rundir.atomic import remove_leftovers
+from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.scratch import Scratch
+from mapsort.rundir.text import read_convergence
 from mapsort.workflows.choices import automatic_choices
 from mapsort.workflows.cluster import engine_for
 from mapsort.workflows.multi_inputs import MultiInputs, open_inputs
@@ -39,7 +41,8 @@ from mapsort.workflows.multi_state import Run
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
 from mapsort.workflows.progress import Progress, SilentProgress
-from mapsort.workflows.resume import resumed_options
+from mapsort.workflows.resume import record_going_on, resumed_options
+from mapsort.workflows.run_place import at_home
 from mapsort.workflows.symmetry_warnings import symmetry_warnings
 from mapsort.workflows.time_estimate import estimated_time
 
@@ -132,6 +135,7 @@ def refine_multi_run(
             directory = RunDirectory(options.resume, map_suffix=options.map_suffix)
             with run_lock(directory.lock) as killed:
                 remove_leftovers(directory.path)
+                _record_going_on(run, directory)
                 return carried_out(run, directory, watcher, killed=killed)
         run = scanned(run)
         directory = _make_directory(options)
@@ -154,8 +158,15 @@ def _make_directory(options: MultiOptions) -> RunDirectory:
     return RunDirectory(options.path, map_suffix=options.map_suffix)
 
 
-def _write_manifest(run: Run, directory: RunDirectory, *, in_files: bool) -> None:
-    record = run.options.as_record() | {
+def _record_going_on(run: Run, directory: RunDirectory) -> None:
+    n_done = len(read_convergence(directory.convergence))
+    record = _resolved_record(run, directory)
+    if record_going_on(directory, record, run.options.as_record(), n_done=n_done):
+        Checkpoints(directory.checkpoint).drop_stages()
+
+
+def _resolved_record(run: Run, directory: RunDirectory) -> dict[str, Any]:
+    return run.options.as_record() | {
         "path": str(directory.path),
         "apix": run.inputs.apix,
         "orientgen": run.plan.orientgen,
@@ -165,6 +176,10 @@ def _write_manifest(run: Run, directory: RunDirectory, *, in_files: bool) -> Non
         "randomseed": run.plan.seed,
         "sym": [group.name for group in run.plan.symmetries],
     }
+
+
+def _write_manifest(run: Run, directory: RunDirectory, *, in_files: bool) -> None:
+    record = _resolved_record(run, directory)
     choices = automatic_choices(run.options, run.inputs, run.plan)
     manifest = make_manifest(
         record,
@@ -214,7 +229,9 @@ def refine_multi(
     source = particles.source if isinstance(particles, Particles) else Path(particles)
     request = typed_options(MultiOptions, {"input": source, "models": paths} | options)
     if request.resume is not None:
-        return refine_multi_run(resumed_options(options), progress=progress)
+        with at_home(request.resume) as resume:
+            given = {name: getattr(request, name) for name in options} | {"resume": resume}
+            return refine_multi_run(resumed_options(given), progress=progress)
     request = request.validated()
     volumes = None
     if any(given):

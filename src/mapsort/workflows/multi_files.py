@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +20,8 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.average import wiener_images
 from mapsort.stages.fourier_grid import Float32, centred_images
-from mapsort.stages.map_register import in_register
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
 from mapsort.workflows.multi_state import Outcome, Run, State
-
-LOGGER = logging.getLogger(__name__)
 
 #: Class averages and projections are turned into images in blocks of this many.
 IMAGE_BLOCK = 256
@@ -96,33 +91,6 @@ def write_maps(run: Run, directory: RunDirectory, outcome: Outcome, previous: St
             fsc(previous.references[model], outcome.state.references[model]),
             title=f"1/A, FSC of map {number} with that of iteration {iteration - 1}",
         )
-    pairs = list(combinations(range(run.plan.n_models), 2))
-    if pairs:
-        curves = [_mutual_fsc(run, outcome, a, b) for a, b in pairs]
-        names = ", ".join(f"{a + 1}-{b + 1}" for a, b in pairs)
-        write_fsc(
-            directory.fsc_mutual(iteration),
-            frequencies_per_ang(run.plan.grid.box, apix),
-            np.stack([np.mean(curves, axis=0), *curves], axis=1),
-            title=f"1/A, mean FSC between maps in register, then of maps {names}",
-        )
-
-
-def _mutual_fsc(run: Run, outcome: Outcome, first: int, second: int) -> npt.NDArray[np.float64]:
-    """Return the FSC of two maps (from 0), the second brought into register with the first."""
-    maps, groups = outcome.maps, run.plan.symmetries
-    found = in_register(
-        maps[second], maps[first], (groups[second], groups[first]), apix=run.inputs.apix
-    )
-    if found.mirrored:
-        LOGGER.warning(
-            "iteration %d: map %d fits map %d better in the other hand (correlation %.3f)",
-            outcome.state.iteration,
-            second + 1,
-            first + 1,
-            found.correlation,
-        )
-    return fsc(maps[first], found.applied(maps[second]))
 
 
 def _projection_headers(run: Run) -> list[dict[str, HeaderValue]]:

@@ -74,15 +74,19 @@ def joined(run: Run, even: Float32, odd: Float32, mask: Float32) -> tuple[Float3
     return first * mask, second * mask
 
 
-def warn_of_exchanged_maps(
-    run: Run, evens: tuple[Float32, ...], odds: tuple[Float32, ...], iteration: int
-) -> None:
-    """Log it when the odd particles' maps fit the even ones better in another order."""
-    likeness = np.array([[float(fsc(a, b)[1:].mean()) for b in odds] for a in evens])
+def warn_of_exchanged_maps(run: Run, halves: tuple[HalfMaps, ...]) -> None:
+    """Tell it when a run ends with the odd particles' maps like the even ones in another order.
+
+    On the way there it passes by itself.
+    """
+    likeness = np.array([[float(fsc(a.even, b.odd)[1:].mean()) for b in halves] for a in halves])
     own, other = scipy.optimize.linear_sum_assignment(-likeness)
     if np.array_equal(own, other):
         return
     pairs = ", ".join(f"even {a + 1} with odd {b + 1}" for a, b in zip(own, other, strict=True))
-    text = f"iteration {iteration}: the half maps agree better in another order: {pairs}"
+    text = (
+        f"the half maps agree better in another order: {pairs}; the halves have sorted differently "
+        "and resolutions are too low: start from --models that differ, or with another --randomseed"
+    )
     LOGGER.warning("%s", text)
     run.progress.message(text)

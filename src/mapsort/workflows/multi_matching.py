@@ -28,13 +28,13 @@ from mapsort.stages.two_stage import FirstStage
 from mapsort.workflows.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.workflows.multi_comparison import match_plan, pair_ranking
 from mapsort.workflows.multi_state import Run, State
+from mapsort.workflows.option_types import NARROW_FROM_SPEED
 from mapsort.workflows.search_settings import SearchSettings
 
 #: A plan of the matching, or of the local search.
 AnyPlan = TypeVar("AnyPlan", MatchPlan, LocalSearchPlan)
-#: From this --speed on, iterations after the first search near the last matches; this share of
-#: the particles is searched everywhere all the same.
-NARROW_FROM_SPEED, EVERYWHERE_SHARE = 6, 0.2
+#: Share of the particles that is searched everywhere where others are near their last matches.
+EVERYWHERE_SHARE = 0.2
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_fil
 from mapsort.stages.reconstruct import solve
 from mapsort.workflows.focus import same_outside
 from mapsort.workflows.map_finishing import MapFinishing
-from mapsort.workflows.multi_halves import compared_halves, joined, warn_of_exchanged_maps
+from mapsort.workflows.multi_halves import compared_halves, joined
 from mapsort.workflows.multi_insertion import PosedMembers, particle_equations
 from mapsort.workflows.multi_state import HalfMaps, Run, State
 
@@ -182,7 +182,6 @@ def _half_sets(
         pairs[model] = joined(run, filtered[2 * number], filtered[2 * number + 1], mask)
         maps[model] = single[number] * mask
     even, odd = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-    warn_of_exchanged_maps(run, even, odd, iteration)
     return Rebuilt(
         tuple(np.asarray(0.5 * (a + b), np.float32) for a, b in pairs),
         tuple(maps),

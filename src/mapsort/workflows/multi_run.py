@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -38,11 +39,13 @@ from mapsort.workflows.multi_files import (
     write_projections,
     write_seeds,
 )
+from mapsort.workflows.multi_halves import warn_of_exchanged_maps
 from mapsort.workflows.multi_inputs import scan_images
 from mapsort.workflows.multi_iteration import iterate, prepare_seeds
 from mapsort.workflows.multi_plan import free_disk_bytes, plan_lines
 from mapsort.workflows.multi_starts import best_start
 from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
+from mapsort.workflows.mutual_fsc import write_mutual_fsc
 from mapsort.workflows.option_types import KeptFiles
 from mapsort.workflows.progress_file import ProgressFile
 from mapsort.workflows.resume import Standing
@@ -112,9 +115,8 @@ def carried_out(
                 LOGGER.warning("process %d on %s was killed in this run", killed.pid, killed.host)
             finished = _from_where_it_stands(run, directory, watcher)
         except (MapsortError, OSError) as error:
-            ended = _ending(error, directory)
-            # The log must tell by itself why it ends here.
-            LOGGER.error("%s", ended)
+            ended = ending(error, directory)
+            log_the_end(ended)
             _tell_the_end(told, ended)
             _watch(watcher, directory)
             raise ended from error
@@ -123,6 +125,12 @@ def carried_out(
             str(entries[-1]["end"]), iteration=len(entries), n_iterations=run.options.n_iterations
         )
         return finished
+
+
+def log_the_end(ended: MapsortError) -> None:
+    """Log why a run ends here: an error, or a signal, which is none."""
+    level = logging.INFO if isinstance(ended, Interrupted) else logging.ERROR
+    LOGGER.log(level, "%s", ended)
 
 
 def _tell_the_end(told: ProgressFile, ended: MapsortError) -> None:
@@ -135,9 +143,10 @@ def _tell_the_end(told: ProgressFile, ended: MapsortError) -> None:
 
 def _from_where_it_stands(run: Run, directory: RunDirectory, watcher: Watcher | None) -> MultiRun:
     entries = read_convergence(directory.convergence)
-    if entries and entries[-1]["end"] is not None:
+    since = read_manifest(directory.parms).searched_since
+    ended = entries and entries[-1]["end"] is not None and _reason_to_stop(run, entries, since)
+    if ended:
         run.progress.message(f"{directory.path} is finished: there is nothing to do")
-        run.checkpoints.remove()
         _remove_intermediate(run.options.keepfiles, directory, entries)
         _watch(watcher, directory)
         return finished_run(run, directory, entries)
@@ -148,15 +157,26 @@ def _from_where_it_stands(run: Run, directory: RunDirectory, watcher: Watcher | 
             with stage("try starts"):
                 run = best_start(run, run.seen.averaged)
         with stage("prepare seeds"):
-            standing = Standing(prepare_seeds(run, run.seen.averaged), [], run.seen)
+            state = prepare_seeds(run, run.seen.averaged)
+            standing = Standing(state, [], run.seen, run.plan.references)
             write_seeds(run, directory, standing.state)
         run.checkpoints.save(0, "state", standing)
         _watch(watcher, directory)
     else:
         run = replace(run, spectra_seen=standing.spectra)
+        standing = standing.for_plan(run.plan)
+        if standing.entries:
+            # It may have ended with this one before more was asked for.
+            standing.entries[-1]["end"] = None
+            write_convergence(directory.convergence, standing.entries)
         LOGGER.info("resumed after iteration %d", standing.state.iteration)
         run.progress.message(f"resumed after iteration {standing.state.iteration}")
-    return _refine(run, directory, standing, watcher)
+    return _refine(run, directory, standing, watcher, since)
+
+
+def _reason_to_stop(run: Run, entries: list[dict[str, Any]], since: int) -> str | None:
+    soft = ends_soft(run.options)
+    return reason_to_stop(entries, run.options.iter, ends_soft=soft, since=since)
 
 
 def scanned(run: Run) -> Run:
@@ -177,9 +197,11 @@ def finished_run(run: Run, directory: RunDirectory, entries: list[dict[str, Any]
     return MultiRun(directory.path, tuple(maps), directory.particles(last), entries)
 
 
-def _ending(error: MapsortError | OSError, directory: RunDirectory) -> MapsortError:
+def ending(
+    error: MapsortError | OSError, directory: RunDirectory, command: str = "multi"
+) -> MapsortError:
     """Return what ends a run that had begun, with the way to go on."""
-    how = f"to go on: mapsort multi --resume {directory.path}"
+    how = f"to go on: mapsort {command} --resume {shlex.quote(str(directory.path))}"
     if isinstance(error, Interrupted):
         return Interrupted(f"{error}\n{how}")
     if isinstance(error, OSError) and not isinstance(error, MapsortError):
@@ -196,29 +218,26 @@ def _watch(watcher: Watcher | None, directory: RunDirectory) -> None:
 
 
 def _refine(
-    run: Run, directory: RunDirectory, standing: Standing, watcher: Watcher | None
+    run: Run, directory: RunDirectory, standing: Standing, watcher: Watcher | None, since: int
 ) -> MultiRun:
     """Iterate; what an iteration found is written while the next one computes."""
     state, entries = standing.state, standing.entries
-    outcome: Outcome | None = None
     with Background() as background:
-        for _ in range(run.options.n_iterations):
+        while True:
             outcome = iterate(run, state)
             _warn_of_empty_maps(run, outcome)
             entry = convergence_entry(run, state, outcome)
             _tell(run, entry)
             entries.append(entry)
-            entry["end"] = reason_to_stop(
-                entries, run.options.iter, ends_soft=ends_soft(run.options)
-            )
+            entry["end"] = _reason_to_stop(run, entries, since)
             job = partial(_write, run, directory, outcome, state, entries[:], watcher)
             background.submit(job)
             state = outcome.state
             if entry["end"] is not None:
                 break
-    run.checkpoints.remove()
-    assert outcome is not None, "there is at least one iteration"
     LOGGER.info("%s", entries[-1]["end"])
+    if outcome.halves is not None:
+        warn_of_exchanged_maps(run, outcome.halves)
     if run.options.iter is None:
         run.progress.message(entries[-1]["end"])
     maps = tuple(Volume(volume, run.inputs.apix) for volume in outcome.maps)
@@ -272,13 +291,15 @@ def _write(
         write_classification(run, directory, outcome)
         write_averages(run, directory, outcome)
         write_maps(run, directory, outcome, previous)
+        write_mutual_fsc(run, directory, outcome, ended=entries[-1]["end"] is not None)
         write_halves(run, directory, outcome)
         write_table(run, directory, outcome)
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
-    if entries[-1]["end"] is None:
-        run.checkpoints.save(iteration, "state", Standing(outcome.state, entries, run.seen))
-        run.checkpoints.drop_before(iteration)
+    # The last one's stays, too: more iterations may be asked for.
+    standing = Standing(outcome.state, entries, run.seen, run.plan.references)
+    run.checkpoints.save(iteration, "state", standing)
+    run.checkpoints.drop_before(iteration)
     _remove_intermediate(run.options.keepfiles, directory, entries)
     _watch(watcher, directory)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mapsort.geometry.nearest_views import VIEWS_AT_ONCE
 from mapsort.modules.comparator import search_comparator
 from mapsort.stages.member_average import GROUP_BYTES, is_least_squares, is_sum
+from mapsort.stages.narrowing import NEIGHBOURS
 from mapsort.stages.two_stage import LEAST_REFERENCES, n_clusters
-from mapsort.workflows.option_types import InputMode
+from mapsort.workflows.option_types import NARROW_FROM_SPEED, InputMode
 
 if TYPE_CHECKING:
     from mapsort.workflows.multi_plan import MultiPlan
@@ -24,6 +26,10 @@ def option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> d
     box, n_references = plan.grid.box, len(plan.references)
     image, plane = 4 * box * box, 12 * box * (box // 2 + 1)
     need = {}
+    if options.speed >= NARROW_FROM_SPEED:
+        mates = max(len(group.matrices) for group in plan.symmetries)
+        need["neighbours"] = _neighbour_bytes(n_references, mates)
+        need["neighbours"] += 2 * 12 * NEIGHBOURS * plan.n_models * min(plan.chunk, n_particles)
     by_pixels = search_comparator(options.simcmp).left is not None
     if by_pixels or options.prefilt or options.classiter or options.classcmp != "auto":
         need["reference images"] = 3 * n_references * image
@@ -38,6 +44,13 @@ def option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> d
         largest = min(3 * GROUP_BYTES, 12 * n_particles * box * box)
         need["second averages"] = 2 * n_references * plane + largest
     return need
+
+
+def _neighbour_bytes(n_references: int, mates: int) -> int:
+    """Return what the table of neighbours takes with the tree and one block of its answers."""
+    tree = 2 * mates * n_references * 64
+    answers = min(VIEWS_AT_ONCE, n_references) * 2 * NEIGHBOURS * 64
+    return 4 * NEIGHBOURS * n_references + tree + answers
 
 
 def option_disk(options: MultiOptions, plan: MultiPlan, n_particles: int) -> int:

@@ -111,6 +111,8 @@ AUTOMASK_VALUES = ValueKind(
 )
 
 
+#: From this ``--speed`` on, iterations after the first search near the last matches.
+NARROW_FROM_SPEED = 6
 #: Where ``--iter auto`` ends at the latest.
 MOST_ITERATIONS = 25
 

@@ -240,7 +240,8 @@ class GeneralOptions:
             file_path("a run directory"),
             group=GENERAL,
             metavar="PATH",
-            help="go on with a stopped run, with its options; nothing finished is done again",
+            help="go on with a run, with its options; nothing finished is done again; a finished "
+            "one goes on with a larger --iter, also with another --targetres or --speed",
         ),
     )
     log_json: bool = field(

@@ -21,9 +21,11 @@ from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.text import write_convergence
 from mapsort.workflows.multi import Watcher
+from mapsort.workflows.multi_run import ending, log_the_end
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.option_types import MOST_ITERATIONS
 from mapsort.workflows.progress import Progress, SilentProgress
+from mapsort.workflows.resume import record_going_on
 from mapsort.workflows.single_files import (
     single_entry,
     single_table,
@@ -108,15 +110,18 @@ def refine_run(
                 shown.message(line)
             if stopped is None:
                 _write_manifest(run, directory)
+            else:
+                record = _resolved_record(run, directory) | {"startiter": None}
+                record_going_on(directory, record, {}, n_done=len(stopped.entries))
             try:
                 state, entries = _beginning(run, directory, stopped)
                 _watch(watcher, directory)
                 return _refine(run, directory, state, entries, watcher)
-            except MapsortError as error:
-                # The log must tell by itself why it ends here.
-                LOGGER.error("%s", error)
+            except (MapsortError, OSError) as error:
+                ended = ending(error, directory, "refine")
+                log_the_end(ended)
                 _watch(watcher, directory)
-                raise
+                raise ended from error
 
 
 def _beginning(
@@ -144,9 +149,9 @@ def _make_directory(options: RefineOptions) -> RunDirectory:
     return RunDirectory(options.path)
 
 
-def _write_manifest(run: SingleRun, directory: RunDirectory) -> None:
+def _resolved_record(run: SingleRun, directory: RunDirectory) -> dict[str, Any]:
     plan = run.whole.plan
-    record = run.options.as_record() | {
+    return run.options.as_record() | {
         "path": str(directory.path),
         "apix": run.whole.inputs.apix,
         "startres": run.start_resolution_ang,
@@ -157,9 +162,12 @@ def _write_manifest(run: SingleRun, directory: RunDirectory) -> None:
         "sym": [group.name for group in plan.symmetries],
         "independent_halves": True,
     }
+
+
+def _write_manifest(run: SingleRun, directory: RunDirectory) -> None:
     manifest = make_manifest(
-        record,
-        seed=plan.seed,
+        _resolved_record(run, directory),
+        seed=run.whole.plan.seed,
         inputs=run.whole.inputs.files,
         command=sys.argv,
         choices=[choice.as_record() for choice in single_choices(run)],

@@ -141,8 +141,8 @@ class RefineOptions:
             file_path("a run directory"),
             group=REFINEMENT,
             metavar="RUN",
-            help="go on with this refine_XX after its last finished iteration; --input and --model "
-            "are not needed",
+            help="go on with this refine_XX after its last finished iteration, with a larger "
+            "--iter also when it had ended; --input and --model are not needed",
         ),
     )
     orientgen: str = _as_in_multi(

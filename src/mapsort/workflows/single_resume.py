@@ -16,9 +16,10 @@ from mapsort.model.poses import Poses
 from mapsort.model.volume import Volume
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.manifest import Manifest, changed_inputs, read_manifest
+from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.text import read_convergence
 from mapsort.workflows.option_fields import typed_options
+from mapsort.workflows.resume import FREE, FURTHER, check_inputs
 from mapsort.workflows.single_iteration import compare_halves, half_reference
 from mapsort.workflows.single_options import RefineOptions
 from mapsort.workflows.single_state import (
@@ -28,10 +29,11 @@ from mapsort.workflows.single_state import (
     SingleRun,
     SingleState,
 )
+from mapsort.workflows.stopping import reason_to_stop_single
 
 _ARRAYS = ("model", "rotation", "origin", "score")
 #: What a request to go on may change.
-_CHANGEABLE = ("iter", "parallel", "startiter", "quiet", "verbose", "no_report", "resume", "check")
+_CHANGEABLE = FREE | FURTHER | {"startiter", "resume"}
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def resumed_options(given: Mapping[str, Any]) -> RefineOptions:
     Raises
     ------
     ConfigError
-        An option that cannot change any more, or input files that have changed.
+        An option that cannot change any more.
     FormatError
-        It is not the directory of a single-map refinement.
+        It is not the directory of a single-map refinement, or an input is gone or has changed.
     """
     path = Path(str(given["resume"]))
     manifest = read_manifest(RunDirectory(path).parms)
@@ -88,14 +90,10 @@ def resumed_options(given: Mapping[str, Any]) -> RefineOptions:
     for name in given:
         if name not in _CHANGEABLE:
             raise ConfigError(f"--{name}: cannot change with --resume; begin a new run")
-    changes = changed_inputs(manifest)
-    if changes:
-        raise ConfigError(f"--resume={path}: {'; '.join(changes)}; begin a new run")
+    check_inputs(path, manifest)
     known = {item.name for item in dataclasses.fields(RefineOptions)}
     recorded = {k: v for k, v in manifest.options.items() if k in known and v is not None}
     fixed = {
-        "input": _full_path(manifest, "input"),
-        "model": _full_path(manifest, "model"),
         # not the run's own directory, which is not free; this one is not made
         "path": path / "again",
         "parallel": "",
@@ -104,13 +102,6 @@ def resumed_options(given: Mapping[str, Any]) -> RefineOptions:
         "quiet": False,
     }
     return typed_options(RefineOptions, recorded | fixed | dict(given)).validated()
-
-
-def _full_path(manifest: Manifest, name: str) -> Path:
-    """Return an input file by the full path in the record: options have it as it was given."""
-    given = Path(str(manifest.options[name]))
-    recorded = [Path(item.path) for item in manifest.inputs]
-    return next((path for path in recorded if path.name == given.name), given)
 
 
 def open_stopped(options: RefineOptions) -> Stopped:
@@ -131,8 +122,9 @@ def open_stopped(options: RefineOptions) -> Stopped:
             f"{len(entries)} iterations; takes 1 to {len(entries) + 1}"
         )
     kept = entries[:last]
+    ended = bool(kept) and kept[-1].get("end") is not None
     done = options.iter is not None and len(kept) >= options.iter
-    if done or (kept and kept[-1].get("end") is not None and options.iter is None):
+    if done or (ended and reason_to_stop_single(kept, options.iter) is not None):
         raise ConfigError(
             f"--resume={options.resume}: has ended with iteration {len(kept)}; "
             "give a larger --iter, or --startiter"

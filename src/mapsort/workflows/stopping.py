@@ -15,7 +15,11 @@ STILL = 2
 
 
 def reason_to_stop(
-    entries: Sequence[dict[str, Any]], asked: int | None, *, ends_soft: bool = False
+    entries: Sequence[dict[str, Any]],
+    asked: int | None,
+    *,
+    ends_soft: bool = False,
+    since: int = 0,
 ) -> str | None:
     """Return why a run is over, or None while it goes on.
 
@@ -27,9 +31,12 @@ def reason_to_stop(
         Number of iterations asked for; None for as many as it takes.
     ends_soft : bool
         Whether only iterations count that shared particles by their probabilities.
+    since : int
+        Number of first iterations that say nothing of convergence: the search has changed since.
     """
     if asked is not None:
         return None if len(entries) < asked else f"ended: the {asked} iterations asked for"
+    entries = entries[since:]
     if len(entries) >= MOST_ITERATIONS:
         return f"ended after {MOST_ITERATIONS} iterations, without having converged"
     if len(entries) <= STILL or (ends_soft and not all(e["soft_since"] for e in entries[-STILL:])):
