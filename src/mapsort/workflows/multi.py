@@ -230,8 +230,8 @@ def refine_multi(
     request = typed_options(MultiOptions, {"input": source, "models": paths} | options)
     if request.resume is not None:
         with at_home(request.resume) as resume:
-            given = {name: getattr(request, name) for name in options} | {"resume": resume}
-            return refine_multi_run(resumed_options(given), progress=progress)
+            asked = {name: getattr(request, name) for name in options} | {"resume": resume}
+            return refine_multi_run(resumed_options(asked), progress=progress)
     request = request.validated()
     volumes = None
     if any(given):
