@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import starfile
 
-from mapsort.errors import ConfigError
+from mapsort.errors import ConfigError, FormatError
 from mapsort.io.mrc import write_stack
 from mapsort.model.particles import Particles
 from mapsort.workflows.convert import convert
 from mapsort.workflows.convert_options import ConvertOptions
 from mapsort.workflows.progress import SilentProgress
+from mapsort.workflows.table_poses import table_poses
 
 IMAGES = np.random.default_rng(4).normal(size=(6, 8, 8)).astype(np.float32)
 SIGNS = np.array([1, -1, -1, 1, -1, 1])
@@ -82,6 +83,25 @@ def test_a_table_that_refers_to_dark_images_says_so() -> None:
         if name != "c.star":
             converted("o.star", name)
         np.testing.assert_array_equal(Particles.open(name).images(slice(None)), white, err_msg=name)
+
+
+def test_a_pose_that_is_no_number_stops_only_who_needs_it() -> None:
+    """A search of all poses reads the set; given poses are refused with the particle's number."""
+    path = particle_set(np.ones(6))
+    records = np.load(path)
+    posed = np.zeros(6, [*records.dtype.descr, ("alignments3D/pose", "<f4", (3,))])
+    for name in records.dtype.names:
+        posed[name] = records[name]
+    posed["alignments3D/pose"][2, 1] = np.nan
+    with path.open("wb") as file:
+        np.save(file, posed)
+    particles = Particles.open(path)
+    assert any("1 particles, the first is particle 3, have no pose" in n for n in particles.notes)
+    assert particles.images(slice(None)).shape == (6, 8, 8)
+    with pytest.raises(FormatError, match=r"p\.cs: rlnAngleRot of particle 3 is nan; a number"):
+        table_poses(path, particles.table, particles.apix, purpose="--skipalign")
+    others = particles.subset([0, 1, 3])
+    assert len(table_poses(path, others.table, others.apix, purpose="--skipalign")[0]) == 3
 
 
 def test_white_images_are_left() -> None:

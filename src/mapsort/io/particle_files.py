@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,28 @@ class ParticleFiles:
     index_in_file: NDArray[np.int64]
     notes: tuple[str, ...] = ()
     dark: tuple[bool, ...] = ()
+
+    def subset(self, rows: NDArray[np.int64]) -> ParticleFiles:
+        """Take some of the particles, and the optics groups that they are of.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Which, from 0.
+
+        Returns
+        -------
+        ParticleFiles
+            Them, in the order given.
+        """
+        particles = self.particles.iloc[rows].reset_index(drop=True)
+        return replace(
+            self,
+            optics=self.optics[self.optics[GROUP].isin(particles[GROUP])].reset_index(drop=True),
+            particles=particles,
+            file_of=self.file_of[rows],
+            index_in_file=self.index_in_file[rows],
+        )
 
 
 def read_particle_files(

@@ -18,7 +18,7 @@ from mapsort.io.hdf_stack import HdfStack
 from mapsort.io.image_stack import ImageStack, open_stack
 from mapsort.io.open_stacks import OpenStacks
 from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
-from mapsort.io.particle_files import read_particle_files
+from mapsort.io.particle_files import ParticleFiles, read_particle_files
 from mapsort.io.single_particles import refuse_unnumbered
 from mapsort.io.star import ctf_values
 from mapsort.model.half_sets import HalfSets, half_sets, image_numbers
@@ -26,6 +26,10 @@ from mapsort.physics.ctf import ContrastTransfer
 
 _APIX_WARNING = 0.01
 _NAMED = 5  # bad images that a message names
+_ONE_SIZE_FIRST = (
+    "bring them to one size first (mapsort convert --apix A --box PX), or take one group "
+    "(mapsort convert --where rlnOpticsGroup==N)."
+)
 _BLOCK_PIXELS = 1 << 19
 _APIX_TOLERANCE = 1e-4  # relative; the same pixel size written with four digits is the same
 
@@ -110,10 +114,32 @@ class Particles:
         if apix is not None and not (np.isfinite(apix) and apix > 0):
             raise FormatError(f"{path}: the pixel size must be positive, not {apix}.")
         read = read_particle_files(path, apix=apix, datadir=datadir, passthrough=passthrough)
-        path = Path(path)
+        return cls.of_files(Path(path), read)
+
+    @classmethod
+    def of_files(cls, path: Path, read: ParticleFiles) -> Particles:
+        """Make a set of what a particle file says, or of a part of it.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        read : ParticleFiles
+            What it says.
+
+        Returns
+        -------
+        Particles
+            The set.
+
+        Raises
+        ------
+        FormatError
+            Images are not square, or there are several pixel or image sizes.
+        """
         used = read.optics[read.optics[GROUP].isin(read.particles[GROUP])]
         size = _one_pixel_size(path, used)
-        box = _one_box(path, used, _square(open_stack(read.files[0])))
+        box = _one_box(path, used, _square(open_stack(read.files[read.file_of[0]])))
         has_box = "rlnImageSize" in read.optics
         return cls(
             source=path,
@@ -297,7 +323,7 @@ class Particles:
         FormatError
             The stack is damaged.
         """
-        stack = self._stack(int(self.file_of[index]))
+        stack = self._stacks.get(self.files[self.file_of[index]])
         if not isinstance(stack, HdfStack):
             return {}
         return stack.header(int(self.index_in_file[index]))
@@ -524,8 +550,7 @@ def _one_pixel_size(path: Path, optics: pd.DataFrame) -> float:
     if np.ptp(sizes) > _APIX_TOLERANCE * sizes[0]:
         raise FormatError(
             f"{path}: the optics groups have different pixel sizes "
-            f"({', '.join(f'{size:g}' for size in np.unique(sizes))} A); "
-            "bring the images to one size first."
+            f"({', '.join(f'{size:g}' for size in np.unique(sizes))} A); {_ONE_SIZE_FIRST}"
         )
     return float(sizes[0])
 
@@ -536,6 +561,6 @@ def _one_box(path: Path, optics: pd.DataFrame, box: int) -> int:
         if stated != [box]:
             raise FormatError(
                 f"{path}: the optics groups say images of {', '.join(map(str, stated))} pixels, "
-                f"the first stack has {box}; all must agree."
+                f"the first stack has {box}; {_ONE_SIZE_FIRST}"
             )
     return box

@@ -23,7 +23,12 @@ from mapsort.io.lst import can_keep, write_list
 from mapsort.io.mrc import write_stack
 from mapsort.io.mrc_header import ISPG_VOLUME, read_header
 from mapsort.io.optics import IMAGE_SIGN
-from mapsort.io.particle_files import LIST_SUFFIXES, STAR_SUFFIX
+from mapsort.io.particle_files import (
+    LIST_SUFFIXES,
+    STAR_SUFFIX,
+    ParticleFiles,
+    read_particle_files,
+)
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
@@ -33,6 +38,7 @@ from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.bad_images import read_all_usable
 from mapsort.workflows.convert_images import ImageRecipe
 from mapsort.workflows.convert_options import ConvertOptions
+from mapsort.workflows.mixed_sizes import MixedRecipe, Part, parts_of_one_size
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.selection import select
 from mapsort.workflows.stack_links import stacks_for_relion
@@ -62,7 +68,7 @@ class _Job:
     """Particles, what becomes of them, and who is told."""
 
     particles: Particles
-    recipe: ImageRecipe
+    recipe: ImageRecipe | MixedRecipe
     target: Path
     copy: bool
     compressbits: int | None
@@ -116,26 +122,47 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     write = _writer(options.target)
     if _is_map(options.source):
         return _convert_map(options)
-    particles = Particles.open(
+    read = read_particle_files(
         options.source,
         apix=options.inputapix,
         datadir=options.datadir,
         passthrough=options.passthrough,
     )
-    for note in (*particles.notes, *particles.validate()):
-        shown.message(note)
     chosen = select(
-        particles,
+        read.particles,
+        read.optics,
         where=options.where,
         first=options.first,
         random=options.random,
         randomseed=options.randomseed,
     )
-    particles = particles.subset(chosen)
-    recipe = ImageRecipe.of(options, particles)
+    # Sizes are compared after the selection: that may leave one of them.
+    read = read.subset(chosen)
+    parts = parts_of_one_size(options.source, read)
+    validated = [note for part in parts for note in part.particles.validate()]
+    for note in (*read.notes, *validated):
+        shown.message(note)
+    recipe: ImageRecipe | MixedRecipe
+    if len(parts) == 1:
+        particles = parts[0].particles
+        recipe = ImageRecipe.of(options, particles)
+    else:
+        particles = _whole(read, parts)
+        recipe = MixedRecipe.of(options, parts)
     # Compressed images are new images, whatever a list could refer to.
     copy = options.copy or options.compressbits is not None
     return write(_Job(particles, recipe, options.target, copy, options.compressbits, shown))
+
+
+def _whole(read: ParticleFiles, parts: Sequence[Part]) -> Particles:
+    """Return particles of all sizes, of which the tables count: images are made of the parts."""
+    return replace(
+        parts[0].particles,
+        table=read.particles,
+        optics=read.optics,
+        file_of=read.file_of,
+        index_in_file=read.index_in_file,
+    )
 
 
 def _writer(target: Path) -> Callable[[_Job], Converted]:

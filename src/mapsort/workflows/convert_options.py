@@ -106,7 +106,7 @@ class ConvertOptions:
             group=IMAGES,
             metavar="A",
             help="resample to this pixel size, in Fourier space; the field of view stays unless "
-            "--box changes it",
+            "--box changes it. Optics groups of different sizes are brought to one",
         ),
     )
     box: int | None = field(

@@ -15,7 +15,8 @@ from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform, HeaderValue
-from mapsort.model.half_sets import N_HALVES
+from mapsort.io.particle_files import read_particle_files
+from mapsort.model.half_sets import N_HALVES, half_sets, image_numbers
 from mapsort.model.particles import Particles
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.stages.fourier_grid import Complex64, Float32
@@ -98,10 +99,12 @@ class ParticleSlices:
     @classmethod
     def open(cls, options: ReconstructOptions) -> ParticleSlices:
         """Open particles; their images are not read yet."""
-        everything = Particles.open(options.input, apix=options.apix, datadir=options.datadir)
-        halves = everything.half_sets()
-        rows = _rows_of_class(options, everything.table)
-        particles = everything.subset(rows)
+        read = read_particle_files(options.input, apix=options.apix, datadir=options.datadir)
+        image = image_numbers(read.files, read.file_of, read.index_in_file)
+        halves = half_sets(options.input, read.particles, image)
+        rows = _rows_of_class(options, read.particles)
+        # Sizes are compared after the selection: that may leave one of them.
+        particles = Particles.of_files(options.input, read.subset(rows))
         particles.validate()
         rotations, origins = table_poses(
             options.input, particles.table, particles.apix, rows=rows, purpose="a reconstruction"

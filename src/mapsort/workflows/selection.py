@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
 from mapsort.io.optics import GROUP
-from mapsort.model.particles import Particles
 from mapsort.modules.suggestion import did_you_mean
 
 _CONDITION = re.compile(r"\s*_?(\w+)\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*")
@@ -28,7 +27,8 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def select(
-    particles: Particles,
+    table: pd.DataFrame,
+    optics: pd.DataFrame,
     *,
     where: str = "",
     first: int | None = None,
@@ -39,7 +39,8 @@ def select(
 
     Parameters
     ----------
-    particles : Particles
+    table, optics : DataFrame
+        The particles and their optics groups.
     where : str
         Conditions ``COLUMN<VALUE`` (also <=, >, >=, ==, !=) joined by ``and``; columns of the
         particles or of their optics groups. Text is compared as it stands.
@@ -60,11 +61,11 @@ def select(
         A condition cannot be understood, names no column, or compares text with a number; or
         nothing is left, or less than asked for.
     """
-    chosen = np.arange(len(particles), dtype=np.int64)
+    chosen = np.arange(len(table), dtype=np.int64)
     for condition in re.split(r"\s+and\s+", where) if where else []:
-        chosen = chosen[_fulfilled(particles, condition)[chosen]]
+        chosen = chosen[_fulfilled(table, optics, condition)[chosen]]
     if not len(chosen):
-        raise ConfigError(f"--where={where}: none of the {len(particles)} particles fulfils it")
+        raise ConfigError(f"--where={where}: none of the {len(table)} particles fulfils it")
     for name, number in (("first", first), ("random", random)):
         if number is not None and number > len(chosen):
             raise ConfigError(f"--{name}={number}: there are only {len(chosen)} particles")
@@ -76,7 +77,7 @@ def select(
     return chosen
 
 
-def _fulfilled(particles: Particles, condition: str) -> NDArray[np.bool_]:
+def _fulfilled(table: pd.DataFrame, optics: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
     match = _CONDITION.fullmatch(condition)
     if match is None:
         raise ConfigError(
@@ -84,7 +85,7 @@ def _fulfilled(particles: Particles, condition: str) -> NDArray[np.bool_]:
             "rlnMicrographName==a.mrc"
         )
     label, sign, written = match.groups()
-    column = _column(particles, label)
+    column = _column(table, optics, label)
     if pd.api.types.is_numeric_dtype(column.dtype):
         try:
             value: float | str = float(written)
@@ -98,12 +99,11 @@ def _fulfilled(particles: Particles, condition: str) -> NDArray[np.bool_]:
     return np.asarray(_OPERATIONS[sign](column, value), dtype=np.bool_)
 
 
-def _column(particles: Particles, label: str) -> pd.Series[Any]:
-    if label in particles.table:
-        return particles.table[label]
-    if label in particles.optics:
-        by_group = particles.optics.set_index(GROUP)[label]
-        return particles.table[GROUP].map(by_group)
-    known = [*map(str, particles.table), *map(str, particles.optics)]
+def _column(table: pd.DataFrame, optics: pd.DataFrame, label: str) -> pd.Series[Any]:
+    if label in table:
+        return table[label]
+    if label in optics:
+        return table[GROUP].map(optics.set_index(GROUP)[label])
+    known = [*map(str, table), *map(str, optics)]
     hint = did_you_mean(label, known)
     raise ConfigError(f"--where: no column {label}{hint or ': there are ' + ', '.join(known)}")

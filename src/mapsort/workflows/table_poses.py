@@ -73,6 +73,6 @@ def _numbers(
         if len(wrong):
             raise FormatError(
                 f"{source}: {name} of particle {rows[wrong[0]] + 1} is "
-                f"{table[name].iloc[wrong[0]]!r}; a number is needed"
+                f"{table[name].iloc[wrong[0]]}; a number is needed"
             )
     return np.stack(columns, axis=1)
