@@ -114,10 +114,10 @@ class Particles:
         if apix is not None and not (np.isfinite(apix) and apix > 0):
             raise FormatError(f"{path}: the pixel size must be positive, not {apix}.")
         read = read_particle_files(path, apix=apix, datadir=datadir, passthrough=passthrough)
-        return cls.of_files(Path(path), read)
+        return cls.of_files(Path(path), read, apix_given=apix is not None)
 
     @classmethod
-    def of_files(cls, path: Path, read: ParticleFiles) -> Particles:
+    def of_files(cls, path: Path, read: ParticleFiles, *, apix_given: bool) -> Particles:
         """Make a set of what a particle file says, or of a part of it.
 
         Parameters
@@ -126,6 +126,8 @@ class Particles:
             The file.
         read : ParticleFiles
             What it says.
+        apix_given : bool
+            Whether its pixel size is the user's, not the file's.
 
         Returns
         -------
@@ -152,7 +154,7 @@ class Particles:
             index_in_file=read.index_in_file,
             notes=read.notes,
             dark=read.dark,
-            _apix_given=apix is not None,
+            _apix_given=apix_given,
         )
 
     def __len__(self) -> int:

@@ -138,7 +138,7 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     )
     # Sizes are compared after the selection: that may leave one of them.
     read = read.subset(chosen)
-    parts = parts_of_one_size(options.source, read)
+    parts = parts_of_one_size(options.source, read, apix_given=options.inputapix is not None)
     validated = [note for part in parts for note in part.particles.validate()]
     for note in (*read.notes, *validated):
         shown.message(note)

@@ -36,7 +36,7 @@ class Part:
     particles: Particles
 
 
-def parts_of_one_size(path: Path, read: ParticleFiles) -> list[Part]:
+def parts_of_one_size(path: Path, read: ParticleFiles, *, apix_given: bool) -> list[Part]:
     """Take particles apart by the pixel size and box that their optics groups state.
 
     Parameters
@@ -45,6 +45,8 @@ def parts_of_one_size(path: Path, read: ParticleFiles) -> list[Part]:
         The particle file.
     read : ParticleFiles
         What it says.
+    apix_given : bool
+        Whether its pixel size is the user's, not the file's.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def parts_of_one_size(path: Path, read: ParticleFiles) -> list[Part]:
         size_of[int(row[GROUP])] = place
     places = read.particles[GROUP].map(size_of).to_numpy()
     return [
-        Part(rows, Particles.of_files(path, read.subset(rows)))
+        Part(rows, Particles.of_files(path, read.subset(rows), apix_given=apix_given))
         for place in range(len(sizes))
         if (rows := np.flatnonzero(places == place)).size
     ]

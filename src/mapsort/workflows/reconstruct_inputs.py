@@ -104,7 +104,9 @@ class ParticleSlices:
         halves = half_sets(options.input, read.particles, image)
         rows = _rows_of_class(options, read.particles)
         # Sizes are compared after the selection: that may leave one of them.
-        particles = Particles.of_files(options.input, read.subset(rows))
+        particles = Particles.of_files(
+            options.input, read.subset(rows), apix_given=options.apix is not None
+        )
         particles.validate()
         rotations, origins = table_poses(
             options.input, particles.table, particles.apix, rows=rows, purpose="a reconstruction"
