@@ -13,7 +13,7 @@ import pytest
 
 from mapsort.cli.main import main
 from mapsort.errors import ConfigError
-from mapsort.io.mrc import write_stack
+from mapsort.io.mrc import MrcStack, write_stack
 from mapsort.io.star import read_particles, write_particles
 from mapsort.workflows.eotest import eotest
 from mapsort.workflows.held_out import JudgeGains, _summary
@@ -204,6 +204,26 @@ def test_sets_of_a_split_keep_the_half_of_each_image(noise, tmp_path):
     both = pd.concat(tables)
     assert set(tables[0]["rlnImageName"]) & set(tables[1]["rlnImageName"])
     assert (both.groupby("rlnImageName")["rlnRandomSubset"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("job", ["refine", "multi"])
+def test_the_same_pixels_under_another_name_are_told(noise, tmp_path, capsys, job):
+    """A part of a stack was copied, in another order, and joined to it."""
+    images = MrcStack(noise.path / "noise.mrcs").read(np.arange(40)[::-1])
+    write_stack(noise.path / "copied.mrcs", images, apix=APIX)
+    names = [f"{k + 1:06d}@copied.mrcs" for k in range(40)]
+    copied = noise.table.iloc[:40].assign(rlnImageName=names)
+    source = noise.written("copied", pd.concat([noise.table, copied], ignore_index=True))
+    JOBS[job](noise, source, tmp_path / "run")
+    told = (
+        f"{source}: 40 images are copies of others under another name (first: particles 40 and "
+        f"{N + 1} have the same pixels)"
+    )
+    assert told in (tmp_path / "run" / "run.log").read_text()
+    if job == "multi":
+        words = ["--input", str(source), "--models", ",".join(map(str, noise.seeds)), "-q"]
+        assert main(["multi", *words, "--check", "--iter", "1"]) == 0
+        assert f"note: {told}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["multi", "refine"])

@@ -36,7 +36,7 @@ from mapsort.workflows.multi_plan import (
     run_disk,
     run_memory,
 )
-from mapsort.workflows.multi_run import MultiRun, Watcher, carried_out, scanned
+from mapsort.workflows.multi_run import MultiRun, Watcher, carried_out, looked_through
 from mapsort.workflows.multi_state import Run
 from mapsort.workflows.option_fields import typed_options
 from mapsort.workflows.options import MultiOptions
@@ -62,8 +62,9 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     plan = resolve(options, inputs)
     _check_disk(options, inputs, plan)
     with threadpool_limits(plan.n_threads):
-        estimate = estimated_time(scanned(Run(options, inputs, plan, shown)))
-    lines = plan_lines(options, inputs, plan, free_disk=free_disk_bytes(options))
+        run = looked_through(Run(options, inputs, plan, shown))
+        estimate = estimated_time(run)
+    lines = plan_lines(options, run.inputs, plan, free_disk=free_disk_bytes(options))
     lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
     warnings = [*_memory_warnings(options, inputs, plan), *symmetry_warnings(options, inputs)]
     return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
@@ -137,7 +138,7 @@ def refine_multi_run(
                 remove_leftovers(directory.path)
                 _record_going_on(run, directory)
                 return carried_out(run, directory, watcher, killed=killed)
-        run = scanned(run)
+        run = looked_through(run)
         directory = _make_directory(options)
         with run_lock(directory.lock):
             _write_manifest(run, directory, in_files=in_files)

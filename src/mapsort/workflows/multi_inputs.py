@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -314,8 +314,21 @@ def scan_images(
     chunk: int,
     progress: Progress,
     n_threads: int,
+    *,
+    look: Callable[[slice, Float32], None] | None = None,
 ) -> Float32:
     """Read every image once, refusing unusable ones; return the mean power of each shell.
+
+    Parameters
+    ----------
+    particles : Particles
+    treatment : ParticleTreatment
+    chunk : int
+        Particles that are read together.
+    progress : Progress
+    n_threads : int
+    look : callable, optional
+        Is given the rows of each chunk, and its images.
 
     Returns
     -------
@@ -333,6 +346,8 @@ def scan_images(
     progress.start("read particles", n, iteration=0, n_iterations=0)
     for where, raw in read_all_usable(particles, particles.images, chunk_ranges(n, chunk)):
         total += treatment.shell_powers(raw, n_threads=n_threads).sum(axis=0)
+        if look is not None:
+            look(where, raw)
         progress.advance(where.stop - where.start)
     progress.finish(f"{n} particles")
     return (total / n).astype(np.float32)

@@ -22,9 +22,11 @@ from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.run_lock import LockHolder
 from mapsort.rundir.text import read_convergence, write_convergence
+from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.assignment_choice import ends_soft
 from mapsort.workflows.assignment_table import write_table
 from mapsort.workflows.convergence import convergence_entry
+from mapsort.workflows.copied_images import Fingerprints
 from mapsort.workflows.input_watch import InputWatch
 from mapsort.workflows.matrix_files import (
     write_best_matches,
@@ -152,7 +154,7 @@ def _from_where_it_stands(run: Run, directory: RunDirectory, watcher: Watcher | 
         return finished_run(run, directory, entries)
     standing = run.checkpoints.latest("state", Standing)
     if standing is None:
-        run = run if run.spectra_seen is not None else scanned(run)
+        run = run if run.spectra_seen is not None else looked_through(run)
         if run.options.starts > 1:
             with stage("try starts"):
                 run = best_start(run, run.seen.averaged)
@@ -179,15 +181,32 @@ def _reason_to_stop(run: Run, entries: list[dict[str, Any]], since: int) -> str 
     return reason_to_stop(entries, run.options.iter, ends_soft=soft, since=since)
 
 
-def scanned(run: Run) -> Run:
-    """Read every image that the run uses once, and keep what they look like on the whole."""
+def scanned(run: Run, *, look: Callable[[slice, Float32], None] | None = None) -> Run:
+    """Read every image that the run uses once, and keep what they look like on the whole.
+
+    Parameters
+    ----------
+    run : Run
+    look : callable, optional
+        Is given the rows of each chunk, and its images.
+    """
     inputs, plan = run.inputs, run.plan
-    sets = [inputs.particles] + ([] if inputs.filtered is None else [inputs.filtered])
-    spectra = [
-        scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
-        for particles in sets
-    ]
-    return replace(run, spectra_seen=ParticleSpectra(spectra[0], spectra[-1]))
+    how = (plan.treatment, plan.chunk, run.progress, plan.n_threads)
+    averaged = compared = scan_images(inputs.particles, *how, look=look)
+    if inputs.filtered is not None:
+        compared = scan_images(inputs.filtered, *how)
+    return replace(run, spectra_seen=ParticleSpectra(averaged, compared))
+
+
+def looked_through(run: Run) -> Run:
+    """Read every image once, and note images that are copies of others under another name."""
+    prints = Fingerprints(len(run.inputs.particles))
+    run = scanned(run, look=prints.add)
+    found = prints.copies_in_words(run.inputs.particles)
+    for note in found:
+        LOGGER.info("%s", note)
+        run.progress.message(note)
+    return replace(run, inputs=replace(run.inputs, notes=run.inputs.notes + found))
 
 
 def finished_run(run: Run, directory: RunDirectory, entries: list[dict[str, Any]]) -> MultiRun:

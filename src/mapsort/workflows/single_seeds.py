@@ -11,6 +11,7 @@ from mapsort.model.half_sets import N_HALVES
 from mapsort.physics.filters import apply_radial_curve, tanh_lowpass
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.stages.fourier_grid import Float32
+from mapsort.workflows.copied_images import Fingerprints
 from mapsort.workflows.multi_inputs import MultiInputs
 from mapsort.workflows.multi_iteration import prepare_seeds
 from mapsort.workflows.multi_plan import MultiPlan
@@ -115,8 +116,22 @@ def half_run(whole: Run, half: int, seed_map: Float32) -> Run:
 
 
 def read_halves(run: SingleRun) -> SingleRun:
-    """Read every image once, refusing unusable ones; each half learns its own mean spectrum."""
-    return replace(run, halves=tuple(scanned(half) for half in run.halves))
+    """Read every image once, refusing unusable ones; each half learns its own mean spectrum.
+
+    Images of any half that are copies of others under another name are noted.
+    """
+    whole, prints = run.whole, Fingerprints(run.n_particles)
+
+    def read(number: int) -> Run:
+        rows = run.rows(number)
+        return scanned(run.halves[number], look=lambda where, raw: prints.add(rows[where], raw))
+
+    halves = tuple(read(number) for number in range(N_HALVES))
+    found = prints.copies_in_words(whole.inputs.particles)
+    for note in found:
+        whole.progress.message(note)
+    inputs = replace(whole.inputs, notes=whole.inputs.notes + found)
+    return replace(run, whole=replace(whole, inputs=inputs), halves=halves)
 
 
 def prepare_halves(run: SingleRun) -> SingleState:
