@@ -40,15 +40,17 @@ for preset in "$@"; do
   echo "== $preset: Python kernel tests"
   rm -rf "$work/site/mapsort"
   cp -r src/mapsort "$work/site/mapsort"
-  cp "$build"/_core_baseline.*.so "$build"/_membership.*.so "$work/site/mapsort"
+  cp "$build"/_core_baseline.*.so "$build"/_membership.*.so \
+    "$build"/_processor.*.so "$work/site/mapsort"
   library=$(gcc -print-file-name="lib${preset%san}san.so")
   preload=$library
-  chosen="not isa and not throughput"
+  chosen="not isa and not throughput and not worker_threads"
   case $preset in
     asan) preload+=" $(gcc -print-file-name=libubsan.so)" ;;
     # The oracles' libraries use OpenMP, which this sanitiser cannot see into: only the tests that
-    # run our kernels in several threads, which need no such oracle.
-    tsan) chosen="thread" ;;
+    # run our kernels in several threads, which need no such oracle; and no limit of memory or fork,
+    # which the sanitiser does not live through.
+    tsan) chosen="thread and not worker_threads" ;;
   esac
   # The interpreter and its libraries leak on purpose. libstdc++ is there from the start so that
   # exceptions of the extension are seen.

@@ -51,6 +51,7 @@ def _wanted(path: Path) -> dict[str, str]:
         "page template": r"^mapsort/report/template/page\.html\.jinja$",
         "baseline kernels": r"^mapsort/_core_baseline\.",
         "book-keeping loops": r"^mapsort/_membership\.",
+        "choice of the kernels": r"^mapsort/_processor\.",
     }
     if "x86_64" in path.name:
         wanted |= {f"{isa} kernels": rf"^mapsort/_core_{isa}\." for isa in ("v3", "v4")}

@@ -24,7 +24,7 @@ ROOMS = (
     "physics",
     "geometry",
 )
-GROUND = {"_core", "_membership", "_version", "errors"}
+GROUND = {"_core", "_membership", "_processor", "_version", "errors"}
 
 
 def imported_rooms(tree, package):

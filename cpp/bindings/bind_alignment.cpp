@@ -43,7 +43,8 @@ Normalisation named(const std::string& name) {
     return Normalisation::none;
   if (name == "rings")
     return Normalisation::rings;
-  require(name == "phases", "normalisation: expected none, rings or phases, got " + name);
+  require(name == "phases",
+          [&] { return "normalisation: expected none, rings or phases, got " + name; });
   return Normalisation::phases;
 }
 

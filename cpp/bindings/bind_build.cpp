@@ -1,12 +1,12 @@
 #include "bindings.hpp"
 
 #include "mapsort/interpolation_kernel.hpp"
-#include "mapsort/parallel.hpp"
 #include "mapsort/short_fft.hpp"
 
 #include <pybind11/stl.h>
 
 #include <string> // for std::string
+#include <thread> // for std::thread
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -32,12 +32,8 @@ py::dict build() {
   info["simd_lanes"] = kLanes;
   info["kernel_width"] = kKernelWidth;
   info["insertion_width"] = kInsertionWidth;
-#ifdef _OPENMP
-  info["openmp"] = static_cast<long>(_OPENMP);
-#else
-  info["openmp"] = py::none();
-#endif
-  info["processors"] = hardware_threads();
+  info["openmp"] = py::none(); // worker_threads.hpp says why
+  info["processors"] = std::thread::hardware_concurrency();
   return info;
 }
 

@@ -6,7 +6,7 @@
 #include "mapsort/require.hpp"
 #include "mapsort/vector_math.hpp"
 
-#include <algorithm> // for std::find
+#include <algorithm> // for std::find, std::none_of
 #include <utility>   // for std::pair
 
 namespace mapsort::inline MAPSORT_ISA {
@@ -63,11 +63,18 @@ void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
   });
 }
 
+void require_known(View<const std::int32_t, 2> references, const ReferenceBank& bank) {
+  const auto beyond = [&](std::int32_t r) { return r >= bank.size(); };
+  require(std::none_of(references.data, references.data + references.size(), beyond),
+          "reference: index beyond the bank");
+}
+
 void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles, double step,
                        int reach, int max_nodes, double max_origin, const Freedom& freedom,
                        const Candidates& candidates, int n_threads) {
   require(step > 0.0 && max_origin >= 0.0, "step and max_origin: expected positive");
   require(reach >= 0 && max_nodes >= 1, "reach and max_nodes: expected at least 0 and 1");
+  require_known(candidates.reference, bank);
   const PolarSetting setting(bank, particles);
   const index_t n = particles.spectra.shape[0], n_candidates = candidates.reference.shape[1];
   const int n_angles = setting.layout.n_rotations;
@@ -146,7 +153,6 @@ void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles
       const std::int32_t reference = candidates.reference(i, c);
       if (reference < 0)
         continue;
-      require(reference < bank.size(), "reference: index beyond the bank");
       ids[count] = reference;
       slots[count++] = std::int32_t(c);
       if (count == kLanes)

@@ -1,7 +1,6 @@
 #include "mapsort/alignment.hpp"
 #include "mapsort/parallel.hpp"
 #include "mapsort/polar_particle.hpp"
-#include "mapsort/require.hpp"
 #include "mapsort/vector_math.hpp"
 
 #include <algorithm> // for std::copy
@@ -206,6 +205,7 @@ constexpr double kAngleTolerance = 5e-4; // radians: 0.03 degrees
 void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles, int iterations,
                        double max_origin, const Freedom& freedom, const Candidates& candidates,
                        int n_threads) {
+  require_known(candidates.reference, bank);
   const PolarSetting setting(bank, particles);
   const double max_angle_step = 2.0 * kPi / double(setting.layout.n_rotations);
   struct Scratch {
@@ -215,7 +215,6 @@ void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles
   const auto make_scratch = [&] { return Scratch{PolarParticle(setting), PoseSurface(setting)}; };
   const auto refine = [&](Scratch& scratch, index_t i, index_t c) {
     const std::int32_t r = candidates.reference(i, c);
-    require(r < bank.size(), "reference: index beyond the bank");
     const bool mirror = candidates.mirror(i, c) != 0;
     double pose[3] = {candidates.alpha(i, c), candidates.origin(i, c, 0),
                       candidates.origin(i, c, 1)};

@@ -8,45 +8,24 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import sys
-from pathlib import Path
 from types import ModuleType
 
+from mapsort._processor import instruction_sets
 from mapsort.errors import ConfigError
 
-# Where other work shares the processors, threads that spin while they wait take its time and, a
-# share being a share, their own: matching ran at a third of its speed beside one busy process.
-# OpenMP reads this once, when the first extension that uses it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-#: Processor features that each instruction set needs, as Linux names them; best one first.
-_REQUIRED_FEATURES: dict[str, frozenset[str]] = {
-    "v4": frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma"}),
-    "v3": frozenset({"avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"}),
-    "baseline": frozenset(),
-}
+#: What there may be, best one first.
+_ISAS = ("v4", "v3", "baseline")
 
 
 def compiled_isas() -> list[str]:
     """Return the instruction sets this installation was compiled for, best first."""
-    return [isa for isa in _REQUIRED_FEATURES if importlib.util.find_spec(f"mapsort._core_{isa}")]
-
-
-def _processor_features() -> frozenset[str]:
-    """Return this processor's feature flags; empty where the system does not tell."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not sys.platform.startswith("linux") or not cpuinfo.exists():
-        return frozenset()
-    for line in cpuinfo.read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("flags"):
-            return frozenset(line.split(":", 1)[1].split())
-    return frozenset()
+    return [isa for isa in _ISAS if importlib.util.find_spec(f"mapsort._core_{isa}")]
 
 
 def available_isas() -> list[str]:
     """Return the compiled instruction sets that this processor can run, best first."""
-    features = _processor_features()
-    return [isa for isa in compiled_isas() if _REQUIRED_FEATURES[isa] <= features]
+    compiled = compiled_isas()
+    return [isa for isa in instruction_sets() if isa in compiled]
 
 
 def _load() -> ModuleType:
@@ -64,6 +43,7 @@ _module = _load()
 
 ReferenceBank = _module.ReferenceBank
 accumulate_classes = _module.accumulate_classes
+best_references = _module.best_references
 build = _module.build
 fma_peak = _module.fma_peak
 gather_window = _module.gather_window

@@ -23,15 +23,14 @@ class _Build(TypedDict):
     simd_lanes: int
     kernel_width: int
     insertion_width: int
-    openmp: int | None
+    openmp: None  # the kernels' threads are C++'s own
     processors: int
 
 isa: str
 _module: ModuleType
-_REQUIRED_FEATURES: dict[str, frozenset[str]]
 
 def _load() -> ModuleType: ...
-def _processor_features() -> frozenset[str]: ...
+def instruction_sets() -> list[str]: ...
 def compiled_isas() -> list[str]: ...
 def available_isas() -> list[str]: ...
 def build() -> _Build: ...
@@ -163,6 +162,15 @@ def search_pairs(
     try_mirror: bool = True,
     n_threads: int = 1,
 ) -> tuple[_Float32, _Float32, _Int32]: ...  # cross, norm, code: each (n, references)
+def best_references(
+    scores: _Float32,  # (n, references)
+    codes: _Int32,  # (n, references)
+    *,
+    first: int,
+    last: int,
+    k: int,
+    n_threads: int = 1,
+) -> tuple[_Int32, _Int32]: ...  # reference, code: each (n, k)
 def search_candidates(
     bank: ReferenceBank,
     *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from scipy.integrate import quad
 from scipy.special import i0
 
 from mapsort import _core
+from mapsort._processor import instruction_sets
 
 # Everything the kernels compute, for one small problem, into one file.
 PROGRAM = """
@@ -126,13 +128,37 @@ def test_an_empty_wish_is_no_wish():
 def test_only_what_the_processor_has_is_available(monkeypatch):
     assert set(_core.available_isas()) <= set(_core.compiled_isas())
     assert "baseline" in _core.available_isas()
-    monkeypatch.setattr(_core, "_processor_features", frozenset)
+    monkeypatch.setattr(_core, "instruction_sets", lambda: ["baseline"])
     assert _core.available_isas() == ["baseline"]
-    v3 = _core._REQUIRED_FEATURES["v3"]
-    monkeypatch.setattr(_core, "_processor_features", lambda: v3)
-    assert "v4" not in _core.available_isas()
-    monkeypatch.setattr(_core, "_processor_features", lambda: v3 - {"fma"})
-    assert _core.available_isas() == ["baseline"]
+    monkeypatch.setattr(_core, "instruction_sets", lambda: ["v4", "v3", "baseline"])
+    assert _core.available_isas() == _core.compiled_isas()
+    monkeypatch.setattr(_core, "compiled_isas", lambda: ["v3", "baseline"])
+    assert _core.available_isas() == ["v3", "baseline"]
+
+
+# Of each instruction set what Linux, which knows the system, too, tells by these names.
+FLAGS = {
+    "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+    "v3": {"avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"},
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="no such instruction sets")
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="the system tells no flags")
+def test_the_processor_is_asked_rightly():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    flags = set(next(line for line in lines if line.startswith("flags")).split())
+    found = instruction_sets()
+    assert found[-1] == "baseline"
+    assert ("v3" in found) == (FLAGS["v3"] <= flags)
+    assert ("v4" in found) == (FLAGS["v3"] | FLAGS["v4"] <= flags)
+
+
+def test_elsewhere_than_on_x86_there_is_one_instruction_set():
+    if platform.machine() not in ("x86_64", "AMD64"):
+        assert instruction_sets() == ["baseline"]
+    else:
+        assert set(instruction_sets()) <= {"v4", "v3", "baseline"}
 
 
 def test_an_installation_without_kernels_says_so(monkeypatch):

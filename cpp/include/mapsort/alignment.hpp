@@ -47,6 +47,9 @@ struct Candidates {
   View<float, 2> norm;                   // (n, K): out
 };
 
+/// Check that all candidates' references are the bank's.
+void require_known(View<const std::int32_t, 2> references, const ReferenceBank& bank);
+
 /// Search the candidates over all rotations and mirror, on the nodes of a lattice of the given step
 /// within `reach` nodes of any candidate's origin (the at most max_nodes first ones, in the order
 /// of the candidates). Origins farther than max_origin pixels from zero (on either axis) are not

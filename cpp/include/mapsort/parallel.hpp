@@ -1,83 +1,60 @@
 #pragma once
-// The only file that knows OpenMP. Work items are independent and write to places of their own,
-// so results do not depend on the number of threads or on the order in which they run.
+// Loops in threads. Work items are independent and write to places of their own, so results do not
+// depend on the number of threads or on the order in which they run.
 
 #include "mapsort/view.hpp"
+#include "mapsort/worker_threads.hpp"
 
+#include <algorithm> // for std::min
+#include <atomic>    // for std::atomic
 #include <exception> // for std::exception_ptr
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-#ifdef MAPSORT_STD_THREADS
-#include <atomic> // for std::atomic
-#include <mutex>  // for std::mutex
-#include <thread> // for std::thread
-#include <vector> // for std::vector
-#endif
 
 namespace mapsort::inline MAPSORT_ISA {
 
-inline int hardware_threads() {
-#ifdef _OPENMP
-  return omp_get_num_procs();
-#else
-  return 1;
-#endif
-}
+/// The first exception of any thread, kept for the one that asked for the work.
+class FirstFailure {
+public:
+  bool noted() const { return noted_.load(std::memory_order_relaxed); }
 
-/// Run body(i) for i in [0, n), each thread with a scratch object of its own from make_scratch():
-/// body(i, scratch). The first exception thrown by a body is rethrown after the region.
+  /// Take the exception that is being handled, unless there is one already.
+  void note() noexcept {
+    if (!noted_.exchange(true))
+      exception_ = std::current_exception();
+  }
+
+  /// To be called when all threads are through.
+  void rethrow() const {
+    if (noted())
+      std::rethrow_exception(exception_);
+  }
+
+private:
+  std::atomic<bool> noted_{false};
+  std::exception_ptr exception_;
+};
+
+/// Run body(i, scratch) for i in [0, n), each thread with a scratch object of its own, from
+/// make_scratch(), which it makes when it has its first item. After an exception, of a body or of
+/// the making of a scratch, no more items are begun; it is rethrown when all threads are through.
 template <class MakeScratch, class Body>
 void parallel_for(index_t n, int n_threads, MakeScratch make_scratch, Body body) {
-  std::exception_ptr failure = nullptr;
-  if (n_threads < 1)
-    n_threads = 1;
-#ifdef MAPSORT_STD_THREADS
-  // For the thread sanitiser, which cannot see into OpenMP's runtime.
+  FirstFailure failure;
   std::atomic<index_t> next{0};
-  std::mutex failing;
-  auto work = [&] {
+  auto work = [&]() noexcept {
     try {
+      index_t i = next++;
+      if (i >= n)
+        return;
       auto scratch = make_scratch();
-      for (index_t i = next++; i < n; i = next++)
+      for (; i < n && !failure.noted(); i = next++)
         body(i, scratch);
     } catch (...) {
-      const std::lock_guard lock(failing);
-      if (!failure)
-        failure = std::current_exception();
+      failure.note();
     }
   };
-  std::vector<std::thread> threads;
-  for (int t = 1; t < n_threads && t < n; ++t)
-    threads.emplace_back(work);
-  work();
-  for (auto& thread : threads)
-    thread.join();
-#else
-#pragma omp parallel num_threads(n_threads) if (n_threads > 1 && n > 1)
-  {
-    try {
-      auto scratch = make_scratch();
-#pragma omp for schedule(dynamic, 1)
-      for (index_t i = 0; i < n; ++i) {
-        try {
-          body(i, scratch);
-        } catch (...) {
-#pragma omp critical(mapsort_failure)
-          if (!failure)
-            failure = std::current_exception();
-        }
-      }
-    } catch (...) {
-#pragma omp critical(mapsort_failure)
-      if (!failure)
-        failure = std::current_exception();
-    }
-  }
-#endif
-  if (failure)
-    std::rethrow_exception(failure);
+  const auto call = [](void* context) { (*static_cast<decltype(work)*>(context))(); };
+  on_threads(static_cast<int>(std::min<index_t>(n_threads, n)) - 1, call, &work);
+  failure.rethrow();
 }
 
 /// The same without scratch: body(i).

@@ -5,7 +5,6 @@
 #include "mapsort/view.hpp"
 
 #include <cstdint> // for std::int32_t
-#include <cstring> // for std::memcpy
 #include <new>     // for std::align_val_t
 #include <vector>  // for std::vector
 
@@ -24,13 +23,6 @@ typedef std::int32_t VecI __attribute__((vector_size(kLanes * sizeof(std::int32_
 
 inline VecF broadcast(float x) { return VecF{} + x; }
 inline VecI broadcast(std::int32_t x) { return VecI{} + x; }
-
-inline VecF load(const float* p) {
-  VecF v;
-  std::memcpy(&v, p, sizeof(v));
-  return v;
-}
-inline void store(float* p, VecF v) { std::memcpy(p, &v, sizeof(v)); }
 
 /// Allocator for scratch and packed banks: cache-line aligned, so that vector loads never split a
 /// line.

@@ -9,6 +9,8 @@
 #include "mapsort/fourier_window.hpp"
 #include "mapsort/simd.hpp"
 
+#include <cstring> // for std::memcpy
+
 namespace mapsort::inline MAPSORT_ISA {
 
 /// A point of the slicing plane: frequency in Fourier pixels of the box, and where its value goes.

@@ -237,7 +237,6 @@ def _recentred(volume: Float64, group: Symmetry, scale: float) -> tuple[str, flo
         rows.append(np.eye(3) - group.matrices[k].T)
         targets.append(peak)
     centre = np.linalg.lstsq(np.concatenate(rows), np.concatenate(targets), rcond=None)[0]
-    few = group.matrices[[1, -1]]
 
     def about(point: Float64) -> Float64:
         return _contrast(moved(volume, np.eye(3), point))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.workflows.option_fields import (
-    ValueKind,
     check_values,
 )
 from mapsort.workflows.parallel import parse_parallel
@@ -19,7 +18,6 @@ from mapsort.workflows.shared_fields import (
 )
 
 _GROUP = "even/odd test"
-_PARALLEL = ValueKind("thread:N with N from 1", str, lambda value: isinstance(value, str))
 
 
 @dataclass(frozen=True, kw_only=True)

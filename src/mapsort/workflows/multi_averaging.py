@@ -31,9 +31,6 @@ from mapsort.workflows.search_settings import (
     member_settings,
 )
 
-#: Particles by which processed images are brought to the scale of the others.
-_SCALE_SAMPLE = 128
-
 
 @dataclass(frozen=True)
 class Averaged:
