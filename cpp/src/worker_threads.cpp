@@ -14,11 +14,14 @@ namespace {
 
 /// Work that waits for threads or runs on them; it lives on the stack of the thread that asked.
 struct Task {
+  Task(void (*to_call)(void*), void* with, int helpers)
+      : work(to_call), context(with), wanted(helpers) {}
+
   void (*work)(void*);
   void* context;
   int wanted;      // calls that no thread has begun
   int running = 0; // calls begun and not ended, the asking thread's own apart
-  std::condition_variable ended = {};
+  std::condition_variable ended;
   Task* next = nullptr;
 };
 
@@ -47,7 +50,7 @@ public:
 private:
   void offer(Task& task) {
     {
-      const std::lock_guard lock(mutex_);
+      const std::scoped_lock lock(mutex_);
       wanted_ += task.wanted;
       while (idle_ < wanted_ && start_thread())
         ++idle_;
@@ -82,9 +85,11 @@ private:
   void serve() {
     const bool ready = ready_for_exceptions();
     std::unique_lock lock(mutex_);
-    if (!ready)
+    if (!ready) {
       --idle_;
-    while (ready) {
+      return;
+    }
+    while (true) {
       wake_.wait(lock, [this] { return first_ != nullptr; });
       Task& task = *first_;
       if (--task.wanted == 0)
@@ -127,7 +132,7 @@ void on_threads(int helpers, void (*work)(void*), void* context) {
     work(context);
     return;
   }
-  Task task{.work = work, .context = context, .wanted = helpers};
+  Task task(work, context, helpers);
   pool().run(task);
 }
 

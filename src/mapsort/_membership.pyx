@@ -6,6 +6,7 @@ import numpy as np
 
 from libc.math cimport ceil
 
+
 def group_by_class(
     const int[::1] class_of not None,  # IN (n_members): class, or -1 for none
     int n_classes,                     # IN
