@@ -56,7 +56,21 @@ def test_poses_are_needed(run_small, small, tmp_path):
     write_particles(tmp_path / "none.star", optics, table.drop(columns=["rlnAngleTilt"]))
     with pytest.raises(FormatError, match="rlnAngleTilt: --skipalign needs"):
         run_small(tmp_path / "none.star", skipalign=True, datadir=small.truth.parent)
+    write_particles(tmp_path / "half.star", optics, table.drop(columns=["rlnOriginXAngst"]))
+    with pytest.raises(FormatError, match="rlnOriginYAngst is there and rlnOriginXAngst is not"):
+        run_small(tmp_path / "half.star", skipalign=True, datadir=small.truth.parent)
     assert not list(tmp_path.glob("run_*"))
+
+
+def test_origins_in_pixels_sort_as_those_in_angstrom(run_small, small, truth, tmp_path):
+    optics, table = read_particles(small.truth)
+    for axis in "XY":
+        table[f"rlnOrigin{axis}"] = table.pop(f"rlnOrigin{axis}Angst") / APIX
+    write_particles(tmp_path / "px.star", optics, table)
+    found = run_small(tmp_path / "px.star", skipalign=True, datadir=small.truth.parent).assignments
+    assert "rlnOriginX" not in found
+    np.testing.assert_allclose(found[ORIGINS], truth[ORIGINS].to_numpy(float), atol=1e-3)
+    assert np.mean(found["rlnClassNumber"].to_numpy() == truth["rlnClassNumber"].to_numpy()) > 0.93
 
 
 @pytest.mark.parametrize("mode", [{"skipalign": True}, {"inputmode": "particles"}])

@@ -90,7 +90,9 @@ def stage_run(
         The particles cannot be used, or do not fit the projections.
     """
     particles = Particles.open(options.input, apix=options.apix, datadir=options.datadir)
-    particles.validate()
+    shown = progress or SilentProgress()
+    for note in (*particles.notes, *particles.validate()):
+        shown.message(note)
     box = projections.images.shape[1]
     if particles.box != box:
         raise ConfigError(
@@ -106,7 +108,7 @@ def stage_run(
         open_mask(options, box),
         flipped=are_flipped(options.ctf, particles),
     )
-    run = Run(options, inputs, _plan(options, inputs, projections), progress or SilentProgress())
+    run = Run(options, inputs, _plan(options, inputs, projections), shown)
     plan = run.plan
     with threadpool_limits(plan.n_threads):
         power = scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)

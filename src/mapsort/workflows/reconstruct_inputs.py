@@ -18,6 +18,7 @@ from mapsort.io.hdf_header import EmanTransform, HeaderValue
 from mapsort.io.particle_files import read_particle_files
 from mapsort.model.half_sets import N_HALVES, half_sets, image_numbers
 from mapsort.model.particles import Particles
+from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.particle_slices import weighted_slices
@@ -64,7 +65,7 @@ class SliceSource(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know when halves are made, one line each."""
+        """What the user should know, one line each; of halves only when they are made."""
 
     def __len__(self) -> int: ...
 
@@ -107,7 +108,9 @@ class ParticleSlices:
         particles = Particles.of_files(
             options.input, read.subset(rows), apix_given=options.apix is not None
         )
-        particles.validate()
+        notes = (*particles.notes, *particles.validate())
+        if options.halves or reconstructor(options.recon).ssnr:
+            notes += halves.notes
         rotations, origins = table_poses(
             options.input, particles.table, particles.apix, rows=rows, purpose="a reconstruction"
         )
@@ -119,7 +122,7 @@ class ParticleSlices:
             rotations,
             -origins,
             halves.half[rows],
-            halves.notes,
+            notes,
         )
 
     @property

@@ -77,7 +77,7 @@ def reconstruct_map(
     _check(options, source)
     method = reconstructor(options.recon)
     halves = options.halves or method.ssnr
-    for note in source.notes if halves else ():
+    for note in source.notes:
         shown.message(note)
     sums = _inserted(options, source, shown, halves=halves)
     return _solved(options, source, method, sums, shown)

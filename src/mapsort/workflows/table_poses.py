@@ -59,6 +59,10 @@ def table_poses(
     numbers = np.arange(len(table)) if rows is None else rows
     angles = _numbers(source, table, numbers, _ANGLES)
     origins = np.zeros((len(table), 2))
+    given = [name for name in _ORIGINS if name in table]
+    if len(given) == 1:
+        (lacking,) = set(_ORIGINS) - set(given)
+        raise FormatError(f"{source}: column {given[0]} is there and {lacking} is not")
     if all(name in table for name in _ORIGINS):
         origins = _numbers(source, table, numbers, _ORIGINS) / apix
     return np.ascontiguousarray(relion_to_matrix(angles)), origins
