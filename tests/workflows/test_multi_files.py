@@ -385,7 +385,8 @@ def test_masks_are_soft_and_hold_the_maps(path):
 
 
 def test_info_knows_every_file_of_a_run(path):
-    kinds = {name.suffix: describe(name)[0].text for name in sorted(path.iterdir())}
+    files = sorted(entry for entry in path.iterdir() if entry.is_file())
+    kinds = {name.suffix: describe(name)[0].text for name in files}
     assert kinds == {
         ".mrc": "map, MRC",
         ".hdf": "EMAN2 HDF5",
