@@ -19,7 +19,7 @@ from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import header_list
 from mapsort.io.star import read_particles
 from mapsort.report import charts
-from mapsort.report.assignments import assigned_maps, transitions
+from mapsort.report.assignments import assigned_sets, transitions
 from mapsort.report.class_pairs import class_pairs, correlation_in_circle
 from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
 from mapsort.report.file_cache import FileCache
@@ -44,7 +44,8 @@ def test_bars_and_bands_are_as_high_as_their_particles(n_models, n_columns, seed
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, n_models, (n_columns, 500))
     tables = [transitions(a, b, n_models) for a, b in itertools.pairwise(chosen)]
-    drawn = sankey(range(n_columns), tables)
+    names = [*(f"map {model}" for model in range(1, n_models)), "junk"]
+    drawn = sankey(range(n_columns), tables, names, [f"#00000{i}" for i in range(n_models)])
     counts = np.array([np.bincount(column, minlength=n_models) for column in chosen])
     heights = np.array([node.height for node in drawn.nodes]).reshape(n_columns, n_models)
     filled = counts > 0
@@ -56,6 +57,11 @@ def test_bars_and_bands_are_as_high_as_their_particles(n_models, n_columns, seed
     assert max(node.y + node.height for node in drawn.nodes) <= drawn.height
     bottoms = [node.y + node.height for node in drawn.nodes]
     tops = [node.y for node in drawn.nodes]
+    assert [node.label for node in drawn.nodes[:n_models]] == [*map(str, range(1, n_models)), "j"]
+    assert "junk" in drawn.nodes[n_models - 1].title
+    assert {node.colour for node in drawn.nodes[n_models - 1 :: n_models]} == {
+        f"#00000{n_models - 1}"
+    }
     for column in range(n_columns):
         own = slice(column * n_models, (column + 1) * n_models)
         assert all(np.array(tops[own][1:]) >= np.array(bottoms[own][:-1]))
@@ -65,7 +71,7 @@ def test_assigned_maps_are_those_of_the_particle_table(reported):
     run = RunDirectory(reported)
     for iteration in (1, 2, 3):
         table = read_particles(run.particles(iteration))[1]
-        found = assigned_maps(run, iteration, 2, FileCache())
+        found = assigned_sets(run, iteration, 2, 0, FileCache())
         assert (found + 1).tolist() == table["rlnClassNumber"].astype(int).tolist()
 
 
@@ -172,18 +178,64 @@ def drawn_charts():
     plain = ResultCurves("c", "x", "y", tuple(FREQUENCY), ("a",), (tuple(CURVE),), (0.5,))
     matrix = ResultMatrix("m", ("set 1",), ("map 1", "map 2"), ((1.0, None),))
     return {
-        "occupancy": charts.occupancy(numbers, np.array([[1, 3], [2, 2], [4, 0]])),
+        "occupancy": charts.occupancy(
+            numbers, np.array([[1, 3], [2, 2], [4, 0]]), ["map 1", "junk"], ["#000", "#888"]
+        ),
         "lines": charts.lines_over_iterations(
             "lines", numbers, [("a", [None, 1.0, 2.0], "#000", "solid")], label="l"
         ),
         "movement": charts.movement(numbers, [None, 0.1, 0.0], [None, 5.0, 1.0]),
         "stages": charts.stage_times(numbers, [{"match": 700.0, "other": 1.0}] * 3),
         "fsc": charts.fsc_curves("fsc", FREQUENCY, styled, marked=[5.0]),
-        "histograms": charts.histograms("h", [CURVE, CURVE / 2], label="s", limits=(0, 1)),
+        "histograms": charts.histograms(
+            "h",
+            [CURVE, CURVE / 2],
+            label="s",
+            limits=(0, 1),
+            names=["map 1", "junk"],
+            colours=["#000", "#888"],
+        ),
         "result": charts.curves_of("result", record),
         "plain": charts.curves_of("plain", plain),
         "matrix": charts.heat_map("matrix", matrix),
     }
+
+
+@pytest.mark.parametrize("values", [[8.0], [8.0, 8.0, 8.0], [None, 3.0, 8.0], [0.0, 0.0]])
+def test_the_highest_points_of_lines_are_inside(monkeypatch, values):
+    monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
+    curves = [("a", values, "#000", "solid")]
+    with charts.chart_style():
+        figure = charts.lines_over_iterations("l", range(len(values)), curves, label="l")
+    highest = max(value for value in values if value is not None)
+    low, high = figure.axes[0].get_ylim()
+    assert low == 0
+    assert high > 1.05 * highest
+    assert high == pytest.approx(1.08 * highest or 1)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"map {m}, {what}" for m in (1, 2) for what in ("masked", "no mask", "random phases")],
+        ["corrected", "masked", "no mask", "random phases"],
+        [f"map {m}" for m in range(1, 9)],
+        ["map 1", "junk", "junk2"],
+        ["a name of so many letters that two of them stand in no row"] * 3,
+    ],
+)
+def test_every_label_of_a_legend_is_inside_the_chart(monkeypatch, names):
+    monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
+    styled = [(name, CURVE, "#000", "solid") for name in names]
+    with charts.chart_style():
+        figure = charts.fsc_curves("fsc", FREQUENCY, styled)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        words = [text.get_text() for text in legend.get_texts()]
+        extents = [text.get_window_extent() for text in legend.get_texts()]
+    assert words == names
+    assert all(e.x0 >= 0 and e.x1 <= figure.bbox.width for e in extents)
+    assert all(e.y1 <= figure.bbox.height for e in extents)
 
 
 def test_charts_are_well_formed_and_share_no_names():

@@ -8,6 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.rundir.wording import counted
 from mapsort.workflows.stage_options import AverageStageOptions
 
 NAME = "average"
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         n, m = class_averages(options, progress=progress)
-    say(f"{options.out}  {n} particles in {m} class averages")
+    say(f"{options.out}  {counted(n, 'particle')} in {counted(m, 'class average')}")
     if options.result is not None:
         say(f"{options.result}  who was averaged, and where")
     return 0

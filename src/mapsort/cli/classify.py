@@ -6,6 +6,7 @@ import argparse
 
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
+from mapsort.rundir.wording import counted
 from mapsort.workflows.stage_options import ClassifyOptions
 
 NAME = "classify"
@@ -24,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
     from mapsort.workflows.classification_by_hand import classification_matrix
 
     n, m = classification_matrix(options)
-    say(f"{options.out}  {n} particles in {m} classes")
+    say(f"{options.out}  {counted(n, 'particle')} in {counted(m, 'class', 'classes')}")
     return 0

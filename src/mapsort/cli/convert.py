@@ -8,6 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.rundir.wording import counted
 from mapsort.workflows.convert_options import ConvertOptions
 
 NAME = "convert"
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         made = convert(options, progress=progress)
     first, *others = made.files
-    say(f"{first}  {made.n_images} particles" if made.n_images else f"{first}  map")
+    say(f"{first}  {counted(made.n_images, 'particle')}" if made.n_images else f"{first}  map")
     for path in others:
         say(f"{path}  their images")
     return 0

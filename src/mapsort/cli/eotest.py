@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     for item in made.maps:
         say(
             f"{item.curve_file}  map {item.number}: {item.n_even} even and {item.n_odd} odd "
-            f"particles, {item.resolution_0143_ang:.2f} A at FSC 0.143, "
+            f"particles used for it, {item.resolution_0143_ang:.2f} A at FSC 0.143, "
             f"{item.resolution_05_ang:.2f} A at 0.5"
         )
     for number in made.without_halves:

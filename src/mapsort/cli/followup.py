@@ -8,6 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.rundir.wording import counted
 from mapsort.workflows.crossval_options import FollowupOptions
 
 NAME = "followup"
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         made = followup_run(options, progress=progress)
     for item in made.split.sets:
-        say(f"{item.star or item.name}  {len(item)} particles")
+        say(f"{item.star or item.name}  {counted(len(item), 'particle')}")
     for number, found in made.refined.items():
         say(
             f"{found.path}  set {number}: {found.resolution_ang:.2f} A at FSC 0.143 of independent "

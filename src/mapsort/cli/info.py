@@ -301,7 +301,7 @@ def _describe_table(table: pd.DataFrame) -> Facts:
         magnification = pd.to_numeric(table["rlnMagnification"], errors="coerce")
         facts.append(_range("pixel size", detector_um * 1e4 / magnification, "A"))
     if "rlnImageSize" in table:
-        facts.append(_range("box", table["rlnImageSize"], "pixel"))
+        facts.append(_range("box", table["rlnImageSize"], "pixel", whole=True))
     if "rlnImageName" in table:
         names = table["rlnImageName"].astype(str).str.rpartition("@")[2]
         facts += [plain("image files", int(names.nunique())), *_outside(names.unique())]
@@ -320,12 +320,13 @@ def _describe_table(table: pd.DataFrame) -> Facts:
     return facts
 
 
-def _range(name: str, column: pd.Series, unit: str) -> Fact:
+def _range(name: str, column: pd.Series, unit: str, *, whole: bool = False) -> Fact:
     numbers = pd.to_numeric(column, errors="coerce")
     numbers = numbers[np.isfinite(numbers)]
     if numbers.empty:
         return Fact(name, "no numbers", None)
-    low, high = float(numbers.min()), float(numbers.max())
+    of = int if whole else float
+    low, high = of(numbers.min()), of(numbers.max())
     text = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return Fact(name, f"{text} {unit}".strip(), low if low == high else [low, high])
 

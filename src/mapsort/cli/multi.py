@@ -9,6 +9,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say, warn
 from mapsort.cli.progress import progress_display
+from mapsort.rundir.wording import counted
 from mapsort.workflows.options import MultiOptions
 
 if TYPE_CHECKING:
@@ -67,19 +68,18 @@ def report_watcher(*, no_report: bool) -> Watcher | None:
 
 def summary(finished: MultiRun, options: MultiOptions) -> list[str]:
     """Return the closing lines: each map with its occupancy, and the particle table."""
-    from mapsort.io.star_columns import read_columns
     from mapsort.rundir.layout import RunDirectory
+    from mapsort.rundir.set_counts import SetCounts
 
     directory = RunDirectory(finished.path, map_suffix=options.map_suffix)
     last = len(finished.convergence)
-    name = "rlnClassNumber"
-    classes = read_columns(finished.particles, "particles", (name,))[name]
-    lines = []
-    for number in range(1, len(options.models) + 1):
-        count = int((classes == number).sum())
-        share = count / max(len(classes), 1)
-        lines.append(f"{directory.maps(last, number)}  {count} particles ({share:.1%})")
-    junk = int((classes > len(options.models)).sum())
-    if options.junk:
-        lines.append(f"junk  {junk} particles ({junk / max(len(classes), 1):.1%})")
+    counts = SetCounts.of_entry(finished.convergence[-1])
+    places = [
+        *(str(directory.maps(last, number + 1)) for number in range(len(counts.maps))),
+        *counts.junk_names,
+    ]
+    lines = [
+        f"{place}  {counted(n, 'particle')} ({share:.1f}%)"
+        for place, n, share in zip(places, counts.all, counts.shares, strict=True)
+    ]
     return [*lines, f"{directory.particles(last)}  class and pose of every particle"]

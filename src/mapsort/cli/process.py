@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapsort.cli.output import say
 from mapsort.errors import ConfigError, FormatError
+from mapsort.rundir.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         apix = source.apix if args.apix is None else _pixel_size(args.apix)
         _check_target_holds(target_path, source)
         final_apix = _write(target_path, source, chain, apix)
-    count = "1 map" if source.is_map else f"{source.n_members} images"
+    count = "1 map" if source.is_map else counted(source.n_members, "image")
     say(f"{target_path}  {count}, {final_apix:g} A/pixel")
     return 0
 

@@ -8,6 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.rundir.wording import counted
 from mapsort.workflows.reconstruct_options import ReconstructOptions
 
 NAME = "reconstruct"
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         made = reconstruct_map(options, progress=progress)
-    say(f"{made.path}  map of {made.n_slices} images")
+    say(f"{made.path}  map of {counted(made.n_slices, 'image')}")
     for number, path in enumerate(made.half_paths, start=1):
         say(f"{path}  map of half {number}")
     if made.fsc_path is not None:

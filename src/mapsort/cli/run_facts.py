@@ -13,7 +13,9 @@ from mapsort.errors import FormatError
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.run_lock import killed_holder
+from mapsort.rundir.set_counts import HARD, POSTERIOR, USED, SetCounts
 from mapsort.rundir.text import read_convergence
+from mapsort.rundir.wording import counted
 
 
 def is_run(path: Path) -> bool:
@@ -73,21 +75,31 @@ def _state(directory: RunDirectory) -> Facts:
         state, message = str(progress["state"]), str(progress["message"])
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path}: damaged: {error}.") from error
-    # How a run finished says that it did.
-    text = message if message and state == "finished" else f"{state}: {message}".removesuffix(": ")
+    # How a run finished or was interrupted says that it did.
+    says_so = state == "finished" or message.startswith(state)
+    text = message if message and says_so else f"{state}: {message}".removesuffix(": ")
     return [Fact("state", text, state)]
 
 
 def _maps(entry: Mapping[str, Any]) -> Facts:
     """Return particles and resolution of each map after an iteration."""
-    occupancy = entry.get("occupancy", [None] * len(entry["maps"]))
-    total = max(1, sum(n or 0 for n in occupancy) + (entry.get("junk") or 0))
-    facts = []
-    for number, (item, n) in enumerate(zip(entry["maps"], occupancy, strict=True), start=1):
-        resolution = float(item["resolution_fsc_0143_ang"])
-        members = "" if n is None else f"{n} particles ({n / total:.1%}), "
-        value = {"particles": n, "resolution": resolution}
-        facts.append(Fact(f"map {number}", f"{members}{resolution:.1f} A at FSC 0.143", value))
-    if entry.get("junk") is not None:
-        facts.append(plain("junk", int(entry["junk"])))
+    counts = SetCounts.of_entry(entry)
+    facts = [plain("particles", counts.total)]
+    sets = zip(counts.names, counts.all, counts.shares, strict=True)
+    for place, (name, n, share) in enumerate(sets):
+        value: dict[str, Any] = {"particles": n}
+        words = [f"{counted(n, 'particle')} ({share:.1f}%)"]
+        if place >= len(counts.maps):
+            facts.append(Fact(name, words[0], value))
+            continue
+        words[0] += f" by {HARD}"
+        if counts.posterior is not None:
+            value["sum_of_posteriors"] = counts.posterior[place]
+            words.append(f"{POSTERIOR} {counts.posterior[place]:.1f}")
+        if counts.used is not None:
+            value["particles_used"] = counts.used[place]
+            words.append(f"{counts.used[place]:,} {USED}")
+        value["resolution"] = float(entry["maps"][place]["resolution_fsc_0143_ang"])
+        words.append(f"{value['resolution']:.1f} A at FSC 0.143")
+        facts.append(Fact(name, ", ".join(words), value))
     return facts

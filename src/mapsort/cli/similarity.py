@@ -8,6 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.rundir.wording import counted
 from mapsort.workflows.stage_options import SimilarityOptions
 
 NAME = "similarity"
@@ -27,5 +28,5 @@ def run(args: argparse.Namespace) -> int:
 
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         n, m = similarity_matrix(options, progress=progress)
-    say(f"{options.out}  {n} particles x {m} projections")
+    say(f"{options.out}  {counted(n, 'particle')} x {counted(m, 'projection')}")
     return 0

@@ -8,6 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.rundir.wording import counted
 from mapsort.workflows.simulate_options import SimulateOptions
 
 NAME = "simulate"
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         made = simulate(options, progress=progress)
-    say(f"{made.particles}  {options.n} particles")
+    say(f"{made.particles}  {counted(options.n, 'particle')}")
     say(f"{made.truth}  the same with class, pose and shift")
     for path in made.maps:
         say(f"{path}  true map")

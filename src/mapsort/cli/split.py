@@ -6,6 +6,7 @@ import argparse
 
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
+from mapsort.rundir.wording import counted
 from mapsort.workflows.split_options import SplitOptions
 
 NAME = "split"
@@ -26,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
 
     made = split_run(options)
     for item in made.sets:
-        say(f"{item.star or item.name}  {len(item)} particles")
-    say(f"all sets together: {made.n_particles} particles, all of iteration {made.iteration}")
+        say(f"{item.star or item.name}  {counted(len(item), 'particle')}")
+    say(f"all sets together: {made.n_particles:,} particles, all of iteration {made.iteration}")
     say(f"rule: {made.rule}")
     refresh_report(options.run[0])
     return 0

@@ -13,8 +13,10 @@ from mapsort.io.star_loops import has_quoted_values
 from mapsort.io.star_tables import read_tables
 
 
-def read_columns(path: str | Path, block: str, labels: Sequence[str]) -> pd.DataFrame:
-    """Read some columns of numbers of one loop.
+def read_columns(
+    path: str | Path, block: str, labels: Sequence[str], *, texts: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read some columns of one loop, numbers but for ``texts``.
 
     For figures over all particles of a table that this program wrote; `read_tables` reads and
     checks any STAR file.
@@ -27,6 +29,8 @@ def read_columns(path: str | Path, block: str, labels: Sequence[str]) -> pd.Data
         Name of the block, without ``data_``.
     labels : sequence of str
         Columns wanted, without the leading underscore; those that are not there are left out.
+    texts : sequence of str
+        Those of them that hold words, which are given as they stand.
 
     Returns
     -------
@@ -36,7 +40,7 @@ def read_columns(path: str | Path, block: str, labels: Sequence[str]) -> pd.Data
     Raises
     ------
     FormatError
-        The file is missing, has no such loop, or a wanted column is not all numbers.
+        The file is missing, has no such loop, or a wanted column of numbers holds something else.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,7 +58,7 @@ def read_columns(path: str | Path, block: str, labels: Sequence[str]) -> pd.Data
             usecols=wanted,
             skiprows=first,
             header=None,
-            dtype=dict.fromkeys(wanted, float),
+            dtype=dict.fromkeys(wanted, float) | {name: str for name in wanted if name in texts},
             # The loop ends at the first blank line; a run's table is the last block.
             skip_blank_lines=True,
             comment="#",

@@ -73,6 +73,12 @@ class Membership:
         entries = slice(self.start[class_number], self.start[class_number + 1])
         return self.particle[entries][self.used[entries]]
 
+    def n_used(self, classes: slice) -> int:
+        """Return how many particles enter the averages of a range of classes with any weight."""
+        entries = slice(int(self.start[classes.start]), int(self.start[classes.stop]))
+        entering = self.used[entries] & (self.weight[entries] > 0)
+        return len(np.unique(self.particle[entries][entering]))
+
     def excluded(self, class_number: int) -> npt.NDArray[np.int64]:
         """Return the members of a class that are kept out of its average."""
         entries = slice(self.start[class_number], self.start[class_number + 1])

@@ -25,6 +25,8 @@ from mapsort.rundir.result_record import ResultCurves, ResultMatrix
 Float64 = npt.NDArray[np.float64]
 
 _WIDTH, _HEIGHT = 4.6, 2.9
+#: What a legend needs for a line's mark and the gaps about it, and for a letter [inch].
+_LEGEND_MARK, _LEGEND_LETTER = 0.5, 0.062
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -51,6 +53,8 @@ _STAGE_COLOURS = {
     "reconstruct": "#009E73",
     "write": "#999999",
 }
+#: How far above its highest point a chart of lines ends.
+_HEADROOM = 1.08
 #: From this many curves or maps on a legend would be larger than its chart.
 LONG_LEGEND = 10
 
@@ -89,9 +93,12 @@ def _png(figure: Figure, dpi: int = 130) -> str:
     return data_uri(buffer.getvalue())
 
 
-def _legend(axes: Axes, n: int) -> None:
-    if 0 < n <= LONG_LEGEND:
-        axes.figure.legend(loc="outside upper center", ncols=min(n, 5), handlelength=1.4)
+def _legend(axes: Axes, names: Sequence[str]) -> None:
+    """Write a legend in as many columns as its longest name leaves room for."""
+    if 0 < len(names) <= LONG_LEGEND:
+        fitting = int(_WIDTH / (_LEGEND_MARK + _LEGEND_LETTER * max(map(len, names))))
+        columns = max(1, min(len(names), fitting, 5))
+        axes.figure.legend(loc="outside upper center", ncols=columns, handlelength=1.4)
 
 
 def _iteration_axis(axes: Axes, numbers: Sequence[int]) -> None:
@@ -100,8 +107,13 @@ def _iteration_axis(axes: Axes, numbers: Sequence[int]) -> None:
     axes.set_xlim(min(numbers) - 0.6, max(numbers) + 0.6)
 
 
-def occupancy(numbers: Sequence[int], counts: npt.NDArray[np.int64]) -> str:
-    """Return stacked bars of each map's share of the particles; ``counts`` is (n, n_models)."""
+def occupancy(
+    numbers: Sequence[int],
+    counts: npt.NDArray[np.int64],
+    names: Sequence[str],
+    colours: Sequence[str],
+) -> str:
+    """Return stacked bars of each set's share of the particles; ``counts`` is (n, n_sets)."""
     figure, axes = _axes()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     base = np.zeros(len(numbers))
@@ -111,10 +123,10 @@ def occupancy(numbers: Sequence[int], counts: npt.NDArray[np.int64]) -> str:
             share[:, model],
             bottom=base,
             width=0.72,
-            color=colour_of(model),
+            color=colours[model],
             edgecolor="white",
             linewidth=0.8,
-            label=f"map {model + 1}",
+            label=names[model],
         )
         base += share[:, model]
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -122,7 +134,7 @@ def occupancy(numbers: Sequence[int], counts: npt.NDArray[np.int64]) -> str:
     axes.set_ylabel("share of particles")
     axes.grid(visible=False)
     _iteration_axis(axes, numbers)
-    _legend(axes, counts.shape[1])
+    _legend(axes, names)
     return _svg(figure, "occupancy")
 
 
@@ -137,7 +149,7 @@ def lines_over_iterations(
     figure, axes = _axes()
     _lines(axes, numbers, curves, label)
     _iteration_axis(axes, numbers)
-    _legend(axes, len(curves) if len(curves) > 1 else 0)
+    _legend(axes, [words for words, *_ in curves] if len(curves) > 1 else [])
     return _svg(figure, name)
 
 
@@ -165,7 +177,9 @@ def _lines(
     for words, values, colour, dash in curves:
         shown = [np.nan if value is None else value for value in values]
         axes.plot(numbers, shown, color=colour, linestyle=dash, marker="o", ms=3.5, label=words)
-    axes.set_ylim(bottom=0)
+    highest = max((v for _, values, _, _ in curves for v in values if v is not None), default=0.0)
+    # Room for the marks of the highest points, also where all values are the same.
+    axes.set_ylim(0, _HEADROOM * highest if highest > 0 else 1)
     axes.set_ylabel(label)
 
 
@@ -232,7 +246,7 @@ def fsc_curves(
     axes.set_xlim(0, float(frequency[-1]))
     axes.set_ylabel("FSC")
     _resolution_ticks(axes, float(frequency[-1]))
-    _legend(axes, len(curves))
+    _legend(axes, [words for words, *_ in curves])
     return _svg(figure, name)
 
 
@@ -249,9 +263,11 @@ def histograms(
     *,
     label: str,
     limits: tuple[float, float],
+    names: Sequence[str],
+    colours: Sequence[str],
     logarithmic: bool = False,
 ) -> str:
-    """Return step histograms, one per map."""
+    """Return step histograms, one per set."""
     figure, axes = _axes()
     edges = np.linspace(*limits, 51)
     for model, sample in enumerate(values):
@@ -259,11 +275,11 @@ def histograms(
         axes.stairs(
             counts,
             edges,
-            color=colour_of(model),
+            color=colours[model],
             linestyle=dash_of(model),
             linewidth=1.5,
             fill=False,
-            label=f"map {model + 1}",
+            label=names[model],
         )
     if logarithmic:
         axes.set_yscale("log")
@@ -271,7 +287,7 @@ def histograms(
     axes.set_xlim(*limits)
     axes.set_xlabel(label)
     axes.set_ylabel("particles")
-    _legend(axes, len(values))
+    _legend(axes, names)
     return _svg(figure, name)
 
 
@@ -317,7 +333,7 @@ def curves_of(name: str, record: ResultCurves) -> str:
         axes.axhline(height, color="#667", linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xlabel(record.x_label)
     axes.set_ylabel(record.y_label)
-    _legend(axes, len(styled))
+    _legend(axes, record.names)
     return _svg(figure, name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from mapsort.io.hdf import HdfReader
 from mapsort.io.png import data_uri, grey, montage, png, shrunk
 from mapsort.report.file_cache import FileCache
-from mapsort.rundir.classification import map_starts, read_classification
+from mapsort.rundir.classification import map_starts, read_members
 from mapsort.rundir.layout import RunDirectory
 
 #: Pairs shown in all, the most populated classes of each map; every map gets some.
@@ -30,16 +31,19 @@ class ClassPair:
     picture : str
         PNG of both, side by side, as a data URI.
     count, excluded : int
-        Members averaged, and members kept out.
+        Members averaged, and members kept out (``--classkeep``).
+    weight : float
+        Sum of the averaged members' shares in the class.
     likeness : float
         Correlation of average and projection inside the inscribed circle.
     """
 
     number: int
     picture: str
+    likeness: float
     count: int
     excluded: int
-    likeness: float
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,16 @@ def class_pairs(
 ) -> list[MapClasses] | None:
     """Return the classes of each map; None where the run has not kept the files."""
     files = [directory.classes(iteration), directory.projections(iteration)]
-    matrix = directory.cls_result(iteration)
-    if not all(path.exists() for path in (*files, matrix)):
+    matrices = [directory.classify(iteration), directory.cls_result(iteration)]
+    if not all(path.exists() for path in (*files, *matrices)):
         return None
     starts = map_starts(files[1], n_models)
-    found = cache.get("classification", matrix, read_classification)
-    used = np.bincount(found.class_of[found.used], minlength=starts[-1])
-    excluded = np.bincount(found.class_of[~found.used], minlength=starts[-1])
+    found = cache.get("members", matrices[1], partial(read_members, matrices[0]))
+    used = np.bincount(found.class_of[found.entering], minlength=starts[-1])
+    excluded = np.bincount(found.class_of[found.kept_out], minlength=starts[-1])
+    weight = np.bincount(
+        found.class_of[found.entering], found.weight[found.entering], minlength=starts[-1]
+    )
     limit = max(_LEAST_PAIRS, _PAIRS // n_models)
     with HdfReader(files[0]) as averages, HdfReader(files[1]) as projections:
         shown = []
@@ -71,20 +78,24 @@ def class_pairs(
             order = numbers[np.argsort(-used[numbers], kind="stable")]
             occupied = order[used[order] > 0]
             pairs = tuple(
-                _pair(averages, projections, int(number), int(used[number]), int(excluded[number]))
+                ClassPair(
+                    int(number),
+                    *_picture(averages, projections, int(number)),
+                    count=int(used[number]),
+                    excluded=int(excluded[number]),
+                    weight=float(weight[number]),
+                )
                 for number in occupied[:limit]
             )
             shown.append(MapClasses(pairs, len(occupied), len(numbers)))
     return shown
 
 
-def _pair(
-    averages: HdfReader, projections: HdfReader, number: int, count: int, excluded: int
-) -> ClassPair:
+def _picture(averages: HdfReader, projections: HdfReader, number: int) -> tuple[str, float]:
+    """Return the picture of a class and its likeness."""
     average, projection = averages.image(number), projections.image(number)
     picture = montage([shrunk(grey(image), _SIDE) for image in (average, projection)], columns=2)
-    likeness = correlation_in_circle(average, projection)
-    return ClassPair(number, data_uri(png(picture)), count, excluded, likeness)
+    return data_uri(png(picture)), correlation_in_circle(average, projection)
 
 
 def correlation_in_circle(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:

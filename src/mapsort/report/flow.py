@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.report.palette import colour_of
+from mapsort.rundir.wording import counted
 
 #: In drawing units: bars, and the room about them.
 _NODE_WIDTH, _COLUMN, _HEIGHT, _GAP, _TOP, _SIDE = 14.0, 130.0, 210.0, 10.0, 22.0, 18.0
@@ -16,7 +16,7 @@ _NODE_WIDTH, _COLUMN, _HEIGHT, _GAP, _TOP, _SIDE = 14.0, 130.0, 210.0, 10.0, 22.
 
 @dataclass(frozen=True)
 class Node:
-    """A map in an iteration: a bar whose height is its number of particles."""
+    """A map or set of junk in an iteration: a bar whose height is its number of particles."""
 
     x: float
     y: float
@@ -48,30 +48,52 @@ class Sankey:
     heads: tuple[tuple[float, str], ...]
 
 
-def sankey(iterations: Sequence[int], tables: Sequence[npt.NDArray[np.int64]]) -> Sankey:
+@dataclass(frozen=True)
+class _Look:
+    """Names and colours of all sets."""
+
+    names: Sequence[str]
+    colours: Sequence[str]
+
+    def label(self, place: int) -> str:
+        """Return what stands in a bar: a map's number, or the first letter of junk."""
+        name = self.names[place]
+        return name.removeprefix("map ") if name.startswith("map ") else name[0]
+
+
+def sankey(
+    iterations: Sequence[int],
+    tables: Sequence[npt.NDArray[np.int64]],
+    names: Sequence[str],
+    colours: Sequence[str],
+) -> Sankey:
     """Lay out the flow of particles.
 
     Parameters
     ----------
     iterations : sequence of int, n
         Numbers of the iterations, at least two.
-    tables : sequence of ndarray of shape (n_models, n_models), n - 1
-        Particles that went from map (row) to map (column) between successive iterations.
+    tables : sequence of ndarray of shape (n_sets, n_sets), n - 1
+        Particles that went from set (row) to set (column) between successive iterations.
+    names, colours : sequence of str, n_sets
     """
+    look = _Look(names, colours)
     n_models, total = len(tables[0]), int(tables[0].sum())
     room = _HEIGHT - _GAP * (n_models - 1)
     unit = room / max(total, 1)
     counts = [tables[0].sum(axis=1), *(table.sum(axis=0) for table in tables)]
     tops = [_tops(count, unit) for count in counts]
     nodes = [
-        _node(column, model, iterations[column], int(counts[column][model]), tops[column], unit)
+        _node(
+            column, model, iterations[column], int(counts[column][model]), tops[column], unit, look
+        )
         for column in range(len(counts))
         for model in range(n_models)
     ]
     ribbons = [
         ribbon
         for column, table in enumerate(tables)
-        for ribbon in _ribbons(column, table, (tops[column], tops[column + 1]), unit)
+        for ribbon in _ribbons(column, table, (tops[column], tops[column + 1]), unit, look)
     ]
     heads = tuple(
         (_SIDE + column * _COLUMN + _NODE_WIDTH / 2, f"it. {number}")
@@ -98,15 +120,16 @@ def _node(
     count: int,
     tops: npt.NDArray[np.float64],
     unit: float,
+    look: _Look,
 ) -> Node:
     return Node(
         x=_SIDE + column * _COLUMN,
         y=round(float(tops[model]), 2),
         width=_NODE_WIDTH,
         height=round(max(count * unit, 0.5), 2),
-        colour=colour_of(model),
-        label=str(model + 1),
-        title=f"iteration {iteration}, map {model + 1}: {count} particles",
+        colour=look.colours[model],
+        label=look.label(model),
+        title=f"iteration {iteration}, {look.names[model]}: {counted(count, 'particle')}",
     )
 
 
@@ -115,6 +138,7 @@ def _ribbons(
     table: npt.NDArray[np.int64],
     tops: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     unit: float,
+    look: _Look,
 ) -> list[Ribbon]:
     left, right = _SIDE + column * _COLUMN + _NODE_WIDTH, _SIDE + (column + 1) * _COLUMN
     middle = (left + right) / 2
@@ -134,6 +158,7 @@ def _ribbons(
                 f"{right:.1f} {y1:.2f}V{y1 + thick:.2f}C{middle:.1f} {y1 + thick:.2f} "
                 f"{middle:.1f} {y0 + thick:.2f} {left:.1f} {y0 + thick:.2f}Z"
             )
-            words = f"map {source + 1} to map {target + 1}: {count} particles"
-            made.append(Ribbon(path, colour_of(source), words, source == target))
+            names = f"{look.names[source]} to {look.names[target]}"
+            words = f"{names}: {counted(count, 'particle')}"
+            made.append(Ribbon(path, look.colours[source], words, source == target))
     return made

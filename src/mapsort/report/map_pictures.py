@@ -18,7 +18,11 @@ def map_strip_uris(
     record: RunRecord, iteration: int, model: int, cache: FileCache, *, large: bool
 ) -> tuple[str, str] | None:
     """Return (slices, projections) of a map as data URIs; None if the run has no such file."""
-    path = record.directory.maps(iteration, model + 1)
+    return strip_uris(record.directory.maps(iteration, model + 1), cache, large=large)
+
+
+def strip_uris(path: Path, cache: FileCache, *, large: bool) -> tuple[str, str] | None:
+    """Return (slices, projections) of a map's file as data URIs; None if there is none."""
     if not path.exists():
         return None
     side = _LARGE if large else _SMALL

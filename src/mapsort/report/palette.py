@@ -6,6 +6,8 @@ from __future__ import annotations
 #: and with its yellow last, which is faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D1F", "#F0E442")
 DASHES = ("solid", "dashed", "dotted", "dashdot")
+#: Sets of junk.
+_JUNK = ("#5C6470", "#A9B0BA")
 #: For densities: even in lightness, and the same to colour-blind eyes.
 SEQUENTIAL = "cividis"
 
@@ -13,6 +15,12 @@ SEQUENTIAL = "cividis"
 def colour_of(index: int) -> str:
     """Return the colour of map ``index`` (from 0); they repeat after eight."""
     return COLOURS[index % len(COLOURS)]
+
+
+def set_colours(n_models: int, n_junk: int) -> list[str]:
+    """Return the colours of all maps, then of all sets of junk, which are grey."""
+    maps = [colour_of(model) for model in range(n_models)]
+    return maps + [_JUNK[kind % len(_JUNK)] for kind in range(n_junk)]
 
 
 def dash_of(index: int) -> str:

@@ -14,6 +14,7 @@ from mapsort.report import charts
 from mapsort.report.content import Chart, Section
 from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
 from mapsort.report.file_cache import FileCache
+from mapsort.report.palette import set_colours
 from mapsort.report.run_record import RunRecord
 
 
@@ -25,7 +26,7 @@ def particle_section(record: RunRecord, cache: FileCache) -> Section | None:
     table = cache.get("particles", path, _particle_columns)
     chosen = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
     made = [
-        *_score_charts(table, chosen, record.n_models),
+        *_score_charts(record, table, chosen),
         *_direction_charts(record, table, chosen),
     ]
     return Section("particles", "Scores and directions", charts=tuple(made))
@@ -45,9 +46,12 @@ def _particle_columns(path: Path) -> pd.DataFrame:
 
 
 def _score_charts(
-    table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]], n_models: int
+    record: RunRecord, table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]]
 ) -> list[Chart]:
     made = []
+    names, n_models = record.counts[-1].names, record.n_models
+    colours = set_colours(n_models, record.n_junk)
+    last = len(names) - 1
     if "rlnLogLikeliContribution" in table:
         score = table["rlnLogLikeliContribution"].to_numpy(dtype=np.float64)
         low, high = (float(v) for v in np.quantile(score, [0.001, 0.999]))
@@ -58,16 +62,20 @@ def _score_charts(
                 f"{high:.3g}.",
                 charts.histograms(
                     "scores",
-                    [score[chosen == model] for model in range(n_models)],
+                    [score[np.minimum(chosen, last) == place] for place in range(len(names))],
                     label="score with the chosen map",
                     limits=(low, max(high, low + 1e-6)),
+                    names=names,
+                    colours=colours,
                 ),
                 "Log-likelihood over an empty image. A second, lower peak is often junk.",
             )
         )
-    if "rlnMaxValueProbDistribution" in table:
+    good = chosen < n_models
+    if "rlnMaxValueProbDistribution" in table and n_models > 1 and good.any():
         probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
-        sure = float(np.mean(probability > 0.9))
+        sure = float(np.mean(probability[good] > 0.9))
+        of = "particles that are no junk" if record.n_junk else "particles"
         made.append(
             Chart.of_svg(
                 "Probability of the chosen map",
@@ -77,9 +85,11 @@ def _score_charts(
                     [probability[chosen == model] for model in range(n_models)],
                     label="probability",
                     limits=(0.0, 1.0),
+                    names=names[:n_models],
+                    colours=colours,
                     logarithmic=True,
                 ),
-                f"{sure:.1%} of the particles are surer than 0.9 of their map.",
+                f"{sure:.1%} of the {of} are surer than 0.9 of their map.",
             )
         )
     return made

@@ -7,10 +7,11 @@ from itertools import combinations
 import numpy as np
 
 from mapsort.report import charts
-from mapsort.report.content import Chart, Section, Table
+from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
 from mapsort.report.palette import DASHES, colour_of, dash_of
 from mapsort.report.run_record import RunRecord
+from mapsort.rundir.set_counts import COUNTING, HARD, POSTERIOR, USED
 from mapsort.rundir.text import read_fsc
 
 # Maps in the chart of what the mask does: three curves each.
@@ -43,7 +44,7 @@ def resolution_section(record: RunRecord, _: FileCache) -> Section | None:
     if not record.iterations:
         return None
     made = [
-        _half_map_chart(record),
+        _single_chart(record) if record.is_single else _half_map_chart(record),
         _mask_chart(record),
         _previous_chart(record),
         _mutual_chart(record),
@@ -53,6 +54,7 @@ def resolution_section(record: RunRecord, _: FileCache) -> Section | None:
         "Fourier shell correlation",
         charts=tuple(chart for chart in made if chart is not None),
         tables=(_map_table(record),),
+        words=() if record.is_single else (COUNTING,),
     )
 
 
@@ -87,6 +89,31 @@ def _half_map_chart(record: RunRecord) -> Chart | None:
             if _independent(record)
             else "Halves share references and poses."
         ),
+    )
+
+
+def _single_chart(record: RunRecord) -> Chart | None:
+    """Return the four curves of a single map's independent halves."""
+    path = record.directory.fsc_eo(record.last, 1)
+    if not path.exists():
+        return None
+    frequency, curves = read_fsc(path)
+    if curves.ndim != 2:
+        return None
+    names = ("corrected", "masked", "no mask", "random phases")
+    styled = [
+        (name, curves[:, place], colour_of(place), dash_of(place))
+        for place, name in enumerate(names[: curves.shape[1]])
+    ]
+    reached = float(record.iterations[-1]["maps"][0]["resolution_fsc_0143_ang"])
+    return Chart.of_svg(
+        "Independent half maps",
+        "Curves: FSC of the half maps: corrected for the mask, under the mask, without it, and "
+        "under it after phases beyond the well-agreeing shells were made random; the corrected one "
+        f"is 0.143 at {reached:.1f} Å.",
+        charts.fsc_curves("fsc-halves", frequency, styled, marked=[reached]),
+        f"The corrected curve is 0.143 at {reached:.1f} Å. Halves were kept apart from the start. "
+        "Random phases should not agree: where their curve is high, the mask is too tight.",
     )
 
 
@@ -158,14 +185,31 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
 
 
 def _map_table(record: RunRecord) -> Table:
-    entry, options = record.iterations[-1], record.manifest.options
+    entry, options, counts = record.iterations[-1], record.manifest.options, record.counts[-1]
     seeds, groups = options.get("models") or [], options.get("sym") or []
-    total = max(1, sum(entry["occupancy"]))
-    rows = tuple(
+    columns = (
+        "set",
+        HARD,
+        "share [%]",
+        POSTERIOR,
+        USED,
+        "FSC 0.143 [Å]",
+        "FSC 0.5 [Å]",
+        "to previous, 0.5 [Å]",
+        "symmetry",
+        "started from",
+    )
+    nothing = (None,) * record.n_models
+    posterior, used = (
+        nothing if values is None else values for values in (counts.posterior, counts.used)
+    )
+    rows: list[tuple[Cell, ...]] = [
         (
-            model + 1,
-            entry["occupancy"][model],
-            100.0 * entry["occupancy"][model] / total,
+            counts.names[model],
+            counts.maps[model],
+            counts.shares[model],
+            posterior[model],
+            used[model],
             float(item["resolution_fsc_0143_ang"]),
             float(item["resolution_fsc_05_ang"]),
             float(item["resolution_to_previous_fsc_05_ang"]),
@@ -173,15 +217,14 @@ def _map_table(record: RunRecord) -> Table:
             str(seeds[model]) if model < len(seeds) else None,
         )
         for model, item in enumerate(entry["maps"])
+    ]
+    empty = (None,) * (len(columns) - 3)
+    rows += [
+        (name, n, share, *empty)
+        for name, n, share in zip(
+            counts.junk_names, counts.junk, counts.shares[record.n_models :], strict=True
+        )
+    ]
+    return Table(
+        f"Maps of iteration {record.last}", columns, tuple(rows), (None, None, 1, 1, None, 2, 2, 2)
     )
-    columns = (
-        "map",
-        "particles",
-        "share [%]",
-        "FSC 0.143 [Å]",
-        "FSC 0.5 [Å]",
-        "to previous, 0.5 [Å]",
-        "symmetry",
-        "started from",
-    )
-    return Table(f"Maps of iteration {record.last}", columns, rows, (None, None, 1, 2, 2, 2))

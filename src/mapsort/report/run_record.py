@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from mapsort.errors import FormatError
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import Manifest, read_manifest
 from mapsort.rundir.run_lock import LockHolder, killed_holder
+from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.text import read_convergence
 
 _LOG_LINE = re.compile(r"(?P<when>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<level>[A-Z]+) (?P<text>.*)")
@@ -85,7 +86,25 @@ class RunRecord:
     @property
     def n_particles(self) -> int | None:
         """Number of particles; None before the first iteration has ended."""
-        return sum(self.iterations[-1]["occupancy"]) if self.iterations else None
+        return self.counts[-1].total if self.iterations else None
+
+    @property
+    def counts(self) -> list[SetCounts]:
+        """Particles of each map and each set of junk after every iteration."""
+        counts = [SetCounts.of_entry(entry) for entry in self.iterations]
+        # Earlier versions did not tell of junk before they had found any.
+        most = max((len(item.junk) for item in counts), default=0)
+        return [replace(item, junk=item.junk + (0,) * (most - len(item.junk))) for item in counts]
+
+    @property
+    def n_junk(self) -> int:
+        """Number of sets of junk; 0 where that was not asked for."""
+        return len(self.counts[-1].junk) if self.iterations else 0
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is a single-map refinement, by independent halves."""
+        return bool(self.manifest.options.get("independent_halves"))
 
     @property
     def last(self) -> int:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from mapsort.report.file_cache import FileCache
 from mapsort.report.map_pictures import map_strip_uris
-from mapsort.report.palette import colour_of
+from mapsort.report.palette import colour_of, set_colours
 from mapsort.report.run_record import RunRecord
+from mapsort.rundir.wording import counted
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Merit:
 
 @dataclass(frozen=True)
 class MapCard:
-    """A map at a glance."""
+    """A map, or a set of junk, at a glance; junk has no picture."""
 
-    number: int
+    title: str
     colour: str
     picture: str
     alt: str
@@ -40,10 +41,15 @@ def figures_of_merit(record: RunRecord) -> list[Merit]:
     entry = record.iterations[-1]
     changed = entry["fraction_changed_map"]
     best = min(m["resolution_fsc_0143_ang"] for m in entry["maps"])
-    merits.insert(0, Merit("particles", f"{record.n_particles:,}"))
+    counts = record.counts[-1]
+    merits.insert(0, Merit("particles", f"{counts.total:,}"))
+    if counts.junk:
+        merits.insert(1, Merit("of them junk", f"{sum(counts.junk):,}"))
     merits.append(Merit("best resolution", f"{best:.1f} Å"))
-    if changed is not None:
+    if changed is not None and record.n_models > 1:
         merits.append(Merit("changed map", f"{changed:.1%}"))
+    if entry.get("bfactor_ang2") is not None:
+        merits.append(Merit("B factor", f"{entry['bfactor_ang2']:.0f} Å²"))
     merits.append(Merit("peak memory", readable_mib(entry["peak_memory_mib"])))
     return merits
 
@@ -62,14 +68,13 @@ def map_cards(record: RunRecord, cache: FileCache) -> list[MapCard]:
             continue
         particles, share, resolution = "starting map", 0.0, ""
         if record.iterations:
-            entry = record.iterations[-1]
-            count, total = entry["occupancy"][model], sum(entry["occupancy"])
-            share = count / total if total else 0.0
-            particles = f"{count:,} particles · {share:.1%}"
+            entry, counts = record.iterations[-1], record.counts[-1]
+            share = counts.shares[model]
+            particles = _particles(counts.maps[model], share)
             resolution = f"{entry['maps'][model]['resolution_fsc_0143_ang']:.1f} Å"
         cards.append(
             MapCard(
-                number=model + 1,
+                title=f"Map {model + 1}",
                 colour=colour_of(model),
                 picture=uris[1],
                 alt=f"Projections of map {model + 1} along z, y and x",
@@ -78,4 +83,27 @@ def map_cards(record: RunRecord, cache: FileCache) -> list[MapCard]:
                 resolution=resolution,
             )
         )
-    return cards
+    return cards + _junk_cards(record)
+
+
+def _junk_cards(record: RunRecord) -> list[MapCard]:
+    if not record.n_junk:
+        return []
+    counts, n_models = record.counts[-1], record.n_models
+    colours = set_colours(n_models, record.n_junk)
+    return [
+        MapCard(
+            title=name.capitalize(),
+            colour=colours[n_models + place],
+            picture="",
+            alt="",
+            particles=_particles(counts.junk[place], counts.shares[n_models + place]),
+            share=counts.shares[n_models + place],
+            resolution="",
+        )
+        for place, name in enumerate(counts.junk_names)
+    ]
+
+
+def _particles(count: int, share: float) -> str:
+    return f"{counted(count, 'particle')} · {share:.1f}%"

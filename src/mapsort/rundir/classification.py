@@ -36,6 +36,35 @@ class Classification:
 
 
 @dataclass(frozen=True)
+class Members:
+    """Who enters which class with what weight in one iteration; all arrays are (n, sep).
+
+    Attributes
+    ----------
+    class_of : ndarray, int64
+        Class of each of a particle's matches.
+    weight : ndarray, float32
+        Share of the particle; 0 where the match is no member of the class.
+    used : ndarray, bool
+        Whether it goes into the average. A member that does not is kept out.
+    """
+
+    class_of: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float32]
+    used: npt.NDArray[np.bool_]
+
+    @property
+    def entering(self) -> npt.NDArray[np.bool_]:
+        """Whether any of the particle goes into the average."""
+        return np.asarray(self.used & (self.weight > 0))
+
+    @property
+    def kept_out(self) -> npt.NDArray[np.bool_]:
+        """Whether a member is kept out of the average (``--classkeep``)."""
+        return np.asarray(~self.used & (self.weight > 0))
+
+
+@dataclass(frozen=True)
 class Alignments:
     """EMAN's transform of each particle onto its references, all (n, sep).
 
@@ -58,6 +87,24 @@ def read_classification(path: str | Path) -> Classification:
     """
     classes, used = _matrices(path, (_CLASS, _SECOND))
     return Classification(classes.astype(np.int64), used > 0)
+
+
+def read_members(classify: str | Path, cls_result: str | Path) -> Members:
+    """Read weights from ``classify_YY.hdf`` and use from ``cls_result_YY.hdf``.
+
+    Raises
+    ------
+    FormatError
+        A file is missing or holds no such matrices, or the two are of different shape.
+    """
+    (weight,) = _matrices(classify, (_SECOND,))
+    result = read_classification(cls_result)
+    if weight.shape != result.class_of.shape:
+        raise FormatError(
+            f"{classify}: {weight.shape[0]} particles in {weight.shape[1]} classes each, but "
+            f"{cls_result} has {result.class_of.shape[0]} in {result.sep}."
+        )
+    return Members(result.class_of, weight, result.used)
 
 
 def read_alignments(path: str | Path) -> Alignments:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -55,7 +57,11 @@ def classify(
 
 
 def given_membership(
-    classes: npt.NDArray[np.integer], used: npt.NDArray[np.bool_], n_classes: int
+    classes: npt.NDArray[np.integer],
+    used: npt.NDArray[np.bool_],
+    n_classes: int,
+    *,
+    weight: npt.NDArray[np.float32] | None = None,
 ) -> Membership:
     """Return the members of classes that are known already.
 
@@ -67,9 +73,14 @@ def given_membership(
         Whether it goes into the average.
     n_classes : int
         Number of references of all maps.
+    weight : ndarray of shape (n, sep), optional
+        Share of the particle in each class; where it is 0 the particle is no member. Equal shares
+        by default.
     """
-    start, entry = group_by_class(np.ascontiguousarray(classes, np.intc).ravel(), n_classes)
-    return _membership(start, entry, used.ravel()[entry], *classes.shape)
+    chosen = classes if weight is None else np.where(weight > 0, classes, -1)
+    start, entry = group_by_class(np.ascontiguousarray(chosen, np.intc).ravel(), n_classes)
+    members = _membership(start, entry, used.ravel()[entry], *classes.shape)
+    return members if weight is None else replace(members, weight=weight.ravel()[entry])
 
 
 def _membership(

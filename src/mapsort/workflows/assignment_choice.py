@@ -9,6 +9,7 @@ and by their probabilities from there.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
@@ -57,6 +58,7 @@ def first_soft_iteration(
     *,
     iteration: int,
     since: int,
+    junk: npt.NDArray[np.bool_] | None = None,
 ) -> int:
     """Return the iteration from which probabilities count, or 0 if they do not yet.
 
@@ -70,6 +72,8 @@ def first_soft_iteration(
         The present one, from 1.
     since : int
         What this function returned in the last iteration; 0 in the first.
+    junk : ndarray of shape (n,), bool, or None
+        Particles that have no map to change from.
     """
     if options.assign is Assignment.SOFT:
         return 1
@@ -78,5 +82,7 @@ def first_soft_iteration(
     if since > 0 or before is None:
         return since
     changed = references.model[before.reference[:, 0]] != references.model[matches.reference[:, 0]]
-    settled = float(np.mean(changed)) <= SETTLED
+    if junk is not None:
+        changed = changed[~junk]
+    settled = len(changed) == 0 or float(np.mean(changed)) <= SETTLED
     return iteration if settled or iteration > PATIENCE else 0

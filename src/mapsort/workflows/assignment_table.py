@@ -22,6 +22,23 @@ from mapsort.workflows.multi_state import Outcome, Run
 
 #: Rows that are made and written together.
 _LONGEST_ROWS = 8192
+#: Columns that a run or another program found of the particles and that do not hold any more once
+#: their poses and classes are others. A run that finds them itself writes them anew.
+_FOUND_BEFORE = (
+    "rlnOriginX",
+    "rlnOriginY",
+    "rlnLogLikeliContribution",
+    "rlnMaxValueProbDistribution",
+    "rlnNrOfSignificantSamples",
+    "mapsortScale",
+    "mapsortOutlierScore",
+    "mapsortJunkProbability",
+)
+
+
+def without_found(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of particles without what an earlier run found of them."""
+    return table.drop(columns=[name for name in _FOUND_BEFORE if name in table])
 
 
 def seen_from_here(paths: Sequence[Path]) -> list[str]:
@@ -83,7 +100,7 @@ class AssignmentTable:
 
     def _rows(self, where: slice, marks: Mapping[str, npt.NDArray[np.float64]]) -> pd.DataFrame:
         run, outcome = self.run, self.outcome
-        table = run.inputs.rows(where)
+        table = without_found(run.inputs.rows(where))
         matches, references = outcome.matches.part(where), run.plan.references
         if outcome.poses is None:
             rotations, origins = matches.poses(references)
@@ -112,7 +129,7 @@ class AssignmentTable:
         table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
         for name, values in marks.items():
             table[name] = values[where]
-        return table.drop(columns=[c for c in ("rlnOriginX", "rlnOriginY") if c in table])
+        return table
 
 
 def write_table(run: Run, directory: RunDirectory, outcome: Outcome) -> None:

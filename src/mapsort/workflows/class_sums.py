@@ -15,6 +15,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
 from mapsort.modules.processors import processor_chain
+from mapsort.rundir.wording import counted
 from mapsort.stages.average import ClassAccumulator, PieceSums, ShellStatistics
 from mapsort.stages.fourier_grid import Complex64
 from mapsort.stages.member_average import MemberAverager, SumWeights, is_least_squares, is_sum
@@ -70,7 +71,8 @@ def accumulated(
         averages = _other_sums(work, matches, membership).finish()
     elif not is_least_squares(spec):
         averages = _by_member(run, work.treatment, matches, membership)
-    run.progress.finish(f"{int((averages.count > 0).sum())} classes with particles")
+    n_occupied = int((averages.count > 0).sum())
+    run.progress.finish(f"{counted(n_occupied, 'class', 'classes')} with particles")
     return averages, whole
 
 

@@ -37,9 +37,12 @@ def occupancies(
 
 
 def pose_change(
-    run: Run, before: Matches, after: Matches
+    run: Run,
+    before: Matches,
+    after: Matches,
+    junk: npt.NDArray[np.floating] | None = None,
 ) -> tuple[float, float | None, float | None]:
-    """Return how many particles changed map, and how the others' poses moved.
+    """Return how many particles changed map, and how the others' poses moved; junk left out.
 
     Returns
     -------
@@ -53,8 +56,9 @@ def pose_change(
     """
     references = run.plan.references
     old, new = references.model[before.reference[:, 0]], references.model[after.reference[:, 0]]
-    stayed = old == new
-    changed = float(np.mean(~stayed))
+    good = np.ones(len(after), bool) if junk is None else junk <= JUNK_FROM
+    stayed = (old == new) & good
+    changed = 1.0 - float(stayed.sum()) / max(int(good.sum()), 1) if good.any() else 0.0
     if not stayed.any():
         return changed, None, None
     angles, shifts = np.zeros(len(after)), np.zeros(len(after))
@@ -74,7 +78,7 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
     box, apix = run.plan.grid.box, run.inputs.apix
     changed, angle, shift = (None, None, None)
     if previous.matches is not None:
-        changed, angle, shift = pose_change(run, previous.matches, outcome.matches)
+        changed, angle, shift = pose_change(run, previous.matches, outcome.matches, outcome.junk)
     maps: list[dict[str, Any]] = [
         {
             "resolution_fsc_05_ang": round(resolution_at(curve, 0.5, apix, box=box), 3),
@@ -97,13 +101,13 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
         "soft_since": outcome.state.soft_since,
         "independent_halves": outcome.halves is not None,
         "occupancy": occupancies(outcome.matches, run.plan.references, outcome.junk).tolist(),
-        "junk": None if outcome.junk is None else int((outcome.junk > JUNK_FROM).sum()),
+        **_counts(run, outcome),
         "empty_maps": [model + 1 for model in outcome.empty],
         "reseeded_maps": [model + 1 for model in outcome.reseeded],
         "fraction_changed_map": changed,
         "mean_angle_change_deg": angle,
         "mean_shift_change_px": shift,
-        "mean_log_likelihood": float(outcome.matches.score[:, 0].mean(dtype=np.float64)),
+        "mean_log_likelihood": _mean_score(outcome),
         "scale": outcome.scale,
         "scale_spread": learnt.scale_spread,
         "shift_spread_px": learnt.shift_spread if np.isfinite(learnt.shift_spread) else None,
@@ -112,6 +116,35 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
         "seconds": outcome.seconds,
         "peak_memory_mib": round(peak_memory_bytes() / 2**20, 1),
     }
+
+
+def _counts(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Return the particles of each set of junk, and each map's counted in two more ways."""
+    references, kind = run.plan.references, outcome.junk_kind
+    junk = None
+    if kind is not None:
+        junk = np.bincount(kind, minlength=run.options.junk + 1)[1:].tolist()
+    elif run.options.junk:
+        junk = [0] * run.options.junk
+    n_junk = sum(junk or ())
+    shares = outcome.state.shares
+    good = len(outcome.matches) - n_junk
+    return {
+        "junk": None if kind is None else n_junk,
+        "junk_sets": junk,
+        "posterior_sums": None if shares is None else np.round(shares * good, 2).tolist(),
+        "particles_used": [
+            outcome.membership.n_used(references.block(model))
+            for model in range(references.n_models)
+        ],
+    }
+
+
+def _mean_score(outcome: Outcome) -> float | None:
+    """Return the mean score of the particles that are no junk; None if there are none."""
+    scores = outcome.matches.score[:, 0]
+    good = scores if outcome.junk is None else scores[outcome.junk <= JUNK_FROM]
+    return float(good.mean(dtype=np.float64)) if len(good) else None
 
 
 def peak_memory_bytes() -> int:

@@ -25,9 +25,10 @@ from mapsort.workflows.multi_inputs import open_inputs
 from mapsort.workflows.multi_plan import resolve
 from mapsort.workflows.multi_state import Run
 from mapsort.workflows.option_fields import typed_options
+from mapsort.workflows.part_of_run import part_of
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.return_test import SetReturn, compare_return
-from mapsort.workflows.set_refinement import refine_set, refined_numbers
+from mapsort.workflows.set_refinement import FEWEST_PARTICLES, refine_set, refined_numbers
 from mapsort.workflows.single_result import RefinedMap
 from mapsort.workflows.split import Split, split
 
@@ -81,8 +82,8 @@ def crossval_run(
         raise ConfigError(f"{options.run[0]}: has one map; cross-validation needs two at least")
     iteration = finished.iteration(options.iter)
     directory = finished.directory.path / "crossval"
-    directory.mkdir(exist_ok=True)
     sets = made if made is not None else split(finished.directory.path, iter=iteration)
+    directory.mkdir(exist_ok=True)
     found = _returns(finished, options, iteration, sets, directory, shown, alone)
     judged = {
         pair.maps: pair
@@ -144,12 +145,20 @@ def _returns(
 def judged_pairs(
     finished: FinishedRun, iteration: int, progress: Progress, *, parallel: str = ""
 ) -> list[HeldOutPair]:
-    """Repeat the run's classification with half of the particles each, judged by the others."""
-    request = replace(finished.request(), parallel=parallel)
+    """Repeat the run's classification with half of the particles each, judged by the others.
+
+    Junk takes no part: it has no map.
+    """
+    request = replace(finished.request(), parallel=parallel, junk=0)
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
-    run = Run(request, inputs, plan, progress)
     table = Particles.open(finished.directory.particles(iteration)).table
+    numbers = table["rlnClassNumber"].to_numpy(dtype=np.int64)
+    good = np.flatnonzero(numbers <= finished.n_models)
+    if len(good) < FEWEST_PARTICLES:
+        return []
+    run = part_of(Run(request, inputs, plan, progress), good)
+    table = table.iloc[good]
     angles = table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy(dtype=np.float64)
     origins = table[["rlnOriginXAngst", "rlnOriginYAngst"]].to_numpy(dtype=np.float64)
     n = len(table)

@@ -23,9 +23,10 @@ from mapsort.model.half_sets import SUBSET
 from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
-from mapsort.rundir.classification import read_alignments, read_classification
+from mapsort.rundir.classification import read_alignments, read_members
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
+from mapsort.rundir.set_counts import USED
 from mapsort.rundir.text import read_fsc, write_fsc
 from mapsort.stages.classify import given_membership
 from mapsort.stages.fourier_grid import Float32
@@ -208,14 +209,17 @@ def _averages(
 ) -> tuple[ClassAverages, npt.NDArray[np.int64]]:
     """Average every class, halves apart; return also members by half and map, (2, n_models)."""
     path, references = directory.cls_result(iteration), run.plan.references
-    classes, alignments = read_classification(path), read_alignments(path)
+    classes = read_members(directory.classify(iteration), path)
+    alignments = read_alignments(path)
     n = len(run.inputs.particles)
     if len(classes.class_of) != n or classes.class_of.max() >= len(references):
         raise FormatError(
             f"{path}: {len(classes.class_of)} particles in classes up to "
             f"{classes.class_of.max()}; the run has {n} particles and {len(references)} classes."
         )
-    membership = given_membership(classes.class_of, classes.used, len(references))
+    membership = given_membership(
+        classes.class_of, classes.used, len(references), weight=classes.weight
+    )
     nothing = np.zeros(classes.class_of.shape, dtype=np.float32)
     matches = Matches(
         reference=classes.class_of.astype(np.int32),
@@ -232,7 +236,7 @@ def _averages(
     averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
     n_models = run.plan.n_models
     model = references.model[membership.class_of_member[membership.used]]
-    # With --sep a particle may be in several classes of one map; it counts once.
+    # A particle may be in several classes of one map; it counts once.
     pairs = np.unique(membership.particle[membership.used] * n_models + model)
     half = run.inputs.halves.half[pairs // n_models]
     members = np.bincount(half * n_models + pairs % n_models, minlength=2 * n_models)
@@ -288,12 +292,20 @@ def _mask(run: Run, directory: RunDirectory, iteration: int, number: int) -> Flo
 
 def _record(made: EvenOddTest) -> ResultRecord:
     rows = tuple(
-        (item.number, item.n_even, item.n_odd, item.resolution_0143_ang, item.resolution_05_ang)
+        (
+            item.number,
+            item.n_even,
+            item.n_odd,
+            item.n_even + item.n_odd,
+            item.resolution_0143_ang,
+            item.resolution_05_ang,
+        )
         for item in made.maps
     )
     summary = [
         f"Even and odd particles of iteration {made.iteration}, same classes, alignments and "
-        "references: optimistic, no gold standard. Particles count in every map that they enter."
+        "references: optimistic, no gold standard. Particles count for every map that they are "
+        "used for, as probable as that may be: together these may be more than are best with it."
     ]
     if made.without_halves:
         names = ", ".join(map(str, made.without_halves))
@@ -307,7 +319,7 @@ def _record(made: EvenOddTest) -> ResultRecord:
         curves=tuple(tuple(item.masked.tolist()) for item in made.maps),
         thresholds=(0.5, 0.143),
     )
-    columns = ("map", "even particles", "odd particles", "FSC 0.143 [Å]", "FSC 0.5 [Å]")
+    columns = ("map", "even", "odd", USED, "FSC 0.143 [Å]", "FSC 0.5 [Å]")
     return ResultRecord(
         title="Even/odd test",
         summary=tuple(summary),

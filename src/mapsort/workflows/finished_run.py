@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mapsort.errors import ConfigError, FormatError
 from mapsort.rundir.layout import RunDirectory
@@ -32,6 +33,16 @@ class FinishedRun:
     manifest: Manifest
     iterations: tuple[int, ...]
     n_models: int
+
+    @property
+    def n_junk(self) -> int:
+        """Number of sets of junk (``--junk``), whose classes follow the last map's."""
+        return int(self.manifest.options.get("junk") or 0)
+
+    def entry(self, iteration: int) -> dict[str, Any]:
+        """Return a finished iteration's record of convergence.json."""
+        entries = read_convergence(self.directory.convergence)
+        return next(item for item in entries if int(item["iteration"]) == iteration)
 
     @property
     def label(self) -> str:

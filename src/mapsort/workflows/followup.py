@@ -8,7 +8,6 @@ from typing import Any
 
 from mapsort.physics.fsc import frequencies_per_ang
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
-from mapsort.rundir.text import read_convergence
 from mapsort.workflows.crossval import crossval_run
 from mapsort.workflows.crossval_options import FollowupOptions
 from mapsort.workflows.crossval_verdicts import Crossval
@@ -96,14 +95,9 @@ def followup_run(options: FollowupOptions, *, progress: Progress | None = None) 
             parallel=options.parallel,
             progress=shown,
         )
-    entry = next(
-        item
-        for item in read_convergence(finished.directory.convergence)
-        if int(item["iteration"]) == iteration
-    )
     before = {
         number: float(item["resolution_fsc_0143_ang"])
-        for number, item in enumerate(entry["maps"], start=1)
+        for number, item in enumerate(finished.entry(iteration)["maps"], start=1)
     }
     write_result(run, "3_refine", _record(sets, refined, before))
     checked = None

@@ -22,6 +22,7 @@ from mapsort.errors import NumericalError
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
 from mapsort.physics.scoring import Scoring
+from mapsort.rundir.wording import counted
 from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.local_search import plan_local_search, search_locally
 from mapsort.stages.normal_equations import NormalEquations
@@ -180,7 +181,7 @@ def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
                     n_threads=threads,
                 )
         run.progress.advance(where.stop - where.start)
-    run.progress.finish(f"{n} particles in {plan.n_models} maps")
+    run.progress.finish(f"{counted(n, 'particle')} in {counted(plan.n_models, 'map')}")
     return [[part.finish(n_threads=threads) for part in parts] for parts in sums]
 
 
@@ -255,7 +256,7 @@ def _scores(
         order = np.argsort(found.model, axis=1)
         scores[where] = np.take_along_axis(found.score, order, axis=1)
         run.progress.advance(len(rows))
-    run.progress.finish(f"{len(members)} particles")
+    run.progress.finish(counted(len(members), "particle"))
     return scores
 
 

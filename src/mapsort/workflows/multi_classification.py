@@ -82,7 +82,13 @@ def classification(
     """
     iteration = state.iteration + 1
     soft_since = first_soft_iteration(
-        options, references, state.matches, matches, iteration=iteration, since=state.soft_since
+        options,
+        references,
+        state.matches,
+        matches,
+        iteration=iteration,
+        since=state.soft_since,
+        junk=junk,
     )
     dying: list[int] = []
     random = iteration == 1 and _splits_at_random(options)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster.vq import kmeans2
 
+from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
 from mapsort.physics.scoring import Comparator
 from mapsort.stages.junk import JUNK_FROM, junk_probability
@@ -58,6 +59,11 @@ def find_junk(
     matches : Matches
     noise_scores : ndarray of shape (m,), or None
         Best scores of synthetic noise.
+
+    Raises
+    ------
+    NumericalError
+        Everything is junk.
     """
     probability = junk_probability(matches.score[:, 0], noise_scores)
     if probability is None:
@@ -69,6 +75,12 @@ def find_junk(
         if len(unlike):
             kind[unlike] = 2 + _kinds(run, unlike, run.options.junk - 1)
             probability[unlike] = 1.0
+    if (kind > 0).all():
+        raise NumericalError(
+            f"all {len(kind)} particles are taken for junk, which leaves none to make maps of; is "
+            "the contrast right (--invert), are the seeds of this molecule? To see the matches all "
+            "the same, leave --junk out"
+        )
     return Junk(probability, kind)
 
 

@@ -14,6 +14,7 @@ from mapsort.modules.processors import processor_chain
 from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.masks import auto_mask3d, envelope_mask
 from mapsort.physics.normalization import normalize_by_mass
+from mapsort.rundir.wording import counted
 from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.class_spectra import processed_averages
 from mapsort.stages.fourier_grid import Float32
@@ -95,7 +96,7 @@ def rebuild(
         rebuilt = _alike(run, state, equations, halves, masks, finishing)
     rebuilt = replace(rebuilt, rejected=rejected_all, empty=empty)
     _check_finite(rebuilt.maps)
-    progress.finish(f"{len(live)} maps")
+    progress.finish(counted(len(live), "map"))
     return _focused(run, rebuilt, shares)
 
 

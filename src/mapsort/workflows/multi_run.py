@@ -21,6 +21,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.run_lock import LockHolder
+from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.text import read_convergence, write_convergence
 from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.assignment_choice import ends_soft
@@ -245,6 +246,7 @@ def _refine(
         while True:
             outcome = iterate(run, state)
             _warn_of_empty_maps(run, outcome)
+            _tell_of_probabilities(run, outcome)
             entry = convergence_entry(run, state, outcome)
             _tell(run, entry)
             entries.append(entry)
@@ -278,6 +280,16 @@ def _warn_of_empty_maps(run: Run, outcome: Outcome) -> None:
             model + 1,
         )
         run.progress.message(f"map {model + 1} received no particles; it stays as it was")
+
+
+def _tell_of_probabilities(run: Run, outcome: Outcome) -> None:
+    """Tell when particles start to be shared among maps, which moves figures by itself."""
+    iteration = outcome.state.iteration
+    if outcome.state.soft_since != iteration:
+        return
+    text = f"soft from iteration {iteration}: particles go to maps by their probabilities"
+    LOGGER.info("%s", text)
+    run.progress.message(text)
 
 
 def _write(
@@ -344,7 +356,7 @@ def _remove_intermediate(
 
 def _tell(run: Run, entry: dict[str, Any]) -> None:
     """Tell the user one line about an iteration."""
-    shares = "/".join(str(count) for count in entry["occupancy"])
+    shares = SetCounts.of_entry(entry).written()
     resolutions = "/".join(f"{m['resolution_fsc_0143_ang']:.1f}" for m in entry["maps"])
     changed = entry["fraction_changed_map"]
     moved = "" if changed is None else f", {changed:.1%} changed map"

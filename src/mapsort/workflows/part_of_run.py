@@ -19,6 +19,7 @@ def part_of(run: Run, chosen: npt.NDArray[np.intp]) -> Run:
     inputs = run.inputs
     particles = inputs.particles.subset(chosen)
     image = particles.image_numbers()
+    poses = inputs.poses
     return replace(
         run,
         inputs=replace(
@@ -27,6 +28,7 @@ def part_of(run: Run, chosen: npt.NDArray[np.intp]) -> Run:
             halves=HalfSets(dealt_out(image), int(image.max(initial=-1)) + 1),
             filtered=None if inputs.filtered is None else inputs.filtered.subset(chosen),
             ctf=None if inputs.ctf is None else inputs.ctf[chosen],
+            poses=None if poses is None else (poses[0][chosen], poses[1][chosen]),
         ),
         spectra_seen=None,
     )

@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 from mapsort.io.png import data_uri, map_strips
 from mapsort.model.volume import Volume
+from mapsort.rundir.set_counts import SetCounts
+from mapsort.rundir.wording import counted
 
 #: Largest side of one slice in the picture [pixels].
 _SIDE = 128
@@ -34,20 +36,24 @@ def run_html(path: Path, maps: Sequence[Volume], entries: Sequence[Mapping[str, 
         A table that needs no style sheet and no script.
     """
     last = entries[-1]
-    occupancy = last["occupancy"]
-    total = max(sum(occupancy), 1)
+    counts = SetCounts.of_entry(last)
+    junk = "".join(
+        f", {name} {n:,}" for name, n in zip(counts.junk_names, counts.junk, strict=True)
+    )
     rows = [
-        _row(number, volume, occupancy[number - 1], total, found)
+        _row(number, volume, counts.maps[number - 1], counts.shares[number - 1], found)
         for number, (volume, found) in enumerate(zip(maps, last["maps"], strict=True), start=1)
     ]
     head = Markup("").join(Markup("<th>{}</th>").format(text) for text in _HEADINGS)
     return str(
         Markup(
-            "<table><caption>{path}: {n} iterations, {end}</caption>"
+            "<table><caption>{path}: {n}, {end}; {particles}{junk}</caption>"
             "<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
         ).format(
             path=str(path),
-            n=len(entries),
+            n=counted(len(entries), "iteration"),
+            particles=counted(counts.total, "particle"),
+            junk=junk,
             end=last.get("end") or "not ended",
             head=head,
             rows=Markup("").join(rows),
@@ -55,7 +61,7 @@ def run_html(path: Path, maps: Sequence[Volume], entries: Sequence[Mapping[str, 
     )
 
 
-def _row(number: int, volume: Volume, count: int, total: int, found: Mapping[str, Any]) -> Markup:
+def _row(number: int, volume: Volume, count: int, share: float, found: Mapping[str, Any]) -> Markup:
     slices, _ = map_strips(volume.data, _SIDE)
     return Markup(
         "<tr><td>{number}</td><td>{count} ({share})</td><td>{resolution} A</td>"
@@ -63,7 +69,7 @@ def _row(number: int, volume: Volume, count: int, total: int, found: Mapping[str
     ).format(
         number=number,
         count=count,
-        share=f"{count / total:.1%}",
+        share=f"{share:.1f}%",
         resolution=f"{found['resolution_fsc_0143_ang']:.1f}",
         source=data_uri(slices),
     )

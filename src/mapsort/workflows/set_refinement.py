@@ -9,7 +9,6 @@ from typing import Any
 from mapsort.errors import FormatError
 from mapsort.model.volume import Volume
 from mapsort.physics.masks import envelope_radius
-from mapsort.rundir.text import read_convergence
 from mapsort.workflows.finished_run import FinishedRun
 from mapsort.workflows.multi_plan import SPHERE_MARGIN
 from mapsort.workflows.options import MultiOptions
@@ -94,11 +93,7 @@ def refine_set(
 
 def _resolution(finished: FinishedRun, iteration: int, number: int) -> tuple[float, float]:
     """Return pixel size and resolution [A] of one of the run's maps."""
-    entry = next(
-        item
-        for item in read_convergence(finished.directory.convergence)
-        if int(item["iteration"]) == iteration
-    )
+    entry = finished.entry(iteration)
     apix = float(finished.manifest.options["apix"])
     return apix, float(entry["maps"][number - 1]["resolution_fsc_0143_ang"])
 

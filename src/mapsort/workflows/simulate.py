@@ -22,6 +22,7 @@ from mapsort.physics.filters import apply_transfer
 from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.physics.shells import fourier_radius
 from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.wording import counted
 from mapsort.stages.fourier_grid import shift_images
 from mapsort.stages.project import project_slices
 from mapsort.workflows.option_fields import refuse
@@ -168,7 +169,7 @@ def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> S
     write_particles(particles, optics, table)
     write_particles(truth_table, optics, with_truth(table, truth, classes.apix))
     maps, seeds = _write_maps(options, classes)
-    shown.finish(f"{options.n} particles in {len(classes)} classes")
+    shown.finish(f"{counted(options.n, 'particle')} in {counted(len(classes), 'class', 'classes')}")
     return Simulated(particles, truth_table, stack, maps, seeds)
 
 

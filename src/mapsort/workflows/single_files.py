@@ -14,7 +14,7 @@ from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
-from mapsort.workflows.assignment_table import image_names
+from mapsort.workflows.assignment_table import image_names, without_found
 from mapsort.workflows.convergence import peak_memory_bytes
 from mapsort.workflows.multi_files import write_volume
 from mapsort.workflows.multi_reconstruction import scaled_to_mass
@@ -75,7 +75,7 @@ def single_table(run: SingleRun, outcome: SingleOutcome) -> pd.DataFrame:
         origins[rows] = half.poses.origin[:, 0]
         scores[rows] = half.poses.score[:, 0]
     angles = matrix_to_relion(rotations)
-    table = run.whole.inputs.particles.table.copy()
+    table = without_found(run.whole.inputs.particles.table)
     table["rlnImageName"] = image_names(run.whole.inputs.particles)
     table["rlnClassNumber"] = MAP
     table[SUBSET] = run.whole.inputs.halves.half.astype(int) + 1
@@ -84,7 +84,7 @@ def single_table(run: SingleRun, outcome: SingleOutcome) -> pd.DataFrame:
     for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):
         table[name] = np.round(origins[:, column] * apix, 4)
     table["rlnLogLikeliContribution"] = np.round(scores, 4)
-    return table.drop(columns=[c for c in ("rlnOriginX", "rlnOriginY") if c in table])
+    return table
 
 
 def write_single_table(
@@ -103,6 +103,9 @@ def single_entry(run: SingleRun, previous: SingleState, outcome: SingleOutcome) 
         "iteration": outcome.state.iteration,
         "occupancy": [run.n_particles],
         "junk": None,
+        "junk_sets": None,
+        "posterior_sums": [float(run.n_particles)],
+        "particles_used": [run.n_particles],
         "empty_maps": [],
         "reseeded_maps": [],
         "fraction_changed_map": 0.0 if previous.iteration else None,

@@ -19,8 +19,16 @@ from mapsort.io.optics import IMAGE_SIGN
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles
 from mapsort.rundir.atomic import atomic_path
-from mapsort.rundir.classification import Classification, read_classification
+from mapsort.rundir.classification import Members, read_members
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
+from mapsort.rundir.set_counts import (
+    COUNTING,
+    POSTERIOR,
+    USED,
+    SetCounts,
+    junk_name,
+    percentages,
+)
 from mapsort.workflows.assignment_table import image_names, seen_from_here
 from mapsort.workflows.finished_run import FinishedRun, open_finished
 from mapsort.workflows.multi import MultiRun
@@ -39,8 +47,8 @@ class ParticleSet:
     Attributes
     ----------
     name : str
-        ``m1`` and so on for maps, ``classes_A-B`` and ``classes_other`` for a range, ``rejected``
-        and ``unsure`` for what was left out.
+        ``m1`` and so on for maps, ``junk``, ``junk2`` and so on for junk, ``classes_A-B`` and
+        ``classes_other`` for a range, ``rejected`` and ``unsure`` for what was left out.
     particles : ndarray of int64
         Positions in the run's particle table, from 0, ascending.
     star, lst, stack : Path or None
@@ -73,6 +81,8 @@ class Split:
     sets : tuple of ParticleSet
     rule : str
         How particles were assigned, in words.
+    counts : SetCounts
+        Of the run's iteration, to tell each set from what its map was made of.
     """
 
     path: Path
@@ -80,6 +90,7 @@ class Split:
     n_particles: int
     sets: tuple[ParticleSet, ...]
     rule: str
+    counts: SetCounts
 
     def __getitem__(self, name: str) -> ParticleSet:
         return next(item for item in self.sets if item.name == name)
@@ -121,8 +132,8 @@ def split_run(options: SplitOptions) -> Split:
     finished = open_finished(options.run[0])
     iteration = finished.iteration(options.iter)
     particles = Particles.open(finished.directory.particles(iteration))
-    classification = _classification(finished, options, iteration, len(particles))
-    sets = _sets(finished, options, particles, classification, iteration)
+    members = _members(finished, options, iteration, len(particles))
+    sets = _sets(finished, options, particles, members, iteration)
     assert sum(map(len, sets)) == len(particles), "every particle is in exactly one set"
     directory = options.out if options.out is not None else finished.directory.path / "sets"
     directory.mkdir(parents=True, exist_ok=True)
@@ -132,10 +143,11 @@ def split_run(options: SplitOptions) -> Split:
         _write(item, particles, directory / f"{stem}_{item.name}", stack=options.stack)
         for item in sets
     )
-    rule = _rule(options, classification)
+    rule = _rule(options, members, finished.n_junk)
     if any(item.star is not None and item.lst is None for item in written):
         rule += f"; no {_LST} is written: EMAN2's lists cannot keep blanks in the images' names"
-    made = Split(directory, iteration, len(particles), written, rule)
+    counts = SetCounts.of_entry(finished.entry(iteration))
+    made = Split(directory, iteration, len(particles), written, rule, counts)
     write_result(finished.directory.path, "1_split", _record(made))
     return made
 
@@ -151,9 +163,9 @@ def _input_name(finished: FinishedRun) -> str:
     return Path(str(finished.manifest.options["input"])).stem
 
 
-def _classification(
+def _members(
     finished: FinishedRun, options: SplitOptions, iteration: int, n: int
-) -> Classification | None:
+) -> Members | None:
     """Read the classes; None where the run has not kept them and nothing asks for them."""
     path = finished.directory.cls_result(iteration)
     if not path.exists():
@@ -161,7 +173,7 @@ def _classification(
         if options.exclude_rejected or options.by != BY_MAP:
             raise FormatError(f"{path}: the run has not kept this file, which {needed} needs.")
         return None
-    found = read_classification(path)
+    found = read_members(finished.directory.classify(iteration), path)
     if len(found.class_of) != n:
         raise FormatError(
             f"{path}: {len(found.class_of)} particles, but "
@@ -174,54 +186,62 @@ def _sets(
     finished: FinishedRun,
     options: SplitOptions,
     particles: Particles,
-    classification: Classification | None,
+    members: Members | None,
     iteration: int,
 ) -> list[ParticleSet]:
     """Return the sets; what is left out by a filter forms sets of its own."""
     table = particles.table
     names: list[str]
+    number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
+    highest = finished.n_models + finished.n_junk
+    if number.min() < 1 or number.max() > highest:
+        raise FormatError(f"{particles.source}: rlnClassNumber must lie between 1 and {highest}.")
     if options.by == BY_MAP:
         names = [f"m{number}" for number in range(1, finished.n_models + 1)]
-        place = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
-        if place.min() < 0 or place.max() >= finished.n_models:
-            raise FormatError(
-                f"{particles.source}: rlnClassNumber must lie between 1 and {finished.n_models}."
-            )
+        place = number - 1
     else:
-        assert classification is not None, "_classification() refuses a range without classes"
-        inside = _in_ranges(options.by, classification, finished, iteration)
+        assert members is not None, "_members() refuses a range without classes"
+        inside = _in_ranges(options.by, members, finished, iteration)
         names = [f"classes_{options.by.replace(',', '_').replace(' ', '')}", "classes_other"]
         place = np.where(inside, 0, 1)
+    # Junk is in no class, so that no filter of classes concerns it.
+    kind = number - finished.n_models
+    place = np.where(kind > 0, len(names) + kind - 1, place)
+    names += [junk_name(kind) for kind in range(1, finished.n_junk + 1)]
     if options.min_prob is not None:
         names.append(UNSURE)
         probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
-        place = np.where(probability < options.min_prob, len(names) - 1, place)
+        place = np.where((kind <= 0) & (probability < options.min_prob), len(names) - 1, place)
     if options.exclude_rejected:
-        assert classification is not None, "_classification() refuses this without the matrix"
+        assert members is not None, "_members() refuses this without the matrix"
         names.append(REJECTED)
-        place = np.where(classification.used[:, 0], place, len(names) - 1)
+        place = np.where((kind <= 0) & members.kept_out[:, 0], len(names) - 1, place)
     return [ParticleSet(name, np.flatnonzero(place == i)) for i, name in enumerate(names)]
 
 
 def _in_ranges(
-    by: str, classification: Classification, finished: FinishedRun, iteration: int
+    by: str, members: Members, finished: FinishedRun, iteration: int
 ) -> npt.NDArray[np.bool_]:
     """Return which particles' best class lies in one of the ranges."""
     ranges = parse_ranges(by)
     path = finished.directory.classes(iteration)
-    n_classes = count(path) if path.exists() else int(classification.class_of.max()) + 1
+    n_classes = count(path) if path.exists() else int(members.class_of.max()) + 1
     highest = max(last for _, last in ranges)
     if highest >= n_classes:
         raise ConfigError(f"--by={by}: {path} holds classes 0 to {n_classes - 1}")
-    best = classification.class_of[:, 0]
+    best = members.class_of[:, 0]
     return np.asarray(np.any([(best >= first) & (best <= last) for first, last in ranges], axis=0))
 
 
-def _rule(options: SplitOptions, classification: Classification | None) -> str:
+def _rule(options: SplitOptions, members: Members | None, n_junk: int) -> str:
     what = "map" if options.by == BY_MAP else "class"
     words = f"each particle is in the set of the {what} it scores best with"
-    if classification is not None and classification.sep > 1:
-        words += f" (the run put each into {classification.sep} classes; the best score decides)"
+    if members is not None and members.class_of.shape[1] > 1:
+        most = members.class_of.shape[1]
+        words += f" (the run put it into up to {most} classes; the best score decides)"
+    if n_junk:
+        names = ", ".join(junk_name(kind) for kind in range(1, n_junk + 1))
+        words += f"; junk is apart in {names}"
     if options.exclude_rejected:
         words += f"; those kept out of that class's average are in the set {REJECTED}"
     if options.min_prob is not None:
@@ -263,15 +283,30 @@ def _chunks(particles: Particles) -> Iterator[npt.NDArray[np.float32]]:
 
 
 def _record(made: Split) -> ResultRecord:
+    counts, shares = made.counts, percentages([len(item) for item in made.sets])
+    of_maps = {
+        f"m{number + 1}": (posterior, used)
+        for number, (posterior, used) in enumerate(
+            zip(counts.posterior or (), counts.used or (), strict=True)
+        )
+    }
     rows = tuple(
-        (item.name, len(item), 100.0 * len(item) / made.n_particles, str(item.star or "–"))
-        for item in made.sets
+        (item.name, len(item), share, *of_maps.get(item.name, (None, None)), str(item.star or "–"))
+        for item, share in zip(made.sets, shares, strict=True)
+    )
+    columns = (
+        "set",
+        "particles",
+        "share [%]",
+        f"its map: {POSTERIOR}",
+        f"its map: {USED}",
+        "file",
     )
     return ResultRecord(
         title="Particle sets",
         summary=(
             f"Sets from iteration {made.iteration}: {made.rule}. "
-            f"Together they hold all {made.n_particles} particles.",
+            f"Together they hold all {made.n_particles} particles. {COUNTING}",
         ),
-        tables=(ResultTable("Sets", ("set", "particles", "share [%]", "file"), rows),),
+        tables=(ResultTable("Sets", columns, rows),),
     )
