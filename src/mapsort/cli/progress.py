@@ -109,7 +109,8 @@ class RichProgress:
         self._bars.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
-        """Take the display down."""
+        """Take the display down; a stage that was stopped in its midst leaves no bar behind."""
+        self._remove_task()
         self._bars.stop()
 
     def _remove_task(self) -> None:
