@@ -47,6 +47,15 @@ def test_bars_leave_the_same_lines(capsys):
     assert "iteration 1/3  match (" in captured.err
 
 
+def test_a_stage_stopped_in_its_midst_leaves_no_bar_behind(capsys):
+    shown = RichProgress()
+    shown.start("match", 10, iteration=1, n_iterations=3)
+    shown.advance(4)
+    shown.close()
+    assert "match" not in capsys.readouterr().err.splitlines()[-1:]
+    assert shown._bars.tasks == []
+
+
 @pytest.mark.parametrize(
     ("quiet", "terminal", "kind"),
     [(True, True, SilentProgress), (False, True, RichProgress), (False, False, PlainProgress)],

@@ -47,6 +47,23 @@ def test_curves_are_those_that_the_run_found_itself(tested):
         assert found == pytest.approx(expected, abs=2e-3)
 
 
+def test_particles_weigh_what_they_weighed_in_the_run(small, tmp_path):
+    """In a soft run a particle is in several classes, in each by its probability."""
+    run = mapsort.refine_multi(
+        small.particles,
+        small.seeds,
+        path=tmp_path / "soft",
+        iter=2,
+        assign="soft",
+        orientgen="eman:delta=20",
+        parallel="thread:1",
+    )
+    made = mapsort.eotest(run)
+    for item, own in zip(made.maps, run.convergence[-1]["maps"], strict=True):
+        np.testing.assert_allclose(item.masked, own["half_fsc"], atol=5.1e-5)
+        assert item.n_even + item.n_odd == run.convergence[-1]["particles_used"][item.number - 1]
+
+
 def test_any_iteration_can_be_tested(tested):
     run, _ = tested
     made = mapsort.eotest(run.path, iter=1)

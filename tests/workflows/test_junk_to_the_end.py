@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +21,7 @@ from mapsort.report.page import write_report
 from mapsort.rundir.classification import read_members
 from mapsort.workflows import multi_learning
 from mapsort.workflows.multi import refine_multi
+from mapsort.workflows.progress import SilentProgress
 from mapsort.workflows.simulate import simulate
 from mapsort.workflows.simulate_options import SimulateOptions
 
@@ -193,6 +195,20 @@ def sorted_run(mixed, tmp_path_factory):
     return path
 
 
+def test_a_page_of_one_map_shows_its_four_curves_and_no_shares(small, tmp_path):
+    made = mapsort.refine(
+        small.particles, small.seeds[0], path=tmp_path / "refine_00", iter=2, parallel="thread:1"
+    )
+    text = write_report(made.path).read_text(encoding="utf-8")
+    page = Page(text)
+    labels = {"corrected", "masked", "no mask", "random phases"}
+    assert labels <= set(page.words["fsc"])
+    assert "sharpened map" in " ".join(page.words["maps"])
+    for absent in ("Occupancy", "Changed assignments", "Probability of the chosen map"):
+        assert absent not in text
+    assert "changed map" not in page.words[""]
+
+
 def run_command(capsys, *words) -> str:
     assert main([str(word) for word in words]) == 0
     return capsys.readouterr().out
@@ -364,8 +380,6 @@ def test_junk_stays_apart_from_what_other_filters_leave_out(sorted_run, tmp_path
 
 
 def test_a_class_beyond_the_junk_is_refused(sorted_run, tmp_path):
-    import shutil
-
     copy = tmp_path / "multi_00"
     shutil.copytree(sorted_run, copy)
     optics, table = read_particles(copy / "particles_04.star")
@@ -373,3 +387,38 @@ def test_a_class_beyond_the_junk_is_refused(sorted_run, tmp_path):
     write_particles(copy / "particles_04.star", optics, table)
     with pytest.raises(mapsort.errors.FormatError, match="must lie between 1 and 4"):
         mapsort.split(copy)
+
+
+def test_the_first_soft_iteration_is_told(run_small, tmp_path):
+    class Told(SilentProgress):
+        def __init__(self):
+            self.lines = []
+
+        def message(self, text):
+            self.lines.append(text)
+
+    told = Told()
+    run = run_small(iter=4, progress=told)
+    first = run.convergence[-1]["soft_since"]
+    assert first > 1
+    line = f"soft from iteration {first}: particles go to maps by their probabilities"
+    assert told.lines.count(line) == 1
+    before = told.lines[: told.lines.index(line)]
+    assert sum(words.startswith("iteration ") for words in before) == first - 1
+    assert (run.path / "run.log").read_text(encoding="utf-8").count(line) == 1
+    text = write_report(run.path).read_text(encoding="utf-8")
+    assert f"From iteration {first} on particles go to maps by their probabilities" in text
+
+
+def test_columns_that_an_earlier_run_found_are_not_copied(small, run_small, tmp_path):
+    optics, table = read_particles(small.particles)
+    old = ("rlnNrOfSignificantSamples", "mapsortJunkProbability", "mapsortOutlierScore")
+    marked = small.particles.with_name("marked.star")
+    kept = {"rlnCtfMaxResolution": 7.5, "labBook": 3}
+    write_particles(marked, optics, table.assign(**dict.fromkeys(old, 0.123), **kept))
+    run = run_small(particles=marked, iter=1)
+    assert "mapsortJunkProbability" not in run.assignments
+    assert "rlnNrOfSignificantSamples" not in run.assignments
+    assert not (run.assignments["mapsortOutlierScore"].astype(float) == 0.123).all()
+    for name, value in kept.items():
+        assert (run.assignments[name].astype(float) == value).all()
