@@ -16,12 +16,10 @@ WORDS = ["multi", "--input", "p.star", "--models", "a.mrc,b.mrc", "--iter", "2"]
 
 
 @pytest.fixture
-def job(monkeypatch, tmp_path):
+def job(monkeypatch):
     """Stands for the job itself; keeps the options it was given."""
     module = ModuleType("mapsort.workflows.multi")
     module.given = []
-    table = tmp_path / "particles_02.star"
-    table.write_text("data_particles\n\nloop_\n_rlnClassNumber #1\n1\n2\n2\n2\n1\n\n")
 
     def refine_multi_run(options, *, progress, watcher):
         assert callable(watcher) is not options.no_report
@@ -30,7 +28,7 @@ def job(monkeypatch, tmp_path):
         module.during()
         progress.advance(5)
         progress.finish("5 particles")
-        return SimpleNamespace(path=Path("multi_00"), particles=table, convergence=[{}, {}])
+        return SimpleNamespace(path=Path("multi_00"), convergence=[{}, {"occupancy": [2, 3]}])
 
     module.during = lambda: None
     module.refine_multi_run = refine_multi_run

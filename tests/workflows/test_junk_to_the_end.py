@@ -389,7 +389,7 @@ def test_a_class_beyond_the_junk_is_refused(sorted_run, tmp_path):
         mapsort.split(copy)
 
 
-def test_the_first_soft_iteration_is_told(run_small, tmp_path):
+def test_the_first_soft_iteration_is_told(run_small):
     class Told(SilentProgress):
         def __init__(self):
             self.lines = []
@@ -410,7 +410,7 @@ def test_the_first_soft_iteration_is_told(run_small, tmp_path):
     assert f"From iteration {first} on particles go to maps by their probabilities" in text
 
 
-def test_columns_that_an_earlier_run_found_are_not_copied(small, run_small, tmp_path):
+def test_columns_that_an_earlier_run_found_are_not_copied(small, run_small):
     optics, table = read_particles(small.particles)
     old = ("rlnNrOfSignificantSamples", "mapsortJunkProbability", "mapsortOutlierScore")
     marked = small.particles.with_name("marked.star")

@@ -92,7 +92,7 @@ def _maps(entry: Mapping[str, Any]) -> Facts:
         if place >= len(counts.maps):
             facts.append(Fact(name, words[0], value))
             continue
-        words[0] += f" by {HARD}"
+        words.append(f"each counted with its {HARD}")
         if counts.posterior is not None:
             value["sum_of_posteriors"] = counts.posterior[place]
             words.append(f"{POSTERIOR} {counts.posterior[place]:.1f}")

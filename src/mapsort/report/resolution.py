@@ -112,7 +112,8 @@ def _single_chart(record: RunRecord) -> Chart | None:
         "under it after phases beyond the well-agreeing shells were made random; the corrected one "
         f"is 0.143 at {reached:.1f} Å.",
         charts.fsc_curves("fsc-halves", frequency, styled, marked=[reached]),
-        f"The corrected curve is 0.143 at {reached:.1f} Å. Halves were kept apart from the start. "
+        f"Of independent half maps, kept apart from the start; the corrected curve is 0.143 at "
+        f"{reached:.1f} Å. "
         "Random phases should not agree: where their curve is high, the mask is too tight.",
     )
 
