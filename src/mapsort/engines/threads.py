@@ -41,6 +41,17 @@ def available_threads(*, environ: Mapping[str, str] | None = None, root: Path = 
         if not first.isascii() or not first.isdigit() or int(first) < 1:
             raise ConfigError(f"OMP_NUM_THREADS={asked}: expected a whole number from 1")
         return int(first)
+    return usable_cores(root=root)
+
+
+def usable_cores(*, root: Path = Path("/")) -> int:
+    """Return the cores that affinity and cgroup leave to this process, at least 1.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``proc`` and ``sys`` are found; for tests.
+    """
     return max(1, min([_affinity(), *(int(quota) for quota in _quotas(root))]))
 
 

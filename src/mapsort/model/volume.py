@@ -13,7 +13,7 @@ from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import read_map, write_map
-from mapsort.io.mrc_header import read_header
+from mapsort.io.mrc_header import ISPG_VOLUME, read_header
 
 MRC_SUFFIXES = (".mrc", ".map", ".mrcs", ".ccp4", ".rec")
 HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
@@ -122,6 +122,24 @@ class Volume:
             write_images(path, [self.data], apix=self.apix, compressbits=compressbits)
         else:
             raise ValueError(f"{path}: a map is written as .mrc, .map or .hdf")
+
+
+def is_map(path: Path) -> bool:
+    """Return whether a file, by its header, holds one map rather than particles.
+
+    Parameters
+    ----------
+    path : Path
+        Any file; what is neither MRC nor HDF is no map.
+    """
+    suffix = path.suffix.lower()
+    if suffix in HDF_SUFFIXES:
+        with HdfReader(path) as reader:
+            return reader.n_images == 1 and len(reader.shape(0)) == 3
+    if suffix not in MRC_SUFFIXES or suffix == ".mrcs":
+        return False
+    header = read_header(path)
+    return header.space_group >= ISPG_VOLUME and header.nx == header.ny == header.nz
 
 
 def _read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:

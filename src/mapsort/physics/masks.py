@@ -218,11 +218,58 @@ def envelope_mask(
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * beyond), dtype=np.float32)
 
 
-def _excess(smooth: NDArray[np.float32], box: int) -> NDArray[np.float32]:
-    """Density above the solvent, in the pieces that count."""
+def density_above_background(
+    volume: NDArray[Any], *, smoothing_px: float = 6.0
+) -> NDArray[np.float32]:
+    """Return the smoothed density above the solvent, in the pieces that `envelope_radius` counts.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (n, n, n)
+        Map with positive density.
+    smoothing_px : float
+        As for `envelope_radius`.
+
+    Returns
+    -------
+    ndarray of shape (n, n, n), float32
+        Zero where there is no density.
+    """
+    return _excess(_lowpassed(volume, 1.0 / smoothing_px), box_of(volume, "volume"))
+
+
+def smoothed_deviations(
+    volume: NDArray[Any], *, smoothing_px: float = 6.0
+) -> tuple[NDArray[np.float32], float]:
+    """Return the smoothed density from the solvent's level, and the solvent's noise.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (n, n, n)
+        Map of either contrast.
+    smoothing_px : float
+        As for `envelope_radius`, which also says what level and noise are.
+
+    Returns
+    -------
+    deviations : ndarray of shape (n, n, n), float32
+    noise : float
+    """
+    smooth = _lowpassed(volume, 1.0 / smoothing_px)
+    level, noise = _solvent(smooth, box_of(volume, "volume"))
+    return smooth - np.float32(level), noise
+
+
+def _solvent(smooth: NDArray[np.float32], box: int) -> tuple[float, float]:
+    """Level and noise outside the inscribed sphere."""
     outside = smooth[_distance(box, smooth.ndim) > box // 2]
     level = float(np.median(outside))
-    noise = float(np.median(np.abs(outside - level))) / _MAD_OF_NORMAL
+    return level, float(np.median(np.abs(outside - level))) / _MAD_OF_NORMAL
+
+
+def _excess(smooth: NDArray[np.float32], box: int) -> NDArray[np.float32]:
+    """Density above the solvent, in the pieces that count."""
+    level, noise = _solvent(smooth, box)
     above = smooth - np.float32(level)
     limit = max(_ENVELOPE_SIGMAS * noise, _ENVELOPE_PEAK_FRACTION * float(above.max()))
     labels, n_pieces = scipy.ndimage.label(above > limit)

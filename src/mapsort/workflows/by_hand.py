@@ -20,12 +20,12 @@ from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
+from mapsort.workflows.given_maps import largest_shift
 from mapsort.workflows.multi_inputs import MultiInputs, open_mask, scan_images
 from mapsort.workflows.multi_plan import (
     BACKGROUND_RADIUS,
     BANK_BYTES,
     MultiPlan,
-    largest_shift,
     noise_floor,
     particles_at_once,
 )

@@ -16,12 +16,10 @@ from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_tables import eman_headers
-from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES
 from mapsort.io.lst import can_keep, write_list
 from mapsort.io.mrc import write_stack
-from mapsort.io.mrc_header import ISPG_VOLUME, read_header
 from mapsort.io.optics import IMAGE_SIGN
 from mapsort.io.particle_files import (
     LIST_SUFFIXES,
@@ -31,7 +29,7 @@ from mapsort.io.particle_files import (
 )
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles
-from mapsort.model.volume import Volume
+from mapsort.model.volume import Volume, is_map
 from mapsort.physics.resample import match_box
 from mapsort.rundir.atomic import atomic_path
 from mapsort.stages.fourier_grid import Float32
@@ -39,6 +37,7 @@ from mapsort.workflows.bad_images import read_all_usable
 from mapsort.workflows.convert_images import ImageRecipe
 from mapsort.workflows.convert_options import ConvertOptions
 from mapsort.workflows.mixed_sizes import MixedRecipe, Part, parts_of_one_size
+from mapsort.workflows.option_fields import refuse_to_overwrite
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.selection import select
 from mapsort.workflows.stack_links import stacks_for_relion
@@ -73,6 +72,7 @@ class _Job:
     copy: bool
     compressbits: int | None
     progress: Progress
+    overwrite: bool = False
 
     @property
     def optics(self) -> pd.DataFrame:
@@ -120,7 +120,7 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     options.validated()
     shown = progress if progress is not None else SilentProgress()
     write = _writer(options.target)
-    if _is_map(options.source):
+    if is_map(options.source):
         return _convert_map(options)
     read = read_particle_files(
         options.source,
@@ -151,7 +151,10 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
         recipe = MixedRecipe.of(options, parts)
     # Compressed images are new images, whatever a list could refer to.
     copy = options.copy or options.compressbits is not None
-    return write(_Job(particles, recipe, options.target, copy, options.compressbits, shown))
+    overwrite = options.overwrite
+    return write(
+        _Job(particles, recipe, options.target, copy, options.compressbits, shown, overwrite)
+    )
 
 
 def _whole(read: ParticleFiles, parts: Sequence[Part]) -> Particles:
@@ -317,6 +320,7 @@ def _make_room(job: _Job, outputs: list[Path], *, pixels: bool = True) -> None:
             raise ConfigError(f"{path}: is read and cannot be written over; choose another name")
         if path.is_dir():
             raise ConfigError(f"{path}: is a directory; give a file")
+        refuse_to_overwrite(path, overwrite=job.overwrite)
     directory = outputs[0].absolute().parent
     if not directory.is_dir():
         raise ConfigError(f"{outputs[0]}: there is no directory {directory}")
@@ -328,18 +332,6 @@ def _make_room(job: _Job, outputs: list[Path], *, pixels: bool = True) -> None:
         )
 
 
-def _is_map(path: Path) -> bool:
-    """Whether a file holds one map rather than particles."""
-    suffix = path.suffix.lower()
-    if suffix in HDF_SUFFIXES:
-        with HdfReader(path) as reader:
-            return reader.n_images == 1 and len(reader.shape(0)) == 3
-    if suffix not in MRC_SUFFIXES or suffix == ".mrcs":
-        return False
-    header = read_header(path)
-    return header.space_group >= ISPG_VOLUME and header.nx == header.ny == header.nz
-
-
 def _convert_map(options: ConvertOptions) -> Converted:
     for name in ("where", "first", "random", "phaseflip", "normalize", "passthrough"):
         if getattr(options, name):
@@ -349,6 +341,7 @@ def _convert_map(options: ConvertOptions) -> Converted:
         raise ConfigError(f"{target}: a map is written as .mrc, .map or .hdf")
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target}: is read and cannot be written over; choose another name")
+    refuse_to_overwrite(target, overwrite=options.overwrite)
     volume = Volume.open(source, apix=options.inputapix)
     apix = options.apix or volume.apix
     box = options.box or max(2, 2 * round(volume.box * volume.apix / apix / 2))

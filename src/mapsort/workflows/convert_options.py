@@ -21,6 +21,7 @@ from mapsort.workflows.option_fields import (
 from mapsort.workflows.shared_fields import (
     datadir_field,
     invert_field,
+    overwrite_field,
     passthrough_field,
     seed_field,
 )
@@ -63,6 +64,7 @@ class ConvertOptions:
             None, group=FILES, help="write the images anew also where OUT could refer to IN's"
         ),
     )
+    overwrite: bool = overwrite_field(FILES)
     compressbits: int | None = field(
         default=None,
         metadata=option(

@@ -17,9 +17,8 @@ from mapsort.io.mrc import MrcStack
 from mapsort.io.star_tables import refuse_unwritable
 from mapsort.model.half_sets import N_HALVES, HalfSets
 from mapsort.model.particles import Particles
-from mapsort.model.volume import Volume
+from mapsort.model.volume import Volume, is_map
 from mapsort.physics.ctf import ContrastTransfer
-from mapsort.physics.resample import match_box
 from mapsort.rundir.atomic import is_leftover
 from mapsort.rundir.kept_table import KeptTable
 from mapsort.rundir.layout import RunDirectory
@@ -29,6 +28,7 @@ from mapsort.stages.prepare import ParticleTreatment
 from mapsort.workflows.bad_images import read_all_usable
 from mapsort.workflows.ctf_choice import are_flipped, chosen_ctf
 from mapsort.workflows.focus import open_focus_mask
+from mapsort.workflows.given_maps import fitted_maps, largest_shift
 from mapsort.workflows.map_finishing import given_structure_factor
 from mapsort.workflows.option_types import InputMode
 from mapsort.workflows.options import MultiOptions
@@ -149,6 +149,8 @@ def open_inputs(
         An option does not fit the input.
     """
     if particles is None:
+        if is_map(options.input):
+            raise ConfigError(f"--input={options.input}: is a map; give particles (maps: --models)")
         particles = Particles.open(
             options.input,
             apix=options.apix,
@@ -172,9 +174,19 @@ def open_inputs(
     if volumes is None:
         volumes = [Volume.open(path, default_apix=options.apix) for path in options.models]
     _check_options(options, particles)
-    seeds = tuple(
-        match_box(v.data, v.apix, box=particles.box, target_apix=particles.apix) for v in volumes
+    if len(volumes) > halves.n_images:
+        raise ConfigError(
+            f"{len(volumes)} maps and {halves.particles_in_words} in {particles.source}: give at "
+            "most as many maps as particles"
+        )
+    given_maps = fitted_maps(
+        options,
+        volumes,
+        box=particles.box,
+        apix=particles.apix,
+        max_shift=largest_shift(options, particles.box),
     )
+    seeds, notes = given_maps.maps, (*notes, *given_maps.notes)
     one = seeds[0] if options.model is not None else None
     if one is not None:
         seeds = made_of_one(options, one, particles.apix)

@@ -15,12 +15,12 @@ from mapsort.geometry.orientations import angular_step
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
-from mapsort.modules.search_aligner import search_aligner
 from mapsort.physics.masks import envelope_radius
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.insertion_grid import InsertionGrid
 from mapsort.stages.match import REFINED
 from mapsort.stages.prepare import ParticleTreatment
+from mapsort.workflows.given_maps import largest_shift
 from mapsort.workflows.memory_plan import (
     FULL_SIMILARITY_BYTES,
     REPORT_BYTES,
@@ -151,14 +151,6 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         block_bytes=BANK_BYTES // LOWMEM_PART if options.lowmem else BANK_BYTES,
         halves=options.halves,
     )
-
-
-def largest_shift(options: MultiOptions, box: int) -> float:
-    """Return the largest shift searched [pixels]: ``--maxshift``, the aligner's, or 1/8 box."""
-    if options.maxshift is not None:
-        return options.maxshift
-    by_aligner = search_aligner(options.simalign).max_shift_px
-    return box / 8 if by_aligner is None else min(by_aligner, box / 2 - 1)
 
 
 def particles_at_once(options: MultiOptions, grid: FourierGrid, n_references: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -256,3 +257,15 @@ def _written(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
     return str(value)
+
+
+def refuse_to_overwrite(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output file that exists, unless ``--overwrite`` allows it.
+
+    Raises
+    ------
+    ConfigError
+        The file exists.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise ConfigError(f"{path}: exists already; choose another name, or add --overwrite")

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mapsort.engines.threads import available_threads
+from mapsort.engines.threads import available_threads, usable_cores
 from mapsort.errors import ConfigError
 from mapsort.workflows.map_options import AverageOptions, ReconstructionOptions
 from mapsort.workflows.option_fields import check_values, per_map, refuse
@@ -96,10 +96,24 @@ class MultiOptions(
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know about how the options are taken; one line each."""
+        notes = []
         scratch = self._parallel.ignored_scratch
-        if scratch is None:
-            return ()
-        return (f"--parallel={self.parallel}: the scratch directory {scratch} is not needed here",)
+        if scratch is not None:
+            notes.append(
+                f"--parallel={self.parallel}: the scratch directory {scratch} is not needed here"
+            )
+        usable = usable_cores()
+        if self.n_threads > usable:
+            notes.append(
+                f"{self.n_threads} threads are more than the {usable} cores that this process may "
+                "use; fewer are faster"
+            )
+        if len(self.models) == 1:
+            notes.append(
+                "there is one map, so nothing is classified; give two or more by --models, or "
+                "--model FILE --nmodels K"
+            )
+        return tuple(notes)
 
     def as_record(self) -> dict[str, Any]:
         """Return every option as plain JSON types, in the order of the table."""
@@ -116,6 +130,12 @@ def _with_models(options: MultiOptions) -> MultiOptions:
     if options.model is None:
         if not options.models:
             raise ConfigError("--models is missing: give maps A,B,..., or one map by --model")
+        for name in ("nmodels", "seedmethod"):
+            if getattr(options, name) != getattr(MultiOptions, name):
+                raise ConfigError(
+                    f"--{name}: says how maps are made of --model, and --models gives every map; "
+                    "give --model or leave it out"
+                )
         return options
     made = (options.model,) * options.nmodels
     if options.models not in ((), made):

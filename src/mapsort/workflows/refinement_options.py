@@ -97,6 +97,16 @@ class RefinementOptions:
             "the particles split at random in the first iteration; or each lacks a segment",
         ),
     )
+    startres: float | None = field(
+        default=None,
+        metadata=option(
+            real_number(above=0),
+            group=REFINEMENT,
+            metavar="A",
+            help="low-pass the starting maps to this resolution in Angstrom, so that fine detail "
+            "does not bias the classes; by default they are taken as they are",
+        ),
+    )
     starts: int = field(
         default=1,
         metadata=option(

@@ -53,6 +53,14 @@ def quiet_field(group: str) -> bool:
     return value
 
 
+def overwrite_field(group: str) -> bool:
+    """Return the option ``--overwrite``."""
+    value: bool = field(
+        default=False, metadata=option(None, group=group, help="replace output files that exist")
+    )
+    return value
+
+
 def seed_field(group: str, words: str, *, default: int) -> int:
     """Return an option that is a seed of random numbers, with `words` in its help."""
     value: int = field(

@@ -25,7 +25,7 @@ from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.wording import counted
 from mapsort.stages.fourier_grid import shift_images
 from mapsort.stages.project import project_slices
-from mapsort.workflows.option_fields import refuse
+from mapsort.workflows.option_fields import refuse, refuse_to_overwrite
 from mapsort.workflows.progress import Progress, SilentProgress
 from mapsort.workflows.simulate_options import PHANTOM_APIX, PHANTOM_BOX, SimulateOptions
 from mapsort.workflows.simulate_truth import (
@@ -159,6 +159,9 @@ def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> S
     classes = _classes(options)
     truth = draw_truth(options, len(classes))
     stack = options.out / "particles.mrcs"
+    for pattern in ("particles.mrcs", "particles*.star", "true_[0-9]*.mrc", "seed_[0-9]*.mrc"):
+        for path in sorted(options.out.glob(pattern)):
+            refuse_to_overwrite(path, overwrite=options.overwrite)
     _make_room(options.out, options.n * classes.box**2 * 4)
     shown.start("simulate", options.n, iteration=0, n_iterations=0)
     with atomic_path(stack) as part:

@@ -16,7 +16,7 @@ from mapsort.workflows.option_fields import (
     refuse,
     whole_number,
 )
-from mapsort.workflows.shared_fields import apix_field, maps_field, seed_field
+from mapsort.workflows.shared_fields import apix_field, maps_field, overwrite_field, seed_field
 
 OUTPUT = "output"
 OBJECT = "what is seen"
@@ -60,6 +60,7 @@ class SimulateOptions:
             file_path("a directory"), group=OUTPUT, metavar="DIR", help="directory that is filled"
         )
     )
+    overwrite: bool = overwrite_field(OUTPUT)
     seedres: float | None = field(
         default=None,
         metadata=option(

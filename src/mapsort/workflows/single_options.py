@@ -25,7 +25,7 @@ from mapsort.workflows.refinement_options import REFINEMENT
 
 _MULTI = {item.name: item for item in dataclasses.fields(MultiOptions)}
 #: Options of the same name that mean another thing here.
-_OWN = ("model", "m3dsetsf")
+_OWN = ("model", "m3dsetsf", "startres")
 #: Comparators whose derivatives the local search knows.
 COMPARATORS = ("loglik", "ccc", "sqeuclidean")
 AUTO, NONE = "auto", "none"
