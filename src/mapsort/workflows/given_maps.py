@@ -103,7 +103,7 @@ def _fitted(volume: Volume, box: int, apix: float) -> tuple[Float32, list[str]]:
     if _skewness(deviations) < _DARK:
         data = -data
         told.append("its density is dark (negative); it is inverted")
-    elif float(np.abs(deviations).max()) < _NOISE_PEAK * noise:
+    elif _is_noise(deviations, noise):
         told.append("no density stands out of its background: it looks like noise")
     if abs(volume.apix / apix - 1.0) > _SAME_PIXEL or volume.box != box:
         told.append(_rescaled(volume, box, apix))
@@ -134,6 +134,10 @@ def _distance(n: int) -> Float32:
     return np.asarray(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2))
 
 
+def _is_noise(deviations: Float32, noise: float) -> bool:
+    return float(np.abs(deviations).max()) < _NOISE_PEAK * noise
+
+
 def _skewness(deviations: Float32) -> float:
     square = float(np.mean(np.square(deviations, dtype=np.float64)))
     cube = float(np.mean(deviations.astype(np.float64) ** 3))
@@ -146,7 +150,7 @@ def _centred(
     """Move a map's density to the centre, where symmetry and given poses leave it free to move."""
     density = density_above_background(volume)
     total = float(density.sum(dtype=np.float64))
-    if total <= 0:
+    if total <= 0 or _is_noise(*smoothed_deviations(volume)):
         return volume, ""
     n = len(volume)
     # The mean angle about the box, not the mean position: density may go on at the other side.
