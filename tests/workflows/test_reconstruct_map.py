@@ -247,7 +247,7 @@ def test_wrong_requests_are_refused(clean, tmp_path, options, error, message):
         (lambda t: t.drop(columns="rlnAngleTilt"), "no column rlnAngleTilt: .* needs the .* poses"),
         (
             lambda t: t.assign(rlnAngleRot=[*t["rlnAngleRot"][:4], "x", *t["rlnAngleRot"][5:]]),
-            "rlnAngleRot of particle 5 is 'x'",
+            "rlnAngleRot of particle 5 is x; a number",
         ),
         (lambda t: t.assign(rlnRandomSubset=3), "rlnRandomSubset of particle 1 is 3"),
     ],
