@@ -28,9 +28,8 @@ from mapsort.stages.local_search import plan_local_search, search_locally
 from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.pose_sums import PoseSums
 from mapsort.stages.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
-from mapsort.workflows.multi_iteration import iterate, prepare_seeds
+from mapsort.workflows.multi_iteration import iterate, prepare_seeds, scanned
 from mapsort.workflows.multi_reconstruction import half_maps, masks_of, solved
-from mapsort.workflows.multi_run import scanned
 from mapsort.workflows.multi_state import Run, State
 from mapsort.workflows.part_of_run import part_of
 from mapsort.workflows.search_settings import KNOWN_SCALE

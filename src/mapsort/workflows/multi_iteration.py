@@ -22,19 +22,37 @@ from mapsort.workflows.memory_plan import spills_classes
 from mapsort.workflows.multi_averaging import Averaged, average_classes
 from mapsort.workflows.multi_classification import classification
 from mapsort.workflows.multi_halves import half_seeds
+from mapsort.workflows.multi_inputs import scan_images
 from mapsort.workflows.multi_insertion import PosedMembers
 from mapsort.workflows.multi_learning import find_junk, learnt
 from mapsort.workflows.multi_matching import Found, match_all, match_narrowed, narrows
 from mapsort.workflows.multi_plan import noise_floor
 from mapsort.workflows.multi_poses import match_given, match_refined
 from mapsort.workflows.multi_reconstruction import rebuild
-from mapsort.workflows.multi_state import Outcome, Run, State
+from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
 from mapsort.workflows.multi_two_stage import in_two_stages, match_two_stage
 from mapsort.workflows.option_types import InputMode
 from mapsort.workflows.search_settings import UNKNOWN_SCALE, SearchSettings, comparison_settings
 
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
+
+
+def scanned(run: Run, *, look: Callable[[slice, Float32], None] | None = None) -> Run:
+    """Read every image that the run uses once, and keep what they look like on the whole.
+
+    Parameters
+    ----------
+    run : Run
+    look : callable, optional
+        Is given the rows of each chunk, and its images.
+    """
+    inputs, plan = run.inputs, run.plan
+    how = (plan.treatment, plan.chunk, run.progress, plan.n_threads)
+    averaged = compared = scan_images(inputs.particles, *how, look=look)
+    if inputs.filtered is not None:
+        compared = scan_images(inputs.filtered, *how)
+    return replace(run, spectra_seen=ParticleSpectra(averaged, compared))
 
 
 def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:

@@ -23,7 +23,6 @@ from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.run_lock import LockHolder
 from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.text import read_convergence, write_convergence
-from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.assignment_choice import ends_soft
 from mapsort.workflows.assignment_table import write_table
 from mapsort.workflows.convergence import convergence_entry
@@ -43,11 +42,10 @@ from mapsort.workflows.multi_files import (
     write_seeds,
 )
 from mapsort.workflows.multi_halves import warn_of_exchanged_maps
-from mapsort.workflows.multi_inputs import scan_images
-from mapsort.workflows.multi_iteration import iterate, prepare_seeds
+from mapsort.workflows.multi_iteration import iterate, prepare_seeds, scanned
 from mapsort.workflows.multi_plan import free_disk_bytes, plan_lines
 from mapsort.workflows.multi_starts import best_start
-from mapsort.workflows.multi_state import Outcome, ParticleSpectra, Run, State
+from mapsort.workflows.multi_state import Outcome, Run, State
 from mapsort.workflows.mutual_fsc import write_mutual_fsc
 from mapsort.workflows.option_types import KeptFiles
 from mapsort.workflows.progress_file import ProgressFile
@@ -180,23 +178,6 @@ def _from_where_it_stands(run: Run, directory: RunDirectory, watcher: Watcher | 
 def _reason_to_stop(run: Run, entries: list[dict[str, Any]], since: int) -> str | None:
     soft = ends_soft(run.options)
     return reason_to_stop(entries, run.options.iter, ends_soft=soft, since=since)
-
-
-def scanned(run: Run, *, look: Callable[[slice, Float32], None] | None = None) -> Run:
-    """Read every image that the run uses once, and keep what they look like on the whole.
-
-    Parameters
-    ----------
-    run : Run
-    look : callable, optional
-        Is given the rows of each chunk, and its images.
-    """
-    inputs, plan = run.inputs, run.plan
-    how = (plan.treatment, plan.chunk, run.progress, plan.n_threads)
-    averaged = compared = scan_images(inputs.particles, *how, look=look)
-    if inputs.filtered is not None:
-        compared = scan_images(inputs.filtered, *how)
-    return replace(run, spectra_seen=ParticleSpectra(averaged, compared))
 
 
 def looked_through(run: Run) -> Run:

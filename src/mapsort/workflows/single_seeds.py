@@ -13,9 +13,8 @@ from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.stages.fourier_grid import Float32
 from mapsort.workflows.copied_images import Fingerprints
 from mapsort.workflows.multi_inputs import MultiInputs
-from mapsort.workflows.multi_iteration import prepare_seeds
+from mapsort.workflows.multi_iteration import prepare_seeds, scanned
 from mapsort.workflows.multi_plan import MultiPlan
-from mapsort.workflows.multi_run import scanned
 from mapsort.workflows.multi_state import Run
 from mapsort.workflows.part_of_run import part_of
 from mapsort.workflows.single_options import RefineOptions
