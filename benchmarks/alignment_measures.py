@@ -13,8 +13,8 @@ from alignment_problem import MAX_SHIFT, STEP_DEG, Problem, noise_free_problem, 
 
 from mapsort import _core
 from mapsort.model.matches import Matches
-from mapsort.stages.match import REFINED, match_chunk
-from mapsort.stages.search_plan import MatchPlan
+from mapsort.stages.search.match import REFINED, match_chunk
+from mapsort.stages.search.search_plan import MatchPlan
 
 #: Two views this many angular steps apart are neighbours.
 NEIGHBOUR_STEPS = 1.6

@@ -19,9 +19,9 @@ from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
-from mapsort.stages.pose_ways import PoseWays
 from mapsort.stages.prepare import EDGE, ctf_coefficients
-from mapsort.stages.search_plan import MatchPlan, plan_match
+from mapsort.stages.search.pose_ways import PoseWays
+from mapsort.stages.search.search_plan import MatchPlan, plan_match
 
 #: Edge of the box in Angstrom: the same object at every box, in finer pixels.
 WIDTH_ANG = 128.0

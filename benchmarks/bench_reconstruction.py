@@ -26,14 +26,14 @@ from scipy.spatial.transform import Rotation
 
 from mapsort import fsc
 from mapsort.geometry.symmetry import symmetry
+from mapsort.jobs.simulate import simulate
 from mapsort.model.volume import Volume
+from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.masks import soft_sphere
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.normal_equations import NormalEquations
-from mapsort.stages.reconstruct import solve
-from mapsort.stages.slice_sums import SliceSums
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.normal_equations import NormalEquations
+from mapsort.stages.reconstruct.reconstruct import solve
+from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 Row = dict[str, Any]
 IDENTITY = np.eye(3)[None]

@@ -13,8 +13,8 @@ import re
 import sys
 from pathlib import Path
 
-from mapsort.workflows.option_fields import flag_of
-from mapsort.workflows.options import MultiOptions
+from mapsort.options.fields import flag_of
+from mapsort.options.multi import MultiOptions
 
 BEGIN = "<!-- generated list: begin -->"
 END = "<!-- generated list: end -->"

@@ -15,10 +15,10 @@ import mapsort
 import mapsort.api
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.star import read_particles
+from mapsort.jobs.simulate import simulate
+from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.phantom import phantom_map, phantom_slice
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
 
 BOX, APIX = 32, 4.0
 

@@ -16,12 +16,12 @@ from PIL import Image
 
 import mapsort
 from mapsort import _core
+from mapsort.engines.progress import CallbackProgress, ProgressEvent
 from mapsort.errors import Interrupted
 from mapsort.geometry.euler import eman_to_matrix
+from mapsort.jobs.simulate import simulate
+from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.phantom import phantom_map
-from mapsort.workflows.progress import CallbackProgress, ProgressEvent
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
 
 QUICK = {"iter": 2, "orientgen": "eman:delta=30", "randomseed": 1, "parallel": "thread:1"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mapsort.workflows.options import MultiOptions
+from mapsort.options.multi import MultiOptions
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

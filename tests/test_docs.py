@@ -16,8 +16,8 @@ from mapsort.cli.commands import COMMANDS
 from mapsort.cli.main import _PROGRAM_OPTIONS
 from mapsort.cli.parser import parse_strictly
 from mapsort.errors import ConfigError
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
+from mapsort.jobs.simulate import simulate
+from mapsort.options.simulate import SimulateOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITTEN = ("reference/cli", "reference/generated", "_build", "tutorial_data")

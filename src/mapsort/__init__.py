@@ -12,8 +12,15 @@ from mapsort._version import __version__
 
 if TYPE_CHECKING:
     from mapsort.api import build_config, match, project, reconstruct
+    from mapsort.engines.progress import CallbackProgress, ProgressEvent
     from mapsort.geometry import euler
     from mapsort.geometry.symmetry import symmetry
+    from mapsort.jobs.crossval.job import crossval
+    from mapsort.jobs.eotest import eotest
+    from mapsort.jobs.followup import followup
+    from mapsort.jobs.multi import refine_multi
+    from mapsort.jobs.refine import refine
+    from mapsort.jobs.split import split
     from mapsort.model.particles import Particles
     from mapsort.model.volume import Volume
     from mapsort.modules.aligners import align
@@ -31,13 +38,6 @@ if TYPE_CHECKING:
     from mapsort.modules.processors import process
     from mapsort.physics.fsc import fsc
     from mapsort.report.page import write_report
-    from mapsort.workflows.crossval import crossval
-    from mapsort.workflows.eotest import eotest
-    from mapsort.workflows.followup import followup
-    from mapsort.workflows.multi import refine_multi
-    from mapsort.workflows.progress import CallbackProgress, ProgressEvent
-    from mapsort.workflows.single import refine
-    from mapsort.workflows.split import split
 
 __all__ = [
     "CallbackProgress",
@@ -73,18 +73,18 @@ __all__ = [
 ]
 
 _HOME = {
-    "CallbackProgress": "mapsort.workflows.progress",
+    "CallbackProgress": "mapsort.engines.progress",
     "Particles": "mapsort.model.particles",
-    "ProgressEvent": "mapsort.workflows.progress",
+    "ProgressEvent": "mapsort.engines.progress",
     "Volume": "mapsort.model.volume",
     "align": "mapsort.modules.aligners",
     "aligner": "mapsort.modules.extension",
     "average": "mapsort.modules.averagers",
     "averager": "mapsort.modules.extension",
     "build_config": "mapsort.api",
-    "crossval": "mapsort.workflows.crossval",
-    "followup": "mapsort.workflows.followup",
-    "eotest": "mapsort.workflows.eotest",
+    "crossval": "mapsort.jobs.crossval.job",
+    "followup": "mapsort.jobs.followup",
+    "eotest": "mapsort.jobs.eotest",
     "comparator": "mapsort.modules.extension",
     "compare": "mapsort.modules.comparators",
     "fsc": "mapsort.physics.fsc",
@@ -96,9 +96,9 @@ _HOME = {
     "projector": "mapsort.modules.extension",
     "reconstruct": "mapsort.api",
     "reconstructor": "mapsort.modules.extension",
-    "refine": "mapsort.workflows.single",
-    "refine_multi": "mapsort.workflows.multi",
-    "split": "mapsort.workflows.split",
+    "refine": "mapsort.jobs.refine",
+    "refine_multi": "mapsort.jobs.multi",
+    "split": "mapsort.jobs.split",
     "symmetry": "mapsort.geometry.symmetry",
     "write_report": "mapsort.report.page",
 }

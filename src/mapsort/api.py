@@ -8,6 +8,7 @@ import numpy.typing as npt
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import symmetry as symmetry_group
+from mapsort.jobs.build_info import build_config
 from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
 from mapsort.modules.orientgen import orientations
@@ -17,15 +18,14 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.fsc import fsc
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import Float32
-from mapsort.stages.half_maps import solve_whole
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.match import match_images
-from mapsort.stages.particle_slices import weighted_slices
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_images
-from mapsort.stages.slice_sums import SliceSums
-from mapsort.stages.symmetry_copies import insert_copies
-from mapsort.workflows.build_info import build_config
+from mapsort.stages.reconstruct.half_maps import solve_whole
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.particle_slices import weighted_slices
+from mapsort.stages.reconstruct.slice_sums import SliceSums
+from mapsort.stages.reconstruct.symmetry_copies import insert_copies
+from mapsort.stages.search.match import match_images
 
 __all__ = [
     "build_config",

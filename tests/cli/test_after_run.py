@@ -14,8 +14,8 @@ from mapsort.cli.main import main
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_map, write_stack
 from mapsort.io.star import read_particles
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
+from mapsort.jobs.simulate import simulate
+from mapsort.options.simulate import SimulateOptions
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from mapsort.cli.main import main
 from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.star import read_particles
+from mapsort.jobs.simulate import simulate
 from mapsort.model.particles import Particles
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
+from mapsort.options.simulate import SimulateOptions
 
 QUICK = "--iter 1 --orientgen eman:delta=40 --parallel thread:1 --randomseed 1 --no-report"
 

@@ -15,8 +15,8 @@ import pytest
 
 from mapsort.cli.main import main
 from mapsort.io.mrc import write_map, write_stack
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
+from mapsort.jobs.simulate import simulate
+from mapsort.options.simulate import SimulateOptions
 
 N, BOX, APIX = 12, 32, 4.0
 CTF_COLUMNS = ("_rlnDefocusU", "_rlnDefocusV", "_rlnDefocusAngle")

@@ -8,8 +8,8 @@ import pytest
 import mapsort
 from mapsort.cli.main import main
 from mapsort.io.hdf import HdfReader
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
+from mapsort.jobs.simulate import simulate
+from mapsort.options.simulate import SimulateOptions
 
 N = 100
 

@@ -17,10 +17,10 @@ from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.star import write_particles
+from mapsort.jobs.convert import convert
 from mapsort.model.particles import Particles
+from mapsort.options.convert import ConvertOptions
 from mapsort.physics.ctf import ctf_images
-from mapsort.workflows.convert import convert
-from mapsort.workflows.convert_options import ConvertOptions
 
 BOX, APIX = 12, 1.5
 FORMATS = ("star", "cs", "hdf", "lst", "mrcs")

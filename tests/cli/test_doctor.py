@@ -11,8 +11,8 @@ import mapsort
 from mapsort import _core
 from mapsort.cli.main import main
 from mapsort.errors import NumericalError
-from mapsort.workflows import doctor, self_test
-from mapsort.workflows.self_test import SmallRun
+from mapsort.jobs import doctor, self_test
+from mapsort.jobs.self_test import SmallRun
 
 
 def test_a_working_installation_is_found_to_work(capsys):

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from mapsort.cli.interruption import STOPPING, interruptible
+from mapsort.engines.progress import SilentProgress
 from mapsort.errors import Interrupted
-from mapsort.workflows.progress import SilentProgress
 
 
 class Told(SilentProgress):

@@ -13,8 +13,8 @@ from mapsort import __version__
 from mapsort.cli.commands import COMMANDS, load
 from mapsort.cli.main import e2refinemulti, main
 from mapsort.errors import FormatError, Interrupted, NumericalError
-from mapsort.workflows.option_fields import flag_of
-from mapsort.workflows.options import MultiOptions
+from mapsort.options.fields import flag_of
+from mapsort.options.multi import MultiOptions
 
 # Section 2 of the interface: every option of the original, and the modern ones.
 INTERFACE_TEXT = """
@@ -26,7 +26,7 @@ INTERFACE_TEXT = """
 --m3diter --m3dpreprocess --m3dpostprocess --automask3d --model --nmodels --seedmethod --targetres
 --speed --mask --assign --inputmode --halves --breaksym --ctf --invert --maxshift --randomseed
 --resume --format --keepfiles --starts --junk --skipalign --datadir --passthrough --log-json
---no-report --quiet
+--no-report --quiet --startres
 """
 INTERFACE = INTERFACE_TEXT.split()
 

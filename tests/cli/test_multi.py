@@ -18,7 +18,7 @@ WORDS = ["multi", "--input", "p.star", "--models", "a.mrc,b.mrc", "--iter", "2"]
 @pytest.fixture
 def job(monkeypatch):
     """Stands for the job itself; keeps the options it was given."""
-    module = ModuleType("mapsort.workflows.multi")
+    module = ModuleType("mapsort.jobs.multi")
     module.given = []
 
     def refine_multi_run(options, *, progress, watcher):
@@ -33,7 +33,7 @@ def job(monkeypatch):
     module.during = lambda: None
     module.refine_multi_run = refine_multi_run
     module.plan_text = lambda options: f"would run {options.iter} iterations"
-    monkeypatch.setitem(sys.modules, "mapsort.workflows.multi", module)
+    monkeypatch.setitem(sys.modules, "mapsort.jobs.multi", module)
     return module
 
 

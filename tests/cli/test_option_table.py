@@ -11,8 +11,9 @@ import pytest
 from mapsort.cli import multi
 from mapsort.cli.option_table import options_from
 from mapsort.cli.parser import make_parser
-from mapsort.workflows.option_fields import flag_of
-from mapsort.workflows.option_types import (
+from mapsort.options.fields import flag_of
+from mapsort.options.multi import MultiOptions
+from mapsort.options.types import (
     Assignment,
     Automask3D,
     CtfHandling,
@@ -21,7 +22,6 @@ from mapsort.workflows.option_types import (
     MapFormat,
     SeedMethod,
 )
-from mapsort.workflows.options import MultiOptions
 
 # A value other than the default for every option, as written and as held.
 EXAMPLES = {

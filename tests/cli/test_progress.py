@@ -11,8 +11,8 @@ import pytest
 
 from mapsort.cli.interruption import interruptible
 from mapsort.cli.progress import PlainProgress, RichProgress, progress_display
+from mapsort.engines.progress import SilentProgress
 from mapsort.errors import Interrupted
-from mapsort.workflows.progress import SilentProgress
 
 
 def run_stages(progress):

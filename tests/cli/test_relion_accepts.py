@@ -11,12 +11,12 @@ import pytest
 
 from mapsort.io.mrc import read_map
 from mapsort.io.star_tables import read_tables
+from mapsort.jobs.convert import convert
+from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.model.particles import Particles
+from mapsort.options.convert import ConvertOptions
+from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.fsc import fsc
-from mapsort.workflows.convert import convert
-from mapsort.workflows.convert_options import ConvertOptions
-from mapsort.workflows.simulate import Simulated, simulate
-from mapsort.workflows.simulate_options import SimulateOptions
 
 
 @pytest.fixture(scope="module")

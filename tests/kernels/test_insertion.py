@@ -9,9 +9,9 @@ from scipy.special import i0
 from mapsort import _core
 from mapsort.geometry.symmetry import symmetry
 from mapsort.physics.fourier_projection import kernel_profile
-from mapsort.stages.insertion_grid import INSERTION_WIDTH, InsertionGrid
-from mapsort.stages.normal_equations import adjoint_volume
-from mapsort.stages.slice_sums import SliceSums
+from mapsort.stages.reconstruct.insertion_grid import INSERTION_WIDTH, InsertionGrid
+from mapsort.stages.reconstruct.normal_equations import adjoint_volume
+from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 IDENTITY = np.eye(3)[None]
 

@@ -12,16 +12,16 @@ from mapsort.errors import ConfigError
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.mrc import write_stack
+from mapsort.jobs.simulate import simulate
 from mapsort.modules.comparator import COMPARATORS, pose_scoring
 from mapsort.modules.orientgen import orientations
+from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.phantom import phantom_slice
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import centred_images
-from mapsort.stages.match import match_images
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
+from mapsort.stages.search.match import match_images
 
 BOX, APIX = 32, 4.0
 INFINITE = float("inf")

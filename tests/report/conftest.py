@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from mapsort.jobs.multi import refine_multi_run
+from mapsort.jobs.simulate import simulate
+from mapsort.options.fields import typed_options
+from mapsort.options.multi import MultiOptions
+from mapsort.options.simulate import SimulateOptions
 from mapsort.report.page import report_keeper
-from mapsort.workflows.multi import refine_multi_run
-from mapsort.workflows.option_fields import typed_options
-from mapsort.workflows.options import MultiOptions
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
 
 
 @pytest.fixture(scope="session")

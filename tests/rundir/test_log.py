@@ -49,8 +49,8 @@ def test_log_only_grows_and_stops_with_the_block(tmp_path: Path) -> None:
     level, handlers = LOGGER.level, list(LOGGER.handlers)
     for word in ("first", "second"):
         with run_log(path):
-            logging.getLogger("mapsort.workflows").info("%s run\nsecond line", word)
-            logging.getLogger("mapsort.workflows").debug("not wanted")
+            logging.getLogger("mapsort.jobs").info("%s run\nsecond line", word)
+            logging.getLogger("mapsort.jobs").debug("not wanted")
     logging.getLogger("mapsort").warning("after the end")
     assert [line.split(" INFO ")[1] for line in path.read_text().splitlines()] == [
         "first run | second line",

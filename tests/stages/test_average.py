@@ -14,8 +14,13 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
 from mapsort.physics.phantom import phantom_map, phantom_slice
-from mapsort.stages.average import ClassAccumulator, ShellStatistics, plane_terms, wiener_images
-from mapsort.stages.classify import classify
+from mapsort.stages.average.average import (
+    ClassAccumulator,
+    ShellStatistics,
+    plane_terms,
+    wiener_images,
+)
+from mapsort.stages.classify.classify import classify
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices

@@ -7,9 +7,13 @@ import pytest
 
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor
-from mapsort.stages.class_spectra import cross_power, matched_to_projections, processed_averages
+from mapsort.stages.average.class_spectra import (
+    cross_power,
+    matched_to_projections,
+    processed_averages,
+)
 from mapsort.stages.fourier_grid import centred_transform
-from mapsort.stages.search_plan import _in_noise, spectrally_matched
+from mapsort.stages.search.search_plan import _in_noise, spectrally_matched
 
 BOX, APIX = 24, 6.0
 

@@ -11,13 +11,13 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.phantom import phantom_map
-from mapsort.stages.average import (
+from mapsort.stages.average.average import (
     ClassAccumulator,
     ShellStatistics,
     plane_terms,
     wiener_images,
 )
-from mapsort.stages.classify import classify
+from mapsort.stages.classify.classify import classify
 from mapsort.stages.fourier_grid import (
     FourierGrid,
     centred_images,

@@ -19,17 +19,21 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_map
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.class_spectra import cross_power, matched_to_projections, processed_averages
-from mapsort.stages.classify import given_membership
+from mapsort.stages.average.class_spectra import (
+    cross_power,
+    matched_to_projections,
+    processed_averages,
+)
+from mapsort.stages.average.member_average import MemberAverager, SumWeights
+from mapsort.stages.average.realign import alignment_references, composed
+from mapsort.stages.classify.classify import given_membership
 from mapsort.stages.fourier_grid import FourierGrid, centred_transform
-from mapsort.stages.match import match_chunk
-from mapsort.stages.member_average import MemberAverager, SumWeights
-from mapsort.stages.pair_scores import PairComparison, reranked
-from mapsort.stages.pose_ways import PoseWays, ranking, same_terms
 from mapsort.stages.prepare import ctf_coefficients, shell_means
-from mapsort.stages.realign import alignment_references, composed
-from mapsort.stages.search_plan import plan_image_match, spectrally_matched
-from mapsort.stages.two_stage import cluster_candidates, cluster_references, n_clusters
+from mapsort.stages.search.match import match_chunk
+from mapsort.stages.search.pair_scores import PairComparison, reranked
+from mapsort.stages.search.pose_ways import PoseWays, ranking, same_terms
+from mapsort.stages.search.search_plan import plan_image_match, spectrally_matched
+from mapsort.stages.search.two_stage import cluster_candidates, cluster_references, n_clusters
 
 BOX, APIX = 32, 4.0
 

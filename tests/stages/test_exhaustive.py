@@ -17,11 +17,11 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
-from mapsort.stages.match import REFINED, match_chunk
-from mapsort.stages.narrowing import neighbours
-from mapsort.stages.pose_ways import PoseWays
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.stages.search_plan import plan_match
+from mapsort.stages.search.match import REFINED, match_chunk
+from mapsort.stages.search.narrowing import neighbours
+from mapsort.stages.search.pose_ways import PoseWays
+from mapsort.stages.search.search_plan import plan_match
 
 BOX, APIX, SNR, N = 32, 4.0, 0.1, 240
 STATES = (0, 2)

@@ -10,14 +10,14 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.class_averages import ClassAverages
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.physics.reconstruction import ReconstructionMethod
-from mapsort.stages import class_reconstruction
-from mapsort.stages.class_reconstruction import MapSlices
 from mapsort.stages.fourier_grid import centred_transform
-from mapsort.stages.half_maps import solve_halves, solve_whole
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.normal_equations import NormalEquations
-from mapsort.stages.reconstruct import solve
-from mapsort.stages.slice_sums import SliceSums
+from mapsort.stages.reconstruct import class_reconstruction
+from mapsort.stages.reconstruct.class_reconstruction import MapSlices
+from mapsort.stages.reconstruct.half_maps import solve_halves, solve_whole
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.normal_equations import NormalEquations
+from mapsort.stages.reconstruct.reconstruct import solve
+from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 BOX, APIX = 24, 6.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import gumbel_r, norm
 
-from mapsort.stages.junk import JunkModel, fit_junk, junk_probability, noise_images
+from mapsort.stages.classify.junk import JunkModel, fit_junk, junk_probability, noise_images
 from mapsort.stages.prepare import shell_means
 
 

@@ -11,19 +11,19 @@ from mapsort.errors import ConfigError
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.star import read_particles
+from mapsort.jobs.simulate import simulate
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.model.volume import Volume
 from mapsort.modules.orientgen import orientations
+from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_transform
-from mapsort.stages.local_search import LocalSearchPlan, plan_local_search, search_locally
-from mapsort.stages.match import match_chunk
 from mapsort.stages.prepare import ParticleTreatment, ctf_coefficients
-from mapsort.stages.search_plan import plan_match
-from mapsort.workflows.simulate import simulate
-from mapsort.workflows.simulate_options import SimulateOptions
+from mapsort.stages.search.local_search import LocalSearchPlan, plan_local_search, search_locally
+from mapsort.stages.search.match import match_chunk
+from mapsort.stages.search.search_plan import plan_match
 
 BOX, APIX, N, STEP_DEG = 48, 3.0, 300, 15.0
 SCORING = Scoring(float("inf"))

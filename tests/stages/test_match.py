@@ -18,10 +18,10 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
-from mapsort.stages.match import match_chunk
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.stages.search_levels import distinction, ring_ranges
-from mapsort.stages.search_plan import plan_match
+from mapsort.stages.search.match import match_chunk
+from mapsort.stages.search.search_levels import distinction, ring_ranges
+from mapsort.stages.search.search_plan import plan_match
 
 APIX = 4.0
 N_REFERENCES = 24

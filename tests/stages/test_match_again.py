@@ -12,9 +12,9 @@ from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_map
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import FourierGrid
-from mapsort.stages.match import match_chunk, match_images, match_near, scored
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.stages.search_plan import plan_image_match
+from mapsort.stages.search.match import match_chunk, match_images, match_near, scored
+from mapsort.stages.search.search_plan import plan_image_match
 
 BOX, APIX, N = 32, 4.0, 6
 

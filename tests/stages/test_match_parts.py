@@ -9,7 +9,7 @@ import pytest
 
 from mapsort.model.references import References
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.match import _best_of_each_map, _Candidates, _matches, _top
+from mapsort.stages.search.match import _best_of_each_map, _Candidates, _matches, _top
 
 
 def candidates_of(reference):

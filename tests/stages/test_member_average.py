@@ -8,9 +8,9 @@ import pytest
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.stages import member_average
+from mapsort.stages.average import member_average
+from mapsort.stages.average.member_average import MemberAverager, is_least_squares, is_sum
 from mapsort.stages.fourier_grid import centred_transform
-from mapsort.stages.member_average import MemberAverager, is_least_squares, is_sum
 
 BOX, APIX = 24, 6.0
 

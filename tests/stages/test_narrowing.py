@@ -11,7 +11,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
-from mapsort.stages.narrowing import (
+from mapsort.stages.search.narrowing import (
     NEIGHBOURS,
     near_candidates,
     neighbours,

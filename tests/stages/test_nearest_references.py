@@ -10,7 +10,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
-from mapsort.stages.nearest_references import nearest_references
+from mapsort.stages.search.nearest_references import nearest_references
 
 N = 60
 

@@ -8,8 +8,8 @@ import pytest
 from mapsort.model.matches import Matches
 from mapsort.modules.comparators import pair_comparator
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.stages.pair_scores import PairComparison, _back, reranked
 from mapsort.stages.prepare import shell_means
+from mapsort.stages.search.pair_scores import PairComparison, _back, reranked
 
 BOX, APIX, N = 20, 3.0, 4
 RNG = np.random.default_rng(1)

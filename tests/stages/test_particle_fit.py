@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapsort.stages.particle_fit import (
+from mapsort.physics.scoring import shift_log_prior
+from mapsort.stages.average.particle_fit import (
     LARGEST_SPREAD,
     SMALLEST_SPREAD,
     ParticleFit,
     deviations,
     misfit,
     outlier_scores,
-    shift_log_prior,
     shift_spread,
 )
 

@@ -12,8 +12,8 @@ from mapsort.stages.fourier_grid import (
     centred_transform,
     shift_images,
 )
-from mapsort.stages.particle_slices import weighted_slices
 from mapsort.stages.project import image_slices, project_images, project_slices
+from mapsort.stages.reconstruct.particle_slices import weighted_slices
 
 BOX, APIX = 16, 8.0
 

@@ -9,16 +9,16 @@ from scipy.spatial.transform import Rotation
 from mapsort.geometry.symmetry import symmetry
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.phantom import phantom_map, phantom_slice
-from mapsort.stages import pose_sums, slice_buffer
 from mapsort.stages.fourier_grid import (
     centred_images,
     centred_transform,
 )
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.pose_sums import PoseSums
 from mapsort.stages.project import project_images, project_slices
-from mapsort.stages.slice_buffer import SliceBuffer
-from mapsort.stages.slice_sums import SliceSums
+from mapsort.stages.reconstruct import pose_sums, slice_buffer
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.pose_sums import PoseSums
+from mapsort.stages.reconstruct.slice_buffer import SliceBuffer
+from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 BOX, APIX = 16, 8.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapsort.stages.postprocess import noise_to_signal, wiener_filtered
+from mapsort.stages.reconstruct.postprocess import noise_to_signal, wiener_filtered
 
 
 def test_the_noise_term_has_two_ends():

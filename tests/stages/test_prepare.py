@@ -9,13 +9,17 @@ from mapsort.errors import ConfigError
 from mapsort.modules.processors import processor
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.stages.fourier_grid import FourierGrid, kernel_profile
-from mapsort.stages.postprocess import MAX_NOISE_TO_SIGNAL, half_map_fsc, noise_to_signal
 from mapsort.stages.prepare import (
     EDGE,
     ParticleTreatment,
     ProcessedTreatment,
     ctf_coefficients,
     shell_means,
+)
+from mapsort.stages.reconstruct.postprocess import (
+    MAX_NOISE_TO_SIGNAL,
+    half_map_fsc,
+    noise_to_signal,
 )
 
 BOX, APIX = 16, 8.0

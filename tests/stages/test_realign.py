@@ -7,8 +7,8 @@ import pytest
 
 from mapsort.modules.processors import processor
 from mapsort.physics.image_statistics import circle_mean
-from mapsort.stages.classify import given_membership
-from mapsort.stages.realign import alignment_references, chosen_members
+from mapsort.stages.average.realign import alignment_references, chosen_members
+from mapsort.stages.classify.classify import given_membership
 
 BOX, APIX = 24, 6.0
 

@@ -16,11 +16,11 @@ from mapsort.physics.fsc import fsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.stages.fourier_grid import centred_images, centred_transform
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import _System, reconstruction_bytes, solve
-from mapsort.stages.slice_sums import SliceSums
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.normal_equations import NormalEquations
+from mapsort.stages.reconstruct.reconstruct import _System, reconstruction_bytes, solve
+from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 IDENTITY = np.eye(3)[None]
 
@@ -329,10 +329,10 @@ def test_memory_stays_within_the_formula(tmp_path):
     script = tmp_path / "peak.py"
     script.write_text(
         "import re, numpy as np\n"
-        "from mapsort.stages.insertion_grid import InsertionGrid\n"
-        "from mapsort.stages.normal_equations import NormalEquations\n"
-        "from mapsort.stages.reconstruct import reconstruction_bytes, solve\n"
-        "from mapsort.stages.slice_sums import SliceSums\n"
+        "from mapsort.stages.reconstruct.insertion_grid import InsertionGrid\n"
+        "from mapsort.stages.reconstruct.normal_equations import NormalEquations\n"
+        "from mapsort.stages.reconstruct.reconstruct import reconstruction_bytes, solve\n"
+        "from mapsort.stages.reconstruct.slice_sums import SliceSums\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "peak = lambda: 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', status())[1])\n"
         "grid, before = InsertionGrid.for_box(128), peak()\n"

@@ -12,10 +12,10 @@ from scipy.special import j0
 from mapsort.errors import ConfigError
 from mapsort.physics.phantom import phantom_map
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages import search_levels as levels
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.project import project_images
-from mapsort.stages.search_levels import (
+from mapsort.stages.search import search_levels as levels
+from mapsort.stages.search.search_levels import (
     Level,
     SearchSetting,
     distinction,

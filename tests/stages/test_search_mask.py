@@ -12,11 +12,11 @@ from mapsort.modules.search_aligner import search_aligner
 from mapsort.physics.phantom import phantom_map
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
-from mapsort.stages.match import match_chunk
-from mapsort.stages.pose_ways import PoseWays
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices
-from mapsort.stages.search_plan import plan_match
+from mapsort.stages.search.match import match_chunk
+from mapsort.stages.search.pose_ways import PoseWays
+from mapsort.stages.search.search_plan import plan_match
 
 BOX, APIX, RADIUS, N_VIEWS = 32, 4.0, 11.0, 20
 

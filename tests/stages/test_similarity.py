@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapsort.model.matches import Matches
-from mapsort.stages.similarity import CoarseScores, Similarity
+from mapsort.stages.search.similarity import CoarseScores, Similarity
 
 
 def three_matches():

@@ -11,14 +11,18 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.class_averages import ClassAverages
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map, phantom_slice
-from mapsort.stages.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.fourier_grid import centred_transform
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.normal_equations import NormalEquations
 from mapsort.stages.project import project_slices
-from mapsort.stages.reconstruct import solve, wiener_term
-from mapsort.stages.slice_agreement import kept_slices, relative_quality, slice_agreement
-from mapsort.stages.slice_sums import SliceSums
+from mapsort.stages.reconstruct.class_reconstruction import AverageSelection, MapSlices
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.normal_equations import NormalEquations
+from mapsort.stages.reconstruct.reconstruct import solve, wiener_term
+from mapsort.stages.reconstruct.slice_agreement import (
+    kept_slices,
+    relative_quality,
+    slice_agreement,
+)
+from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 BOX, APIX = 32, 4.0
 

@@ -7,13 +7,17 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mapsort.physics.phantom import phantom_slice
-from mapsort.stages import slice_agreement as module
-from mapsort.stages.average import plane_terms
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.normal_equations import NormalEquations
-from mapsort.stages.reconstruct import solve
-from mapsort.stages.slice_agreement import kept_slices, relative_quality, slice_agreement
-from mapsort.stages.slice_sums import SliceSums
+from mapsort.stages.average.average import plane_terms
+from mapsort.stages.reconstruct import slice_agreement as module
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.normal_equations import NormalEquations
+from mapsort.stages.reconstruct.reconstruct import solve
+from mapsort.stages.reconstruct.slice_agreement import (
+    kept_slices,
+    relative_quality,
+    slice_agreement,
+)
+from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 BOX = 16
 

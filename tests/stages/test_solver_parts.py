@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapsort.stages import insertion_grid, reconstruct
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.normal_equations import NormalEquations, frequency_radii
-from mapsort.stages.reconstruct import (
+from mapsort.stages.reconstruct import insertion_grid, reconstruct
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.normal_equations import NormalEquations, frequency_radii
+from mapsort.stages.reconstruct.reconstruct import (
     FLOOR,
     GAP,
     SOLVED_NOISE,
@@ -16,7 +16,7 @@ from mapsort.stages.reconstruct import (
     reconstruction_bytes,
     wiener_term,
 )
-from mapsort.stages.slice_sums import SliceSums, sorting_bytes, sums_bytes
+from mapsort.stages.reconstruct.slice_sums import SliceSums, sorting_bytes, sums_bytes
 
 GIB = 2**30
 

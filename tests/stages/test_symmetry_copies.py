@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.physics.phantom import phantom_slice
-from mapsort.stages.insertion_grid import InsertionGrid
-from mapsort.stages.slice_sums import SliceSums
-from mapsort.stages.symmetry_copies import insert_copies
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.slice_sums import SliceSums
+from mapsort.stages.reconstruct.symmetry_copies import insert_copies
 
 BOX, APIX = 16, 8.0
 

@@ -13,8 +13,8 @@ from mapsort.model.references import References
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_slice
 from mapsort.stages.fourier_grid import centred_images
-from mapsort.stages.similarity import Similarity
-from mapsort.stages.two_stage import (
+from mapsort.stages.search.similarity import Similarity
+from mapsort.stages.search.two_stage import (
     _average,
     _far_apart,
     _ordered,

@@ -8,8 +8,8 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.options.stages import AverageStageOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.stage_options import AverageStageOptions
 
 NAME = "average"
 HELP = "average classes: projections, particles and a classification matrix"
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Average, and name the files."""
     options = options_from(AverageStageOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.averaging_by_hand import class_averages
+    from mapsort.jobs.average import class_averages
 
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         n, m = class_averages(options, progress=progress)

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the build's record: one line for each item."""
     # Here and not above: it loads the kernels.
-    from mapsort.workflows.build_info import build_config
+    from mapsort.jobs.build_info import build_config
 
     config = build_config()
     if args.json:

@@ -6,8 +6,8 @@ import argparse
 
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
+from mapsort.options.stages import ClassifyOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.stage_options import ClassifyOptions
 
 NAME = "classify"
 HELP = "the best references of each particle, from a similarity matrix"
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Classify, and name the matrix."""
     options = options_from(ClassifyOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.classification_by_hand import classification_matrix
+    from mapsort.jobs.classify import classification_matrix
 
     n, m = classification_matrix(options)
     say(f"{options.out}  {counted(n, 'particle')} in {counted(m, 'class', 'classes')}")

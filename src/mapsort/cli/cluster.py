@@ -6,7 +6,7 @@ import argparse
 
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say, warn
-from mapsort.workflows.cluster_options import ClusterOptions
+from mapsort.options.cluster import ClusterOptions
 
 NAME = "cluster"
 HELP = "test the Dask workers of --parallel: versions, files, threads, bandwidth"
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Say what the workers are and what is wrong with them; 1 if a run would not start."""
     options = options_from(ClusterOptions, args).validated()
-    from mapsort.workflows.cluster import check_cluster
+    from mapsort.jobs.cluster import check_cluster
 
     lines, problems = check_cluster(options.parallel, options.files)
     for line in lines:

@@ -8,8 +8,8 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.options.convert import ConvertOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.convert_options import ConvertOptions
 
 NAME = "convert"
 HELP = "convert particles and maps between RELION, cryoSPARC and EMAN2 formats"
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Convert, and name the files written."""
     options = options_from(ConvertOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.convert import convert
+    from mapsort.jobs.convert import convert
 
     with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         made = convert(options, progress=progress)

@@ -8,7 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
-from mapsort.workflows.crossval_options import CrossvalOptions
+from mapsort.options.crossval import CrossvalOptions
 
 NAME = "crossval"
 HELP = "refine each set from each other set's map, judge by unseen particles: is the split real?"
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     options = options_from(CrossvalOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
     from mapsort.cli.live_report import refresh_report
-    from mapsort.workflows.crossval import crossval_run
+    from mapsort.jobs.crossval.job import crossval_run
 
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         made = crossval_run(options, progress=progress)

@@ -8,7 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
-from mapsort.workflows.demo_options import DemoOptions
+from mapsort.options.demo import DemoOptions
 
 NAME = "demo"
 HELP = "run multi on a small problem made on the spot and score it against the truth"
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demonstration and print its score and where the results are."""
     options = options_from(DemoOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.demo import demo
+    from mapsort.jobs.demo import demo
 
     with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         score = demo(options, progress=progress)

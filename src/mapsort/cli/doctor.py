@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:  # noqa: ARG001
     """Print every finding as it comes; return 0, or 1 if something failed."""
     # Here and not above: it loads the kernels.
-    from mapsort.workflows.doctor import State, examine
+    from mapsort.jobs.doctor import State, examine
 
     failed = 0
     for finding in examine():

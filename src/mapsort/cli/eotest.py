@@ -8,7 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
-from mapsort.workflows.eotest_options import EotestOptions
+from mapsort.options.eotest import EotestOptions
 
 NAME = "eotest"
 HELP = "even/odd resolution test of every map of a finished run"
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     options = options_from(EotestOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
     from mapsort.cli.live_report import refresh_report
-    from mapsort.workflows.eotest import eotest_run
+    from mapsort.jobs.eotest import eotest_run
 
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         made = eotest_run(options, progress=progress)

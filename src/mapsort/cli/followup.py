@@ -8,8 +8,8 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.options.crossval import FollowupOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.crossval_options import FollowupOptions
 
 NAME = "followup"
 HELP = "after a run: split, refine each set alone, measure, cross-validate, report"
@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     """Do it all; say each set's resolution before and after, and the verdict."""
     options = options_from(FollowupOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
+    from mapsort.jobs.followup import followup_run
     from mapsort.report.page import write_report
-    from mapsort.workflows.followup import followup_run
 
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         made = followup_run(options, progress=progress)

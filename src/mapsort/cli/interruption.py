@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.errors import Interrupted
-from mapsort.workflows.progress import Progress, SilentProgress
 
 # SIGUSR1 is what Slurm sends ahead of the time limit (--signal=USR1@300); SIGHUP comes when the
 # terminal or the connection is closed.

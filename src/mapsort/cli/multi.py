@@ -9,11 +9,11 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say, warn
 from mapsort.cli.progress import progress_display
+from mapsort.options.multi import MultiOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.options import MultiOptions
 
 if TYPE_CHECKING:
-    from mapsort.workflows.multi import MultiRun, Watcher
+    from mapsort.jobs.multi import MultiRun, Watcher
 
 NAME = "multi"
 HELP = "sort particles among several maps while refining the maps"
@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
     if args.resume is None:
         return _carried_out(options_from(MultiOptions, args).validated())
     # Here and not above, as in what follows: they load the kernels.
-    from mapsort.workflows.resume import resumed_options
-    from mapsort.workflows.run_place import at_home
+    from mapsort.jobs.resume import resumed_options
+    from mapsort.jobs.run_place import at_home
 
     given = given_values(MultiOptions, args)
     with at_home(given["resume"]) as resume:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _carried_out(options: MultiOptions) -> int:
-    from mapsort.workflows.multi import plan_text, refine_multi_run
+    from mapsort.jobs.multi import plan_text, refine_multi_run
 
     if options.check:
         for note in options.notes:

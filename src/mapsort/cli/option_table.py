@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from mapsort.errors import ConfigError
-from mapsort.workflows.option_fields import ValueKind, flag_of, refuse
+from mapsort.options.fields import ValueKind, flag_of, refuse
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from mapsort.workflows.progress import Progress, SilentProgress
+from mapsort.engines.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

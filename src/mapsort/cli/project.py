@@ -8,7 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
-from mapsort.workflows.project_options import ProjectOptions
+from mapsort.options.project import ProjectOptions
 
 NAME = "project"
 HELP = "project maps along the directions of a generator or of a .star file"
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Project, and name the files."""
     options = options_from(ProjectOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.project import project_maps
+    from mapsort.jobs.project import project_maps
 
     with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         made = project_maps(options, progress=progress)

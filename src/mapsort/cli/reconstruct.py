@@ -8,8 +8,8 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.options.reconstruct import ReconstructOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.reconstruct_options import ReconstructOptions
 
 NAME = "reconstruct"
 HELP = "reconstruct a map from particles with poses, or from a run's class averages"
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Reconstruct, and name the files."""
     options = options_from(ReconstructOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.reconstruct_map import reconstruct_map
+    from mapsort.jobs.reconstruct import reconstruct_map
 
     with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         made = reconstruct_map(options, progress=progress)

@@ -10,10 +10,10 @@ from mapsort.cli.multi import report_watcher
 from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
-from mapsort.workflows.single_options import RefineOptions
+from mapsort.options.refine import RefineOptions
 
 if TYPE_CHECKING:
-    from mapsort.workflows.single_result import RefinedMap
+    from mapsort.jobs.refine_result import RefinedMap
 
 NAME = "refine"
 HELP = "refine one map by half-sets that are kept apart from the start"
@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     """Check the request, refine, and say where the results are."""
     if args.resume is None:
         return _carried_out(options_from(RefineOptions, args).validated())
-    from mapsort.workflows.run_place import at_home
-    from mapsort.workflows.single_resume import resumed_options
+    from mapsort.jobs.refine_resume import resumed_options
+    from mapsort.jobs.run_place import at_home
 
     given = given_values(RefineOptions, args)
     with at_home(given["resume"]) as resume:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _carried_out(options: RefineOptions) -> int:
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.single import refine_plan_text, refine_run
+    from mapsort.jobs.refine import refine_plan_text, refine_run
 
     if options.check:
         say(refine_plan_text(options))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mapsort.cli.output import say
 from mapsort.errors import ConfigError
-from mapsort.workflows.option_fields import whole_number
+from mapsort.options.fields import whole_number
 
 NAME = "show"
 HELP = "picture a map (slices, projections) or a stack (montage) as PNG"

@@ -8,8 +8,8 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.options.stages import SimilarityOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.stage_options import SimilarityOptions
 
 NAME = "similarity"
 HELP = "compare particles with projections of a file: the similarity matrix"
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Compare, and name the matrix."""
     options = options_from(SimilarityOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.similarity_by_hand import similarity_matrix
+    from mapsort.jobs.similarity import similarity_matrix
 
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         n, m = similarity_matrix(options, progress=progress)

@@ -8,8 +8,8 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
+from mapsort.options.simulate import SimulateOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.simulate_options import SimulateOptions
 
 NAME = "simulate"
 HELP = "make realistic particles with known truth from maps or a built-in phantom"
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Simulate, and name the files."""
     options = options_from(SimulateOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
-    from mapsort.workflows.simulate import simulate
+    from mapsort.jobs.simulate import simulate
 
     with progress_display(quiet=args.quiet) as shown, interruptible(shown) as progress:
         made = simulate(options, progress=progress)

@@ -6,8 +6,8 @@ import argparse
 
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
+from mapsort.options.split import SplitOptions
 from mapsort.rundir.wording import counted
-from mapsort.workflows.split_options import SplitOptions
 
 NAME = "split"
 HELP = "particles of a finished run as one set per map (.star, .lst)"
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     options = options_from(SplitOptions, args).validated()
     # After the options are known to be right: this loads the kernels.
     from mapsort.cli.live_report import refresh_report
-    from mapsort.workflows.split import split_run
+    from mapsort.jobs.split import split_run
 
     made = split_run(options)
     for item in made.sets:

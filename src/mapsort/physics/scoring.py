@@ -104,3 +104,10 @@ class Scoring:
         if self.highest_ang is not None:
             weight = weight * (resolution >= self.highest_ang)
         return np.ascontiguousarray(weight.astype(np.float32))
+
+
+def shift_log_prior(origins: npt.NDArray[np.floating], spread: float) -> npt.NDArray[np.float32]:
+    """Return -|origin|^2 / (2 spread^2) [nat] of shifts (..., 2) [pixels]; 0 without a prior."""
+    if not np.isfinite(spread):
+        return np.zeros(origins.shape[:-1], dtype=np.float32)
+    return np.asarray(-np.sum(origins**2, axis=-1) / (2.0 * spread**2), dtype=np.float32)

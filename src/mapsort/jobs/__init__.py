@@ -1,0 +1,3 @@
+"""What a user asks for: jobs that loop, write, resume and tell."""
+
+from __future__ import annotations

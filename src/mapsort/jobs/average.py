@@ -1,0 +1,90 @@
+"""``mapsort average``: class averages from projections, particles and a classification matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mapsort.engines.progress import Progress
+from mapsort.errors import FormatError
+from mapsort.jobs.stage_inputs import open_projections, stage_run
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.options.stages import AverageStageOptions
+from mapsort.refinement.averaging import average_classes, chosen_by_quality
+from mapsort.refinement.iteration import particle_noise_to_signal
+from mapsort.refinement.plan import noise_floor
+from mapsort.rundir.classification import read_alignments, read_classification
+from mapsort.runfiles.maps import write_class_averages
+from mapsort.runfiles.matrices import classification_images, write_matrices
+from mapsort.stages.classify.classify import given_membership
+from mapsort.stages.project import image_slices
+
+
+def class_averages(
+    options: AverageStageOptions, *, progress: Progress | None = None
+) -> tuple[int, int]:
+    """Average classes and write the averages, and on request who is in them.
+
+    Returns
+    -------
+    tuple of int
+        Number of particles averaged, and of classes with particles.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        Before any work: what is wrong with the request or its input.
+    """
+    projections = open_projections(options.files[0])
+    request = options.as_multi(projections.references.n_models)
+    run, state = stage_run(request, projections, progress)
+    n_classes = len(projections.references)
+    matches, membership = _classified(options.files[2], len(run.inputs.particles), n_classes)
+    slices = image_slices(projections.images, n_threads=run.plan.n_threads)
+    ratio = particle_noise_to_signal(slices, state.noise_power)
+    with threadpool_limits(run.plan.n_threads):
+        membership = chosen_by_quality(run, state, projections.images, matches, membership)
+        made = average_classes(run, state, slices, matches, membership, ratio, iteration=0)
+        # what the projections do not explain of the particles is the noise, as in a run
+        residual = made.statistics.residual_power(made.statistics.scale(state.noise_power))
+        write_class_averages(
+            options.out,
+            run,
+            projections.headers,
+            made.averages,
+            made.membership,
+            particle_noise_to_signal(slices, noise_floor(residual)),
+            projections=options.files[0].name,
+        )
+    if options.result is not None:
+        columns = matches.reference.shape[1]
+        members = made.membership
+        images = classification_images(made.matches, members, members.used, columns)
+        write_matrices(options.result, (len(matches), columns), images, run.scratch)
+    return int(made.membership.used.sum()), int((made.averages.count > 0).sum())
+
+
+def _classified(path: Path, n: int, n_classes: int) -> tuple[Matches, Membership]:
+    """Read who is in which class and how it lies there; a weight of 0 is no member."""
+    classes, alignments = read_classification(path), read_alignments(path)
+    if len(classes.class_of) != n or classes.class_of.max() >= n_classes:
+        raise FormatError(
+            f"{path}: {len(classes.class_of)} particles in classes up to {classes.class_of.max()}; "
+            f"there are {n} particles and {n_classes} projections"
+        )
+    members = np.where(classes.used, classes.class_of, -1)
+    membership = given_membership(members, np.ones_like(classes.used), n_classes)
+    nothing = np.zeros(classes.class_of.shape, dtype=np.float32)
+    matches = Matches(
+        classes.class_of.astype(np.int32),
+        nothing,
+        nothing,
+        alignments.alpha,
+        alignments.dx,
+        alignments.dy,
+        alignments.mirror,
+    )
+    return matches, membership

@@ -1,0 +1,357 @@
+"""Convert particles (and maps) between the formats of RELION, cryoSPARC and EMAN2."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mapsort.engines.chunks import chunk_length, chunk_ranges
+from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.errors import ConfigError, FormatError
+from mapsort.io.eman_ctf import EmanCtf
+from mapsort.io.eman_tables import eman_headers
+from mapsort.io.hdf_writer import HdfWriter
+from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES
+from mapsort.io.lst import can_keep, write_list
+from mapsort.io.mrc import write_stack
+from mapsort.io.optics import IMAGE_SIGN
+from mapsort.io.particle_files import (
+    LIST_SUFFIXES,
+    STAR_SUFFIX,
+    ParticleFiles,
+    read_particle_files,
+)
+from mapsort.io.star import write_particles
+from mapsort.jobs.convert_images import ImageRecipe
+from mapsort.jobs.mixed_sizes import MixedRecipe, Part, parts_of_one_size
+from mapsort.jobs.selection import select
+from mapsort.jobs.stack_links import stacks_for_relion
+from mapsort.model.particles import Particles
+from mapsort.model.volume import Volume, is_map
+from mapsort.options.convert import ConvertOptions
+from mapsort.options.fields import refuse_to_overwrite
+from mapsort.physics.resample import match_box
+from mapsort.refinement.bad_images import read_all_usable
+from mapsort.rundir.atomic import atomic_path
+from mapsort.stages.fourier_grid import Float32
+
+#: Images that are in memory at one time: read, being changed, and the next ones.
+_COPIES = 4
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion wrote.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        Files written, the one asked for first.
+    n_images : int
+        Particles in it; 0 for a map.
+    """
+
+    files: tuple[Path, ...]
+    n_images: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Particles, what becomes of them, and who is told."""
+
+    particles: Particles
+    recipe: ImageRecipe | MixedRecipe
+    target: Path
+    copy: bool
+    compressbits: int | None
+    progress: Progress
+    overwrite: bool = False
+
+    @property
+    def optics(self) -> pd.DataFrame:
+        return self.recipe.optics(self.particles.optics)
+
+    @property
+    def white_table(self) -> pd.DataFrame:
+        """The table of images that are written: of all of them density is white."""
+        return self.particles.table.drop(columns=IMAGE_SIGN, errors="ignore")
+
+    def images(self) -> Iterator[tuple[slice, Float32]]:
+        """Yield all images in chunks, and tell of them."""
+        n, box = len(self.particles), max(self.particles.box, self.recipe.box)
+        ranges = chunk_ranges(n, chunk_length(4 * _COPIES * box**2))
+        self.progress.start("convert", n, iteration=0, n_iterations=0)
+        read = partial(self.recipe.images, self.particles)
+        for where, images in read_all_usable(self.particles, read, ranges):
+            yield where, images
+            self.progress.advance(where.stop - where.start)
+        self.progress.finish(f"{n} particles")
+
+
+def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Converted:
+    """Convert a particle file or a map.
+
+    Parameters
+    ----------
+    options : ConvertOptions
+    progress : Progress, optional
+        Told of the images done; may raise Interrupted between chunks.
+
+    Returns
+    -------
+    Converted
+        What was written.
+
+    Raises
+    ------
+    ConfigError
+        An option does not fit, the kind of file cannot be written, an input file would be
+        overwritten, or the disk is too small: before anything is written.
+    FormatError
+        The input cannot be read.
+    """
+    options.validated()
+    shown = progress if progress is not None else SilentProgress()
+    write = _writer(options.target)
+    if is_map(options.source):
+        return _convert_map(options)
+    read = read_particle_files(
+        options.source,
+        apix=options.inputapix,
+        datadir=options.datadir,
+        passthrough=options.passthrough,
+    )
+    chosen = select(
+        read.particles,
+        read.optics,
+        where=options.where,
+        first=options.first,
+        random=options.random,
+        randomseed=options.randomseed,
+    )
+    # Sizes are compared after the selection: that may leave one of them.
+    read = read.subset(chosen)
+    parts = parts_of_one_size(options.source, read, apix_given=options.inputapix is not None)
+    validated = [note for part in parts for note in part.particles.validate()]
+    for note in (*read.notes, *validated):
+        shown.message(note)
+    recipe: ImageRecipe | MixedRecipe
+    if len(parts) == 1:
+        particles = parts[0].particles
+        recipe = ImageRecipe.of(options, particles)
+    else:
+        particles = _whole(read, parts)
+        recipe = MixedRecipe.of(options, parts)
+    # Compressed images are new images, whatever a list could refer to.
+    copy = options.copy or options.compressbits is not None
+    overwrite = options.overwrite
+    return write(
+        _Job(particles, recipe, options.target, copy, options.compressbits, shown, overwrite)
+    )
+
+
+def _whole(read: ParticleFiles, parts: Sequence[Part]) -> Particles:
+    """Return particles of all sizes, of which the tables count: images are made of the parts."""
+    return replace(
+        parts[0].particles,
+        table=read.particles,
+        optics=read.optics,
+        file_of=read.file_of,
+        index_in_file=read.index_in_file,
+    )
+
+
+def _writer(target: Path) -> Callable[[_Job], Converted]:
+    suffix = target.suffix.lower()
+    if suffix == ".cs":
+        raise ConfigError(
+            f"{target}: cryoSPARC's .cs files are not written; write a .star, which it imports"
+        )
+    if suffix == STAR_SUFFIX:
+        return _write_star
+    if suffix in LIST_SUFFIXES:
+        return _write_list
+    if suffix in HDF_SUFFIXES:
+        return _write_hdf
+    if suffix in MRC_SUFFIXES:
+        return _write_mrc
+    raise ConfigError(f"{target}: written are .star, .lst, .hdf, .mrcs, .mrc, .st and .map")
+
+
+def _write_mrc(job: _Job) -> Converted:
+    _make_room(job, [job.target])
+    with atomic_path(job.target) as part:
+        write_stack(part, (images for _, images in job.images()), job.recipe.apix)
+    return Converted((job.target,), len(job.particles))
+
+
+def _write_hdf(job: _Job) -> Converted:
+    _make_room(job, [job.target])
+    optics = job.optics
+    with (
+        atomic_path(job.target) as part,
+        HdfWriter(part, apix=job.recipe.apix, compressbits=job.compressbits) as writer,
+    ):
+        for where, images in job.images():
+            headers = eman_headers(optics, job.white_table.iloc[where])
+            for index, image, items in zip(
+                range(where.start, where.stop), images, headers, strict=True
+            ):
+                base = job.particles.eman_header(index)
+                items = _with_curves(items, base)
+                if "ctf" in items:
+                    items["ctf"] = items["ctf"].text()
+                writer.append(image, {**base, **items})
+    return Converted((job.target,), len(job.particles))
+
+
+def _write_star(job: _Job) -> Converted:
+    n = len(job.particles)
+    anew = job.copy or job.recipe.changes_pixels or not _all_of(job.particles, MRC_SUFFIXES)
+    stack = job.target.with_suffix(".mrcs")
+    _make_room(job, [job.target, *([stack] if anew else [])], pixels=anew)
+    if anew:
+        with atomic_path(stack) as part:
+            write_stack(part, (images for _, images in job.images()), job.recipe.apix)
+        names = [f"{number:06d}@{_seen_from(job.target, stack)}" for number in range(1, n + 1)]
+        table = job.white_table
+    else:
+        _tell_dark(job)
+        stacks = stacks_for_relion(job.target, job.particles)
+        if stacks != list(job.particles.files):
+            job.progress.message(
+                f"RELION opens stacks called .mrcs only: {job.target} names them by links in "
+                f"{job.target.with_name(job.target.stem + '_stacks')}"
+            )
+        places = zip(*_places(job, stacks), strict=True)
+        names = [f"{index + 1:06d}@{name}" for index, name in places]
+        table = job.particles.table
+    write_particles(job.target, job.optics, table.assign(rlnImageName=names))
+    return Converted((job.target, *([stack] if anew else [])), n)
+
+
+def _write_list(job: _Job) -> Converted:
+    n = len(job.particles)
+    readable = (*MRC_SUFFIXES, *HDF_SUFFIXES)
+    # A list has no place to tell that density is dark in a stack.
+    anew = job.copy or job.recipe.changes_pixels or any(job.particles.dark)
+    anew = anew or not _all_of(job.particles, readable)
+    if anew:
+        stack = job.target.with_suffix(".hdf")
+        _make_room(job, [job.target, stack])
+        if not can_keep(_seen_from(job.target, stack)):
+            raise ConfigError(f"{job.target}: EMAN2 lists cannot keep the blanks of {str(stack)!r}")
+        _write_hdf(replace(job, target=stack))
+        with atomic_path(job.target) as part:
+            write_list(part, np.arange(n), [_seen_from(job.target, stack)] * n)
+        return Converted((job.target, stack), n)
+    _make_room(job, [job.target], pixels=False)
+    indices, names = _places(job, job.particles.files)
+    headers = eman_headers(job.optics, job.particles.table)
+    extras = [
+        _with_curves(items, job.particles.eman_header(index)) for index, items in enumerate(headers)
+    ]
+    with atomic_path(job.target) as part:
+        write_list(part, indices, names, extras)
+    return Converted((job.target,), n)
+
+
+def _with_curves(items: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Keep the background and SNR curves that EMAN2 determined: they are not in the tables."""
+    if "ctf" in items and isinstance(base.get("ctf"), str):
+        items["ctf"] = items["ctf"].with_curves_of(EmanCtf.from_text(base["ctf"]))
+    return items
+
+
+def _all_of(particles: Particles, suffixes: Sequence[str]) -> bool:
+    return all(file.suffix.lower() in suffixes for file in particles.files)
+
+
+def _tell_dark(job: _Job) -> None:
+    if any(job.particles.dark):
+        job.progress.message(
+            f"density is dark in the stacks that {job.target} refers to: its column {IMAGE_SIGN} "
+            "tells mapsort, and RELION does not know it; --copy writes the images with white "
+            "density"
+        )
+
+
+def _places(job: _Job, stacks: Sequence[Path]) -> tuple[list[int], list[str]]:
+    """Return position and file of every image, as `job.target` shall name them."""
+    seen = [_seen_from(job.target, file) for file in stacks]
+    return (
+        job.particles.index_in_file.tolist(),
+        [seen[owner] for owner in job.particles.file_of.tolist()],
+    )
+
+
+def _seen_from(target: Path, stack: Path) -> str:
+    """Return the name of a stack that a table shall hold.
+
+    RELION and EMAN2 look from the directory they run in, the project. That is the working
+    directory if the table is written below it, else the table's own directory; what lies outside
+    is named in full.
+    """
+    here = Path.cwd()
+    absolute = Path(_normal(stack))
+    project = here if Path(_normal(target)).is_relative_to(here) else Path(_normal(target)).parent
+    if absolute.is_relative_to(project):
+        return str(absolute.relative_to(project))
+    return str(absolute)
+
+
+def _normal(path: Path) -> str:
+    # Not resolve(): a link's own name is the one that the user knows.
+    return str(Path(*path.absolute().parts)) if ".." not in path.parts else str(path.resolve())
+
+
+def _make_room(job: _Job, outputs: list[Path], *, pixels: bool = True) -> None:
+    """Refuse to overwrite what is read, and a disk that is too small."""
+    inputs = {path.resolve() for path in (job.particles.source, *job.particles.files)}
+    for path in outputs:
+        if path.resolve() in inputs:
+            raise ConfigError(f"{path}: is read and cannot be written over; choose another name")
+        if path.is_dir():
+            raise ConfigError(f"{path}: is a directory; give a file")
+        refuse_to_overwrite(path, overwrite=job.overwrite)
+    directory = outputs[0].absolute().parent
+    if not directory.is_dir():
+        raise ConfigError(f"{outputs[0]}: there is no directory {directory}")
+    need = len(job.particles) * (4 * job.recipe.box**2 + 4096) if pixels else 0
+    free = shutil.disk_usage(directory).free
+    if need > free:
+        raise ConfigError(
+            f"{outputs[0]}: the images take {need / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
+        )
+
+
+def _convert_map(options: ConvertOptions) -> Converted:
+    for name in ("where", "first", "random", "phaseflip", "normalize", "passthrough"):
+        if getattr(options, name):
+            raise ConfigError(f"--{name}: is for particles, and {options.source} is a map")
+    source, target = options.source, options.target
+    if target.suffix.lower() not in (*MRC_SUFFIXES, *HDF_SUFFIXES) or target.suffix == ".mrcs":
+        raise ConfigError(f"{target}: a map is written as .mrc, .map or .hdf")
+    if target.resolve() == source.resolve():
+        raise ConfigError(f"{target}: is read and cannot be written over; choose another name")
+    refuse_to_overwrite(target, overwrite=options.overwrite)
+    volume = Volume.open(source, apix=options.inputapix)
+    apix = options.apix or volume.apix
+    box = options.box or max(2, 2 * round(volume.box * volume.apix / apix / 2))
+    if (box, apix) != (volume.box, volume.apix):
+        volume = Volume(match_box(volume.data, volume.apix, box=box, target_apix=apix), apix)
+    if options.invert:
+        volume = Volume(-volume.data, volume.apix)
+    try:
+        with atomic_path(target) as part:
+            volume.write(part, compressbits=options.compressbits)
+    except FileNotFoundError as error:
+        raise FormatError(f"{target}: cannot be written: {error.strerror}") from error
+    return Converted((target,), 0)

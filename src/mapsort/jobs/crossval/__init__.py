@@ -1,0 +1,3 @@
+"""Cross-validation of a split."""
+
+from __future__ import annotations

@@ -1,0 +1,275 @@
+"""Judge the maps of a run by particles that had no part in making them.
+
+The particles of a set agree with their own map by selection alone: those whose noise looked like
+the difference between two maps went to the one, the others to the other, and the maps' averages
+show that difference again, in any half of the set and from any start. So no map of a set can show
+that a split is real. Particles that were never looked at can: the run's classification is repeated
+with every second image only, and the others are the judges. If two maps differ by more than
+noise, the likelihood of the judges is higher with the two maps than with the one that all the
+training particles of both make together; if not, two noisier maps predict them worse than one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.errors import NumericalError
+from mapsort.model.half_sets import N_HALVES
+from mapsort.model.poses import Poses
+from mapsort.physics.scoring import Scoring
+from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
+from mapsort.refinement.part_of_run import part_of
+from mapsort.refinement.reconstruction import half_maps, masks_of, solved
+from mapsort.refinement.run import Run, State
+from mapsort.refinement.search_settings import KNOWN_SCALE
+from mapsort.rundir.wording import counted
+from mapsort.stages.fourier_grid import Float32, centred_transform
+from mapsort.stages.reconstruct.normal_equations import NormalEquations
+from mapsort.stages.reconstruct.pose_sums import PoseSums
+from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
+from mapsort.stages.search.local_search import plan_local_search, search_locally
+
+#: The classification is repeated with so many iterations at most.
+MOST_ITERATIONS = 8
+#: Draws of the bootstrap, and how many standard errors a gain must exceed zero by.
+DRAWS, SIGNIFICANT = 2000, 3.0
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOutPair:
+    """What the judges say of two maps.
+
+    Attributes
+    ----------
+    maps : tuple of int
+        Numbers of the two maps, from 1.
+    n_particles : int
+        Judges of both folds.
+    gain_nats : float
+        Mean log-likelihood of a particle with the two maps less that with the one of both.
+    error_nats : float
+        Its standard error, by bootstrap over the particles.
+    """
+
+    maps: tuple[int, int]
+    n_particles: int
+    gain_nats: float
+    error_nats: float
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the two maps predict particles better than one, beyond doubt."""
+        return self.gain_nats > SIGNIFICANT * self.error_nats
+
+
+@dataclass(frozen=True)
+class JudgeGains:
+    """By how much two maps explain particles better than one.
+
+    Attributes
+    ----------
+    members : ndarray of shape (m,)
+        Numbers of the particles among the judges.
+    gain_nats : ndarray of shape (m,)
+    """
+
+    members: npt.NDArray[np.intp]
+    gain_nats: Float64
+
+    def of_images(self, image: npt.NDArray[np.int64]) -> Float64:
+        """Return sum of gains and number of particles of each image, (n_images, 2).
+
+        Parameters
+        ----------
+        image : ndarray of shape (n,)
+            Number of each judge's image.
+        """
+        _, number = np.unique(image[self.members], return_inverse=True)
+        return np.stack([np.bincount(number, self.gain_nats), np.bincount(number)], axis=1)
+
+
+def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOutPair]:
+    """Train on each half of the particles, judge by the other, for every pair of maps.
+
+    Parameters
+    ----------
+    run : Run
+        The run's own request, with the seeds it began with.
+    known : Poses
+        Pose and map of every particle in the run, (n, 1).
+    n_iterations : int
+        Of the run; the classification is repeated with as many, up to 8.
+
+    Returns
+    -------
+    list of HeldOutPair
+        A pair whose maps have no particles in one of the folds is left out.
+    """
+    pairs = list(combinations(range(run.plan.n_models), 2))
+    gains: dict[tuple[int, int], list[Float64]] = {pair: [] for pair in pairs}
+    image, half_of = run.inputs.particles.image_numbers(), run.inputs.halves.half
+    for fold in range(N_HALVES):
+        training, judging = np.flatnonzero(half_of == fold), np.flatnonzero(half_of != fold)
+        half = scanned(part_of(run, training))
+        state = _classified(half, min(n_iterations, MOST_ITERATIONS))
+        parts = _class_equations(half, state)
+        for pair in pairs:
+            judges = part_of(run, judging)
+            gain = _gain(judges, state, parts, pair, known.rows(judging))
+            if gain is not None:
+                gains[pair].append(gain.of_images(image[judging]))
+    return [
+        _summary((i + 1, j + 1), np.concatenate(found))
+        for (i, j), found in gains.items()
+        if len(found) == N_HALVES
+    ]
+
+
+def _classified(run: Run, n_iterations: int) -> State:
+    """Repeat the run's classification with these particles alone."""
+    state = prepare_seeds(run, run.seen.averaged)
+    for _ in range(n_iterations):
+        state = iterate(run, state).state
+    return state
+
+
+def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
+    """Return each map's equations, of the even and of the odd ones of its particles."""
+    assert state.matches is not None, "there was at least one iteration"
+    threads, plan = run.plan.n_threads, run.plan
+    best = state.matches.taken(np.arange(len(state.matches)), np.zeros(len(state.matches), int))
+    poses = Poses.of_matches(best, plan.references)
+    climbing = plan_local_search(
+        state.references,
+        state.noise_power,
+        apix=run.inputs.apix,
+        max_shift=plan.max_shift,
+        scoring=Scoring(KNOWN_SCALE),
+        max_radius=plan.max_radius,
+        n_threads=threads,
+    )
+    sums = [
+        [PoseSums(plan.map_grid, group, run.inputs.apix, projector) for _ in range(2)]
+        for group, projector in zip(plan.symmetries, climbing.projectors, strict=True)
+    ]
+    n = len(run.inputs.particles)
+    run.start("train", n, state.iteration)
+    for where, raw in read_ahead(run.inputs.particles.images, chunk_ranges(n, plan.chunk)):
+        images = plan.treatment.images(raw)
+        transforms = centred_transform(images, n_threads=threads)
+        found = search_locally(
+            climbing, transforms, run.ctf_of(where), poses.rows(where), n_threads=threads
+        )
+        transfer = run.transfer_of(where)
+        half = run.inputs.halves.half[where]
+        for model in range(plan.n_models):
+            for number in range(2):
+                rows = np.flatnonzero((found.model[:, 0] == model) & (half == number))
+                sums[model][number].add(
+                    images[rows],
+                    found.rotation[rows, 0],
+                    found.origin[rows, 0],
+                    transfer=None if transfer is None else transfer[rows],
+                    n_threads=threads,
+                )
+        run.progress.advance(where.stop - where.start)
+    run.progress.finish(f"{counted(n, 'particle')} in {counted(plan.n_models, 'map')}")
+    return [[part.finish(n_threads=threads) for part in parts] for parts in sums]
+
+
+def _gain(
+    judges: Run,
+    state: State,
+    parts: list[list[NormalEquations]],
+    pair: tuple[int, int],
+    known: Poses,
+) -> JudgeGains | None:
+    """Return by how much two maps explain each judge better than the one of both [nat]."""
+    i, j = pair
+    if not all(np.any(part.circulant) for model in pair for part in parts[model]):
+        return None
+    both = [a + b for a, b in zip(parts[i], parts[j], strict=True)]
+    volumes = [_map_of(judges, equations) for equations in (parts[i], parts[j], both)]
+    members = np.flatnonzero(np.isin(known.model[:, 0], pair))
+    if len(members) < 2:
+        return None
+    scores = _scores(judges, state, volumes, known, members)
+    share = [float(np.mean(known.model[members, 0] == model)) for model in pair]
+    weighted = scores[:, :2] + np.log(np.maximum(share, 1.0 / len(members)))
+    return JudgeGains(members, np.logaddexp(weighted[:, 0], weighted[:, 1]) - scores[:, 2])
+
+
+def _map_of(run: Run, parts: list[NormalEquations]) -> Float32:
+    """Return the map of two halves, filtered by their FSC, masked: as good a prediction as any."""
+    even, odd = half_maps(run, parts)
+    mean = np.asarray(0.5 * (even + odd), np.float32)
+    first = noise_to_signal([half_map_fsc(even, odd, run.sphere)])
+    mask = masks_of(run, [wiener_filtered(mean, first)], run.sphere)[0]
+    ratio = noise_to_signal([half_map_fsc(even, odd, mask)])
+    start = wiener_filtered(mean, ratio)
+    volume = solved(run, parts[0] + parts[1], noise_to_signal=ratio, start=start) * mask
+    if not np.isfinite(volume).all():
+        raise NumericalError("a training map holds NaN or infinite values after reconstruction")
+    return np.asarray(volume, np.float32)
+
+
+def _scores(
+    run: Run,
+    state: State,
+    volumes: list[Float32],
+    known: Poses,
+    members: npt.NDArray[np.intp],
+) -> Float64:
+    """Return the best log-likelihood of each of these particles with every map, (n, maps).
+
+    All maps are looked at with the same noise, in the same band, from the same pose on.
+    """
+    threads = run.plan.n_threads
+    plan = plan_local_search(
+        volumes,
+        state.noise_power,
+        apix=run.inputs.apix,
+        max_shift=run.plan.max_shift,
+        scoring=Scoring(KNOWN_SCALE),
+        max_radius=run.plan.max_radius,
+        n_threads=threads,
+    )
+    run.start("judge", len(members), state.iteration)
+    scores = np.empty((len(members), len(volumes)))
+    for where in chunk_ranges(len(members), run.plan.chunk):
+        rows = members[where]
+        images = run.plan.treatment.images(run.inputs.particles.images(rows))
+        starts = known.rows(rows)
+        candidates = Poses.beside(
+            [replace(starts, model=np.full_like(starts.model, m)) for m in range(len(volumes))]
+        )
+        transforms = centred_transform(images, n_threads=threads)
+        found = search_locally(plan, transforms, run.ctf_of(rows), candidates, n_threads=threads)
+        order = np.argsort(found.model, axis=1)
+        scores[where] = np.take_along_axis(found.score, order, axis=1)
+        run.progress.advance(len(rows))
+    run.progress.finish(counted(len(members), "particle"))
+    return scores
+
+
+def _summary(maps: tuple[int, int], images: Float64) -> HeldOutPair:
+    """Return the mean gain of a particle; images, with all their copies, are drawn for its error.
+
+    Parameters
+    ----------
+    maps : tuple of int
+    images : ndarray of shape (n_images, 2)
+        Sum of the gains and number of the particles that are copies of each image.
+    """
+    rng = np.random.default_rng(0)
+    gain, number = images.sum(axis=0)
+    drawn = [rng.choice(images, len(images)).sum(axis=0) for _ in range(DRAWS)]
+    means = [some / count for some, count in drawn]
+    return HeldOutPair(maps, int(number), float(gain / number), float(np.std(means)))

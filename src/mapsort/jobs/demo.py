@@ -1,0 +1,145 @@
+"""The main job on a small problem made on the spot, scored against its truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
+
+from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.errors import ConfigError
+from mapsort.io.mrc import read_map
+from mapsort.io.star import read_particles
+from mapsort.jobs.multi import refine_multi_run
+from mapsort.jobs.simulate import Simulated, simulate
+from mapsort.options.demo import DemoOptions
+from mapsort.options.multi import MultiOptions
+from mapsort.options.simulate import SimulateOptions
+from mapsort.physics.fsc import fsc, resolution_at
+from mapsort.rundir.layout import RunDirectory
+
+N_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class DemoScore:
+    """How well the run found the truth.
+
+    Attributes
+    ----------
+    accuracy : float
+        Fraction of particles in the right class, under the best labelling of the classes.
+    resolutions_ang : tuple of float
+        Resolution of each map at FSC 0.5 against the true map of its class [A].
+    maps : tuple of Path
+        The run's maps.
+    particles : Path
+        Table with class and pose of every particle.
+    """
+
+    accuracy: float
+    resolutions_ang: tuple[float, ...]
+    maps: tuple[Path, ...]
+    particles: Path
+
+
+def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore:
+    """Simulate two conformations of the phantom, sort them with multi, and score the result.
+
+    Parameters
+    ----------
+    options : DemoOptions
+        Size of the problem and where it is put.
+    progress : Progress, optional
+        Told of every stage.
+
+    Returns
+    -------
+    DemoScore
+        Accuracy, resolutions, and where the results are.
+
+    Raises
+    ------
+    ConfigError
+        For a bad option.
+    """
+    options.validated()
+    shown = progress if progress is not None else SilentProgress()
+    made = simulate(
+        SimulateOptions(
+            phantom=N_CLASSES, out=options.path, n=options.n, seed=options.seed, seedres=28.0
+        ),
+        progress=shown,
+    )
+    finished = refine_multi_run(_request(options), progress=shown)
+    return score(RunDirectory(finished.path), options.iter, made)
+
+
+def best_labelling(found: ArrayLike, true: ArrayLike, n_classes: int) -> tuple[float, list[int]]:
+    """Match found classes to true ones so that most particles agree.
+
+    Parameters
+    ----------
+    found, true : array_like of shape (n,), int
+        Class of each particle, from 0.
+    n_classes : int
+        Number of classes on either side.
+
+    Returns
+    -------
+    accuracy : float
+        Fraction of particles that agree.
+    labels : list of int
+        True class of each found class.
+
+    Notes
+    -----
+    Maximum of the confusion table's trace over all permutations (linear assignment).
+    """
+    confusion = np.zeros((n_classes, n_classes), int)
+    np.add.at(confusion, (np.asarray(found), np.asarray(true)), 1)
+    rows, columns = linear_sum_assignment(-confusion)
+    return float(confusion[rows, columns].sum() / confusion.sum()), [int(c) for c in columns]
+
+
+def _request(options: DemoOptions) -> MultiOptions:
+    return MultiOptions(
+        input=options.path / "particles.star",
+        models=tuple(options.path / f"seed_{index + 1:02d}.mrc" for index in range(N_CLASSES)),
+        path=_free_run(options.path),
+        iter=options.iter,
+        randomseed=options.seed,
+        parallel=options.parallel,
+    ).validated()
+
+
+def _free_run(parent: Path) -> Path:
+    """Return the first ``multi_XX`` that is not there: a demo may be run again."""
+    for number in range(100):
+        path = parent / f"multi_{number:02d}"
+        if not path.exists():
+            return path
+    raise ConfigError(f"{parent}: holds 100 runs already; remove some, or give another --path")
+
+
+def score(run: RunDirectory, iteration: int, made: Simulated) -> DemoScore:
+    """Score an iteration of a run on simulated particles against their truth."""
+    _, table = read_particles(run.particles(iteration))
+    _, truth = read_particles(made.truth)
+    found = table["rlnClassNumber"].to_numpy(int) - 1
+    true = truth["rlnClassNumber"].to_numpy(int) - 1
+    accuracy, labels = best_labelling(found, true, N_CLASSES)
+    maps = tuple(run.maps(iteration, index + 1) for index in range(N_CLASSES))
+    resolutions = tuple(
+        _resolution(path, made.maps[label]) for path, label in zip(maps, labels, strict=True)
+    )
+    return DemoScore(accuracy, resolutions, maps, run.particles(iteration))
+
+
+def _resolution(path: Path, true_path: Path) -> float:
+    volume, _ = read_map(path)
+    true, apix = read_map(true_path)
+    return resolution_at(fsc(volume, true), 0.5, apix, box=len(true))

@@ -1,0 +1,168 @@
+"""The examination of an installation: what it is, what it runs on, and whether it works."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+
+from mapsort._version import __version__
+from mapsort.engines.memory import available_memory
+from mapsort.errors import MapsortError
+from mapsort.jobs.build_info import build_config
+from mapsort.jobs.self_test import ISA_TOLERANCE, LEAST_ACCURACY, isa_differences, small_run
+from mapsort.refinement.requirements import readable_size
+
+#: A run of 100,000 particles of 256 pixels takes about this much.
+_LITTLE_MEMORY = 4 * 2**30
+_LITTLE_DISK = 10 * 2**30
+
+
+class State(StrEnum):
+    """What a finding means."""
+
+    GOOD = "ok"
+    NOTE = "note"
+    BAD = "FAILED"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    name : str
+        What was looked at.
+    state : State
+    text : str
+        What was found and, unless it is good, what to do.
+    """
+
+    name: str
+    state: State
+    text: str
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything an installation needs, and compute a small problem.
+
+    Yields
+    ------
+    Finding
+        As soon as it is known; the computations come last and take about five seconds.
+    """
+    yield Finding("mapsort", State.GOOD, f"{__version__} in {Path(__file__).parents[1]}")
+    yield Finding("Python", State.GOOD, f"{platform.python_version()} at {sys.executable}")
+    yield Finding("system", State.GOOD, f"{platform.system()} {platform.release()} {_machine()}")
+    yield _packages()
+    yield _instruction_sets()
+    yield _threads()
+    yield _memory()
+    yield _disk("working directory", Path())
+    yield _disk("temporary files", Path(tempfile.gettempdir()))
+    yield _guarded("kernels agree", _kernels)
+    yield _guarded("small problem", _small_problem)
+
+
+def _machine() -> str:
+    return platform.machine()
+
+
+def _packages() -> Finding:
+    """Say which versions of the needed packages there are."""
+    needed = [need for need in metadata.requires("mapsort") or [] if "extra ==" not in need]
+    found, missing = [], []
+    for need in needed:
+        name = re.match(r"[A-Za-z0-9._-]+", need)
+        assert name is not None, need
+        try:
+            found.append(f"{name[0]} {metadata.version(name[0])}")
+        except metadata.PackageNotFoundError:
+            missing.append(name[0])
+    if missing:
+        return Finding(
+            "packages", State.BAD, f"missing: {', '.join(missing)}; pip install mapsort again"
+        )
+    return Finding("packages", State.GOOD, ", ".join(found))
+
+
+def _instruction_sets() -> Finding:
+    config = build_config()
+    active, available = config["isa_active"], config["isa_available"]
+    text = f"{active} of {', '.join(available)} (compiled: {', '.join(config['isa_compiled'])})"
+    if active == available[0]:
+        return Finding("instruction set", State.GOOD, text)
+    wish = os.environ.get("MAPSORT_ISA", "")
+    return Finding(
+        "instruction set",
+        State.NOTE,
+        f"{text}: MAPSORT_ISA={wish} asks for a slower one; unset it for speed",
+    )
+
+
+def _threads() -> Finding:
+    config = build_config()
+    count, processors = config["threads"], config["processors"]
+    text = f"{count} of {processors} processors"
+    if count > processors:
+        return Finding(
+            "threads", State.NOTE, f"{text}: OMP_NUM_THREADS asks for more; runs will be slower"
+        )
+    if count < processors:
+        why = "OMP_NUM_THREADS" if os.environ.get("OMP_NUM_THREADS") else "affinity or quota"
+        return Finding("threads", State.GOOD, f"{text} ({why})")
+    return Finding("threads", State.GOOD, text)
+
+
+def _memory() -> Finding:
+    size = available_memory()
+    text = f"{readable_size(size)} available"
+    if size < _LITTLE_MEMORY:
+        return Finding("memory", State.NOTE, f"{text}: little; mapsort multi --check tells a need")
+    return Finding("memory", State.GOOD, text)
+
+
+def _disk(name: str, directory: Path) -> Finding:
+    text = f"{readable_size(shutil.disk_usage(directory).free)} free in {directory.resolve()}"
+    if not os.access(directory, os.W_OK):
+        return Finding(name, State.NOTE, f"{text}: it cannot be written to")
+    if shutil.disk_usage(directory).free < _LITTLE_DISK:
+        return Finding(name, State.NOTE, f"{text}: little")
+    return Finding(name, State.GOOD, text)
+
+
+def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
+    """Report an error of what is being tested as what it is: a finding."""
+    try:
+        return look()
+    except (MapsortError, ArithmeticError, MemoryError, OSError, RuntimeError, ValueError) as error:
+        return Finding(name, State.BAD, f"{type(error).__name__}: {error}")
+
+
+def _kernels() -> Finding:
+    differences = isa_differences()
+    text = ", ".join(f"{isa} {value:.1e}" for isa, value in differences.items())
+    good = all(value <= ISA_TOLERANCE for value in differences.values())
+    told = f"difference from the baseline: {text}"
+    if good:
+        return Finding("kernels agree", State.GOOD, told)
+    return Finding(
+        "kernels agree", State.BAD, f"{told}; set MAPSORT_ISA=baseline and report this, please"
+    )
+
+
+def _small_problem() -> Finding:
+    result = small_run(n_threads=build_config()["threads"])
+    told = f"{result.accuracy:.0%} of 300 particles sorted right in {result.seconds:.1f} s"
+    if result.accuracy >= LEAST_ACCURACY:
+        return Finding("small problem", State.GOOD, told)
+    return Finding("small problem", State.BAD, f"{told}; expected {LEAST_ACCURACY:.0%} at least")

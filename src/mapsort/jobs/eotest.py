@@ -1,0 +1,328 @@
+"""The even/odd test: how well maps made of each half of the particles agree.
+
+The halves share the run's classification, alignments and references: the figure says how much the
+number of particles and their noise limit the map, and is optimistic; it is no gold standard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.errors import FormatError
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import EmanTransform
+from mapsort.io.star_columns import read_columns
+from mapsort.jobs.finished_run import FinishedRun, open_finished
+from mapsort.jobs.multi import MultiRun
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import SUBSET
+from mapsort.model.matches import Matches
+from mapsort.model.volume import Volume
+from mapsort.options.eotest import EotestOptions
+from mapsort.options.fields import typed_options
+from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
+from mapsort.refinement.class_sums import average_all
+from mapsort.refinement.inputs import open_inputs
+from mapsort.refinement.plan import resolve
+from mapsort.refinement.reconstruction import half_maps, map_slices, scaled_to_mass
+from mapsort.refinement.run import Run
+from mapsort.rundir.classification import read_alignments, read_members
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
+from mapsort.rundir.set_counts import USED
+from mapsort.rundir.text import read_fsc, write_fsc
+from mapsort.runfiles.maps import write_volume
+from mapsort.stages.classify.classify import given_membership
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.reconstruct.postprocess import half_map_fsc
+
+Float64 = npt.NDArray[np.float64]
+
+#: Rotations read back from float32 headers differ from ours by rounding only.
+_ROUNDING = 1e-5
+
+
+@dataclass(frozen=True)
+class EvenOddMap:
+    """The test of one map.
+
+    Attributes
+    ----------
+    number : int
+        Map number, from 1.
+    n_even, n_odd : int
+        Particles of each half-set in the map's classes that the run averaged.
+    even, odd : Path
+        The two maps, unfiltered.
+    curve_file : Path
+        ``fsc_eo_YY_ZZ.txt``: frequency [1/A], FSC under the map's mask, FSC without mask.
+    masked, unmasked : ndarray of shape (box//2 + 1,)
+    resolution_0143_ang, resolution_05_ang : float
+        Where the masked curve falls below 0.143 and 0.5.
+    """
+
+    number: int
+    n_even: int
+    n_odd: int
+    even: Path
+    odd: Path
+    curve_file: Path
+    masked: Float64
+    unmasked: Float64
+    resolution_0143_ang: float
+    resolution_05_ang: float
+
+
+@dataclass(frozen=True)
+class EvenOddTest:
+    """A finished even/odd test.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory.
+    iteration : int
+    frequency_per_ang : ndarray of shape (box//2 + 1,)
+    maps : tuple of EvenOddMap
+        Those with particles in both halves.
+    without_halves : tuple of int
+        Numbers of the others.
+    """
+
+    path: Path
+    iteration: int
+    frequency_per_ang: Float64
+    maps: tuple[EvenOddMap, ...]
+    without_halves: tuple[int, ...]
+
+
+def eotest(run: str | Path | MultiRun, **options: Any) -> EvenOddTest:
+    """Test a run by even and odd particles (the Python face of ``mapsort eotest``).
+
+    Parameters
+    ----------
+    run : str, Path or MultiRun
+        A run directory or the run itself.
+    **options
+        Options of ``mapsort eotest`` by name: ``iter``, ``parallel``.
+
+    Returns
+    -------
+    EvenOddTest
+
+    Raises
+    ------
+    ConfigError
+        An option is wrong.
+    FormatError
+        The run directory lacks what is needed, or a file of it is damaged.
+    """
+    path = run.path if isinstance(run, MultiRun) else Path(run)
+    return eotest_run(typed_options(EotestOptions, {"run": (path,)} | options).validated())
+
+
+def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> EvenOddTest:
+    """Average the run's classes again, halves apart, and compare the maps: see `eotest`."""
+    finished = open_finished(options.run[0])
+    iteration = finished.iteration(options.iter)
+    if finished.manifest.options.get("independent_halves"):
+        return independent_halves(finished, iteration)
+    request = replace(finished.request(), parallel=options.parallel)
+    inputs = open_inputs(request)
+    plan = resolve(request, inputs)
+    run = Run(request, inputs, plan, progress if progress is not None else SilentProgress())
+    _check_references(run, finished.directory, iteration)
+    with threadpool_limits(plan.n_threads):
+        averages, members = _averages(run, finished.directory, iteration)
+        found = [
+            _compare(run, finished.directory, iteration, model, averages, members)
+            for model in range(plan.n_models)
+        ]
+    made = EvenOddTest(
+        path=finished.directory.path,
+        iteration=iteration,
+        frequency_per_ang=frequencies_per_ang(plan.grid.box, inputs.apix),
+        maps=tuple(item for item in found if item is not None),
+        without_halves=tuple(n for n, item in enumerate(found, start=1) if item is None),
+    )
+    write_result(finished.directory.path, "2_eotest", _record(made))
+    return made
+
+
+def independent_halves(finished: FinishedRun, iteration: int) -> EvenOddTest:
+    """Return the test that a single-map refinement is by itself: its halves were apart throughout.
+
+    Nothing is computed or written anew but the record for the report.
+    """
+    directory = finished.directory
+    frequency, curves = read_fsc(directory.fsc_eo(iteration, 1))
+    even, odd = directory.threed_even(iteration, 1), directory.threed_odd(iteration, 1)
+    volume = Volume.open(even)
+    subsets = read_columns(directory.particles(iteration), "particles", (SUBSET,))[SUBSET]
+    n_even = int((subsets.astype(int) == 1).sum())
+    tested = EvenOddMap(
+        number=1,
+        n_even=n_even,
+        n_odd=len(subsets) - n_even,
+        even=even,
+        odd=odd,
+        curve_file=directory.fsc_eo(iteration, 1),
+        masked=curves[:, 0],
+        unmasked=curves[:, 2],
+        resolution_0143_ang=resolution_at(curves[:, 0], 0.143, volume.apix, box=volume.box),
+        resolution_05_ang=resolution_at(curves[:, 0], 0.5, volume.apix, box=volume.box),
+    )
+    made = EvenOddTest(directory.path, iteration, frequency, (tested,), ())
+    words = "Even and odd particles were refined apart from the start: a gold standard."
+    write_result(directory.path, "2_eotest", replace(_record(made), summary=(words,)))
+    return made
+
+
+def _check_references(run: Run, directory: RunDirectory, iteration: int) -> None:
+    """Refuse a run whose projections are not those that its options lead to here."""
+    path, rotations = directory.projections(iteration), run.plan.references.rotations
+    with HdfReader(path) as reader:
+        same = reader.n_images == len(rotations)
+        for index in {0, len(rotations) // 2, len(rotations) - 1} if same else ():
+            written = reader.header(index).get("xform.projection")
+            same = (
+                same
+                and isinstance(written, EmanTransform)
+                and bool(np.allclose(written.matrix[:, :3], rotations[index], atol=_ROUNDING))
+            )
+    if not same:
+        raise FormatError(
+            f"{path}: its projections are not those of the run's options; was the run made by "
+            "another version of mapsort?"
+        )
+
+
+def _averages(
+    run: Run, directory: RunDirectory, iteration: int
+) -> tuple[ClassAverages, npt.NDArray[np.int64]]:
+    """Average every class, halves apart; return also members by half and map, (2, n_models)."""
+    path, references = directory.cls_result(iteration), run.plan.references
+    classes = read_members(directory.classify(iteration), path)
+    alignments = read_alignments(path)
+    n = len(run.inputs.particles)
+    if len(classes.class_of) != n or classes.class_of.max() >= len(references):
+        raise FormatError(
+            f"{path}: {len(classes.class_of)} particles in classes up to "
+            f"{classes.class_of.max()}; the run has {n} particles and {len(references)} classes."
+        )
+    membership = given_membership(
+        classes.class_of, classes.used, len(references), weight=classes.weight
+    )
+    nothing = np.zeros(classes.class_of.shape, dtype=np.float32)
+    matches = Matches(
+        reference=classes.class_of.astype(np.int32),
+        score=nothing,
+        quality=nothing,
+        alpha=alignments.alpha,
+        dx=alignments.dx,
+        dy=alignments.dy,
+        mirror=alignments.mirror,
+    )
+    box = run.plan.grid.box
+    # Projections serve only the statistics of noise, which nobody asks for here.
+    slices = np.zeros((len(references), box, box // 2 + 1), dtype=np.complex64)
+    averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
+    n_models = run.plan.n_models
+    model = references.model[membership.class_of_member[membership.used]]
+    # A particle may be in several classes of one map; it counts once.
+    pairs = np.unique(membership.particle[membership.used] * n_models + model)
+    half = run.inputs.halves.half[pairs // n_models]
+    members = np.bincount(half * n_models + pairs % n_models, minlength=2 * n_models)
+    return averages, members.reshape(2, n_models)
+
+
+def _compare(
+    run: Run,
+    directory: RunDirectory,
+    iteration: int,
+    model: int,
+    averages: ClassAverages,
+    members: npt.NDArray[np.int64],
+) -> EvenOddMap | None:
+    """Reconstruct the halves of one map and compare them; None if a half has no particles."""
+    if not members[:, model].all():
+        return None
+    number, apix, box = model + 1, run.inputs.apix, run.plan.grid.box
+    slices = map_slices(run, averages, model)
+    even, odd = half_maps(run, slices.half_equations(n_threads=run.plan.n_threads))
+    masked = half_map_fsc(even, odd, _mask(run, directory, iteration, number))
+    unmasked = fsc(even, odd)
+    even_path = directory.threed_even(iteration, number)
+    odd_path = directory.threed_odd(iteration, number)
+    write_volume(even_path, scaled_to_mass(run, even, model), apix)
+    write_volume(odd_path, scaled_to_mass(run, odd, model), apix)
+    curve_file = directory.fsc_eo(iteration, number)
+    write_fsc(
+        curve_file,
+        frequencies_per_ang(box, apix),
+        np.stack([masked, unmasked], axis=1),
+        title=f"1/A, FSC of even and odd particles of map {number} under its mask, and without",
+    )
+    return EvenOddMap(
+        number=number,
+        n_even=int(members[0, model]),
+        n_odd=int(members[1, model]),
+        even=even_path,
+        odd=odd_path,
+        curve_file=curve_file,
+        masked=masked,
+        unmasked=unmasked,
+        resolution_0143_ang=resolution_at(masked, 0.143, apix, box=box),
+        resolution_05_ang=resolution_at(masked, 0.5, apix, box=box),
+    )
+
+
+def _mask(run: Run, directory: RunDirectory, iteration: int, number: int) -> Float32:
+    """Return the mask that the run used for a map, or the sphere about all maps."""
+    path = directory.threed_mask(iteration, number)
+    return Volume.open(path, default_apix=run.inputs.apix).data if path.exists() else run.sphere
+
+
+def _record(made: EvenOddTest) -> ResultRecord:
+    rows = tuple(
+        (
+            item.number,
+            item.n_even,
+            item.n_odd,
+            item.n_even + item.n_odd,
+            item.resolution_0143_ang,
+            item.resolution_05_ang,
+        )
+        for item in made.maps
+    )
+    summary = [
+        f"Even and odd particles of iteration {made.iteration}, same classes, alignments and "
+        "references: optimistic, no gold standard. Particles count for every map that they are "
+        "used for, as probable as that may be: together these may be more than are best with it."
+    ]
+    if made.without_halves:
+        names = ", ".join(map(str, made.without_halves))
+        summary.append(f"Without particles in both halves: map {names}.")
+    curves = ResultCurves(
+        caption="Even and odd maps, masked",
+        x_label="1/A",
+        y_label="FSC",
+        x=tuple(made.frequency_per_ang.tolist()),
+        names=tuple(f"map {item.number}" for item in made.maps),
+        curves=tuple(tuple(item.masked.tolist()) for item in made.maps),
+        thresholds=(0.5, 0.143),
+    )
+    columns = ("map", "even", "odd", USED, "FSC 0.143 [Å]", "FSC 0.5 [Å]")
+    return ResultRecord(
+        title="Even/odd test",
+        summary=tuple(summary),
+        tables=(ResultTable("Resolution of halves", columns, rows),),
+        curves=(curves,) if made.maps else (),
+    )

@@ -1,0 +1,296 @@
+"""Slices for a reconstruction: particles of a table, or class averages of a run, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
+from mapsort.errors import ConfigError, FormatError
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.io.particle_files import read_particle_files
+from mapsort.model.half_sets import N_HALVES, half_sets, image_numbers
+from mapsort.model.particles import Particles
+from mapsort.modules.reconstructor import reconstructor
+from mapsort.options.reconstruct import ReconstructOptions
+from mapsort.physics.ctf import ContrastTransfer, ctf_images
+from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
+from mapsort.refinement.table_poses import table_poses
+from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.reconstruct.particle_slices import weighted_slices
+
+Rotations = npt.NDArray[np.float64]
+
+#: Working memory of one slice: image, transform, CTF, density, in bytes per pixel.
+_BYTES_PER_PIXEL = 24
+#: Two sides of an EMAN transform's scale that still count as 1.
+_LARGEST_SCALING = 0.01
+
+
+@dataclass(frozen=True)
+class SliceChunk:
+    """Some slices, ready to be inserted.
+
+    Attributes
+    ----------
+    numerator, density : ndarray of shape (n, box, box//2+1)
+    rotations : ndarray of shape (n, 3, 3)
+    half : ndarray of shape (n,), uint8
+        0 or 1.
+    """
+
+    numerator: Complex64
+    density: Float32
+    rotations: Rotations
+    half: npt.NDArray[np.uint8]
+
+
+class SliceSource(Protocol):
+    """Where slices come from."""
+
+    @property
+    def box(self) -> int:
+        """Edge of the images in pixels."""
+
+    @property
+    def apix(self) -> float:
+        """Pixel size [A]."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know, one line each; of halves only when they are made."""
+
+    def __len__(self) -> int: ...
+
+    def chunks(self, n_threads: int) -> Iterator[SliceChunk]:
+        """Yield all slices."""
+
+
+def open_slices(options: ReconstructOptions) -> SliceSource:
+    """Open what is to be reconstructed, and check it as far as headers and tables tell.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        What is wrong with the file, or does not fit it.
+    """
+    return AverageSlices.open(options) if options.averages else ParticleSlices.open(options)
+
+
+@dataclass(frozen=True)
+class ParticleSlices:
+    """Particles at the poses of their table."""
+
+    particles: Particles
+    ctf: ContrastTransfer | None
+    flipped: bool
+    sign: float
+    rotations: Rotations
+    shifts: npt.NDArray[np.float64]
+    half: npt.NDArray[np.uint8]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def open(cls, options: ReconstructOptions) -> ParticleSlices:
+        """Open particles; their images are not read yet."""
+        read = read_particle_files(options.input, apix=options.apix, datadir=options.datadir)
+        image = image_numbers(read.files, read.file_of, read.index_in_file)
+        halves = half_sets(options.input, read.particles, image)
+        rows = _rows_of_class(options, read.particles)
+        # Sizes are compared after the selection: that may leave one of them.
+        particles = Particles.of_files(
+            options.input, read.subset(rows), apix_given=options.apix is not None
+        )
+        notes = (*particles.notes, *particles.validate())
+        if options.halves or reconstructor(options.recon).ssnr:
+            notes += halves.notes
+        rotations, origins = table_poses(
+            options.input, particles.table, particles.apix, rows=rows, purpose="a reconstruction"
+        )
+        return cls(
+            particles,
+            chosen_ctf(options.ctf, particles),
+            are_flipped(options.ctf, particles),
+            -1.0 if options.invert else 1.0,
+            rotations,
+            -origins,
+            halves.half[rows],
+            notes,
+        )
+
+    @property
+    def box(self) -> int:
+        """Edge of the images in pixels."""
+        return self.particles.box
+
+    @property
+    def apix(self) -> float:
+        """Pixel size [A]."""
+        return self.particles.apix
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def chunks(self, n_threads: int) -> Iterator[SliceChunk]:
+        """Yield particles, CTF and shifts corrected, the next ones being read meanwhile."""
+        length = chunk_length(_BYTES_PER_PIXEL * self.box**2)
+        for where, images in read_ahead(self.particles.images, chunk_ranges(len(self), length)):
+            numerator, density = weighted_slices(
+                np.float32(self.sign) * images,
+                shifts=self.shifts[where],
+                transfer=self._transfer(where),
+                n_threads=n_threads,
+            )
+            yield SliceChunk(numerator, density, self.rotations[where], self.half[where])
+
+    def _transfer(self, where: slice) -> Float32 | None:
+        if self.ctf is None:
+            return None
+        transfer = ctf_images(self.ctf[where], self.box, self.apix)
+        return np.abs(transfer) if self.flipped else transfer
+
+
+def _rows_of_class(options: ReconstructOptions, table: pd.DataFrame) -> npt.NDArray[np.intp]:
+    if options.class_ is None:
+        return np.arange(len(table))
+    if "rlnClassNumber" not in table:
+        raise ConfigError(f"--class={options.class_}: {options.input} has no column rlnClassNumber")
+    classes = table["rlnClassNumber"].to_numpy()
+    rows = np.flatnonzero(classes == options.class_)
+    if not len(rows):
+        listed = ", ".join(str(number) for number in np.unique(classes)[:12])
+        raise ConfigError(
+            f"--class={options.class_}: {options.input} has no particles of this class; "
+            f"it has {listed}"
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class AverageSlices:
+    """Class averages at the orientations of their headers, weighted by ``ptcl_repr``.
+
+    Averages without orientation, without particles, and those that the run left out of its map
+    (``threed_excl``) are not used. Halves are the odd and even ones of those used.
+    """
+
+    path: Path
+    box: int
+    apix: float
+    sign: float
+    numbers: tuple[int, ...]
+    weights: npt.NDArray[np.float64]
+    rotations: Rotations
+    shifts: npt.NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, options: ReconstructOptions) -> AverageSlices:
+        """Read the headers of a file of class averages."""
+        path = options.input
+        with HdfReader(path) as reader:
+            headers = [reader.header(index) for index in range(reader.n_images)]
+        numbers = _chosen_averages(path, headers, options.model)
+        first = headers[numbers[0]]
+        apix = options.apix if options.apix is not None else first.get("apix_x")
+        if not isinstance(apix, float) or not apix > 0:
+            raise FormatError(f"{path}: no usable pixel size ({apix}); give it with --apix")
+        box = first["nx"]
+        assert isinstance(box, int), "a reader of headers gives whole numbers as int"
+        transforms = [_pose_of_transform(path, n, headers[n]["xform.projection"]) for n in numbers]
+        return cls(
+            path,
+            box,
+            apix,
+            -1.0 if options.invert else 1.0,
+            numbers,
+            np.array([_weight(headers[n]) for n in numbers]),
+            np.stack([rotation for rotation, _ in transforms]),
+            np.stack([shift for _, shift in transforms]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def chunks(self, n_threads: int) -> Iterator[SliceChunk]:
+        """Yield averages, shifts corrected."""
+        length = chunk_length(_BYTES_PER_PIXEL * self.box**2)
+        with HdfReader(self.path) as reader:
+            for where in chunk_ranges(len(self), length):
+                images = reader.images(self.numbers[where])
+                if images.shape[1:] != (self.box, self.box):
+                    raise FormatError(
+                        f"{self.path}: images of {images.shape[2]} x {images.shape[1]} pixels; "
+                        "class averages are square"
+                    )
+                if not np.isfinite(images).all():
+                    raise FormatError(f"{self.path}: a class average holds NaN or infinite pixels")
+                numerator, density = weighted_slices(
+                    np.float32(self.sign) * images,
+                    shifts=self.shifts[where],
+                    weights=self.weights[where],
+                    n_threads=n_threads,
+                )
+                half = (np.arange(where.start, where.stop) % N_HALVES).astype(np.uint8)
+                yield SliceChunk(numerator, density, self.rotations[where], half)
+
+
+def _weight(header: dict[str, HeaderValue]) -> float:
+    value = header.get("ptcl_repr", 1)
+    return float(value) if isinstance(value, int | float) else 1.0
+
+
+def _chosen_averages(
+    path: Path, headers: list[dict[str, HeaderValue]], model: int | None
+) -> tuple[int, ...]:
+    oriented = [n for n, header in enumerate(headers) if "xform.projection" in header]
+    if not oriented:
+        raise FormatError(
+            f"{path}: no image has an orientation (xform.projection); class averages of a run "
+            "(classes_YY.hdf) have"
+        )
+    models = sorted({int(str(headers[n].get("model_id", 0))) for n in oriented})
+    if model is None and len(models) > 1:
+        listed = ", ".join(map(str, models))
+        raise ConfigError(f"{path}: averages of the maps {listed}: choose one with --model")
+    if model is not None and model not in models:
+        listed = ", ".join(map(str, models))
+        raise ConfigError(f"--model={model}: {path} has averages of {listed}")
+    chosen = tuple(
+        n
+        for n in oriented
+        if (model is None or headers[n].get("model_id", 0) == model)
+        and _weight(headers[n]) > 0
+        and not headers[n].get("threed_excl", 0)
+    )
+    if not chosen:
+        raise FormatError(f"{path}: no class average holds particles (ptcl_repr is 0)")
+    return chosen
+
+
+def _pose_of_transform(
+    path: Path, number: int, value: HeaderValue
+) -> tuple[Rotations, npt.NDArray[np.float64]]:
+    """Return rotation and shift of an image whose content is the transformed reference.
+
+    The matrix is [M R | M t], M = diag(-1, 1) for a mirrored one: its first two rows are those of
+    a proper rotation either way, and its last column is where the content's centre lies.
+    """
+    if not isinstance(value, EmanTransform):
+        raise FormatError(f"{path}: xform.projection of image {number} is not a transform")
+    matrix = value.matrix.astype(np.float64)
+    x, y = matrix[0, :3], matrix[1, :3]
+    lengths = np.array([np.linalg.norm(x), np.linalg.norm(y)])
+    if np.abs(lengths - 1).max() > _LARGEST_SCALING or abs(x @ y) > _LARGEST_SCALING:
+        raise FormatError(
+            f"{path}: xform.projection of image {number} is not a rotation: it scales by "
+            f"{lengths.mean():.3g}"
+        )
+    return np.stack([x, y, np.cross(x, y)]), matrix[:2, 3]

@@ -1,0 +1,198 @@
+"""Going on with a stopped run: its options again, its inputs verified, where it stood."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapsort.engines.chunks import chunk_ranges
+from mapsort.errors import ConfigError, FormatError
+from mapsort.jobs.run_place import relocated
+from mapsort.model.matches import Matches
+from mapsort.model.poses import Poses
+from mapsort.model.references import References
+from mapsort.options.fields import flag_of, typed_options
+from mapsort.options.multi import MultiOptions
+from mapsort.refinement.assignment_choice import ends_soft
+from mapsort.refinement.plan import MultiPlan
+from mapsort.refinement.run import ParticleSpectra, State
+from mapsort.refinement.stopping import reason_to_stop
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.manifest import Manifest, changed_inputs, read_manifest, write_manifest
+from mapsort.rundir.text import read_convergence
+from mapsort.stages.search.nearest_references import nearest_references
+
+#: Options that may differ from those the run was begun with: results do not depend on them.
+FREE = frozenset({"parallel", "verbose", "quiet", "no_report", "log_json", "check"})
+#: Options with which a run may go on further, or more finely, than it was asked to.
+SEARCH = ("targetres", "speed")
+FURTHER = frozenset({"iter", *SEARCH})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands between two iterations.
+
+    Attributes
+    ----------
+    state : State
+        What the next iteration begins with.
+    entries : list of dict
+        Records of the finished iterations, as in convergence.json.
+    spectra : ParticleSpectra
+        Of the images, which have all been read.
+    references : References
+        Those that the state's matches are with.
+    """
+
+    state: State
+    entries: list[dict[str, Any]]
+    spectra: ParticleSpectra
+    references: References
+
+    def for_plan(self, plan: MultiPlan) -> Standing:
+        """Return it with matches as a plan has them that may search more finely."""
+        matches = self.state.matches
+        if matches is None or np.array_equal(self.references.eulers, plan.references.eulers):
+            return self
+        parts = []
+        for where in chunk_ranges(len(matches), plan.chunk):
+            old = matches.rows(np.arange(where.start, where.stop))
+            poses = Poses.of_matches(old, self.references)
+            new = nearest_references(poses, plan.references, plan.symmetries)
+            parts.append(dataclasses.replace(new, quality=old.quality))
+        state = dataclasses.replace(self.state, matches=Matches.joined(parts))
+        return dataclasses.replace(self, state=state, references=plan.references)
+
+
+def resumed_options(given: Mapping[str, Any]) -> MultiOptions:
+    """Return the options of the run to go on with.
+
+    Parameters
+    ----------
+    given : mapping
+        Options given now, typed: ``resume``, and others only as they were, but for those of `FREE`
+        and of `FURTHER`.
+
+    Raises
+    ------
+    FormatError
+        It is no run directory, or an input file is gone or has changed.
+    ConfigError
+        An option differs from the run's, or there is nothing that the run could go on from.
+    """
+    path = Path(given["resume"])
+    if not path.is_dir():
+        raise ConfigError(f"--resume={path}: no such run directory")
+    if not RunDirectory(path).parms.exists():
+        raise ConfigError(
+            f"--resume={path}: no run has begun there; give the command that begins it again"
+        )
+    manifest = read_manifest(RunDirectory(path).parms)
+    if not manifest.asked:
+        raise ConfigError(
+            f"--resume={path}: was begun from Python with particles or maps that are in no file, "
+            "or by a version that could not resume; start it again"
+        )
+    begun = typed_options(
+        MultiOptions, {name: value for name, value in manifest.asked.items() if value is not None}
+    )
+    for name, value in given.items():
+        if name in FREE or name in FURTHER or name in ("resume", "path"):
+            continue
+        if value != getattr(begun, name):
+            raise ConfigError(
+                f"{flag_of(name)}: differs from the run in {path}; "
+                "leave it out to go on as begun, or start a new run"
+            )
+    check_inputs(path, manifest)
+    taken = {name: value for name, value in given.items() if name in FREE | FURTHER}
+    options = dataclasses.replace(begun, **taken, path=path, resume=path).validated()
+    _check_further(path, begun, options, manifest.searched_since)
+    return options
+
+
+def check_inputs(path: Path, manifest: Manifest) -> None:
+    """Refuse to go on when an input is gone or has changed, naming it.
+
+    Raises
+    ------
+    FormatError
+        Naming the first.
+    """
+    changes = changed_inputs(relocated(manifest, path))
+    if changes:
+        more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+        raise FormatError(f"{path}: cannot be resumed: {changes[0]}{more}")
+
+
+def _check_further(path: Path, begun: MultiOptions, options: MultiOptions, since: int) -> None:
+    """Refuse what leaves a run nothing to do, or nothing to begin from."""
+    entries = read_convergence(RunDirectory(path).convergence)
+    n_done = len(entries)
+    changed = [name for name in FURTHER if getattr(options, name) != getattr(begun, name)]
+    if not changed or not n_done:
+        return
+    finer = [name for name in SEARCH if name in changed]
+    since = n_done if finer else since
+    if options.iter is not None and options.iter <= n_done:
+        what = flag_of(finer[0]) if finer else f"--iter={options.iter}"
+        raise ConfigError(
+            f"{what}: {path} has finished {n_done} iterations; give --iter a larger number"
+        )
+    reason = reason_to_stop(entries, options.iter, ends_soft=ends_soft(options), since=since)
+    state = list(RunDirectory(path).checkpoint.glob("state_*.npz"))
+    if reason is None and not state:
+        raise ConfigError(
+            f"--resume={path}: its last state, {RunDirectory(path).checkpoint}, is not there any "
+            "more; start a new run from its maps"
+        )
+
+
+def record_going_on(
+    directory: RunDirectory,
+    record: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    *,
+    n_done: int,
+) -> bool:
+    """Add a record to the run directory if the run goes on otherwise than it was begun.
+
+    Parameters
+    ----------
+    directory : RunDirectory
+    record, asked : mapping
+        Options as resolved and as given (JSON values), now.
+    n_done : int
+        Number of finished iterations.
+
+    Returns
+    -------
+    bool
+        Whether it searches otherwise.
+    """
+    before = read_manifest(directory.parms)
+    now = relocated(before, directory.path)
+    changed = {name for name in FURTHER if before.options.get(name) != record.get(name)}
+    if now is before and not changed:
+        return False
+    finer = not changed.isdisjoint(SEARCH)
+    further = {name: asked[name] for name in FURTHER if name in asked}
+    # What follows from the search is resolved anew; where the run is, is known already.
+    resolved = dict(record) | {"path": now.options["path"], "resume": before.options.get("resume")}
+    now = dataclasses.replace(
+        now,
+        options=json.loads(json.dumps(resolved if changed else now.options, default=str)),
+        asked=now.asked | further if now.asked else {},
+        command=tuple(sys.argv),
+        searched_since=n_done if finer else before.searched_since,
+    )
+    write_manifest(directory.next_parms, now)
+    return finer

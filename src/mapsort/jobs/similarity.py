@@ -1,0 +1,92 @@
+"""``mapsort similarity``: every particle against every projection of a file."""
+
+from __future__ import annotations
+
+from threadpoolctl import threadpool_limits
+
+from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.progress import Progress
+from mapsort.jobs.stage_inputs import Projections, open_projections, stage_run
+from mapsort.options.stages import SimilarityOptions
+from mapsort.refinement.comparison import (
+    PairRanking,
+    highest_radius,
+    pair_comparison,
+    reference_power,
+    search_mask,
+)
+from mapsort.refinement.run import Run, State
+from mapsort.refinement.search_settings import comparison_settings
+from mapsort.rundir.scratch import Scratch
+from mapsort.runfiles.matrices import write_similarity
+from mapsort.stages.search.match import match_chunk
+from mapsort.stages.search.search_plan import plan_image_match, spectrally_matched
+from mapsort.stages.search.similarity import Similarity
+
+
+def similarity_matrix(
+    options: SimilarityOptions, *, progress: Progress | None = None
+) -> tuple[int, int]:
+    """Compare particles with projections and write the matrix.
+
+    Returns
+    -------
+    tuple of int
+        Numbers of particles and of projections.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        Before any work: what is wrong with the request or its input.
+    """
+    projections = open_projections(options.files[0])
+    request = options.as_multi(projections.references.n_models)
+    run, state = stage_run(request, projections, progress)
+    with threadpool_limits(run.plan.n_threads):
+        matrix = _compared(run, state, projections)
+    write_similarity(options.out, matrix, Scratch())
+    return matrix.score.shape[0], matrix.score.shape[1]
+
+
+def _compared(run: Run, state: State, projections: Projections) -> Similarity:
+    settings = comparison_settings(run.options, 1)
+    threads, images = run.plan.n_threads, projections.images
+    power, mask = reference_power(run), search_mask(run, settings)
+    if power is not None:
+        images = spectrally_matched(images, power, n_threads=threads)
+    if mask is not None:
+        images = images * mask
+    plan = plan_image_match(
+        images,
+        grid=run.plan.grid,
+        apix=run.inputs.apix,
+        max_shift=run.plan.max_shift,
+        scoring=settings.scoring,
+        ways=settings.ways,
+        noise_power=state.noise_power,
+        max_radius=highest_radius(run, run.options.shrink),
+        references=projections.references,
+        n_threads=threads,
+    )
+    ranking = None
+    if settings.pairs is not None:
+        ranking = PairRanking(run, pair_comparison(run, state, settings.pairs, images))
+    run.start("match", len(run.inputs.particles), 0)
+    parts = []
+    ranges = chunk_ranges(len(run.inputs.particles), run.plan.chunk)
+    for where, raw in read_ahead(run.inputs.particles.images, ranges):
+        found, every = match_chunk(
+            plan,
+            run.spectra_of(raw),
+            run.ctf_of(where),
+            refined=run.plan.refined,
+            with_similarity=True,
+            n_threads=threads,
+        )
+        assert every is not None, "it was asked for"
+        if ranking is not None:
+            every = every.with_matches(ranking.ranked(raw, where, found))
+        parts.append(every)
+        run.progress.advance(where.stop - where.start)
+    run.progress.finish(f"{len(run.inputs.particles)} particles with {len(images)} projections")
+    return Similarity.joined(parts)

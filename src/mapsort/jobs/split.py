@@ -1,0 +1,312 @@
+"""After the run: the particles as sets, one per map, for what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_length, chunk_ranges
+from mapsort.errors import ConfigError, FormatError
+from mapsort.io.hdf import count
+from mapsort.io.lst import can_keep, write_list
+from mapsort.io.mrc import write_stack
+from mapsort.io.optics import IMAGE_SIGN
+from mapsort.io.star import write_particles
+from mapsort.jobs.finished_run import FinishedRun, open_finished
+from mapsort.jobs.multi import MultiRun
+from mapsort.jobs.stack_links import stacks_for_relion
+from mapsort.model.particles import Particles
+from mapsort.options.fields import typed_options
+from mapsort.options.split import BY_MAP, SplitOptions, parse_ranges
+from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.classification import Members, read_members
+from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
+from mapsort.rundir.set_counts import (
+    COUNTING,
+    POSTERIOR,
+    USED,
+    SetCounts,
+    junk_name,
+    percentages,
+)
+from mapsort.runfiles.tables import image_names, seen_from_here
+
+REJECTED, UNSURE = "rejected", "unsure"
+_SUFFIXES = _STAR, _LST, _STACK = (".star", ".lst", ".mrcs")
+
+
+@dataclass(frozen=True)
+class ParticleSet:
+    """One set of particles.
+
+    Attributes
+    ----------
+    name : str
+        ``m1`` and so on for maps, ``junk``, ``junk2`` and so on for junk, ``classes_A-B`` and
+        ``classes_other`` for a range, ``rejected`` and ``unsure`` for what was left out.
+    particles : ndarray of int64
+        Positions in the run's particle table, from 0, ascending.
+    star, lst, stack : Path or None
+        Its files; None for an empty set, for a stack that was not asked for, and for a list
+        that cannot keep the images' names.
+    """
+
+    name: str
+    particles: npt.NDArray[np.int64]
+    star: Path | None = None
+    lst: Path | None = None
+    stack: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A finished split: every particle is in exactly one set.
+
+    Attributes
+    ----------
+    path : Path
+        Directory of the sets.
+    iteration : int
+        Iteration whose assignment was used.
+    n_particles : int
+        Particles of the run, the sum over all sets.
+    sets : tuple of ParticleSet
+    rule : str
+        How particles were assigned, in words.
+    counts : SetCounts
+        Of the run's iteration, to tell each set from what its map was made of.
+    """
+
+    path: Path
+    iteration: int
+    n_particles: int
+    sets: tuple[ParticleSet, ...]
+    rule: str
+    counts: SetCounts
+
+    def __getitem__(self, name: str) -> ParticleSet:
+        return next(item for item in self.sets if item.name == name)
+
+
+def split(run: str | Path | MultiRun, **options: Any) -> Split:
+    """Write the particles of a run as sets (the Python face of ``mapsort split``).
+
+    Parameters
+    ----------
+    run : str, Path or MultiRun
+        A run directory or the run itself.
+    **options
+        Options of ``mapsort split`` by name: ``iter``, ``by``, ``exclude_rejected``, ``min_prob``,
+        ``stack``, ``out``.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ConfigError
+        An option is wrong.
+    FormatError
+        The run directory lacks what is needed, or a file of it is damaged.
+    """
+    path = run.path if isinstance(run, MultiRun) else Path(run)
+    return split_run(typed_options(SplitOptions, {"run": (path,)} | options).validated())
+
+
+def split_run(options: SplitOptions) -> Split:
+    """Write the particles of a run as sets: see `split`.
+
+    Sets of an earlier split under the same names are replaced. Each set becomes a RELION
+    ``.star``, an EMAN2 ``.lst`` and, if asked for, a stack. Images are named by their original
+    files, as seen from the working directory.
+    """
+    finished = open_finished(options.run[0])
+    iteration = finished.iteration(options.iter)
+    particles = Particles.open(finished.directory.particles(iteration))
+    members = _members(finished, options, iteration, len(particles))
+    sets = _sets(finished, options, particles, members, iteration)
+    assert sum(map(len, sets)) == len(particles), "every particle is in exactly one set"
+    directory = options.out if options.out is not None else finished.directory.path / "sets"
+    directory.mkdir(parents=True, exist_ok=True)
+    stem = f"{_input_name(finished)}_{finished.label}_it{iteration:02d}"
+    _remove_earlier(directory, stem, {*(item.name for item in sets), REJECTED, UNSURE})
+    written = tuple(
+        _write(item, particles, directory / f"{stem}_{item.name}", stack=options.stack)
+        for item in sets
+    )
+    rule = _rule(options, members, finished.n_junk)
+    if any(item.star is not None and item.lst is None for item in written):
+        rule += f"; no {_LST} is written: EMAN2's lists cannot keep blanks in the images' names"
+    counts = SetCounts.of_entry(finished.entry(iteration))
+    made = Split(directory, iteration, len(particles), written, rule, counts)
+    write_result(finished.directory.path, "1_split", _record(made))
+    return made
+
+
+def _remove_earlier(directory: Path, stem: str, names: set[str]) -> None:
+    """Remove what an earlier split left under these names: sets beside each other add up."""
+    for name in names:
+        for suffix in _SUFFIXES:
+            (directory / f"{stem}_{name}{suffix}").unlink(missing_ok=True)
+
+
+def _input_name(finished: FinishedRun) -> str:
+    return Path(str(finished.manifest.options["input"])).stem
+
+
+def _members(
+    finished: FinishedRun, options: SplitOptions, iteration: int, n: int
+) -> Members | None:
+    """Read the classes; None where the run has not kept them and nothing asks for them."""
+    path = finished.directory.cls_result(iteration)
+    if not path.exists():
+        needed = "--exclude-rejected" if options.exclude_rejected else f"--by={options.by}"
+        if options.exclude_rejected or options.by != BY_MAP:
+            raise FormatError(f"{path}: the run has not kept this file, which {needed} needs.")
+        return None
+    found = read_members(finished.directory.classify(iteration), path)
+    if len(found.class_of) != n:
+        raise FormatError(
+            f"{path}: {len(found.class_of)} particles, but "
+            f"{finished.directory.particles(iteration)} has {n}."
+        )
+    return found
+
+
+def _sets(
+    finished: FinishedRun,
+    options: SplitOptions,
+    particles: Particles,
+    members: Members | None,
+    iteration: int,
+) -> list[ParticleSet]:
+    """Return the sets; what is left out by a filter forms sets of its own."""
+    table = particles.table
+    names: list[str]
+    number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
+    highest = finished.n_models + finished.n_junk
+    if number.min() < 1 or number.max() > highest:
+        raise FormatError(f"{particles.source}: rlnClassNumber must lie between 1 and {highest}.")
+    if options.by == BY_MAP:
+        names = [f"m{number}" for number in range(1, finished.n_models + 1)]
+        place = number - 1
+    else:
+        assert members is not None, "_members() refuses a range without classes"
+        inside = _in_ranges(options.by, members, finished, iteration)
+        names = [f"classes_{options.by.replace(',', '_').replace(' ', '')}", "classes_other"]
+        place = np.where(inside, 0, 1)
+    # Junk is in no class, so that no filter of classes concerns it.
+    kind = number - finished.n_models
+    place = np.where(kind > 0, len(names) + kind - 1, place)
+    names += [junk_name(kind) for kind in range(1, finished.n_junk + 1)]
+    if options.min_prob is not None:
+        names.append(UNSURE)
+        probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
+        place = np.where((kind <= 0) & (probability < options.min_prob), len(names) - 1, place)
+    if options.exclude_rejected:
+        assert members is not None, "_members() refuses this without the matrix"
+        names.append(REJECTED)
+        place = np.where((kind <= 0) & members.kept_out[:, 0], len(names) - 1, place)
+    return [ParticleSet(name, np.flatnonzero(place == i)) for i, name in enumerate(names)]
+
+
+def _in_ranges(
+    by: str, members: Members, finished: FinishedRun, iteration: int
+) -> npt.NDArray[np.bool_]:
+    """Return which particles' best class lies in one of the ranges."""
+    ranges = parse_ranges(by)
+    path = finished.directory.classes(iteration)
+    n_classes = count(path) if path.exists() else int(members.class_of.max()) + 1
+    highest = max(last for _, last in ranges)
+    if highest >= n_classes:
+        raise ConfigError(f"--by={by}: {path} holds classes 0 to {n_classes - 1}")
+    best = members.class_of[:, 0]
+    return np.asarray(np.any([(best >= first) & (best <= last) for first, last in ranges], axis=0))
+
+
+def _rule(options: SplitOptions, members: Members | None, n_junk: int) -> str:
+    what = "map" if options.by == BY_MAP else "class"
+    words = f"each particle is in the set of the {what} it scores best with"
+    if members is not None and members.class_of.shape[1] > 1:
+        most = members.class_of.shape[1]
+        words += f" (the run put it into up to {most} classes; the best score decides)"
+    if n_junk:
+        names = ", ".join(junk_name(kind) for kind in range(1, n_junk + 1))
+        words += f"; junk is apart in {names}"
+    if options.exclude_rejected:
+        words += f"; those kept out of that class's average are in the set {REJECTED}"
+    if options.min_prob is not None:
+        words += f"; those with a probability below {options.min_prob:g} are in the set {UNSURE}"
+    return words
+
+
+def _write(item: ParticleSet, particles: Particles, stem: Path, *, stack: bool) -> ParticleSet:
+    """Write one set's files; an empty set has none, because no program reads an empty file."""
+    if not len(item):
+        return item
+    chosen = particles.subset(item.particles)
+    star, lst = (stem.with_name(stem.name + suffix) for suffix in (_STAR, _LST))
+    names = image_names(replace(chosen, files=tuple(stacks_for_relion(star, chosen))))
+    table = chosen.table.assign(rlnImageName=names)
+    seen = seen_from_here(chosen.files)
+    listed = all(map(can_keep, seen))
+    if listed:
+        in_list = [seen[owner] for owner in chosen.file_of]
+        with atomic_path(lst) as part:
+            write_list(part, chosen.index_in_file.tolist(), in_list)
+    images = stem.with_name(stem.name + _STACK) if stack else None
+    if images is not None:
+        with atomic_path(images) as part:
+            write_stack(part, _chunks(chosen), chosen.apix)
+        (new,) = seen_from_here([images])
+        # Density is white in the images as they are written.
+        table = table.drop(columns=IMAGE_SIGN, errors="ignore").assign(
+            rlnImageName=[f"{number:06d}@{new}" for number in range(1, len(item) + 1)],
+            rlnImageOriginalName=names,
+        )
+    write_particles(star, chosen.optics, table)
+    return replace(item, star=star, lst=lst if listed else None, stack=images)
+
+
+def _chunks(particles: Particles) -> Iterator[npt.NDArray[np.float32]]:
+    for where in chunk_ranges(len(particles), chunk_length(4 * particles.box**2)):
+        yield particles.images(where)
+
+
+def _record(made: Split) -> ResultRecord:
+    counts, shares = made.counts, percentages([len(item) for item in made.sets])
+    of_maps = {
+        f"m{number + 1}": (posterior, used)
+        for number, (posterior, used) in enumerate(
+            zip(counts.posterior or (), counts.used or (), strict=True)
+        )
+    }
+    rows = tuple(
+        (item.name, len(item), share, *of_maps.get(item.name, (None, None)), str(item.star or "–"))
+        for item, share in zip(made.sets, shares, strict=True)
+    )
+    columns = (
+        "set",
+        "particles",
+        "share [%]",
+        f"its map: {POSTERIOR}",
+        f"its map: {USED}",
+        "file",
+    )
+    return ResultRecord(
+        title="Particle sets",
+        summary=(
+            f"Sets from iteration {made.iteration}: {made.rule}. "
+            f"Together they hold all {made.n_particles} particles. {COUNTING}",
+        ),
+        tables=(ResultTable("Sets", columns, rows),),
+    )

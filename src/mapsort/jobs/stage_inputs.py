@@ -1,0 +1,140 @@
+"""One stage of an iteration by itself, on files as a run writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.errors import ConfigError, FormatError
+from mapsort.geometry.euler import matrix_to_eman
+from mapsort.geometry.symmetry import symmetry
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.model.particles import Particles
+from mapsort.model.references import References
+from mapsort.options.multi import MultiOptions
+from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
+from mapsort.refinement.given_maps import largest_shift
+from mapsort.refinement.inputs import MultiInputs, open_mask, scan_images
+from mapsort.refinement.plan import (
+    BACKGROUND_RADIUS,
+    BANK_BYTES,
+    MultiPlan,
+    noise_floor,
+    particles_at_once,
+)
+from mapsort.refinement.run import ParticleSpectra, Run, State
+from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.prepare import ParticleTreatment
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.search.match import REFINED
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Projections of a file, as references.
+
+    Attributes
+    ----------
+    images : ndarray of shape (n, box, box)
+    references : References
+    headers : list of dict
+        As they were, for what is made of them.
+    """
+
+    images: Float32
+    references: References
+    headers: list[dict[str, HeaderValue]]
+
+
+def open_projections(path: Path) -> Projections:
+    """Read projections as ``mapsort project`` and runs write them.
+
+    Raises
+    ------
+    FormatError
+        The file is missing or damaged, an image has no orientation, or those of one map do not
+        follow each other.
+    """
+    with HdfReader(path) as reader:
+        headers = [reader.header(index) for index in range(reader.n_images)]
+        images = reader.images() if headers else np.zeros((0, 1, 1), np.float32)
+    rotations, models = [], []
+    for number, header in enumerate(headers):
+        pose = header.get("xform.projection")
+        if not isinstance(pose, EmanTransform):
+            raise FormatError(f"{path}: image {number} has no orientation (xform.projection)")
+        rotations.append(pose.matrix[:, :3])
+        models.append(int(str(header.get("model_id", 1))))
+    if not headers or np.any(np.diff(models) < 0):
+        raise FormatError(f"{path}: expected projections, those of map 1 first, then map 2, ...")
+    numbers = np.unique(models, return_inverse=True)[1].astype(np.int32)
+    references = References(matrix_to_eman(np.array(rotations)), numbers, int(numbers.max()) + 1)
+    return Projections(np.asarray(images, np.float32), references, headers)
+
+
+def stage_run(
+    options: MultiOptions, projections: Projections, progress: Progress | None
+) -> tuple[Run, State]:
+    """Return a run and its state for one stage: the noise is what the particles' power is.
+
+    As in the first iteration of a run, which does not know yet what of the power is signal.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        The particles cannot be used, or do not fit the projections.
+    """
+    particles = Particles.open(options.input, apix=options.apix, datadir=options.datadir)
+    shown = progress or SilentProgress()
+    for note in (*particles.notes, *particles.validate()):
+        shown.message(note)
+    box = projections.images.shape[1]
+    if particles.box != box:
+        raise ConfigError(
+            f"{options.input}: images of {particles.box} pixels, but the projections of "
+            f"{options.models[0]} have {box}"
+        )
+    inputs = MultiInputs(
+        particles,
+        (),
+        chosen_ctf(options.ctf, particles),
+        (),
+        particles.half_sets(),
+        open_mask(options, box),
+        flipped=are_flipped(options.ctf, particles),
+    )
+    run = Run(options, inputs, _plan(options, inputs, projections), shown)
+    plan = run.plan
+    with threadpool_limits(plan.n_threads):
+        power = scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
+    run = replace(run, spectra_seen=ParticleSpectra(power, power))
+    return run, State(0, (), noise_floor(power), None)
+
+
+def _plan(options: MultiOptions, inputs: MultiInputs, projections: Projections) -> MultiPlan:
+    box = inputs.particles.box
+    grid = FourierGrid.for_box(box)
+    references = projections.references
+    return MultiPlan(
+        grid=grid,
+        map_grid=InsertionGrid.for_box(box, options.pad),
+        treatment=ParticleTreatment(grid, BACKGROUND_RADIUS * box, options.invert),
+        references=references,
+        symmetries=(symmetry("c1"),) * references.n_models,
+        orientgen=str(options.models[0]),
+        max_shift=largest_shift(options, box),
+        max_radius=None,
+        sphere_radius=box / 2.0,
+        sphere_edge=0.0,
+        chunk=particles_at_once(options, grid, len(references)),
+        n_threads=options.n_threads,
+        seed=0,
+        flipped=inputs.flipped,
+        refined=REFINED,
+        block_bytes=BANK_BYTES,
+    )

@@ -1,0 +1,82 @@
+"""Several random starts (``--starts``): a few iterations of each, and the likeliest goes on."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from mapsort.errors import NumericalError
+from mapsort.refinement.iteration import iterate, prepare_seeds
+from mapsort.refinement.run import Run, State
+from mapsort.refinement.starting_maps import of_start
+from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.stages.average.average import plane_terms
+from mapsort.stages.fourier_grid import Float32
+
+LOGGER = logging.getLogger(__name__)
+
+#: Iterations after which starts are compared.
+TRIAL_ITERATIONS = 3
+
+
+def likelihood(state: State, box: int) -> float:
+    """Return the mean log-likelihood of a particle [nat], up to what is the same for all starts.
+
+    Gaussian noise of the power that is left when the maps are taken from the particles, in each
+    shell: minus half the number of terms times the logarithm of that power, summed. Unlike the
+    scores, which are relative to an empty image in the noise of the moment, it can be compared
+    between runs with different maps.
+    """
+    return float(-0.5 * np.sum(plane_terms(box) * np.log(state.noise_power)))
+
+
+def trial(run: Run, number: int) -> Run:
+    """Return the run with the starting maps of one start (from 0)."""
+    inputs = run.inputs
+    seeds = of_start(run.options, inputs.seeds, inputs.one_map, inputs.apix, number)
+    return replace(run, inputs=replace(inputs, seeds=seeds), trial=number)
+
+
+def best_start(run: Run, power: Float32) -> Run:
+    """Return the run with the starting maps of the likeliest start.
+
+    Parameters
+    ----------
+    run : Run
+    power : ndarray of shape (box//2 + 1,)
+        Mean power of the particles in each shell.
+
+    Raises
+    ------
+    NumericalError
+        When no start can be refined.
+    """
+    count = run.options.starts
+    found: dict[int, float] = {}
+    for number in range(count):
+        # What trials find is not what the run's own iterations find.
+        tried = replace(trial(run, number), checkpoints=Checkpoints(scratch=run.scratch))
+        try:
+            state = prepare_seeds(tried, power)
+            for _ in range(min(TRIAL_ITERATIONS, run.options.n_iterations)):
+                state = iterate(tried, state).state
+        except NumericalError as error:
+            # A random start may fail; another one need not.
+            LOGGER.warning("start %d of %d: %s", number + 1, count, error)
+            continue
+        found[number] = likelihood(state, run.plan.grid.box)
+        LOGGER.info(
+            "start %d of %d: log-likelihood %.3f per particle", number + 1, count, found[number]
+        )
+    if not found:
+        raise NumericalError(f"--starts={count}: none of the starts could be refined; see run.log")
+    # The first of equals.
+    best = max(found, key=lambda number: (found[number], -number))
+    others = [value for number, value in found.items() if number != best]
+    lead = f", {found[best] - max(others):.3f} nat a particle ahead of the next" if others else ""
+    text = f"start {best + 1} of {count} is the likeliest{lead}"
+    LOGGER.info("%s", text)
+    run.progress.message(text)
+    return trial(run, best)

@@ -1,0 +1,258 @@
+"""Every option of a multi-map refinement: the one table the command line is built from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from mapsort.engines.threads import available_threads, usable_cores
+from mapsort.errors import ConfigError
+from mapsort.options.fields import check_values, per_map, refuse
+from mapsort.options.maps import AverageOptions, ReconstructionOptions
+from mapsort.options.parallel import ParallelRequest, parse_parallel
+from mapsort.options.refinement import GeneralOptions, RefinementOptions
+from mapsort.options.search import (
+    ClassificationOptions,
+    ComparisonOptions,
+    ProjectionOptions,
+)
+from mapsort.options.types import (
+    MOST_ITERATIONS,
+    UNWEIGHTED_AVERAGERS,
+    Assignment,
+    InputMode,
+)
+
+#: Comparators that score any pose, not only those of projections (`stages.local_search`).
+POSE_COMPARATORS = ("loglik", "ccc", "sqeuclidean")
+
+
+# Fields come in the order of the bases from the last to the first.
+@dataclass(frozen=True, kw_only=True)
+class MultiOptions(
+    GeneralOptions,
+    ReconstructionOptions,
+    AverageOptions,
+    ClassificationOptions,
+    ComparisonOptions,
+    ProjectionOptions,
+    RefinementOptions,
+):
+    """Options of ``mapsort multi``; each field's metadata holds its help, group and values."""
+
+    def validated(self) -> MultiOptions:
+        """Return self after the checks that need no files.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, its value and the values it takes (SEMANTICS 3.3).
+        """
+        check_values(self)
+        self = _with_models(self)
+        per_map("sym", self.sym, len(self.models))
+        if self.mass:
+            per_map("mass", self.mass, len(self.models))
+        _check_breaksym(self)
+        _check_keep("classkeep", self.classkeep, self.classkeepsig)
+        _check_keep("m3dkeep", self.m3dkeep, self.m3dkeepsig)
+        _check_resolution(self)
+        _check_named(self)
+        _check_own_poses(self)
+        _check_halves(self)
+        _check_averager(self)
+        parse_parallel(self.parallel, dask=True)
+        return self
+
+    @property
+    def n_iterations(self) -> int:
+        """Number of iterations, at most."""
+        return self.iter or MOST_ITERATIONS
+
+    @property
+    def map_suffix(self) -> str:
+        """Ending of the maps' file names."""
+        return f".{self.format.value}"
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """Symmetry of each map."""
+        return per_map("sym", self.sym, len(self.models))
+
+    @property
+    def masses(self) -> tuple[float, ...] | None:
+        """Mass of each map [kDa], or None when maps are not scaled to a mass."""
+        return per_map("mass", self.mass, len(self.models)) if self.mass else None
+
+    @property
+    def n_threads(self) -> int:
+        """Threads to use: those asked for, else all that this process may use."""
+        return self._parallel.n_threads or available_threads()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the options are taken; one line each."""
+        notes = []
+        scratch = self._parallel.ignored_scratch
+        if scratch is not None:
+            notes.append(
+                f"--parallel={self.parallel}: the scratch directory {scratch} is not needed here"
+            )
+        usable = usable_cores()
+        if self.n_threads > usable:
+            notes.append(
+                f"{self.n_threads} threads are more than the {usable} cores that this process may "
+                "use; fewer are faster"
+            )
+        if len(self.models) == 1:
+            notes.append(
+                "there is one map, so nothing is classified; give two or more by --models, or "
+                "--model FILE --nmodels K"
+            )
+        return tuple(notes)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return every option as plain JSON types, in the order of the table."""
+        record = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        return record | ({"iter": "auto"} if self.iter is None else {})
+
+    @property
+    def _parallel(self) -> ParallelRequest:
+        return parse_parallel(self.parallel, dask=True)
+
+
+def _with_models(options: MultiOptions) -> MultiOptions:
+    """Return the options with a path for each map, ``--model`` repeated as often as asked for."""
+    if options.model is None:
+        if not options.models:
+            raise ConfigError("--models is missing: give maps A,B,..., or one map by --model")
+        for name in ("nmodels", "seedmethod"):
+            if getattr(options, name) != getattr(MultiOptions, name):
+                raise ConfigError(
+                    f"--{name}: says how maps are made of --model, and --models gives every map; "
+                    "give --model or leave it out"
+                )
+        return options
+    made = (options.model,) * options.nmodels
+    if options.models not in ((), made):
+        raise ConfigError("--models and --model: give one of them")
+    return dataclasses.replace(options, models=made)
+
+
+def _check_breaksym(options: MultiOptions) -> None:
+    if not options.breaksym:
+        return
+    names = [name.strip().lower() for name in options.sym]
+    if all(name == "c1" for name in names):
+        raise ConfigError("--breaksym: --sym names no symmetry to break; give one, for example c4")
+    if any(name.startswith("h") for name in names):
+        raise ConfigError("--breaksym: takes point groups in --sym, no helices")
+
+
+def _check_keep(name: str, keep: float, in_sigmas: bool) -> None:
+    if not in_sigmas and not 0 < keep <= 1:
+        raise refuse(name, keep, f"a fraction above 0 and up to 1 (any number with --{name}sig)")
+
+
+def _check_own_poses(options: MultiOptions) -> None:
+    """Check what cannot go with poses that are not those of the projections."""
+    particles = options.inputmode is InputMode.PARTICLES
+    if not (particles or options.skipalign):
+        return
+    asked = "--skipalign" if options.skipalign else "--inputmode=particles"
+    if options.simmask is not None:
+        raise ConfigError(f"--simmask: masks projections, which {asked} does not compare with")
+    if options.sep > len(options.models):
+        words = f"at most {len(options.models)}, the number of maps, with {asked}"
+        raise refuse("sep", options.sep, words)
+    kind = options.simcmp.partition(":")[0]
+    if kind not in POSE_COMPARATORS:
+        known = ", ".join(POSE_COMPARATORS)
+        raise ConfigError(f"--simcmp={options.simcmp}: {asked} takes {known}")
+    averages_only = (
+        ("m3diter", options.m3diter, 1, "chooses among class averages"),
+        ("m3dpreprocess", options.m3dpreprocess, "none", "processes class averages"),
+    )
+    for name, value, off, does in averages_only:
+        if particles and value != off:
+            raise ConfigError(
+                f"--{name}={value}: {does}; with --inputmode=particles maps are not made of them"
+            )
+
+
+def _check_halves(options: MultiOptions) -> None:
+    """Refuse to align members with averages that hold both halves of the particles."""
+    if not options.halves:
+        return
+    aligned = (
+        ("classiter", options.classiter, 0),
+        ("classalign", options.classalign, "auto"),
+        ("classaligncmp", options.classaligncmp, "auto"),
+        ("classralign", options.classralign, "refine"),
+        ("classraligncmp", options.classraligncmp, "auto"),
+    )
+    for name, value, off in aligned:
+        if value != off:
+            raise ConfigError(
+                f"--{name}={value}: aligns members with images of both halves, which --halves "
+                f"keeps apart; leave it at {off}"
+            )
+
+
+def _check_resolution(options: MultiOptions) -> None:
+    if options.targetres is None or options.apix is None:
+        return
+    if options.targetres < 2 * options.apix:
+        words = f"at least {2 * options.apix:g} A, twice the pixel size"
+        raise refuse("targetres", options.targetres, words)
+
+
+def _check_averager(options: MultiOptions) -> None:
+    name = options.classaverager.partition(":")[0].strip()
+    if name in UNWEIGHTED_AVERAGERS and options.assign is Assignment.SOFT:
+        raise refuse(
+            "classaverager",
+            options.classaverager,
+            "an averager of weighted images with --assign soft",
+        )
+
+
+def _check_named(options: MultiOptions) -> None:
+    """Check the names of symmetries, comparator and orientation generator."""
+    # Here, so that help is shown without numpy.
+    from mapsort.options.module_checks import module_checks
+
+    # Imported here: these import numpy, which `--help` can do without.
+    from mapsort.geometry.symmetry import symmetry
+    from mapsort.modules.orientgen import orientation_generator
+    from mapsort.modules.projector import projector
+    from mapsort.modules.reconstructor import reconstructor
+
+    checks: list[tuple[str, str, Callable[[str], object]]] = [
+        *(("sym", name, symmetry) for name in options.sym),
+        *module_checks(options),
+        ("projector", options.projector, projector),
+        ("recon", options.recon, reconstructor),
+    ]
+    if options.orientgen != "auto":
+        checks.append(("orientgen", options.orientgen, orientation_generator))
+    for option_name, value, check in checks:
+        try:
+            check(value)
+        except ConfigError as error:
+            written = ",".join(options.sym) if option_name == "sym" else value
+            raise ConfigError(f"--{option_name}={written}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,178 @@
+"""What a run decided by itself, and why: for the manifest, and so for the report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from mapsort.model.half_sets import SUBSET
+from mapsort.options.multi import MultiOptions
+from mapsort.options.types import NARROW_FROM_SPEED, Assignment, CtfHandling
+from mapsort.refinement.assignment_choice import SETTLED, why_hard
+from mapsort.refinement.half_maps import joined_resolution_ang, start_resolution_ang
+from mapsort.refinement.inputs import MultiInputs
+from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
+from mapsort.refinement.plan import MultiPlan
+from mapsort.refinement.requirements import readable_size
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One automatic decision.
+
+    Attributes
+    ----------
+    name : str
+        What was decided, an option's name where there is one.
+    value : str
+        The decision.
+    reason : str
+        Why, in one sentence.
+    """
+
+    name: str
+    value: str
+    reason: str
+
+    def as_record(self) -> dict[str, str]:
+        """Return it as plain JSON types."""
+        return asdict(self)
+
+
+def automatic_choices(
+    options: MultiOptions, inputs: MultiInputs, plan: MultiPlan
+) -> tuple[Choice, ...]:
+    """Return the decisions that were left to the program, those of the user's left out."""
+    return (
+        *_particle_choices(options, inputs),
+        *_search_choices(options, inputs, plan),
+        *_assignment_choices(options),
+        *_map_choices(options, inputs, plan),
+        _similarity_choice(options, plan, len(inputs.particles)),
+        *_machine_choices(options, plan),
+    )
+
+
+def _particle_choices(options: MultiOptions, inputs: MultiInputs) -> list[Choice]:
+    source = inputs.particles.source
+    chosen = []
+    if options.apix is None:
+        chosen.append(Choice("--apix", f"{inputs.apix:g} A/px", f"as {source} states"))
+    if options.ctf is CtfHandling.AUTO:
+        if inputs.ctf is None:
+            reason = f"{source} holds no CTF parameters"
+            chosen.append(Choice("--ctf", "none", reason))
+        else:
+            reason = f"{source} holds defocus values, so projections are compared with each CTF"
+            chosen.append(Choice("--ctf", "apply", reason))
+    return [*chosen, _half_set_choice(inputs)]
+
+
+def _half_set_choice(inputs: MultiInputs) -> Choice:
+    halves = inputs.halves
+    value = " and ".join(map(str, halves.counts)) + " particles"
+    if halves.given:
+        return Choice("half-sets", value, f"as {SUBSET} of {inputs.particles.source} says")
+    reason = "dealt out in turn"
+    if halves.has_copies:
+        n = len(halves.half)
+        reason += f"; the {n} particles are copies of {halves.n_images} images, kept together"
+    return Choice("half-sets", value, reason)
+
+
+def _search_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> list[Choice]:
+    box = inputs.particles.box
+    chosen = []
+    if options.orientgen == "auto":
+        aim = f"a box of {box} px"
+        if options.targetres is not None:
+            aim = f"--targetres {options.targetres:g} A"
+        reason = f"the angular step that suits {aim} at --speed {options.speed}"
+        chosen.append(Choice("--orientgen", plan.orientgen, reason))
+    if options.targetres is None:
+        chosen.append(
+            Choice(
+                "highest frequency compared",
+                "chosen in each iteration",
+                "no --targetres: as far as the maps hold signal above the particles' noise",
+            )
+        )
+    if options.maxshift is None:
+        chosen.append(
+            Choice("--maxshift", f"{plan.max_shift:g} px", f"an eighth of the {box} px box")
+        )
+    return chosen
+
+
+def _assignment_choices(options: MultiOptions) -> list[Choice]:
+    if options.assign is not Assignment.AUTO:
+        return []
+    reason = why_hard(options)
+    if reason is not None:
+        return [Choice("--assign", "hard", reason)]
+    reason = (
+        f"best matches separate maps quickly; once at most {SETTLED:.0%} of the particles change "
+        "map, their probabilities make better maps"
+    )
+    return [Choice("--assign", "hard, then soft", reason)]
+
+
+def _map_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> list[Choice]:
+    box = inputs.particles.box
+    chosen = [
+        Choice(
+            "sphere about the maps",
+            f"{plan.sphere_radius:.1f} px radius",
+            "the smallest that holds every starting map's density, and a margin",
+        )
+    ]
+    if options.pad == 0:
+        value = f"{plan.map_grid.padded} px"
+        times = f"{plan.map_grid.scale:.3g} times the {box} px box"
+        chosen.append(Choice("--pad", value, times))
+    if options.automask3d is None:
+        chosen.append(
+            Choice(
+                "mask",
+                "one for all maps",
+                "the union of soft envelopes about all maps: no map gains by a mask of its own",
+            )
+        )
+    if options.halves:
+        start = start_resolution_ang(options, inputs.apix)
+        joined = joined_resolution_ang(options, inputs.apix)
+        chosen += [
+            Choice(
+                "starting maps of the halves",
+                f"their own beyond {start:g} A",
+                "phases are random there, so that nothing finer is common to the halves",
+            ),
+            Choice(
+                "halves of a map",
+                f"share what is coarser than {joined:g} A",
+                "this holds both in one place, and in one state",
+            ),
+        ]
+    return chosen
+
+
+def _machine_choices(options: MultiOptions, plan: MultiPlan) -> list[Choice]:
+    chosen = []
+    if options.randomseed is None:
+        reason = "drawn by chance; give it again for the same assignments"
+        chosen.append(Choice("--randomseed", str(plan.seed), reason))
+    if not options.parallel:
+        value, reason = f"thread:{plan.n_threads}", "the cores that this process may use"
+        chosen.append(Choice("--parallel", value, reason))
+    return chosen
+
+
+def _similarity_choice(options: MultiOptions, plan: MultiPlan, n_particles: int) -> Choice:
+    need, limit = similarity_bytes(plan, n_particles), readable_size(FULL_SIMILARITY_BYTES)
+    name, best = "similarity matrix", "best matches of each particle only"
+    if need > FULL_SIMILARITY_BYTES:
+        reason = f"the full matrix would take {readable_size(need)} an iteration, above {limit}"
+        return Choice(name, best, reason)
+    if options.speed >= NARROW_FROM_SPEED:
+        reason = f"after the first iteration --speed {options.speed} does not search everywhere"
+        return Choice(name, f"full, then {best}", reason)
+    return Choice(name, "full", f"it takes {readable_size(need)} an iteration, not above {limit}")

@@ -1,0 +1,139 @@
+"""The classification of one iteration: who enters which classes, and with what weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.model.references import References
+from mapsort.options.multi import MultiOptions
+from mapsort.options.types import Assignment, SeedMethod
+from mapsort.refinement.assignment_choice import SETTLED_TEMPERATURE, first_soft_iteration
+from mapsort.refinement.run import State
+from mapsort.stages.classify.classify import classify
+from mapsort.stages.classify.reseed import dying_maps, reseeded, shuffled
+from mapsort.stages.classify.soft_assignment import (
+    annealed,
+    map_posterior,
+    posterior,
+    soft_membership,
+    starting_temperature,
+)
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Who belongs where.
+
+    Attributes
+    ----------
+    matches : Matches
+        As found, but for particles that a dying map was reseeded with.
+    membership : Membership
+        Members of each class with their weights.
+    shares : ndarray of shape (n_models,)
+        Fraction of the particles (junk apart) that each map holds.
+    reseeded : list of int
+        Maps, from 0, that were dying.
+    temperature : float or None
+        Of a soft assignment.
+    soft_since : int
+        First iteration with soft assignment, 0 if there was none yet.
+    """
+
+    matches: Matches
+    membership: Membership
+    shares: npt.NDArray[np.float64]
+    reseeded: list[int]
+    temperature: float | None
+    soft_since: int
+
+
+def classification(
+    options: MultiOptions,
+    state: State,
+    matches: Matches,
+    references: References,
+    junk: npt.NDArray[np.bool_] | None,
+    *,
+    seed: int,
+    images: Callable[[], npt.NDArray[np.int64]],
+) -> Classification:
+    """Classify the particles as the options say.
+
+    Parameters
+    ----------
+    options : MultiOptions
+    state : State
+        What the last iteration left.
+    matches : Matches
+    references : References
+    junk : ndarray of shape (n,), bool, or None
+        Particles that enter no class.
+    seed : int
+        Of the run, for a random split.
+    images : callable
+        Gives the number of each particle's image, (n,), for a random split.
+    """
+    iteration = state.iteration + 1
+    soft_since = first_soft_iteration(
+        options,
+        references,
+        state.matches,
+        matches,
+        iteration=iteration,
+        since=state.soft_since,
+        junk=junk,
+    )
+    dying: list[int] = []
+    random = iteration == 1 and _splits_at_random(options)
+    if random:
+        matches = shuffled(matches, references, np.random.default_rng(seed), images())
+    elif references.n_models > 1 and iteration < options.n_iterations:
+        dying = dying_maps(matches, references)
+        matches = reseeded(matches, references, dying) if dying else matches
+    good = np.ones(len(matches), bool) if junk is None else ~junk
+    n_classes = len(references)
+    if soft_since == 0 or dying or random:
+        membership = classify(
+            matches,
+            n_classes,
+            sep=options.sep,
+            keep=options.classkeep,
+            keep_sigma=options.classkeepsig,
+            allowed=good,
+        )
+        count = np.bincount(
+            references.model[matches.reference[good, 0]], minlength=references.n_models
+        )
+        return Classification(matches, membership, _fractions(count), dying, None, soft_since)
+    start = starting_temperature(matches, references)
+    if options.assign is Assignment.AUTO:
+        temperature = annealed(min(start, SETTLED_TEMPERATURE), iteration - soft_since + 1, over=2)
+    else:
+        temperature = annealed(start, iteration)
+    probability = posterior(matches, references, shares=state.shares, temperature=temperature)
+    probability *= good[:, None]
+    membership = soft_membership(
+        matches,
+        probability,
+        n_classes,
+        keep=options.classkeep,
+        keep_sigma=options.classkeepsig,
+    )
+    totals = map_posterior(probability, matches, references).sum(axis=0)
+    return Classification(matches, membership, _fractions(totals), dying, temperature, soft_since)
+
+
+def _splits_at_random(options: MultiOptions) -> bool:
+    """Whether the first iteration puts particles into maps at random."""
+    return options.model is not None and options.seedmethod is SeedMethod.RANDOM_CLASSES
+
+
+def _fractions(totals: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
+    return np.asarray(totals / max(float(totals.sum()), 1e-12), dtype=np.float64)

@@ -1,0 +1,253 @@
+"""One iteration of multi-map refinement: project, match, classify, average, reconstruct, filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_ranges
+from mapsort.errors import NumericalError
+from mapsort.options.types import InputMode
+from mapsort.refinement.averaging import Averaged, average_classes
+from mapsort.refinement.class_sums import average_all
+from mapsort.refinement.classification import classification
+from mapsort.refinement.focus import same_outside
+from mapsort.refinement.half_maps import half_seeds
+from mapsort.refinement.inputs import scan_images
+from mapsort.refinement.insertion import PosedMembers
+from mapsort.refinement.learning import find_junk, learnt
+from mapsort.refinement.matching import Found, match_all, match_narrowed, narrows
+from mapsort.refinement.memory_plan import spills_classes
+from mapsort.refinement.plan import noise_floor
+from mapsort.refinement.poses import match_given, match_refined
+from mapsort.refinement.reconstruction import rebuild
+from mapsort.refinement.run import Outcome, ParticleSpectra, Run, State
+from mapsort.refinement.search_settings import UNKNOWN_SCALE, SearchSettings, comparison_settings
+from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
+from mapsort.rundir.log import stage
+from mapsort.stages.classify.classify import classify
+from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.prepare import shell_means
+from mapsort.stages.project import project_slices
+from mapsort.stages.reconstruct.class_reconstruction import CLASSES_AT_ONCE
+
+#: Particles from which the seeds' scale is learnt.
+SCALE_SAMPLE = 512
+
+
+def scanned(run: Run, *, look: Callable[[slice, Float32], None] | None = None) -> Run:
+    """Read every image that the run uses once, and keep what they look like on the whole.
+
+    Parameters
+    ----------
+    run : Run
+    look : callable, optional
+        Is given the rows of each chunk, and its images.
+    """
+    inputs, plan = run.inputs, run.plan
+    how = (plan.treatment, plan.chunk, run.progress, plan.n_threads)
+    averaged = compared = scan_images(inputs.particles, *how, look=look)
+    if inputs.filtered is not None:
+        compared = scan_images(inputs.filtered, *how)
+    return replace(run, spectra_seen=ParticleSpectra(averaged, compared))
+
+
+def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
+    """Return the Cartesian projections of all maps, model by model."""
+    references, box = run.plan.references, run.plan.grid.box
+    rotations = references.rotations
+    room = run.scratch.zeros if spills_classes(run.plan) else np.zeros
+    slices: Complex64 = room((len(references), box, box // 2 + 1), np.complex64)
+    for m, volume in enumerate(volumes):
+        own = references.block(m)
+        for part in chunk_ranges(own.stop - own.start, CLASSES_AT_ONCE):
+            block = slice(own.start + part.start, own.start + part.stop)
+            slices[block] = project_slices(
+                volume, rotations[block], method=run.projection, n_threads=run.plan.n_threads
+            )
+            run.scratch.release()
+    return slices
+
+
+def prepare_seeds(run: Run, power: Float32) -> State:
+    """Return the seeds as the first iteration's references: bounded, on the particles' scale.
+
+    Each seed is multiplied by the least-squares scale of its projections in a sample of particles
+    matched with it alone; the same way for every seed, so that none starts brighter.
+    """
+    noise = noise_floor(power)
+    sphere = run.sphere
+    seeds = tuple(np.asarray(seed * sphere, np.float32) for seed in run.inputs.seeds)
+    n = min(SCALE_SAMPLE, len(run.inputs.particles))
+    state = State(0, seeds, noise, None)
+    # The scale of the seeds is what is to be found: it must not choose the matches.
+    settings = replace(comparison_settings(run.options, 1), pairs=None)
+    scoring = replace(settings.scoring, scale_spread=UNKNOWN_SCALE)
+    settings = replace(settings, scoring=scoring)
+    matches = match_all(run, state, settings, iteration=0, n=n).matches
+    slices = reference_slices(run, seeds)
+    references = run.plan.references
+    scaled = []
+    for model, seed in enumerate(seeds):
+        own = matches.best_of_model(references, model)
+        members = classify(own, len(references))
+        _, statistics = average_all(run, slices, own, members, iteration=0)
+        scale = statistics.scale(noise)
+        if not scale > 0:
+            raise NumericalError(
+                f"starting map {model + 1} ({run.options.models[model]}) does not correlate with "
+                "the particles; is the contrast right (--invert), or the map another molecule's?"
+            )
+        scaled.append(np.asarray(seed * scale, np.float32))
+    focused = same_outside(tuple(scaled), run.inputs.focus)
+    halves = half_seeds(run, focused) if run.options.halves else None
+    return State(0, focused, noise, None, halves=halves, trial=run.trial)
+
+
+def iterate(run: Run, state: State) -> Outcome:
+    """Carry out one iteration."""
+    number = state.iteration + 1
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, facts: dict[str, object]) -> None:
+        seconds[name] = round(float(str(facts["seconds"])), 3)
+
+    with stage("project", iteration=number) as facts:
+        every = [reference_slices(run, maps) for maps in state.reference_sets]
+        # Projections are linear: the mean of the halves' is that of the mean map.
+        slices = every[0] if len(every) == 1 else np.asarray(sum(every) / 2, np.complex64)
+        own_slices = every[0] if len(every) == 1 else np.stack(every)
+        facts["references"] = len(slices)
+    timed("project", facts)
+    with stage("match", iteration=number) as facts:
+        settings = comparison_settings(run.options, number, state.learnt.scale_spread)
+        found = run.checkpoints.kept(
+            number, "match", Found, lambda: matched(run, state, settings, iteration=number)
+        )
+        matches = found.matches
+        facts |= {"particles": len(matches), "rings": found.highest_ring}
+    timed("match", facts)
+    with stage("classify", iteration=number) as facts:
+        junk = find_junk(run, state, matches, found.noise_scores)
+        classes = classification(
+            run.options,
+            state,
+            matches,
+            run.plan.references,
+            junk.chosen,
+            seed=run.split_seed(state.trial),
+            images=run.inputs.particles.image_numbers,
+        )
+        classes = run.scratch.with_arrays(classes)
+        matches, membership = classes.matches, classes.membership
+        facts["used"] = int(membership.used.sum())
+        if classes.temperature is not None:
+            facts["temperature"] = round(classes.temperature, 2)
+    timed("classify", facts)
+    with stage("average", iteration=number) as facts:
+        averaged = run.checkpoints.kept(
+            number,
+            "average",
+            Averaged,
+            lambda: average_classes(
+                run,
+                state,
+                own_slices,
+                matches,
+                membership,
+                particle_noise_to_signal(slices, state.noise_power),
+                iteration=number,
+            ),
+        )
+        matches, membership = averaged.matches, averaged.membership
+        averages, statistics = averaged.averages, averaged.statistics
+        scale = statistics.scale(state.noise_power)
+        facts["scale"] = round(scale, 4)
+    timed("average", facts)
+    with stage("reconstruct", iteration=number) as facts:
+        members = None
+        if run.options.inputmode is InputMode.PARTICLES and found.poses is not None:
+            members = PosedMembers(membership, found.poses)
+        rebuilt = rebuild(run, state, averages, members, classes.shares, iteration=number)
+        facts["maps"] = run.plan.n_models - len(rebuilt.empty)
+    timed("reconstruct", facts)
+    noise = noise_floor(statistics.residual_power(scale).astype(np.float32))
+    return Outcome(
+        state=State(
+            number,
+            rebuilt.references,
+            noise,
+            matches,
+            classes.shares,
+            halves=rebuilt.half_references,
+            learnt=learnt(run, averaged, scale, matches, junk, iteration=number),
+            trial=state.trial,
+            soft_since=classes.soft_since,
+        ),
+        maps=rebuilt.maps,
+        masks=rebuilt.masks,
+        half_fsc=rebuilt.half_fsc,
+        slices=slices,
+        similarity=found.similarity,
+        matches=matches,
+        membership=membership,
+        averages=averages,
+        particle_noise_to_signal=particle_noise_to_signal(slices, noise),
+        scale=scale,
+        highest_ring=found.highest_ring,
+        seconds=seconds,
+        rejected=rebuilt.rejected,
+        empty=rebuilt.empty,
+        reseeded=tuple(classes.reseeded),
+        junk=junk.probability,
+        junk_kind=junk.kind,
+        fit=averaged.fit,
+        poses=found.poses,
+        halves=rebuilt.halves,
+        classified=classes.matches,
+        first_stage=found.first_stage,
+    )
+
+
+def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match the particles, each half-set with its own maps."""
+    n_sets = len(state.reference_sets)
+    return Found.put_together(
+        [
+            _matched_part(
+                run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration
+            )
+            for part in range(n_sets)
+        ],
+        run.inputs.halves.half,
+        run.scratch,
+    )
+
+
+def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match the particles of one part: by a search, or as the input has them."""
+    if run.options.skipalign:
+        return match_given(run, state, settings, iteration=iteration)
+    found = _matching(run, state)(run, state, settings, iteration=iteration)
+    if run.options.inputmode is InputMode.PARTICLES:
+        found = match_refined(run, state, settings, found, iteration=iteration)
+    return found
+
+
+def _matching(run: Run, state: State) -> Callable[..., Found]:
+    """Return the way this iteration matches."""
+    if narrows(run, state):
+        return match_narrowed
+    return match_two_stage if in_two_stages(run) else match_all
+
+
+def particle_noise_to_signal(
+    slices: Complex64, noise: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return noise over signal power of one particle (without CTF) in each shell."""
+    some = slices[:: max(1, len(slices) // 64)]
+    power = shell_means(np.abs(some) ** 2, slices.shape[1]).mean(axis=0)
+    return np.asarray(np.minimum(noise / np.maximum(power, 1e-6 * noise), 1e4))

@@ -1,0 +1,146 @@
+"""What an iteration learns of the particles: noise, scales, shifts, and which of them are junk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.vq import kmeans2
+
+from mapsort.errors import NumericalError
+from mapsort.model.matches import Matches
+from mapsort.physics.scoring import Comparator
+from mapsort.refinement.averaging import Averaged
+from mapsort.refinement.plan import noise_floor
+from mapsort.refinement.run import Learnt, Run, State
+from mapsort.refinement.search_settings import comparison_settings
+from mapsort.stages.average.particle_fit import shift_spread
+from mapsort.stages.classify.junk import JUNK_FROM, junk_probability
+
+#: Misfit, in robust standard deviations, from which an image is nothing like its map.
+UNLIKE_FROM = 4.5
+
+
+@dataclass(frozen=True)
+class Junk:
+    """Which particles are junk.
+
+    Attributes
+    ----------
+    probability : ndarray of shape (n,), or None
+        Of each particle to be junk; None where that was not asked for, or is not known yet.
+    kind : ndarray of shape (n,), or None
+        0 for particles, 1 for noise, from 2 kinds of images that are nothing like a map.
+    """
+
+    probability: npt.NDArray[np.float64] | None
+    kind: npt.NDArray[np.intp] | None
+
+    @property
+    def chosen(self) -> npt.NDArray[np.bool_] | None:
+        """Whether each particle is junk, (n,)."""
+        return None if self.kind is None else self.kind > 0
+
+
+def find_junk(
+    run: Run,
+    state: State,
+    matches: Matches,
+    noise_scores: npt.NDArray[np.floating] | None,
+) -> Junk:
+    """Tell junk from particles: noise by its scores, other junk by what was left of it last time.
+
+    Parameters
+    ----------
+    run : Run
+    state : State
+        Of the last iteration, with the misfits to its maps.
+    matches : Matches
+    noise_scores : ndarray of shape (m,), or None
+        Best scores of synthetic noise.
+
+    Raises
+    ------
+    NumericalError
+        Everything is junk.
+    """
+    probability = junk_probability(matches.score[:, 0], noise_scores)
+    if probability is None:
+        return Junk(None, None)
+    kind = np.asarray(probability > JUNK_FROM, dtype=np.intp)
+    unlike_by = state.learnt.misfit
+    if run.options.junk > 1 and unlike_by is not None:
+        unlike = np.flatnonzero(unlike_by > UNLIKE_FROM)
+        if len(unlike):
+            kind[unlike] = 2 + _kinds(run, unlike, run.options.junk - 1)
+            probability[unlike] = 1.0
+    if (kind > 0).all():
+        raise NumericalError(
+            f"all {len(kind)} particles are taken for junk, which leaves none to make maps of; is "
+            "the contrast right (--invert), are the seeds of this molecule? To see the matches all "
+            "the same, leave --junk out"
+        )
+    return Junk(probability, kind)
+
+
+def _kinds(run: Run, rows: npt.NDArray[np.intp], n_kinds: int) -> npt.NDArray[np.intp]:
+    """Sort images into kinds by their spectra, the most frequent kind first, (n,)."""
+    if n_kinds == 1 or len(rows) <= n_kinds:
+        return np.zeros(len(rows), dtype=np.intp)
+    powers = [
+        run.plan.treatment.shell_powers(
+            run.inputs.particles.images(rows[first : first + run.plan.chunk]),
+            n_threads=run.plan.n_threads,
+        )
+        for first in range(0, len(rows), run.plan.chunk)
+    ]
+    spectra = np.log(np.maximum(np.concatenate(powers), 1e-12))
+    rng = np.random.default_rng([run.plan.seed, n_kinds])
+    _, label = kmeans2(spectra, n_kinds, minit="++", rng=rng)
+    order = np.argsort(-np.bincount(label, minlength=n_kinds), kind="stable")
+    return np.asarray(np.argsort(order)[label], dtype=np.intp)
+
+
+def learnt(
+    run: Run,
+    averaged: Averaged,
+    scale: float,
+    matches: Matches,
+    junk: Junk,
+    *,
+    iteration: int,
+) -> Learnt:
+    """Return what an iteration learnt for the next one.
+
+    Parameters
+    ----------
+    run : Run
+    averaged : Averaged
+    scale : float
+        Least-squares scale of the maps.
+    matches : Matches
+    junk : Junk
+    iteration : int
+    """
+    groups = None
+    if len(averaged.of_groups) > 1:
+        groups = np.stack(
+            [
+                noise_floor(part.residual_power(scale).astype(np.float32))
+                for part in averaged.of_groups
+            ]
+        )
+    settings = comparison_settings(run.options, iteration)
+    bayes = settings.scoring.comparator is Comparator.LOGLIK
+    good = np.ones(len(matches), bool) if junk.chosen is None else ~junk.chosen
+    spread = float("inf")
+    if bayes and not run.options.skipalign and good.any():
+        spread = shift_spread(matches.origin[good, 0])
+    return Learnt(
+        # The seeds' scale was fitted; only maps made of the particles tell of scales.
+        scale_spread=averaged.fit.scale_spread() if bayes and iteration > 1 else None,
+        shift_spread=spread,
+        group_noise=groups,
+        misfit=averaged.fit.misfit_deviations,
+    )

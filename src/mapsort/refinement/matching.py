@@ -1,0 +1,335 @@
+"""The matching of one iteration: particles with every map, everywhere or near their last poses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import Rows, chunk_ranges, length, read_ahead
+from mapsort.engines.made_anew import MadeAnew
+from mapsort.model.matches import Matches
+from mapsort.model.poses import Poses
+from mapsort.model.references import References
+from mapsort.modules.search_aligner import search_aligner
+from mapsort.options.types import NARROW_FROM_SPEED
+from mapsort.refinement.comparison import match_plan, pair_ranking
+from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
+from mapsort.refinement.run import Run, State
+from mapsort.refinement.search_settings import SearchSettings
+from mapsort.rundir.scratch import Gathered, Scratch
+from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
+from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.search.local_search import LocalSearchPlan
+from mapsort.stages.search.match import match_chunk, match_near
+from mapsort.stages.search.narrowing import near_candidates, neighbours, searched_everywhere
+from mapsort.stages.search.search_plan import MatchPlan
+from mapsort.stages.search.similarity import Similarity
+from mapsort.stages.search.two_stage import FirstStage
+
+#: A plan of the matching, or of the local search.
+AnyPlan = TypeVar("AnyPlan", MatchPlan, LocalSearchPlan)
+#: Share of the particles that is searched everywhere where others are near their last matches.
+EVERYWHERE_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Matches of some particles, and every pair's score if there is room."""
+
+    matches: Matches
+    similarity: Similarity | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What matching found.
+
+    Attributes
+    ----------
+    matches : Matches
+        Of all particles.
+    similarity : Similarity or None
+        Every pair's score, if there is room.
+    highest_ring : int
+        End of the band compared, in Fourier pixels.
+    noise_scores : ndarray of shape (m,) or None
+        Best scores of synthetic noise, where junk is asked for and the noise is known.
+    first_stage : FirstStage or None
+        Of a search in two stages; None where half-sets had one each.
+    poses : Poses or None
+        Of each match, where they are not those of the projections.
+    """
+
+    matches: Matches
+    similarity: Similarity | None
+    highest_ring: int
+    noise_scores: npt.NDArray[np.floating] | None = None
+    first_stage: FirstStage | None = None
+    poses: Poses | None = None
+
+    @classmethod
+    def put_together(
+        cls, parts: Sequence[Found], part_of: npt.NDArray[np.uint8], scratch: Scratch
+    ) -> Found:
+        """Return what was found of particles that were dealt out to parts, in their order."""
+        if len(parts) == 1:
+            return parts[0]
+        similarities = [part.similarity for part in parts if part.similarity is not None]
+        noise = [part.noise_scores for part in parts if part.noise_scores is not None]
+        poses = [part.poses for part in parts if part.poses is not None]
+        return cls(
+            scratch.put_together([part.matches for part in parts], part_of),
+            scratch.put_together(similarities, part_of) if similarities else None,
+            max(part.highest_ring for part in parts),
+            np.concatenate(noise) if noise else None,
+            poses=scratch.put_together(poses, part_of) if poses else None,
+        )
+
+
+def match_all(
+    run: Run, state: State, settings: SearchSettings, *, iteration: int, n: int | None = None
+) -> Found:
+    """Match the first n (or all) particles, chunk by chunk, with all references, block by block.
+
+    One block's projections are in memory at a time; most runs have one block. A half-set's run
+    matches its own particles only.
+    """
+    n_particles = len(run.inputs.particles) if n is None else n
+    blocks = run.plan.reference_blocks
+    full = n is None and keeps_similarity(run)
+    run.start("match", n_particles * len(blocks), iteration)
+    matches: Matches | None = None
+    similarity: Similarity | None = None
+    highest_ring = 0
+    noise = SyntheticNoise.of(run, state)
+    for number, block in enumerate(blocks):
+        search = Search(run, state, settings, run.plan.references.part(block))
+        if noise is not None:
+            noise = noise.matched(run, search.plan.value)
+        highest_ring = max(highest_ring, search.plan.value.highest_ring)
+        found = _match_block(run, search, n, full=full, iteration=iteration, block=number)
+        similarity = found.similarity
+        matches = _merged(run, matches, found.matches, first_reference=block.start)
+    assert matches is not None, "there is at least one block"
+    run.progress.finish(f"{n_particles} particles with {len(run.plan.references)} projections")
+    return Found(matches, similarity, highest_ring, noise.best if noise else None)
+
+
+def _merged(run: Run, best: Matches | None, found: Matches, *, first_reference: int) -> Matches:
+    """Return the best matches so far with those of one more block of references."""
+    if best is None:
+        return found.renumbered(first_reference)
+    merged: Gathered[Matches] = Gathered(run.scratch)
+    for where in chunk_ranges(len(found), run.plan.chunk):
+        both = [best.part(where), found.part(where).renumbered(first_reference)]
+        merged.add(Matches.merged(both, run.plan.references, per_map=run.plan.refined))
+        run.scratch.release()
+    return merged.joined()
+
+
+def keeps_similarity(run: Run) -> bool:
+    """Whether every pair's score is kept: if there is room, and all are compared at once."""
+    return (
+        not run.options.lowmem
+        and len(run.plan.reference_blocks) == 1
+        and similarity_bytes(run.plan, len(run.inputs.particles)) <= FULL_SIMILARITY_BYTES
+    )
+
+
+def compared_chunks(run: Run, n: int | None = None) -> Iterator[tuple[Rows, Float32]]:
+    """Yield rows of particles with the raw images that are compared."""
+    return read_ahead(run.inputs.compared.images, run.chunks(n))
+
+
+class Search:
+    """What particles are compared with; made anew in every process that compares some."""
+
+    def __init__(
+        self, run: Run, state: State, settings: SearchSettings, references: References
+    ) -> None:
+        which = (run, state.maps_only(), settings, references)
+        self.plan = MadeAnew(partial(match_plan, *which))
+        self._ratios = state.noise_ratios()
+        self._group = run.optics_group if len(self._ratios) > 1 else None
+        self._ranking = MadeAnew(partial(pair_ranking, *which))
+
+    def by_group(self, where: Rows) -> list[tuple[MatchPlan, npt.NDArray[np.intp]]]:
+        """Return each optics group's plan, in its noise, with its particles in a range."""
+        return by_group(self.plan.value, self._ratios, self._group, where)
+
+    def ranked(self, raw: Float32, where: Rows, matches: Matches) -> Matches:
+        """Return the matches of one chunk in the order that ``--simcmp`` asks for."""
+        ranking = self._ranking.value
+        return matches if ranking is None else ranking.ranked(raw, where, matches)
+
+
+def _match_block(
+    run: Run, search: Search, n: int | None, *, full: bool, iteration: int, block: int
+) -> Matched:
+    def match(where: Rows, raw: Float32) -> Matched:
+        found, similarity = _match_groups(run, search, where, raw, full)
+        ranked = search.ranked(raw, where, found)
+        if ranked is not found and similarity is not None:
+            similarity = similarity.with_matches(ranked)
+        return Matched(ranked, similarity)
+
+    compared = run.inputs.compared
+    with run.checkpoints.chunks(iteration, f"match-b{block}{run.part_name}", Matched) as found:
+        left = run.chunks_after(len(found), n)
+        for where, matched in run.over_chunks(match, left, particles=compared):
+            found.add(matched)
+            run.advance(length(where))
+    return found.joined()
+
+
+def _match_groups(
+    run: Run, search: Search, where: Rows, raw: Float32, full: bool
+) -> tuple[Matches, Similarity | None]:
+    """Match a range of particles, those of each optics group in its own noise."""
+    spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+    numbers, matches, similarities = [], [], []
+    for plan, rows in search.by_group(where):
+        found, similarity = match_chunk(
+            plan,
+            spectra[rows],
+            ctf[rows],
+            refined=run.plan.refined,
+            with_similarity=full,
+            n_threads=run.plan.n_threads,
+        )
+        numbers.append(rows)
+        matches.append(found)
+        similarities += [] if similarity is None else [similarity]
+    order = np.argsort(np.concatenate(numbers), kind="stable")
+    whole = Similarity.joined(similarities).rows(order) if similarities else None
+    return Matches.joined(matches).rows(order), whole
+
+
+def by_group(
+    plan: AnyPlan,
+    ratios: Sequence[npt.NDArray[np.floating]],
+    group: npt.NDArray[np.intp] | None,
+    where: Rows,
+) -> list[tuple[AnyPlan, npt.NDArray[np.intp]]]:
+    """Return a plan for the noise of each optics group, with its particles in a range.
+
+    Parameters
+    ----------
+    plan : MatchPlan or LocalSearchPlan
+        For the noise of all particles.
+    ratios : sequence of ndarray (box//2 + 1,)
+        Noise of each group over that of all.
+    group : ndarray of shape (n,), or None
+        Group of every particle; None where there is one.
+    where : slice or ndarray
+    """
+    if group is None:
+        return [(plan, np.arange(length(where)))]
+    own = group[where]
+    rows = [np.flatnonzero(own == number) for number in range(len(ratios))]
+    return [
+        (plan.in_noise(ratio), these)
+        for ratio, these in zip(ratios, rows, strict=True)
+        if len(these)
+    ]
+
+
+def narrows(run: Run, state: State) -> bool:
+    """Whether this iteration looks only near the last matches, as fast ``--speed`` settings do.
+
+    Never in the first iteration, and not where references do not fit into memory together.
+    """
+    return (
+        run.options.speed >= NARROW_FROM_SPEED
+        and state.matches is not None
+        and len(run.plan.reference_blocks) == 1
+        and not search_aligner(run.options.simalign).exhaustive
+    )
+
+
+def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match particles near where they lay, on every map; a part of them everywhere."""
+    references = run.plan.references
+    search = Search(run, state, settings, references)
+    noise = SyntheticNoise.of(run, state)
+    n = len(run.inputs.particles)
+    table = neighbours(references, run.plan.symmetries)
+    everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
+    last, numbers = state.matches, np.arange(n)
+
+    def match(where: Rows, raw: Float32) -> Matches:
+        assert last is not None, "narrows() has said so"
+        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+        refined, threads = run.plan.refined, run.plan.n_threads
+        found, order = [], []
+        for plan, rows in search.by_group(where):
+            wide = rows[everywhere[where][rows]]
+            near = rows[~everywhere[where][rows]]
+            order += [wide, near]
+            if len(wide):
+                whole, _ = match_chunk(
+                    plan, spectra[wide], ctf[wide], refined=refined, n_threads=threads
+                )
+                found.append(whole)
+            if len(near):
+                before = last.rows(numbers[where][near])
+                reference, origin = near_candidates(before, references, table)
+                found.append(
+                    match_near(
+                        plan,
+                        spectra[near],
+                        ctf[near],
+                        reference,
+                        origin,
+                        refined=refined,
+                        n_threads=threads,
+                    )
+                )
+        ranked = np.argsort(np.concatenate(order), kind="stable")
+        return search.ranked(raw, where, Matches.joined(found).rows(ranked))
+
+    run.start("match", n, iteration)
+    compared = run.inputs.compared
+    with run.checkpoints.chunks(iteration, f"match-near{run.part_name}", Matches) as done:
+        left = run.chunks_after(len(done))
+        for where, matches in run.over_chunks(match, left, particles=compared):
+            done.add(matches)
+            run.advance(length(where))
+    run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
+    plan = search.plan.value
+    best = noise.matched(run, plan).best if noise else None
+    return Found(done.joined(), None, plan.highest_ring, best)
+
+
+@dataclass(frozen=True)
+class SyntheticNoise:
+    """Synthetic noise that is matched as the particles are, for telling junk from them."""
+
+    spectra: Complex64
+    ctf: Float32
+    best: npt.NDArray[np.floating]
+
+    @classmethod
+    def of(cls, run: Run, state: State) -> SyntheticNoise | None:
+        """Return noise of the particles' spectrum, with CTFs of theirs.
+
+        None where junk is not asked for, and in the first iteration, when the noise is not known
+        apart from the particles.
+        """
+        if not run.options.junk or state.matches is None:
+            return None
+        rng = np.random.default_rng([run.plan.seed, state.iteration, run.part])
+        n, count = len(run.inputs.particles), NOISE_IMAGES // run.n_parts
+        images = noise_images(count, run.plan.grid.box, state.noise_power, rng)
+        every = np.sort(rng.choice(n, count, replace=n < count))
+        return cls(run.spectra_of(images), run.ctf_of(every), np.full(count, -np.inf))
+
+    def matched(self, run: Run, plan: MatchPlan) -> SyntheticNoise:
+        """Return it with what it scores with one more block of references."""
+        found, _ = match_chunk(plan, self.spectra, self.ctf, n_threads=run.plan.n_threads)
+        return replace(self, best=np.maximum(self.best, found.score[:, 0]))

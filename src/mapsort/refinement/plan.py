@@ -1,0 +1,201 @@
+"""What a multi-map refinement will do with its inputs: the numbers behind the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_length, chunk_ranges
+from mapsort.errors import ConfigError, FormatError, NumericalError
+from mapsort.geometry.orientations import angular_step
+from mapsort.geometry.symmetry import Symmetry, symmetry
+from mapsort.model.references import References
+from mapsort.modules.orientgen import orientations
+from mapsort.options.multi import MultiOptions
+from mapsort.physics.masks import envelope_radius
+from mapsort.refinement.given_maps import largest_shift
+from mapsort.refinement.inputs import MultiInputs
+from mapsort.stages.fourier_grid import FourierGrid
+from mapsort.stages.prepare import ParticleTreatment
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.search.match import REFINED
+
+#: Outside this radius (of the box) is background, from which images are normalised.
+BACKGROUND_RADIUS = 0.45
+#: The sphere about the seeds' density gets this margin and soft edge (of the box).
+SPHERE_MARGIN = 0.04
+SPHERE_EDGE = 0.0625
+#: Frequencies up to this multiple of 1/targetres are compared.
+TARGET_MARGIN = 1.25
+#: Projections are compared in blocks of about this size, but not of fewer references than that.
+BANK_BYTES, _LEAST_BLOCK = 2**30, 1024
+#: Part of that, and of a chunk of particles, that ``--lowmem`` works on at a time.
+LOWMEM_PART = 8
+
+
+def bank_bytes(box: int) -> int:
+    """Return the size of one reference's angular coefficients, full band, all levels."""
+    return 2 * 8 * (box // 2) * int(np.pi * box / 2)
+
+
+@dataclass(frozen=True)
+class MultiPlan:
+    """The resolved settings of a run.
+
+    Attributes
+    ----------
+    grid : FourierGrid
+        For particles and projections; ``map_grid`` for reconstruction (``--pad``).
+    treatment : ParticleTreatment
+    references : References
+        Orientations of all maps; the same in every iteration unless perturbed.
+    symmetries : tuple of Symmetry
+        One per map; c1 with ``--breaksym``.
+    orientgen : str
+        The generator in use, ``auto`` resolved.
+    max_shift : float
+        Pixels.
+    max_radius : int or None
+        Highest ring compared, from ``--targetres``.
+    sphere_radius, sphere_edge : float
+        Soft sphere that holds all maps [pixels].
+    chunk : int
+        Particles per chunk.
+    n_threads : int
+    seed : int
+    """
+
+    grid: FourierGrid
+    map_grid: InsertionGrid
+    treatment: ParticleTreatment
+    references: References
+    symmetries: tuple[Symmetry, ...]
+    orientgen: str
+    max_shift: float
+    max_radius: int | None
+    sphere_radius: float
+    sphere_edge: float
+    chunk: int
+    n_threads: int
+    seed: int
+    flipped: bool
+    refined: int
+    block_bytes: int
+    halves: bool = False
+
+    @property
+    def n_models(self) -> int:
+        """Number of maps."""
+        return len(self.symmetries)
+
+    @property
+    def reference_blocks(self) -> list[slice]:
+        """Ranges of references whose projections are in memory together."""
+        per_reference = bank_bytes(self.grid.box)
+        length = max(_LEAST_BLOCK, self.block_bytes // per_reference)
+        return chunk_ranges(len(self.references), length)
+
+    @property
+    def support_radius(self) -> float:
+        """Radius [pixels] outside which maps are zero."""
+        return self.sphere_radius + self.sphere_edge
+
+
+def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
+    """Return the settings that options and inputs lead to."""
+    box, apix = inputs.particles.box, inputs.apix
+    grid = FourierGrid.for_box(box)
+    seed = options.randomseed
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    orientgen = options.orientgen
+    if orientgen == "auto":
+        step = angular_step(box, apix, target_resolution=options.targetres, speed=options.speed)
+        orientgen = f"eman:delta={step:.4g}:inc_mirror=0:perturb=0"
+    symmetries = tuple(symmetry(name) for name in options.symmetries)
+    searched = symmetries
+    if options.breaksym:
+        orientgen = f"{orientgen}:breaksym=1"
+        symmetries = (symmetry("c1"),) * len(searched)
+    rng = np.random.default_rng(seed)
+    references = References.of_models([orientations(orientgen, s, rng=rng) for s in searched])
+    max_radius = None
+    if options.targetres is not None:
+        max_radius = max(6, int(np.ceil(TARGET_MARGIN * box * apix / options.targetres)))
+    sphere, edge = _sphere(options, inputs)
+    return MultiPlan(
+        grid=grid,
+        map_grid=InsertionGrid.for_box(box, options.pad),
+        treatment=ParticleTreatment(grid, BACKGROUND_RADIUS * box, options.invert),
+        references=references,
+        symmetries=symmetries,
+        orientgen=orientgen,
+        max_shift=largest_shift(options, box),
+        max_radius=max_radius,
+        sphere_radius=sphere,
+        sphere_edge=edge,
+        chunk=particles_at_once(options, grid, len(references)),
+        n_threads=options.n_threads,
+        seed=seed,
+        flipped=inputs.flipped,
+        refined=_refined(options.sep, references),
+        block_bytes=BANK_BYTES // LOWMEM_PART if options.lowmem else BANK_BYTES,
+        halves=options.halves,
+    )
+
+
+def particles_at_once(options: MultiOptions, grid: FourierGrid, n_references: int) -> int:
+    """Return how many particles are worked on together."""
+    padded_bytes = 8 * grid.padded * (grid.padded // 2 + 1) + 12 * grid.box * grid.box
+    length = chunk_length(padded_bytes + 64 * n_references)
+    return max(1, length // LOWMEM_PART) if options.lowmem else length
+
+
+def _refined(sep: int, references: References) -> int:
+    """Return how many matches with each map are kept, so that ``--sep`` can be served.
+
+    A map of high symmetry has few references: the others must make up for it.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer references than ``--sep`` asks for.
+    """
+    if sep > len(references):
+        raise ConfigError(
+            f"--sep={sep}: at most {len(references)}, the number of projections of all maps "
+            "(a smaller --orientgen delta makes more)"
+        )
+    sizes = np.bincount(references.model, minlength=references.n_models)
+    refined = REFINED
+    while np.minimum(sizes, refined).sum() < sep:
+        refined += 1
+    return refined
+
+
+def _sphere(options: MultiOptions, inputs: MultiInputs) -> tuple[float, float]:
+    """Radius and edge [pixels] of the sphere that holds every seed, with a margin."""
+    box = inputs.particles.box
+    edge = SPHERE_EDGE * box
+    largest = 0.5 * box - 2.0
+    radii = []
+    for path, seed in zip(options.models, inputs.seeds, strict=True):
+        try:
+            radii.append(envelope_radius(seed))
+        except NumericalError as error:
+            raise FormatError(
+                f"{path}: the map shows no density above its background inside the particles' box; "
+                "density must be white (positive)"
+            ) from error
+    return min(max(radii) + SPHERE_MARGIN * box, largest), edge
+
+
+def noise_floor(power: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return a noise spectrum that can be divided by: shells without power take their neighbours'.
+
+    Images that were low-passed or padded have shells with (nearly) no power, which would get all
+    the weight; nothing counts less than a thousandth of the median power.
+    """
+    return np.maximum(power.astype(np.float64), 1e-3 * float(np.median(power)))

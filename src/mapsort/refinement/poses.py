@@ -1,0 +1,139 @@
+"""Poses that are not those of projections: the input's (``--skipalign``), or refined ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.model.poses import Poses
+from mapsort.physics.scoring import shift_log_prior
+from mapsort.refinement.comparison import compared_maps, compared_noise
+from mapsort.refinement.matching import Found, by_group, compared_chunks
+from mapsort.refinement.run import Run, State
+from mapsort.refinement.search_settings import SearchSettings
+from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
+from mapsort.stages.fourier_grid import centred_transform
+from mapsort.stages.search.local_search import (
+    MAX_STEPS,
+    LocalSearchPlan,
+    plan_local_search,
+    search_locally,
+)
+from mapsort.stages.search.nearest_references import nearest_references
+
+
+def match_given(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Score every particle with every map at the input's pose; nothing is searched."""
+    given = _given(run)
+    plan = _plan(run, state, settings, 0.5 * run.plan.grid.box)
+    poses = _searched(run, state, plan, given, iteration=iteration, max_steps=0)
+    matches = nearest_references(poses, run.plan.references, run.plan.symmetries)
+    return Found(
+        matches, None, plan.highest_ring, _noise_scores(run, state, plan, given), None, poses
+    )
+
+
+def match_refined(
+    run: Run, state: State, settings: SearchSettings, found: Found, *, iteration: int
+) -> Found:
+    """Refine each particle's best pose with every map beyond the projections' step.
+
+    The similarity matrix keeps the scores of the projections.
+    """
+    references = run.plan.references
+    started = Poses.of_matches(found.matches, references).best_of_each_map(references.n_models)
+    plan = _plan(run, state, settings, run.plan.max_shift)
+    poses = _searched(run, state, plan, started, iteration=iteration, max_steps=MAX_STEPS)
+    poses = _with_prior(poses, state)
+    matches = nearest_references(poses, references, run.plan.symmetries)
+    return replace(found, matches=matches, poses=poses)
+
+
+def _given(run: Run) -> Poses:
+    """Return the input's poses of this part's particles as candidates for every map."""
+    assert run.inputs.poses is not None, "read with --skipalign"
+    rotations, origins = (values[run.numbers] for values in run.inputs.poses)
+    n, n_models = len(rotations), run.plan.n_models
+    return Poses(
+        np.tile(np.arange(n_models, dtype=np.int32), (n, 1)),
+        np.repeat(rotations[:, None], n_models, axis=1),
+        np.repeat(origins[:, None], n_models, axis=1),
+        np.zeros((n, n_models), np.float32),
+    )
+
+
+def _plan(run: Run, state: State, settings: SearchSettings, reach: float) -> LocalSearchPlan:
+    """Plan the search about poses with shifts up to ``reach`` pixels."""
+    return plan_local_search(
+        compared_maps(run, state),
+        compared_noise(run, state),
+        apix=run.inputs.apix,
+        max_shift=reach,
+        scoring=settings.scoring,
+        max_radius=run.plan.max_radius,
+        n_threads=run.plan.n_threads,
+    )
+
+
+def _searched(
+    run: Run,
+    state: State,
+    plan: LocalSearchPlan,
+    started: Poses,
+    *,
+    iteration: int,
+    max_steps: int,
+) -> Poses:
+    """Search about the candidates of this part's particles."""
+    run.start("refine poses" if max_steps else "score given poses", len(started), iteration)
+    ratios = state.noise_ratios()
+    group = run.optics_group if len(ratios) > 1 else None
+    order, parts = [], []
+    first = 0
+    for where, raw in compared_chunks(run):
+        transforms = centred_transform(run.plan.treatment.images(raw))
+        ctf = run.ctf_of(where)
+        for own, rows in by_group(plan, ratios, group, where):
+            found = search_locally(
+                own,
+                transforms[rows],
+                ctf[rows],
+                started.rows(first + rows),
+                max_steps=max_steps,
+                n_threads=run.plan.n_threads,
+            )
+            parts.append(found)
+            order.append(first + rows)
+        first += len(raw)
+        run.advance(len(raw))
+    run.progress.finish(f"{len(started)} particles")
+    return Poses.joined(parts).rows(np.argsort(np.concatenate(order)))
+
+
+def _with_prior(poses: Poses, state: State) -> Poses:
+    """Return poses whose scores include the prior on shifts, best first."""
+    prior = shift_log_prior(poses.origin, state.learnt.shift_spread)
+    return replace(poses, score=poses.score + prior).ranked()
+
+
+def _noise_scores(
+    run: Run, state: State, plan: LocalSearchPlan, given: Poses
+) -> npt.NDArray[np.floating] | None:
+    """Return what pure noise scores at the particles' poses, for telling junk from particles."""
+    if not run.options.junk or state.matches is None:
+        return None
+    rng = np.random.default_rng([run.plan.seed, state.iteration, run.part])
+    n, count = len(given), NOISE_IMAGES // run.n_parts
+    rows = np.sort(rng.choice(n, count, replace=n < count))
+    images = noise_images(count, run.plan.grid.box, state.noise_power, rng)
+    found = search_locally(
+        plan,
+        centred_transform(run.plan.treatment.images(images)),
+        run.ctf_of(run.numbers[rows]),
+        given.rows(rows),
+        max_steps=0,
+        n_threads=run.plan.n_threads,
+    )
+    return np.asarray(found.score[:, 0])

@@ -1,0 +1,298 @@
+"""The reconstruction of one iteration: maps from class averages, filtered and masked alike."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.errors import NumericalError
+from mapsort.model.class_averages import ClassAverages
+from mapsort.modules.processors import processor_chain
+from mapsort.modules.reconstructor import reconstructor
+from mapsort.physics.masks import auto_mask3d, envelope_mask
+from mapsort.physics.normalization import normalize_by_mass
+from mapsort.refinement.finishing import MapFinishing
+from mapsort.refinement.focus import same_outside
+from mapsort.refinement.half_maps import compared_halves, joined
+from mapsort.refinement.insertion import PosedMembers, particle_equations
+from mapsort.refinement.run import HalfMaps, Run, State
+from mapsort.rundir.wording import counted
+from mapsort.stages.average.class_spectra import processed_averages
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.reconstruct.class_reconstruction import AverageSelection, MapSlices
+from mapsort.stages.reconstruct.normal_equations import NormalEquations
+from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
+from mapsort.stages.reconstruct.reconstruct import solve
+
+LOGGER = logging.getLogger(__name__)
+
+#: Margin and soft edge of the automatic mask about the density, and its smoothing (of the box).
+MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
+#: Residual at which the maps of an iteration are solved: further steps fit noise.
+SOLVED_TO = 1e-3
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """The maps of an iteration; fields as those of `Outcome`, references as of `State`."""
+
+    references: tuple[Float32, ...]
+    maps: tuple[Float32, ...]
+    masks: tuple[Float32, ...]
+    half_fsc: tuple[npt.NDArray[np.float64], ...]
+    rejected: npt.NDArray[np.intp]
+    empty: tuple[int, ...]
+    halves: tuple[HalfMaps, ...] | None = None
+    half_references: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
+
+
+def rebuild(
+    run: Run,
+    state: State,
+    averages: ClassAverages,
+    members: PosedMembers | None,
+    shares: npt.NDArray[np.floating],
+    *,
+    iteration: int,
+) -> Rebuilt:
+    """Rebuild every map from its class averages, or from ``members``; filter all alike; mask."""
+    n_models, threads = run.plan.n_models, run.plan.n_threads
+    progress = run.progress
+    run.start("reconstruct", n_models, iteration)
+    # Of each map, both halves' equations where they are needed apart, else their sum.
+    equations: list[list[NormalEquations]] = []
+    halves: list[tuple[Float32, Float32]] = []
+    rejected: list[npt.NDArray[np.intp]] = []
+    for model in range(n_models):
+        if members is None:
+            slices, left_out = _selected(run, map_slices(run, averages, model), model)
+            rejected.append(left_out)
+            parts = slices.half_equations(n_threads=threads, inserted=run.scratch.release)
+        else:
+            parts = particle_equations(run, members, model)
+        alive = all(np.any(part.circulant) for part in parts)
+        kept = parts if run.options.halves else [parts[0] + parts[1]]
+        equations.append(kept if alive else [])
+        halves.append(half_maps(run, parts) if alive else _last_halves(state, model))
+        progress.advance(1)
+    live = [m for m in range(n_models) if equations[m]]
+    if not live:
+        raise NumericalError("no map received enough particles to be reconstructed")
+    smooth = [0.5 * (even + odd) for even, odd in halves]
+    sphere = run.sphere
+    first = noise_to_signal([half_map_fsc(*halves[m], sphere) for m in live])
+    masks = masks_of(
+        run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
+    )
+    rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
+    empty = tuple(m for m in range(n_models) if m not in live)
+    finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
+    if run.options.halves:
+        rebuilt = _half_sets(run, state, equations, halves, masks, finishing, iteration=iteration)
+    else:
+        rebuilt = _alike(run, state, equations, halves, masks, finishing)
+    rebuilt = replace(rebuilt, rejected=rejected_all, empty=empty)
+    _check_finite(rebuilt.maps)
+    progress.finish(counted(len(live), "map"))
+    return _focused(run, rebuilt, shares)
+
+
+def _focused(run: Run, rebuilt: Rebuilt, shares: npt.NDArray[np.floating]) -> Rebuilt:
+    """Make references equal outside the mask of a focused classification (``--mask``)."""
+    focus, halves = run.inputs.focus, rebuilt.half_references
+    if halves is not None:
+        halves = (same_outside(halves[0], focus, shares), same_outside(halves[1], focus, shares))
+    references = same_outside(rebuilt.references, focus, shares)
+    return replace(rebuilt, references=references, half_references=halves)
+
+
+def _last_halves(state: State, model: int) -> tuple[Float32, Float32]:
+    """Return what stands for the halves of a map without particles."""
+    even, odd = state.halves if state.halves is not None else (state.references,) * 2
+    return even[model], odd[model]
+
+
+def _alike(
+    run: Run,
+    state: State,
+    equations: list[list[NormalEquations]],
+    halves: list[tuple[Float32, Float32]],
+    masks: list[Float32],
+    finishing: MapFinishing,
+) -> Rebuilt:
+    """Rebuild the references, filtered alike, and the maps, each filtered by its own FSC."""
+    live = [m for m, parts in enumerate(equations) if parts]
+    curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
+    shared = noise_to_signal([curves[m] for m in live])
+    alike, single, own = [], [], []
+    for model in live:
+        this = equations[model][0]
+        own.append(noise_to_signal([curves[model]]))
+        smooth = np.asarray(0.5 * (halves[model][0] + halves[model][1]), np.float32)
+        start = wiener_filtered(smooth, shared)
+        alike.append(solved(run, this, noise_to_signal=shared, start=start))
+        single.append(solved(run, this, noise_to_signal=own[-1], start=alike[-1]))
+    alike = finishing.finished(alike, [shared] * len(live))
+    single = finishing.finished(single, own)
+    references, maps = list(state.references), list(state.references)
+    for number, model in enumerate(live):
+        references[model] = alike[number] * masks[model]
+        maps[model] = single[number] * masks[model]
+    return Rebuilt(
+        tuple(references), tuple(maps), tuple(masks), tuple(curves), np.empty(0, np.intp), ()
+    )
+
+
+def _half_sets(
+    run: Run,
+    state: State,
+    equations: list[list[NormalEquations]],
+    halves: list[tuple[Float32, Float32]],
+    masks: list[Float32],
+    finishing: MapFinishing,
+    *,
+    iteration: int,
+) -> Rebuilt:
+    """Rebuild the references of each half from its own particles; see `multi_halves`."""
+    compared = [
+        compared_halves(run, *pair, mask, iteration=iteration, model=model)
+        for model, (pair, mask) in enumerate(zip(halves, masks, strict=True))
+    ]
+    live = [m for m, parts in enumerate(equations) if parts]
+    # Half the particles: half the signal-to-noise ratio.
+    shared = 2 * noise_to_signal([compared[m].curves.corrected for m in live])
+    filtered, single, own = [], [], []
+    for model in live:
+        parts, pair = equations[model], halves[model]
+        filtered += [
+            solved(run, part, noise_to_signal=shared, start=wiener_filtered(half, shared))
+            for part, half in zip(parts, pair, strict=True)
+        ]
+        own.append(noise_to_signal([compared[model].curves.corrected]))
+        start = wiener_filtered(np.asarray(0.5 * (pair[0] + pair[1]), np.float32), own[-1])
+        single.append(solved(run, parts[0] + parts[1], noise_to_signal=own[-1], start=start))
+    filtered = finishing.finished(filtered, [shared] * len(filtered))
+    single = finishing.finished(single, own)
+    pairs = [_last_halves(state, model) for model in range(len(equations))]
+    maps = list(state.references)
+    for number, model in enumerate(live):
+        mask = masks[model]
+        pairs[model] = joined(run, filtered[2 * number], filtered[2 * number + 1], mask)
+        maps[model] = single[number] * mask
+    even, odd = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    return Rebuilt(
+        tuple(np.asarray(0.5 * (a + b), np.float32) for a, b in pairs),
+        tuple(maps),
+        tuple(masks),
+        tuple(item.curves.corrected for item in compared),
+        np.empty(0, np.intp),
+        (),
+        halves=tuple(compared),
+        half_references=(even, odd),
+    )
+
+
+def half_maps(run: Run, parts: list[NormalEquations]) -> tuple[Float32, Float32]:
+    """Solve the equations of the halves alone."""
+    even, odd = (solved(run, part) for part in parts)
+    return even, odd
+
+
+def solved(
+    run: Run,
+    equations: NormalEquations,
+    *,
+    noise_to_signal: npt.NDArray[np.float64] | None = None,
+    start: Float32 | None = None,
+) -> Float32:
+    """Solve as asked for with ``--recon``."""
+    method = reconstructor(run.options.recon)
+    return solve(
+        equations,
+        noise_to_signal=noise_to_signal,
+        wiener=method.wiener,
+        start=start,
+        tolerance=SOLVED_TO,
+        max_steps=method.max_steps,
+        n_threads=run.plan.n_threads,
+    )
+
+
+def map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:
+    """Return one map's class averages and where they lie."""
+    plan = run.plan
+    block = plan.references.block(model)
+    own = ClassAverages(
+        averages.numerator[:, block], averages.density[:, block], averages.count[block]
+    )
+    return MapSlices(
+        processed_averages(own, processor_chain(run.options.m3dpreprocess), run.inputs.apix),
+        plan.references.rotations[block],
+        plan.symmetries[model],
+        plan.map_grid,
+        run.inputs.apix,
+    )
+
+
+def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, npt.NDArray[np.intp]]:
+    """Leave out averages that do not fit their map, if asked for (``--m3diter``)."""
+    options = run.options
+    if options.m3diter < 2:
+        return slices, np.empty(0, dtype=np.intp)
+    selection = AverageSelection(options.m3dkeep, options.m3dkeepsig, options.m3diter)
+    chosen, rejected = slices.selected(selection, run.sphere, n_threads=run.plan.n_threads)
+    rejected = rejected + run.plan.references.block(model).start
+    if len(rejected):
+        listed = ",".join(map(str, rejected))
+        LOGGER.info("map %d: class averages left out: %s", model + 1, listed)
+    return chosen, rejected
+
+
+def masks_of(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
+    """Return the mask of each map.
+
+    By default one for all, so that no map gains by a mask of its own: the union of soft
+    envelopes about their densities. With ``--automask3d``, each map's own, as the original.
+    """
+    options, box = run.options, run.plan.grid.box
+    if options.automask3d is not None:
+        wanted = options.automask3d
+        return [
+            auto_mask3d(
+                scaled_to_mass(run, volume, model),
+                threshold=wanted.threshold,
+                radius=wanted.radius,
+                nshells=wanted.nshells,
+                nshellsgauss=wanted.nshellsgauss,
+                nmaxseed=wanted.nmaxseed,
+            )
+            * sphere
+            for model, volume in enumerate(volumes)
+        ]
+    envelopes = [
+        envelope_mask(
+            volume * sphere,
+            margin_px=MASK_MARGIN * box,
+            edge_px=MASK_EDGE * box,
+            smoothing_px=max(6.0, MASK_SMOOTHING * box),
+        )
+        for volume in volumes
+    ]
+    union = np.max(envelopes, axis=0) * sphere
+    return [union] * len(volumes)
+
+
+def scaled_to_mass(run: Run, volume: Float32, model: int) -> Float32:
+    """Return the map scaled so that density 1 encloses its mass, if ``--mass`` is given."""
+    if run.options.masses is None:
+        return volume
+    return normalize_by_mass(volume, run.inputs.apix, run.options.masses[model])
+
+
+def _check_finite(maps: tuple[Float32, ...]) -> None:
+    for number, volume in enumerate(maps, start=1):
+        if not np.isfinite(volume).all():
+            raise NumericalError(f"map {number} holds NaN or infinite values after reconstruction")

@@ -1,0 +1,112 @@
+"""What a run needs of memory and disk, and what it will do, in words."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from mapsort.options.multi import MultiOptions
+from mapsort.refinement.inputs import MultiInputs
+from mapsort.refinement.memory_plan import (
+    FULL_SIMILARITY_BYTES,
+    REPORT_BYTES,
+    item_bytes,
+    memory_bytes,
+    scratch_bytes,
+    similarity_bytes,
+)
+from mapsort.refinement.option_needs import option_disk, option_memory
+from mapsort.refinement.plan import MultiPlan
+
+
+def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
+    """Return the disk space a run needs."""
+    box = plan.grid.box
+    per_iteration = (
+        2 * len(plan.references) * (4 * box * box + 4096)
+        + (5 if plan.halves else 3) * plan.n_models * 4 * box**3
+        + 600 * n_particles
+    )
+    similarity = similarity_bytes(plan, n_particles)
+    per_iteration += similarity if similarity <= FULL_SIMILARITY_BYTES else 0
+    results = n_iterations * per_iteration + plan.n_models * 4 * box**3
+    return results + scratch_bytes(plan, n_particles)
+
+
+def run_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> dict[str, int]:
+    """Return the memory that a run with these options needs, by purpose."""
+    memory = memory_bytes(plan, n_particles)
+    memory |= option_memory(options, plan, n_particles)
+    if not options.no_report:
+        memory["report"] = REPORT_BYTES + 3 * 4 * plan.grid.box**3
+    return memory
+
+
+def run_disk(options: MultiOptions, plan: MultiPlan, n_particles: int) -> int:
+    """Return the disk space that a run with these options needs."""
+    n = options.n_iterations
+    added = option_disk(options, plan, n_particles)
+    return disk_bytes(plan, n_particles, n) + n * added
+
+
+def plan_lines(
+    options: MultiOptions, inputs: MultiInputs, plan: MultiPlan, *, free_disk: int
+) -> list[str]:
+    """Return what would run, one fact a line."""
+    particles, box = inputs.particles, plan.grid.box
+    n = len(particles)
+    memory = run_memory(options, plan, n)
+    counts = np.bincount(plan.references.model, minlength=plan.n_models)
+    models: list[str] = [
+        f"map {number}: {path}, symmetry {group.name}, {count} projections"
+        for number, (path, group, count) in enumerate(
+            zip(options.models, plan.symmetries, counts, strict=True), start=1
+        )
+    ]
+    if options.breaksym:
+        models.append(f"symmetry broken: {', '.join(options.symmetries)} searched in full")
+    ctf = "none" if inputs.ctf is None else ("phase-flipped" if plan.flipped else "applied")
+    need = run_disk(options, plan, n)
+    iterations = options.iter or f"until converged, at most {options.n_iterations}"
+    return [
+        f"particles: {inputs.halves.particles_in_words} of {box} px at {inputs.apix:g} A/px from "
+        f"{particles.source}",
+        f"CTF: {ctf}; contrast {'inverted' if options.invert else 'as it is (white density)'}",
+        *(f"note: {note}" for note in inputs.notes),
+        *models,
+        f"orientations: {plan.orientgen}",
+        f"shifts: up to {plan.max_shift:g} px; sphere about the maps: {plan.sphere_radius:.1f} px",
+        f"iterations: {iterations}; threads: {plan.n_threads}; random seed: {plan.seed}",
+        f"memory: {readable_size(sum(memory.values()))} ("
+        + ", ".join(f"{name} {readable_size(size)}" for name, size in memory.items() if size)
+        + ")",
+        "memory per item: "
+        + ", ".join(f"{name} {readable_size(size)}" for name, size in item_bytes(plan).items())
+        + "; thread none: threads share it all",
+        f"disk: {readable_size(need)} in {options.path or 'the next free multi_XX'} "
+        f"({readable_size(free_disk)} free)",
+    ]
+
+
+def readable_size(n_bytes: float) -> str:
+    """Return a number of bytes as people write it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024 or unit == "GiB":
+            return f"{n_bytes:.1f} {unit}" if unit != "B" else f"{n_bytes:.0f} B"
+        n_bytes /= 1024
+    raise AssertionError("unreachable")
+
+
+def free_disk_bytes(options: MultiOptions) -> int:
+    """Return the disk space that is free where the run will be."""
+    return shutil.disk_usage(existing_parent(options.path or Path())).free
+
+
+def existing_parent(path: Path) -> Path:
+    """Return the nearest directory above (or at) a path that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,57 @@
+"""Starting maps that are made at random: several of one map, and other ones for each start."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mapsort.options.multi import MultiOptions
+from mapsort.options.types import SeedMethod
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.seeds import noisy, random_phases, without_segments
+
+
+def made_of_one(
+    options: MultiOptions, volume: Float32, apix: float, *, start: int = 0
+) -> tuple[Float32, ...]:
+    """Return ``--nmodels`` starting maps made of one, as ``--seedmethod`` says.
+
+    Parameters
+    ----------
+    options : MultiOptions
+    volume : ndarray of shape (box, box, box)
+    apix : float
+        Pixel size [A].
+    start : int
+        Each start (from 0) draws other maps.
+    """
+    rng = np.random.default_rng([options.randomseed or 0, options.nmodels, start])
+    count = options.nmodels
+    match options.seedmethod:
+        case SeedMethod.NOISE:
+            return tuple(noisy(volume, count, rng))
+        case SeedMethod.RANDOM_PHASES:
+            return tuple(random_phases(volume, count, apix, rng))
+        case SeedMethod.FRAGMENTS:
+            return tuple(without_segments(volume, count, rng))
+        case SeedMethod.RANDOM_CLASSES:
+            return (volume,) * count
+
+
+def of_start(
+    options: MultiOptions,
+    given: tuple[Float32, ...],
+    one: Float32 | None,
+    apix: float,
+    start: int,
+) -> tuple[Float32, ...]:
+    """Return the starting maps of one start (from 0).
+
+    Those of the first are the given ones. Later ones are made anew of ``one``; where the user gave
+    every map, noise of each map's own spectrum is added to it.
+    """
+    if start == 0:
+        return given
+    if one is not None:
+        return made_of_one(options, one, apix, start=start)
+    rng = np.random.default_rng([options.randomseed or 0, len(given), start])
+    return tuple(noisy(volume, 1, rng)[0] for volume in given)

@@ -1,0 +1,3 @@
+"""The only writers of a run directory."""
+
+from __future__ import annotations

@@ -1,0 +1,162 @@
+"""How far an iteration moved: occupancies, reassignments, pose changes, resolutions."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_ranges
+from mapsort.geometry.turns import turns_deg
+from mapsort.model.matches import Matches
+from mapsort.model.references import References
+from mapsort.physics.fsc import fsc, resolution_at
+from mapsort.refinement.run import Outcome, Run, State
+from mapsort.stages.classify.junk import JUNK_FROM
+
+#: Particles whose poses are compared together.
+_AT_ONCE = 16_384
+
+
+def occupancies(
+    matches: Matches,
+    references: References,
+    junk: npt.NDArray[np.floating] | None = None,
+) -> npt.NDArray[np.int64]:
+    """Return the number of particles whose best match is with each map, (n_models,).
+
+    Those whose probability of being ``junk`` says so are left out.
+    """
+    good = slice(None) if junk is None else junk <= JUNK_FROM
+    model = references.model[matches.reference[good, 0]]
+    return np.bincount(model, minlength=references.n_models).astype(np.int64)
+
+
+def pose_change(
+    run: Run,
+    before: Matches,
+    after: Matches,
+    junk: npt.NDArray[np.floating] | None = None,
+) -> tuple[float, float | None, float | None]:
+    """Return how many particles changed map, and how the others' poses moved; junk left out.
+
+    Returns
+    -------
+    changed : float
+        Fraction of particles in another map than before.
+    angle : float or None
+        Mean rotation [degrees] between old and new pose, the nearest symmetry mate; None if all
+        particles changed map.
+    shift : float or None
+        Mean distance [pixels] between old and new origin.
+    """
+    references = run.plan.references
+    old, new = references.model[before.reference[:, 0]], references.model[after.reference[:, 0]]
+    good = np.ones(len(after), bool) if junk is None else junk <= JUNK_FROM
+    stayed = (old == new) & good
+    changed = 1.0 - float(stayed.sum()) / max(int(good.sum()), 1) if good.any() else 0.0
+    if not stayed.any():
+        return changed, None, None
+    angles, shifts = np.zeros(len(after)), np.zeros(len(after))
+    for where in chunk_ranges(len(after), _AT_ONCE):
+        old_rotations, old_origins = before.part(where).poses(references)
+        new_rotations, new_origins = after.part(where).poses(references)
+        for model, group in enumerate(run.plan.symmetries):
+            rows = np.flatnonzero(stayed[where] & (new[where] == model))
+            angles[where.start + rows] = turns_deg(old_rotations[rows], new_rotations[rows], group)
+        shifts[where] = np.linalg.norm(new_origins - old_origins, axis=1)
+        run.scratch.release()
+    return changed, float(angles[stayed].mean()), float(shifts[stayed].mean())
+
+
+def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, Any]:
+    """Return one iteration's record for convergence.json."""
+    box, apix = run.plan.grid.box, run.inputs.apix
+    changed, angle, shift = (None, None, None)
+    if previous.matches is not None:
+        changed, angle, shift = pose_change(run, previous.matches, outcome.matches, outcome.junk)
+    maps: list[dict[str, Any]] = [
+        {
+            "resolution_fsc_05_ang": round(resolution_at(curve, 0.5, apix, box=box), 3),
+            "resolution_fsc_0143_ang": round(resolution_at(curve, 0.143, apix, box=box), 3),
+            "resolution_to_previous_fsc_05_ang": round(
+                resolution_at(fsc(before, after), 0.5, apix, box=box), 3
+            ),
+            "half_fsc": np.round(curve, 4).tolist(),
+        }
+        for curve, before, after in zip(
+            outcome.half_fsc, previous.references, outcome.state.references, strict=True
+        )
+    ]
+    for item, halves in zip(maps, outcome.halves or (), strict=False):
+        for name in ("unmasked", "masked", "randomised"):
+            item[f"half_fsc_{name}"] = np.round(getattr(halves.curves, name), 4).tolist()
+    learnt = outcome.state.learnt
+    return {
+        "iteration": outcome.state.iteration,
+        "soft_since": outcome.state.soft_since,
+        "independent_halves": outcome.halves is not None,
+        "occupancy": occupancies(outcome.matches, run.plan.references, outcome.junk).tolist(),
+        **_counts(run, outcome),
+        "empty_maps": [model + 1 for model in outcome.empty],
+        "reseeded_maps": [model + 1 for model in outcome.reseeded],
+        "fraction_changed_map": changed,
+        "mean_angle_change_deg": angle,
+        "mean_shift_change_px": shift,
+        "mean_log_likelihood": _mean_score(outcome),
+        "scale": outcome.scale,
+        "scale_spread": learnt.scale_spread,
+        "shift_spread_px": learnt.shift_spread if np.isfinite(learnt.shift_spread) else None,
+        "highest_ring": outcome.highest_ring,
+        "maps": maps,
+        "seconds": outcome.seconds,
+        "peak_memory_mib": round(peak_memory_bytes() / 2**20, 1),
+    }
+
+
+def _counts(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Return the particles of each set of junk, and each map's counted in two more ways."""
+    references, kind = run.plan.references, outcome.junk_kind
+    junk = None
+    if kind is not None:
+        junk = np.bincount(kind, minlength=run.options.junk + 1)[1:].tolist()
+    elif run.options.junk:
+        junk = [0] * run.options.junk
+    n_junk = sum(junk or ())
+    shares = outcome.state.shares
+    good = len(outcome.matches) - n_junk
+    return {
+        "junk": None if kind is None else n_junk,
+        "junk_sets": junk,
+        "posterior_sums": None if shares is None else np.round(shares * good, 2).tolist(),
+        "particles_used": [
+            outcome.membership.n_used(references.block(model))
+            for model in range(references.n_models)
+        ],
+    }
+
+
+def _mean_score(outcome: Outcome) -> float | None:
+    """Return the mean score of the particles that are no junk; None if there are none."""
+    scores = outcome.matches.score[:, 0]
+    good = scores if outcome.junk is None else scores[outcome.junk <= JUNK_FROM]
+    return float(good.mean(dtype=np.float64)) if len(good) else None
+
+
+def peak_memory_bytes() -> int:
+    """Return the highest resident memory of this process so far.
+
+    Linux counts it for the process itself as VmHWM; what getrusage tells is inherited from the
+    process that started this one, if that was larger.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

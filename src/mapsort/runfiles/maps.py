@@ -1,0 +1,179 @@
+"""Write the maps and class images of an iteration, every file whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import chunk_ranges
+from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.io.hdf_writer import HdfWriter
+from mapsort.io.mrc import write_map
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.membership import Membership
+from mapsort.physics.fsc import frequencies_per_ang, fsc
+from mapsort.physics.half_maps import COLUMN_WORDS
+from mapsort.refinement.reconstruction import scaled_to_mass
+from mapsort.refinement.run import Outcome, Run, State
+from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.text import write_fsc
+from mapsort.stages.average.average import wiener_images
+from mapsort.stages.fourier_grid import Float32, centred_images
+
+#: Class averages and projections are turned into images in blocks of this many.
+IMAGE_BLOCK = 256
+#: An item of an EMAN2 header holds at most 64 KiB. Larger classes are in cls_result_YY.hdf only.
+MOST_LISTED = 16_000
+
+
+def write_volume(path: Path, volume: Float32, apix: float) -> None:
+    """Write one map, as MRC2014 or, where the name ends so, as EMAN2 HDF."""
+    with atomic_path(path) as part:
+        if path.suffix == ".hdf":
+            with HdfWriter(part, apix=apix) as writer:
+                writer.append(volume)
+        else:
+            write_map(part, volume, apix)
+
+
+def write_seeds(run: Run, directory: RunDirectory, state: State) -> None:
+    """Write the prepared seeds as threed_00_ZZ."""
+    for model, volume in enumerate(state.references):
+        path = directory.maps(0, model + 1)
+        write_volume(path, scaled_to_mass(run, volume, model), run.inputs.apix)
+    if state.halves is not None:
+        for model, (even, odd) in enumerate(zip(*state.halves, strict=True)):
+            write_half_maps(run, directory, 0, model, even, odd)
+
+
+def write_half_maps(
+    run: Run, directory: RunDirectory, iteration: int, model: int, even: Float32, odd: Float32
+) -> None:
+    """Write the half maps of one map (from 0)."""
+    apix, number = run.inputs.apix, model + 1
+    write_volume(directory.threed_even(iteration, number), even, apix)
+    write_volume(directory.threed_odd(iteration, number), odd, apix)
+
+
+def write_halves(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write half maps and their FSC curves, with ``--halves``."""
+    iteration = outcome.state.iteration
+    for model, item in enumerate(outcome.halves or ()):
+        write_half_maps(run, directory, iteration, model, item.even, item.odd)
+        write_fsc(
+            directory.fsc_eo(iteration, model + 1),
+            frequencies_per_ang(run.plan.grid.box, run.inputs.apix),
+            item.curves.columns,
+            title=f"1/A, even and odd particles of map {model + 1}: {COLUMN_WORDS}",
+        )
+
+
+def write_maps(run: Run, directory: RunDirectory, outcome: Outcome, previous: State) -> None:
+    """Write maps, their filtered versions, masks and FSC curves."""
+    iteration, apix = outcome.state.iteration, run.inputs.apix
+    for model in range(run.plan.n_models):
+        number = model + 1
+        write_volume(
+            directory.maps(iteration, number), scaled_to_mass(run, outcome.maps[model], model), apix
+        )
+        write_volume(
+            directory.threed_filt(iteration, number),
+            scaled_to_mass(run, outcome.state.references[model], model),
+            apix,
+        )
+        write_volume(directory.threed_mask(iteration, number), outcome.masks[model], apix)
+        write_fsc(
+            directory.fsc(iteration, number),
+            frequencies_per_ang(run.plan.grid.box, apix),
+            fsc(previous.references[model], outcome.state.references[model]),
+            title=f"1/A, FSC of map {number} with that of iteration {iteration - 1}",
+        )
+
+
+def _projection_headers(run: Run) -> list[dict[str, HeaderValue]]:
+    references = run.plan.references
+    rotations = references.rotations
+    return [
+        {
+            "model_id": int(references.model[index]) + 1,
+            "xform.projection": EmanTransform(np.hstack([rotations[index], np.zeros((3, 1))])),
+            "ptcl_repr": 0,
+        }
+        for index in range(len(references))
+    ]
+
+
+def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write all projections, those of map 1 first."""
+    headers, box = _projection_headers(run), run.plan.grid.box
+    with (
+        atomic_path(directory.projections(outcome.state.iteration)) as part,
+        HdfWriter(part, apix=run.inputs.apix) as writer,
+    ):
+        for block in chunk_ranges(len(headers), IMAGE_BLOCK):
+            images = centred_images(outcome.slices[block], box, n_threads=run.plan.n_threads)
+            for image, header in zip(images, headers[block], strict=True):
+                writer.append(image, header)
+            run.scratch.release()
+
+
+def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write the class averages of an iteration."""
+    iteration = outcome.state.iteration
+    write_class_averages(
+        directory.classes(iteration),
+        run,
+        _projection_headers(run),
+        outcome.averages,
+        outcome.membership,
+        outcome.particle_noise_to_signal,
+        projections=directory.projections(iteration).name,
+        rejected=frozenset(outcome.rejected.tolist()),
+    )
+
+
+def write_class_averages(
+    path: Path,
+    run: Run,
+    headers: list[dict[str, HeaderValue]],
+    averages: ClassAverages,
+    membership: Membership,
+    noise_to_signal: npt.NDArray[np.float64],
+    *,
+    projections: str,
+    rejected: frozenset[int] = frozenset(),
+) -> None:
+    """Write class averages in the order of the projections; empty classes are zero.
+
+    Those that were left out of their map (``rejected``) have ``threed_excl`` 1. ``headers`` are
+    those of the projections, ``projections`` is their file's name.
+    """
+    source = str(run.inputs.particles.source)
+    with atomic_path(path) as part, HdfWriter(part, apix=run.inputs.apix) as writer:
+        for block in chunk_ranges(len(headers), IMAGE_BLOCK):
+            images = wiener_images(averages, noise_to_signal, block, n_threads=run.plan.n_threads)
+            for index, image in zip(range(block.start, block.stop), images, strict=True):
+                header = headers[index] | {
+                    "ptcl_repr": int(averages.count[index]),
+                    "projection_image": projections,
+                    "projection_image_idx": index,
+                    "class_ptcl_src": source,
+                }
+                header |= _listed("class_ptcl_idxs", membership.members(index))
+                header |= _listed("exc_class_ptcl_idxs", membership.excluded(index))
+                if index in rejected:
+                    header["threed_excl"] = 1
+                writer.append(image, header)
+            run.scratch.release()
+
+
+def _listed(name: str, numbers: npt.NDArray[np.integer]) -> dict[str, HeaderValue]:
+    """Return a header item that lists particles, or one that says they are too many to list."""
+    if not len(numbers):
+        return {}
+    if len(numbers) > MOST_LISTED:
+        return {f"{name}_omitted": len(numbers)}
+    return {name: [int(number) for number in numbers]}

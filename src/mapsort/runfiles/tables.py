@@ -1,0 +1,141 @@
+"""The particle table that an iteration writes: class, pose, score and probability."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mapsort.engines.chunks import chunk_ranges
+from mapsort.geometry.euler import matrix_to_relion
+from mapsort.io.star import write_particles
+from mapsort.model.half_sets import SUBSET
+from mapsort.model.particles import Particles
+from mapsort.refinement.run import Outcome, Run
+from mapsort.rundir.layout import RunDirectory
+from mapsort.stages.average.particle_fit import ParticleFit, outlier_scores
+
+#: Rows that are made and written together.
+_LONGEST_ROWS = 8192
+#: Columns that a run or another program found of the particles and that do not hold any more once
+#: their poses and classes are others. A run that finds them itself writes them anew.
+_FOUND_BEFORE = (
+    "rlnOriginX",
+    "rlnOriginY",
+    "rlnLogLikeliContribution",
+    "rlnMaxValueProbDistribution",
+    "rlnNrOfSignificantSamples",
+    "mapsortScale",
+    "mapsortOutlierScore",
+    "mapsortJunkProbability",
+)
+
+
+def without_found(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of particles without what an earlier run found of them."""
+    return table.drop(columns=[name for name in _FOUND_BEFORE if name in table])
+
+
+def seen_from_here(paths: Sequence[Path]) -> list[str]:
+    """Return files' paths as seen from the working directory, absolute where they lie outside."""
+    here = Path.cwd()
+    seen = []
+    for path in paths:
+        # Not resolve(): a link's own name is the one that the user knows.
+        absolute = Path(os.path.normpath(path.absolute()))
+        inside = absolute.is_relative_to(here)
+        seen.append(str(absolute.relative_to(here)) if inside else str(absolute))
+    return seen
+
+
+def image_names(particles: Particles, where: slice = slice(None)) -> list[str]:
+    """Return ``000001@stack`` with the stack's path as seen from the working directory.
+
+    RELION resolves names from the directory it runs in; names that the input gives relative to its
+    own place would be lost.
+    """
+    seen = seen_from_here(particles.files)
+    places = zip(particles.index_in_file[where], particles.file_of[where], strict=True)
+    return [f"{index + 1:06d}@{seen[owner]}" for index, owner in places]
+
+
+@dataclass(frozen=True)
+class AssignmentTable:
+    """The particle table with class, pose, score and probability of every particle.
+
+    Junk is in classes of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
+    ``mapsortScale`` is the particle's scale over the mean one, ``mapsortOutlierScore`` how unlike
+    the others it is, in standard deviations.
+
+    Attributes
+    ----------
+    run : Run
+    outcome : Outcome
+    """
+
+    run: Run
+    outcome: Outcome
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """Yield consecutive rows."""
+        fit = self.outcome.fit
+        marks = {} if fit is None else self._marks(fit)
+        for where in chunk_ranges(len(self.outcome.matches), _LONGEST_ROWS):
+            yield self._rows(where, marks)
+            self.run.scratch.release()
+
+    def _marks(self, fit: ParticleFit) -> dict[str, npt.NDArray[np.float64]]:
+        """Return what is told of a particle among all others."""
+        quality = np.array(self.outcome.matches.quality[:, 0])
+        self.run.scratch.release()
+        return {
+            "mapsortScale": np.round(fit.scales(), 4),
+            "mapsortOutlierScore": np.round(outlier_scores(fit, quality), 3),
+        }
+
+    def _rows(self, where: slice, marks: Mapping[str, npt.NDArray[np.float64]]) -> pd.DataFrame:
+        run, outcome = self.run, self.outcome
+        table = without_found(run.inputs.rows(where))
+        matches, references = outcome.matches.part(where), run.plan.references
+        if outcome.poses is None:
+            rotations, origins = matches.poses(references)
+        else:
+            rotations, origins = outcome.poses.rotation[where, 0], outcome.poses.origin[where, 0]
+        angles = matrix_to_relion(rotations)
+        model = references.model[matches.reference[:, 0]]
+        probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
+        apix = run.inputs.apix
+        table["rlnImageName"] = image_names(run.inputs.particles, where)
+        number = model.astype(int) + 1
+        halves = run.inputs.halves
+        # Copies that end up in several sets must stay in one half when sets are refined alone.
+        if run.options.halves or halves.has_copies:
+            table[SUBSET] = halves.half[where].astype(int) + 1
+        if outcome.junk is not None and outcome.junk_kind is not None:
+            kind = outcome.junk_kind[where]
+            number = np.where(kind > 0, references.n_models + kind, number)
+            table["mapsortJunkProbability"] = np.round(outcome.junk[where], 6)
+        table["rlnClassNumber"] = number
+        for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
+            table[name] = np.round(angles[:, column], 4)
+        for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):
+            table[name] = np.round(origins[:, column] * apix, 4)
+        table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
+        table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
+        for name, values in marks.items():
+            table[name] = values[where]
+        return table
+
+
+def write_table(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write particles_YY.star."""
+    write_particles(
+        directory.particles(outcome.state.iteration),
+        run.inputs.particles.optics,
+        AssignmentTable(run, outcome).parts(),
+    )

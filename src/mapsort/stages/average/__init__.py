@@ -1,0 +1,3 @@
+"""From memberships to class averages."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""From matches to memberships."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""From slices to maps."""
+
+from __future__ import annotations

@@ -1,0 +1,173 @@
+"""From class averages to a map's normal equations, averages that do not fit left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.geometry.symmetry import Symmetry
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import N_HALVES
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.normal_equations import NormalEquations
+from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
+from mapsort.stages.reconstruct.reconstruct import solve
+from mapsort.stages.reconstruct.slice_agreement import (
+    SliceAgreement,
+    kept_slices,
+    relative_quality,
+    slice_agreement,
+)
+from mapsort.stages.reconstruct.slice_sums import SliceSums
+from mapsort.stages.reconstruct.symmetry_copies import insert_copies
+
+#: A class's scale is trusted within this factor of its map's mean scale.
+LARGEST_SCALE = 2.0
+#: Classes that are worked on together where their sums lie in files.
+CLASSES_AT_ONCE = 4096
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class AverageSelection:
+    """How class averages are chosen for a map.
+
+    Attributes
+    ----------
+    keep : float
+        Share of the averages kept, or, with ``sigma``, standard deviations below the mean quality.
+    sigma : bool
+    passes : int
+        1: all are taken as they are. 2: one pass of selection. From 3 on, each further pass also
+        brings every average to the scale of the others, and selects anew.
+    """
+
+    keep: float
+    sigma: bool
+    passes: int
+
+
+@dataclass(frozen=True)
+class MapSlices:
+    """The class averages of one map and where they lie.
+
+    Attributes
+    ----------
+    averages : ClassAverages
+        Of this map's references only.
+    rotations : ndarray of shape (n, 3, 3)
+    symmetry : Symmetry
+    grid : InsertionGrid
+    apix : float
+        Pixel size [A]; it counts for helices only.
+    """
+
+    averages: ClassAverages
+    rotations: npt.NDArray[np.float64]
+    symmetry: Symmetry
+    grid: InsertionGrid
+    apix: float
+
+    @property
+    def max_radius(self) -> float:
+        """Highest frequency of the slices, in Fourier pixels."""
+        return float(self.grid.box // 2)
+
+    def half_equations(
+        self, *, n_threads: int = 1, inserted: Callable[[], None] = _nothing
+    ) -> list[NormalEquations]:
+        """Return the normal equations of the even and of the odd particles.
+
+        ``inserted`` is called when some of the averages are done with.
+        """
+        parts = []
+        for half in range(N_HALVES):
+            sums = SliceSums.empty(self.grid, self.max_radius)
+            for first in range(0, len(self.rotations), CLASSES_AT_ONCE):
+                some = slice(first, first + CLASSES_AT_ONCE)
+                insert_copies(
+                    sums,
+                    np.ascontiguousarray(self.averages.numerator[half, some]),
+                    np.ascontiguousarray(self.averages.density[half, some]),
+                    self.rotations[some],
+                    self.symmetry,
+                    apix=self.apix,
+                    n_threads=n_threads,
+                )
+                inserted()
+            parts.append(NormalEquations.of(sums, n_threads=n_threads))
+        return parts
+
+    def scaled(self, factor: npt.NDArray[np.floating]) -> MapSlices:
+        """Return slices whose signal is ``factor`` (n,) times the map's; 0 leaves one out.
+
+        The least-squares sums of an average known to be a times too bright are a N and a^2 D.
+        """
+        share = factor.astype(np.float32)[:, None, None]
+        averages = ClassAverages(
+            self.averages.numerator * share,
+            self.averages.density * share**2,
+            np.where(factor > 0, self.averages.count, 0),
+        )
+        return replace(self, averages=averages)
+
+    def selected(
+        self, selection: AverageSelection, mask: Float32, *, n_threads: int = 1
+    ) -> tuple[MapSlices, npt.NDArray[np.intp]]:
+        """Return the slices that fit the others, and the numbers of those left out.
+
+        Each pass solves for the map of what is kept so far, Wiener-filtered by the FSC of its
+        halves under the mask, and compares every average, those left out before too, with the map
+        of the others.
+        """
+        count = self.averages.count
+        factor = np.ones(len(count))
+        kept = count > 0
+        for number in range(1, selection.passes):
+            if not kept.any():
+                break
+            found = self.scaled(factor)._agreement(kept, mask, n_threads)
+            if number > 1:
+                factor = _refined_scale(factor, found.scale, count * kept)
+            quality = relative_quality(found.absqual, count)
+            kept = kept_slices(quality, count, keep=selection.keep, keep_sigma=selection.sigma)
+        return self.scaled(factor * kept), np.flatnonzero((count > 0) & ~kept)
+
+    def _agreement(
+        self, kept: npt.NDArray[np.bool_], mask: Float32, n_threads: int
+    ) -> SliceAgreement:
+        """Compare all slices with the map of those that are kept."""
+        parts = self.scaled(kept.astype(float)).half_equations(n_threads=n_threads)
+        even, odd = (solve(part, n_threads=n_threads) for part in parts)
+        ratio = noise_to_signal([half_map_fsc(even, odd, mask)])
+        whole = parts[0] + parts[1]
+        start = wiener_filtered(np.asarray(0.5 * (even + odd), dtype=np.float32), ratio)
+        volume = solve(whole, noise_to_signal=ratio, start=start, n_threads=n_threads)
+        return slice_agreement(
+            whole,
+            volume,
+            self.averages.numerator.sum(axis=0),
+            self.averages.density.sum(axis=0),
+            self.rotations,
+            contained=kept,
+            noise_to_signal=ratio,
+            n_threads=n_threads,
+        )
+
+
+def _refined_scale(
+    factor: npt.NDArray[np.float64],
+    scale: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.integer],
+) -> npt.NDArray[np.float64]:
+    """Return the slices' scales after one more comparison; their weighted mean stays 1."""
+    bounds = (1.0 / LARGEST_SCALE, LARGEST_SCALE)
+    refined = np.clip(factor * scale, *bounds)
+    return np.asarray(np.clip(refined / np.average(refined, weights=weight), *bounds))

@@ -1,0 +1,97 @@
+"""Maps of two half sets and of the whole, the whole filtered by what the halves agree on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.physics.masks import soft_sphere
+from mapsort.physics.reconstruction import ReconstructionMethod
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.reconstruct.normal_equations import NormalEquations, adjoint_volume
+from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
+from mapsort.stages.reconstruct.reconstruct import estimate, solve
+from mapsort.stages.reconstruct.slice_sums import SliceSums
+
+
+def solve_whole(
+    sums: list[SliceSums], method: ReconstructionMethod, *, n_threads: int = 1
+) -> Float32:
+    """Return the map (box, box, box) of all slices.
+
+    Parameters
+    ----------
+    sums : list of SliceSums
+        Of all slices, or of two halves. Emptied, so that their memory can be used again.
+    method : ReconstructionMethod
+        With ``ssnr`` two halves are needed; the map of all is Wiener-filtered by their FSC, which
+        that of quick estimates of the half maps stands for.
+    """
+    ratio = None
+    whole = sums.pop(0)
+    half = adjoint_volume(whole, n_threads=n_threads) if sums and method.ssnr else None
+    while sums:
+        np.add(whole.window, sums.pop().window, out=whole.window)
+    equations = NormalEquations.of(whole, n_threads=n_threads)
+    del whole
+    if half is not None:
+        other = equations.right - half
+        ratio = _noise_to_signal(
+            estimate(equations, half, n_threads=n_threads),
+            estimate(equations, other, n_threads=n_threads),
+        )
+    return solve(
+        equations,
+        noise_to_signal=ratio,
+        wiener=method.wiener,
+        max_steps=method.max_steps,
+        n_threads=n_threads,
+    )
+
+
+def _noise_to_signal(even: Float32, odd: Float32) -> npt.NDArray[np.float64]:
+    box = len(even)
+    # the corners hold no particle
+    sphere = soft_sphere(box, box / 2 - 0.05 * box, 0.05 * box)
+    return noise_to_signal([half_map_fsc(even, odd, sphere)])
+
+
+def solve_halves(
+    parts: list[NormalEquations], method: ReconstructionMethod, *, n_threads: int = 1
+) -> tuple[Float32, tuple[Float32, ...]]:
+    """Return the map of all slices, and those of two halves of them.
+
+    Parameters
+    ----------
+    parts : list of NormalEquations
+        Of two halves. Emptied, so that their memory can be used again.
+    method : ReconstructionMethod
+        With ``ssnr`` the map of all is Wiener-filtered by the FSC of the halves.
+
+    Returns
+    -------
+    whole : ndarray of shape (box, box, box)
+    halves : tuple of ndarray (box, box, box)
+        Not Wiener-filtered by their FSC.
+    """
+
+    def solved(equations: NormalEquations, **more: Any) -> Float32:
+        return solve(
+            equations,
+            wiener=method.wiener,
+            max_steps=method.max_steps,
+            n_threads=n_threads,
+            **more,
+        )
+
+    even, odd = (solved(part) for part in parts)
+    ratio = None
+    if method.ssnr:
+        ratio = _noise_to_signal(even, odd)
+    whole = parts.pop() + parts.pop()
+    start = np.asarray(0.5 * (even + odd), dtype=np.float32)
+    if ratio is not None:
+        start = wiener_filtered(start, ratio)
+    return solved(whole, noise_to_signal=ratio, start=start), (even, odd)

@@ -1,0 +1,411 @@
+"""Match particles with references: coarse to fine over rotation, mirror and shift.
+
+Every particle meets every reference on the coarsest level (`search_plan`) and on a lattice of
+shifts; the best references of *each* map go on to the next level and a finer lattice, and so on;
+the best of those are refined continuously in the full band. No map can lose a particle before the
+full band has been seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort import _core
+from mapsort.model.matches import Matches
+from mapsort.model.references import References
+from mapsort.physics.scoring import Scoring, shift_log_prior
+from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.search.search_levels import Level
+from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
+from mapsort.stages.search.similarity import CoarseScores, Similarity
+
+#: Matches of each map that are refined.
+REFINED = 4
+#: Lattice nodes of one particle at a level after the first. Where the noise is strong, candidates
+#: lie far apart: 64 nodes ran out, which cost 2 % of the map assignments at 50 nats; 96 cost single
+#: particles up to 13 nats.
+MAX_NODES = 160
+
+
+class _Batch(TypedDict):
+    """Arguments that the search kernels share."""
+
+    spectra: Complex64
+    ctf: Float32
+    ring_weight: Float32
+    scale: float
+    oversampling: float
+    apix: float
+
+
+class _CandidateArrays(TypedDict):
+    """The candidates as arguments of the kernels."""
+
+    reference: npt.NDArray[np.int32]
+    origin: Float32
+    alpha: Float32
+    mirror: npt.NDArray[np.int32]
+    cross: Float32
+    norm: Float32
+
+
+@dataclass
+class _Candidates:
+    """Arrays (n, K) that the kernels fill in place."""
+
+    reference: npt.NDArray[np.int32]
+    origin: Float32
+    alpha: Float32
+    mirror: npt.NDArray[np.int32]
+    cross: Float32
+    norm: Float32
+
+    @classmethod
+    def at(cls, reference: npt.NDArray[np.int32], origin: Float32) -> _Candidates:
+        shape = reference.shape
+        return cls(
+            np.ascontiguousarray(reference),
+            np.ascontiguousarray(origin),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.int32),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.float32),
+        )
+
+    def arrays(self) -> _CandidateArrays:
+        return {
+            "reference": self.reference,
+            "origin": self.origin,
+            "alpha": self.alpha,
+            "mirror": self.mirror,
+            "cross": self.cross,
+            "norm": self.norm,
+        }
+
+    def scores(self, scoring: Scoring) -> Float32:
+        scores = scoring.scores(self.cross, self.norm)
+        scores[self.reference < 0] = -np.inf
+        return scores
+
+    def copied(self) -> _Candidates:
+        """Return a copy that the kernels do not touch."""
+        return _Candidates(**{name: values.copy() for name, values in vars(self).items()})
+
+    def restored(self, before: _Candidates, max_change_px: float | None) -> bool:
+        """Take back poses whose shift changed by more than allowed; say whether there were any."""
+        if max_change_px is None:
+            return False
+        far = np.linalg.norm(self.origin - before.origin, axis=-1) > max_change_px
+        self.origin[far] = before.origin[far]
+        self.alpha[far] = before.alpha[far]
+        return bool(far.any())
+
+    def taken(self, columns: npt.NDArray[np.intp]) -> _Candidates:
+        """Return these columns of each row, (n, k)."""
+        rows = np.arange(len(self.reference))[:, None]
+        return _Candidates(
+            **{name: np.ascontiguousarray(a[rows, columns]) for name, a in vars(self).items()}
+        )
+
+
+def _coarse(
+    plan: MatchPlan, spectra: Complex64, ctf: Float32, n_threads: int, *, at_least: int
+) -> tuple[_Candidates, CoarseScores]:
+    """Search everything on the coarsest level; keep the best references of each map.
+
+    An exhaustive search does so in the full band, on a lattice as fine as the band needs.
+    """
+    level, references = (plan.full if plan.exhaustive else plan.levels[0]), plan.references
+    step, aligner = level.shift_step, plan.ways.aligner
+    if plan.exhaustive:
+        # nodes a fifth of a period apart at the highest frequency
+        step = aligner.shift_step_px or min(step, 0.2 * plan.grid.box / plan.highest_ring)
+    origins = plan.origins(step)
+    cross, norm, code = _core.search_pairs(
+        level.bank,
+        origins=origins,
+        rotate=aligner.freedom.rotate,
+        try_mirror=aligner.freedom.mirror,
+        n_threads=n_threads,
+        **_batch(plan, level, spectra, ctf),
+    )
+    scores = plan.ranking.scores(cross, norm)
+    kept, codes = [], []
+    for model in range(references.n_models):
+        block = references.block(model)
+        n_own = block.stop - block.start
+        k = min(n_own, at_least) if plan.exhaustive else level.n_carried(n_own, at_least=at_least)
+        top_reference, top_code = _core.best_references(
+            scores, code, first=block.start, last=block.stop, k=k, n_threads=n_threads
+        )
+        kept.append(top_reference)
+        codes.append(top_code)
+    reference = np.concatenate(kept, axis=1)
+    code_kept = np.concatenate(codes, axis=1)
+    # the best first: their surroundings are searched before the nodes run out
+    order = np.argsort(-np.take_along_axis(scores, reference, axis=1), axis=1, kind="stable")
+    reference = np.take_along_axis(reference, order, axis=1)
+    shift, turn = np.divmod(
+        np.take_along_axis(code_kept, order, axis=1), 2 * level.bank.n_rotations
+    )
+    candidates = _Candidates.at(reference, origins[shift])
+    candidates.alpha[:] = turn // 2 * (2 * np.pi / level.bank.n_rotations)
+    candidates.mirror[:] = turn % 2
+    return candidates, CoarseScores(scores, code, origins, level.bank.n_rotations)
+
+
+def _batch(plan: MatchPlan, level: Level, spectra: Complex64, ctf: Float32) -> _Batch:
+    return {
+        "spectra": spectra,
+        "ctf": ctf,
+        "ring_weight": level.ring_weight,
+        "scale": plan.grid.scale,
+        "oversampling": plan.grid.scale,
+        "apix": plan.apix,
+    }
+
+
+def _best_of_each_map(
+    candidates: _Candidates, scores: Float32, references: References, count: int
+) -> npt.NDArray[np.intp]:
+    """Return the columns of the ``count`` best candidates of each map, (n, n_models * count)."""
+    model = np.where(candidates.reference >= 0, references.model[candidates.reference], -1)
+    columns = []
+    for m in range(references.n_models):
+        own = np.where(model == m, scores, -np.inf)
+        n_own = min(count, int((model == m).sum(axis=1).min()))
+        columns.append(np.argsort(-own, axis=1, kind="stable")[:, :n_own])
+    return np.concatenate(columns, axis=1)
+
+
+def _search_level(
+    plan: MatchPlan,
+    level: Level,
+    coarser_step: float,
+    candidates: _Candidates,
+    spectra: Complex64,
+    ctf: Float32,
+    n_threads: int,
+) -> Float32:
+    """Search the candidates on one level around where they stand; return their scores there."""
+    step = min(level.shift_step, 0.5 * coarser_step)
+    freedom = plan.ways.aligner.freedom
+    beyond = 0.5 * plan.levels[0].shift_step if freedom.translate else 0.0
+    _core.search_candidates(
+        level.bank,
+        step=step,
+        reach=int(np.ceil(0.5 * coarser_step / step - 1e-6)),
+        max_nodes=MAX_NODES,
+        max_origin=plan.max_shift + beyond,
+        rotate=freedom.rotate,
+        try_mirror=freedom.mirror,
+        n_threads=n_threads,
+        **_batch(plan, level, spectra, ctf),
+        **candidates.arrays(),
+    )
+    return candidates.scores(plan.ranking)
+
+
+def match_chunk(
+    plan: MatchPlan,
+    spectra: Complex64,
+    ctf: Float32,
+    *,
+    refined: int = REFINED,
+    with_similarity: bool = False,
+    n_threads: int = 1,
+) -> tuple[Matches, Similarity | None]:
+    """Match one chunk of particles with all references.
+
+    Parameters
+    ----------
+    plan : MatchPlan
+    spectra : ndarray of shape (n, padded, padded//2+1), complex64
+        Padded transforms of the particles (``ParticleTreatment.spectra``).
+    ctf : ndarray of shape (n, 7), float32
+        CTF coefficients (``ctf_coefficients``).
+    refined : int
+        Matches of each map that are refined and returned.
+    with_similarity : bool
+        Whether to return all pairs, too.
+
+    Returns
+    -------
+    Matches
+        ``refined`` matches of each map, best first.
+    Similarity or None
+    """
+    candidates, every = _coarse(plan, spectra, ctf, n_threads, at_least=refined)
+    searched = () if plan.exhaustive else plan.levels[1:-1]
+    step = plan.levels[0].shift_step
+    candidates = _descend(plan, searched, step, candidates, spectra, ctf, refined, n_threads)
+    matches = _matches(candidates, plan)
+    return matches, every.similarity(matches) if with_similarity else None
+
+
+def match_near(
+    plan: MatchPlan,
+    spectra: Complex64,
+    ctf: Float32,
+    reference: npt.NDArray[np.int32],
+    origin: Float32,
+    *,
+    reach_px: float | None = None,
+    refined: int = REFINED,
+    n_threads: int = 1,
+) -> Matches:
+    """Match particles with given candidates only, over all rotations, mirror and nearby shifts.
+
+    Parameters
+    ----------
+    plan, spectra, ctf, refined
+        As for `match_chunk`.
+    reference : ndarray of shape (n, k), int32
+        Candidates of each particle; -1 for none.
+    origin : ndarray of shape (n, k, 2), float32
+        Where each candidate's search for the shift begins [pixels].
+    reach_px : float, optional
+        How far from there it looks; by default one step of the first lattice.
+
+    Returns
+    -------
+    Matches
+        ``refined`` matches of each map, best first.
+    """
+    candidates = _Candidates.at(reference, origin)
+    levels = plan.levels[1:-1]
+    step = 2.0 * (reach_px or levels[0].shift_step)
+    found = _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads)
+    return _matches(found, plan)
+
+
+def scored(
+    plan: MatchPlan, spectra: Complex64, ctf: Float32, matches: Matches, *, n_threads: int = 1
+) -> Matches:
+    """Return known poses with the plan's scores, best first; nothing is searched or refined."""
+    candidates = _Candidates.at(matches.reference, matches.origin)
+    candidates.alpha[:] = np.deg2rad(matches.alpha)
+    candidates.mirror[:] = matches.mirror
+    _evaluate(plan, plan.deciding, candidates, spectra, ctf, n_threads, steps=0)
+    return _matches(candidates, plan)
+
+
+def _descend(
+    plan: MatchPlan,
+    levels: Sequence[Level],
+    step: float,
+    candidates: _Candidates,
+    spectra: Complex64,
+    ctf: Float32,
+    refined: int,
+    n_threads: int,
+) -> _Candidates:
+    """Search candidates level by level, keeping the best of each map; refine what is left."""
+    for level in levels:
+        scores = _search_level(plan, level, step, candidates, spectra, ctf, n_threads)
+        step = min(level.shift_step, 0.5 * step)
+        count = refined if level is levels[-1] else max(level.carried, refined)
+        best = _best_of_each_map(candidates, scores, plan.references, count)
+        candidates = candidates.taken(best)
+    # lattices reach half a step beyond the limit; poses do not
+    np.clip(candidates.origin, -plan.max_shift, plan.max_shift, out=candidates.origin)
+    _polish(plan, candidates, spectra, ctf, n_threads)
+    return candidates
+
+
+def _polish(
+    plan: MatchPlan,
+    candidates: _Candidates,
+    spectra: Complex64,
+    ctf: Float32,
+    n_threads: int,
+) -> None:
+    """Refine the poses continuously, if asked for, and evaluate what decides among them."""
+    polish = plan.ways.polish
+    before = candidates.copied()
+    steps = polish.max_steps if polish else 0
+    _evaluate(plan, plan.polishing, candidates, spectra, ctf, n_threads, steps=steps)
+    undone = candidates.restored(before, polish.max_change_px) if polish else False
+    if undone or plan.deciding is not plan.polishing:
+        _evaluate(plan, plan.deciding, candidates, spectra, ctf, n_threads, steps=0)
+
+
+def _evaluate(
+    plan: MatchPlan,
+    level: Level,
+    candidates: _Candidates,
+    spectra: Complex64,
+    ctf: Float32,
+    n_threads: int,
+    *,
+    steps: int,
+) -> None:
+    """Evaluate the candidates on a level, after so many Newton steps towards a better pose."""
+    freedom = plan.ways.aligner.freedom
+    _core.refine_candidates(
+        level.bank,
+        iterations=steps,
+        max_origin=plan.max_shift,
+        rotate=freedom.rotate,
+        translate=freedom.translate,
+        n_threads=n_threads,
+        **_batch(plan, level, spectra, ctf),
+        **candidates.arrays(),
+    )
+
+
+def _matches(candidates: _Candidates, plan: MatchPlan) -> Matches:
+    """Sort candidates by score and turn their origins into EMAN's translations.
+
+    The prior on shifts counts here, among the refined candidates.
+    """
+    scores = candidates.scores(plan.scoring)
+    scores += shift_log_prior(candidates.origin, plan.shift_spread)
+    ranked = candidates.taken(np.argsort(-scores, axis=1, kind="stable"))
+    scores = -np.sort(-scores, axis=1, kind="stable")
+    cos, sin = np.cos(ranked.alpha), np.sin(ranked.alpha)
+    x, y = ranked.origin[..., 0], ranked.origin[..., 1]
+    tiny = np.finfo(np.float32).tiny
+    return Matches(
+        reference=ranked.reference,
+        score=scores,
+        quality=np.asarray(ranked.cross / np.sqrt(np.maximum(ranked.norm, tiny)), np.float32),
+        alpha=np.rad2deg(ranked.alpha % np.float32(2 * np.pi)).astype(np.float32),
+        dx=np.asarray(cos * x + sin * y, np.float32),
+        dy=np.asarray(-sin * x + cos * y, np.float32),
+        mirror=ranked.mirror,
+    )
+
+
+def match_images(
+    images: Float32,
+    references: Float32,
+    ctf: Float32,
+    *,
+    apix: float,
+    max_shift: float,
+    top: int,
+    scoring: Scoring,
+    n_threads: int = 1,
+) -> Matches:
+    """Match images with reference images, both (n, box, box), in white noise of unit variance.
+
+    Other parameters as for `plan_match` and `match_chunk`.
+    """
+    grid = FourierGrid.for_box(images.shape[1])
+    plan = plan_image_match(
+        references,
+        grid=grid,
+        apix=apix,
+        max_shift=max_shift,
+        scoring=scoring,
+        n_threads=n_threads,
+    )
+    spectra = grid.image_spectra(images, n_threads=n_threads)
+    matches, _ = match_chunk(plan, spectra, ctf, refined=top, n_threads=n_threads)
+    return matches

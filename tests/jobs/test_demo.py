@@ -1,0 +1,28 @@
+"""Scoring: the best labelling of classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapsort.jobs.demo import best_labelling
+
+
+@given(st.permutations(range(4)), st.lists(st.integers(0, 3), min_size=1, max_size=50))
+def test_names_of_classes_do_not_matter(order, true):
+    found = [order[c] for c in true]
+    accuracy, labels = best_labelling(found, true, 4)
+    assert accuracy == 1.0
+    assert all(labels[f] == t for f, t in zip(found, true, strict=True))
+
+
+def test_mistakes_count():
+    accuracy, labels = best_labelling([1, 1, 1, 0, 0], [0, 0, 1, 1, 1], 2)
+    assert (accuracy, labels) == (0.8, [1, 0])
+
+
+def test_chance_level():
+    rng = np.random.default_rng(0)
+    accuracy, _ = best_labelling(rng.integers(0, 2, 10000), rng.integers(0, 2, 10000), 2)
+    assert 0.5 <= accuracy < 0.53
