@@ -223,14 +223,12 @@ def _check_averager(options: MultiOptions) -> None:
 
 def _check_named(options: MultiOptions) -> None:
     """Check the names of symmetries, comparator and orientation generator."""
-    # Here, so that help is shown without numpy.
-    from mapsort.options.module_checks import module_checks
-
     # Imported here: these import numpy, which `--help` can do without.
     from mapsort.geometry.symmetry import symmetry
     from mapsort.modules.orientgen import orientation_generator
     from mapsort.modules.projector import projector
     from mapsort.modules.reconstructor import reconstructor
+    from mapsort.options.module_checks import module_checks
 
     checks: list[tuple[str, str, Callable[[str], object]]] = [
         *(("sym", name, symmetry) for name in options.sym),
