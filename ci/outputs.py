@@ -1,7 +1,10 @@
-"""Digests of everything that a dozen small runs write: python ci/outputs.py DIRECTORY DIGESTS.json [NAME...]
+"""Digests of everything that a dozen small runs write, to tell whether two trees compute the same.
 
-Runs the ``mapsort`` on PATH. What tells the time, the machine or the directory is left out: two trees that
-compute the same give the same digests on one machine. ci/same_outputs.sh compares two revisions by it.
+    python ci/outputs.py DIRECTORY DIGESTS.json [NAME...]    runs the mapsort on PATH, all or by name
+    python ci/outputs.py --compare OLD.json NEW.json         files that differ; exit 1 if there are any
+
+What tells the time, the machine or the directory is left out. Digests hold on one machine only: other
+processors and libraries round otherwise. ci/same_outputs.sh does both for two revisions.
 """
 
 from __future__ import annotations
@@ -52,10 +55,19 @@ AFTER: dict[str, list[str]] = {
     "eotest": ["eotest", "default", "-q"],
     "crossval": ["crossval", "default", "--refineiter", "2", "-P", "thread:2", "-q"],
     "reconstruct": ["reconstruct", "sim/posed.star", "--halves", "-o", "made.mrc", "-q"],
-    "project": ["project", "sim/seed_01.mrc", "--orientgen", "eman:delta=30", "--out", "views.mrcs"],
+    "project": [
+        "project",
+        "sim/seed_01.mrc",
+        "--orientgen",
+        "eman:delta=30",
+        "--out",
+        "views.mrcs",
+    ],
 }
 #: Lines and keys that tell the time, the machine, or where the run lies.
-TIMES = re.compile(r"seconds|memory|bytes|time|date|created|version|machine|host|pid|command|path|mtime")
+TIMES = re.compile(
+    r"seconds|memory|bytes|time|date|created|version|machine|host|pid|command|path|mtime"
+)
 LEFT_OUT = {"run.log", "0_refine_parms.json", "progress.json", "run.lock", "index.html"}
 
 
@@ -66,7 +78,11 @@ def run(directory: Path, name: str) -> None:
         own = [] if name == "refine" else QUICK
         if "--parallel" in words and own:
             own = [w for w in QUICK if w not in {"--parallel", "thread:2"}]
-        words = [*words, *own, "--path", name, "--no-report"] if name != "refine" else [*words, "--path", name]
+        words = (
+            [*words, *own, "--path", name, "--no-report"]
+            if name != "refine"
+            else [*words, "--path", name]
+        )
     subprocess.run(["mapsort", *words], cwd=directory, check=True)
 
 
@@ -126,5 +142,17 @@ def main(directory: Path, out: Path, names: list[str]) -> None:
     out.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
+def compare(old: Path, new: Path) -> int:
+    """Print the files of runs that are in both whose digests differ; return 1 if there are any."""
+    before, after = (json.loads(path.read_text()) for path in (old, new))
+    runs = {name.split("/")[0] for name in before} & {name.split("/")[0] for name in after}
+    names = {name for name in before.keys() | after.keys() if name.split("/")[0] in runs}
+    differ = [name for name in sorted(names) if before.get(name) != after.get(name)]
+    print(*(differ or [f"{len(names)} files: all the same"]), sep="\n")
+    return int(bool(differ))
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--compare":
+        sys.exit(compare(Path(sys.argv[2]), Path(sys.argv[3])))
     main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
