@@ -1,10 +1,10 @@
-"""Digests of everything that a dozen small runs write, to tell whether two trees compute the same.
+"""Digests of all that a dozen small runs write, to tell whether two trees compute the same.
 
-    python ci/outputs.py DIRECTORY DIGESTS.json [NAME...]    runs the mapsort on PATH, all or by name
-    python ci/outputs.py --compare OLD.json NEW.json         files that differ; exit 1 if there are any
+    python ci/outputs.py DIRECTORY DIGESTS.json [NAME...]   runs mapsort, all jobs or by name
+    python ci/outputs.py --compare OLD.json NEW.json        files that differ; exit 1 if any do
 
-What tells the time, the machine or the directory is left out. Digests hold on one machine only: other
-processors and libraries round otherwise. ci/same_outputs.sh does both for two revisions.
+What tells the time, the machine or the directory is left out. Digests hold on one machine only:
+other processors and libraries round otherwise. ci/same_outputs.sh does both for two revisions.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def run(directory: Path, name: str) -> None:
 
 def digest(path: Path) -> str | None:
     """Return what a file holds, without what tells the time; None for a file of such things."""
-    if path.name in LEFT_OUT:
+    if path.name in LEFT_OUT or path.parent.name == "checkpoint":
         return None
     made = hashlib.sha256()
     for piece in _pieces(path):
