@@ -117,7 +117,8 @@ def test_signal_to_noise_and_normalisation(tmp_path):
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     def bytes_of(name, seed):
-        made = simulate(SimulateOptions(phantom=2, out=tmp_path / name, n=20, seed=seed))
+        out = tmp_path / name
+        made = simulate(SimulateOptions(phantom=2, out=out, n=20, seed=seed, overwrite=True))
         return made.stack.read_bytes(), made.truth.read_text()
 
     assert bytes_of("a", 7) == bytes_of("b", 7)

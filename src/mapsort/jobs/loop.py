@@ -21,6 +21,7 @@ from mapsort.jobs.starts import best_start
 from mapsort.model.volume import Volume
 from mapsort.options.types import KeptFiles
 from mapsort.refinement.assignment_choice import ends_soft
+from mapsort.refinement.contrast import tried_contrast
 from mapsort.refinement.copied_images import Fingerprints
 from mapsort.refinement.half_maps import warn_of_exchanged_maps
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
@@ -181,14 +182,17 @@ def _reason_to_stop(run: Run, entries: list[dict[str, Any]], since: int) -> str 
 
 
 def looked_through(run: Run) -> Run:
-    """Read every image once, and note images that are copies of others under another name."""
+    """Read every image once, and note copies under another name and the wrong contrast."""
     prints = Fingerprints(len(run.inputs.particles))
     run = scanned(run, look=prints.add)
     found = prints.copies_in_words(run.inputs.particles)
+    contrast = tried_contrast(run)
+    found += (contrast.note,) if contrast.note else ()
     for note in found:
         LOGGER.info("%s", note)
         run.progress.message(note)
-    return replace(run, inputs=replace(run.inputs, notes=run.inputs.notes + found))
+    notes = run.inputs.notes + found
+    return replace(run, inputs=replace(run.inputs, notes=notes, contrast=contrast.finding))
 
 
 def finished_run(run: Run, directory: RunDirectory, entries: list[dict[str, Any]]) -> MultiRun:

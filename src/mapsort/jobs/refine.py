@@ -60,6 +60,8 @@ def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None
     """
     run = open_single(options, progress if progress is not None else SilentProgress())
     check_disk(run)
+    with threadpool_limits(run.whole.plan.n_threads):
+        run = read_halves(run)
     warnings = [
         f"warning: {line}" for line in symmetry_warnings(run.whole.options, run.whole.inputs)
     ]

@@ -64,6 +64,9 @@ def _particle_choices(options: MultiOptions, inputs: MultiInputs) -> list[Choice
         else:
             reason = f"{source} holds defocus values, so projections are compared with each CTF"
             chosen.append(Choice("--ctf", "apply", reason))
+    if inputs.contrast:
+        value = "inverted" if options.invert else "as it is"
+        chosen.append(Choice("contrast", value, inputs.contrast))
     return [*chosen, _half_set_choice(inputs)]
 
 

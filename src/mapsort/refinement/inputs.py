@@ -73,6 +73,8 @@ class MultiInputs:
         The same particles, filtered, that are compared and aligned in their place.
     table : KeptTable or None
         The particles' table, where ``particles`` does not hold it.
+    contrast : str
+        What a trial with some particles told of their contrast; empty before it.
     """
 
     particles: Particles
@@ -88,6 +90,7 @@ class MultiInputs:
     poses: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
     filtered: Particles | None = None
     table: KeptTable | None = None
+    contrast: str = ""
 
     def in_scratch(self, scratch: Scratch) -> MultiInputs:
         """Return the same with everything that there is of each particle in a scratch.

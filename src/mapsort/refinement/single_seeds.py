@@ -11,6 +11,7 @@ from mapsort.model.half_sets import N_HALVES
 from mapsort.options.refine import RefineOptions
 from mapsort.physics.filters import apply_radial_curve, tanh_lowpass
 from mapsort.physics.phase_randomisation import randomise_phases
+from mapsort.refinement.contrast import tried_contrast
 from mapsort.refinement.copied_images import Fingerprints
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.iteration import prepare_seeds, scanned
@@ -117,7 +118,8 @@ def half_run(whole: Run, half: int, seed_map: Float32) -> Run:
 def read_halves(run: SingleRun) -> SingleRun:
     """Read every image once, refusing unusable ones; each half learns its own mean spectrum.
 
-    Images of any half that are copies of others under another name are noted.
+    Images of any half that are copies of others under another name are noted, and particles that
+    are dark where the map is white.
     """
     whole, prints = run.whole, Fingerprints(run.n_particles)
 
@@ -127,9 +129,12 @@ def read_halves(run: SingleRun) -> SingleRun:
 
     halves = tuple(read(number) for number in range(N_HALVES))
     found = prints.copies_in_words(whole.inputs.particles)
+    contrast = tried_contrast(halves[0])
+    found += (contrast.note,) if contrast.note else ()
     for note in found:
         whole.progress.message(note)
-    inputs = replace(whole.inputs, notes=whole.inputs.notes + found)
+    notes = whole.inputs.notes + found
+    inputs = replace(whole.inputs, notes=notes, contrast=contrast.finding)
     return replace(run, whole=replace(whole, inputs=inputs), halves=halves)
 
 
