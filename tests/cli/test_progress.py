@@ -6,11 +6,18 @@ import io
 import os
 import signal
 import sys
+import time
 
 import pytest
 
 from mapsort.cli.interruption import interruptible
-from mapsort.cli.progress import PlainProgress, RichProgress, progress_display
+from mapsort.cli.progress import (
+    Heartbeat,
+    PlainProgress,
+    RichProgress,
+    check_display,
+    progress_display,
+)
 from mapsort.engines.progress import SilentProgress
 from mapsort.errors import Interrupted
 
@@ -102,3 +109,27 @@ def test_handlers_are_put_back_after_an_error():
     with pytest.raises(ValueError, match="inside"), interruptible(SilentProgress()):
         raise ValueError("inside")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_check_that_takes_long_is_not_silent():
+    stream = io.StringIO()
+    with Heartbeat(stream, every=0.02) as shown:
+        shown.start("read particles", 10, iteration=0, n_iterations=0)
+        shown.advance(4)
+        time.sleep(0.1)
+        shown.finish("10 particles")
+        shown.message("a note that the check's own lines hold")
+    told = stream.getvalue()
+    assert "read particles 4 of 10 (0 s)" in told
+    assert "note" not in told
+    time.sleep(0.05)
+    assert stream.getvalue() == told
+
+
+def test_a_quick_check_and_a_quiet_one_say_nothing(capsys):
+    for quiet in (False, True):
+        with check_display(quiet=quiet) as shown:
+            shown.start("match", 3, iteration=0, n_iterations=0)
+            shown.advance(3)
+            shown.finish("")
+    assert capsys.readouterr().err == ""

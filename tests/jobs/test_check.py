@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 
 import pytest
 
+from mapsort.engines.progress import SilentProgress
 from mapsort.jobs import multi
 from mapsort.jobs.multi import plan_text
 from mapsort.options.multi import MultiOptions
+from mapsort.refinement import plan as plan_module
+from mapsort.refinement import time_estimate
 from mapsort.refinement.inputs import open_inputs
+from mapsort.refinement.iteration import scanned
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.requirements import run_disk, run_memory
-from mapsort.refinement.time_estimate import TimeEstimate, readable_time
+from mapsort.refinement.run import Run
+from mapsort.refinement.time_estimate import TimeEstimate, estimated_time, readable_time
 
 
 @pytest.fixture
@@ -74,6 +80,37 @@ def test_too_little_memory_is_warned_of(options, monkeypatch):
     text = plan_text(options)
     assert "warning: the run needs about" in text
     assert "--lowmem takes less" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tried"),
+    [(0.0, "10 particles"), (1e9, "64 particles")],
+)
+def test_the_trial_is_bounded_by_time(options, monkeypatch, seconds, tried):
+    ticks = itertools.count(0.0, 0.5)
+    monkeypatch.setattr(time_estimate, "TRIAL_SECONDS", seconds + 0.75)
+    monkeypatch.setattr(time_estimate.time, "process_time", lambda: next(ticks))
+    n_threads = 10 if seconds == 0 else 1
+    text = plan_text(replace(options, parallel=f"thread:{n_threads}"))
+    assert f"from a trial with {tried}" in text
+
+
+def test_a_trial_of_some_projections_counts_for_all(options, monkeypatch):
+    request = replace(options, orientgen="eman:delta=12")
+    inputs = open_inputs(request)
+    plan = resolve(request, inputs)
+    run = scanned(Run(request, inputs, plan, SilentProgress()))
+    whole = estimated_time(run)
+    monkeypatch.setattr(plan_module, "_LEAST_BLOCK", len(plan.references) // 4)
+    parts = replace(run, plan=replace(plan, block_bytes=1))
+    assert len(parts.plan.reference_blocks) >= 4
+    seconds = [0.0]
+    monkeypatch.setattr(time_estimate, "_seconds", lambda job: (job(), 1.0)[1])
+    monkeypatch.setattr(time_estimate.time, "perf_counter", lambda: seconds[0])
+    assert estimated_time(parts).match == pytest.approx(
+        len(plan.references) / (len(plan.references) // 4)
+    )
+    assert whole.n_tried == estimated_time(parts).n_tried == 64
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(3.2, "3 s"), (130, "2 min"), (9000, "2.5 h")])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say, warn
-from mapsort.cli.progress import progress_display
+from mapsort.cli.progress import check_display, progress_display
 from mapsort.options.multi import MultiOptions
 from mapsort.rundir.wording import counted
 
@@ -43,7 +43,9 @@ def _carried_out(options: MultiOptions) -> int:
     if options.check:
         for note in options.notes:
             warn(note)
-        say(plan_text(options))
+        with check_display(quiet=options.quiet) as shown:
+            text = plan_text(options, progress=shown)
+        say(text)
         return 0
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         for note in options.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -117,6 +118,67 @@ class RichProgress:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
+
+
+class Heartbeat:
+    """Silent while work is quick; a line on where it stands whenever it takes long.
+
+    For jobs whose answer is short, like ``--check``: notes and finished stages are not shown.
+
+    Parameters
+    ----------
+    stream : text stream, optional
+        Standard error by default.
+    every : float
+        Seconds between lines.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, every: float = 4.0) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._every = every
+        self._label, self._done, self._total = "reading the input", 0, 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def start(self, stage: str, total: int, *, iteration: int, n_iterations: int) -> None:
+        """Note the stage."""
+        label = stage_label(stage, iteration, n_iterations)
+        self._label, self._done, self._total = label, 0, total
+
+    def advance(self, amount: int) -> None:
+        """Count."""
+        self._done += amount
+
+    def finish(self, summary: str) -> None:
+        """Show nothing."""
+
+    def message(self, text: str) -> None:
+        """Show nothing."""
+
+    def _beat(self) -> None:
+        began = time.monotonic()
+        while not self._over.wait(self._every):
+            count = f" {self._done} of {self._total}" if self._total > 1 else ""
+            self._stream.write(f"{self._label}{count} ({time.monotonic() - began:.0f} s)\n")
+            self._stream.flush()
+
+
+@contextmanager
+def check_display(*, quiet: bool) -> Iterator[Progress]:
+    """Give the display of ``--check``: none if quiet, else a line every few seconds."""
+    if quiet:
+        yield SilentProgress()
+        return
+    with Heartbeat() as shown:
+        yield shown
 
 
 def stage_label(stage: str, iteration: int, n_iterations: int) -> str:

@@ -9,7 +9,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.multi import report_watcher
 from mapsort.cli.option_table import add_options, given_values, options_from
 from mapsort.cli.output import say
-from mapsort.cli.progress import progress_display
+from mapsort.cli.progress import check_display, progress_display
 from mapsort.options.refine import RefineOptions
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def _carried_out(options: RefineOptions) -> int:
     from mapsort.jobs.refine import refine_plan_text, refine_run
 
     if options.check:
-        say(refine_plan_text(options))
+        with check_display(quiet=options.quiet) as shown:
+            text = refine_plan_text(options, progress=shown)
+        say(text)
         return 0
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         finished = refine_run(

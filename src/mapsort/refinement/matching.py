@@ -171,13 +171,7 @@ class Search:
 def _match_block(
     run: Run, search: Search, n: int | None, *, full: bool, iteration: int, block: int
 ) -> Matched:
-    def match(where: Rows, raw: Float32) -> Matched:
-        found, similarity = _match_groups(run, search, where, raw, full)
-        ranked = search.ranked(raw, where, found)
-        if ranked is not found and similarity is not None:
-            similarity = similarity.with_matches(ranked)
-        return Matched(ranked, similarity)
-
+    match = partial(matched_rows, run, search, full=full)
     compared = run.inputs.compared
     with run.checkpoints.chunks(iteration, f"match-b{block}{run.part_name}", Matched) as found:
         left = run.chunks_after(len(found), n)
@@ -185,6 +179,25 @@ def _match_block(
             found.add(matched)
             run.advance(length(where))
     return found.joined()
+
+
+def matched_rows(run: Run, search: Search, where: Rows, raw: Float32, *, full: bool) -> Matched:
+    """Match one chunk of particles; with ``full``, every pair's score is kept.
+
+    Parameters
+    ----------
+    run, search
+    where : slice or ndarray
+        Rows of the particles.
+    raw : ndarray of shape (n, box, box)
+        Their images.
+    full : bool
+    """
+    found, similarity = _match_groups(run, search, where, raw, full)
+    ranked = search.ranked(raw, where, found)
+    if ranked is not found and similarity is not None:
+        similarity = similarity.with_matches(ranked)
+    return Matched(ranked, similarity)
 
 
 def _match_groups(

@@ -11,19 +11,23 @@ import numpy as np
 
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
+from mapsort.model.matches import Matches
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.iteration import reference_slices
-from mapsort.refinement.matching import match_all
+from mapsort.refinement.matching import Search, matched_rows
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.reconstruction import solved
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.search_settings import comparison_settings
+from mapsort.rundir.wording import counted
 from mapsort.stages.classify.classify import classify
 from mapsort.stages.reconstruct.class_reconstruction import MapSlices
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 
-#: Particles that are matched and averaged for the estimate, and the box of a trial map.
+#: Particles that are matched and averaged for the estimate, at most, and the box of a trial map.
 SAMPLE, TRIAL_BOX = 64, 32
+#: No more particles are begun after so much processor time [s].
+TRIAL_SECONDS = 4.0
 #: Maps are solved so often: two halves, filtered alike, filtered each by itself.
 _SOLUTIONS = 4
 
@@ -35,11 +39,14 @@ class TimeEstimate:
     Attributes
     ----------
     match, average, reconstruct : float
+    n_tried : int
+        Particles of the trial.
     """
 
     match: float
     average: float
     reconstruct: float
+    n_tried: int = SAMPLE
 
     @property
     def iteration(self) -> float:
@@ -59,35 +66,61 @@ class TimeEstimate:
         )
         return (
             f"time: {'at most ' if at_most else ''}about {total}, {readable_time(self.iteration)} "
-            f"an iteration ({stages}); from a trial with {SAMPLE} particles"
+            f"an iteration ({stages}); from a trial with {counted(self.n_tried, 'particle')}"
         )
 
 
 def estimated_time(run: Run) -> TimeEstimate:
-    """Match and average a few particles, solve a small map, and scale up.
+    """Match and average some particles, solve a small map, and scale up.
 
-    What is done once an iteration (projections, the search's plan) is told from what each particle
-    costs by two trials of different size.
+    As many as `SAMPLE` particles are matched, fewer where they take more than `TRIAL_SECONDS` of
+    processor time: a map that looks like noise is compared in full detail.
     """
     n = len(run.inputs.particles)
-    few, some = max(1, min(SAMPLE // 8, n // 4)), min(SAMPLE, n)
-    sphere = run.sphere
-    seeds = tuple(np.asarray(seed * sphere, np.float32) for seed in run.inputs.seeds)
+    blocks = run.plan.reference_blocks
+    block = replace(run.plan, references=run.plan.references.part(blocks[0]))
+    trial = replace(run, plan=block, engine=None)
+    share = len(run.plan.references) / len(block.references)
+    seeds = tuple(np.asarray(seed * run.sphere, np.float32) for seed in run.inputs.seeds)
     state = State(0, seeds, noise_floor(run.seen.averaged), None)
     settings = comparison_settings(run.options, 1)
-
-    def matched(count: int) -> float:
-        return _seconds(lambda: match_all(run, state, settings, iteration=0, n=count))
-
-    # the first time, code and memory are fetched
-    matched(few)
-    match = _scaled(matched(few), matched(some), few, some, n)
-    slices = reference_slices(run, seeds)
-    found = match_all(run, state, replace(settings, pairs=None), iteration=0, n=some).matches
-    members = classify(found, len(run.plan.references))
-    once = _seconds(lambda: average_all(run, slices, found, members, iteration=0))
+    search = Search(trial, state, settings, block.references)
+    trial.start("trial: project the maps", 1, 0)
+    once = _seconds(lambda: search.plan.value)
+    matches, each = _matched_some(trial, search)
+    slices = reference_slices(trial, seeds)
+    members = classify(matches, len(block.references))
+    averaged = _seconds(lambda: average_all(trial, slices, matches, members, iteration=0))
     rounds = 1 + 3 * run.options.classiter
-    return TimeEstimate(match, once * n / some * rounds, _reconstruction(run))
+    trial.start("trial: make a map", 1, 0)
+    solving = _reconstruction(trial)
+    match = share * (once + n * each)
+    return TimeEstimate(match, averaged * n / len(matches) * rounds, solving, len(matches))
+
+
+def _matched_some(run: Run, search: Search) -> tuple[Matches, float]:
+    """Match particles while there is time; return their matches and the seconds that each takes.
+
+    In rounds, each of twice as many: the first one fetches code and memory, and does not count
+    where there are others.
+    """
+    images, n = run.inputs.compared.images, min(SAMPLE, len(run.inputs.particles))
+    run.start("trial: match", n, 0)
+    began = time.process_time()
+    found: list[Matches] = []
+    seconds: list[float] = []
+    done, size = 0, run.plan.n_threads
+    while done < n and time.process_time() - began < TRIAL_SECONDS:
+        where = slice(done, min(done + size, n))
+        start = time.perf_counter()
+        found.append(matched_rows(run, search, where, images(where), full=False).matches)
+        seconds.append(time.perf_counter() - start)
+        run.advance(where.stop - done)
+        done, size = where.stop, 2 * size
+    run.progress.finish(f"{done} particles")
+    counted_from = 1 if len(found) > 1 else 0
+    n_counted = sum(map(len, found[counted_from:]))
+    return Matches.joined(found), sum(seconds[counted_from:]) / n_counted
 
 
 def _reconstruction(run: Run) -> float:
@@ -112,17 +145,6 @@ def _reconstruction(run: Run) -> float:
     box = run.plan.grid.box
     growth = (box / TRIAL_BOX) ** 3 * math.log2(2 * box) / math.log2(2 * TRIAL_BOX)
     return _seconds(trial) * growth * _SOLUTIONS * run.plan.n_models
-
-
-def _scaled(one: float, other: float, few: int, some: int, n: int) -> float:
-    """Return the seconds of n particles from those of two trials: a constant and a share each.
-
-    On a busy machine the trials hardly differ: at least a fifth of the larger one grows with n.
-    """
-    if some == few:
-        return other * n / some
-    each = max(other - one, 0.2 * other) / (some - few)
-    return max(other - each * some, 0.0) + each * n
 
 
 def _seconds(job: Callable[[], object]) -> float:
