@@ -32,7 +32,11 @@ py::dict build() {
   info["simd_lanes"] = kLanes;
   info["kernel_width"] = kKernelWidth;
   info["insertion_width"] = kInsertionWidth;
-  info["openmp"] = py::none(); // worker_threads.hpp says why
+#ifdef _OPENMP
+  info["openmp"] = static_cast<long>(_OPENMP);
+#else
+  info["openmp"] = py::none();
+#endif
   info["processors"] = std::thread::hardware_concurrency();
   return info;
 }

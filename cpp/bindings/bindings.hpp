@@ -13,7 +13,6 @@ void bind_gridding(pybind11::module_& m);
 void bind_alignment(pybind11::module_& m);
 void bind_class_average(pybind11::module_& m);
 void bind_local_search(pybind11::module_& m);
-void bind_best_references(pybind11::module_& m);
 void bind_throughput(pybind11::module_& m);
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -14,6 +14,5 @@ PYBIND11_MODULE(MAPSORT_MODULE, m, pybind11::mod_gil_not_used()) {
   mapsort::bind_alignment(m);
   mapsort::bind_class_average(m);
   mapsort::bind_local_search(m);
-  mapsort::bind_best_references(m);
   mapsort::bind_throughput(m);
 }

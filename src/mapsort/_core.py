@@ -43,7 +43,6 @@ _module = _load()
 
 ReferenceBank = _module.ReferenceBank
 accumulate_classes = _module.accumulate_classes
-best_references = _module.best_references
 build = _module.build
 fma_peak = _module.fma_peak
 gather_window = _module.gather_window

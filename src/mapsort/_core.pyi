@@ -23,7 +23,7 @@ class _Build(TypedDict):
     simd_lanes: int
     kernel_width: int
     insertion_width: int
-    openmp: None  # the kernels' threads are C++'s own
+    openmp: int | None
     processors: int
 
 isa: str
@@ -162,15 +162,6 @@ def search_pairs(
     try_mirror: bool = True,
     n_threads: int = 1,
 ) -> tuple[_Float32, _Float32, _Int32]: ...  # cross, norm, code: each (n, references)
-def best_references(
-    scores: _Float32,  # (n, references)
-    codes: _Int32,  # (n, references)
-    *,
-    first: int,
-    last: int,
-    k: int,
-    n_threads: int = 1,
-) -> tuple[_Int32, _Int32]: ...  # reference, code: each (n, k)
 def search_candidates(
     bank: ReferenceBank,
     *,

@@ -79,6 +79,7 @@ def test_a_slower_instruction_set_is_noted(quick):
     [
         ({"threads": 8, "processors": 2}, "note", "asks for more"),
         ({"threads": 1, "processors": 2}, "ok", "1 of 2 processors (affinity or quota)"),
+        ({"openmp": None}, "note", "without OpenMP"),
     ],
 )
 def test_threads(quick, change, state, text):

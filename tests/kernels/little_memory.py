@@ -155,14 +155,6 @@ KERNELS = {
     "refine_candidates": lambda: candidates(_core.refine_candidates, iterations=1, max_origin=4.0),
     "search_poses": poses,
     "accumulate_classes": class_sums,
-    "best_references": lambda: _core.best_references(
-        WINDOW[0].real.copy(),
-        np.zeros(WINDOW[0].shape, np.int32),
-        first=0,
-        last=9,
-        k=5,
-        n_threads=N_THREADS,
-    )[0],
 }
 
 

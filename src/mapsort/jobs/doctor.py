@@ -113,6 +113,8 @@ def _threads() -> Finding:
     config = build_config()
     count, processors = config["threads"], config["processors"]
     text = f"{count} of {processors} processors"
+    if config["openmp"] is None:
+        return Finding("threads", State.NOTE, "compiled without OpenMP: the kernels use one thread")
     if count > processors:
         return Finding(
             "threads", State.NOTE, f"{text}: OMP_NUM_THREADS asks for more; runs will be slower"

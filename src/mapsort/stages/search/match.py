@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort import _core
+from mapsort._membership import merge_top
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.scoring import Scoring, shift_log_prior
@@ -140,9 +141,7 @@ def _coarse(
         block = references.block(model)
         n_own = block.stop - block.start
         k = min(n_own, at_least) if plan.exhaustive else level.n_carried(n_own, at_least=at_least)
-        top_reference, top_code = _core.best_references(
-            scores, code, first=block.start, last=block.stop, k=k, n_threads=n_threads
-        )
+        top_reference, top_code = _top(scores, code, block, k, n_threads)
         kept.append(top_reference)
         codes.append(top_code)
     reference = np.concatenate(kept, axis=1)
@@ -157,6 +156,26 @@ def _coarse(
     candidates.alpha[:] = turn // 2 * (2 * np.pi / level.bank.n_rotations)
     candidates.mirror[:] = turn % 2
     return candidates, CoarseScores(scores, code, origins, level.bank.n_rotations)
+
+
+def _top(
+    scores: Float32, code: npt.NDArray[np.int32], block: slice, k: int, n_threads: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return references and codes of the k best of a block of references, (n, k) each."""
+    n = len(scores)
+    top_score = np.full((n, k), -np.inf, dtype=np.float32)
+    top_reference = np.full((n, k), -1, dtype=np.int32)
+    top_code = np.zeros((n, k), dtype=np.int32)
+    merge_top(
+        np.ascontiguousarray(scores[:, block]),
+        np.ascontiguousarray(code[:, block]),
+        block.start,
+        top_score,
+        top_reference,
+        top_code,
+        n_threads,
+    )
+    return top_reference, top_code
 
 
 def _batch(plan: MatchPlan, level: Level, spectra: Complex64, ctf: Float32) -> _Batch:
