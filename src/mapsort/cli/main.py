@@ -17,8 +17,8 @@ from mapsort.errors import ConfigError, FormatError, Interrupted
 from mapsort.modules.suggestion import did_you_mean
 
 # Threads of OpenMP that spin while they wait take the time of other work on shared processors and,
-# a share being a share, their own: matching ran at a third of its speed beside one busy process. Read
-# once, when the kernels are loaded; a program that imports mapsort decides for itself.
+# a share being a share, their own: matching ran at a third of its speed beside one busy process.
+# Read once, when the kernels are loaded; a program that imports mapsort decides for itself.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 DONE = 0
