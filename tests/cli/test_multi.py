@@ -32,7 +32,7 @@ def job(monkeypatch):
 
     module.during = lambda: None
     module.refine_multi_run = refine_multi_run
-    module.plan_text = lambda options: f"would run {options.iter} iterations"
+    module.plan_text = lambda options, progress: f"would run {options.iter} iterations"
     monkeypatch.setitem(sys.modules, "mapsort.jobs.multi", module)
     return module
 
