@@ -32,7 +32,12 @@ def job(monkeypatch):
 
     module.during = lambda: None
     module.refine_multi_run = refine_multi_run
-    module.plan_text = lambda options, progress: f"would run {options.iter} iterations"
+
+    def plan_text(options, *, progress):
+        progress.start("match", 5, iteration=0, n_iterations=0)
+        return f"would run {options.iter} iterations"
+
+    module.plan_text = plan_text
     monkeypatch.setitem(sys.modules, "mapsort.jobs.multi", module)
     return module
 

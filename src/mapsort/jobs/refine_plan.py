@@ -14,7 +14,7 @@ from mapsort.refinement.requirements import existing_parent, readable_size
 from mapsort.refinement.single_state import SingleRun
 
 #: Decisions of the multi-map refinement that this one takes otherwise.
-_NOT_HERE = ("--orientgen", "mask", "similarity matrix")
+_NOT_HERE = ("--orientgen", "--startres", "mask", "similarity matrix")
 #: Rows of tables, poses and CTF of a particle, which stay in memory here.
 _PARTICLE_BYTES = 800
 

@@ -131,7 +131,9 @@ def _with_models(options: MultiOptions) -> MultiOptions:
         if not options.models:
             raise ConfigError("--models is missing: give maps A,B,..., or one map by --model")
         for name in ("nmodels", "seedmethod"):
-            if getattr(options, name) != getattr(MultiOptions, name):
+            # A run that was begun with them goes on as it was begun.
+            given = getattr(options, name) != getattr(MultiOptions, name)
+            if given and options.resume is None:
                 raise ConfigError(
                     f"--{name}: says how maps are made of --model, and --models gives every map; "
                     "give --model or leave it out"

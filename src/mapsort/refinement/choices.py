@@ -128,6 +128,10 @@ def _map_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) ->
             "the smallest that holds every starting map's density, and a margin",
         )
     ]
+    if options.startres is None:
+        # Not a fixed resolution: what a map of a small particle has is all beyond 40 A.
+        reason = "a low-pass could take what tells the maps apart; a note names maps of fine detail"
+        chosen.append(Choice("--startres", "maps as they are", reason))
     if options.pad == 0:
         value = f"{plan.map_grid.padded} px"
         times = f"{plan.map_grid.scale:.3g} times the {box} px box"

@@ -21,6 +21,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume, is_map
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode
+from mapsort.options.without_effect import options_without_effect
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.refinement.bad_images import read_all_usable
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
@@ -160,7 +161,7 @@ def open_inputs(
             datadir=options.datadir,
             passthrough=options.passthrough,
         )
-    notes = (*particles.notes, *particles.validate())
+    notes = (*options_without_effect(options), *particles.notes, *particles.validate())
     halves = particles.half_sets()
     notes += halves.notes
     if options.halves and halves.n_images < N_HALVES:
