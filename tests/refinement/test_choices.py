@@ -20,6 +20,7 @@ LEFT_OPEN = {
     "highest frequency compared",
     "--maxshift",
     "--pad",
+    "--startres",
     "mask",
     "--randomseed",
     "--parallel",
@@ -33,6 +34,7 @@ TOLD = {
     "maxshift": 3.0,
     "pad": 48,
     "automask3d": "1,4,1,1,0",
+    "startres": "30",
     "randomseed": 1,
     "parallel": "thread:1",
 }
@@ -68,7 +70,7 @@ def test_nothing_that_was_told(chosen):
 
 
 @pytest.mark.parametrize(
-    "name", ["orientgen", "assign", "maxshift", "pad", "randomseed", "parallel"]
+    "name", ["orientgen", "assign", "maxshift", "startres", "pad", "randomseed", "parallel"]
 )
 def test_one_option_left_open(chosen, name):
     found, _ = chosen(**{key: value for key, value in TOLD.items() if key != name})
