@@ -18,7 +18,7 @@ from mapsort.cli.progress import (
     check_display,
     progress_display,
 )
-from mapsort.engines.progress import SilentProgress
+from mapsort.engines.progress import CallbackProgress, SilentProgress, warn
 from mapsort.errors import Interrupted
 
 
@@ -133,3 +133,19 @@ def test_a_quick_check_and_a_quiet_one_say_nothing(capsys):
             shown.advance(3)
             shown.finish("")
     assert capsys.readouterr().err == ""
+
+
+def test_quiet_shows_what_is_doubtful_and_nothing_else(capsys):
+    with progress_display(quiet=True) as shown, interruptible(shown) as progress:
+        progress.start("match", 2, iteration=1, n_iterations=1)
+        progress.advance(2)
+        progress.finish("2 particles")
+        progress.message("iteration 1: done")
+        warn(progress, "the particles look dark")
+    assert capsys.readouterr().err == "mapsort: the particles look dark\n"
+
+
+def test_a_display_without_warnings_gets_them_as_messages():
+    told = []
+    warn(CallbackProgress(lambda event: told.append(event.message)), "odd")
+    assert told == ["odd"]

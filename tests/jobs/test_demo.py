@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapsort.jobs.demo import best_labelling
+from mapsort.jobs.demo import best_labelling, demo
+from mapsort.options.demo import DemoOptions
 
 
 @given(st.permutations(range(4)), st.lists(st.integers(0, 3), min_size=1, max_size=50))
@@ -26,3 +27,10 @@ def test_chance_level():
     rng = np.random.default_rng(0)
     accuracy, _ = best_labelling(rng.integers(0, 2, 10000), rng.integers(0, 2, 10000), 2)
     assert 0.5 <= accuracy < 0.53
+
+
+def test_it_may_be_run_again_in_one_place(tmp_path):
+    options = DemoOptions(path=tmp_path, n=60, iter=1, parallel="thread:1")
+    first, second = demo(options), demo(options)
+    assert {path.name for path in tmp_path.glob("multi_*")} == {"multi_00", "multi_01"}
+    assert first.accuracy == second.accuracy

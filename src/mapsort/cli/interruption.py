@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import Interrupted
 
 # SIGUSR1 is what Slurm sends ahead of the time limit (--signal=USR1@300); SIGHUP comes when the
@@ -58,13 +58,17 @@ class InterruptibleProgress:
         """Tell the user one line."""
         self._shown.message(text)
 
+    def warning(self, text: str) -> None:
+        """Tell the user one line about what is doubtful."""
+        warn(self._shown, text)
+
     def _stop_if_asked(self) -> None:
         if self._received is not None:
             raise Interrupted(f"interrupted by {self._received.name}; finished files are kept")
 
 
 @contextmanager
-def interruptible(shown: Progress) -> Iterator[Progress]:
+def interruptible(shown: Progress) -> Iterator[InterruptibleProgress]:
     """Give a progress that stops the job when a signal asks for it; handlers are put back."""
     progress = InterruptibleProgress(shown)
     # nohup has SIGHUP ignored, and means it.

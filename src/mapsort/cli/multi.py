@@ -49,7 +49,7 @@ def _carried_out(options: MultiOptions) -> int:
         return 0
     with progress_display(quiet=options.quiet) as shown, interruptible(shown) as progress:
         for note in options.notes:
-            progress.message(note)
+            progress.warning(note)
         finished = refine_multi_run(
             options, progress=progress, watcher=report_watcher(no_report=options.no_report)
         )

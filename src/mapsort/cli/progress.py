@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from mapsort.cli.output import warn
 from mapsort.engines.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
@@ -192,11 +193,19 @@ def finished_line(label: str, summary: str, seconds: float) -> str:
     return f"{told} ({seconds:.1f} s)"
 
 
+class WarningsOnly(SilentProgress):
+    """Shows no progress, but what is doubtful."""
+
+    def warning(self, text: str) -> None:
+        """Print the line on stderr."""
+        warn(text)
+
+
 @contextmanager
 def progress_display(*, quiet: bool) -> Iterator[Progress]:
-    """Give the display that fits: none if quiet, bars on a terminal, plain lines elsewhere."""
+    """Give the display that fits: warnings alone if quiet, bars on a terminal, else plain lines."""
     if quiet:
-        yield SilentProgress()
+        yield WarningsOnly()
         return
     shown: _Closable = RichProgress() if sys.stderr.isatty() else PlainProgress()
     try:

@@ -29,6 +29,15 @@ class Progress(Protocol):
         """Tell the user one line."""
 
 
+def warn(progress: Progress, text: str) -> None:
+    """Tell the user one line about doubtful input or results.
+
+    A receiver with a method ``warning`` gets it there, so that a display that shows no progress can
+    show this all the same; others get it as a message.
+    """
+    getattr(progress, "warning", progress.message)(text)
+
+
 class SilentProgress:
     """Shows nothing."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mapsort.engines.chunks import chunk_length, chunk_ranges
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_tables import eman_headers
@@ -141,7 +141,7 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     parts = parts_of_one_size(options.source, read, apix_given=options.inputapix is not None)
     validated = [note for part in parts for note in part.particles.validate()]
     for note in (*read.notes, *validated):
-        shown.message(note)
+        warn(shown, note)
     recipe: ImageRecipe | MixedRecipe
     if len(parts) == 1:
         particles = parts[0].particles

@@ -70,7 +70,13 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
     shown = progress if progress is not None else SilentProgress()
     made = simulate(
         SimulateOptions(
-            phantom=N_CLASSES, out=options.path, n=options.n, seed=options.seed, seedres=28.0
+            phantom=N_CLASSES,
+            out=options.path,
+            n=options.n,
+            seed=options.seed,
+            seedres=28.0,
+            # The demonstration may be run again: what it would overwrite it made itself.
+            overwrite=True,
         ),
         progress=shown,
     )

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mapsort.engines.background import Background
+from mapsort.engines.progress import warn
 from mapsort.errors import FormatError, Interrupted, MapsortError, RunError
 from mapsort.io.star import read_particles
 from mapsort.jobs.resume import Standing
@@ -112,7 +113,7 @@ def carried_out(
                 LOGGER.info("%s", line)
             for line in symmetry_warnings(run.options, run.inputs):
                 LOGGER.warning("%s", line)
-                told.message(line)
+                warn(told, line)
             if killed is not None:
                 LOGGER.warning("process %d on %s was killed in this run", killed.pid, killed.host)
             finished = _from_where_it_stands(run, directory, watcher)
@@ -190,7 +191,7 @@ def looked_through(run: Run) -> Run:
     found += (contrast.note,) if contrast.note else ()
     for note in found:
         LOGGER.info("%s", note)
-        run.progress.message(note)
+        warn(run.progress, note)
     notes = run.inputs.notes + found
     return replace(run, inputs=replace(run.inputs, notes=notes, contrast=contrast.finding))
 
@@ -257,14 +258,14 @@ def _warn_of_empty_maps(run: Run, outcome: Outcome) -> None:
             "worst"
         )
         LOGGER.warning("iteration %d: %s", outcome.state.iteration, text)
-        run.progress.message(text)
+        warn(run.progress, text)
     for model in outcome.empty:
         LOGGER.warning(
             "iteration %d: map %d received no particles; it stays as it was",
             outcome.state.iteration,
             model + 1,
         )
-        run.progress.message(f"map {model + 1} received no particles; it stays as it was")
+        warn(run.progress, f"map {model + 1} received no particles; it stays as it was")
 
 
 def _tell_of_probabilities(run: Run, outcome: Outcome) -> None:

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.engines.allocation import give_back_freed_memory
 from mapsort.engines.memory import available_memory
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import ConfigError
 from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.loop import MultiRun, Watcher, carried_out, looked_through
@@ -121,7 +121,7 @@ def refine_multi_run(
     options = with_seed(options)
     inputs = open_inputs(options, particles=particles, volumes=volumes)
     for note in inputs.notes:
-        shown.message(note)
+        warn(shown, note)
     plan = resolve(options, inputs)
     if options.resume is None:
         _check_disk(options, inputs, plan)

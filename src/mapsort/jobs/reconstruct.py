@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.jobs.reconstruct_inputs import SliceSource, open_slices
@@ -78,7 +78,7 @@ def reconstruct_map(
     method = reconstructor(options.recon)
     halves = options.halves or method.ssnr
     for note in source.notes:
-        shown.message(note)
+        warn(shown, note)
     sums = _inserted(options, source, shown, halves=halves)
     return _solved(options, source, method, sums, shown)
 

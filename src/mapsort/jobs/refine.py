@@ -12,7 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mapsort.engines.background import Background
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import MapsortError
 from mapsort.jobs.loop import ending, log_the_end
 from mapsort.jobs.multi import Watcher
@@ -99,7 +99,7 @@ def refine_run(
     run = open_single(options, shown, particles=particles, volume=volume)
     check_disk(run)
     for note in run.whole.inputs.notes:
-        shown.message(note)
+        warn(shown, note)
     with threadpool_limits(run.whole.plan.n_threads):
         run = read_halves(run)
         stopped = None if options.resume is None else open_stopped(options)
@@ -109,7 +109,7 @@ def refine_run(
                 LOGGER.info("%s", line)
             for line in symmetry_warnings(run.whole.options, run.whole.inputs):
                 LOGGER.warning("%s", line)
-                shown.message(line)
+                warn(shown, line)
             if stopped is None:
                 _write_manifest(run, directory)
             else:

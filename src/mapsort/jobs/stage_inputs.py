@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.euler import matrix_to_eman
 from mapsort.geometry.symmetry import symmetry
@@ -92,7 +92,7 @@ def stage_run(
     particles = Particles.open(options.input, apix=options.apix, datadir=options.datadir)
     shown = progress or SilentProgress()
     for note in (*particles.notes, *particles.validate()):
-        shown.message(note)
+        warn(shown, note)
     box = projections.images.shape[1]
     if particles.box != box:
         raise ConfigError(

@@ -15,6 +15,7 @@ import logging
 import numpy as np
 import scipy.optimize
 
+from mapsort.engines.progress import warn
 from mapsort.options.multi import MultiOptions
 from mapsort.physics.fsc import fsc
 from mapsort.physics.half_maps import half_map_curves, joined_at_low_resolution
@@ -89,4 +90,4 @@ def warn_of_exchanged_maps(run: Run, halves: tuple[HalfMaps, ...]) -> None:
         "and resolutions are too low: start from --models that differ, or with another --randomseed"
     )
     LOGGER.warning("%s", text)
-    run.progress.message(text)
+    warn(run.progress, text)

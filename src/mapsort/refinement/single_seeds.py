@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mapsort.engines.progress import warn
 from mapsort.errors import ConfigError
 from mapsort.model.half_sets import N_HALVES
 from mapsort.options.refine import RefineOptions
@@ -132,7 +133,7 @@ def read_halves(run: SingleRun) -> SingleRun:
     contrast = tried_contrast(halves[0])
     found += (contrast.note,) if contrast.note else ()
     for note in found:
-        whole.progress.message(note)
+        warn(whole.progress, note)
     notes = whole.inputs.notes + found
     inputs = replace(whole.inputs, notes=notes, contrast=contrast.finding)
     return replace(run, whole=replace(whole, inputs=inputs), halves=halves)

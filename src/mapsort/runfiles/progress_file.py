@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mapsort.engines.progress import Progress
+from mapsort.engines.progress import Progress, warn
 from mapsort.rundir.atomic import write_text
 
 #: The file is written anew at the start and end of every stage, and within one after this time [s].
@@ -75,6 +75,11 @@ class ProgressFile:
         """Tell one line."""
         self._now["message"] = text
         self._shown.message(text)
+
+    def warning(self, text: str) -> None:
+        """Tell one line about what is doubtful."""
+        self._now["message"] = text
+        warn(self._shown, text)
 
     def finish_run(self, message: str, *, iteration: int, n_iterations: int) -> None:
         """Say why the run ended by itself, and after which iteration.
