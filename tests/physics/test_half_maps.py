@@ -8,7 +8,12 @@ import pytest
 from mapsort.errors import NumericalError
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.fsc import fsc
-from mapsort.physics.half_maps import half_map_curves, joined_at_low_resolution
+from mapsort.physics.half_maps import (
+    half_map_curves,
+    joined_at_low_resolution,
+    noise_to_signal,
+    wiener_filtered,
+)
 from mapsort.physics.masks import soft_sphere
 
 BOX = 40
@@ -84,3 +89,25 @@ def test_joined_maps_are_equal_below_the_cutoff_and_themselves_beyond(truth, rng
     np.testing.assert_allclose(curve[6:], fsc(even, odd)[6:], atol=1e-5)
     mean = 0.5 * (even + odd)
     np.testing.assert_allclose(0.5 * (joined[0] + joined[1]), mean, atol=1e-5)
+
+
+def test_the_noise_term_has_two_ends():
+    """An FSC of 0.05 still says something; one of 1 leaves a ten-thousandth."""
+    ratio = noise_to_signal([np.array([0.3, 1.0, 0.05, 0.0499, 0.9])])
+    np.testing.assert_allclose(
+        ratio, [1e-4 / 1.9998, 1e-4 / 1.9998, 0.95 / 0.1, 1e4, 1e4], rtol=1e-6
+    )
+    # shell 0 has one term: it takes its neighbour's value, if that is higher
+    assert noise_to_signal([np.array([0.9, 0.5, 0.5])])[0] == pytest.approx(0.1 / 1.8)
+    assert noise_to_signal([np.array([0.2, 0.5, 0.5])])[0] == pytest.approx(0.5)
+    lowest = noise_to_signal([np.array([0.0, 0.0, 0.9])])
+    np.testing.assert_array_equal(lowest, [1e4] * 3)
+
+
+def test_filtered_maps_lose_the_share_of_noise():
+    box = 16
+    volume = np.random.default_rng(0).standard_normal((box,) * 3).astype(np.float32)
+    ratio = np.where(np.arange(box // 2 + 1) < 4, 0.0, 3.0)
+    found = np.fft.rfftn(wiener_filtered(volume, ratio)) / np.fft.rfftn(volume)
+    assert found[0, 0, 2].real == pytest.approx(1.0, rel=1e-4)
+    assert found[0, 0, 6].real == pytest.approx(0.25, rel=1e-4)

@@ -8,6 +8,11 @@ import pytest
 from mapsort.errors import ConfigError
 from mapsort.modules.processors import processor
 from mapsort.physics.ctf import ContrastTransfer
+from mapsort.physics.half_maps import (
+    MAX_NOISE_TO_SIGNAL,
+    half_map_fsc,
+    noise_to_signal,
+)
 from mapsort.stages.fourier_grid import FourierGrid, kernel_profile
 from mapsort.stages.prepare import (
     EDGE,
@@ -15,11 +20,6 @@ from mapsort.stages.prepare import (
     ProcessedTreatment,
     ctf_coefficients,
     shell_means,
-)
-from mapsort.stages.reconstruct.postprocess import (
-    MAX_NOISE_TO_SIGNAL,
-    half_map_fsc,
-    noise_to_signal,
 )
 
 BOX, APIX = 16, 8.0

@@ -18,7 +18,7 @@ from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.demo import DemoOptions
 from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
-from mapsort.physics.fsc import fsc, resolution_at
+from mapsort.physics.fsc import ONE_HALF, fsc, resolution_at
 from mapsort.rundir.layout import RunDirectory
 
 N_CLASSES = 2
@@ -148,4 +148,4 @@ def score(run: RunDirectory, iteration: int, made: Simulated) -> DemoScore:
 def _resolution(path: Path, true_path: Path) -> float:
     volume, _ = read_map(path)
     true, apix = read_map(true_path)
-    return resolution_at(fsc(volume, true), 0.5, apix, box=len(true))
+    return resolution_at(fsc(volume, true), ONE_HALF, apix, box=len(true))

@@ -27,7 +27,8 @@ from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
 from mapsort.options.eotest import EotestOptions
 from mapsort.options.fields import typed_options
-from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
+from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang, fsc, resolution_at
+from mapsort.physics.half_maps import half_map_fsc
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.plan import resolve
@@ -41,7 +42,6 @@ from mapsort.rundir.text import read_fsc, write_fsc
 from mapsort.runfiles.maps import write_volume
 from mapsort.stages.classify.classify import given_membership
 from mapsort.stages.fourier_grid import Float32
-from mapsort.stages.reconstruct.postprocess import half_map_fsc
 
 Float64 = npt.NDArray[np.float64]
 
@@ -176,8 +176,8 @@ def independent_halves(finished: FinishedRun, iteration: int) -> EvenOddTest:
         curve_file=directory.fsc_eo(iteration, 1),
         masked=curves[:, 0],
         unmasked=curves[:, 2],
-        resolution_0143_ang=resolution_at(curves[:, 0], 0.143, volume.apix, box=volume.box),
-        resolution_05_ang=resolution_at(curves[:, 0], 0.5, volume.apix, box=volume.box),
+        resolution_0143_ang=resolution_at(curves[:, 0], GOLD_STANDARD, volume.apix, box=volume.box),
+        resolution_05_ang=resolution_at(curves[:, 0], ONE_HALF, volume.apix, box=volume.box),
     )
     made = EvenOddTest(directory.path, iteration, frequency, (tested,), ())
     words = "Even and odd particles were refined apart from the start: a gold standard."
@@ -279,8 +279,8 @@ def _compare(
         curve_file=curve_file,
         masked=masked,
         unmasked=unmasked,
-        resolution_0143_ang=resolution_at(masked, 0.143, apix, box=box),
-        resolution_05_ang=resolution_at(masked, 0.5, apix, box=box),
+        resolution_0143_ang=resolution_at(masked, GOLD_STANDARD, apix, box=box),
+        resolution_05_ang=resolution_at(masked, ONE_HALF, apix, box=box),
     )
 
 
@@ -317,7 +317,7 @@ def _record(made: EvenOddTest) -> ResultRecord:
         x=tuple(made.frequency_per_ang.tolist()),
         names=tuple(f"map {item.number}" for item in made.maps),
         curves=tuple(tuple(item.masked.tolist()) for item in made.maps),
-        thresholds=(0.5, 0.143),
+        thresholds=(ONE_HALF, GOLD_STANDARD),
     )
     columns = ("map", "even", "odd", USED, "FSC 0.143 [Å]", "FSC 0.5 [Å]")
     return ResultRecord(

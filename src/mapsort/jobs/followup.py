@@ -16,7 +16,7 @@ from mapsort.jobs.set_refinement import refine_set, refined_numbers
 from mapsort.jobs.split import Split, split
 from mapsort.options.crossval import FollowupOptions
 from mapsort.options.fields import typed_options
-from mapsort.physics.fsc import frequencies_per_ang
+from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 
 
@@ -141,7 +141,7 @@ def _record(sets: Split, refined: dict[int, RefinedMap], before: dict[int, float
                     tuple(found.convergence[-1]["maps"][0]["half_fsc"])
                     for found in refined.values()
                 ),
-                thresholds=(0.5, 0.143),
+                thresholds=(ONE_HALF, GOLD_STANDARD),
             ),
         )
     columns = (

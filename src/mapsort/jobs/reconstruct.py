@@ -16,8 +16,9 @@ from mapsort.model.half_sets import N_HALVES
 from mapsort.model.volume import Volume
 from mapsort.modules.reconstructor import reconstructor
 from mapsort.options.reconstruct import ReconstructOptions
-from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
-from mapsort.physics.masks import soft_sphere
+from mapsort.physics.fsc import GOLD_STANDARD, frequencies_per_ang, resolution_at
+from mapsort.physics.half_maps import half_map_fsc
+from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.text import write_fsc
@@ -28,8 +29,6 @@ from mapsort.stages.reconstruct.slice_buffer import SliceBuffer
 from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 #: Soft edge of the sphere that maps are cut to, relative to the box.
-SPHERE_EDGE = 0.05
-_FSC_LEVEL = 0.143
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _solved(
         volume = solve_whole(sums, method, n_threads=options.n_threads)
     if not all(np.isfinite(v).all() for v in (volume, *halves)):
         raise NumericalError("the map holds NaN or infinite values after reconstruction")
-    sphere = soft_sphere(source.box, (0.5 - SPHERE_EDGE) * source.box, SPHERE_EDGE * source.box)
+    sphere = inscribed_sphere(source.box)
     volume *= sphere
     progress.finish("done")
     _write(options.output, volume, source.apix)
@@ -159,7 +158,8 @@ def _solved(
     )
     for path, half in zip(paths, halves, strict=True):
         _write(path, half * sphere, source.apix)
-    curve = fsc(*(half * sphere for half in halves))
+    even, odd = halves
+    curve = half_map_fsc(even, odd, sphere)
     fsc_path = options.output.with_name(f"{options.output.stem}_fsc.txt")
     frequency = frequencies_per_ang(source.box, source.apix)
     write_fsc(
@@ -168,7 +168,7 @@ def _solved(
         curve,
         title="1/A, FSC of the half maps, masked by the box's sphere only",
     )
-    resolution = resolution_at(curve, _FSC_LEVEL, source.apix, box=source.box)
+    resolution = resolution_at(curve, GOLD_STANDARD, source.apix, box=source.box)
     return Reconstructed(result, options.output, len(source), paths, fsc_path, resolution)
 
 

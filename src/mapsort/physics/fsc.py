@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from mapsort.errors import NumericalError
 from mapsort.physics.shells import box_of, box_of_spectrum, shell_index
 
+#: Correlations at which resolutions are read: of half maps that are independent throughout, and of
+#: maps that share what made them, or of a map with the truth (Rosenthal & Henderson 2003).
+GOLD_STANDARD, ONE_HALF = 0.143, 0.5
 # A correlation of 1 would mean an infinite signal-to-noise ratio.
 _LARGEST_CORRELATION = 0.9999
 
@@ -156,7 +159,7 @@ def resolution_at(
     curve : array_like of shape (n//2 + 1,)
         Fourier shell correlation, shell 0 first.
     threshold : float
-        For example 0.143 or 0.5.
+        `GOLD_STANDARD` or `ONE_HALF`, for example.
     apix : float
         Pixel size, Angstrom.
     box : int, optional

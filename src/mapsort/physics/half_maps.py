@@ -1,7 +1,8 @@
-"""What two half maps say of a map: FSC without mask, under a mask, and corrected for the mask."""
+"""What two half maps say of a map: their FSC, its resolution, and how to filter it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from mapsort.errors import NumericalError
+from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.fsc import fsc, resolution_at
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.physics.shells import box_of, fourier_radius
@@ -21,6 +23,10 @@ Float64 = NDArray[np.float64]
 RANDOM_BELOW = 0.8
 #: Shells by which the correction begins later: the mask smears the step into its neighbours.
 STEP_SHELLS = 2
+#: An FSC that has once been this low says nothing about signal in higher shells.
+NOISE_LEVEL = 0.05
+#: Longest 1/SSNR in use: shells without signal are all but removed.
+MAX_NOISE_TO_SIGNAL = 1e4
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,11 @@ class HalfMapFsc:
 COLUMN_WORDS = "FSC corrected for the mask, masked, unmasked, masked with random phases"
 
 
+def half_map_fsc(even: NDArray[Any], odd: NDArray[Any], mask: NDArray[Any]) -> Float64:
+    """Return the FSC of two half maps under a soft mask, (box//2 + 1,)."""
+    return fsc(even * mask, odd * mask)
+
+
 def half_map_curves(
     even: NDArray[Any], odd: NDArray[Any], mask: NDArray[Any], *, rng: np.random.Generator
 ) -> HalfMapFsc:
@@ -95,7 +106,7 @@ def half_map_curves(
     if not (np.isfinite(even).all() and np.isfinite(odd).all()):
         raise NumericalError("half maps hold NaN or infinite values")
     box = box_of(even, "even")
-    unmasked, masked = fsc(even, odd), fsc(even * mask, odd * mask)
+    unmasked, masked = fsc(even, odd), half_map_fsc(even, odd, mask)
     above = np.flatnonzero(unmasked[1:] >= RANDOM_BELOW)
     random_from = int(above[-1]) + 2 if len(above) else 1
     if random_from == len(unmasked):
@@ -103,7 +114,7 @@ def half_map_curves(
     # Shell r holds the terms whose radius rounds to r.
     cutoff = (random_from - 0.5) / box
     a, b = (randomise_phases(volume, cutoff=cutoff, rng=rng) for volume in (even, odd))
-    randomised = fsc(a * mask, b * mask)
+    randomised = half_map_fsc(a, b, mask)
     return HalfMapFsc(
         unmasked, masked, randomised, _corrected(masked, randomised, random_from), random_from
     )
@@ -115,6 +126,35 @@ def _corrected(masked: Float64, randomised: Float64, random_from: int) -> Float6
     m, r = masked[beyond], np.clip(randomised[beyond], 0.0, 0.9999)
     corrected[beyond] = np.where(r < m, (m - r) / (1.0 - r), np.minimum(m, 0.0))
     return corrected
+
+
+def noise_to_signal(curves: Sequence[NDArray[np.floating]]) -> Float64:
+    """Return 1/SSNR of full maps, (box//2 + 1,), from the FSC curves of their halves.
+
+    One curve for all maps, from the mean of theirs, so that no map is filtered in another way
+    than its rivals and wins by its filter. SSNR = 2 FSC / (1 - FSC) for the mean of two halves
+    (Rosenthal & Henderson, J. Mol. Biol. 333 (2003) 721). Beyond the first shell where the curve
+    falls to the level of noise it counts as zero.
+    """
+    mean = np.mean(curves, axis=0)
+    mean[0] = max(mean[0], mean[1])
+    below = np.flatnonzero(mean[1:] < NOISE_LEVEL)
+    if len(below):
+        mean[below[0] + 1 :] = 0.0
+    clipped = np.clip(mean, 1e-6, 0.9999)
+    ratio = (1.0 - clipped) / (2.0 * clipped)
+    return np.asarray(np.minimum(ratio, MAX_NOISE_TO_SIGNAL))
+
+
+def wiener_filtered(volume: Float32, ratio: NDArray[np.floating]) -> Float32:
+    """Return a map whose shells are divided by 1 + 1/SSNR, 1/SSNR (box//2 + 1,) being `ratio`."""
+    return apply_radial_curve(volume, 1.0 / (1.0 + ratio))
+
+
+def filtered_mean(even: Float32, odd: Float32, mask: Float32) -> tuple[Float32, Float64]:
+    """Return the mean of two half maps, filtered by their FSC under a mask, and its 1/SSNR."""
+    ratio = noise_to_signal([half_map_fsc(even, odd, mask)])
+    return wiener_filtered(np.asarray(0.5 * (even + odd), np.float32), ratio), ratio
 
 
 def joined_at_low_resolution(

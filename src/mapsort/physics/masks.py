@@ -12,6 +12,9 @@ from mapsort.errors import ConfigError, NumericalError
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
 from mapsort.physics.shells import box_of, fourier_radius
 
+#: Soft edges of spheres, of the box: of those that bound a run's maps, and of the largest one about
+#: a map, which leaves the box's corners out.
+SPHERE_EDGE, INSCRIBED_EDGE = 0.0625, 0.05
 # The soft edge of an automatic mask ends where it falls below this (EMAN2).
 _EDGE_END = 0.002
 
@@ -61,6 +64,13 @@ def soft_sphere(
         return (radius <= radius_px).astype(np.float32)
     edge = np.clip((radius - radius_px) / width_px, 0.0, 1.0)
     return (0.5 + 0.5 * np.cos(np.pi * edge)).astype(np.float32)
+
+
+def inscribed_sphere(
+    box: int, edge: float = INSCRIBED_EDGE, *, ndim: Literal[2, 3] = 3
+) -> NDArray[np.float32]:
+    """Return the largest soft ball (disc) of a box, (box,) * ndim; `edge` is a part of the box."""
+    return soft_sphere(box, box / 2 - edge * box, edge * box, ndim=ndim)
 
 
 def auto_mask3d(

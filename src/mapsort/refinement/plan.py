@@ -14,7 +14,7 @@ from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
 from mapsort.options.multi import MultiOptions
-from mapsort.physics.masks import envelope_radius
+from mapsort.physics.masks import SPHERE_EDGE, envelope_radius
 from mapsort.refinement.given_maps import largest_shift
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.stages.fourier_grid import FourierGrid
@@ -24,9 +24,8 @@ from mapsort.stages.search.match import REFINED
 
 #: Outside this radius (of the box) is background, from which images are normalised.
 BACKGROUND_RADIUS = 0.45
-#: The sphere about the seeds' density gets this margin and soft edge (of the box).
+#: The sphere about the seeds' density gets this margin (of the box).
 SPHERE_MARGIN = 0.04
-SPHERE_EDGE = 0.0625
 #: Frequencies up to this multiple of 1/targetres are compared.
 TARGET_MARGIN = 1.25
 #: Projections are compared in blocks of about this size, but not of fewer references than that.

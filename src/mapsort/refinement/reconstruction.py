@@ -12,6 +12,7 @@ from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor_chain
 from mapsort.modules.reconstructor import reconstructor
+from mapsort.physics.half_maps import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.physics.masks import auto_mask3d, envelope_mask
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.refinement.finishing import MapFinishing
@@ -24,7 +25,6 @@ from mapsort.stages.average.class_spectra import processed_averages
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
-from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct.reconstruct import solve
 
 LOGGER = logging.getLogger(__name__)

@@ -11,7 +11,14 @@ from mapsort.errors import NumericalError
 from mapsort.geometry.turns import turns_deg
 from mapsort.model.poses import Poses
 from mapsort.options.refine import AUTO, NONE
-from mapsort.physics.half_maps import HalfMapFsc, half_map_curves
+from mapsort.physics.fsc import GOLD_STANDARD
+from mapsort.physics.half_maps import (
+    HalfMapFsc,
+    filtered_mean,
+    half_map_curves,
+    noise_to_signal,
+    wiener_filtered,
+)
 from mapsort.physics.radial_matching import set_structure_factor
 from mapsort.physics.sharpening import guinier_bfactor, sharpened
 from mapsort.refinement.reconstruction import masks_of
@@ -26,10 +33,7 @@ from mapsort.refinement.single_state import (
 )
 from mapsort.rundir.log import stage
 from mapsort.stages.fourier_grid import Float32
-from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 
-#: FSC of half maps at which the resolution is read (Rosenthal & Henderson 2003).
-GOLD_STANDARD = 0.143
 #: Draws of random numbers are told apart by these.
 _CURVES = 2
 
@@ -108,8 +112,7 @@ def compare_halves(run: SingleRun, even: Float32, odd: Float32, *, iteration: in
         if not np.isfinite(volume).all():
             raise NumericalError(f"the {name} half map holds NaN or infinite values")
     mean = np.asarray(0.5 * (even + odd), np.float32)
-    first = noise_to_signal([half_map_fsc(even, odd, sphere)])
-    mask = masks_of(run.whole, [wiener_filtered(mean, first)], sphere)[0]
+    mask = masks_of(run.whole, [filtered_mean(even, odd, sphere)[0]], sphere)[0]
     rng = np.random.default_rng([run.seed, _CURVES, iteration])
     curves = half_map_curves(even, odd, mask, rng=rng)
     ratio = noise_to_signal([curves.corrected])

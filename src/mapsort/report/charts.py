@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mapsort.io.png import data_uri
+from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
 from mapsort.report.palette import SEQUENTIAL, colour_of, dash_of
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix
 
@@ -206,7 +207,7 @@ def fsc_curves(
     frequency: Float64,
     curves: Sequence[tuple[str, Float64, str, str]],
     *,
-    thresholds: Sequence[float] = (0.5, 0.143),
+    thresholds: Sequence[float] = (ONE_HALF, GOLD_STANDARD),
     marked: Sequence[float] = (),
 ) -> str:
     """Return FSC curves over spatial frequency, with resolutions [A] above.

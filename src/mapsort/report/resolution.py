@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
 from mapsort.report import charts
 from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
@@ -140,7 +141,7 @@ def _mask_chart(record: RunRecord) -> Chart | None:
         "Part of the mask",
         "Curves: FSC of each map's halves under the mask, without it, and under it after phases "
         "beyond the well-agreeing shells were made random.",
-        charts.fsc_curves("fsc-mask", frequency, styled, thresholds=(0.143,)),
+        charts.fsc_curves("fsc-mask", frequency, styled, thresholds=(GOLD_STANDARD,)),
         "Random phases should not agree: where their curve is high, the mask is too tight.",
     )
 
@@ -157,7 +158,7 @@ def _previous_chart(record: RunRecord) -> Chart | None:
     return Chart.of_svg(
         "With the iteration before",
         "Curves: FSC of each map with itself one iteration earlier; near 1 when converged.",
-        charts.fsc_curves("fsc-previous", frequency, styled, thresholds=(0.5,)),
+        charts.fsc_curves("fsc-previous", frequency, styled, thresholds=(ONE_HALF,)),
         "Near 1 everywhere when the refinement has converged.",
     )
 
@@ -180,7 +181,7 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
     return Chart.of_svg(
         "Between maps",
         f"Curves: FSC between each two maps: {', '.join(names)}.",
-        charts.fsc_curves("fsc-mutual", frequency, styled, thresholds=(0.5,)),
+        charts.fsc_curves("fsc-mutual", frequency, styled, thresholds=(ONE_HALF,)),
         "Of each two maps. Low where they differ: what the sorting rests on.",
     )
 

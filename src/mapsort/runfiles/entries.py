@@ -14,7 +14,7 @@ from mapsort.engines.chunks import chunk_ranges
 from mapsort.geometry.turns import turns_deg
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
-from mapsort.physics.fsc import fsc, resolution_at
+from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, fsc, resolution_at
 from mapsort.refinement.run import Outcome, Run, State
 from mapsort.stages.classify.junk import JUNK_FROM
 
@@ -81,10 +81,10 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
         changed, angle, shift = pose_change(run, previous.matches, outcome.matches, outcome.junk)
     maps: list[dict[str, Any]] = [
         {
-            "resolution_fsc_05_ang": round(resolution_at(curve, 0.5, apix, box=box), 3),
-            "resolution_fsc_0143_ang": round(resolution_at(curve, 0.143, apix, box=box), 3),
+            "resolution_fsc_05_ang": round(resolution_at(curve, ONE_HALF, apix, box=box), 3),
+            "resolution_fsc_0143_ang": round(resolution_at(curve, GOLD_STANDARD, apix, box=box), 3),
             "resolution_to_previous_fsc_05_ang": round(
-                resolution_at(fsc(before, after), 0.5, apix, box=box), 3
+                resolution_at(fsc(before, after), ONE_HALF, apix, box=box), 3
             ),
             "half_fsc": np.round(curve, 4).tolist(),
         }

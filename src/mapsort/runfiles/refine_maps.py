@@ -10,7 +10,7 @@ import pandas as pd
 from mapsort.geometry.euler import matrix_to_relion
 from mapsort.io.star import write_particles
 from mapsort.model.half_sets import SUBSET
-from mapsort.physics.fsc import frequencies_per_ang, fsc, resolution_at
+from mapsort.physics.fsc import ONE_HALF, frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.refinement.reconstruction import scaled_to_mass
 from mapsort.refinement.single_state import SingleOutcome, SingleRun, SingleState
@@ -121,10 +121,12 @@ def single_entry(run: SingleRun, previous: SingleState, outcome: SingleOutcome) 
         "random_phases_from_shell": outcome.curves.random_from,
         "maps": [
             {
-                "resolution_fsc_05_ang": round(outcome.curves.resolution(0.5, apix, box=box), 3),
+                "resolution_fsc_05_ang": round(
+                    outcome.curves.resolution(ONE_HALF, apix, box=box), 3
+                ),
                 "resolution_fsc_0143_ang": round(outcome.state.resolution_ang, 3),
                 "resolution_to_previous_fsc_05_ang": round(
-                    resolution_at(fsc(previous.map, outcome.map), 0.5, apix, box=box), 3
+                    resolution_at(fsc(previous.map, outcome.map), ONE_HALF, apix, box=box), 3
                 ),
                 "half_fsc": np.round(curve, 4).tolist(),
             }

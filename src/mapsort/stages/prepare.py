@@ -12,7 +12,7 @@ from mapsort.errors import ConfigError
 from mapsort.modules.processors import apply_chain
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer
-from mapsort.physics.masks import soft_sphere
+from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.normalization import background_normalize
 from mapsort.physics.shells import friedel_weight, shell_index
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
@@ -47,9 +47,7 @@ class ParticleTreatment:
 
     def _circle(self) -> Float32:
         """Soft inscribed circle."""
-        box = self.grid.box
-        edge = EDGE * box
-        return np.asarray(soft_sphere(box, box / 2 - edge, edge, ndim=2), np.float32)
+        return inscribed_sphere(self.grid.box, EDGE, ndim=2)
 
     def spectra(self, raw: Float32, *, n_threads: int) -> Complex64:
         """Return padded transforms for the alignment and averaging kernels."""

@@ -21,6 +21,7 @@ from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import NumericalError
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
+from mapsort.physics.half_maps import filtered_mean
 from mapsort.physics.scoring import Scoring
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
 from mapsort.refinement.part_of_run import part_of
@@ -31,7 +32,6 @@ from mapsort.rundir.wording import counted
 from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.pose_sums import PoseSums
-from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.search.local_search import plan_local_search, search_locally
 
 #: The classification is repeated with so many iterations at most.
@@ -209,11 +209,9 @@ def _gain(
 def _map_of(run: Run, parts: list[NormalEquations]) -> Float32:
     """Return the map of two halves, filtered by their FSC, masked: as good a prediction as any."""
     even, odd = half_maps(run, parts)
-    mean = np.asarray(0.5 * (even + odd), np.float32)
-    first = noise_to_signal([half_map_fsc(even, odd, run.sphere)])
-    mask = masks_of(run, [wiener_filtered(mean, first)], run.sphere)[0]
-    ratio = noise_to_signal([half_map_fsc(even, odd, mask)])
-    start = wiener_filtered(mean, ratio)
+    first, _ = filtered_mean(even, odd, run.sphere)
+    mask = masks_of(run, [first], run.sphere)[0]
+    start, ratio = filtered_mean(even, odd, mask)
     volume = solved(run, parts[0] + parts[1], noise_to_signal=ratio, start=start) * mask
     if not np.isfinite(volume).all():
         raise NumericalError("a training map holds NaN or infinite values after reconstruction")

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
+from mapsort.physics.half_maps import filtered_mean
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
-from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct.reconstruct import solve
 from mapsort.stages.reconstruct.slice_agreement import (
     SliceAgreement,
@@ -146,9 +146,8 @@ class MapSlices:
         """Compare all slices with the map of those that are kept."""
         parts = self.scaled(kept.astype(float)).half_equations(n_threads=n_threads)
         even, odd = (solve(part, n_threads=n_threads) for part in parts)
-        ratio = noise_to_signal([half_map_fsc(even, odd, mask)])
+        start, ratio = filtered_mean(even, odd, mask)
         whole = parts[0] + parts[1]
-        start = wiener_filtered(np.asarray(0.5 * (even + odd), dtype=np.float32), ratio)
         volume = solve(whole, noise_to_signal=ratio, start=start, n_threads=n_threads)
         return slice_agreement(
             whole,

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.physics.masks import soft_sphere
+from mapsort.physics.half_maps import filtered_mean
+from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.normal_equations import NormalEquations, adjoint_volume
-from mapsort.stages.reconstruct.postprocess import half_map_fsc, noise_to_signal, wiener_filtered
 from mapsort.stages.reconstruct.reconstruct import estimate, solve
 from mapsort.stages.reconstruct.slice_sums import SliceSums
 
@@ -38,7 +38,7 @@ def solve_whole(
     del whole
     if half is not None:
         other = equations.right - half
-        ratio = _noise_to_signal(
+        _, ratio = _filtered_mean(
             estimate(equations, half, n_threads=n_threads),
             estimate(equations, other, n_threads=n_threads),
         )
@@ -51,11 +51,9 @@ def solve_whole(
     )
 
 
-def _noise_to_signal(even: Float32, odd: Float32) -> npt.NDArray[np.float64]:
-    box = len(even)
+def _filtered_mean(even: Float32, odd: Float32) -> tuple[Float32, npt.NDArray[np.float64]]:
     # the corners hold no particle
-    sphere = soft_sphere(box, box / 2 - 0.05 * box, 0.05 * box)
-    return noise_to_signal([half_map_fsc(even, odd, sphere)])
+    return filtered_mean(even, odd, inscribed_sphere(len(even)))
 
 
 def solve_halves(
@@ -87,11 +85,8 @@ def solve_halves(
         )
 
     even, odd = (solved(part) for part in parts)
-    ratio = None
+    start, ratio = np.asarray(0.5 * (even + odd), dtype=np.float32), None
     if method.ssnr:
-        ratio = _noise_to_signal(even, odd)
+        start, ratio = _filtered_mean(even, odd)
     whole = parts.pop() + parts.pop()
-    start = np.asarray(0.5 * (even + odd), dtype=np.float32)
-    if ratio is not None:
-        start = wiener_filtered(start, ratio)
     return solved(whole, noise_to_signal=ratio, start=start), (even, odd)
