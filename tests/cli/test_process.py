@@ -8,7 +8,8 @@ import pytest
 from mapsort.cli.main import main
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_writer import write_images
-from mapsort.io.mrc import MrcStack, read_map, write_map, write_stack
+from mapsort.io.mrc import read_map, write_map, write_stack
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.modules.processors import process
 
 pytestmark = pytest.mark.usefixtures("here")

@@ -10,7 +10,8 @@ import mapsort
 from mapsort.cli.main import main
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
 from mapsort.io.hdf import HdfReader
-from mapsort.io.mrc import MrcStack, write_map
+from mapsort.io.mrc import write_map
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star import read_particles
 from mapsort.physics.phantom import phantom_map
 

@@ -34,7 +34,8 @@ from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.lst import write_list
-from mapsort.io.mrc import MrcStack, read_map, write_stack
+from mapsort.io.mrc import read_map, write_stack
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star import read_particles, write_particles
 from mapsort.io.star_tables import read_tables
 

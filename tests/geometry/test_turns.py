@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from mapsort.geometry.symmetry import symmetry
-from mapsort.geometry.turns import turns_deg
+from mapsort.geometry.symmetry import symmetry, turns_deg
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 20.0), st.sampled_from(["c1", "c4", "d2", "tet"]))

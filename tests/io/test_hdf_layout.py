@@ -16,7 +16,8 @@ from mapsort.io.hdf_pixels import is_scale, is_storage, scaled_back
 from mapsort.io.hdf_stack import HdfStack
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.image_stack import open_stack
-from mapsort.io.mrc import MrcStack, write_stack
+from mapsort.io.mrc import write_stack
+from mapsort.io.mrc_stack import MrcStack
 
 IMAGES = np.arange(4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mapsort.errors import FormatError, NumericalError
-from mapsort.io.mrc import MrcStack, read_map, write_map, write_stack
+from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.mrc_header import read_header
+from mapsort.io.mrc_stack import MrcStack
 
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 

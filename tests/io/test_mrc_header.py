@@ -10,8 +10,9 @@ import pytest
 from mrcfile.dtypes import HEADER_DTYPE
 
 from mapsort.errors import FormatError
-from mapsort.io.mrc import MrcStack, read_map, write_map, write_stack
+from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.mrc_header import MrcHeader, read_header
+from mapsort.io.mrc_stack import MrcStack
 
 RAMP = np.arange(2 * 3 * 5, dtype=np.float32).reshape(2, 3, 5)
 STAMPS = {"<": b"\x44\x44\0\0", ">": b"\x11\x11\0\0"}

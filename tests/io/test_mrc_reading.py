@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mapsort.errors import FormatError
-from mapsort.io import mrc
-from mapsort.io.mrc import MrcStack, read_map, write_map, write_stack
+from mapsort.io import mrc_stack
+from mapsort.io.mrc import read_map, write_map, write_stack
+from mapsort.io.mrc_stack import MrcStack
 
 N = 9
 STACK = (np.arange(N * 3 * 5) % 97).reshape(N, 3, 5).astype(np.float32)
@@ -51,7 +52,7 @@ def test_any_images_in_any_order(
     contiguous: bool,
 ) -> None:
     for limit in ("_BLOCK_BYTES", "_CACHED_BYTES"):
-        monkeypatch.setattr(mrc, limit, images_at_once * stack.header.section_bytes + 1)
+        monkeypatch.setattr(mrc_stack, limit, images_at_once * stack.header.section_bytes + 1)
     np.testing.assert_array_equal(stack.read(indices), STACK[indices])
     room = np.zeros((len(indices), 3, 5 if contiguous else 10), np.float32)
     into = room if contiguous else room[:, :, ::2]

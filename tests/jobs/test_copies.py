@@ -13,7 +13,8 @@ import pytest
 
 from mapsort.cli.main import main
 from mapsort.errors import ConfigError
-from mapsort.io.mrc import MrcStack, write_stack
+from mapsort.io.mrc import write_stack
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.crossval.validation import JudgeGains, _summary
 from mapsort.jobs.eotest import eotest

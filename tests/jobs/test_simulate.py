@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mapsort.errors import ConfigError, FormatError
-from mapsort.io.mrc import MrcStack, read_map, write_map
+from mapsort.io.mrc import read_map, write_map
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star import read_particles
 from mapsort.jobs.simulate import simulate
 from mapsort.options.simulate import SimulateOptions

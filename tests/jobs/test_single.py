@@ -10,7 +10,8 @@ import pytest
 
 from mapsort.errors import ConfigError
 from mapsort.geometry.euler import relion_to_matrix
-from mapsort.io.mrc import MrcStack, write_stack
+from mapsort.io.mrc import write_stack
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star import read_particles
 from mapsort.jobs.eotest import eotest
 from mapsort.jobs.refine import refine

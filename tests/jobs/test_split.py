@@ -13,7 +13,7 @@ import mapsort
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import header_list
-from mapsort.io.mrc import MrcStack
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star import read_particles, write_particles
 from mapsort.model.particles import Particles
 from mapsort.options.split import parse_ranges

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import mapsort
 from mapsort import _core
-from mapsort.geometry.freedom import PoseFreedom
+from mapsort.geometry.pose import PoseFreedom
 from mapsort.geometry.transform2d import Transform2D
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches

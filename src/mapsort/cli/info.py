@@ -26,8 +26,9 @@ from mapsort.io.eman_tables import read_hdf_particles
 from mapsort.io.hdf import HdfReader
 from mapsort.io.image_stack import refuse_bdb
 from mapsort.io.lst import read_list
-from mapsort.io.mrc import MrcStack, read_map
+from mapsort.io.mrc import read_map
 from mapsort.io.mrc_header import ISPG_VOLUME, MrcHeader, read_header
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.optics import FLIPPED
 from mapsort.io.star_tables import read_noted_tables
 from mapsort.io.table_notes import table_notes

@@ -153,8 +153,9 @@ def _open(path: Path, *, as_stack: bool, opened: ExitStack) -> Source:
 
 
 def _open_mrc(path: Path, *, as_stack: bool) -> Source:
-    from mapsort.io.mrc import MrcStack, read_map
+    from mapsort.io.mrc import read_map
     from mapsort.io.mrc_header import read_header
+    from mapsort.io.mrc_stack import MrcStack
 
     header = read_header(path)
     is_cube = header.nx == header.ny == header.nz

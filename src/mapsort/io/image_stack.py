@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mapsort.errors import FormatError
 from mapsort.io.hdf_stack import HdfStack
-from mapsort.io.mrc import MrcStack
+from mapsort.io.mrc_stack import MrcStack
 
 MRC_SUFFIXES = (".mrcs", ".mrc", ".st", ".map")
 HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_writer import write_images
+from mapsort.io.image_stack import HDF_SUFFIXES
 from mapsort.io.mrc import read_map, write_map
 from mapsort.io.mrc_header import ISPG_VOLUME, read_header
 
 MRC_SUFFIXES = (".mrc", ".map", ".mrcs", ".ccp4", ".rec")
-HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
 
 
 @dataclass(frozen=True, eq=False)

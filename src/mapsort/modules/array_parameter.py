@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
+from mapsort.io.image_stack import HDF_SUFFIXES
 from mapsort.io.mrc import read_map
 from mapsort.modules.parameter import ArrayKind
-
-_HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
 
 
 def read_image(path: str) -> NDArray[np.float32]:
@@ -32,7 +31,7 @@ def read_image(path: str) -> NDArray[np.float32]:
     FormatError
         If the file is missing, of another kind, or holds several images.
     """
-    if Path(path).suffix.lower() not in _HDF_SUFFIXES:
+    if Path(path).suffix.lower() not in HDF_SUFFIXES:
         pixels, _ = read_map(path)
     else:
         with HdfReader(path) as reader:

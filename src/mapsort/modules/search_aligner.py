@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mapsort.errors import ConfigError
-from mapsort.geometry.freedom import PoseFreedom
+from mapsort.geometry.pose import PoseFreedom
 from mapsort.modules.aligners import ALIGNERS
 from mapsort.modules.modopt import ModuleCall
 

@@ -14,7 +14,7 @@ import pandas as pd
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError
-from mapsort.io.mrc import MrcStack
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star_tables import refuse_unwritable
 from mapsort.model.half_sets import N_HALVES, HalfSets
 from mapsort.model.particles import Particles

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.errors import NumericalError
-from mapsort.geometry.turns import turns_deg
+from mapsort.geometry.symmetry import turns_deg
 from mapsort.model.poses import Poses
 from mapsort.options.refine import AUTO, NONE
 from mapsort.physics.fsc import GOLD_STANDARD

@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
-from mapsort.io.mrc import MrcStack, read_map
+from mapsort.io.image_stack import HDF_SUFFIXES
+from mapsort.io.mrc import read_map
 from mapsort.io.mrc_header import read_header
+from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.particle_files import CRYOSPARC_SUFFIX, LIST_SUFFIXES, STAR_SUFFIX
 from mapsort.model.particles import Particles
 
-HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
 _TABLES = (STAR_SUFFIX, CRYOSPARC_SUFFIX, *LIST_SUFFIXES)
 
 

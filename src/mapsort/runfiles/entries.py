@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_ranges
-from mapsort.geometry.turns import turns_deg
+from mapsort.geometry.symmetry import turns_deg
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, fsc, resolution_at

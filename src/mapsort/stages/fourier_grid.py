@@ -33,7 +33,7 @@ Complex64 = npt.NDArray[np.complex64]
 KERNEL_WIDTH = _core.build()["kernel_width"]
 
 
-def _corner_indices(box: int, padded: int) -> npt.NDArray[np.intp]:
+def corner_indices(box: int, padded: int) -> npt.NDArray[np.intp]:
     """Return where the pixels of a centred line go in a padded line whose origin is index 0."""
     return (np.arange(box) - box // 2) % padded
 
@@ -87,7 +87,7 @@ class FourierGrid:
         """Return padded transforms (n, padded, padded//2+1) of images (n, box, box)."""
         line = self.kernel_line
         padded = np.zeros((len(images), self.padded, self.padded), dtype=np.float32)
-        at = _corner_indices(self.box, self.padded)
+        at = corner_indices(self.box, self.padded)
         padded[:, at[:, None], at[None, :]] = images / (line[:, None] * line[None, :])
         return np.asarray(scipy.fft.rfft2(padded, workers=n_threads))
 

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
 from mapsort.physics.fourier_projection import kernel_profile
-from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.fourier_grid import Complex64, Float32, corner_indices
 
 #: Size of the grid in boxes. The point spread function of the weights is needed at twice the box's
 #: extent, and a margin for the kernel.
@@ -80,7 +79,7 @@ class InsertionGrid:
         """
         planes, rows, _ = window.shape
         line = self._kernel_line(self.box)
-        at = _corner_indices(self.box, self.padded)
+        at = corner_indices(self.box, self.padded)
         columns = min(planes, self.padded) // 2 + 1
         along_z = np.empty((self.box, rows, columns), dtype=np.complex64)
         for part in _blocks(rows, self.padded * columns):
@@ -122,18 +121,13 @@ class InsertionGrid:
 
     def _plane_rows(self, along_z: Complex64, size: int, n_threads: int) -> Float32:
         """Take planes (m, rows, columns) of the window to ``size`` pixels along y and x."""
-        line, at = self._kernel_line(size), _corner_indices(size, self.padded)
+        line, at = self._kernel_line(size), corner_indices(size, self.padded)
         full = np.zeros((len(along_z), self.padded, along_z.shape[2]), dtype=np.complex64)
         _wrap_around(full.swapaxes(0, 1), along_z.swapaxes(0, 1))
         turned = scipy.fft.ifft(full, axis=1, overwrite_x=True, workers=n_threads)[:, at]
         real = scipy.fft.irfft(turned, n=self.padded, axis=2, workers=n_threads)[:, :, at]
         scaled = real * (self.padded / line)[:, None] * (self.padded / line)
         return np.asarray(scaled, dtype=np.float32)
-
-
-def _corner_indices(size: int, padded: int) -> npt.NDArray[np.intp]:
-    """Return where the pixels of a centred line go in a padded line whose origin is index 0."""
-    return (np.arange(size) - size // 2) % padded
 
 
 def _blocks(n: int, elements_each: int) -> Iterator[slice]:
@@ -161,6 +155,6 @@ def _with_mates(window: Complex64 | Float32, rows: slice, padded: int) -> Comple
 
 def _wrap_around(grid: Complex64 | Float32, centred: Complex64 | Float32) -> None:
     """Place the leading axis of `centred`, about its middle, around index 0 of `grid`."""
-    at = _corner_indices(len(centred), len(grid))
+    at = corner_indices(len(centred), len(grid))
     grid[at[: len(grid)]] = centred[: len(grid)]
     grid[at[len(grid) :]] += centred[len(grid) :]

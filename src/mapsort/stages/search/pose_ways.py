@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapsort.geometry.freedom import PoseFreedom
+from mapsort.geometry.pose import PoseFreedom
 from mapsort.modules.search_aligner import Polish, SearchAligner
 from mapsort.physics.scoring import Comparator, Scoring
 
