@@ -17,7 +17,9 @@ release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 exclude_patterns = ["_build", "tutorial_data"]
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+# Options are written with two hyphens, also outside code.
+smartquotes = False
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"

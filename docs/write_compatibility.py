@@ -86,7 +86,8 @@ def option_list() -> str:
             required = item.default is dataclasses.MISSING
             own = "required" if required else _shown(item.default)
             cells[1:4] = [item.metadata["help"], own, default]
-        lines.append("| " + " | ".join(cell.replace("|", "or") for cell in cells) + " |")
+        plain = (cell.replace("|", "or").replace("<", "\\<") for cell in cells)
+        lines.append("| " + " | ".join(plain) + " |")
     return "\n".join([*lines, ""])
 
 
