@@ -23,8 +23,7 @@ from mapsort.stages.project import project_images
 from mapsort.stages.reconstruct.half_maps import solve_whole
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.particle_slices import weighted_slices
-from mapsort.stages.reconstruct.slice_sums import SliceSums
-from mapsort.stages.reconstruct.symmetry_copies import insert_copies
+from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
 from mapsort.stages.search.match import match_images
 
 __all__ = [

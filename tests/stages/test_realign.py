@@ -7,7 +7,7 @@ import pytest
 
 from mapsort.modules.processors import processor
 from mapsort.physics.image_statistics import circle_mean
-from mapsort.stages.average.realign import alignment_references, chosen_members
+from mapsort.stages.average.realign import alignment_references
 from mapsort.stages.classify.classify import given_membership
 
 BOX, APIX = 24, 6.0
@@ -43,6 +43,6 @@ def test_members_with_the_smallest_values_are_used():
     members = given_membership(np.array([[0], [0], [1], [0], [1], [0]]), np.ones((6, 1), bool), 2)
     values = np.empty(6)
     values[np.argsort(members.particle)] = [0.4, 0.1, 0.9, 0.3, 0.8, 0.2]
-    chosen = chosen_members(members, values, keep=0.5, keep_sigma=False)
+    chosen = members.keeping(-values, keep=0.5, keep_sigma=False)
     assert [sorted(chosen.members(c).tolist()) for c in (0, 1)] == [[1, 5], [4]]
     assert [sorted(chosen.excluded(c).tolist()) for c in (0, 1)] == [[0, 3], [2]]

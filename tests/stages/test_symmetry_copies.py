@@ -8,8 +8,7 @@ from scipy.spatial.transform import Rotation
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.physics.phantom import phantom_slice
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
-from mapsort.stages.reconstruct.slice_sums import SliceSums
-from mapsort.stages.reconstruct.symmetry_copies import insert_copies
+from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
 
 BOX, APIX = 16, 8.0
 

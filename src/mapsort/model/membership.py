@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
+from mapsort._membership import keep_best
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,26 @@ class Membership:
         """Return the particles whose weight goes into a class's average."""
         entries = slice(self.start[class_number], self.start[class_number + 1])
         return self.particle[entries][self.used[entries]]
+
+    def keeping(
+        self, quality: npt.NDArray[np.floating], *, keep: float, keep_sigma: bool
+    ) -> Membership:
+        """Return it with the best members of each class in use.
+
+        Parameters
+        ----------
+        quality : ndarray of shape (n_members,)
+            Bigger is better.
+        keep : float
+            Fraction of each class's members to use, ceil(n keep), at least one; with
+            ``keep_sigma``, members worse than the mean by ``keep`` standard deviations are left
+            out.
+        keep_sigma : bool
+            How `keep` counts.
+        """
+        places = np.arange(len(self.particle), dtype=np.int64)
+        values = np.ascontiguousarray(quality, dtype=np.float32)
+        return replace(self, used=keep_best(self.start, places, values, keep, keep_sigma))
 
     def n_used(self, classes: slice) -> int:
         """Return how many particles enter the averages of a range of classes with any weight."""

@@ -24,7 +24,7 @@ from mapsort.refinement.search_settings import (
 from mapsort.stages.average.average import ShellStatistics, wiener_images
 from mapsort.stages.average.class_spectra import matched_to_projections
 from mapsort.stages.average.particle_fit import ParticleFit
-from mapsort.stages.average.realign import alignment_references, chosen_members, composed, realigned
+from mapsort.stages.average.realign import alignment_references, composed, realigned
 from mapsort.stages.fourier_grid import Complex64, Float32, centred_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import scored
@@ -259,9 +259,7 @@ def _chosen(run: Run, membership: Membership, values: npt.NDArray[np.float64]) -
     options = run.options
     # a member without a value is the worst; keep_best takes finite numbers
     finite = np.where(np.isfinite(values), values, np.float32(1e30))
-    return chosen_members(
-        membership, finite, keep=options.classkeep, keep_sigma=options.classkeepsig
-    )
+    return membership.keeping(-finite, keep=options.classkeep, keep_sigma=options.classkeepsig)
 
 
 def _laid_back(

@@ -15,8 +15,7 @@ from mapsort.refinement.run import Run
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.particle_slices import weighted_slices
-from mapsort.stages.reconstruct.slice_sums import SliceSums
-from mapsort.stages.reconstruct.symmetry_copies import insert_copies
+from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
 
 
 @dataclass(frozen=True)

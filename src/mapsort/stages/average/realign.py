@@ -8,12 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from mapsort._membership import keep_best
 from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
-from mapsort.model.membership import Membership
 from mapsort.modules.processors import processor
 from mapsort.physics.image_statistics import circle_mean
 from mapsort.stages.fourier_grid import Complex64, Float32
@@ -126,30 +123,3 @@ def alignment_references(images: Float32, *, automatic: bool = False) -> Float32
             # nothing to be seen in a poor average: the disc
             result[:] = disc(level, apix=1.0)
     return masked
-
-
-def chosen_members(
-    membership: Membership,
-    values: npt.NDArray[np.floating],
-    *,
-    keep: float,
-    keep_sigma: bool,
-) -> Membership:
-    """Return the membership with the best members of each class in use.
-
-    Parameters
-    ----------
-    membership : Membership
-    values : ndarray of shape (n_members,)
-        A comparator's value of each member: smaller is better.
-    keep, keep_sigma
-        As for `mapsort.stages.classify.classify.classify`.
-    """
-    used = keep_best(
-        membership.start,
-        np.arange(len(values), dtype=np.int64),
-        np.ascontiguousarray(-values, dtype=np.float32),
-        keep,
-        keep_sigma,
-    )
-    return replace(membership, used=used)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from mapsort._membership import group_by_class, keep_best
+from mapsort._membership import group_by_class
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 
@@ -30,11 +30,8 @@ def classify(
         Number of references of all maps.
     sep : int
         How many classes a particle enters: its ``sep`` best references, each with weight 1/sep.
-    keep : float
-        Fraction of each class's members to use, the best by quality, ceil(n keep), at least one;
-        with ``keep_sigma``, members worse than the mean by ``keep`` standard deviations are left
-        out.
-    keep_sigma : bool
+    keep, keep_sigma
+        As for `Membership.keeping`; quality decides.
     allowed : ndarray of shape (n,), bool, optional
         Particles that may enter a class; by default all.
 
@@ -52,8 +49,8 @@ def classify(
     chosen = np.ascontiguousarray(columns).ravel()
     quality = np.ascontiguousarray(matches.quality[:, :sep]).ravel()
     start, entry = group_by_class(chosen.astype(np.intc), n_classes)
-    used = keep_best(start, entry, quality.astype(np.float32), keep, keep_sigma)
-    return _membership(start, entry, used, n, sep)
+    members = _membership(start, entry, np.ones(len(entry), dtype=np.bool_), n, sep)
+    return members.keeping(quality[entry], keep=keep, keep_sigma=keep_sigma)
 
 
 def given_membership(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-from mapsort._membership import group_by_class, keep_best
+from mapsort._membership import group_by_class
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
@@ -112,20 +112,20 @@ def soft_membership(
         As from `posterior`; rows may add up to less than 1 where a particle counts for less.
     n_classes : int
     keep, keep_sigma
-        As for `classify`.
+        As for `Membership.keeping`.
     """
     row, column = np.nonzero((probability >= LEAST_PROBABILITY) & (matches.reference >= 0))
     chosen = matches.reference[row, column].astype(np.intc)
     start, entry = group_by_class(chosen, n_classes)
-    quality = matches.quality[row, column].astype(np.float32)
-    used = keep_best(start, entry, quality, keep, keep_sigma)
     kept = np.where(probability >= LEAST_PROBABILITY, probability, 0.0)
     whole = np.maximum(kept.sum(axis=1), np.finfo(np.float64).tiny)
     weight = kept * (probability.sum(axis=1) / whole)[:, None]
-    return Membership(
+    row, column = row[entry], column[entry]
+    members = Membership(
         start=start,
-        particle=row[entry],
-        column=column[entry],
-        used=used,
-        weight=weight[row, column][entry].astype(np.float32),
+        particle=row,
+        column=column,
+        used=np.ones(len(entry), dtype=np.bool_),
+        weight=weight[row, column].astype(np.float32),
     )
+    return members.keeping(matches.quality[row, column], keep=keep, keep_sigma=keep_sigma)

@@ -22,8 +22,7 @@ from mapsort.stages.reconstruct.slice_agreement import (
     relative_quality,
     slice_agreement,
 )
-from mapsort.stages.reconstruct.slice_sums import SliceSums
-from mapsort.stages.reconstruct.symmetry_copies import insert_copies
+from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
 
 #: A class's scale is trusted within this factor of its map's mean scale.
 LARGEST_SCALE = 2.0

@@ -16,8 +16,7 @@ from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.particle_slices import weighted_slices
 from mapsort.stages.reconstruct.slice_buffer import BUFFER_BYTES
-from mapsort.stages.reconstruct.slice_sums import SliceSums
-from mapsort.stages.reconstruct.symmetry_copies import insert_copies
+from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
 
 
 @dataclass

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.stages.fourier_grid import Complex64, Float32
-from mapsort.stages.reconstruct.slice_sums import SliceSums
-from mapsort.stages.reconstruct.symmetry_copies import insert_copies
+from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
 
 #: Memory of the slices and weights gathered.
 BUFFER_BYTES = 1 << 27

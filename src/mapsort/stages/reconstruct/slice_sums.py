@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort import _core
-from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.geometry.symmetry import Symmetry
+from mapsort.stages.fourier_grid import Complex64, Float32, shift_images
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 
 #: Numbers of a window's element: real and imaginary part of a slice's sum, and the weights' sum.
@@ -89,3 +90,42 @@ def sorting_bytes(n_samples: int | None = None) -> int:
     """Return the memory of the samples that are sorted at a time, and of their order."""
     n_sorted = _MOST_SORTED if n_samples is None else min(n_samples, _MOST_SORTED)
     return 28 * n_sorted
+
+
+def insert_copies(
+    sums: SliceSums,
+    slices: Complex64,
+    weights: Float32,
+    rotations: npt.NDArray[np.float64],
+    group: Symmetry,
+    *,
+    apix: float,
+    n_threads: int = 1,
+) -> None:
+    """Add slices (n, box, box//2+1) at rotations (n, 3, 3), all copies of a symmetry.
+
+    Parameters
+    ----------
+    sums : SliceSums
+        Changed in place.
+    slices, weights : ndarray of shape (n, box, box//2+1)
+    rotations : ndarray of shape (n, 3, 3)
+        Object to view.
+    group : Symmetry
+    apix : float
+        Pixel size [A]; helices only.
+    n_threads : int
+
+    Notes
+    -----
+    From V(S x + t) = V(x) the slice at rotation R S is that at R times exp(2 pi i k . (R t)_xy): an
+    image moved by -(R t)_xy.
+    """
+    if not group.helical:
+        sums.insert(slices, weights, rotations, group.matrices, n_threads=n_threads)
+        return
+    for matrix, shift_ang in zip(group.matrices, group.shifts_ang, strict=True):
+        moved = -(rotations @ (shift_ang / apix))[:, :2]
+        copies = slices.copy()
+        shift_images(copies, moved)
+        sums.insert(copies, weights, rotations, matrix[None], n_threads=n_threads)
