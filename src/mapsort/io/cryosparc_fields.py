@@ -158,19 +158,7 @@ class CryosparcFields:
         return values.astype(np.float64)
 
     def numbers(self, name: str, width: int = 1) -> NDArray[np.float64]:
-        """Return a field of numbers that are needed.
-
-        Parameters
-        ----------
-        name : str
-            The field.
-        width : int, optional
-            Numbers of each particle.
-
-        Returns
-        -------
-        ndarray of shape (n,) or (n, width), float64
-            The numbers.
+        """Return a field of numbers that are needed; otherwise as `any_numbers`.
 
         Raises
         ------

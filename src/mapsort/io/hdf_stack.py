@@ -84,16 +84,7 @@ class HdfStack:
         *,
         inspect: Callable[[NDArray[np.float32]], None] | None = None,
     ) -> None:
-        """Read images into an array that is there already, without looking at the pixels.
-
-        Parameters
-        ----------
-        images : ndarray of shape (n, ny, nx), float32
-            Filled with the images in the order of ``indices``.
-        indices : ndarray of shape (n,), int64
-            Which images, from 0.
-        inspect : callable, optional
-            Given every part of ``images`` when it has been read.
+        """Read images into an array that is there already; see `ImageStack.read_into`.
 
         Raises
         ------

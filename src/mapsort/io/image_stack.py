@@ -47,9 +47,16 @@ class ImageStack(Protocol):
         *,
         inspect: Callable[[NDArray[np.float32]], None] | None = None,
     ) -> None:
-        """Fill ``images`` (n, ny, nx) with those of the given positions, from 0.
+        """Read images into an array that is there already, without looking at the pixels.
 
-        ``inspect`` is given every part of them as soon as it has been read.
+        Parameters
+        ----------
+        images : ndarray of shape (n, ny, nx), float32
+            Filled with the images in the order of ``indices``.
+        indices : ndarray of shape (n,), int64
+            Which images, from 0.
+        inspect : callable, optional
+            Given every part of ``images`` when it has been read and is in the processor's cache.
         """
 
 
