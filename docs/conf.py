@@ -48,7 +48,9 @@ def _generate(_app: Any) -> None:
     import draw_conventions
     import execute_tutorial
     import write_cli
+    import write_option_map
 
     write_cli.write(HERE / "reference" / "cli")
+    write_option_map.write(HERE / "reference" / "option_map.md")
     draw_conventions.draw(HERE / "concepts" / "conventions.svg")
     execute_tutorial.execute_if_stale(HERE / "tutorial.md", HERE / "tutorial_data")

@@ -150,6 +150,24 @@ def test_the_reference_lists_every_command():
     assert all(f"[`mapsort {name}`]({name}.md)" in page for name in COMMANDS)
 
 
+def test_the_option_map_tells_where_an_option_acts():
+    page = generator("write_option_map").option_map()
+    [row] = [line for line in page.splitlines() if line.startswith("| `--classkeep` |")]
+    assert "`refinement.classification.classification`" in row
+    # By way of a property of the option table.
+    [row] = [line for line in page.splitlines() if line.startswith("| `--mass` |")]
+    assert "`refinement." in row
+
+
+def test_files_that_the_guide_names_are_there():
+    text = (ROOT / "docs" / "developer.md").read_text(encoding="utf-8")
+    named = re.findall(
+        r"`((?:refinement|stages|physics|rundir|jobs|io|options|modules)/[\w/.]*)`", text
+    )
+    assert len(named) > 10
+    assert not [name for name in named if not (ROOT / "src" / "mapsort" / name).exists()]
+
+
 def test_a_page_is_executed_block_by_block(tmp_path):
     execute = generator("execute_tutorial")
     page = tmp_path / "page.md"
