@@ -165,5 +165,8 @@ def test_simulate_writes_and_names_its_files(capsys, tmp_path):
     written = {str(path) for path in out.iterdir() if path.suffix != ".mrcs"}
     assert named == written
     assert "simulate: 5 particles in 2 classes" in captured.err
-    assert main(["simulate", "--phantom", "2", "--n", "5", "--out", str(out), "-q"]) == 0
+    assert (
+        main(["simulate", "--phantom", "2", "--n", "5", "--out", str(out), "-q", "--overwrite"])
+        == 0
+    )
     assert capsys.readouterr().err == ""

@@ -33,6 +33,7 @@ EXAMPLES = {
     "model": ("c.mrc", Path("c.mrc")),
     "nmodels": ("3", 3),
     "seedmethod": ("randphase", SeedMethod.RANDOM_PHASES),
+    "startres": ("40", 40.0),
     "starts": ("2", 2),
     "iter": ("3", 3),
     "sym": ("d7,c7", ("d7", "c7")),
