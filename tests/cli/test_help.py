@@ -116,7 +116,7 @@ def test_the_manual_page_is_good_roff(capsys):
         ["groff", "-man", "-Tutf8", "-ww"], input=page, capture_output=True, text=True, check=True
     )
     assert "macro" not in done.stderr
-    assert "sort particles among several maps while refining" in done.stdout
+    assert "classify particles against several references and refine" in done.stdout
 
 
 def test_the_whole_parser_takes_a_whole_command_line():

@@ -289,7 +289,7 @@ def test_a_probability_is_not_told_of_junk(sorted_run):
     good = table["rlnClassNumber"].to_numpy(int) <= 2
     sure = np.mean(table["rlnMaxValueProbDistribution"].to_numpy(float)[good] > 0.9)
     words = " ".join(page.words["particles"])
-    assert f"{sure:.1%} of the particles that are no junk are surer than 0.9" in words
+    assert f"{sure:.1%} of the particles that are no junk are assigned with p > 0.9" in words
 
 
 def test_members_without_weight_are_not_kept_out(sorted_run):

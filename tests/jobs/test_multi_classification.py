@@ -150,7 +150,7 @@ def test_identical_seeds_do_not_leave_a_map_empty(problem, tmp_path):
         randomseed=1,
     )
     assert run.convergence[0]["reseeded_maps"] == [2]
-    assert "map 2 was dying" in log_of(run)
+    assert "class 2 was nearly empty" in log_of(run)
     assert min(run.convergence[-1]["occupancy"]) >= 0.1 * 320
     assert run.convergence[-1]["reseeded_maps"] == []
 

@@ -78,7 +78,7 @@ def test_before_that_it_starts_again(run_small, four_seeds):
     run = run_small(models=four_seeds, iter=3, progress=told)
     assert 3 in run.convergence[0]["reseeded_maps"]
     assert 3 not in run.convergence[0]["empty_maps"]
-    warning = "map 3 was dying; it restarts from the particles that the others explain worst"
+    warning = "class 3 was nearly empty and has been re-seeded from the worst-fitting particles"
     assert f"WARNING iteration 1: {warning}" in (run.path / "run.log").read_text()
     assert warning in told.lines
 

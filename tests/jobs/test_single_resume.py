@@ -158,4 +158,4 @@ def test_a_directory_is_worked_in_by_one_process_at_a_time(whole, tmp_path, caps
     path = stopped_after(whole, tmp_path / "refine_00", 1)
     with run_lock(RunDirectory(path).lock):
         assert main(["refine", "--resume", str(path), "-q"]) == 2
-    assert "works in this run directory" in capsys.readouterr().err
+    assert "already in use by process" in capsys.readouterr().err

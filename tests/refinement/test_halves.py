@@ -196,9 +196,9 @@ def test_the_report_says_that_the_halves_were_apart(run_small):
         write_report(run_small(halves=halves).path).read_text() for halves in (True, False)
     )
     assert "kept apart from the start" in apart
-    assert "Part of the mask" in apart
+    assert "Effect of the mask" in apart
     assert "Halves share references" in shared
-    assert "Part of the mask" not in shared
+    assert "Effect of the mask" not in shared
 
 
 def test_members_are_not_aligned_with_averages_of_both_halves():

@@ -440,7 +440,7 @@ def test_info_tells_how_the_run_stands(path, finished):
 
 
 def test_info_of_a_directory_that_is_no_run_or_a_damaged_one(path, tmp_path):
-    with pytest.raises(FormatError, match="a directory, and not that of a run"):
+    with pytest.raises(FormatError, match="not a mapsort run directory"):
         describe(tmp_path)
     shutil.copy(path / "0_refine_parms.json", tmp_path)
     assert {fact.name: fact.value for fact in describe(tmp_path)}["iterations"] == 0

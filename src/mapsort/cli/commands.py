@@ -10,7 +10,7 @@ from typing import Protocol, cast
 #: Commands of this version, with the line ``mapsort --help`` shows. It stands here and not only
 #: in the modules because importing all of them would load numpy to print a few lines.
 COMMANDS: Mapping[str, str] = {
-    "multi": "sort particles among several maps while refining the maps",
+    "multi": "classify particles against several references and refine these together",
     "refine": "refine one map by half-sets that are kept apart from the start",
     "project": "project maps along the directions of a generator or of a .star file",
     "similarity": "compare particles with projections of a file: the similarity matrix",

@@ -20,7 +20,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("--input particles.star --model a.mrc --nmodels 3", "three maps from one"),
         Example("--input p.cs --passthrough q.cs --models a.mrc,b.mrc --sym d7", "from cryoSPARC"),
         Example("--input p.star --models a.mrc,b.mrc --targetres 9 --speed 3", "finer and slower"),
-        Example("--resume multi_00", "go on with a stopped run"),
+        Example("--resume multi_00", "continue a stopped run"),
     ),
     "refine": (
         Example("--input particles.star --model map.mrc", "one map, two halves kept apart"),

@@ -144,7 +144,7 @@ def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:
     if Path(path).is_dir() and is_run(Path(path)):
         return describe_run(Path(path))
     if Path(path).is_dir():
-        raise FormatError(f"{path}: a directory, and not that of a run; info takes files and runs.")
+        raise FormatError(f"{path}: not a mapsort run directory.")
     if not Path(path).exists():
         raise FormatError(f"{path}: no such file.")
     if suffix not in _READERS and suffix != ".cs":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.multi import MultiRun, Watcher
 
 NAME = "multi"
-HELP = "sort particles among several maps while refining the maps"
+HELP = "classify particles against several references and refine these together"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

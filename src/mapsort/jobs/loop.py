@@ -254,8 +254,8 @@ def _refine(
 def _warn_of_empty_maps(run: Run, outcome: Outcome) -> None:
     for model in outcome.reseeded:
         text = (
-            f"map {model + 1} was dying; it restarts from the particles that the others explain "
-            "worst"
+            f"class {model + 1} was nearly empty and has been re-seeded from the worst-fitting "
+            "particles"
         )
         LOGGER.warning("iteration %d: %s", outcome.state.iteration, text)
         warn(run.progress, text)

@@ -55,7 +55,7 @@ def single_plan_lines(run: SingleRun) -> list[str]:
         f"{inputs.apix:g} A/px from {particles.source}",
         f"halves: {halves} particles, apart from the start: own maps, own poses, random phases of "
         f"their own beyond {run.start_resolution_ang:.1f} A",
-        f"CTF: {ctf}; contrast {'inverted' if options.invert else 'as it is (white density)'}",
+        f"CTF: {ctf}; contrast {'inverted' if options.invert else 'not inverted'}",
         *(f"note: {note}" for note in inputs.notes),
         f"map: {options.model}, symmetry {plan.symmetries[0].name}",
         f"shifts: up to {plan.max_shift:g} px; sphere about the map: {plan.sphere_radius:.1f} px",

@@ -89,7 +89,7 @@ class ReconstructOptions:
         ),
     )
     ctf: CtfHandling = ctf_field(IMAGES, "corrected when the table has it")
-    invert: bool = invert_field(IMAGES, "density is dark in the images: invert them")
+    invert: bool = invert_field(IMAGES, "images have dark density: invert them")
     apix: float | None = apix_field(IMAGES, "the images", "the file says")
     datadir: Path | None = datadir_field(IMAGES, "a .star")
     sym: str = field(

@@ -90,7 +90,7 @@ class RefineOptions:
     )
     iter: int | None = _as_in_multi(
         "iter",
-        help="number of iterations; by default auto: until resolution and poses stand still",
+        help="number of iterations; by default auto: until resolution and poses no longer change",
     )
     sym: tuple[str, ...] = field(
         default=("c1",),

@@ -55,8 +55,8 @@ class RefinementOptions:
             file_path("a particle file"),
             group=REFINEMENT,
             metavar="FILE",
-            help="the same particles in the same order, but filtered: compared and aligned in "
-            "place of --input, whose images are averaged",
+            help="a filtered copy of the particles (same order), used for alignment only; averages "
+            "use --input",
         ),
     )
     passthrough: tuple[Path, ...] = passthrough_field(REFINEMENT, "input")
@@ -113,8 +113,8 @@ class RefinementOptions:
             whole_number(1, 99),
             group=REFINEMENT,
             metavar="N",
-            help="try N starts, seeds made anew for each (noise is added to --models), for 3 "
-            "iterations, and go on with the likeliest",
+            help="try N random starts of 3 iterations each (noise is added to --models), and "
+            "continue with the most likely",
         ),
     )
     iter: int | None = field(
@@ -124,7 +124,7 @@ class RefinementOptions:
             group=REFINEMENT,
             metavar="N|auto",
             help="number of iterations; by default auto: until assignments, occupancies and "
-            f"resolutions stand still, at most {MOST_ITERATIONS}",
+            f"resolutions no longer change, at most {MOST_ITERATIONS}",
         ),
     )
     sym: tuple[str, ...] = symmetries_field(
@@ -236,7 +236,7 @@ class GeneralOptions:
             group=GENERAL,
             flags=("-v",),
             metavar="0..9",
-            help="how much is told; 9 shows tracebacks",
+            help="verbosity; 9 shows tracebacks",
         ),
     )
     quiet: bool = quiet_field(GENERAL)
@@ -250,8 +250,8 @@ class GeneralOptions:
             file_path("a run directory"),
             group=GENERAL,
             metavar="PATH",
-            help="go on with a run, with its options; nothing finished is done again; a finished "
-            "one goes on with a larger --iter, also with another --targetres or --speed",
+            help="continue a run, with its options; completed work is kept; a finished run "
+            "continues with a larger --iter, also with another --targetres or --speed",
         ),
     )
     log_json: bool = field(

@@ -113,7 +113,7 @@ def datadir_field(group: str, table: str) -> Path | None:
             file_path("a directory"),
             group=group,
             metavar="DIR",
-            help=f"where image files that {table} names are looked for first",
+            help=f"directory searched first for the image files that {table} names",
         ),
     )
     return value

@@ -19,7 +19,7 @@ from mapsort.options.shared import apix_field, maps_field, overwrite_field, seed
 from mapsort.physics.phantom import MAX_STATES
 
 OUTPUT = "output"
-OBJECT = "what is seen"
+OBJECT = "object"
 IMAGES = "images"
 MICROSCOPE = "microscope"
 

@@ -73,18 +73,17 @@ def plan_lines(
     return [
         f"particles: {inputs.halves.particles_in_words} of {box} px at {inputs.apix:g} A/px from "
         f"{particles.source}",
-        f"CTF: {ctf}; contrast {'inverted' if options.invert else 'as it is (white density)'}",
+        f"CTF: {ctf}; contrast {'inverted' if options.invert else 'not inverted'}",
         *(f"note: {note}" for note in inputs.notes),
         *models,
         f"orientations: {plan.orientgen}",
-        f"shifts: up to {plan.max_shift:g} px; sphere about the maps: {plan.sphere_radius:.1f} px",
+        f"shifts: up to {plan.max_shift:g} px; particle radius: {plan.sphere_radius:.1f} px",
         f"iterations: {iterations}; threads: {plan.n_threads}; random seed: {plan.seed}",
         f"memory: {readable_size(sum(memory.values()))} ("
         + ", ".join(f"{name} {readable_size(size)}" for name, size in memory.items() if size)
         + ")",
         "memory per item: "
-        + ", ".join(f"{name} {readable_size(size)}" for name, size in item_bytes(plan).items())
-        + "; thread none: threads share it all",
+        + ", ".join(f"{name} {readable_size(size)}" for name, size in item_bytes(plan).items()),
         f"disk: {readable_size(need)} in {options.path or 'the next free multi_XX'} "
         f"({readable_size(free_disk)} free)",
     ]

@@ -89,7 +89,7 @@ def _score_charts(
                     colours=colours,
                     logarithmic=True,
                 ),
-                f"{sure:.1%} of the {of} are surer than 0.9 of their map.",
+                f"{sure:.1%} of the {of} are assigned with p > 0.9.",
             )
         )
     return made

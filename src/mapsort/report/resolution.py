@@ -138,7 +138,7 @@ def _mask_chart(record: RunRecord) -> Chart | None:
         for place, (name, words) in enumerate(named)
     ]
     return Chart.of_svg(
-        "Part of the mask",
+        "Effect of the mask",
         "Curves: FSC of each map's halves under the mask, without it, and under it after phases "
         "beyond the well-agreeing shells were made random.",
         charts.fsc_curves("fsc-mask", frequency, styled, thresholds=(GOLD_STANDARD,)),
@@ -182,7 +182,7 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
         "Between maps",
         f"Curves: FSC between each two maps: {', '.join(names)}.",
         charts.fsc_curves("fsc-mutual", frequency, styled, thresholds=(ONE_HALF,)),
-        "Of each two maps. Low where they differ: what the sorting rests on.",
+        "Of each two maps. Low values are where the classes differ.",
     )
 
 

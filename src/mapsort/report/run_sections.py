@@ -64,7 +64,7 @@ def settings_section(record: RunRecord) -> Section:
     machine = tuple((key, _written(value)) for key, value in manifest.machine.items())
     return Section(
         "settings",
-        "Choices and parameters",
+        "Settings",
         words=(f"Command: {' '.join(manifest.command)}",) if manifest.command else (),
         tables=tuple(tables),
         folded_tables=(

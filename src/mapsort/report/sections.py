@@ -176,7 +176,7 @@ def _maps(record: RunRecord, cache: FileCache) -> Section | None:
         return None
     words = (
         "Left: central slices perpendicular to z, y and x, on one grey scale. Right: projections "
-        "along z, y and x. Dense is bright.",
+        "along z, y and x. Bright = dense.",
     )
     return Section("maps", "Maps", words=words, strip_rows=tuple(rows))
 

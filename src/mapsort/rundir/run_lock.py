@@ -149,8 +149,8 @@ def _holder(descriptor: int) -> LockHolder | None:
 
 def _refusal(path: Path, holder: LockHolder | None) -> ConfigError:
     if holder is None:
-        return ConfigError(f"{path.parent}: another process works in this run directory")
-    text = f"{path.parent}: process {holder.pid} on {holder.host} works in this run directory"
+        return ConfigError(f"{path.parent}: already in use by another process")
+    text = f"{path.parent}: already in use by process {holder.pid} on {holder.host}"
     if holder.host != platform.node():
         text += f"\nif it does not run any more, delete {path} and try again"
     return ConfigError(text)
