@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mapsort.engines.progress import CallbackProgress
 from mapsort.errors import ConfigError
+from mapsort.io.mrc import write_map
 from mapsort.jobs.convert import convert
 from mapsort.jobs.simulate import simulate
 from mapsort.model.volume import Volume
@@ -27,11 +29,12 @@ def density(small):
 
 
 def fitted(data, *, apix=APIX, **options):
-    """One map beside an empty-handed other, prepared."""
+    """One map beside another, prepared; in the centre, if it may be moved there."""
     request = MultiOptions(input="p.star", models=("given.mrc", "other.mrc"), **options)
     volumes = [Volume(data, apix), Volume(phantom_map(1, BOX, APIX), APIX)]
     made = fitted_maps(request, volumes, box=BOX, apix=APIX, max_shift=4.0)
-    return made.maps[0], [note for note in made.notes if note.startswith("given.mrc")]
+    moved = np.roll(made.maps[0], made.moves[0] or (0, 0, 0), axis=(0, 1, 2))
+    return moved, [note for note in made.notes if note.startswith("given.mrc")]
 
 
 def correlation(a, b):
@@ -74,6 +77,19 @@ def test_maps_off_the_centre_are_moved_there(density, steps):
     found = (found + BOX // 2) % BOX - BOX // 2
     assert np.abs(found).max() <= 2
     assert any("off the centre" in note for note in notes)
+
+
+def test_particles_decide_whether_a_map_is_moved(small, run_small, tmp_path):
+    """A map that nobody centred is moved; tests/jobs/test_manual_command.py has one that stays."""
+    off = np.roll(Volume.open(small.seeds[0]).data, (10, 0, 0), axis=(0, 1, 2))
+    write_map(tmp_path / "off.mrc", off, APIX)
+    told = []
+    progress = CallbackProgress(lambda event: told.append(event.message))
+    run = run_small(models=(tmp_path / "off.mrc", small.seeds[1]), progress=progress)
+    assert any("it is moved to the centre" in line for line in told)
+    seed = Volume.open(run.path / "threed_00_01.mrc").data
+    middle = Volume.open(small.seeds[0]).data
+    assert correlation(seed, middle) > 0.8 > correlation(off, middle)
 
 
 def test_given_poses_and_symmetry_hold_a_map_in_its_place(density):

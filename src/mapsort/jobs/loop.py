@@ -22,7 +22,7 @@ from mapsort.jobs.starts import best_start
 from mapsort.model.volume import Volume
 from mapsort.options.types import KeptFiles
 from mapsort.refinement.assignment_choice import ends_soft
-from mapsort.refinement.contrast import tried_contrast
+from mapsort.refinement.contrast import tried_contrast, tried_moves
 from mapsort.refinement.copied_images import Fingerprints
 from mapsort.refinement.half_maps import warn_of_exchanged_maps
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
@@ -189,11 +189,15 @@ def looked_through(run: Run) -> Run:
     found = prints.copies_in_words(run.inputs.particles)
     contrast = tried_contrast(run)
     found += (contrast.note,) if contrast.note else ()
+    seeds, moved = tried_moves(run)
+    found += moved
     for note in found:
         LOGGER.info("%s", note)
         warn(run.progress, note)
     notes = run.inputs.notes + found
-    return replace(run, inputs=replace(run.inputs, notes=notes, contrast=contrast.finding))
+    return replace(
+        run, inputs=replace(run.inputs, seeds=seeds, notes=notes, contrast=contrast.finding)
+    )
 
 
 def finished_run(run: Run, directory: RunDirectory, entries: list[dict[str, Any]]) -> MultiRun:

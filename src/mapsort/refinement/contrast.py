@@ -18,6 +18,8 @@ from mapsort.refinement.part_of_run import part_of
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.search_settings import UNKNOWN_SCALE, SearchSettings
+from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.pose_ways import PoseWays
 
 #: Particles that are tried, evenly spread over the set.
@@ -26,6 +28,8 @@ SAMPLE = 256
 _VIEWS, _SHELLS = "eman:delta=20:inc_mirror=0:perturb=0", 8
 #: Deviations from which a contrast is clearly the better one; see `Contrast.deviations`.
 _CLEAR = 5.0
+#: Particles lie about the centre: a map is brought there unless they are against it by so many.
+_AGAINST = 2.5
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,49 @@ def tried_contrast(run: Run) -> Contrast:
     run : Run
         Whose particles have been read.
     """
+    sample, inverted = _sample(run), run.plan.treatment.invert
+    plan = sample.plan
+
+    def scores(*, invert: bool) -> npt.NDArray[np.float64]:
+        treatment = replace(plan.treatment, invert=invert)
+        return _scores(replace(sample, plan=replace(plan, treatment=treatment)), run.inputs.seeds)
+
+    return Contrast(inverted, scores(invert=inverted), scores(invert=not inverted))
+
+
+def tried_moves(run: Run) -> tuple[tuple[Float32, ...], tuple[str, ...]]:
+    """Bring each starting map that lies off the centre there, unless particles are against it.
+
+    A map of another program lies off because nobody centred it; but one ring of a double one lies
+    off the centre of both on purpose, if the particles of one ring do so, too.
+
+    Returns
+    -------
+    seeds : tuple of ndarray (box, box, box)
+    notes : tuple of str
+        What was done with each map that lies off.
+    """
+    seeds, notes = list(run.inputs.seeds), []
+    sample = _sample(run)
+    for model, steps in enumerate(run.inputs.moves):
+        if steps is None:
+            continue
+        moved = [*seeds]
+        moved[model] = np.roll(seeds[model], steps, axis=(0, 1, 2))
+        gain = Contrast(False, _scores(sample, tuple(seeds)), _scores(sample, tuple(moved)))
+        stays = gain.deviations <= -_AGAINST
+        seeds = seeds if stays else moved
+        better = gain.taken > gain.opposite if stays else gain.opposite > gain.taken
+        words = "it stays off the centre" if stays else "it is moved to the centre"
+        notes.append(
+            f"{run.options.models[model]}: {words}; {np.sum(better)} of {len(better)} particles "
+            "tried fit the maps better so"
+        )
+    return tuple(seeds), tuple(notes)
+
+
+def _sample(run: Run) -> Run:
+    """Return the run of some particles with few views and shells, which keeps nothing."""
     n = len(run.inputs.particles)
     chosen = np.unique(np.linspace(0, n - 1, min(SAMPLE, n)).round().astype(np.intp))
     groups = [symmetry(name) for name in run.options.symmetries]
@@ -99,24 +146,23 @@ def tried_contrast(run: Run) -> Contrast:
         max_radius=_SHELLS if limit is None else min(_SHELLS, limit),
         refined=1,
     )
-    sample = replace(
+    return replace(
         part_of(run, chosen),
         plan=plan,
         spectra_seen=run.seen,
         progress=SilentProgress(),
+        checkpoints=Checkpoints(),
         engine=None,
     )
-    seeds = tuple(np.asarray(seed * run.sphere, np.float32) for seed in run.inputs.seeds)
-    state = State(0, seeds, noise_floor(run.seen.averaged), None)
+
+
+def _scores(sample: Run, seeds: tuple[Float32, ...]) -> npt.NDArray[np.float64]:
+    """Return the best score of each particle with any map in any of the views."""
+    bounded = tuple(np.asarray(seed * sample.sphere, np.float32) for seed in seeds)
+    state = State(0, bounded, noise_floor(sample.seen.averaged), None)
     ways = PoseWays(search_aligner("rotate_translate_flip"), polish=None)
     settings = SearchSettings(Scoring(UNKNOWN_SCALE), ways)
-
-    def scores(*, invert: bool) -> npt.NDArray[np.float64]:
-        treatment = replace(plan.treatment, invert=invert)
-        either = replace(sample, plan=replace(plan, treatment=treatment))
-        # with a number: the scores of all pairs are not kept
-        found = match_all(either, state, settings, iteration=0, n=len(chosen)).matches
-        return found.score[:, 0].astype(np.float64)
-
-    inverted = plan.treatment.invert
-    return Contrast(inverted, scores(invert=inverted), scores(invert=not inverted))
+    # with a number: the scores of all pairs are not kept
+    n = len(sample.inputs.particles)
+    found = match_all(sample, state, settings, iteration=0, n=n).matches
+    return found.score[:, 0].astype(np.float64)

@@ -20,6 +20,9 @@ from mapsort.physics.resample import match_box
 from mapsort.physics.shells import fourier_radius
 from mapsort.stages.fourier_grid import Float32
 
+#: Whole pixels along z, y, x.
+Steps = tuple[int, int, int]
+
 #: A map is dark if the third moment of its deviations, in those of the second, is below this.
 #: Noise has 0, give or take 0.2 in a box of 32 pixels; a particle in its box has more than 2.
 _DARK = -1.0
@@ -44,10 +47,14 @@ class GivenMaps:
     maps : tuple of ndarray (box, box, box)
     notes : tuple of str
         One line each.
+    moves : tuple of three int, or None, per map
+        Steps along z, y, x that would bring a map's density to the centre, where several maps are
+        given and one lies off it: whether particles agree is tried (`mapsort.refinement.contrast`).
     """
 
     maps: tuple[Float32, ...]
     notes: tuple[str, ...]
+    moves: tuple[Steps | None, ...] = ()
 
 
 def fitted_maps(
@@ -67,11 +74,17 @@ def fitted_maps(
     max_shift : float
         Largest shift searched [pixels].
     """
-    maps, notes = [], []
+    maps, notes, moves = [], [], []
     for path, volume, name in zip(options.models, volumes, options.symmetries, strict=True):
-        fitted, told = _fitted(volume, box, apix)
-        moved, offset = _centred(options, fitted, name, max_shift)
+        moved, told = _fitted(volume, box, apix)
+        steps, offset = _to_the_centre(options, moved, name, max_shift)
         told += [offset] if offset else []
+        if steps is not None and (options.model is not None or len(options.models) == 1):
+            # Particles lie about the centre, and there is no other map to agree with.
+            moved = np.roll(moved, steps, axis=(0, 1, 2))
+            told[-1] += ". It is moved to the centre"
+            steps = None
+        moves.append(steps)
         if options.startres is not None:
             moved = _low_passed(moved, box * apix / options.startres)
         elif len(options.models) > 1:
@@ -80,7 +93,7 @@ def fitted_maps(
         notes += [f"{path}: {words}" for words in told]
     if options.model is None:
         notes += _identical(options.models, maps)
-    return GivenMaps(tuple(maps), tuple(dict.fromkeys(notes)))
+    return GivenMaps(tuple(maps), tuple(dict.fromkeys(notes)), tuple(moves))
 
 
 def largest_shift(options: MultiOptions, box: int) -> float:
@@ -144,14 +157,14 @@ def _skewness(deviations: Float32) -> float:
     return cube / square**1.5 if square > 0 else 0.0
 
 
-def _centred(
+def _to_the_centre(
     options: MultiOptions, volume: Float32, name: str, max_shift: float
-) -> tuple[Float32, str]:
-    """Move a map's density to the centre, where symmetry and given poses leave it free to move."""
+) -> tuple[Steps | None, str]:
+    """Return the way to the centre, where symmetry and given poses leave it free, and words."""
     density = density_above_background(volume)
     total = float(density.sum(dtype=np.float64))
     if total <= 0 or _is_noise(*smoothed_deviations(volume)):
-        return volume, ""
+        return None, ""
     n = len(volume)
     # The mean angle about the box, not the mean position: density may go on at the other side.
     turn = np.exp(2j * np.pi * (np.arange(n) - n // 2) / n)
@@ -164,15 +177,15 @@ def _centred(
             offset[0] = 0.0
     length = float(np.linalg.norm(offset))
     if length <= _ABSORBED * max_shift:
-        return volume, ""
+        return None, ""
     words = (
         f"its density lies {length:.1f} px off the centre; shifts up to {max_shift:g} px are "
         "searched"
     )
     if options.skipalign or options.mask is not None or options.inputmode is InputMode.PARTICLES:
-        return volume, f"{words}. It stays there, as the given poses or mask may need"
-    steps = tuple(-np.rint(offset).astype(int))
-    return np.roll(volume, steps, axis=(0, 1, 2)), f"{words}. It is moved to the centre"
+        return None, f"{words}. It stays there, as the given poses or mask may need"
+    z, y, x = (-int(step) for step in np.rint(offset))
+    return (z, y, x), words
 
 
 def _low_passed(volume: Float32, shell: float) -> Float32:

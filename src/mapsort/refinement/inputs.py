@@ -27,7 +27,7 @@ from mapsort.refinement.bad_images import read_all_usable
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.finishing import given_structure_factor
 from mapsort.refinement.focus import open_focus_mask
-from mapsort.refinement.given_maps import fitted_maps, largest_shift
+from mapsort.refinement.given_maps import Steps, fitted_maps, largest_shift
 from mapsort.refinement.starting_maps import made_of_one
 from mapsort.refinement.table_poses import table_poses
 from mapsort.rundir.atomic import is_leftover
@@ -74,6 +74,8 @@ class MultiInputs:
         The same particles, filtered, that are compared and aligned in their place.
     table : KeptTable or None
         The particles' table, where ``particles`` does not hold it.
+    moves : tuple of three int, or None, per map
+        As of `mapsort.refinement.given_maps.GivenMaps`.
     contrast : str
         What a trial with some particles told of their contrast; empty before it.
     """
@@ -91,6 +93,7 @@ class MultiInputs:
     poses: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
     filtered: Particles | None = None
     table: KeptTable | None = None
+    moves: tuple[Steps | None, ...] = ()
     contrast: str = ""
 
     def in_scratch(self, scratch: Scratch) -> MultiInputs:
@@ -218,6 +221,7 @@ def open_inputs(
         focus=open_focus_mask(options, particles),
         poses=_given_poses(options, particles),
         filtered=filtered,
+        moves=given_maps.moves,
     )
 
 
