@@ -10,6 +10,7 @@ namespace mapsort::inline MAPSORT_ISA {
 void bind_build(pybind11::module_& m);
 void bind_projection(pybind11::module_& m);
 void bind_gridding(pybind11::module_& m);
+void bind_bank(pybind11::module_& m);
 void bind_alignment(pybind11::module_& m);
 void bind_class_average(pybind11::module_& m);
 void bind_local_search(pybind11::module_& m);

@@ -11,6 +11,7 @@ PYBIND11_MODULE(MAPSORT_MODULE, m, pybind11::mod_gil_not_used()) {
   mapsort::bind_build(m);
   mapsort::bind_projection(m);
   mapsort::bind_gridding(m);
+  mapsort::bind_bank(m);
   mapsort::bind_alignment(m);
   mapsort::bind_class_average(m);
   mapsort::bind_local_search(m);

@@ -11,10 +11,10 @@
 
 namespace mapsort::inline MAPSORT_ISA {
 
-void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
-                  View<const float, 2> origins, const Freedom& freedom, const PairResults& results,
-                  int n_threads) {
-  const PolarSetting setting(bank, particles);
+void search_pairs(const Alignment& alignment, const ParticleBatch& particles,
+                  View<const float, 2> origins, const PairResults& results, int n_threads) {
+  const ReferenceBank& bank = alignment.bank;
+  const PolarSetting setting(alignment, particles);
   const index_t n = particles.spectra.shape[0], n_shifts = origins.shape[0];
   require(n_shifts >= 1, "origins: expected at least one shift");
   const std::size_t n_points = setting.points.kx.size();
@@ -51,8 +51,8 @@ void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
     for (index_t s = 0; s < n_shifts; ++s)
       scratch.particle.shifted_copy(phases.data() + s * n_points, scratch.copies, int(s));
     for (index_t block = 0; block < n_blocks; ++block) {
-      const LaneBest best = scratch.product.best(scratch.copies, int(n_shifts),
-                                                 packed.data() + block * block_size, freedom);
+      const LaneBest best = scratch.product.best(
+          scratch.copies, int(n_shifts), packed.data() + block * block_size, alignment.freedom);
       for (int lane = 0; lane < kLanes && block * kLanes + lane < bank.size(); ++lane) {
         const index_t r = block * kLanes + lane;
         results.cross(i, r) = best.value[lane];
@@ -69,13 +69,14 @@ void require_known(View<const std::int32_t, 2> references, const ReferenceBank& 
           "reference: index beyond the bank");
 }
 
-void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles, double step,
-                       int reach, int max_nodes, double max_origin, const Freedom& freedom,
-                       const Candidates& candidates, int n_threads) {
+void search_candidates(const Alignment& alignment, const ParticleBatch& particles,
+                       const ShiftLattice& lattice, const Candidates& candidates, int n_threads) {
+  const ReferenceBank& bank = alignment.bank;
+  const auto [step, reach, max_nodes, max_origin] = lattice;
   require(step > 0.0 && max_origin >= 0.0, "step and max_origin: expected positive");
   require(reach >= 0 && max_nodes >= 1, "reach and max_nodes: expected at least 0 and 1");
   require_known(candidates.reference, bank);
-  const PolarSetting setting(bank, particles);
+  const PolarSetting setting(alignment, particles);
   const index_t n = particles.spectra.shape[0], n_candidates = candidates.reference.shape[1];
   const int n_angles = setting.layout.n_rotations;
   const int extent = static_cast<int>(std::floor(max_origin / step));
@@ -134,8 +135,8 @@ void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles
       if (count == 0)
         return;
       scratch.block.pack(bank, ids, count);
-      const LaneBest best =
-          scratch.product.best(scratch.copies, int(nodes.size()), scratch.block.data(), freedom);
+      const LaneBest best = scratch.product.best(scratch.copies, int(nodes.size()),
+                                                 scratch.block.data(), alignment.freedom);
       for (int lane = 0; lane < count; ++lane) {
         const std::int32_t code = best.code[lane];
         const Node node = nodes[code / (2 * n_angles)];

@@ -1,6 +1,7 @@
 #include "mapsort/class_average.hpp"
 
 #include "mapsort/ctf.hpp"
+#include "mapsort/fourier_plane.hpp"
 #include "mapsort/interpolation.hpp"
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
@@ -20,25 +21,21 @@ struct PlanePoint {
 /// Frequencies of the rfft half plane within max_radius; a column kx > 0 stands for its mates, too.
 std::vector<PlanePoint> plane_points(index_t box, double max_radius) {
   std::vector<PlanePoint> points;
-  const index_t half = box / 2 + 1;
-  for (index_t row = 0; row < box; ++row) {
-    const index_t ky = row <= (box - 1) / 2 ? row : row - box;
-    for (index_t kx = 0; kx < half; ++kx) {
-      const double k = std::sqrt(double(kx * kx + ky * ky));
-      if (k <= max_radius && 2 * kx != box && 2 * ky != -box)
-        points.push_back(
-            {row * half + kx, int(std::lround(k)), float(kx), float(ky), kx == 0 ? 1.0f : 2.0f});
-    }
-  }
+  each_frequency(box, [&](index_t kx, index_t ky, index_t offset) {
+    const double k = std::sqrt(double(kx * kx + ky * ky));
+    if (k <= max_radius)
+      points.push_back({offset, int(std::lround(k)), float(kx), float(ky), multiplicity(kx)});
+  });
   return points;
 }
 
 } // namespace
 
-void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> ctf, double scale,
-                        double oversampling, double apix, double max_radius,
-                        const Placement& placement, View<const complex_t, 3> references,
-                        const ClassSums& sums, const ShellSums& shells, int n_threads) {
+void accumulate_classes(const ParticleBatch& particles, const Placement& placement,
+                        View<const complex_t, 3> references, const ClassSums& sums,
+                        const ShellSums& shells, int n_threads) {
+  const auto& [spectra, ctf, scale, oversampling, apix] = particles;
+  const double max_radius = sums.max_radius;
   const index_t box = sums.numerator.shape[1];
   require(sums.numerator.shape[2] == box / 2 + 1,
           "numerator: expected shape (rows, box, box//2+1)");

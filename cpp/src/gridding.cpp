@@ -1,7 +1,9 @@
 #include "mapsort/gridding.hpp"
 
+#include "mapsort/fourier_plane.hpp"
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
+#include "mapsort/simd.hpp"
 
 #include <cstdint> // for std::uint32_t
 #include <cstring> // for std::memcpy
@@ -27,7 +29,7 @@ constexpr index_t kLeastBatch = index_t{1} << 20, kMostBatch = index_t{1} << 24;
 /// Points of a slice that are placed together.
 constexpr index_t kBlock = 64;
 
-typedef float Vec16 __attribute__((vector_size(64)));
+using Row = Floats<16>;
 static_assert(kWidth * kSampleParts <= 16, "a row of the kernel times a sample fills one vector");
 
 /// One Fourier sample on its way into the window, in grid points from the origin, x >= 0.
@@ -42,38 +44,17 @@ struct PlanePoints {
   std::vector<float> kx, ky, share;
 
   PlanePoints(index_t box, double max_radius) {
-    const index_t half = box / 2 + 1;
-    for (index_t row = 0; row < box; ++row) {
-      const index_t y = row <= (box - 1) / 2 ? row : row - box;
-      for (index_t x = 0; x < half; ++x) {
-        const bool nyquist = 2 * x == box || 2 * y == -box;
-        const bool mate = x == 0 && y < 0;
-        if (nyquist || mate || std::sqrt(double(x * x + y * y)) > max_radius)
-          continue;
-        offset.push_back(row * half + x);
-        kx.push_back(float(x));
-        ky.push_back(float(y));
-        share.push_back(x == 0 && y == 0 ? 0.5f : 1.0f);
-      }
-    }
+    each_frequency(box, [&](index_t x, index_t y, index_t at) {
+      const bool mate = x == 0 && y < 0;
+      if (mate || std::sqrt(double(x * x + y * y)) > max_radius)
+        return;
+      offset.push_back(at);
+      kx.push_back(float(x));
+      ky.push_back(float(y));
+      share.push_back(x == 0 && y == 0 ? 0.5f : 1.0f);
+    });
   }
   index_t size() const { return index_t(offset.size()); }
-};
-
-/// rotation times symmetry operator: rows 0 and 1, in grid points per Fourier pixel of the slice.
-struct PlaneAxes {
-  float u[3], v[3];
-
-  PlaneAxes(const double* rotation, const double* op, double scale) {
-    for (int c = 0; c < 3; ++c) {
-      double sum[2] = {0.0, 0.0};
-      for (int r = 0; r < 2; ++r)
-        for (int k = 0; k < 3; ++k)
-          sum[r] += rotation[3 * r + k] * op[3 * k + c];
-      u[c] = static_cast<float>(sum[0] * scale);
-      v[c] = static_cast<float>(sum[1] * scale);
-    }
-  }
 };
 
 /// First of the kWidth grid points that a sample touches along one axis.
@@ -98,12 +79,17 @@ struct Placed {
   void place(const PlaneAxes& axes, const PlanePoints& points, index_t begin, index_t n,
              const Bricks& bricks) {
     const float *kx = points.kx.data() + begin, *ky = points.ky.data() + begin;
+    float u[3], v[3];
+    for (int c = 0; c < 3; ++c) {
+      u[c] = static_cast<float>(axes.x[c]);
+      v[c] = static_cast<float>(axes.y[c]);
+    }
     for (index_t i = 0; i < n; ++i) {
-      const float at = kx[i] * axes.u[0] + ky[i] * axes.v[0];
+      const float at = kx[i] * u[0] + ky[i] * v[0];
       sign[i] = at < 0.0f ? -1.0f : 1.0f;
       x[i] = sign[i] * at;
-      y[i] = sign[i] * (kx[i] * axes.u[1] + ky[i] * axes.v[1]);
-      z[i] = sign[i] * (kx[i] * axes.u[2] + ky[i] * axes.v[2]);
+      y[i] = sign[i] * (kx[i] * u[1] + ky[i] * v[1]);
+      z[i] = sign[i] * (kx[i] * u[2] + ky[i] * v[2]);
     }
     const std::int32_t radius = std::int32_t(bricks.radius), halo = std::int32_t(bricks.halo);
     const std::int32_t side = std::int32_t(bricks.per_side), row = std::int32_t(bricks.per_row);
@@ -123,7 +109,7 @@ public:
   explicit SampleKernel(double oversampling) {
     const InterpolationKernel<kWidth> kernel(oversampling);
     for (int d = 0; d <= kDegree; ++d) {
-      coefficients_[d] = Vec16{};
+      coefficients_[d] = Row{};
       for (int axis = 0; axis < 3; ++axis)
         for (int j = 0; j < kWidth; ++j)
           coefficients_[d][axis * kWidth + j] = kernel.coefficient(d, j);
@@ -132,9 +118,9 @@ public:
 
   /// Kernel values, those along y from lane kWidth, along z from 2 kWidth; t are positions less the
   /// middle of the grid points touched.
-  Vec16 at(float tx, float ty, float tz) const {
-    const Vec16 t = {tx, tx, tx, tx, tx, ty, ty, ty, ty, ty, tz, tz, tz, tz, tz, 0.0f};
-    Vec16 line = coefficients_[kDegree];
+  Row at(float tx, float ty, float tz) const {
+    const Row t = {tx, tx, tx, tx, tx, ty, ty, ty, ty, ty, tz, tz, tz, tz, tz, 0.0f};
+    Row line = coefficients_[kDegree];
     for (int d = kDegree - 1; d >= 0; --d)
       line = line * t + coefficients_[d];
     return line;
@@ -143,7 +129,7 @@ public:
 private:
   static constexpr int kDegree = InterpolationKernel<kWidth>::kDegree;
   static_assert(kWidth == 5, "the lanes are written out for five grid points");
-  Vec16 coefficients_[kDegree + 1];
+  Row coefficients_[kDegree + 1];
 };
 
 /// The part of a window that a brick's samples touch, in memory of its own: sums of a batch are
@@ -157,23 +143,20 @@ public:
   void spread(const Sample& s, const SampleKernel& kernel, float z0, float y0, float x0) {
     const float x = first_touched(s.x), y = first_touched(s.y), z = first_touched(s.z);
     constexpr float kMiddle = 0.5f * (kWidth - 1);
-    const Vec16 lines = kernel.at((s.x - x) - kMiddle, (s.y - y) - kMiddle, (s.z - z) - kMiddle);
-    const Vec16 along_x =
+    const Row lines = kernel.at((s.x - x) - kMiddle, (s.y - y) - kMiddle, (s.z - z) - kMiddle);
+    const Row along_x =
         __builtin_shufflevector(lines, lines, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 15);
     const float re = s.value[0], im = s.value[1], w = s.value[2];
-    const Vec16 row = along_x * Vec16{re, im, w, re, im, w, re, im, w, re, im, w, re, im, w, 0.0f};
+    const Row row = along_x * Row{re, im, w, re, im, w, re, im, w, re, im, w, re, im, w, 0.0f};
     alignas(64) float line[16];
-    std::memcpy(line, &lines, sizeof(line));
+    store(line, lines);
     float* corner = sums_ + (index_t(z - z0) * kTouched + index_t(y - y0)) * kRow +
                     index_t(x - x0) * kSampleParts;
     for (int i = 0; i < kWidth; ++i) {
-      const Vec16 plane = line[2 * kWidth + i] * row;
+      const Row plane = line[2 * kWidth + i] * row;
       for (int j = 0; j < kWidth; ++j) {
         float* p = corner + (i * kTouched + j) * kRow;
-        Vec16 v;
-        std::memcpy(&v, p, sizeof(v));
-        v += line[kWidth + j] * plane;
-        std::memcpy(p, &v, sizeof(v));
+        store(p, load<Row>(p) + line[kWidth + j] * plane);
       }
     }
   }

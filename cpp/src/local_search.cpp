@@ -1,6 +1,7 @@
 #include "mapsort/local_search.hpp"
 
 #include "mapsort/ctf.hpp"
+#include "mapsort/newton_step.hpp"
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
 #include "mapsort/slice_sampler.hpp"
@@ -17,8 +18,6 @@ namespace {
 constexpr int kPose = 5;
 /// A step that promises less than this many nats ends the search.
 constexpr double kEnough = 0.003;
-/// Longest step of the origin, in pixels.
-constexpr double kMaxOriginStep = 1.0;
 /// Damping of the first step, and how it changes after good and bad steps.
 constexpr double kFirstDamping = 1e-3, kRelax = 0.1, kTighten = 10.0, kMostDamping = 1e6;
 
@@ -31,18 +30,14 @@ struct PlanePoint {
 
 std::vector<PlanePoint> weighted_points(index_t box, View<const float, 1> ring_weight) {
   std::vector<PlanePoint> points;
-  const index_t half = box / 2 + 1, n_rings = ring_weight.shape[0];
-  for (index_t row = 0; row < box; ++row) {
-    const index_t ky = row <= (box - 1) / 2 ? row : row - box;
-    for (index_t kx = 0; kx < half; ++kx) {
-      const index_t ring = std::lround(std::sqrt(double(kx * kx + ky * ky)));
-      // radii that round to the last ring but lie beyond it would lead out of the window
-      const bool inside = kx * kx + ky * ky <= n_rings * n_rings;
-      if (ring >= 1 && inside && 2 * kx != box && 2 * ky != -box && ring_weight(ring - 1) > 0.0f)
-        points.push_back(
-            {int(kx), int(ky), row * half + kx, (kx == 0 ? 1.0f : 2.0f) * ring_weight(ring - 1)});
-    }
-  }
+  const index_t n_rings = ring_weight.shape[0];
+  each_frequency(box, [&](index_t kx, index_t ky, index_t offset) {
+    const index_t ring = std::lround(std::sqrt(double(kx * kx + ky * ky)));
+    // radii that round to the last ring but lie beyond it would lead out of the window
+    const bool inside = kx * kx + ky * ky <= n_rings * n_rings;
+    if (ring >= 1 && inside && ring_weight(ring - 1) > 0.0f)
+      points.push_back({int(kx), int(ky), offset, multiplicity(kx) * ring_weight(ring - 1)});
+  });
   return points;
 }
 
@@ -198,37 +193,22 @@ private:
     const double s = terms.scale(stiffness), s2 = s * s;
     const double free =
         std::isinf(stiffness) ? 0.0 : 1.0 / std::max(terms.norm + stiffness, 1e-300);
-    double gradient[kPose], l[kPose][kPose]{};
-    for (int i = 0; i < kPose; ++i)
-      gradient[i] = s * terms.cross_slope[i] - s2 * terms.norm_slope[i];
+    Cholesky<kPose> hessian;
     for (int i = 0; i < kPose; ++i)
       for (int j = 0; j <= i; ++j) {
         const double h =
             s2 * (terms.information[i][j] - free * terms.norm_slope[i] * terms.norm_slope[j]);
-        double sum = i == j ? h * (1.0 + damping) : h;
-        for (int k = 0; k < j; ++k)
-          sum -= l[i][k] * l[j][k];
-        if (i == j) {
-          if (!(sum > 1e-12 * std::abs(h)))
-            return 0.0; // the score does not depend on the pose here
-          l[i][i] = std::sqrt(sum);
-        } else {
-          l[i][j] = sum / l[j][j];
-        }
+        const double damped = i == j ? h * (1.0 + damping) : h;
+        if (!hessian.add(i, j, damped, 1e-12 * std::abs(h)))
+          return 0.0; // the score does not depend on the pose here
       }
+    for (int i = 0; i < kPose; ++i)
+      step[i] = s * terms.cross_slope[i] - s2 * terms.norm_slope[i];
+    hessian.solve_lower(step);
     double gain = 0.0;
-    for (int i = 0; i < kPose; ++i) {
-      step[i] = gradient[i];
-      for (int k = 0; k < i; ++k)
-        step[i] -= l[i][k] * step[k];
-      step[i] /= l[i][i];
+    for (int i = 0; i < kPose; ++i)
       gain += 0.5 * step[i] * step[i];
-    }
-    for (int i = kPose - 1; i >= 0; --i) {
-      for (int k = i + 1; k < kPose; ++k)
-        step[i] -= l[k][i] * step[k];
-      step[i] /= l[i][i];
-    }
+    hessian.solve_upper(step);
     return gain;
   }
 

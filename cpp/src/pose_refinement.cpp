@@ -1,9 +1,10 @@
 #include "mapsort/alignment.hpp"
+#include "mapsort/newton_step.hpp"
 #include "mapsort/parallel.hpp"
 #include "mapsort/polar_particle.hpp"
 #include "mapsort/vector_math.hpp"
 
-#include <algorithm> // for std::copy
+#include <algorithm> // for std::copy, std::copy_n
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -150,37 +151,19 @@ private:
 /// Newton step towards the maximum; where the surface is not concave, steps along the gradient
 /// scaled by the diagonal. Cholesky of -H decides.
 void ascent_step(const Local& local, double step[3]) {
-  double l[3][3]{}, y[3];
+  Cholesky<3> curvature;
   bool concave = true;
   for (int i = 0; i < 3 && concave; ++i)
-    for (int j = 0; j <= i; ++j) {
-      double sum = -local.hessian[i][j];
-      for (int k = 0; k < j; ++k)
-        sum -= l[i][k] * l[j][k];
-      if (i == j) {
-        concave = sum > 1e-9 * std::abs(local.hessian[i][i]);
-        l[i][i] = concave ? std::sqrt(sum) : 0.0;
-      } else {
-        l[i][j] = sum / l[j][j];
-      }
-    }
+    for (int j = 0; j <= i; ++j)
+      concave = curvature.add(i, j, -local.hessian[i][j], 1e-9 * std::abs(local.hessian[i][i]));
   if (!concave) {
     for (int i = 0; i < 3; ++i)
       step[i] = local.gradient[i] / std::max(std::abs(local.hessian[i][i]), 1e-12);
     return;
   }
-  for (int i = 0; i < 3; ++i) {
-    y[i] = local.gradient[i];
-    for (int k = 0; k < i; ++k)
-      y[i] -= l[i][k] * y[k];
-    y[i] /= l[i][i];
-  }
-  for (int i = 2; i >= 0; --i) {
-    step[i] = y[i];
-    for (int k = i + 1; k < 3; ++k)
-      step[i] -= l[k][i] * step[k];
-    step[i] /= l[i][i];
-  }
+  std::copy_n(local.gradient, 3, step);
+  curvature.solve_lower(step);
+  curvature.solve_upper(step);
 }
 
 /// Leave out what is not free, so that Newton's step is that of the rest.
@@ -195,18 +178,16 @@ void hold_fixed(const Freedom& freedom, Local& local) {
   }
 }
 
-/// Longest steps allowed: what a search lattice leaves open.
-constexpr double kMaxOriginStep = 1.0; // pixels
-constexpr double kOriginTolerance = 0.005;
-constexpr double kAngleTolerance = 5e-4; // radians: 0.03 degrees
+constexpr double kOriginTolerance = 0.005; // pixels
+constexpr double kAngleTolerance = 5e-4;   // radians: 0.03 degrees
 
 } // namespace
 
-void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles, int iterations,
-                       double max_origin, const Freedom& freedom, const Candidates& candidates,
-                       int n_threads) {
+void refine_candidates(const Alignment& alignment, const ParticleBatch& particles, int iterations,
+                       double max_origin, const Candidates& candidates, int n_threads) {
+  const ReferenceBank& bank = alignment.bank;
   require_known(candidates.reference, bank);
-  const PolarSetting setting(bank, particles);
+  const PolarSetting setting(alignment, particles);
   const double max_angle_step = 2.0 * kPi / double(setting.layout.n_rotations);
   struct Scratch {
     PolarParticle particle;
@@ -221,7 +202,7 @@ void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles
     scratch.surface.take_reference(bank, r, mirror);
     const auto evaluate = [&](const double at[3]) {
       Local local = scratch.surface.at(scratch.particle, at);
-      hold_fixed(freedom, local);
+      hold_fixed(alignment.freedom, local);
       return local;
     };
     Local here = evaluate(pose);

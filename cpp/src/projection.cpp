@@ -53,15 +53,10 @@ TiledPlane tiled(std::vector<PlanePosition> points) {
 
 TiledPlane cartesian_plane(index_t box, double max_radius) {
   std::vector<PlanePosition> points;
-  const index_t half = box / 2 + 1;
-  for (index_t row = 0; row < box; ++row) {
-    const index_t ky = row <= (box - 1) / 2 ? row : row - box;
-    for (index_t kx = 0; kx < half; ++kx) {
-      const bool nyquist = 2 * kx == box || 2 * ky == -box;
-      if (!nyquist && static_cast<double>(kx * kx + ky * ky) <= max_radius * max_radius)
-        points.push_back({double(kx), double(ky), row * half + kx});
-    }
-  }
+  each_frequency(box, [&](index_t kx, index_t ky, index_t offset) {
+    if (static_cast<double>(kx * kx + ky * ky) <= max_radius * max_radius)
+      points.push_back({double(kx), double(ky), offset});
+  });
   return tiled(std::move(points));
 }
 

@@ -41,8 +41,16 @@ def _load() -> ModuleType:
 
 _module = _load()
 
+Alignment = _module.Alignment
+Candidates = _module.Candidates
+ClassSums = _module.ClassSums
+ParticleBatch = _module.ParticleBatch
+Placement = _module.Placement
+PoseCandidates = _module.PoseCandidates
+PoseSearch = _module.PoseSearch
 ReferenceBank = _module.ReferenceBank
-accumulate_classes = _module.accumulate_classes
+ShiftLattice = _module.ShiftLattice
+Window = _module.Window
 build = _module.build
 fma_peak = _module.fma_peak
 gather_window = _module.gather_window
@@ -55,8 +63,4 @@ project_cartesian = _module.project_cartesian
 project_polar = _module.project_polar
 project_rays = _module.project_rays
 project_voxels = _module.project_voxels
-refine_candidates = _module.refine_candidates
-search_candidates = _module.search_candidates
-search_pairs = _module.search_pairs
-search_poses = _module.search_poses
 window_shape = _module.window_shape

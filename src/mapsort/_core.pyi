@@ -44,23 +44,31 @@ def gather_window(
     width: int = 6,
     n_threads: int = 1,
 ) -> _Complex64: ...
+
+@final
+class Window:
+    """A map's Fourier window and how it is read."""
+
+    def __init__(
+        self,
+        data: _Complex64,
+        *,
+        scale: float,
+        oversampling: float,
+        width: int = 6,
+    ) -> None: ...
+
 def project_cartesian(
-    window: _Complex64,
+    window: Window,
     *,
-    scale: float,
-    oversampling: float,
-    width: int = 6,
     rotations: _Float64,  # (n, 3, 3)
     max_radius: float,
     box: int,
     n_threads: int = 1,
 ) -> _Complex64: ...  # (n, box, box/2+1)
 def project_polar(
-    window: _Complex64,
+    window: Window,
     *,
-    scale: float,
-    oversampling: float,
-    width: int = 6,
     rotations: _Float64,  # (n, 3, 3)
     first_ring: int,
     n_rings: int,
@@ -110,11 +118,8 @@ class ReferenceBank:
     ) -> None: ...
     def add(
         self,
-        window: _Complex64,
+        window: Window,
         *,
-        scale: float,
-        oversampling: float,
-        width: int = 6,
         rotations: _Float64,  # (n, 3, 3)
         n_threads: int = 1,
     ) -> None: ...
@@ -148,85 +153,153 @@ class ReferenceBank:
     @property
     def n_entries(self) -> int: ...
 
-def search_pairs(
-    bank: ReferenceBank,
-    *,
-    spectra: _Complex64,  # (n, padded, padded/2+1)
-    ctf: _Float32,  # (n, 7)
-    ring_weight: _Float32,  # (n_rings,)
-    scale: float,
-    oversampling: float,
-    apix: float,
-    origins: _Float32,  # (n_shifts, 2)
-    rotate: bool = True,
-    try_mirror: bool = True,
-    n_threads: int = 1,
-) -> tuple[_Float32, _Float32, _Int32]: ...  # cross, norm, code: each (n, references)
-def search_candidates(
-    bank: ReferenceBank,
-    *,
-    spectra: _Complex64,
-    ctf: _Float32,
-    ring_weight: _Float32,
-    scale: float,
-    oversampling: float,
-    apix: float,
-    step: float,
-    reach: int,
-    max_nodes: int,
-    max_origin: float,
-    reference: _Int32,  # (n, K)
-    origin: _Float32,  # (n, K, 2), in place
-    alpha: _Float32,  # (n, K), in place; radians
-    mirror: _Int32,  # (n, K), in place
-    cross: _Float32,  # (n, K), in place
-    norm: _Float32,  # (n, K), in place
-    rotate: bool = True,
-    try_mirror: bool = True,
-    n_threads: int = 1,
-) -> None: ...
-def refine_candidates(
-    bank: ReferenceBank,
-    *,
-    spectra: _Complex64,
-    ctf: _Float32,
-    ring_weight: _Float32,
-    scale: float,
-    oversampling: float,
-    apix: float,
-    iterations: int,
-    max_origin: float,
-    reference: _Int32,  # (n, K)
-    origin: _Float32,  # (n, K, 2), in place
-    alpha: _Float32,  # (n, K), in place; radians
-    mirror: _Int32,  # (n, K)
-    cross: _Float32,  # (n, K), in place
-    norm: _Float32,  # (n, K), in place
-    rotate: bool = True,
-    translate: bool = True,
-    n_threads: int = 1,
-) -> None: ...
-def search_poses(
-    window: _Complex64,
-    *,
-    scale: float,
-    oversampling: float,
-    width: int,
-    transforms: _Complex64,  # (n, box, box/2+1)
-    ctf: _Float32,  # (n, 7)
-    ring_weight: _Float32,  # (n_rings,)
-    apix: float,
-    chosen: _Int32,  # (n, K); 0: left alone
-    rotation: _Float64,  # (n, K, 3, 3), in place
-    origin: _Float64,  # (n, K, 2), in place
-    cross: _Float64,  # (n, K), in place
-    norm: _Float64,  # (n, K), in place
-    max_steps: int,
-    max_turn: float,  # radians
-    max_origin: float,
-    stiffness: float,
-    n_threads: int = 1,
-) -> None: ...
+@final
+class ParticleBatch:
+    """Particles as the kernels take them."""
+
+    def __init__(
+        self,
+        spectra: _Complex64,  # (n, padded, padded/2+1)
+        ctf: _Float32,  # (n, 7)
+        *,
+        scale: float,
+        oversampling: float,
+        apix: float,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+
+@final
+class Candidates:
+    """References of each particle, and alignments, which the kernels change in place."""
+
+    def __init__(
+        self,
+        reference: _Int32,  # (n, K); below 0: none
+        origin: _Float32,  # (n, K, 2)
+        alpha: _Float32,  # (n, K); radians
+        mirror: _Int32,  # (n, K)
+        cross: _Float32,  # (n, K)
+        norm: _Float32,  # (n, K)
+    ) -> None: ...
+
+@final
+class ShiftLattice:
+    """The origins that candidates are searched at."""
+
+    def __init__(self, *, step: float, reach: int, max_nodes: int, max_origin: float) -> None: ...
+
+@final
+class Alignment:
+    """What particles are compared with, and how."""
+
+    def __init__(
+        self,
+        bank: ReferenceBank,
+        ring_weight: _Float32,  # (n_rings,)
+        *,
+        rotate: bool = True,
+        translate: bool = True,
+        mirror: bool = True,
+    ) -> None: ...
+    def search_pairs(
+        self,
+        particles: ParticleBatch,
+        origins: _Float32,  # (n_shifts, 2)
+        *,
+        n_threads: int = 1,
+    ) -> tuple[_Float32, _Float32, _Int32]: ...  # cross, norm, code: each (n, references)
+    def search_candidates(
+        self,
+        particles: ParticleBatch,
+        candidates: Candidates,
+        lattice: ShiftLattice,
+        *,
+        n_threads: int = 1,
+    ) -> None: ...
+    def refine_candidates(
+        self,
+        particles: ParticleBatch,
+        candidates: Candidates,
+        *,
+        iterations: int,
+        max_origin: float,
+        n_threads: int = 1,
+    ) -> None: ...
+
+@final
+class PoseCandidates:
+    """Poses of each particle, which a search changes in place."""
+
+    def __init__(
+        self,
+        rotation: _Float64,  # (n, K, 3, 3)
+        origin: _Float64,  # (n, K, 2)
+        cross: _Float64,  # (n, K)
+        norm: _Float64,  # (n, K)
+    ) -> None: ...
+
+@final
+class PoseSearch:
+    """Continuous search for poses in one map."""
+
+    def __init__(
+        self,
+        window: Window,
+        ring_weight: _Float32,  # (n_rings,)
+        *,
+        apix: float,
+        max_turn: float,  # radians
+        max_origin: float,
+        stiffness: float,
+    ) -> None: ...
+    def climb(
+        self,
+        transforms: _Complex64,  # (n, box, box/2+1)
+        ctf: _Float32,  # (n, 7)
+        candidates: PoseCandidates,
+        *,
+        chosen: _Int32,  # (n, K); 0: left alone
+        max_steps: int,
+        n_threads: int = 1,
+    ) -> None: ...
+
+@final
+class Placement:
+    """How each particle goes into its class."""
+
+    def __init__(
+        self,
+        *,
+        order: _Int32,  # (n_used,)
+        slot_start: _Int32,  # (n_slots + 1,)
+        slot: _Int32,  # (n_slots,)
+        alpha: _Float32,  # (n_used,), radians
+        origin: _Float32,  # (n_used, 2)
+        mirror: _Int32,  # (n_used,)
+        weight: _Float32,  # (n_used,)
+    ) -> None: ...
+
+@final
+class ClassSums:
+    """Sums of particles per class, in place."""
+
+    def __init__(
+        self,
+        numerator: _Complex64,  # (rows, box, box/2+1)
+        density: _Float32,  # (rows, box, box/2+1)
+        references: _Complex64,  # (r, box, box/2+1)
+        *,
+        max_radius: float,
+    ) -> None: ...
+    def add(
+        self,
+        particles: ParticleBatch,
+        placement: Placement,
+        *,
+        n_threads: int = 1,
+    ) -> tuple[_Float32, _Float32, _Float32]: ...
+    # sums over shells of |X|^2, Re conj(X) C P and C^2 |P|^2: each (n_used, box/2+1)
+
 def fma_peak(*, seconds: float) -> float: ...  # GFlop/s
 def product_rate(
     bank: ReferenceBank,
@@ -234,26 +307,3 @@ def product_rate(
     n_shifts: int,
     seconds: float,
 ) -> tuple[float, float, float, float]: ...  # GFlop/s, s, s, share of rows and lanes used
-def accumulate_classes(
-    *,
-    spectra: _Complex64,  # (n, padded, padded/2+1)
-    ctf: _Float32,  # (n, 7)
-    scale: float,
-    oversampling: float,
-    apix: float,
-    max_radius: float,
-    order: _Int32,  # (n_used,)
-    slot_start: _Int32,  # (n_slots + 1,)
-    slot: _Int32,  # (n_slots,)
-    alpha: _Float32,  # (n_used,), radians
-    origin: _Float32,  # (n_used, 2)
-    mirror: _Int32,  # (n_used,)
-    weight: _Float32,  # (n_used,)
-    references: _Complex64,  # (r, box, box/2+1)
-    numerator: _Complex64,  # (rows, box, box/2+1), in place
-    density: _Float32,  # (rows, box, box/2+1), in place
-    image_power: _Float32,  # (n_used, n_shells), in place
-    cross: _Float32,  # (n_used, n_shells), in place
-    reference_power: _Float32,  # (n_used, n_shells), in place
-    n_threads: int = 1,
-) -> None: ...

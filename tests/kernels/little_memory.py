@@ -29,13 +29,12 @@ SCALES = {"scale": GRID.scale, "oversampling": GRID.scale}
 TURNS = np.ascontiguousarray(eman_to_matrix(RNG.uniform(0, 180, (N, 3))))
 SPECTRUM = np.fft.rfftn(RNG.standard_normal((GRID.padded,) * 3)).astype(np.complex64)
 WINDOW = _core.gather_window(SPECTRUM, GRID.padded / 2)
-SLICES = _core.project_cartesian(WINDOW, rotations=TURNS, max_radius=BOX // 2, box=BOX, **SCALES)
-BATCH = {
-    "spectra": GRID.image_spectra(RNG.standard_normal((N, BOX, BOX))),
-    "ctf": np.tile(np.float32([3000, 400, 0.5, -1e4, 0.1, 30, 0]), (N, 1)),
-    "apix": 3.0,
-    **SCALES,
-}
+READABLE = _core.Window(WINDOW, **SCALES)
+SLICES = _core.project_cartesian(READABLE, rotations=TURNS, max_radius=BOX // 2, box=BOX)
+CTF = np.tile(np.float32([3000, 400, 0.5, -1e4, 0.1, 30, 0]), (N, 1))
+BATCH = _core.ParticleBatch(
+    GRID.image_spectra(RNG.standard_normal((N, BOX, BOX))), CTF, apix=3.0, **SCALES
+)
 WEIGHT = np.ones(RINGS, np.float32)
 
 
@@ -43,15 +42,16 @@ def bank():
     made = _core.ReferenceBank(
         first_ring=1, n_rings=RINGS, n_angles=ANGLES, box=BOX, support_radius=BOX / 2
     )
-    made.add(WINDOW, rotations=TURNS, n_threads=N_THREADS, **SCALES)
+    made.add(READABLE, rotations=TURNS, n_threads=N_THREADS)
     return made
 
 
 BANK = bank()
+ALIGNMENT = _core.Alignment(BANK, WEIGHT)
 
 
-def candidates(bank_search, **settings):
-    found = {
+def candidates():
+    return {
         "reference": np.tile(np.arange(N, dtype=np.int32), (N, 1)),
         "origin": np.zeros((N, N, 2), np.float32),
         "alpha": np.zeros((N, N), np.float32),
@@ -59,7 +59,20 @@ def candidates(bank_search, **settings):
         "cross": np.zeros((N, N), np.float32),
         "norm": np.zeros((N, N), np.float32),
     }
-    bank_search(BANK, ring_weight=WEIGHT, n_threads=N_THREADS, **settings, **BATCH, **found)
+
+
+def searched():
+    found = candidates()
+    lattice = _core.ShiftLattice(step=1.0, reach=2, max_nodes=200, max_origin=4.0)
+    ALIGNMENT.search_candidates(BATCH, _core.Candidates(**found), lattice, n_threads=N_THREADS)
+    return found["cross"]
+
+
+def refined():
+    found = candidates()
+    ALIGNMENT.refine_candidates(
+        BATCH, _core.Candidates(**found), iterations=1, max_origin=4.0, n_threads=N_THREADS
+    )
     return found["cross"]
 
 
@@ -80,12 +93,10 @@ def insertion():
 
 def class_sums():
     sums = np.zeros((2, BOX, BOX // 2 + 1), np.complex64)
-    shells = {
-        name: np.zeros((N, BOX // 2 + 1), np.float32)
-        for name in ("image_power", "cross", "reference_power")
-    }
-    _core.accumulate_classes(
-        max_radius=BOX / 2,
+    classes = _core.ClassSums(
+        sums, np.zeros(sums.shape, np.float32), SLICES[:1], max_radius=BOX / 2
+    )
+    placement = _core.Placement(
         order=np.arange(N, dtype=np.int32),
         slot_start=np.int32([0, N // 3, N]),
         slot=np.int32([0, 1]),
@@ -93,44 +104,25 @@ def class_sums():
         origin=np.zeros((N, 2), np.float32),
         mirror=np.zeros(N, np.int32),
         weight=np.ones(N, np.float32),
-        references=SLICES[:1],
-        numerator=sums,
-        density=np.zeros(sums.shape, np.float32),
-        n_threads=N_THREADS,
-        **shells,
-        **BATCH,
     )
+    classes.add(BATCH, placement, n_threads=N_THREADS)
     return sums
 
 
 def poses():
     cross = np.zeros((N, 1))
-    _core.search_poses(
-        WINDOW,
-        width=6,
-        transforms=SLICES,
-        ctf=BATCH["ctf"],
-        ring_weight=WEIGHT,
-        apix=3.0,
+    search = _core.PoseSearch(
+        READABLE, WEIGHT, apix=3.0, max_turn=0.1, max_origin=4.0, stiffness=np.inf
+    )
+    search.climb(
+        SLICES,
+        CTF,
+        _core.PoseCandidates(TURNS[:, None].copy(), np.zeros((N, 1, 2)), cross, np.zeros((N, 1))),
         chosen=np.ones((N, 1), np.int32),
-        rotation=TURNS[:, None].copy(),
-        origin=np.zeros((N, 1, 2)),
-        cross=cross,
-        norm=np.zeros((N, 1)),
         max_steps=2,
-        max_turn=0.1,
-        max_origin=4.0,
-        stiffness=np.inf,
         n_threads=N_THREADS,
-        **SCALES,
     )
     return cross
-
-
-def pairs():
-    return _core.search_pairs(
-        BANK, origins=ORIGINS, ring_weight=WEIGHT, n_threads=N_THREADS, **BATCH
-    )[0]
 
 
 ORIGINS = RNG.uniform(-2, 2, (60, 2)).astype(np.float32)
@@ -139,7 +131,7 @@ REAL = {"rotations": TURNS, "shifts": np.zeros((N, 2)), "radius": BOX / 2, "n_th
 KERNELS = {
     "gather_window": lambda: _core.gather_window(SPECTRUM, GRID.padded / 2, n_threads=N_THREADS),
     "project_cartesian": lambda: _core.project_cartesian(
-        WINDOW, rotations=TURNS, max_radius=BOX // 2, box=BOX, n_threads=N_THREADS, **SCALES
+        READABLE, rotations=TURNS, max_radius=BOX // 2, box=BOX, n_threads=N_THREADS
     ),
     "project_rays": lambda: _core.project_rays(VOLUME, **REAL),
     "project_voxels": lambda: _core.project_voxels(VOLUME, **REAL),
@@ -148,11 +140,9 @@ KERNELS = {
     "part": lambda: BANK.part(
         np.int32([[0, RINGS]] * 20), n_rings=RINGS, n_angles=ANGLES, n_rotations=ANGLES
     ).statistics()[0],
-    "search_pairs": pairs,
-    "search_candidates": lambda: candidates(
-        _core.search_candidates, step=1.0, reach=2, max_nodes=200, max_origin=4.0
-    ),
-    "refine_candidates": lambda: candidates(_core.refine_candidates, iterations=1, max_origin=4.0),
+    "search_pairs": lambda: ALIGNMENT.search_pairs(BATCH, ORIGINS, n_threads=N_THREADS)[0],
+    "search_candidates": searched,
+    "refine_candidates": refined,
     "search_poses": poses,
     "accumulate_classes": class_sums,
 }

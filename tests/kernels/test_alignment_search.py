@@ -32,9 +32,15 @@ def bank_of(case):
     )
     window = grid.volume_window(case.volume, max_radius=case.n_rings)
     turns, half = case.rotations, len(case.rotations) // 2
+    readable = _core.Window(window, scale=grid.scale, oversampling=grid.scale)
     for part in (turns[:half], turns[half:]):
-        bank.add(window, scale=grid.scale, oversampling=grid.scale, rotations=part)
+        bank.add(readable, rotations=part)
     return bank
+
+
+def search_pairs(bank, *, origins, ring_weight, spectra, ctf, n_threads=1, **sizes):
+    particles = _core.ParticleBatch(spectra, ctf, **sizes)
+    return _core.Alignment(bank, ring_weight).search_pairs(particles, origins, n_threads=n_threads)
 
 
 def batch_of(case):
@@ -73,7 +79,7 @@ def origins():
 
 @pytest.fixture(scope="module")
 def found(case, origins):
-    return _core.search_pairs(bank_of(case), origins=origins, **batch_of(case))
+    return search_pairs(bank_of(case), origins=origins, **batch_of(case))
 
 
 @pytest.fixture(scope="module")
@@ -135,20 +141,20 @@ def test_a_weight_of_zero_removes_a_ring(case, origins, oracle):
     weight = case.ring_weight.copy()
     weight[-2:] = 0
     bank = bank_of(case)
-    less = _core.search_pairs(bank, origins=origins, **(batch | {"ring_weight": weight}))
-    more = _core.search_pairs(bank, origins=origins, **batch)
+    less = search_pairs(bank, origins=origins, **(batch | {"ring_weight": weight}))
+    more = search_pairs(bank, origins=origins, **batch)
     assert np.all(less[1] < more[1])
     short = oracle.AlignmentCase(
         case.volume, case.rotations, case.images, case.ctf, weight[:-2], case.n_angles, case.apix
     )
-    alone = _core.search_pairs(bank_of(short), origins=origins, **batch_of(short))
+    alone = search_pairs(bank_of(short), origins=origins, **batch_of(short))
     np.testing.assert_allclose(less[0], alone[0], rtol=1e-4)
     np.testing.assert_allclose(less[1], alone[1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("n_threads", [2, 7])
 def test_threads_do_not_change_a_bit(n_threads, found, case, origins):
-    many = _core.search_pairs(bank_of(case), origins=origins, n_threads=n_threads, **batch_of(case))
+    many = search_pairs(bank_of(case), origins=origins, n_threads=n_threads, **batch_of(case))
     for one, other in zip(found, many, strict=True):
         assert one.tobytes() == other.tobytes()
 
@@ -174,7 +180,7 @@ def test_images_as_references(case, origins, oracle):
     for part in (spectra[:1], spectra[1:]):
         bank.add_images(part, scale=grid.scale, oversampling=grid.scale)
     assert len(bank) == 3
-    cross, norm, code = _core.search_pairs(bank, origins=origins, **batch_of(case))
+    cross, norm, code = search_pairs(bank, origins=origins, **batch_of(case))
     kx, ky, w = case.polar()
     for r, image in enumerate(images):
         shift, angle, mirror = np.unravel_index(code[3, r], (len(origins), case.n_angles, 2))
@@ -197,7 +203,7 @@ def test_images_as_references(case, origins, oracle):
     itself.add_images(
         grid.image_spectra(case.images[3:]), scale=grid.scale, oversampling=grid.scale
     )
-    cross, norm, code = _core.search_pairs(itself, origins=origins, **batch_of(case))
+    cross, norm, code = search_pairs(itself, origins=origins, **batch_of(case))
     assert cross[3, 0] == pytest.approx(norm[3, 0], rel=1e-4)
     assert np.unravel_index(code[3, 0], (9, case.n_angles, 2)) == (4, 0, 0)
 
@@ -220,7 +226,15 @@ class TestCandidates:
 
     def search(self, case, arrays, **options):
         settings = {"step": self.STEP, "reach": 1, "max_nodes": 9, "max_origin": 3.0} | options
-        _core.search_candidates(bank_of(case), **settings, **batch_of(case), **arrays)
+        n_threads = settings.pop("n_threads", 1)
+        batch = batch_of(case)
+        alignment = _core.Alignment(bank_of(case), batch.pop("ring_weight"))
+        alignment.search_candidates(
+            _core.ParticleBatch(**batch),
+            _core.Candidates(**arrays),
+            _core.ShiftLattice(**settings),
+            n_threads=n_threads,
+        )
         return arrays
 
     def lattice(self, centre, *, reach=1):
@@ -292,7 +306,7 @@ class TestCandidates:
         reference = np.tile(np.arange(37) % 19, (4, 1))
         out = self.search(case, self.arrays(reference, np.zeros((4, 37, 2))))
         np.testing.assert_array_equal(out["cross"][:, :18], out["cross"][:, 19:])
-        pairs = _core.search_pairs(
+        pairs = search_pairs(
             bank_of(case), origins=self.lattice([0, 0]).astype(np.float32), **batch_of(case)
         )
         atol = 1e-5 * pairs[0].max()  # some best values are near zero: differences of large sums

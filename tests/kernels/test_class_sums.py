@@ -43,29 +43,28 @@ class Case:
         self.references = np.fft.rfft2(projections).astype(np.complex64)
 
     def accumulate(self, *, n_threads=1, into=None, **changes):
-        grid, half, n_shells = FourierGrid.for_box(self.box), self.box // 2 + 1, self.box // 2 + 1
-        n = len(self.order)
-        out = into or {
+        grid, half = FourierGrid.for_box(self.box), self.box // 2 + 1
+        into = into or {
             "numerator": np.zeros((4, self.box, half), np.complex64),
             "density": np.zeros((4, self.box, half), np.float32),
-            "image_power": np.zeros((n, n_shells), np.float32),
-            "cross": np.zeros((n, n_shells), np.float32),
-            "reference_power": np.zeros((n, n_shells), np.float32),
         }
-        names = ("order", "slot_start", "slot", "alpha", "origin", "mirror", "weight", "references")
-        arguments = {
-            "spectra": grid.image_spectra(self.images),
-            "ctf": self.ctf,
-            "scale": grid.scale,
-            "oversampling": grid.scale,
-            "apix": APIX,
-            "max_radius": self.max_radius,
-            **{name: getattr(self, name) for name in names},
-            **out,
-            "n_threads": n_threads,
-        }
-        _core.accumulate_classes(**(arguments | changes))
-        return out
+        sums = {name: into[name] for name in ("numerator", "density")}
+        names = ("order", "slot_start", "slot", "alpha", "origin", "mirror", "weight")
+        particles = _core.ParticleBatch(
+            grid.image_spectra(self.images),
+            self.ctf,
+            scale=grid.scale,
+            oversampling=grid.scale,
+            apix=APIX,
+        )
+        shells = _core.ClassSums(
+            **sums, references=self.references, max_radius=self.max_radius
+        ).add(
+            particles,
+            _core.Placement(**({name: getattr(self, name) for name in names} | changes)),
+            n_threads=n_threads,
+        )
+        return sums | dict(zip(("image_power", "cross", "reference_power"), shells, strict=True))
 
     def entry(self, e, oracle):
         """(C, X) of an entry at the frequencies of its reference, X centred; (box, box//2+1)."""

@@ -42,11 +42,9 @@ def project_with_the_insertion_kernel(volume, rotations, grid, radius):
     whole = np.zeros((padded,) * 3)
     whole[np.ix_(corner, corner, corner)] = volume / (line[:, None, None] * line[:, None] * line)
     spectrum = np.fft.rfftn(whole).astype(np.complex64)
+    window = _core.gather_window(spectrum, radius * grid.scale, width=width)
     return _core.project_cartesian(
-        _core.gather_window(spectrum, radius * grid.scale, width=width),
-        scale=grid.scale,
-        oversampling=0.5 * grid.scale,
-        width=width,
+        _core.Window(window, scale=grid.scale, oversampling=0.5 * grid.scale, width=width),
         rotations=rotations,
         max_radius=radius,
         box=box,

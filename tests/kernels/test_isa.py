@@ -31,37 +31,38 @@ scales = {"scale": grid.scale, "oversampling": grid.scale}
 turns = np.ascontiguousarray(eman_to_matrix(rng.uniform(0, 180, (21, 3))))
 volume = phantom_map(0, box, 6.5)
 window = grid.volume_window(volume, max_radius=box // 2)
-slices = _core.project_cartesian(window, rotations=turns, max_radius=box // 2, box=box, **scales)
-polar = _core.project_polar(window, rotations=turns, first_ring=1, n_rings=rings,
-                            n_angles=angles, **scales)
+readable = _core.Window(window, **scales)
+slices = _core.project_cartesian(readable, rotations=turns, max_radius=box // 2, box=box)
+polar = _core.project_polar(readable, rotations=turns, first_ring=1, n_rings=rings,
+                            n_angles=angles)
 inserted = np.zeros((*_core.window_shape(grid.padded / 2, width=5), 3), np.float32)
 _core.insert_slices(slices, np.ones(slices.shape, np.float32), inserted, rotations=turns,
                     symmetry=np.eye(3)[None], max_radius=box // 2, scale=grid.scale)
 bank = _core.ReferenceBank(first_ring=1, n_rings=rings, n_angles=angles, box=box,
                            support_radius=box / 2)
-bank.add(window, rotations=turns, **scales)
+bank.add(readable, rotations=turns)
 images = np.fft.fftshift(np.fft.irfft2(slices[:6], s=(box, box)), axes=(1, 2))
 images = images + 0.3 * images.std() * rng.standard_normal(images.shape)
 ctf = np.tile(np.float32([3000, 400, 0.5, -1e4, 0.1, 30, 0]), (6, 1))
-batch = {"spectra": grid.image_spectra(images), "ctf": ctf, "apix": 6.5, **scales}
+batch = _core.ParticleBatch(grid.image_spectra(images), ctf, apix=6.5, **scales)
 weight = rng.uniform(0.5, 2, rings).astype(np.float32)
 shifts = rng.uniform(-2, 2, (7, 2)).astype(np.float32)
-cross, norm, code = _core.search_pairs(bank, origins=shifts, ring_weight=weight, **batch)
+alignment = _core.Alignment(bank, weight)
+cross, norm, code = alignment.search_pairs(batch, shifts)
 shift, angle, mirror = np.unravel_index(code, (7, angles, 2))
 found = {"reference": np.tile(np.arange(21, dtype=np.int32), (6, 1)), "origin": shifts[shift],
          "alpha": (2 * np.pi * angle / angles).astype(np.float32),
          "mirror": mirror.astype(np.int32), "cross": cross.copy(), "norm": norm.copy()}
-_core.refine_candidates(bank, iterations=6, max_origin=4.0, ring_weight=weight, **batch, **found)
+alignment.refine_candidates(batch, _core.Candidates(**found), iterations=6, max_origin=4.0)
 sums = {"numerator": np.zeros((2, box, box // 2 + 1), np.complex64),
         "density": np.zeros((2, box, box // 2 + 1), np.float32)}
-shells = {n: np.zeros((6, box // 2 + 1), np.float32)
-          for n in ("image_power", "cross", "reference_power")}
-_core.accumulate_classes(max_radius=box / 2, order=np.arange(6, dtype=np.int32),
-                         slot_start=np.int32([0, 2, 6]), slot=np.int32([0, 1]),
-                         alpha=rng.uniform(0, 6, 6).astype(np.float32),
-                         origin=rng.uniform(-2, 2, (6, 2)).astype(np.float32),
-                         mirror=np.int32([0, 1] * 3), weight=np.ones(6, np.float32),
-                         references=slices[:1], **sums, **shells, **batch)
+placement = _core.Placement(order=np.arange(6, dtype=np.int32),
+                            slot_start=np.int32([0, 2, 6]), slot=np.int32([0, 1]),
+                            alpha=rng.uniform(0, 6, 6).astype(np.float32),
+                            origin=rng.uniform(-2, 2, (6, 2)).astype(np.float32),
+                            mirror=np.int32([0, 1] * 3), weight=np.ones(6, np.float32))
+classes = _core.ClassSums(**sums, references=slices[:1], max_radius=box / 2)
+shells = dict(zip(("image_power", "cross", "reference_power"), classes.add(batch, placement)))
 np.savez(sys.argv[1], isa=_core.isa, slices=slices, polar=polar,
          inserted=inserted, cross=cross, norm=norm, refined_cross=found["cross"],
          class_sums=sums["numerator"], class_density=sums["density"],

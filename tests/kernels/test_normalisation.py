@@ -86,7 +86,7 @@ def bank_of(case, how, *, cutoff=None):
     if cutoff is not None:
         window[distances(window.shape) > cutoff * grid.scale] = 0
     bank = empty_bank(case.box, how)
-    bank.add(window, scale=grid.scale, oversampling=grid.scale, rotations=case.rotations)
+    bank.add(readable(window, grid), rotations=case.rotations)
     return bank
 
 
@@ -109,6 +109,15 @@ def empty_bank(box, how):
         support_radius=box / 2,
         normalisation=how,
     )
+
+
+def search_pairs(bank, *, origins, ring_weight, spectra, ctf, n_threads=1, **sizes):
+    particles = _core.ParticleBatch(spectra, ctf, **sizes)
+    return _core.Alignment(bank, ring_weight).search_pairs(particles, origins, n_threads=n_threads)
+
+
+def readable(window, grid):
+    return _core.Window(window, scale=grid.scale, oversampling=grid.scale)
 
 
 def batch_of(case):
@@ -150,7 +159,7 @@ def origins():
 class TestNormalised:
     @pytest.fixture
     def found(self, case, how, origins):
-        return _core.search_pairs(bank_of(case, how), origins=origins, **batch_of(case))
+        return search_pairs(bank_of(case, how), origins=origins, **batch_of(case))
 
     def test_every_pair_has_the_optimum_of_the_direct_search(self, case, how, origins, found):
         cross, norm, code = found
@@ -184,8 +193,8 @@ class TestNormalised:
         grid = FourierGrid.for_box(case.box)
         bank = empty_bank(case.box, how)
         window = grid.volume_window(1e-4 * case.volume, max_radius=case.n_rings)
-        bank.add(window, scale=grid.scale, oversampling=grid.scale, rotations=case.rotations)
-        cross = _core.search_pairs(bank, origins=origins, **batch)[0]
+        bank.add(readable(window, grid), rotations=case.rotations)
+        cross = search_pairs(bank, origins=origins, **batch)[0]
         np.testing.assert_allclose(cross, found[0], rtol=1e-4)
 
     def test_images_are_normalised_as_slices_are(self, case, how, origins):
@@ -193,7 +202,7 @@ class TestNormalised:
         grid = FourierGrid.for_box(case.box)
         bank = empty_bank(case.box, how)
         bank.add_images(grid.image_spectra(case.images), scale=grid.scale, oversampling=grid.scale)
-        cross, norm, code = _core.search_pairs(bank, origins=origins, **batch_of(case))
+        cross, norm, code = search_pairs(bank, origins=origins, **batch_of(case))
         # phases alone have high orders, which the bank does not hold
         lost = 1e-4 if how == "rings" else 0.03
         assert cross[3, 3] == pytest.approx(norm[3, 3], rel=lost)
@@ -204,11 +213,11 @@ class TestNormalised:
         """References empty beyond ring 3 score as if the band ended there; no NaN."""
         # the kernel reads 3 grid points to each side, up to 5.2 along a diagonal: 2.6 rings
         cut = bank_of(case, how, cutoff=1.0)
-        cross, norm, _ = _core.search_pairs(cut, origins=origins, **batch_of(case))
+        cross, norm, _ = search_pairs(cut, origins=origins, **batch_of(case))
         short = batch_of(case)
         short["ring_weight"] = np.where(np.arange(N_RINGS) < 3, case.ring_weight, 0)
         short["ring_weight"] = short["ring_weight"].astype(np.float32)
-        limited, full_norm, _ = _core.search_pairs(cut, origins=origins, **short)
+        limited, full_norm, _ = search_pairs(cut, origins=origins, **short)
         np.testing.assert_allclose(cross, limited, rtol=1e-5)
         np.testing.assert_allclose(norm, full_norm, rtol=1e-5)
         assert np.all(norm > 0)
@@ -221,7 +230,7 @@ class TestNormalised:
         bank = bank_of(case, how, cutoff=-1.0 if empty == "reference" else None)
         if empty == "particle":
             batch["spectra"] = np.zeros_like(batch["spectra"])
-        cross, norm, _ = _core.search_pairs(bank, origins=origins, **batch)
+        cross, norm, _ = search_pairs(bank, origins=origins, **batch)
         np.testing.assert_array_equal(cross, 0)
         assert np.all(norm == 0) if empty == "reference" else np.all(norm > 0)
 
@@ -235,10 +244,10 @@ class TestNormalised:
         )
         batch["spectra"][:, np.hypot(kx, ky) > 1.0 * grid.scale] = 0
         bank = bank_of(case, how)
-        cross = _core.search_pairs(bank, origins=origins, **batch)[0]
+        cross = search_pairs(bank, origins=origins, **batch)[0]
         batch["ring_weight"] = np.where(np.arange(N_RINGS) < 3, case.ring_weight, 0)
         batch["ring_weight"] = batch["ring_weight"].astype(np.float32)
-        short = _core.search_pairs(bank, origins=origins, **batch)[0]
+        short = search_pairs(bank, origins=origins, **batch)[0]
         np.testing.assert_allclose(cross, short, rtol=1e-5)
 
     def test_candidates_are_scored_as_pairs_are(self, case, how, found):
@@ -253,12 +262,13 @@ class TestNormalised:
             "norm": np.zeros(reference.shape, np.float32),
         }
         bank, batch = bank_of(case, how), batch_of(case)
-        _core.search_candidates(
-            bank, step=1.5, reach=1, max_nodes=9, max_origin=2.0, **batch, **arrays
-        )
+        alignment = _core.Alignment(bank, batch.pop("ring_weight"))
+        particles, candidates = _core.ParticleBatch(**batch), _core.Candidates(**arrays)
+        lattice = _core.ShiftLattice(step=1.5, reach=1, max_nodes=9, max_origin=2.0)
+        alignment.search_candidates(particles, candidates, lattice)
         np.testing.assert_allclose(arrays["cross"], found[0], rtol=1e-5)
         np.testing.assert_allclose(arrays["norm"], found[1], rtol=1e-5)
-        _core.refine_candidates(bank, iterations=4, max_origin=2.0, **batch, **arrays)
+        alignment.refine_candidates(particles, candidates, iterations=4, max_origin=2.0)
         assert np.all(arrays["cross"] >= found[0] * (1 - 1e-5))
         assert np.mean(arrays["cross"] > found[0]) > 0.9
 
@@ -289,7 +299,7 @@ class TestPart:
     def test_a_part_is_the_whole_with_the_other_coefficients_zero(self, case, how, origins):
         """By the sum over orders, which shares nothing with the sum over points above."""
         part = part_of(bank_of(case, how), RANGES, n_rotations=self.N_ROTATIONS)
-        cross, norm, _ = _core.search_pairs(part, origins=origins, **batch_of(case))
+        cross, norm, _ = search_pairs(part, origins=origins, **batch_of(case))
         kx, ky, w = case.polar()
         weight = w.sum(axis=1)[:, None] * kept_entries()
         orders = np.arange(len(RANGES))
@@ -317,7 +327,7 @@ class TestPart:
         part = part_of(whole, everything)
         assert (len(part), part.max_order) == (len(whole), whole.max_order)
         one, other = (
-            _core.search_pairs(bank, origins=origins, **batch_of(case)) for bank in (whole, part)
+            search_pairs(bank, origins=origins, **batch_of(case)) for bank in (whole, part)
         )
         np.testing.assert_allclose(other[0], one[0], rtol=1e-5)
         # the orders that the bank does not keep are missing in the part's norm
@@ -330,8 +340,8 @@ class TestPart:
         wide = part_of(bank_of(case, how), ranges)
         batch = batch_of(case)
         low = batch | {"ring_weight": case.ring_weight[:4].copy()}
-        one = _core.search_pairs(wide, origins=origins, **batch)
-        other = _core.search_pairs(short, origins=origins, **low)
+        one = search_pairs(wide, origins=origins, **batch)
+        other = search_pairs(short, origins=origins, **low)
         np.testing.assert_allclose(other[0], one[0], rtol=1e-5)
         np.testing.assert_allclose(other[1], one[1], rtol=1e-5)
 
@@ -363,7 +373,7 @@ def test_threads_do_not_change_a_part(case, origins, n_threads):
     one = part_of(bank_of(case, "rings"), RANGES)
     many = part_of(bank_of(case, "rings"), RANGES, n_threads=n_threads)
     for a, b in zip(
-        *(_core.search_pairs(bank, origins=origins, **batch_of(case)) for bank in (one, many)),
+        *(search_pairs(bank, origins=origins, **batch_of(case)) for bank in (one, many)),
         strict=True,
     ):
         assert a.tobytes() == b.tobytes()

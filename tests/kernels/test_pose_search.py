@@ -64,23 +64,17 @@ class Case:
         moved = np.ascontiguousarray(origins[:, None]).copy()
         cross, norm = np.zeros((n, 1)), np.zeros((n, 1))
         settings = {"max_turn": 0.15, "max_origin": 4.0, "n_threads": 1} | options
-        _core.search_poses(
-            projector.window,
-            scale=projector.scale,
-            oversampling=projector.scale,
-            width=projector.interpolation.width,
-            transforms=self.transforms,
-            ctf=self.ctf,
-            ring_weight=self.ring_weight,
-            apix=APIX,
+        n_threads = settings.pop("n_threads")
+        search = _core.PoseSearch(
+            projector.for_kernels, self.ring_weight, apix=APIX, stiffness=stiffness, **settings
+        )
+        search.climb(
+            self.transforms,
+            self.ctf,
+            _core.PoseCandidates(turned, moved, cross, norm),
             chosen=np.ones((n, 1), np.int32) if chosen is None else chosen,
-            rotation=turned,
-            origin=moved,
-            cross=cross,
-            norm=norm,
             max_steps=max_steps,
-            stiffness=stiffness,
-            **settings,
+            n_threads=n_threads,
         )
         return turned[:, 0], moved[:, 0], cross[:, 0], norm[:, 0]
 

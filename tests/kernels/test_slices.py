@@ -25,10 +25,9 @@ def relative(found, expected):
 
 def polar_slices(volume, rotations, n_rings, n_angles):
     grid = FourierGrid.for_box(len(volume))
+    window = grid.volume_window(volume, max_radius=n_rings)
     return _core.project_polar(
-        grid.volume_window(volume, max_radius=n_rings),
-        scale=grid.scale,
-        oversampling=grid.scale,
+        _core.Window(window, scale=grid.scale, oversampling=grid.scale),
         rotations=rotations,
         first_ring=1,
         n_rings=n_rings,
@@ -107,10 +106,9 @@ def test_padding_buys_accuracy(pad, bound, oracle):
     rotations = oracle.random_rotations(3, seed=3)
     kx, ky = oracle.plane_frequencies(box)
     inside = np.hypot(kx, ky) <= 0.45 * box
+    window = grid.volume_window(volume, max_radius=9.0)
     found = _core.project_cartesian(
-        grid.volume_window(volume, max_radius=9.0),
-        scale=grid.scale,
-        oversampling=grid.scale,
+        _core.Window(window, scale=grid.scale, oversampling=grid.scale),
         rotations=rotations,
         max_radius=9.0,
         box=box,
@@ -178,14 +176,13 @@ def test_threads_do_not_change_a_bit(n_threads, oracle):
     rotations = oracle.random_rotations(11, seed=9)
     grid = FourierGrid.for_box(16)
     window = grid.volume_window(volume, max_radius=8.0)
-    scales = {"scale": grid.scale, "oversampling": grid.scale, "rotations": rotations}
+    readable = _core.Window(window, scale=grid.scale, oversampling=grid.scale)
 
     def both(threads):
+        shared = {"rotations": rotations, "n_threads": threads}
         return (
-            _core.project_cartesian(window, max_radius=8.0, box=16, n_threads=threads, **scales),
-            _core.project_polar(
-                window, first_ring=1, n_rings=7, n_angles=24, n_threads=threads, **scales
-            ),
+            _core.project_cartesian(readable, max_radius=8.0, box=16, **shared),
+            _core.project_polar(readable, first_ring=1, n_rings=7, n_angles=24, **shared),
         )
 
     for one, many in zip(both(1), both(n_threads), strict=True):

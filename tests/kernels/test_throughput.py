@@ -26,7 +26,7 @@ def bank(n_references, *, n_rings=6):
     )
     window = np.zeros(_core.window_shape(2.0 * n_rings), np.complex64)
     turns = np.broadcast_to(np.eye(3), (n_references, 3, 3)).copy()
-    made.add(window, scale=2.0, oversampling=2.0, rotations=turns)
+    made.add(_core.Window(window, scale=2.0, oversampling=2.0), rotations=turns)
     return made
 
 

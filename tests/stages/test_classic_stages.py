@@ -106,20 +106,22 @@ def bank_of(images):
     return bank, grid
 
 
+def batch_of(images, grid):
+    spectra, ctf = grid.image_spectra(images), ctf_coefficients(None, len(images))
+    scale = grid.scale
+    return _core.ParticleBatch(spectra, ctf, scale=scale, oversampling=scale, apix=APIX)
+
+
 @pytest.mark.parametrize("mirror", [True, False])
 @pytest.mark.parametrize("rotate", [True, False])
 def test_the_kernel_takes_the_best_of_what_is_allowed(views, mirror, rotate):
     """All poses one by one, each evaluated where it stands, against the search."""
     bank, grid = bank_of(views[:4])
-    batch = {
-        "spectra": grid.image_spectra(views[6:8]), "ctf": ctf_coefficients(None, 2),
-        "ring_weight": np.ones(10, np.float32), "scale": grid.scale, "oversampling": grid.scale,
-        "apix": APIX,
-    }  # fmt: skip
+    batch = batch_of(views[6:8], grid)
     origins = np.array([[0, 0], [1, 0], [0, -2]], np.float32)
-    cross, _, code = _core.search_pairs(
-        bank, origins=origins, rotate=rotate, try_mirror=mirror, **batch
-    )
+    alignment = _core.Alignment(bank, np.ones(10, np.float32), rotate=rotate, mirror=mirror)
+    every = _core.Alignment(bank, np.ones(10, np.float32))
+    cross, _, code = alignment.search_pairs(batch, origins)
     n = bank.n_rotations
     turns = range(n) if rotate else (0,)
     poses = [(o, a, m) for o in origins for a in turns for m in ((0, 1) if mirror else (0,))]
@@ -127,13 +129,15 @@ def test_the_kernel_takes_the_best_of_what_is_allowed(views, mirror, rotate):
     for origin, turn, flipped in poses:
         shape = (2, 4)
         value, norm = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        _core.refine_candidates(
-            bank, iterations=0, max_origin=5.0,
-            reference=np.tile(np.arange(4, dtype=np.int32), (2, 1)),
-            origin=np.tile(origin, (2, 4, 1)).astype(np.float32),
-            alpha=np.full(shape, 2 * np.pi * turn / n, np.float32),
-            mirror=np.full(shape, flipped, np.int32), cross=value, norm=norm, **batch,
-        )  # fmt: skip
+        candidates = _core.Candidates(
+            np.tile(np.arange(4, dtype=np.int32), (2, 1)),
+            np.tile(origin, (2, 4, 1)).astype(np.float32),
+            np.full(shape, 2 * np.pi * turn / n, np.float32),
+            np.full(shape, flipped, np.int32),
+            value,
+            norm,
+        )
+        every.refine_candidates(batch, candidates, iterations=0, max_origin=5.0)
         best = np.maximum(best, value)
     # single precision sums of some 300 terms
     np.testing.assert_allclose(cross, best, rtol=2e-4)
@@ -150,12 +154,10 @@ def test_refinement_holds_what_is_not_free(views, free, fixed):
     }
     arrays = {name: a.copy() for name, a in start.items()}
     cross, norm = np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)
-    _core.refine_candidates(
-        bank, spectra=grid.image_spectra(views[:1]), ctf=ctf_coefficients(None, 1),
-        ring_weight=np.ones(10, np.float32), scale=grid.scale, oversampling=grid.scale, apix=APIX,
-        iterations=8, max_origin=3.0, reference=np.zeros((1, 1), np.int32),
-        mirror=np.zeros((1, 1), np.int32), cross=cross, norm=norm, **arrays, **{fixed: False},
-    )  # fmt: skip
+    none = np.zeros((1, 1), np.int32)
+    candidates = _core.Candidates(none, **arrays, mirror=none.copy(), cross=cross, norm=norm)
+    alignment = _core.Alignment(bank, np.ones(10, np.float32), **{fixed: False})
+    alignment.refine_candidates(batch_of(views[:1], grid), candidates, iterations=8, max_origin=3.0)
     moves = {"rotate": "alpha", "translate": "origin"}
     np.testing.assert_array_equal(arrays[moves[fixed]], start[moves[fixed]])
     assert not np.allclose(arrays[moves[free]], start[moves[free]], atol=1e-3)

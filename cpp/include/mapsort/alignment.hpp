@@ -11,18 +11,15 @@
 // rotation.
 
 #include "mapsort/pair_product.hpp"
+#include "mapsort/particle_batch.hpp"
 
 namespace mapsort::inline MAPSORT_ISA {
 
-/// Particles as the alignment kernels take them.
-struct ParticleBatch {
-  View<const complex_t, 3>
-      spectra;              // (n, padded, padded/2+1): padded, kernel-compensated transforms
-  View<const float, 2> ctf; // (n, 7): coefficients of ctf.hpp
+/// What particles are compared with, and how: made once, for many batches of particles.
+struct Alignment {
+  const ReferenceBank& bank;
   View<const float, 1> ring_weight; // (n_rings): 1 / noise power on each ring
-  double scale;                     // padded / box
-  double oversampling;
-  double apix;
+  Freedom freedom;
 };
 
 /// Best alignment of every particle to every reference on a given list of shifts.
@@ -33,9 +30,8 @@ struct PairResults {
 };
 
 /// Search every reference of the bank; origins (n_shifts, 2) in pixels.
-void search_pairs(const ReferenceBank& bank, const ParticleBatch& particles,
-                  View<const float, 2> origins, const Freedom& freedom, const PairResults& results,
-                  int n_threads);
+void search_pairs(const Alignment& alignment, const ParticleBatch& particles,
+                  View<const float, 2> origins, const PairResults& results, int n_threads);
 
 /// Alignments of candidates: for each particle some references with where to look.
 struct Candidates {
@@ -50,18 +46,22 @@ struct Candidates {
 /// Check that all candidates' references are the bank's.
 void require_known(View<const std::int32_t, 2> references, const ReferenceBank& bank);
 
-/// Search the candidates over all rotations and mirror, on the nodes of a lattice of the given step
-/// within `reach` nodes of any candidate's origin (the at most max_nodes first ones, in the order
-/// of the candidates). Origins farther than max_origin pixels from zero (on either axis) are not
-/// visited.
-void search_candidates(const ReferenceBank& bank, const ParticleBatch& particles, double step,
-                       int reach, int max_nodes, double max_origin, const Freedom& freedom,
-                       const Candidates& candidates, int n_threads);
+/// The origins that candidates are searched at: nodes within `reach` nodes of any candidate's
+/// origin, the at most max_nodes first ones, in the order of the candidates. Origins farther than
+/// max_origin from zero, on either axis, are not visited.
+struct ShiftLattice {
+  double step; // pixels
+  int reach, max_nodes;
+  double max_origin; // pixels
+};
+
+/// Search the candidates over all rotations and mirror, on the nodes of a lattice.
+void search_candidates(const Alignment& alignment, const ParticleBatch& particles,
+                       const ShiftLattice& lattice, const Candidates& candidates, int n_threads);
 
 /// Newton refinement of (alpha, origin) of each candidate, as far as they are free, from where it
 /// stands; f never decreases. With no iterations f is evaluated there.
-void refine_candidates(const ReferenceBank& bank, const ParticleBatch& particles, int iterations,
-                       double max_origin, const Freedom& freedom, const Candidates& candidates,
-                       int n_threads);
+void refine_candidates(const Alignment& alignment, const ParticleBatch& particles, int iterations,
+                       double max_origin, const Candidates& candidates, int n_threads);
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -1,7 +1,7 @@
 #pragma once
 // Sums of aligned particles per class, in the Fourier plane of the class's reference.
 
-#include "mapsort/fourier_window.hpp"
+#include "mapsort/particle_batch.hpp"
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -20,6 +20,7 @@ struct Placement {
 struct ClassSums {
   View<complex_t, 3> numerator; // (rows, box, box/2+1): += w C X
   View<float, 3> density;       // (rows, box, box/2+1): += w C^2
+  double max_radius;            // highest frequency, in Fourier pixels
 };
 
 /// Per entry of `order`, sums over the rounded shells of the Fourier plane (kx = 0 counted once):
@@ -28,13 +29,11 @@ struct ShellSums {
   View<float, 2> image_power, cross, reference_power; // (n_used, n_shells)
 };
 
-/// spectra (n, padded, padded/2+1) as in alignment.hpp, ctf (n, 7); references (r, box, box/2+1):
-/// row i of the sums belongs to reference i % r, so that the halves of a data set share their
-/// references. Every slot is worked on by one thread, its particles in order: the sums do not
-/// depend on threads.
-void accumulate_classes(View<const complex_t, 3> spectra, View<const float, 2> ctf, double scale,
-                        double oversampling, double apix, double max_radius,
-                        const Placement& placement, View<const complex_t, 3> references,
-                        const ClassSums& sums, const ShellSums& shells, int n_threads);
+/// references (r, box, box/2+1): row i of the sums belongs to reference i % r, so that the halves
+/// of a data set share their references. Every slot is worked on by one thread, its particles in
+/// order: the sums do not depend on threads.
+void accumulate_classes(const ParticleBatch& particles, const Placement& placement,
+                        View<const complex_t, 3> references, const ClassSums& sums,
+                        const ShellSums& shells, int n_threads);
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -36,21 +36,22 @@ inline void shift_phases(const PolarPoints& points, index_t box, float ox, float
 /// What all particles of a call share.
 struct PolarSetting {
   const ReferenceBank& bank;
+  View<const float, 1> ring_weight;
   const ParticleBatch& particles;
   const PolarLayout& layout;
   PolarSampler sampler;
   RingTransform transform;
   PolarPoints points;
 
-  PolarSetting(const ReferenceBank& references, const ParticleBatch& batch)
-      : bank(references), particles(batch), layout(references.layout()),
-        sampler(layout.grid, batch.scale, batch.oversampling), transform(layout),
-        points(layout.grid, transform.n_blocks()) {
-    require(batch.ring_weight.shape[0] == layout.grid.n_rings,
+  PolarSetting(const Alignment& alignment, const ParticleBatch& batch)
+      : bank(alignment.bank), ring_weight(alignment.ring_weight), particles(batch),
+        layout(bank.layout()), sampler(layout.grid, batch.scale, batch.oversampling),
+        transform(layout), points(layout.grid, transform.n_blocks()) {
+    require(ring_weight.shape[0] == layout.grid.n_rings,
             "ring_weight: expected one value per ring of the bank");
     require(batch.ctf.shape[0] == batch.spectra.shape[0] && batch.ctf.shape[1] == 7,
             "ctf: expected shape (n, 7)");
-    require_padded(batch.spectra, batch.scale, references.box());
+    require_padded(batch.spectra, batch.scale, bank.box());
     require(batch.apix > 0.0, "apix: expected a positive pixel size");
   }
 };
@@ -77,8 +78,8 @@ public:
     normalise(how, grid, weighted_.data());
     const ContrastTransfer ctf(batch.ctf.item(i));
     for (index_t ring = 0; ring < grid.n_rings; ++ring) {
-      const float weight =
-          static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) * batch.ring_weight(ring);
+      const float weight = static_cast<float>(2.0 * kPi * double(grid.first_ring + ring)) *
+                           setting_.ring_weight(ring);
       const float ctf2 = transfer_ring(ctf, ring);
       // the CTF belongs to the reference: it is normalised as the reference's terms are
       const float scale =

@@ -5,6 +5,7 @@
 #include "mapsort/view.hpp"
 
 #include <cstdint> // for std::int32_t
+#include <cstring> // for std::memcpy
 #include <new>     // for std::align_val_t
 #include <vector>  // for std::vector
 
@@ -18,11 +19,24 @@ inline constexpr int kLanes = 8;
 inline constexpr int kLanes = 4;
 #endif
 
-typedef float VecF __attribute__((vector_size(kLanes * sizeof(float))));
-typedef std::int32_t VecI __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
+template <class T, int N> struct VectorOf {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+/// A vector of N numbers, whatever the instruction set: longer ones than it has are split.
+template <int N> using Floats = typename VectorOf<float, N>::type;
+/// The instruction set's own.
+using VecF = Floats<kLanes>;
+using VecI = VectorOf<std::int32_t, kLanes>::type;
 
 inline VecF broadcast(float x) { return VecF{} + x; }
 inline VecI broadcast(std::int32_t x) { return VecI{} + x; }
+
+template <class Vector> Vector load(const void* from) {
+  Vector v;
+  std::memcpy(&v, from, sizeof(v));
+  return v;
+}
+template <class Vector> void store(void* to, Vector v) { std::memcpy(to, &v, sizeof(v)); }
 
 /// Allocator for scratch and packed banks: cache-line aligned, so that vector loads never split a
 /// line.

@@ -6,10 +6,9 @@
 // 3e-5) and its rows of the grid are asked for; while they come, the kernel's values are worked
 // out; then each point is read, the W complex numbers of a grid row in the lanes of one vector.
 
+#include "mapsort/fourier_plane.hpp"
 #include "mapsort/fourier_window.hpp"
 #include "mapsort/simd.hpp"
-
-#include <cstring> // for std::memcpy
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -19,37 +18,18 @@ struct PlanePosition {
   index_t target;
 };
 
-/// Rows 0 and 1 of a rotation: the view's x and y axes in the object, scaled to grid points.
-struct PlaneAxes {
-  double x[3], y[3];
-  PlaneAxes(const double* rotation, double scale) {
-    for (int i = 0; i < 3; ++i) {
-      x[i] = rotation[i] * scale;
-      y[i] = rotation[3 + i] * scale;
-    }
-  }
-};
-
 /// Value of a transform at a point, and its derivatives along the window's axes (per grid point).
 struct SliceJet {
   complex_t value, dx, dy, dz;
 };
 
-typedef float Row8 __attribute__((vector_size(8 * sizeof(float))));
-typedef float Row16 __attribute__((vector_size(16 * sizeof(float))));
-
 /// Sum of the complex numbers in a vector, as a tree.
-inline complex_t sum_of_pairs(Row8 v) {
-  float low[4], high[4];
-  std::memcpy(low, &v, sizeof(low));
-  std::memcpy(high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
-  return {(low[0] + high[0]) + (low[2] + high[2]), (low[1] + high[1]) + (low[3] + high[3])};
+inline complex_t sum_of_pairs(Floats<8> v) {
+  return {(v[0] + v[4]) + (v[2] + v[6]), (v[1] + v[5]) + (v[3] + v[7])};
 }
-inline complex_t sum_of_pairs(Row16 v) {
-  Row8 low, high;
-  std::memcpy(&low, &v, sizeof(low));
-  std::memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
-  return sum_of_pairs(low + high);
+inline complex_t sum_of_pairs(Floats<16> v) {
+  const char* lanes = reinterpret_cast<const char*>(&v);
+  return sum_of_pairs(load<Floats<8>>(lanes) + load<Floats<8>>(lanes + sizeof(v) / 2));
 }
 
 /// Reads a window of the halo of width W with the kernel of width W. Thread-safe: const.
@@ -109,7 +89,7 @@ private:
   /// zero; the last plane of a window is never touched, so that reading on stays within it.
   static constexpr int kRow = W <= 4 ? 8 : 16;
   static_assert(2 * W <= kRow, "a row of the kernel must fit a vector");
-  using Row = std::conditional_t<kRow == 8, Row8, Row16>;
+  using Row = Floats<kRow>;
   using RowMask = decltype(Row{} < Row{});
 
   struct Block {
@@ -164,7 +144,7 @@ private:
       along_yz = along_yz * yz + along_yz_[d];
     }
     block.along_x[p] = along_x;
-    std::memcpy(block.along_yz[p], &along_yz, sizeof(along_yz));
+    store(block.along_yz[p], along_yz);
   }
 
   /// The kernel's values and, by Horner's scheme for the derivative, their slopes.
@@ -181,14 +161,8 @@ private:
     }
     block.along_x[p] = along_x;
     slopes.along_x[p] = slope_x;
-    std::memcpy(block.along_yz[p], &along_yz, sizeof(along_yz));
-    std::memcpy(slopes.along_yz[p], &slope_yz, sizeof(slope_yz));
-  }
-
-  static Row load_row(const float* p) {
-    Row v;
-    std::memcpy(&v, p, sizeof(v));
-    return v;
+    store(block.along_yz[p], along_yz);
+    store(slopes.along_yz[p], slope_yz);
   }
 
   complex_t read(const Block& block, int p) const {
@@ -198,9 +172,9 @@ private:
     Row sum{};
     for (int i = 0; i < W; ++i) {
       const float* line = base + i * plane;
-      Row in_plane = w[0] * load_row(line);
+      Row in_plane = w[0] * load<Row>(line);
       for (int j = 1; j < W; ++j)
-        in_plane += w[j] * load_row(line + j * row);
+        in_plane += w[j] * load<Row>(line + j * row);
       sum += w[kRow / 2 + i] * in_plane;
     }
     const complex_t total = sum_of_pairs(sum * block.along_x[p]);
@@ -216,7 +190,7 @@ private:
       const float* line = base + i * plane;
       Row in_plane{}, slope_in_plane{};
       for (int j = 0; j < W; ++j) {
-        const Row values = load_row(line + j * row);
+        const Row values = load<Row>(line + j * row);
         in_plane += w[j] * values;
         slope_in_plane += slope[j] * values;
       }

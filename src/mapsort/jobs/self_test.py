@@ -102,12 +102,15 @@ def _slices(kernels: Any) -> Complex64:
     box = _BOX
     grid = FourierGrid.for_box(box)
     angles = np.random.default_rng(1).uniform(0.0, 180.0, (16, 3))
-    slices: Complex64 = kernels.project_cartesian(
+    window = kernels.Window(
         grid.volume_window(phantom_map(0, box, 4.0), max_radius=box // 2),
+        scale=grid.scale,
+        oversampling=grid.scale,
+    )
+    slices: Complex64 = kernels.project_cartesian(
+        window,
         rotations=np.ascontiguousarray(eman_to_matrix(angles)),
         max_radius=box // 2,
         box=box,
-        scale=grid.scale,
-        oversampling=grid.scale,
     )
     return slices

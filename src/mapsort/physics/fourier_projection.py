@@ -256,6 +256,16 @@ class FourierProjector:
         """Grid points per Fourier pixel of the box; also the oversampling."""
         return self.interpolation.padded / self.box
 
+    @property
+    def for_kernels(self) -> _core.Window:
+        """The window and how it is read, for the kernels."""
+        return _core.Window(
+            self.window,
+            scale=self.scale,
+            oversampling=self.scale,
+            width=self.interpolation.width,
+        )
+
     def cartesian(self, rotations: npt.NDArray[np.floating], *, n_threads: int = 1) -> Complex64:
         """Return the transforms of projections at rotations (n, 3, 3), object to view.
 
@@ -266,10 +276,7 @@ class FourierProjector:
             ``max_radius`` and in the Nyquist row and column of an even box.
         """
         return _core.project_cartesian(
-            self.window,
-            scale=self.scale,
-            oversampling=self.scale,
-            width=self.interpolation.width,
+            self.for_kernels,
             rotations=np.ascontiguousarray(rotations, dtype=np.float64),
             max_radius=self.max_radius,
             box=self.box,
@@ -300,10 +307,7 @@ class FourierProjector:
         ndarray of shape (n, n_rings, n_angles//2), complex64
         """
         return _core.project_polar(
-            self.window,
-            scale=self.scale,
-            oversampling=self.scale,
-            width=self.interpolation.width,
+            self.for_kernels,
             rotations=np.ascontiguousarray(rotations, dtype=np.float64),
             first_ring=first_ring,
             n_rings=n_rings,

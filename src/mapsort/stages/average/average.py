@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -205,14 +205,7 @@ class ClassAccumulator:
         particle, column, row, weight = particle[order], column[order], row[order], weight[order]
         slots, starts = np.unique(row, return_index=True)
         placed = matches.taken(particle - self.first_particle, column)
-        shells = [np.zeros((len(particle), self.n_shells), dtype=np.float32) for _ in range(3)]
-        _core.accumulate_classes(
-            spectra=spectra,
-            ctf=ctf,
-            scale=self.grid.scale,
-            oversampling=self.grid.scale,
-            apix=self.apix,
-            max_radius=self.max_radius,
+        placement = _core.Placement(
             order=(particle - first_particle).astype(np.int32),
             slot_start=np.append(starts, len(row)).astype(np.int32),
             slot=slots.astype(np.int32),
@@ -220,21 +213,20 @@ class ClassAccumulator:
             origin=np.ascontiguousarray(placed.origin[:, 0]),
             mirror=placed.mirror[:, 0].copy(),
             weight=np.ascontiguousarray(weight),
-            references=self.references,
-            numerator=self.numerator,
-            density=self.density,
-            image_power=shells[0],
-            cross=shells[1],
-            reference_power=shells[2],
-            n_threads=n_threads,
         )
+        scale = self.grid.scale
+        batch = _core.ParticleBatch(spectra, ctf, scale=scale, oversampling=scale, apix=self.apix)
+        sums = _core.ClassSums(
+            self.numerator, self.density, self.references, max_radius=self.max_radius
+        )
+        shells = sums.add(batch, placement, n_threads=n_threads)
         self._touched[slots] = True
         np.add.at(self.count, row[weight > 0] % self.n_classes, 1)
         self._add_shells(shells, particle, column, weight.astype(np.float64))
 
     def _add_shells(
         self,
-        shells: list[Float32],
+        shells: Sequence[Float32],
         particle: npt.NDArray[np.integer],
         column: npt.NDArray[np.integer],
         weight: npt.NDArray[np.float64],

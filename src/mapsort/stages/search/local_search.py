@@ -163,25 +163,22 @@ def search_locally(
     np.clip(origin, -plan.max_shift, plan.max_shift, out=origin)
     cross = np.zeros(candidates.model.shape)
     norm = np.zeros(candidates.model.shape)
+    poses = _core.PoseCandidates(rotation, origin, cross, norm)
     for model, projector in enumerate(plan.projectors):
-        _core.search_poses(
-            projector.window,
-            scale=projector.scale,
-            oversampling=projector.scale,
-            width=projector.interpolation.width,
-            transforms=transforms,
-            ctf=ctf,
-            ring_weight=plan.ring_weight,
+        search = _core.PoseSearch(
+            projector.for_kernels,
+            plan.ring_weight,
             apix=plan.apix,
-            chosen=np.ascontiguousarray(candidates.model == model, dtype=np.int32),
-            rotation=rotation,
-            origin=origin,
-            cross=cross,
-            norm=norm,
-            max_steps=max_steps,
             max_turn=float(np.deg2rad(MAX_TURN_DEG)),
             max_origin=plan.max_shift,
             stiffness=plan.stiffness,
+        )
+        search.climb(
+            transforms,
+            ctf,
+            poses,
+            chosen=np.ascontiguousarray(candidates.model == model, dtype=np.int32),
+            max_steps=max_steps,
             n_threads=n_threads,
         )
     scores = plan.scoring.scores(cross.astype(np.float32), norm.astype(np.float32))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -31,28 +30,6 @@ REFINED = 4
 #: lie far apart: 64 nodes ran out, which cost 2 % of the map assignments at 50 nats; 96 cost single
 #: particles up to 13 nats.
 MAX_NODES = 160
-
-
-class _Batch(TypedDict):
-    """Arguments that the search kernels share."""
-
-    spectra: Complex64
-    ctf: Float32
-    ring_weight: Float32
-    scale: float
-    oversampling: float
-    apix: float
-
-
-class _CandidateArrays(TypedDict):
-    """The candidates as arguments of the kernels."""
-
-    reference: npt.NDArray[np.int32]
-    origin: Float32
-    alpha: Float32
-    mirror: npt.NDArray[np.int32]
-    cross: Float32
-    norm: Float32
 
 
 @dataclass
@@ -78,15 +55,8 @@ class _Candidates:
             np.zeros(shape, np.float32),
         )
 
-    def arrays(self) -> _CandidateArrays:
-        return {
-            "reference": self.reference,
-            "origin": self.origin,
-            "alpha": self.alpha,
-            "mirror": self.mirror,
-            "cross": self.cross,
-            "norm": self.norm,
-        }
+    def for_kernels(self) -> _core.Candidates:
+        return _core.Candidates(**vars(self))
 
     def scores(self, scoring: Scoring) -> Float32:
         scores = scoring.scores(self.cross, self.norm)
@@ -127,13 +97,8 @@ def _coarse(
         # nodes a fifth of a period apart at the highest frequency
         step = aligner.shift_step_px or min(step, 0.2 * plan.grid.box / plan.highest_ring)
     origins = plan.origins(step)
-    cross, norm, code = _core.search_pairs(
-        level.bank,
-        origins=origins,
-        rotate=aligner.freedom.rotate,
-        try_mirror=aligner.freedom.mirror,
-        n_threads=n_threads,
-        **_batch(plan, level, spectra, ctf),
+    cross, norm, code = _alignment(plan, level).search_pairs(
+        _batch(plan, spectra, ctf), origins, n_threads=n_threads
     )
     scores = plan.ranking.scores(cross, norm)
     kept, codes = [], []
@@ -178,15 +143,20 @@ def _top(
     return top_reference, top_code
 
 
-def _batch(plan: MatchPlan, level: Level, spectra: Complex64, ctf: Float32) -> _Batch:
-    return {
-        "spectra": spectra,
-        "ctf": ctf,
-        "ring_weight": level.ring_weight,
-        "scale": plan.grid.scale,
-        "oversampling": plan.grid.scale,
-        "apix": plan.apix,
-    }
+def _alignment(plan: MatchPlan, level: Level) -> _core.Alignment:
+    freedom = plan.ways.aligner.freedom
+    return _core.Alignment(
+        level.bank,
+        level.ring_weight,
+        rotate=freedom.rotate,
+        translate=freedom.translate,
+        mirror=freedom.mirror,
+    )
+
+
+def _batch(plan: MatchPlan, spectra: Complex64, ctf: Float32) -> _core.ParticleBatch:
+    scale = plan.grid.scale
+    return _core.ParticleBatch(spectra, ctf, scale=scale, oversampling=scale, apix=plan.apix)
 
 
 def _best_of_each_map(
@@ -215,17 +185,14 @@ def _search_level(
     step = min(level.shift_step, 0.5 * coarser_step)
     freedom = plan.ways.aligner.freedom
     beyond = 0.5 * plan.levels[0].shift_step if freedom.translate else 0.0
-    _core.search_candidates(
-        level.bank,
+    lattice = _core.ShiftLattice(
         step=step,
         reach=int(np.ceil(0.5 * coarser_step / step - 1e-6)),
         max_nodes=MAX_NODES,
         max_origin=plan.max_shift + beyond,
-        rotate=freedom.rotate,
-        try_mirror=freedom.mirror,
-        n_threads=n_threads,
-        **_batch(plan, level, spectra, ctf),
-        **candidates.arrays(),
+    )
+    _alignment(plan, level).search_candidates(
+        _batch(plan, spectra, ctf), candidates.for_kernels(), lattice, n_threads=n_threads
     )
     return candidates.scores(plan.ranking)
 
@@ -365,16 +332,12 @@ def _evaluate(
     steps: int,
 ) -> None:
     """Evaluate the candidates on a level, after so many Newton steps towards a better pose."""
-    freedom = plan.ways.aligner.freedom
-    _core.refine_candidates(
-        level.bank,
+    _alignment(plan, level).refine_candidates(
+        _batch(plan, spectra, ctf),
+        candidates.for_kernels(),
         iterations=steps,
         max_origin=plan.max_shift,
-        rotate=freedom.rotate,
-        translate=freedom.translate,
         n_threads=n_threads,
-        **_batch(plan, level, spectra, ctf),
-        **candidates.arrays(),
     )
 
 

@@ -185,14 +185,7 @@ def plan_match(
                     max_radius=float(radius),
                     n_threads=n_threads,
                 )
-                bank.add(
-                    projector.window,
-                    scale=projector.scale,
-                    oversampling=projector.scale,
-                    width=projector.interpolation.width,
-                    rotations=rotations,
-                    n_threads=n_threads,
-                )
+                bank.add(projector.for_kernels, rotations=rotations, n_threads=n_threads)
             else:
                 for first in range(0, len(rotations), _IMAGES_AT_ONCE):
                     images = project_images(
