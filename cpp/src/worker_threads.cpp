@@ -38,6 +38,7 @@ bool ready_for_exceptions() {
 /// For the thread sanitiser, which cannot see what OpenMP's run time orders.
 void in_threads(int helpers, void (*work)(void*), void* context) {
   std::vector<std::thread> threads;
+  threads.reserve(std::size_t(helpers));
   for (int t = 0; t < helpers; ++t)
     threads.emplace_back(work, context);
   work(context);

@@ -23,7 +23,7 @@ template <class T, int N> struct VectorOf {
   typedef T type __attribute__((vector_size(N * sizeof(T))));
 };
 /// A vector of N numbers, whatever the instruction set: longer ones than it has are split.
-template <int N> using Floats = typename VectorOf<float, N>::type;
+template <int N> using Floats = VectorOf<float, N>::type;
 /// The instruction set's own.
 using VecF = Floats<kLanes>;
 using VecI = VectorOf<std::int32_t, kLanes>::type;
