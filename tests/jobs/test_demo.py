@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapsort.jobs.demo import best_labelling, demo
-from mapsort.options.demo import DemoOptions
+from mapsort.options.small import DemoOptions
 
 
 @given(st.permutations(range(4)), st.lists(st.integers(0, 3), min_size=1, max_size=50))

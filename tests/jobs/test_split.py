@@ -16,7 +16,7 @@ from mapsort.io.hdf_header import header_list
 from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star import read_particles, write_particles
 from mapsort.model.particles import Particles
-from mapsort.options.split import parse_ranges
+from mapsort.options.after_run import parse_ranges
 from mapsort.rundir.result_record import read_results
 
 NEW = {"rlnImageName", "rlnImageOriginalName"}

@@ -6,7 +6,7 @@ import argparse
 
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say, warn
-from mapsort.options.cluster import ClusterOptions
+from mapsort.options.small import ClusterOptions
 
 NAME = "cluster"
 HELP = "test the Dask workers of --parallel: versions, files, threads, bandwidth"

@@ -8,7 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
-from mapsort.options.crossval import CrossvalOptions
+from mapsort.options.after_run import CrossvalOptions
 
 NAME = "crossval"
 HELP = "refine each set from each other set's map, judge by unseen particles: is the split real?"

@@ -8,7 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
-from mapsort.options.demo import DemoOptions
+from mapsort.options.small import DemoOptions
 
 NAME = "demo"
 HELP = "run multi on a small problem made on the spot and score it against the truth"

@@ -8,7 +8,7 @@ from mapsort.cli.interruption import interruptible
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
 from mapsort.cli.progress import progress_display
-from mapsort.options.eotest import EotestOptions
+from mapsort.options.after_run import EotestOptions
 
 NAME = "eotest"
 HELP = "even/odd resolution test of every map of a finished run"

@@ -6,7 +6,7 @@ import argparse
 
 from mapsort.cli.option_table import add_options, options_from
 from mapsort.cli.output import say
-from mapsort.options.split import SplitOptions
+from mapsort.options.after_run import SplitOptions
 from mapsort.rundir.wording import counted
 
 NAME = "split"

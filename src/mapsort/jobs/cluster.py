@@ -81,7 +81,7 @@ def engine_for(options: MultiOptions, inputs: MultiInputs) -> Iterator[DaskEngin
     ConfigError
         There are no workers, one has another version, or one does not see the particle files.
     """
-    request = parse_parallel(options.parallel, dask=True)
+    request = options.workers
     if not request.on_dask:
         yield None
         return

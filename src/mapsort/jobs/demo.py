@@ -15,9 +15,9 @@ from mapsort.io.mrc import read_map
 from mapsort.io.star import read_particles
 from mapsort.jobs.multi import refine_multi_run
 from mapsort.jobs.simulate import Simulated, simulate
-from mapsort.options.demo import DemoOptions
 from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
+from mapsort.options.small import DemoOptions
 from mapsort.physics.fsc import ONE_HALF, fsc, resolution_at
 from mapsort.rundir.layout import RunDirectory
 

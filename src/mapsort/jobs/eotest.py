@@ -25,7 +25,7 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import SUBSET
 from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
-from mapsort.options.eotest import EotestOptions
+from mapsort.options.after_run import EotestOptions
 from mapsort.options.fields import typed_options
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import half_map_fsc

@@ -14,7 +14,7 @@ from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.refine_result import RefinedMap
 from mapsort.jobs.set_refinement import refine_set, refined_numbers
 from mapsort.jobs.split import Split, split
-from mapsort.options.crossval import FollowupOptions
+from mapsort.options.after_run import FollowupOptions
 from mapsort.options.fields import typed_options
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result

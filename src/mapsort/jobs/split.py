@@ -21,8 +21,8 @@ from mapsort.jobs.finished_run import FinishedRun, open_finished
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.stack_links import stacks_for_relion
 from mapsort.model.particles import Particles
+from mapsort.options.after_run import BY_MAP, SplitOptions, parse_ranges
 from mapsort.options.fields import typed_options
-from mapsort.options.split import BY_MAP, SplitOptions, parse_ranges
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.classification import Members, read_members
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result

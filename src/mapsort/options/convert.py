@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapsort.errors import ConfigError
@@ -10,8 +9,8 @@ from mapsort.io.hdf_pixels import MOST_BITS
 from mapsort.io.image_stack import HDF_SUFFIXES
 from mapsort.io.particle_files import LIST_SUFFIXES
 from mapsort.options.fields import (
-    check_values,
     file_path,
+    flag,
     list_of,
     option,
     real_number,
@@ -19,11 +18,9 @@ from mapsort.options.fields import (
     whole_number,
 )
 from mapsort.options.shared import (
-    datadir_field,
-    invert_field,
-    overwrite_field,
-    passthrough_field,
-    seed_field,
+    Datadir,
+    Overwrite,
+    Passthrough,
 )
 
 FILES = "files"
@@ -31,115 +28,70 @@ SUBSET = "which particles"
 IMAGES = "what is done to the images"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConvertOptions:
+class ConvertOptions(
+    Passthrough,
+    Datadir,
+    Overwrite,
+    group=FILES,
+    words={
+        "passthrough": "cryoSPARC's passthrough files that go with a .cs",
+        "datadir": "directory searched first for the image files that IN names",
+    },
+):
     """Options of ``mapsort convert``."""
 
-    files: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a file"), "two files"),
-            group=FILES,
-            metavar="FILE",
-            positional=True,
-            help="IN and OUT. IN: .star, .cs, .hdf, .lst, .mrcs, .mrc; OUT: .star, .hdf, .lst, "
-            ".mrcs, .mrc. A .star or .lst refers to IN's own stacks where it can; else the images "
-            "are written beside it, as .mrcs or .hdf. Maps: .mrc, .map, .hdf",
-        ),
+    files: tuple[Path, ...] = option(
+        list_of(file_path("a file"), "two files"),
+        "FILE",
+        "IN and OUT. IN: .star, .cs, .hdf, .lst, .mrcs, .mrc; OUT: .star, .hdf, .lst, "
+        ".mrcs, .mrc. A .star or .lst refers to IN's own stacks where it can; else the images "
+        "are written beside it, as .mrcs or .hdf. Maps: .mrc, .map, .hdf",
+        (),
+        positional=True,
     )
-    passthrough: tuple[Path, ...] = passthrough_field(FILES, "a .cs")
-    datadir: Path | None = datadir_field(FILES, "IN")
-    inputapix: float | None = field(
-        default=None,
-        metadata=option(
-            real_number(above=0),
-            group=FILES,
-            metavar="A",
-            help="pixel size of IN in Angstrom, in place of what it says",
-        ),
+    inputapix: float | None = option(
+        real_number(above=0),
+        "A",
+        "pixel size of IN in Angstrom, in place of what it says",
     )
-    copy: bool = field(
-        default=False,
-        metadata=option(
-            None, group=FILES, help="write the images anew also where OUT could refer to IN's"
-        ),
+    copy: bool = flag("write the images anew also where OUT could refer to IN's")
+    compressbits: int | None = option(
+        whole_number(0, MOST_BITS),
+        "BITS",
+        "keep so many bits of a pixel when an .hdf is written (also that of a .lst), as "
+        "EMAN2 does, in a fraction of the space; 0: compressed without loss",
     )
-    overwrite: bool = overwrite_field(FILES)
-    compressbits: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(0, MOST_BITS),
-            group=FILES,
-            metavar="BITS",
-            help="keep so many bits of a pixel when an .hdf is written (also that of a .lst), as "
-            "EMAN2 does, in a fraction of the space; 0: compressed without loss",
-        ),
+    where: str = option(
+        text("conditions, for example 'rlnDefocusU<20000 and rlnClassNumber==2'"),
+        "COND",
+        "only particles that fulfil conditions COLUMN<VALUE (also <=, >, >=, ==, !=), "
+        "joined by 'and'",
+        "",
+        group=SUBSET,
     )
-    where: str = field(
-        default="",
-        metadata=option(
-            text("conditions, for example 'rlnDefocusU<20000 and rlnClassNumber==2'"),
-            group=SUBSET,
-            metavar="COND",
-            help="only particles that fulfil conditions COLUMN<VALUE (also <=, >, >=, ==, !=), "
-            "joined by 'and'",
-        ),
+    first: int | None = option(whole_number(1), "N", "only the first N (of these)", group=SUBSET)
+    random: int | None = option(
+        whole_number(1), "N", "only N at random (of these), in their order", group=SUBSET
     )
-    first: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(1), group=SUBSET, metavar="N", help="only the first N (of these)"
-        ),
+    randomseed: int = option(whole_number(0), "N", "seed of --random", 0, group=SUBSET)
+    apix: float | None = option(
+        real_number(above=0),
+        "A",
+        "resample to this pixel size, in Fourier space; the field of view stays unless "
+        "--box changes it. Optics groups of different sizes are brought to one",
+        group=IMAGES,
     )
-    random: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(1),
-            group=SUBSET,
-            metavar="N",
-            help="only N at random (of these), in their order",
-        ),
+    box: int | None = option(
+        whole_number(2), "PX", "crop or pad to this box (after resampling)", group=IMAGES
     )
-    randomseed: int = seed_field(SUBSET, "seed of --random", default=0)
-    apix: float | None = field(
-        default=None,
-        metadata=option(
-            real_number(above=0),
-            group=IMAGES,
-            metavar="A",
-            help="resample to this pixel size, in Fourier space; the field of view stays unless "
-            "--box changes it. Optics groups of different sizes are brought to one",
-        ),
-    )
-    box: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(2),
-            group=IMAGES,
-            metavar="PX",
-            help="crop or pad to this box (after resampling)",
-        ),
-    )
-    phaseflip: bool = field(
-        default=False, metadata=option(None, group=IMAGES, help="flip phases as the CTF says")
-    )
-    invert: bool = invert_field(IMAGES, "invert contrast")
-    normalize: bool = field(
-        default=False,
-        metadata=option(
-            None, group=IMAGES, help="background with mean 0 and standard deviation 1, as RELION"
-        ),
+    phaseflip: bool = flag("flip phases as the CTF says", group=IMAGES)
+    invert: bool = flag("invert contrast", group=IMAGES)
+    normalize: bool = flag(
+        "background with mean 0 and standard deviation 1, as RELION", group=IMAGES
     )
 
-    def validated(self) -> ConvertOptions:
-        """Return self after the checks that need no files.
-
-        Raises
-        ------
-        ConfigError
-            Naming the option, its value and the values it takes.
-        """
-        check_values(self)
+    def _check(self) -> None:
+        super()._check()
         if len(self.files) != 2:
             raise ConfigError(f"give two files, IN and OUT; there are {len(self.files)}")
         if self.first is not None and self.random is not None:
@@ -147,7 +99,6 @@ class ConvertOptions:
         suffix = self.target.suffix.lower()
         if self.compressbits is not None and suffix not in (*HDF_SUFFIXES, *LIST_SUFFIXES):
             raise ConfigError(f"--compressbits: is for .hdf and .lst, and OUT is {self.target}")
-        return self
 
     @property
     def source(self) -> Path:

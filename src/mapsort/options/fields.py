@@ -1,26 +1,28 @@
-"""How one option is declared: a dataclass field that carries its help, group and values.
+"""How one option is declared: a field of `Options` that carries its help, group and values.
 
-A command's options are one frozen dataclass. From its fields the command line is built, text is
+A command's options are one table. From its fields the command line is built, text is
 read into typed values, and values given from Python are checked, so that the three cannot differ.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import MISSING, dataclass, field
+from enum import Enum, StrEnum
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Self, TypeVar, dataclass_transform
 
 from mapsort.errors import ConfigError
 from mapsort.modules.suggestion import did_you_mean
 
-T = TypeVar("T")
+T = TypeVar("T", bound="Options")
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
@@ -116,26 +118,29 @@ def list_of(kind: ValueKind, words: str) -> ValueKind:
 
 def option(
     kind: ValueKind | None,
-    *,
-    group: str,
+    metavar: str | None,
     help: str,
-    metavar: str | None = None,
+    default: Any = None,
+    *,
+    group: str | None = None,
     flags: Sequence[str] = (),
     positional: bool = False,
     bare: str | None = None,
-) -> Mapping[str, Any]:
-    """Return the metadata that makes a dataclass field an option.
-
-    A field without a default is a required option; the default itself is always accepted.
+) -> Any:
+    """Declare a field of `Options` as an option; the default itself is always accepted.
 
     Parameters
     ----------
     kind : ValueKind or None
         Values it takes; None for a flag.
-    group, help : str
-        Heading and text in ``--help``.
-    metavar : str, optional
+    metavar : str or None
         Placeholder of the value in ``--help``.
+    help : str
+        Text in ``--help``.
+    default : object, optional
+        Its value where it is not given.
+    group : str, optional
+        Heading in ``--help``; by default that of the first class with a group.
     flags : sequence of str
         Short spellings, and others that are not the field's name, for example ``-v``.
     positional : bool
@@ -145,10 +150,9 @@ def option(
 
     Returns
     -------
-    mapping
-        For ``dataclasses.field(metadata=...)``.
+    dataclasses.Field
     """
-    return {
+    metadata = {
         "kind": kind,
         "group": group,
         "help": help,
@@ -157,6 +161,84 @@ def option(
         "positional": positional,
         "bare": bare,
     }
+    return field(default=default, metadata=metadata)
+
+
+def required(kind: ValueKind, metavar: str, help: str, **more: Any) -> Any:
+    """Declare an option that must be given; `more` as for `option`."""
+    return option(kind, metavar, help, MISSING, **more)
+
+
+def flag(help: str, *flags: str, group: str | None = None) -> Any:
+    """Declare an option without a value, off by default."""
+    return option(None, None, help, False, group=group, flags=flags)
+
+
+def choice(default: StrEnum, help: str, *, group: str | None = None) -> Any:
+    """Declare an option that takes the members of its default's enumeration."""
+    kinds = type(default)
+    return option(one_of(kinds), "{" + ",".join(kinds) + "}", help, default, group=group)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(required,))
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of every option table, and of the parts that tables are composed of.
+
+    A class that inherits from it is a frozen dataclass whose fields are options: first its own,
+    then those of its bases from left to right. ``group`` is the heading in ``--help`` of all that
+    have none yet; ``words`` are helps that replace those of inherited options.
+    """
+
+    def __init_subclass__(cls, *, group: str = "", words: Mapping[str, str] | None = None) -> None:
+        super().__init_subclass__()
+        dataclass(frozen=True, kw_only=True)(cls)
+        known = cls.__dataclass_fields__
+        order = dict.fromkeys(
+            name for base in cls.__mro__ for name in vars(base).get("__annotations__", ())
+        )
+        cls.__dataclass_fields__ = {
+            name: _said(known[name], group, (words or {}).get(name))
+            for name in order
+            if name in known and "kind" in known[name].metadata
+        }
+
+    def validated(self) -> Self:
+        """Return self after the checks that need no files.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, its value and the values it takes.
+        """
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            kind: ValueKind | None = item.metadata["kind"]
+            if kind is None:
+                if not isinstance(value, bool):
+                    raise refuse(item.name, value, "True or False")
+            # `is` and not `==`: a default is the very object; 1 == True would let a wrong type by.
+            elif value is not item.default and not kind.accepts(value):
+                raise refuse(item.name, value, kind.words)
+        self._check()
+        return self
+
+    def as_record(self) -> dict[str, Any]:
+        """Return every option as plain JSON types, in the order of the table."""
+        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+    def _check(self) -> None:
+        """Refuse what no single value tells; parts of a table call the next one's."""
+
+
+def _said(item: dataclasses.Field[Any], group: str, words: str | None) -> dataclasses.Field[Any]:
+    """Return a copy of a field with its heading, and its help if there is another."""
+    changed = copy.copy(item)
+    meta = item.metadata
+    changed.metadata = MappingProxyType(
+        {**meta, "group": meta["group"] or group, "help": words or meta["help"]}
+    )
+    return changed
 
 
 def flag_of(name: str) -> str:
@@ -167,25 +249,6 @@ def flag_of(name: str) -> str:
 def refuse(name: str, value: object, words: str) -> ConfigError:
     """Return the error for a value that option `name` does not take."""
     return ConfigError(f"{flag_of(name)}={_written(value)}: expected {words}")
-
-
-def check_values(options: Any) -> None:
-    """Check every field of an options dataclass against the values it takes.
-
-    Raises
-    ------
-    ConfigError
-        Naming the first wrong option, its value, and the values it takes.
-    """
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        kind: ValueKind | None = field.metadata["kind"]
-        if kind is None:
-            if not isinstance(value, bool):
-                raise refuse(field.name, value, "True or False")
-        # `is` and not `==`: a default is the very object; 1 == True would let a wrong type by.
-        elif value is not field.default and not kind.accepts(value):
-            raise refuse(field.name, value, kind.words)
 
 
 def typed_options(options: type[T], values: Mapping[str, Any]) -> T:
@@ -200,7 +263,7 @@ def typed_options(options: type[T], values: Mapping[str, Any]) -> T:
         For a name that is no option, a required option that is missing, and text that an option
         does not take.
     """
-    fields = {item.name: item for item in dataclasses.fields(options)}  # type: ignore[arg-type]
+    fields = {item.name: item for item in dataclasses.fields(options)}
     for name in values:
         if name not in fields:
             hint = did_you_mean(name, list(fields))
@@ -209,7 +272,7 @@ def typed_options(options: type[T], values: Mapping[str, Any]) -> T:
             )
     typed = {name: _typed(fields[name], value) for name, value in values.items()}
     for item in fields.values():
-        if item.default is dataclasses.MISSING and item.name not in typed:
+        if item.default is MISSING and item.name not in typed:
             raise ConfigError(f"{item.name} is missing: {item.metadata['help']}")
     return options(**typed)
 
@@ -269,3 +332,21 @@ def refuse_to_overwrite(path: Path, *, overwrite: bool) -> None:
     """
     if not overwrite and os.path.lexists(path):
         raise ConfigError(f"{path}: exists already; choose another name, or add --overwrite")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def check_named(name: str, value: str, make: Callable[[str], object], *, all: str = "") -> None:
+    """Refuse a value that `make` refuses, naming the option; `all` is how it was written."""
+    try:
+        make(value)
+    except ConfigError as error:
+        raise ConfigError(f"{flag_of(name)}={all or value}: {error}") from error

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path
-from typing import Any
+from typing import Self, TypeVar
 
-from mapsort.engines.threads import available_threads, usable_cores
+from mapsort.engines.threads import usable_cores
 from mapsort.errors import ConfigError
-from mapsort.options.fields import check_values, per_map, refuse
+from mapsort.options.fields import check_named, per_map, refuse
 from mapsort.options.maps import AverageOptions, ReconstructionOptions
-from mapsort.options.parallel import ParallelRequest, parse_parallel
-from mapsort.options.refinement import GeneralOptions, RefinementOptions
+from mapsort.options.refinement import ContinuedOptions, GeneralOptions, RefinementOptions
 from mapsort.options.search import (
     ClassificationOptions,
     ComparisonOptions,
     ProjectionOptions,
 )
 from mapsort.options.types import (
-    MOST_ITERATIONS,
     UNWEIGHTED_AVERAGERS,
     Assignment,
     InputMode,
@@ -30,29 +25,33 @@ from mapsort.options.types import (
 #: Comparators that score any pose, not only those of projections (`stages.local_search`).
 POSE_COMPARATORS = ("loglik", "ccc", "sqeuclidean")
 
+_Multi = TypeVar("_Multi", bound="MultiOptions")
 
-# Fields come in the order of the bases from the last to the first.
-@dataclass(frozen=True, kw_only=True)
+
 class MultiOptions(
-    GeneralOptions,
-    ReconstructionOptions,
-    AverageOptions,
-    ClassificationOptions,
-    ComparisonOptions,
-    ProjectionOptions,
     RefinementOptions,
+    ProjectionOptions,
+    ComparisonOptions,
+    ClassificationOptions,
+    AverageOptions,
+    ReconstructionOptions,
+    GeneralOptions,
+    ContinuedOptions,
 ):
     """Options of ``mapsort multi``; each field's metadata holds its help, group and values."""
 
-    def validated(self) -> MultiOptions:
-        """Return self after the checks that need no files.
+    def validated(self) -> Self:
+        """Return self, with a path for each map, after the checks that need no files.
 
         Raises
         ------
         ConfigError
             Naming the option, its value and the values it takes (SEMANTICS 3.3).
         """
-        check_values(self)
+        return _with_models(super().validated())
+
+    def _check(self) -> None:
+        super()._check()
         self = _with_models(self)
         per_map("sym", self.sym, len(self.models))
         if self.mass:
@@ -65,13 +64,6 @@ class MultiOptions(
         _check_own_poses(self)
         _check_halves(self)
         _check_averager(self)
-        parse_parallel(self.parallel, dask=True)
-        return self
-
-    @property
-    def n_iterations(self) -> int:
-        """Number of iterations, at most."""
-        return self.iter or MOST_ITERATIONS
 
     @property
     def map_suffix(self) -> str:
@@ -89,15 +81,10 @@ class MultiOptions(
         return per_map("mass", self.mass, len(self.models)) if self.mass else None
 
     @property
-    def n_threads(self) -> int:
-        """Threads to use: those asked for, else all that this process may use."""
-        return self._parallel.n_threads or available_threads()
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know about how the options are taken; one line each."""
         notes = []
-        scratch = self._parallel.ignored_scratch
+        scratch = self.workers.ignored_scratch
         if scratch is not None:
             notes.append(
                 f"--parallel={self.parallel}: the scratch directory {scratch} is not needed here"
@@ -115,17 +102,8 @@ class MultiOptions(
             )
         return tuple(notes)
 
-    def as_record(self) -> dict[str, Any]:
-        """Return every option as plain JSON types, in the order of the table."""
-        record = {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
-        return record | ({"iter": "auto"} if self.iter is None else {})
 
-    @property
-    def _parallel(self) -> ParallelRequest:
-        return parse_parallel(self.parallel, dask=True)
-
-
-def _with_models(options: MultiOptions) -> MultiOptions:
+def _with_models(options: _Multi) -> _Multi:
     """Return the options with a path for each map, ``--model`` repeated as often as asked for."""
     if options.model is None:
         if not options.models:
@@ -241,18 +219,5 @@ def _check_named(options: MultiOptions) -> None:
     if options.orientgen != "auto":
         checks.append(("orientgen", options.orientgen, orientation_generator))
     for option_name, value, check in checks:
-        try:
-            check(value)
-        except ConfigError as error:
-            written = ",".join(options.sym) if option_name == "sym" else value
-            raise ConfigError(f"--{option_name}={written}: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
+        written = ",".join(options.sym) if option_name == "sym" else value
+        check_named(option_name, value, check, all=written)

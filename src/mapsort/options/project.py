@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import (
-    check_values,
+    check_named,
     file_path,
     option,
     per_map,
     refuse,
+    required,
     text,
+    whole_number,
 )
 from mapsort.options.shared import (
-    apix_field,
-    maps_field,
-    projector_field,
-    seed_field,
-    symmetries_field,
+    Apix,
+    Maps,
+    Projector,
+    Symmetries,
 )
 
 OUTPUT = "output"
@@ -29,59 +28,46 @@ VIEWS = "views"
 OUTPUT_SUFFIXES = (".hdf", ".mrcs")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProjectOptions:
+class ProjectOptions(
+    Maps,
+    Symmetries,
+    Projector,
+    Apix,
+    group=VIEWS,
+    words={
+        "maps": "maps (.mrc or .hdf) of one box and pixel size",
+        "sym": "symmetry whose unit is covered: one for all maps, or one per map",
+        "apix": "pixel size of the maps in Angstrom; by default as their files say",
+    },
+):
     """Options of ``mapsort project``."""
 
-    maps: tuple[Path, ...] = maps_field(VIEWS, "maps (.mrc or .hdf) of one box and pixel size")
-    out: Path = field(
-        metadata=option(
-            file_path("a file"),
-            group=OUTPUT,
-            metavar="FILE",
-            help="projections, those of the first map first: .hdf with xform.projection and "
-            "model_id in the headers, or .mrcs with a .star beside it",
-        )
+    out: Path = required(
+        file_path("a file"),
+        "FILE",
+        "projections, those of the first map first: .hdf with xform.projection and "
+        "model_id in the headers, or .mrcs with a .star beside it",
+        group=OUTPUT,
     )
-    orientgen: str | None = field(
-        default=None,
-        metadata=option(
-            text("an orientation generator, for example eman:delta=7.5"),
-            group=VIEWS,
-            metavar="SPEC",
-            help="orientation generator, eman or even, as name:delta=DEG (default eman:delta=7.5)",
-        ),
+    orientgen: str | None = option(
+        text("an orientation generator, for example eman:delta=7.5"),
+        "SPEC",
+        "orientation generator, eman or even, as name:delta=DEG (default eman:delta=7.5)",
     )
-    sym: tuple[str, ...] = symmetries_field(
-        VIEWS, "symmetry whose unit is covered: one for all maps, or one per map"
+    angles: Path | None = option(
+        file_path("a .star file"),
+        "FILE",
+        "instead: a .star file with rlnAngleRot, rlnAngleTilt, rlnAnglePsi, and origins "
+        "if projections are to lie off the centre",
     )
-    angles: Path | None = field(
-        default=None,
-        metadata=option(
-            file_path("a .star file"),
-            group=VIEWS,
-            metavar="FILE",
-            help="instead: a .star file with rlnAngleRot, rlnAngleTilt, rlnAnglePsi, and origins "
-            "if projections are to lie off the centre",
-        ),
-    )
-    projector: str = projector_field(VIEWS)
-    apix: float | None = apix_field(VIEWS, "the maps", "their files say")
-    randomseed: int = seed_field(VIEWS, "seed, for perturbed orientations", default=1)
+    randomseed: int = option(whole_number(0), "N", "seed, for perturbed orientations", 1)
 
-    def validated(self) -> ProjectOptions:
-        """Return self after the checks that need no files.
-
-        Raises
-        ------
-        ConfigError
-            Naming the option, its value and the values it takes.
-        """
+    def _check(self) -> None:
         from mapsort.geometry.symmetry import symmetry
         from mapsort.modules.orientgen import orientation_generator
         from mapsort.modules.projector import projector
 
-        check_values(self)
+        super()._check()
         if not self.maps:
             raise ConfigError("give at least one map")
         if self.out.suffix.lower() not in OUTPUT_SUFFIXES:
@@ -90,10 +76,9 @@ class ProjectOptions:
             raise ConfigError("--angles: the file holds the views; leave out --orientgen, --sym")
         per_map("sym", self.sym, len(self.maps))
         for name in self.sym:
-            _check_named("sym", name, symmetry)
-        _check_named("projector", self.projector, projector)
-        _check_named("orientgen", self.generator, orientation_generator)
-        return self
+            check_named("sym", name, symmetry)
+        check_named("projector", self.projector, projector)
+        check_named("orientgen", self.generator, orientation_generator)
 
     @property
     def generator(self) -> str:
@@ -104,10 +89,3 @@ class ProjectOptions:
     def symmetries(self) -> tuple[str, ...]:
         """Symmetry of each map."""
         return per_map("sym", self.sym, len(self.maps))
-
-
-def _check_named(option_name: str, value: str, make: Callable[[str], object]) -> None:
-    try:
-        make(value)
-    except ConfigError as error:
-        raise ConfigError(f"--{option_name}={value}: {error}") from error

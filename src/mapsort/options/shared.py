@@ -1,254 +1,203 @@
-"""Options that several commands have: each is declared here once.
-
-Each function returns the dataclass field, for the command's own group in ``--help``. The annotated
-type is that of the value, as with ``dataclasses.field``.
-"""
+"""Options that several commands have, each declared once: the parts that tables are composed of."""
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from mapsort.engines.threads import available_threads
+from mapsort.errors import ConfigError
 from mapsort.options.fields import (
+    Options,
     ValueKind,
     chain_of,
+    choice,
     file_path,
+    flag,
     list_of,
-    one_of,
     option,
     real_number,
     text,
     whole_number,
 )
-from mapsort.options.parallel import TAKES, TAKES_DASK
+from mapsort.options.parallel import TAKES, TAKES_DASK, ParallelRequest, parse_parallel
 from mapsort.options.types import CtfHandling
 
-_PARALLEL = ValueKind(TAKES, str, lambda value: isinstance(value, str))
+_THREADS = "number of threads; by default all that this process may use"
 
 
-def parallel_field(group: str, *, dask: bool = False) -> str:
-    """Return the option ``--parallel``, of a command that can work on a Dask cluster or cannot."""
-    words = "number of threads; by default all that this process may use"
-    value: str = field(
-        default="",
-        metadata=option(
-            replace(_PARALLEL, words=TAKES_DASK) if dask else _PARALLEL,
-            group=group,
-            flags=("-P",),
-            metavar="WHERE" if dask else "thread:N",
-            help=f"thread:N, the {words}; dask:HOST:PORT, the workers of a Dask scheduler; "
-            "dask:local=N, N processes here"
-            if dask
-            else words,
-        ),
+def _where(words: str) -> ValueKind:
+    return ValueKind(words, str, lambda value: isinstance(value, str))
+
+
+class Parallel(Options):
+    """How many threads do the work."""
+
+    parallel: str = option(_where(TAKES), "thread:N", _THREADS, "", flags=("-P",))
+    _dask = False
+
+    @cached_property
+    def workers(self) -> ParallelRequest:
+        """What ``--parallel`` asks for."""
+        return parse_parallel(self.parallel, dask=self._dask)
+
+    @property
+    def n_threads(self) -> int:
+        """Threads to use: those asked for, else all that this process may use."""
+        return self.workers.n_threads or available_threads()
+
+    def _check(self) -> None:
+        super()._check()
+        _ = self.workers
+
+
+class Workers(Parallel):
+    """Where the work is done: threads here, or a Dask cluster."""
+
+    parallel: str = option(
+        _where(TAKES_DASK),
+        "WHERE",
+        f"thread:N, the {_THREADS}; dask:HOST:PORT, the workers of a Dask scheduler; "
+        "dask:local=N, N processes here",
+        "",
+        flags=("-P",),
     )
-    return value
+    _dask = True
 
 
-def quiet_field(group: str) -> bool:
-    """Return the option ``--quiet``."""
-    value: bool = field(
-        default=False, metadata=option(None, group=group, flags=("-q",), help="no progress display")
+class Quiet(Options):
+    """Whether progress is shown."""
+
+    quiet: bool = flag("no progress display", "-q")
+
+
+class Overwrite(Options):
+    """Whether files may be replaced."""
+
+    overwrite: bool = flag("replace output files that exist")
+
+
+class Apix(Options):
+    """The pixel size."""
+
+    apix: float | None = option(
+        real_number(above=0),
+        "A",
+        "pixel size of the particles in Angstrom; by default as their file says",
     )
-    return value
 
 
-def overwrite_field(group: str) -> bool:
-    """Return the option ``--overwrite``."""
-    value: bool = field(
-        default=False, metadata=option(None, group=group, help="replace output files that exist")
+class Datadir(Options):
+    """Where images are."""
+
+    datadir: Path | None = option(
+        file_path("a directory"),
+        "DIR",
+        "directory searched first for the image files that the input names",
     )
-    return value
 
 
-def seed_field(group: str, words: str, *, default: int) -> int:
-    """Return an option that is a seed of random numbers, with `words` in its help."""
-    value: int = field(
-        default=default, metadata=option(whole_number(0), group=group, metavar="N", help=words)
+class Passthrough(Options):
+    """What goes with a cryoSPARC file."""
+
+    passthrough: tuple[Path, ...] = option(
+        list_of(file_path("a passthrough file"), "passthrough files, none empty"),
+        "A,B,...",
+        "cryoSPARC's passthrough files that go with input",
+        (),
     )
-    return value
 
 
-def apix_field(group: str, things: str, otherwise: str) -> float | None:
-    """Return the option ``--apix``: pixel size of `things`, by default as `otherwise`."""
-    value: float | None = field(
-        default=None,
-        metadata=option(
-            real_number(above=0),
-            group=group,
-            metavar="A",
-            help=f"pixel size of {things} in Angstrom; by default as {otherwise}",
-        ),
+class ParticleImages(Apix, Datadir):
+    """How particle images are read."""
+
+    ctf: CtfHandling = choice(
+        CtfHandling.AUTO,
+        "contrast transfer: auto (applied when the particles have CTF parameters), apply, flipped "
+        "(the images are phase-flipped), none",
     )
-    return value
+    invert: bool = flag("particles are dark on bright: invert them")
 
 
-def ctf_field(
-    group: str, auto: str = "applied when the particles have CTF parameters"
-) -> CtfHandling:
-    """Return the option ``--ctf``; `auto` says what its default does."""
-    value: CtfHandling = field(
-        default=CtfHandling.AUTO,
-        metadata=option(
-            one_of(CtfHandling),
-            group=group,
-            help=f"contrast transfer: auto ({auto}), apply, flipped (the images are "
-            "phase-flipped), none",
-        ),
+class Maps(Options):
+    """Maps as bare words."""
+
+    maps: tuple[Path, ...] = option(
+        list_of(file_path("a map"), "maps"), "MAP", "maps", (), positional=True
     )
-    return value
 
 
-def invert_field(group: str, words: str) -> bool:
-    """Return the option ``--invert``, with `words` in its help."""
-    value: bool = field(default=False, metadata=option(None, group=group, help=words))
-    return value
+class FinishedRun(Options):
+    """The finished run that a command looks at."""
 
-
-def datadir_field(group: str, table: str) -> Path | None:
-    """Return the option ``--datadir``, for image files named in `table`."""
-    value: Path | None = field(
-        default=None,
-        metadata=option(
-            file_path("a directory"),
-            group=group,
-            metavar="DIR",
-            help=f"directory searched first for the image files that {table} names",
-        ),
+    run: tuple[Path, ...] = option(
+        list_of(file_path("a run directory"), "a run directory"),
+        "RUN",
+        "run directory (multi_XX or refine_XX)",
+        (),
+        positional=True,
     )
-    return value
+    iter: int | None = option(whole_number(1), "YY", "iteration; by default the last")
+
+    def _check(self) -> None:
+        super()._check()
+        if len(self.run) != 1:
+            raise ConfigError(f"one run directory is needed; {len(self.run)} are given")
 
 
-def passthrough_field(group: str, table: str) -> tuple[Path, ...]:
-    """Return the option ``--passthrough``, files that go with `table`."""
-    value: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a passthrough file"), "passthrough files, none empty"),
-            group=group,
-            metavar="A,B,...",
-            help=f"cryoSPARC's passthrough files that go with {table}",
-        ),
+class Symmetries(Options):
+    """The symmetry of each map."""
+
+    sym: tuple[str, ...] = option(
+        list_of(text("a symmetry"), "symmetries, none empty"),
+        "SYM",
+        "symmetry c<n>, d<n>, tet, oct, icos, icos2 or h<copies>:1:<turn>:<rise> (degrees "
+        "and Angstrom): one for all maps, or one per map",
+        ("c1",),
     )
-    return value
 
 
-def maps_field(group: str, words: str) -> tuple[Path, ...]:
-    """Return the positional maps, with `words` in their help."""
-    value: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a map"), "maps"),
-            group=group,
-            metavar="MAP",
-            positional=True,
-            help=words,
-        ),
+class Projector(Options):
+    """How maps are projected."""
+
+    projector: str = option(
+        text("a projector, for example standard"),
+        "SPEC",
+        "projector: fourier (slices, to :tolerance=E), fourier_gridding, gauss_fft; in "
+        "real space standard, pawel, chao, maxval",
+        "fourier",
     )
-    return value
 
 
-def run_field(group: str) -> tuple[Path, ...]:
-    """Return the positional run directory of commands on a finished run."""
-    value: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a run directory"), "a run directory"),
-            group=group,
-            metavar="RUN",
-            positional=True,
-            help="run directory (multi_XX or refine_XX)",
-        ),
+class Pad(Options, group="reconstruction"):
+    """The Fourier volume of a reconstruction."""
+
+    pad: int = option(
+        whole_number(0),
+        "PX",
+        "size in pixels of the padded Fourier volume; at least 2.5 times the box is taken "
+        "(from 384 pixels 2.2 times)",
+        0,
     )
-    return value
 
 
-def finished_iteration_field(group: str) -> int | None:
-    """Return the option ``--iter`` of commands on a finished run."""
-    value: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(1), group=group, metavar="YY", help="iteration; by default the last"
-        ),
+class Reconstructor(Pad):
+    """How a map is reconstructed."""
+
+    recon: str = option(
+        text("a reconstructor, for example fourier"),
+        "SPEC",
+        "fourier, wiener_fourier, back_projection, nn4, nn4_rect, nn4_ctf or nnSSNR",
+        "fourier",
     )
-    return value
 
 
-def symmetries_field(group: str, words: str) -> tuple[str, ...]:
-    """Return the option ``--sym`` where each map may have its own, with `words` in its help."""
-    value: tuple[str, ...] = field(
-        default=("c1",),
-        metadata=option(
-            list_of(text("a symmetry"), "symmetries, none empty"),
-            group=group,
-            metavar="SYM",
-            help=words,
-        ),
-    )
-    return value
+def module(default: str, example: str, words: str) -> Any:
+    """Declare an option that names a module, with `words` in its help."""
+    return option(text(f"a module, for example {example}"), "SPEC", words, default)
 
 
-def projector_field(group: str) -> str:
-    """Return the option ``--projector``."""
-    value: str = field(
-        default="fourier",
-        metadata=option(
-            text("a projector, for example standard"),
-            group=group,
-            metavar="SPEC",
-            help="projector: fourier (slices, to :tolerance=E), fourier_gridding, gauss_fft; in "
-            "real space standard, pawel, chao, maxval",
-        ),
-    )
-    return value
-
-
-def reconstructor_field(group: str, words: str) -> str:
-    """Return the option ``--recon``, with `words` in its help."""
-    value: str = field(
-        default="fourier",
-        metadata=option(
-            text("a reconstructor, for example fourier"), group=group, metavar="SPEC", help=words
-        ),
-    )
-    return value
-
-
-def pad_field(group: str) -> int:
-    """Return the option ``--pad``."""
-    value: int = field(
-        default=0,
-        metadata=option(
-            whole_number(0),
-            group=group,
-            metavar="PX",
-            help="size in pixels of the padded Fourier volume; at least 2.5 times the box is taken "
-            "(from 384 pixels 2.2 times)",
-        ),
-    )
-    return value
-
-
-def module_field(group: str, default: str, example: str, words: str) -> str:
-    """Return an option that names a module, with `words` in its help."""
-    value: str = field(
-        default=default,
-        metadata=option(
-            text(f"a module, for example {example}"), group=group, metavar="SPEC", help=words
-        ),
-    )
-    return value
-
-
-def processors_field(group: str, words: str) -> str:
-    """Return an option that names processors, none by default, with `words` in its help."""
-    value: str = field(
-        default="none",
-        metadata=option(
-            chain_of("processors, for example normalize.edgemean"),
-            group=group,
-            metavar="SPEC,...",
-            help=words,
-        ),
-    )
-    return value
+def processors(words: str) -> Any:
+    """Declare an option that names processors, none by default, with `words` in its help."""
+    return option(chain_of("processors, for example normalize.edgemean"), "SPEC,...", words, "none")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import (
-    check_values,
     file_path,
+    flag,
     list_of,
     option,
     real_number,
     refuse,
+    required,
     whole_number,
 )
-from mapsort.options.shared import apix_field, maps_field, overwrite_field, seed_field
+from mapsort.options.shared import (
+    Apix,
+    Maps,
+    Overwrite,
+)
 from mapsort.physics.phantom import MAX_STATES
 
 OUTPUT = "output"
@@ -27,126 +31,79 @@ PHANTOM_BOX = 64
 PHANTOM_APIX = 2.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class SimulateOptions:
+class PhantomOrMaps(
+    Maps,
+    Apix,
+    group=OBJECT,
+    words={
+        "maps": "maps (MRC), one per class, all of one box and pixel size",
+        "apix": "pixel size of the images in Angstrom; by default as the maps say, "
+        f"{PHANTOM_APIX:g} for the phantom",
+    },
+):
+    """What is seen."""
+
+
+class SimulateOptions(PhantomOrMaps, Overwrite, group=OUTPUT):
     """Options of ``mapsort simulate``."""
 
-    maps: tuple[Path, ...] = maps_field(
-        OBJECT, "maps (MRC), one per class, all of one box and pixel size"
+    phantom: int | None = option(
+        whole_number(1, MAX_STATES),
+        "K",
+        "instead of maps: K conformations of the built-in phantom",
+        group=OBJECT,
     )
-    phantom: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(1, MAX_STATES),
-            group=OBJECT,
-            metavar="K",
-            help="instead of maps: K conformations of the built-in phantom",
-        ),
+    box: int | None = option(
+        whole_number(16), "PX", f"box of the phantom (default {PHANTOM_BOX})", group=OBJECT
     )
-    box: int | None = field(
-        default=None,
-        metadata=option(
-            whole_number(16),
-            group=OBJECT,
-            metavar="PX",
-            help=f"box of the phantom (default {PHANTOM_BOX})",
-        ),
+    out: Path = required(file_path("a directory"), "DIR", "directory that is filled")
+    seedres: float | None = option(
+        real_number(above=0),
+        "A",
+        "resolution of the seeds (low-passed maps) that are written for multi to start "
+        "from; by default 30 with --phantom, and no seeds with maps",
     )
-    apix: float | None = apix_field(
-        OBJECT, "the images", f"the maps say, {PHANTOM_APIX:g} for the phantom"
+    n: int = option(whole_number(1), "N", "number of particles", 2000, group=IMAGES)
+    snr: float = option(
+        real_number(above=0),
+        "S",
+        "variance of the signal over variance of the noise, over whole images",
+        0.1,
+        group=IMAGES,
     )
-    out: Path = field(
-        metadata=option(
-            file_path("a directory"), group=OUTPUT, metavar="DIR", help="directory that is filled"
-        )
+    shift: float = option(
+        real_number(low=0),
+        "PX",
+        "particles lie off the centre by up to this along x and along y",
+        3.0,
+        group=IMAGES,
     )
-    overwrite: bool = overwrite_field(OUTPUT)
-    seedres: float | None = field(
-        default=None,
-        metadata=option(
-            real_number(above=0),
-            group=OUTPUT,
-            metavar="A",
-            help="resolution of the seeds (low-passed maps) that are written for multi to start "
-            "from; by default 30 with --phantom, and no seeds with maps",
-        ),
+    fractions: tuple[float, ...] = option(
+        list_of(real_number(low=0), "numbers of at least 0, one per class, not all 0"),
+        "F,F,...",
+        "populations of the classes, in any unit; by default equal",
+        (),
+        group=IMAGES,
     )
-    n: int = field(
-        default=2000,
-        metadata=option(whole_number(1), group=IMAGES, metavar="N", help="number of particles"),
+    seed: int = option(whole_number(0), "N", "seed of all random numbers", 1, group=IMAGES)
+    no_ctf: bool = flag("leave the CTF out", group=MICROSCOPE)
+    defocus: tuple[float, ...] = option(
+        list_of(real_number(above=0), "two numbers LOW,HIGH in Angstrom"),
+        "LO,HI",
+        "range of the defocus in Angstrom, underfocus positive",
+        (8000.0, 25000.0),
+        group=MICROSCOPE,
     )
-    snr: float = field(
-        default=0.1,
-        metadata=option(
-            real_number(above=0),
-            group=IMAGES,
-            metavar="S",
-            help="variance of the signal over variance of the noise, over whole images",
-        ),
+    voltage: float = option(real_number(above=0), "KV", "in kV", 300.0, group=MICROSCOPE)
+    cs: float = option(
+        real_number(low=0), "MM", "spherical aberration in mm", 2.7, group=MICROSCOPE
     )
-    shift: float = field(
-        default=3.0,
-        metadata=option(
-            real_number(low=0),
-            group=IMAGES,
-            metavar="PX",
-            help="particles lie off the centre by up to this along x and along y",
-        ),
-    )
-    fractions: tuple[float, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(real_number(low=0), "numbers of at least 0, one per class, not all 0"),
-            group=IMAGES,
-            metavar="F,F,...",
-            help="populations of the classes, in any unit; by default equal",
-        ),
-    )
-    seed: int = seed_field(IMAGES, "seed of all random numbers", default=1)
-    no_ctf: bool = field(
-        default=False, metadata=option(None, group=MICROSCOPE, help="leave the CTF out")
-    )
-    defocus: tuple[float, ...] = field(
-        default=(8000.0, 25000.0),
-        metadata=option(
-            list_of(real_number(above=0), "two numbers LOW,HIGH in Angstrom"),
-            group=MICROSCOPE,
-            metavar="LO,HI",
-            help="range of the defocus in Angstrom, underfocus positive",
-        ),
-    )
-    voltage: float = field(
-        default=300.0,
-        metadata=option(real_number(above=0), group=MICROSCOPE, metavar="KV", help="in kV"),
-    )
-    cs: float = field(
-        default=2.7,
-        metadata=option(
-            real_number(low=0),
-            group=MICROSCOPE,
-            metavar="MM",
-            help="spherical aberration in mm",
-        ),
-    )
-    ampcont: float = field(
-        default=0.1,
-        metadata=option(
-            real_number(low=0),
-            group=MICROSCOPE,
-            metavar="F",
-            help="amplitude contrast, a fraction",
-        ),
+    ampcont: float = option(
+        real_number(low=0), "F", "amplitude contrast, a fraction", 0.1, group=MICROSCOPE
     )
 
-    def validated(self) -> SimulateOptions:
-        """Return self after the checks that need no files.
-
-        Raises
-        ------
-        ConfigError
-            Naming the option, its value and the values it takes.
-        """
-        check_values(self)
+    def _check(self) -> None:
+        super()._check()
         if bool(self.maps) == (self.phantom is not None):
             raise ConfigError("give maps, or --phantom K, and not both")
         if self.maps and self.box is not None:
@@ -158,4 +115,3 @@ class SimulateOptions:
             raise refuse("defocus", self.defocus, "LOW,HIGH with LOW not above HIGH")
         if self.ampcont > 1:
             raise refuse("ampcont", self.ampcont, "a fraction, 0 to 1")
-        return self

@@ -3,164 +3,118 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import (
-    check_values,
+    Options,
     file_path,
     list_of,
     option,
     refuse,
+    required,
     whole_number,
 )
 from mapsort.options.maps import AverageOptions
 from mapsort.options.multi import MultiOptions
 from mapsort.options.search import ComparisonOptions
 from mapsort.options.shared import (
-    apix_field,
-    ctf_field,
-    datadir_field,
-    invert_field,
-    parallel_field,
-    quiet_field,
+    Parallel,
+    ParticleImages,
+    Quiet,
 )
-from mapsort.options.types import CtfHandling
 
 FILES = "files"
 PARTICLES = "particles"
 
 
-def _files_field(metavar: str, words: str) -> tuple[Path, ...]:
-    value: tuple[Path, ...] = field(
-        default=(),
-        metadata=option(
-            list_of(file_path("a file"), "files"),
-            group=FILES,
-            metavar=metavar,
-            positional=True,
-            help=words,
-        ),
-    )
-    return value
-
-
-def _out_field(words: str) -> Path:
-    value: Path = field(
-        metadata=option(
-            file_path("an .hdf file"), group=FILES, flags=("-o",), metavar="FILE", help=words
-        )
-    )
-    return value
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageParticles:
+class StageParticles(ParticleImages, Parallel, Quiet, group=PARTICLES):
     """How particles are read by a single stage."""
 
-    ctf: CtfHandling = ctf_field(PARTICLES, "applied when the particles have CTF parameters")
-    invert: bool = invert_field(PARTICLES, "particles are dark on bright: invert them")
-    apix: float | None = apix_field(PARTICLES, "the particles", "their file says")
-    datadir: Path | None = datadir_field(PARTICLES, "the input")
-    parallel: str = parallel_field(PARTICLES)
-    quiet: bool = quiet_field(PARTICLES)
+
+class StageFiles(Options, group=FILES):
+    """What a single stage reads and writes."""
+
+    files: tuple[Path, ...] = option(
+        list_of(file_path("a file"), "files"), "FILE", "files", (), positional=True
+    )
+    out: Path = required(file_path("an .hdf file"), "FILE", "file to write", flags=("-o",))
+    _names: ClassVar[tuple[str, ...]] = ()
+
+    def _check(self) -> None:
+        super()._check()
+        require_files(self.files, self._names)
+        _check_hdf("out", self.out)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SimilarityOptions(StageParticles, ComparisonOptions):
+class SimilarityOptions(
+    StageFiles,
+    StageParticles,
+    ComparisonOptions,
+    group=FILES,
+    words={
+        "files": "PROJECTIONS (.hdf with xform.projection and model_id) and PARTICLES",
+        "out": "similarity matrix to write, as simmx_YY.hdf",
+    },
+):
     """Options of ``mapsort similarity``."""
 
-    files: tuple[Path, ...] = _files_field(
-        "FILE", "PROJECTIONS (.hdf with xform.projection and model_id) and PARTICLES"
-    )
-    out: Path = _out_field("similarity matrix to write, as simmx_YY.hdf")
+    _names = ("PROJECTIONS", "PARTICLES")
 
-    def validated(self) -> SimilarityOptions:
-        """Return self after the checks that need no files.
-
-        Raises
-        ------
-        ConfigError
-            Naming the option, its value and the values it takes.
-        """
-        check_values(self)
-        require_files(self.files, ("PROJECTIONS", "PARTICLES"))
-        _check_hdf("out", self.out)
+    def _check(self) -> None:
+        super()._check()
         if self.twostage:
             raise refuse("twostage", self.twostage, "0: a matrix by hand is made in one stage")
         self.as_multi(1)
-        return self
 
     def as_multi(self, n_maps: int) -> MultiOptions:
         """Return the same request as options of a whole run."""
         return _as_multi(self, ComparisonOptions, self.files[1], self.files[0], n_maps)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassifyOptions:
+class ClassifyOptions(
+    StageFiles,
+    group=FILES,
+    words={"out": "classification matrix to write, as classify_YY.hdf"},
+):
     """Options of ``mapsort classify``."""
 
-    files: tuple[Path, ...] = _files_field("SIMMX", "similarity matrix: simmx_YY.hdf or .h5")
-    out: Path = _out_field("classification matrix to write, as classify_YY.hdf")
-    sep: int = field(
-        default=1,
-        metadata=option(
-            whole_number(1),
-            group=FILES,
-            metavar="N",
-            help="number of references each particle goes to",
-        ),
+    files: tuple[Path, ...] = option(
+        list_of(file_path("a file"), "files"),
+        "SIMMX",
+        "similarity matrix: simmx_YY.hdf or .h5",
+        (),
+        positional=True,
     )
-
-    def validated(self) -> ClassifyOptions:
-        """Return self after the checks that need no files.
-
-        Raises
-        ------
-        ConfigError
-            Naming the option, its value and the values it takes.
-        """
-        check_values(self)
-        require_files(self.files, ("SIMMX",))
-        _check_hdf("out", self.out)
-        return self
+    _names = ("SIMMX",)
+    sep: int = option(whole_number(1), "N", "number of references each particle goes to", 1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AverageStageOptions(StageParticles, AverageOptions):
+class AverageStageOptions(
+    StageFiles,
+    StageParticles,
+    AverageOptions,
+    group=FILES,
+    words={
+        "files": "PROJECTIONS (.hdf), PARTICLES and CLASSIFY (as classify_YY.hdf)",
+        "out": "class averages to write, as classes_YY.hdf",
+    },
+):
     """Options of ``mapsort average``."""
 
-    files: tuple[Path, ...] = _files_field(
-        "FILE", "PROJECTIONS (.hdf), PARTICLES and CLASSIFY (as classify_YY.hdf)"
-    )
-    out: Path = _out_field("class averages to write, as classes_YY.hdf")
-    result: Path | None = field(
-        default=None,
-        metadata=option(
-            file_path("an .hdf file"),
-            group=FILES,
-            metavar="FILE",
-            help="also write who was averaged, and where, as cls_result_YY.hdf",
-        ),
+    _names = ("PROJECTIONS", "PARTICLES", "CLASSIFY")
+    result: Path | None = option(
+        file_path("an .hdf file"),
+        "FILE",
+        "also write who was averaged, and where, as cls_result_YY.hdf",
     )
 
-    def validated(self) -> AverageStageOptions:
-        """Return self after the checks that need no files.
-
-        Raises
-        ------
-        ConfigError
-            Naming the option, its value and the values it takes.
-        """
-        check_values(self)
-        require_files(self.files, ("PROJECTIONS", "PARTICLES", "CLASSIFY"))
-        _check_hdf("out", self.out)
+    def _check(self) -> None:
+        super()._check()
         if self.result is not None:
             _check_hdf("result", self.result)
         self.as_multi(1)
-        return self
 
     def as_multi(self, n_maps: int) -> MultiOptions:
         """Return the same request as options of a whole run."""

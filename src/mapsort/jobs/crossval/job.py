@@ -24,7 +24,7 @@ from mapsort.jobs.set_refinement import FEWEST_PARTICLES, refine_set, refined_nu
 from mapsort.jobs.split import Split, split
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
-from mapsort.options.crossval import CrossvalOptions
+from mapsort.options.after_run import CrossvalOptions
 from mapsort.options.fields import typed_options
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.part_of_run import part_of

@@ -1,0 +1,114 @@
+"""Options of ``mapsort split``, ``eotest``, ``crossval`` and ``followup``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mapsort.options.fields import (
+    ValueKind,
+    file_path,
+    flag,
+    option,
+    real_number,
+    whole_number,
+)
+from mapsort.options.shared import FinishedRun, Parallel, Quiet
+
+BY_MAP = "map"
+
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+
+
+def parse_ranges(written: str) -> tuple[tuple[int, int], ...]:
+    """Return the ranges of ``3-17,40`` as ((3, 17), (40, 40)), ends included.
+
+    Raises
+    ------
+    ValueError
+        It is not of this form, or a range ends before it begins.
+    """
+    ranges = []
+    for part in written.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"not a range: {part!r}")
+        first = int(match[1])
+        last = int(match[2]) if match[2] else first
+        if last < first:
+            raise ValueError(f"ends before it begins: {part!r}")
+        ranges.append((first, last))
+    return tuple(ranges)
+
+
+def _parse_by(written: str) -> str:
+    # "class-range 3-17" says the same as "3-17".
+    asked = written.strip().removeprefix("class-range").lstrip(" :=")
+    if asked != BY_MAP:
+        parse_ranges(asked)
+    return asked
+
+
+def _accepts_by(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        return _parse_by(value) == value
+    except ValueError:
+        return False
+
+
+_BY = ValueKind('map, or classes as "a-b" or "a-b,c,d-e" from 0', _parse_by, _accepts_by)
+_PROBABILITY = ValueKind(
+    "a number from 0 to 1",
+    float,
+    lambda value: real_number(low=0).accepts(value) and value <= 1,
+)
+
+
+class SplitOptions(FinishedRun, group="what goes where"):
+    """Options of ``mapsort split``."""
+
+    by: str = option(
+        _BY,
+        "map|A-B",
+        "a set per map, or the classes of a range (images of classes_YY.hdf, from 0) and "
+        "all others",
+        BY_MAP,
+    )
+    exclude_rejected: bool = flag(
+        "particles kept out of their class average go to a set of their own"
+    )
+    min_prob: float | None = option(
+        _PROBABILITY, "P", "particles less sure of their map than this go to a set of their own"
+    )
+    stack: bool = flag("also write each set's images as a new stack (.mrcs)", group="output")
+    out: Path | None = option(
+        file_path("a directory"), "DIR", "where sets go; by default RUN/sets", group="output"
+    )
+
+
+class EotestOptions(FinishedRun, Parallel, Quiet, group="even/odd test"):
+    """Options of ``mapsort eotest``."""
+
+
+class CrossvalOptions(
+    FinishedRun,
+    Parallel,
+    Quiet,
+    group="after the run",
+    words={"run": "run directory (multi_XX)"},
+):
+    """Options of ``mapsort crossval``."""
+
+    refineiter: int | None = option(
+        whole_number(1),
+        "N",
+        "iterations of each single refinement; by default until nothing moves",
+    )
+
+
+class FollowupOptions(CrossvalOptions, group="after the run"):
+    """Options of ``mapsort followup``."""
+
+    no_crossval: bool = flag("split, refine and measure only")
