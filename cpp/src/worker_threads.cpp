@@ -40,7 +40,10 @@ void in_threads(int helpers, void (*work)(void*), void* context) {
   std::vector<std::thread> threads;
   threads.reserve(std::size_t(helpers));
   for (int t = 0; t < helpers; ++t)
-    threads.emplace_back(work, context);
+    threads.emplace_back([=] {
+      if (ready_for_exceptions())
+        work(context);
+    });
   work(context);
   for (auto& thread : threads)
     thread.join();
