@@ -47,5 +47,9 @@ def test_the_programs_are_installed():
     assert done.stdout == f"mapsort {mapsort.__version__}\n"
 
 
+def test_the_kernels_were_compiled_with_openmp():
+    assert _core.build()["openmp"] is not None
+
+
 def test_the_build_names_its_compiler():
     assert _core.build()["compiler"].startswith(("gcc ", "clang "))
