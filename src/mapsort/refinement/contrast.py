@@ -115,6 +115,8 @@ def tried_moves(run: Run) -> tuple[tuple[Float32, ...], tuple[str, ...]]:
     notes : tuple of str
         What was done with each map that lies off.
     """
+    if not any(run.inputs.moves):
+        return run.inputs.seeds, ()
     seeds, notes = list(run.inputs.seeds), []
     sample = _sample(run)
     for model, steps in enumerate(run.inputs.moves):
