@@ -14,9 +14,9 @@ from mapsort.jobs.refine_resume import open_stopped, resumed_options
 from mapsort.jobs.simulate import simulate
 from mapsort.model.volume import Volume
 from mapsort.options.simulate import SimulateOptions
-from mapsort.report.run_record import RunState, read_run
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.run_lock import run_lock
+from mapsort.rundir.run_record import RunState, read_run
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ import pytest
 from mapsort.cli.run_facts import describe_run
 from mapsort.errors import FormatError
 from mapsort.report.page import report_keeper, write_report
-from mapsort.report.run_record import RunState, read_run, readable_time
 from mapsort.rundir.run_lock import LockHolder
+from mapsort.rundir.run_record import RunState, read_run
+from mapsort.rundir.wording import readable_time
 
 ALWAYS = {"maps", "resources", "settings", "log"}
 FULL = ALWAYS | {"course", "fsc", "flow", "particles", "classes"}

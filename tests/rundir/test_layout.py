@@ -22,7 +22,7 @@ def test_names() -> None:
         run.threed_odd(1, 2): "threed_odd_01_02.mrc",
         run.projections(1): "projections_01.hdf",
         run.simmx(1): "simmx_01.hdf",
-        run.simmx(1, sparse=True): "simmx_01.h5",
+        run.best_matches(1): "simmx_01.h5",
         run.proj_simmx(1): "proj_simmx_01.hdf",
         run.simmx_stg1(1): "simmx_stg1_01.hdf",
         run.proj_stg1(1): "proj_stg1_01.hdf",

@@ -19,7 +19,7 @@ from mapsort.engines.memory import available_memory
 from mapsort.errors import MapsortError
 from mapsort.jobs.build_info import build_config
 from mapsort.jobs.self_test import ISA_TOLERANCE, LEAST_ACCURACY, isa_differences, small_run
-from mapsort.refinement.requirements import readable_size
+from mapsort.rundir.wording import readable_size
 
 #: A run of 100,000 particles of 256 pixels takes about this much.
 _LITTLE_MEMORY = 4 * 2**30

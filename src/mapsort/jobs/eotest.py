@@ -132,7 +132,7 @@ def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> E
     """Average the run's classes again, halves apart, and compare the maps: see `eotest`."""
     finished = open_finished(options.run[0])
     iteration = finished.iteration(options.iter)
-    if finished.manifest.options.get("independent_halves"):
+    if finished.is_single:
         return independent_halves(finished, iteration)
     request = replace(finished.request(), parallel=options.parallel)
     inputs = open_inputs(request)

@@ -10,47 +10,23 @@ from typing import Any
 from mapsort.errors import ConfigError, FormatError
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
-from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.manifest import Manifest, read_manifest
-from mapsort.rundir.text import read_convergence
+from mapsort.rundir.run_record import RunRecord, read_run
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """A run directory with at least one finished iteration.
-
-    Attributes
-    ----------
-    directory : RunDirectory
-    manifest : Manifest
-    iterations : tuple of int
-        Numbers of the finished iterations.
-    n_models : int
-        Number of maps.
-    """
-
-    directory: RunDirectory
-    manifest: Manifest
-    iterations: tuple[int, ...]
-    n_models: int
-
-    @property
-    def n_junk(self) -> int:
-        """Number of sets of junk (``--junk``), whose classes follow the last map's."""
-        return int(self.manifest.options.get("junk") or 0)
+class FinishedRun(RunRecord):
+    """A run directory with at least one finished iteration."""
 
     def entry(self, iteration: int) -> dict[str, Any]:
         """Return a finished iteration's record of convergence.json."""
-        entries = read_convergence(self.directory.convergence)
-        return next(item for item in entries if int(item["iteration"]) == iteration)
+        return self.iterations[self.iteration_numbers.index(iteration)]
 
     @property
     def label(self) -> str:
         """Short name in the names of files made from the run: ``mul03`` for ``multi_03``."""
-        name = self.directory.path.resolve().name
-        kind, _, number = name.rpartition("_")
+        kind, _, number = self.name.rpartition("_")
         known = {"multi": "mul", "refine": "ref"}
-        return known[kind] + number if kind in known and number.isdigit() else name
+        return known[kind] + number if kind in known and number.isdigit() else self.name
 
     def iteration(self, asked: int | None) -> int:
         """Return the iteration asked for, the last one by default.
@@ -61,11 +37,12 @@ class FinishedRun:
             The run has not finished such an iteration.
         """
         if asked is None:
-            return self.iterations[-1]
-        if asked not in self.iterations:
+            return self.last
+        numbers = self.iteration_numbers
+        if asked not in numbers:
             raise ConfigError(
                 f"--iter={asked}: {self.directory.path} has finished iterations "
-                f"{self.iterations[0]} to {self.iterations[-1]}"
+                f"{numbers[0]} to {numbers[-1]}"
             )
         return asked
 
@@ -110,14 +87,7 @@ def open_finished(path: str | Path) -> FinishedRun:
     FormatError
         It is not a run directory, is damaged, or no iteration has ended.
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise FormatError(f"{path}: no such run directory.")
-    suffix = ".mrc" if RunDirectory(path).maps(0, 1).exists() else ".hdf"
-    directory = RunDirectory(path, map_suffix=suffix)
-    manifest = read_manifest(directory.parms)
-    entries = read_convergence(directory.convergence)
-    if not entries:
+    record = read_run(path)
+    if not record.iterations:
         raise FormatError(f"{path}: no iteration of this run has ended yet.")
-    iterations = tuple(int(entry["iteration"]) for entry in entries)
-    return FinishedRun(directory, manifest, iterations, len(entries[-1]["maps"]))
+    return FinishedRun(record.directory, record.manifest, record.iterations)

@@ -30,7 +30,6 @@ from mapsort.refinement.requirements import (
     existing_parent,
     free_disk_bytes,
     plan_lines,
-    readable_size,
     run_disk,
     run_memory,
 )
@@ -44,6 +43,7 @@ from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.text import read_convergence
+from mapsort.rundir.wording import readable_size
 
 __all__ = ["MultiRun", "Watcher", "plan_text", "refine_multi", "refine_multi_run"]
 

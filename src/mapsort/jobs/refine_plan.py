@@ -10,8 +10,9 @@ from mapsort.options.refine import AUTO
 from mapsort.options.types import MOST_ITERATIONS
 from mapsort.refinement.choices import Choice, automatic_choices
 from mapsort.refinement.memory_plan import memory_bytes
-from mapsort.refinement.requirements import existing_parent, readable_size
+from mapsort.refinement.requirements import existing_parent
 from mapsort.refinement.single_state import SingleRun
+from mapsort.rundir.wording import readable_size
 
 #: Decisions of the multi-map refinement that this one takes otherwise.
 _NOT_HERE = ("--orientgen", "--startres", "mask", "similarity matrix")

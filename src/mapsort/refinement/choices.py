@@ -12,7 +12,7 @@ from mapsort.refinement.half_maps import joined_resolution_ang, start_resolution
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.refinement.plan import MultiPlan
-from mapsort.refinement.requirements import readable_size
+from mapsort.rundir.wording import readable_size
 
 
 @dataclass(frozen=True)

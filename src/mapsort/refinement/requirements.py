@@ -19,6 +19,7 @@ from mapsort.refinement.memory_plan import (
 )
 from mapsort.refinement.option_needs import option_disk, option_memory
 from mapsort.refinement.plan import MultiPlan
+from mapsort.rundir.wording import readable_size
 
 
 def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
@@ -87,15 +88,6 @@ def plan_lines(
         f"disk: {readable_size(need)} in {options.path or 'the next free multi_XX'} "
         f"({readable_size(free_disk)} free)",
     ]
-
-
-def readable_size(n_bytes: float) -> str:
-    """Return a number of bytes as people write it."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if n_bytes < 1024 or unit == "GiB":
-            return f"{n_bytes:.1f} {unit}" if unit != "B" else f"{n_bytes:.0f} B"
-        n_bytes /= 1024
-    raise AssertionError("unreachable")
 
 
 def free_disk_bytes(options: MultiOptions) -> int:

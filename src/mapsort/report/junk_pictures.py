@@ -14,7 +14,7 @@ from mapsort.io.png import data_uri, grey, montage, png, shrunk
 from mapsort.io.star import resolve_stack, split_image_names
 from mapsort.io.star_columns import read_columns
 from mapsort.report.file_cache import FileCache
-from mapsort.report.run_record import RunRecord
+from mapsort.rundir.run_record import RunRecord
 
 #: Images of a set that are shown, evenly spread, those in a row, and their largest side [pixel].
 _MOST, _COLUMNS, _SIDE = 24, 8, 64

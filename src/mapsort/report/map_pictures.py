@@ -8,7 +8,7 @@ from pathlib import Path
 from mapsort.io.png import data_uri, map_strips
 from mapsort.report.file_cache import FileCache
 from mapsort.report.pictures import read_volume
-from mapsort.report.run_record import RunRecord
+from mapsort.rundir.run_record import RunRecord
 
 #: Largest side of one picture [pixel]: the newest maps, and those before.
 _LARGE, _SMALL = 192, 96

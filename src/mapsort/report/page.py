@@ -12,10 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mapsort._version import __version__
 from mapsort.report.charts import chart_style
 from mapsort.report.file_cache import FileCache
-from mapsort.report.run_record import RunState, read_run, readable_time
 from mapsort.report.sections import all_sections
 from mapsort.report.summary import figures_of_merit, map_cards
 from mapsort.rundir.atomic import write_text
+from mapsort.rundir.run_record import RunState, read_run
+from mapsort.rundir.wording import readable_time
 
 LOGGER = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from mapsort.report.content import Chart, Section
 from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
 from mapsort.report.file_cache import FileCache
 from mapsort.report.palette import set_colours
-from mapsort.report.run_record import RunRecord
+from mapsort.rundir.run_record import RunRecord
 
 
 def particle_section(record: RunRecord, cache: FileCache) -> Section | None:

@@ -11,7 +11,7 @@ from mapsort.report import charts
 from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
 from mapsort.report.palette import DASHES, colour_of, dash_of
-from mapsort.report.run_record import RunRecord
+from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.set_counts import COUNTING, HARD, POSTERIOR, USED
 from mapsort.rundir.text import read_fsc
 

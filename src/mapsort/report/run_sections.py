@@ -5,8 +5,8 @@ from __future__ import annotations
 from mapsort.report import charts
 from mapsort.report.content import Chart, Section, Table
 from mapsort.report.palette import COLOURS
-from mapsort.report.run_record import RunRecord, readable_time
-from mapsort.report.summary import readable_mib
+from mapsort.rundir.run_record import RunRecord
+from mapsort.rundir.wording import readable_size, readable_time
 
 _LOG_LINES = 400
 
@@ -19,7 +19,7 @@ def resources_section(record: RunRecord) -> Section:
     seconds = [entry["seconds"] for entry in entries]
     memory = charts.as_floats([entry["peak_memory_mib"] for entry in entries])
     total = sum(sum(entry.values()) for entry in seconds)
-    peak = readable_mib(max(value for value in memory if value is not None))
+    peak = readable_size(2**20 * max(value for value in memory if value is not None))
     shares: dict[str, float] = {}
     for entry in seconds:
         for stage, value in entry.items():

@@ -19,9 +19,9 @@ from mapsort.report.map_pictures import map_strip_uris, strip_uris
 from mapsort.report.palette import colour_of, set_colours
 from mapsort.report.particles import particle_section
 from mapsort.report.resolution import resolution_course, resolution_section
-from mapsort.report.run_record import RunRecord
 from mapsort.report.run_sections import log_section, resources_section, settings_section
 from mapsort.rundir.result_record import ResultRecord, read_results
+from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.wording import counted
 
 #: Columns of the flow diagram; older iterations are left out.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from mapsort.report.file_cache import FileCache
 from mapsort.report.map_pictures import map_strip_uris
 from mapsort.report.palette import colour_of, set_colours
-from mapsort.report.run_record import RunRecord
-from mapsort.rundir.wording import counted
+from mapsort.rundir.run_record import RunRecord
+from mapsort.rundir.wording import counted, readable_size
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,8 @@ def figures_of_merit(record: RunRecord) -> list[Merit]:
         merits.append(Merit("changed map", f"{changed:.1%}"))
     if entry.get("bfactor_ang2") is not None:
         merits.append(Merit("B factor", f"{entry['bfactor_ang2']:.0f} Å²"))
-    merits.append(Merit("peak memory", readable_mib(entry["peak_memory_mib"])))
+    merits.append(Merit("peak memory", readable_size(2**20 * entry["peak_memory_mib"])))
     return merits
-
-
-def readable_mib(mib: float) -> str:
-    """Return a size given in MiB as people write it."""
-    return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
 def map_cards(record: RunRecord, cache: FileCache) -> list[MapCard]:

@@ -3,12 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mapsort.errors import ConfigError
 
 _MAP_SUFFIXES = (".mrc", ".hdf")
+
+
+class _File:
+    """A file that there is once."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunDirectory, kind: object) -> Path:
+        return run.path / self._name
+
+
+class _OfIteration:
+    """A file of each iteration, ``stem_YY.suffix``: its path is a function of the iteration."""
+
+    def __init__(self, name: str) -> None:
+        self._stem, _, self._suffix = name.partition("_YY")
+
+    def __get__(self, run: RunDirectory, kind: object) -> Callable[[int], Path]:
+        return lambda iteration: run.path / f"{self._stem}_{iteration:02d}{self._suffix}"
+
+
+class _OfMap:
+    """A file of each map, ``stem_YY_ZZ``: a map, unless it has a suffix of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._stem, _, self._suffix = name.partition("_YY_ZZ")
+
+    def __get__(self, run: RunDirectory, kind: object) -> Callable[[int, int], Path]:
+        suffix = self._suffix or run.map_suffix
+        return lambda iteration, model: (
+            run.path / f"{self._stem}_{iteration:02d}_{model:02d}{suffix}"
+        )
 
 
 @dataclass(frozen=True)
@@ -27,6 +61,42 @@ class RunDirectory:
 
     path: Path
     map_suffix: str = ".mrc"
+
+    #: Maps; after filtering; masks; of the even and of the odd particles.
+    maps = _OfMap("threed_YY_ZZ")
+    threed_filt = _OfMap("threed_filt_YY_ZZ")
+    threed_mask = _OfMap("threed_mask_YY_ZZ")
+    threed_even = _OfMap("threed_even_YY_ZZ")
+    threed_odd = _OfMap("threed_odd_YY_ZZ")
+    #: FSC with the iteration before, of even and odd particles, and between maps.
+    fsc = _OfMap("fsc_YY_ZZ.txt")
+    fsc_eo = _OfMap("fsc_eo_YY_ZZ.txt")
+    fsc_mutual = _OfIteration("fsc_mutual_YY.txt")
+    #: Projections of all maps, and every particle's similarity with them, or its best matches only.
+    projections = _OfIteration("projections_YY.hdf")
+    simmx = _OfIteration("simmx_YY.hdf")
+    best_matches = _OfIteration("simmx_YY.h5")
+    #: Two-stage: projections with projections, particles with averaged projections, and these.
+    proj_simmx = _OfIteration("proj_simmx_YY.hdf")
+    simmx_stg1 = _OfIteration("simmx_stg1_YY.hdf")
+    proj_stg1 = _OfIteration("proj_stg1_YY.hdf")
+    #: Classification matrix, class averages, and the matrix after averaging.
+    classify = _OfIteration("classify_YY.hdf")
+    classes = _OfIteration("classes_YY.hdf")
+    cls_result = _OfIteration("cls_result_YY.hdf")
+    #: The particle table, and exact poses of a single-map refinement, from which it goes on.
+    particles = _OfIteration("particles_YY.star")
+    poses = _OfIteration("poses_YY.h5")
+    #: Figures of every iteration; the log, and the same as one JSON object a line.
+    convergence = _File("convergence.json")
+    log = _File("run.log")
+    log_json = _File("run.log.json")
+    #: Which process works in the directory; where it stands, for monitors to poll.
+    lock = _File("run.lock")
+    progress = _File("progress.json")
+    #: Directory of what a stopped run goes on from.
+    checkpoint = _File("checkpoint")
+    report = _File("report/index.html")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -78,121 +148,13 @@ class RunDirectory:
                 continue
             return run
 
-    def maps(self, iteration: int, model: int) -> Path:
-        """Map ``threed_YY_ZZ``."""
-        return self._map("threed", iteration, model)
-
-    def threed_filt(self, iteration: int, model: int) -> Path:
-        """Map after filtering, ``threed_filt_YY_ZZ``."""
-        return self._map("threed_filt", iteration, model)
-
-    def threed_mask(self, iteration: int, model: int) -> Path:
-        """Mask ``threed_mask_YY_ZZ``."""
-        return self._map("threed_mask", iteration, model)
-
-    def threed_even(self, iteration: int, model: int) -> Path:
-        """Map of the even particles, ``threed_even_YY_ZZ``."""
-        return self._map("threed_even", iteration, model)
-
-    def threed_odd(self, iteration: int, model: int) -> Path:
-        """Map of the odd particles, ``threed_odd_YY_ZZ``."""
-        return self._map("threed_odd", iteration, model)
-
-    def projections(self, iteration: int) -> Path:
-        """Projections of all maps, ``projections_YY.hdf``."""
-        return self._of_iteration("projections", iteration, ".hdf")
-
-    def simmx(self, iteration: int, *, sparse: bool = False) -> Path:
-        """Similarity matrix ``simmx_YY.hdf``, or ``.h5`` when only best matches are kept."""
-        return self._of_iteration("simmx", iteration, ".h5" if sparse else ".hdf")
-
-    def proj_simmx(self, iteration: int) -> Path:
-        """Two-stage: projections against projections, ``proj_simmx_YY.hdf``."""
-        return self._of_iteration("proj_simmx", iteration, ".hdf")
-
-    def simmx_stg1(self, iteration: int) -> Path:
-        """Two-stage: similarity of the first stage, ``simmx_stg1_YY.hdf``."""
-        return self._of_iteration("simmx_stg1", iteration, ".hdf")
-
-    def proj_stg1(self, iteration: int) -> Path:
-        """Two-stage: averaged projections of the first stage, ``proj_stg1_YY.hdf``."""
-        return self._of_iteration("proj_stg1", iteration, ".hdf")
-
-    def classify(self, iteration: int) -> Path:
-        """Classification matrix ``classify_YY.hdf``."""
-        return self._of_iteration("classify", iteration, ".hdf")
-
-    def classes(self, iteration: int) -> Path:
-        """Class averages ``classes_YY.hdf``."""
-        return self._of_iteration("classes", iteration, ".hdf")
-
-    def cls_result(self, iteration: int) -> Path:
-        """Classification matrix after averaging, ``cls_result_YY.hdf``."""
-        return self._of_iteration("cls_result", iteration, ".hdf")
-
-    def particles(self, iteration: int) -> Path:
-        """Particle table ``particles_YY.star``."""
-        return self._of_iteration("particles", iteration, ".star")
-
     def intermediate(self, iteration: int) -> list[Path]:
-        """Files of an iteration between the maps: all but maps, tables and curves."""
-        return [
-            self.projections(iteration),
-            self.proj_simmx(iteration),
-            self.proj_stg1(iteration),
-            self.simmx_stg1(iteration),
-            self.simmx(iteration),
-            self.simmx(iteration, sparse=True),
-            self.classify(iteration),
-            self.classes(iteration),
-            self.cls_result(iteration),
-        ]
-
-    def poses(self, iteration: int) -> Path:
-        """Exact poses of a single-map refinement, ``poses_YY.h5``: what --resume goes on from."""
-        return self._of_iteration("poses", iteration, ".h5")
-
-    def fsc(self, iteration: int, model: int) -> Path:
-        """FSC against the iteration before, ``fsc_YY_ZZ.txt``."""
-        return self.path / f"fsc_{iteration:02d}_{model:02d}.txt"
-
-    def fsc_mutual(self, iteration: int) -> Path:
-        """FSC between maps, ``fsc_mutual_YY.txt``."""
-        return self._of_iteration("fsc_mutual", iteration, ".txt")
-
-    def fsc_eo(self, iteration: int, model: int) -> Path:
-        """Even/odd FSC, ``fsc_eo_YY_ZZ.txt``."""
-        return self.path / f"fsc_eo_{iteration:02d}_{model:02d}.txt"
-
-    @property
-    def convergence(self) -> Path:
-        """Figures of every iteration, ``convergence.json``."""
-        return self.path / "convergence.json"
-
-    @property
-    def log(self) -> Path:
-        """The log, ``run.log``."""
-        return self.path / "run.log"
-
-    @property
-    def log_json(self) -> Path:
-        """The log as one JSON object a line, ``run.log.json``."""
-        return self.path / "run.log.json"
-
-    @property
-    def lock(self) -> Path:
-        """Says which process works in the directory, ``run.lock``."""
-        return self.path / "run.lock"
-
-    @property
-    def progress(self) -> Path:
-        """Where the run stands, for monitors to poll, ``progress.json``."""
-        return self.path / "progress.json"
-
-    @property
-    def checkpoint(self) -> Path:
-        """Directory of what a stopped run goes on from, ``checkpoint``."""
-        return self.path / "checkpoint"
+        """Return files of an iteration between the maps: all but maps, tables and curves."""
+        kinds = (
+            *(self.projections, self.proj_simmx, self.proj_stg1, self.simmx_stg1, self.simmx),
+            *(self.best_matches, self.classify, self.classes, self.cls_result),
+        )
+        return [name(iteration) for name in kinds]
 
     @property
     def parms(self) -> Path:
@@ -211,14 +173,3 @@ class RunDirectory:
     def _parms_numbers(self) -> list[int]:
         names = [file.name.partition("_") for file in self.path.glob("*_refine_parms.json")]
         return [int(number) for number, _, _ in names if number.isdecimal()]
-
-    @property
-    def report(self) -> Path:
-        """The report, ``report/index.html``."""
-        return self.path / "report" / "index.html"
-
-    def _map(self, stem: str, iteration: int, model: int) -> Path:
-        return self.path / f"{stem}_{iteration:02d}_{model:02d}{self.map_suffix}"
-
-    def _of_iteration(self, stem: str, iteration: int, suffix: str) -> Path:
-        return self.path / f"{stem}_{iteration:02d}{suffix}"

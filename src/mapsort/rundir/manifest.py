@@ -15,7 +15,7 @@ from typing import Any
 
 from mapsort._version import __version__
 from mapsort.errors import FormatError
-from mapsort.rundir.atomic import write_text
+from mapsort.rundir.text import read_json, write_json
 
 _MIB = 1 << 20
 WHOLE_HASH_LIMIT_BYTES = 256 * _MIB
@@ -150,8 +150,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> None:
     manifest : Manifest
         What to write.
     """
-    content = {"format": _FORMAT} | asdict(manifest)
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_json(path, {"format": _FORMAT} | asdict(manifest))
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -172,12 +171,7 @@ def read_manifest(path: str | Path) -> Manifest:
     FormatError
         The file is missing, not JSON, or not a manifest of this program.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file; is this a run directory?") from None
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise FormatError(f"{path}: not a JSON file: {error}.") from error
+    content = read_json(path)
     if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
         raise FormatError(f"{path}: not a parameter file of mapsort (EMAN2 wrote it?).")
     try:

@@ -7,14 +7,13 @@ matrices in the order of the files' names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mapsort.errors import FormatError
-from mapsort.rundir.atomic import write_text
+from mapsort.rundir.text import read_json, write_json
 
 _PATTERN = "result_*.json"
 
@@ -76,7 +75,7 @@ class ResultRecord:
 def write_result(run: str | Path, name: str, record: ResultRecord) -> Path:
     """Write ``result_NAME.json`` into a run directory, whole or not at all; return its path."""
     path = Path(run) / _PATTERN.replace("*", name)
-    write_text(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+    write_json(path, asdict(record))
     return path
 
 
@@ -92,8 +91,8 @@ def read_results(run: str | Path) -> list[ResultRecord]:
 
 
 def _read(path: Path) -> ResultRecord:
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return ResultRecord(
             title=content["title"],
             summary=tuple(content["summary"]),
@@ -101,7 +100,7 @@ def _read(path: Path) -> ResultRecord:
             curves=tuple(ResultCurves(**_frozen(item)) for item in content["curves"]),
             matrices=tuple(ResultMatrix(**_frozen(item)) for item in content["matrices"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"{path}: not a result of mapsort: {error}.") from error
 
 

@@ -1,4 +1,4 @@
-"""Small results as text: FSC curves in two columns, convergence figures as JSON."""
+"""Small results as text: FSC curves in columns, and everything that is JSON."""
 
 from __future__ import annotations
 
@@ -80,18 +80,8 @@ def read_fsc(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 
 def write_convergence(path: str | Path, iterations: Sequence[Mapping[str, Any]]) -> None:
-    """Write the figures of all iterations so far, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``convergence.json``.
-    iterations : sequence of mappings
-        One for each iteration, first first. NumPy numbers and arrays are taken; NaN and infinite
-        values become null, because JSON has none.
-    """
-    content = {"iterations": [_json(item) for item in iterations]}
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    """Write the figures of all iterations so far, first first; see `write_json`."""
+    write_json(path, {"iterations": iterations})
 
 
 def read_convergence(path: str | Path) -> list[dict[str, Any]]:
@@ -114,14 +104,42 @@ def read_convergence(path: str | Path) -> list[dict[str, Any]]:
     """
     if not Path(path).exists():
         return []
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{path}: not a JSON file: {error}.") from error
+    content = read_json(path)
     iterations = content.get("iterations") if isinstance(content, dict) else None
     if not isinstance(iterations, list):
         raise FormatError(f"{path}: not a convergence file: it has no list of iterations.")
     return iterations
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to make; an existing one is replaced.
+    content : mapping
+        NumPy numbers and arrays are taken; NaN and infinite values become null, because JSON has
+        none.
+    """
+    text = json.dumps(_json(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    FormatError
+        The file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file; is this a run directory?") from None
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise FormatError(f"{path}: not a JSON file: {error}.") from error
 
 
 def _json(value: Any) -> Any:

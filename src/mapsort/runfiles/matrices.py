@@ -131,7 +131,7 @@ def write_best_matches(
     """Write only the best matches of each particle, as plain HDF5 arrays (n, top)."""
     names = ("reference", "score", "dx", "dy", "alpha", "mirror")
     size = 2**16 + sum(getattr(matches, name).nbytes for name in names)
-    with atomic_path(directory.simmx(iteration, sparse=True)) as part:
+    with atomic_path(directory.best_matches(iteration)) as part:
         DiskSpace.check(part, size)
         with h5py.File(part, "w") as file:
             space = DiskSpace(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.engines.progress import Progress, warn
-from mapsort.rundir.atomic import write_text
+from mapsort.rundir.text import write_json
 
 #: The file is written anew at the start and end of every stage, and within one after this time [s].
 WRITE_SECONDS = 5.0
@@ -105,4 +104,4 @@ class ProgressFile:
             "host": platform.node(),
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_text(self._path, json.dumps(content, indent=1) + "\n")
+        write_json(self._path, content)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from mapsort.jobs.crossval.exchange import SetReturn
 from mapsort.jobs.crossval.verdicts import Crossval
 from mapsort.rundir.atomic import write_text
 from mapsort.rundir.result_record import ResultMatrix, ResultRecord, ResultTable
+from mapsort.rundir.text import write_json
 
 
 def write_crossval(result: Crossval) -> None:
@@ -32,7 +32,7 @@ def write_crossval(result: Crossval) -> None:
             for pair in result.pairs
         ],
     }
-    write_text(result.path / "crossval.json", json.dumps(content, indent=1) + "\n")
+    write_json(result.path / "crossval.json", content)
     head = "set\tfrom map\tresolution_A\tfsc_own\tfsc_start\tlikeness_own\tlikeness_start\t"
     lines = [f"# {result.verdict}", *(f"# {pair.words}" for pair in result.pairs)]
     lines.append(head + "margin\tmargin_error\toutcome")

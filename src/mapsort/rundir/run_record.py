@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ class LogLine:
     whole: str
     when: datetime | None = None
 
+    @classmethod
+    def of(cls, whole: str) -> LogLine:
+        """Return a line as it stands in the file; a traceback's lines have no level and time."""
+        match = _LOG_LINE.fullmatch(whole)
+        if match is None:
+            return cls("INFO", whole, whole)
+        when = datetime.fromisoformat(match["when"])
+        return cls(match["level"], match["text"], whole, when)
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -52,18 +62,42 @@ class RunRecord:
     manifest : Manifest
     iterations : list of dict
         Records of convergence.json, first iteration first; empty at the beginning.
-    log : tuple of LogLine
-    state : RunState
-    killed : LockHolder or None
-        The process that worked here and was killed, where one was.
     """
 
     directory: RunDirectory
     manifest: Manifest
     iterations: list[dict[str, Any]]
-    log: tuple[LogLine, ...]
-    state: RunState
-    killed: LockHolder | None = None
+
+    @cached_property
+    def log(self) -> tuple[LogLine, ...]:
+        """The lines of run.log."""
+        path = self.directory.log
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        return tuple(map(LogLine.of, text.splitlines()))
+
+    @cached_property
+    def killed(self) -> LockHolder | None:
+        """The process that worked here and was killed, where one was."""
+        return None if self.has_ended else killed_holder(self.directory.lock)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last finished iteration said that it is the last one."""
+        return bool(self.iterations) and self.iterations[-1].get("end") is not None
+
+    @cached_property
+    def state(self) -> RunState:
+        """How the run stands, as far as its files tell."""
+        if self.has_ended:
+            return RunState.FINISHED
+        if self.killed is not None:
+            return RunState.STOPPED
+        last = self.log[-1] if self.log else LogLine("", "", "")
+        # Until this version an interruption was logged as an error.
+        if last.text.startswith(("interrupted", "cancelled")):
+            return RunState.INTERRUPTED
+        failed = last.level in ("ERROR", "CRITICAL")
+        return RunState.FAILED if failed else RunState.RUNNING
 
     @property
     def name(self) -> str:
@@ -166,56 +200,9 @@ def read_run(path: str | Path) -> RunRecord:
     manifest = read_manifest(directory.parms)
     if manifest.options.get("format") == "hdf":
         directory = RunDirectory(path, map_suffix=".hdf")
-    iterations = read_convergence(directory.convergence)
-    log = _read_log(directory.log)
-    ended = bool(iterations) and iterations[-1].get("end") is not None
-    killed = None if ended else killed_holder(directory.lock)
-    state = _state(log, complete=ended, killed=killed)
-    return RunRecord(directory, manifest, iterations, log, state, killed)
-
-
-def _read_log(path: Path) -> tuple[LogLine, ...]:
-    if not path.exists():
-        return ()
-    lines = []
-    for whole in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        match = _LOG_LINE.fullmatch(whole)
-        if match is None:
-            lines.append(LogLine("INFO", whole, whole))
-            continue
-        when = datetime.fromisoformat(match["when"])
-        lines.append(LogLine(match["level"], match["text"], whole, when))
-    return tuple(lines)
-
-
-def _state(
-    log: tuple[LogLine, ...], *, complete: bool, killed: LockHolder | None = None
-) -> RunState:
-    if complete:
-        return RunState.FINISHED
-    if killed is not None:
-        return RunState.STOPPED
-    # Until this version an interruption was logged as an error.
-    if log and log[-1].text.startswith(("interrupted", "cancelled")):
-        return RunState.INTERRUPTED
-    if log and log[-1].level in ("ERROR", "CRITICAL"):
-        return RunState.FAILED
-    return RunState.RUNNING
+    return RunRecord(directory, manifest, read_convergence(directory.convergence))
 
 
 def _computing_seconds(entry: dict[str, Any]) -> float:
     seconds: dict[str, float] = entry["seconds"]
     return sum(value for stage, value in seconds.items() if stage != "write")
-
-
-def readable_time(seconds: float) -> str:
-    """Return a duration as people write it."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    if not hours:
-        return f"{minutes} min {rest:02d} s"
-    days, hours = divmod(hours, 24)
-    return f"{hours} h {minutes:02d} min" if not days else f"{days} d {hours} h"
