@@ -135,7 +135,7 @@ def kernel_rows(searches: Sequence[Search], peak: float, effort: Effort) -> list
             )
             rows.append(
                 {
-                    "box": plan.grid.box,
+                    "box": plan.context.grid.box,
                     "level": number,
                     "rings": level.bank.n_rings,
                     "max_order": level.bank.max_order,

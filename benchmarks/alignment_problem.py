@@ -20,8 +20,8 @@ from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
 from mapsort.stages.prepare import EDGE, ctf_coefficients
-from mapsort.stages.search.pose_ways import PoseWays
 from mapsort.stages.search.search_plan import MatchPlan, plan_match
+from mapsort.stages.search.settings import SearchContext, SearchSettings
 
 #: Edge of the box in Angstrom: the same object at every box, in finer pixels.
 WIDTH_ANG = 128.0
@@ -95,17 +95,13 @@ class Problem:
 
     def plan(self, *, max_shift: float = MAX_SHIFT, exhaustive: bool = False) -> MatchPlan:
         """Plan the search as the first iteration of a run would: the maps' scale is unknown."""
+        aligner = search_aligner("rtf_exhaustive" if exhaustive else "rotate_translate_flip")
         return plan_match(
             self.maps,
             self.references,
-            self.noise_power,
-            grid=self.grid,
-            apix=self.apix,
-            max_shift=max_shift,
+            SearchContext(self.grid, self.apix, self.noise_power, max_shift),
+            SearchSettings(Scoring(float("inf")), aligner),
             support_radius=RADIUS_ANG / self.apix + 0.1 * self.box,
-            scoring=Scoring(float("inf")),
-            ways=PoseWays(aligner=search_aligner("rtf_exhaustive")) if exhaustive else None,
-            n_threads=1,
         )
 
 

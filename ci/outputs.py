@@ -40,7 +40,7 @@ RUNS: dict[str, list[str]] = {
         *MULTI,
         *("--iter", "2", "--classkeep", "0.8", "--classiter", "2", "--sep", "2"),
         *("--simcmp", "ccc", "--classcmp", "ccc", "--classnormproc", "normalize.edgemean"),
-        *("--m3dpreprocess", "normalize.edgemean", "--m3dkeep", "0.9"),
+        *("--m3dpreprocess", "normalize.edgemean", "--m3dkeep", "0.9", "--m3diter", "2"),
     ],
     "two_stage": [*MULTI, "--iter", "2", "--twostage", "2"],
     "dask": [*MULTI, "--iter", "2", "--parallel", "dask:local=2"],

@@ -13,7 +13,8 @@ from mapsort.stages.average.class_spectra import (
     processed_averages,
 )
 from mapsort.stages.fourier_grid import centred_transform
-from mapsort.stages.search.search_plan import _in_noise, spectrally_matched
+from mapsort.stages.search.search_levels import Level
+from mapsort.stages.search.search_plan import spectrally_matched
 
 BOX, APIX = 24, 6.0
 
@@ -114,6 +115,7 @@ def test_images_filtered_to_a_spectrum_stay_empty_where_they_were():
 
 def test_weights_of_rings_fall_with_the_noise():
     """Ring 1 is the first of the weights, shell 0 the first of the noise."""
-    found = _in_noise(np.array([6.0, 8.0], np.float32), np.array([9.0, 2.0, 4.0, 7.0]))
+    level = Level(None, np.array([6.0, 8.0], np.float32), 1.0)
+    found = level.in_noise(np.array([9.0, 2.0, 4.0, 7.0])).ring_weight
     assert found.tolist() == [3.0, 2.0]
     assert found.dtype == np.float32

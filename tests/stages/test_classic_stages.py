@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import mapsort
 from mapsort import _core
-from mapsort.geometry.pose import PoseFreedom
 from mapsort.geometry.transform2d import Transform2D
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
@@ -31,8 +30,8 @@ from mapsort.stages.fourier_grid import FourierGrid, centred_transform
 from mapsort.stages.prepare import ctf_coefficients, shell_means
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.pair_scores import PairComparison, reranked
-from mapsort.stages.search.pose_ways import PoseWays, ranking, same_terms
 from mapsort.stages.search.search_plan import plan_image_match, spectrally_matched
+from mapsort.stages.search.settings import SearchContext, SearchSettings, white_noise
 from mapsort.stages.search.two_stage import cluster_candidates, cluster_references, n_clusters
 
 BOX, APIX = 32, 4.0
@@ -55,12 +54,13 @@ def matches_of(reference, alpha, dx, dy, mirror):
     )  # fmt: skip
 
 
-def matched(images, references, ways, max_shift=3.0):
+CCC = Scoring(float("inf"), Comparator.CCC)
+
+
+def matched(images, references, aligner, max_shift=3.0):
     grid = FourierGrid.for_box(BOX)
-    plan = plan_image_match(
-        references, grid=grid, apix=APIX, max_shift=max_shift,
-        scoring=Scoring(float("inf"), Comparator.CCC), ways=ways, n_threads=1,
-    )  # fmt: skip
+    context = SearchContext(grid, APIX, white_noise(BOX), max_shift)
+    plan = plan_image_match(references, context, SearchSettings(CCC, aligner))
     ctf = ctf_coefficients(None, len(images))
     return match_chunk(plan, grid.image_spectra(images), ctf, refined=1)[0]
 
@@ -71,8 +71,8 @@ def matched(images, references, ways, max_shift=3.0):
 def test_a_mirrored_particle_is_not_found_without_mirror(views):
     """The particle is the mirror image of a reference; so are all that the search may not try."""
     mirrored = np.stack([np.roll(view[:, ::-1], 1, axis=1) for view in views[3:6]])
-    free = matched(mirrored, views, PoseWays())
-    rigid = matched(mirrored, views, PoseWays(aligner=SearchAligner(PoseFreedom(mirror=False))))
+    free = matched(mirrored, views, SearchAligner())
+    rigid = matched(mirrored, views, SearchAligner(mirror=False))
     assert (free.mirror[:, 0] == 1).any()
     assert not rigid.mirror.any()
     assert (free.score[:, 0] >= rigid.score[:, 0] - 1e-3).all()
@@ -82,8 +82,7 @@ def test_a_mirrored_particle_is_not_found_without_mirror(views):
 @pytest.mark.parametrize("shift", [(2, -1), (0, 3)])
 def test_without_rotation_only_the_shift_is_found(views, shift):
     moved = np.roll(views[4:5], (shift[1], shift[0]), axis=(1, 2))
-    ways = PoseWays(aligner=search_aligner("translational"))
-    found = matched(moved, views[4:5], ways)
+    found = matched(moved, views[4:5], search_aligner("translational"))
     assert (found.alpha[0, 0], found.mirror[0, 0]) == (0, 0)
     # what brings the particle onto the reference
     np.testing.assert_allclose([found.dx[0, 0], found.dy[0, 0]], -np.array(shift), atol=0.05)
@@ -92,7 +91,7 @@ def test_without_rotation_only_the_shift_is_found(views, shift):
 def test_without_shift_only_the_rotation_is_found(views):
     matrix = Transform2D(alpha=40.0, tx=0.0, ty=0.0, mirror=False).matrix[:2]
     turned = transform_image(views[4], matrix)[None]
-    found = matched(turned, views[4:5], PoseWays(aligner=search_aligner("rotational")))
+    found = matched(turned, views[4:5], search_aligner("rotational"))
     assert (found.dx[0, 0], found.dy[0, 0], found.mirror[0, 0]) == (0, 0, 0)
     assert abs((found.alpha[0, 0] + 40 + 180) % 360 - 180) < 1.0
 
@@ -174,12 +173,13 @@ def test_names_and_parameters_of_aligners():
 
 def test_terms_that_choose_the_same_pose():
     infinite = float("inf")
-    dot, ccc = Scoring(infinite, Comparator.DOT), Scoring(infinite, Comparator.CCC)
-    assert same_terms(dot, ccc)
-    assert not same_terms(dot, Scoring(infinite, Comparator.LOGLIK))
+    dot = Scoring(infinite, Comparator.DOT)
+    assert dot.terms == CCC.terms
+    assert dot.terms != Scoring(infinite, Comparator.LOGLIK).terms
     # references are never ranked by a bare scalar product on the way to another score
-    assert ranking(dot, Scoring(infinite, Comparator.FRC)).comparator is Comparator.CCC
-    assert ranking(dot, ccc) is ccc
+    final = Scoring(infinite, Comparator.FRC)
+    assert SearchSettings(final, search=dot).ranking.comparator is Comparator.CCC
+    assert SearchSettings(CCC, search=dot).ranking is CCC
 
 
 # --- pairs ----------------------------------------------------------------------------------------
@@ -387,10 +387,8 @@ def test_every_map_has_candidates(views):
     angles = mapsort.orientations("eman:delta=30", "c1")
     references = References.of_models([angles[: n - 5], angles[n - 5 :]])
     grid = FourierGrid.for_box(BOX)
-    plan = plan_image_match(
-        clusters.averages, grid=grid, apix=APIX, max_shift=2.0,
-        scoring=Scoring(float("inf"), Comparator.CCC), n_threads=1,
-    )  # fmt: skip
+    context = SearchContext(grid, APIX, white_noise(BOX), max_shift=2.0)
+    plan = plan_image_match(clusters.averages, context, SearchSettings(CCC))
     _, first = match_chunk(
         plan, grid.image_spectra(views), ctf_coefficients(None, n), with_similarity=True
     )

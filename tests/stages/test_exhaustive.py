@@ -20,13 +20,13 @@ from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import REFINED, match_chunk
 from mapsort.stages.search.narrowing import neighbours
-from mapsort.stages.search.pose_ways import PoseWays
 from mapsort.stages.search.search_plan import plan_match
+from mapsort.stages.search.settings import SearchContext, SearchSettings
 
 BOX, APIX, SNR, N = 32, 4.0, 0.1, 240
 STATES = (0, 2)
 MAX_SHIFT = 4.0
-EXHAUSTIVE = PoseWays(aligner=search_aligner("rtf_exhaustive"))
+EXHAUSTIVE = search_aligner("rtf_exhaustive")
 
 
 class Noisy:
@@ -70,18 +70,13 @@ class Noisy:
         images = clean + rng.normal(0, sigma, clean.shape)
         self.spectra = self.grid.image_spectra(images.astype(np.float32))
 
-    def plan(self, references=None, scoring=None, **options):
+    def plan(self, references=None, scoring=None, **settings):
         return plan_match(
             self.maps,
             self.references if references is None else references,
-            self.noise_power,
-            grid=self.grid,
-            apix=APIX,
-            max_shift=MAX_SHIFT,
+            SearchContext(self.grid, APIX, self.noise_power, MAX_SHIFT),
+            SearchSettings(scoring or Scoring(float("inf")), **settings),
             support_radius=0.4 * BOX,
-            scoring=scoring or Scoring(float("inf")),
-            n_threads=1,
-            **options,
         )
 
     def match(self, plan, **options):
@@ -105,7 +100,7 @@ def noisy():
 def both(noisy, request):
     """Matches of the default search and of the exhaustive one."""
     default = noisy.match(noisy.plan(scoring=request.param))
-    exhaustive = noisy.match(noisy.plan(scoring=request.param, ways=EXHAUSTIVE))
+    exhaustive = noisy.match(noisy.plan(scoring=request.param, aligner=EXHAUSTIVE))
     return request.param, default, exhaustive
 
 
@@ -157,7 +152,7 @@ def test_both_sort_alike(both, noisy):
 
 def test_an_exhaustive_plan_says_so_and_keeps_all_maps(both, noisy):
     _, _, exhaustive = both
-    assert noisy.plan(ways=EXHAUSTIVE).exhaustive
+    assert noisy.plan(aligner=EXHAUSTIVE).exhaustive
     assert not noisy.plan().exhaustive
     model = noisy.references.model[exhaustive.reference]
     np.testing.assert_array_equal((model == 0).sum(axis=1), REFINED)
@@ -165,7 +160,7 @@ def test_an_exhaustive_plan_says_so_and_keeps_all_maps(both, noisy):
 
 
 def test_threads_do_not_change_a_bit(noisy, whole_exhaustive):
-    two = noisy.match(noisy.plan(ways=EXHAUSTIVE), n_threads=2)
+    two = noisy.match(noisy.plan(aligner=EXHAUSTIVE), n_threads=2)
     for name, values in vars(whole_exhaustive).items():
         assert values.tobytes() == getattr(two, name).tobytes(), name
 
@@ -192,7 +187,7 @@ def whole(noisy):
 
 @pytest.fixture(scope="module")
 def whole_exhaustive(noisy):
-    return noisy.match(noisy.plan(ways=EXHAUSTIVE))
+    return noisy.match(noisy.plan(aligner=EXHAUSTIVE))
 
 
 @pytest.mark.parametrize("n_blocks", [2, 3, 4])
@@ -201,7 +196,7 @@ class TestBlocks:
 
     def test_exhaustive_blocks_find_the_same(self, noisy, whole_exhaustive, n_blocks):
         whole = whole_exhaustive
-        merged = in_blocks(noisy, n_blocks, ways=EXHAUSTIVE)
+        merged = in_blocks(noisy, n_blocks, aligner=EXHAUSTIVE)
         gained = merged.score[:, 0] - whole.score[:, 0]
         # every block refines some of each map: more are refined, never fewer
         assert gained.min() >= -1e-3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from mapsort.stages.prepare import ParticleTreatment, ctf_coefficients
 from mapsort.stages.search.local_search import LocalSearchPlan, plan_local_search, search_locally
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.search_plan import plan_match
+from mapsort.stages.search.settings import SearchContext, SearchSettings
 
 BOX, APIX, N, STEP_DEG = 48, 3.0, 300, 15.0
 SCORING = Scoring(float("inf"))
@@ -41,9 +42,9 @@ class Problem:
     origins: np.ndarray
     candidates: Poses
 
-    def plan(self, **changed):
-        settings = {"apix": APIX, "max_shift": 4.0, "scoring": SCORING} | changed
-        return plan_local_search([self.volume], self.noise, **settings)
+    def plan(self, scoring=SCORING, **changed):
+        context = SearchContext(FourierGrid.for_box(len(self.volume)), APIX, self.noise, 4.0)
+        return plan_local_search([self.volume], replace(context, **changed), scoring)
 
     def search(self, candidates, **options):
         return search_locally(
@@ -84,13 +85,9 @@ def problem_of(out, snr):
     plan = plan_match(
         [volume],
         references,
-        noise,
-        grid=grid,
-        apix=APIX,
-        max_shift=4.0,
+        SearchContext(grid, APIX, noise, max_shift=4.0),
+        SearchSettings(SCORING),
         support_radius=22.0,
-        scoring=SCORING,
-        n_threads=1,
     )
     matches, _ = match_chunk(plan, grid.image_spectra(images), ctf)
     angles = table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy(float)
@@ -189,9 +186,9 @@ def test_in_stronger_noise_rings_weigh_less():
     """Ring 1 is the first of the weights, shell 0 the first of the noise."""
     weight = np.array([6.0, 8.0], np.float32)
     ratio = np.array([9.0, 2.0, 4.0, 7.0])
-    plan = LocalSearchPlan((), weight, APIX, 4.0, Scoring(0.5, Comparator.LOGLIK))
+    plan = LocalSearchPlan((), weight, None, Scoring(0.5, Comparator.LOGLIK))
     assert plan.in_noise(ratio).ring_weight.tolist() == [3.0, 2.0]
     assert (plan.highest_ring, plan.stiffness) == (2, 4.0)
-    plain = LocalSearchPlan((), weight, APIX, 4.0, Scoring(0.0, Comparator.SQEUCLIDEAN))
+    plain = LocalSearchPlan((), weight, None, Scoring(0.0, Comparator.SQEUCLIDEAN))
     assert plain.in_noise(ratio) is plain
     assert plain.stiffness == float("inf")

@@ -22,6 +22,7 @@ from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.search_levels import distinction, ring_ranges
 from mapsort.stages.search.search_plan import plan_match
+from mapsort.stages.search.settings import SearchContext, SearchSettings
 
 APIX = 4.0
 N_REFERENCES = 24
@@ -79,17 +80,13 @@ class Truth:
         return plan_match(
             [phantom_map(m, self.box, APIX) for m in (0, 2)],
             self.references,
-            power,
-            grid=grid,
-            apix=APIX,
-            max_shift=4.0,
+            SearchContext(grid, APIX, power, max_shift=4.0),
+            SearchSettings(scoring or Scoring(float("inf"))),
             support_radius=0.4 * self.box,
-            scoring=scoring or Scoring(float("inf")),
-            n_threads=1,
         )
 
     def match(self, plan, **options):
-        spectra = plan.grid.image_spectra(self.images)
+        spectra = plan.context.grid.image_spectra(self.images)
         return match_chunk(plan, spectra, ctf_coefficients(self.ctf, self.n), **options)
 
 
@@ -168,7 +165,7 @@ def test_a_known_scale_finds_the_same_poses(truth):
 
 @pytest.mark.parametrize("n_threads", [2, 7])
 def test_threads_and_chunks_do_not_change_a_bit(truth, plan, matches, n_threads):
-    spectra = plan.grid.image_spectra(truth.images)
+    spectra = plan.context.grid.image_spectra(truth.images)
     ctf = ctf_coefficients(truth.ctf, truth.n)
     parts = [
         match_chunk(plan, spectra[part], ctf[part], n_threads=n_threads)[0]

@@ -15,6 +15,7 @@ from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import match_chunk, match_images, match_near, scored
 from mapsort.stages.search.search_plan import plan_image_match
+from mapsort.stages.search.settings import SearchContext, SearchSettings, white_noise
 
 BOX, APIX, N = 32, 4.0, 6
 
@@ -38,21 +39,14 @@ def particles(views):
 
 
 def plan_of(views, scoring, **more):
-    return plan_image_match(
-        views,
-        grid=FourierGrid.for_box(BOX),
-        apix=APIX,
-        max_shift=3.0,
-        scoring=scoring,
-        n_threads=1,
-        **more,
-    )
+    context = SearchContext(FourierGrid.for_box(BOX), APIX, white_noise(BOX), max_shift=3.0)
+    return plan_image_match(views, context, SearchSettings(scoring), **more)
 
 
 @pytest.fixture(scope="module")
 def searched(views, particles):
     plan = plan_of(views, Scoring(0.3, Comparator.LOGLIK))
-    spectra = plan.grid.image_spectra(particles)
+    spectra = plan.context.grid.image_spectra(particles)
     ctf = ctf_coefficients(None, N)
     return plan, spectra, ctf, match_chunk(plan, spectra, ctf, refined=3)[0]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -17,13 +15,12 @@ from mapsort.stages.project import project_images
 from mapsort.stages.search import search_levels as levels
 from mapsort.stages.search.search_levels import (
     Level,
-    SearchSetting,
     distinction,
     empty_bank,
-    highest_ring,
     ring_ranges,
     search_levels,
 )
+from mapsort.stages.search.settings import SearchContext
 
 
 @pytest.mark.parametrize(
@@ -41,6 +38,11 @@ from mapsort.stages.search.search_levels import (
 def test_the_larger_of_number_and_share_goes_on(carried, share, n_references, at_least, expected):
     level = Level(None, np.ones(3, np.float32), 1.0, carried, share)
     assert level.n_carried(n_references, at_least=at_least) == expected
+
+
+def context_of(max_radius):
+    """160 A on ring 1, in white noise."""
+    return SearchContext(FourierGrid.for_box(32), 5.0, np.ones(40), 4.0, max_radius)
 
 
 def spectrum(*rings, n=40):
@@ -67,7 +69,7 @@ def spectrum(*rings, n=40):
 )
 def test_the_highest_ring_holds_the_signal_and_is_asked_for(power, band, max_radius, expected):
     scoring = Scoring(float("inf"), Comparator.CCC, **band)
-    assert highest_ring(power, scoring, 160.0, max_radius) == expected
+    assert context_of(max_radius).highest_ring(power, scoring) == expected
 
 
 @pytest.mark.parametrize(
@@ -82,14 +84,15 @@ def test_the_highest_ring_holds_the_signal_and_is_asked_for(power, band, max_rad
 def test_without_a_ring_nothing_can_be_compared(band, max_radius):
     scoring = Scoring(float("inf"), Comparator.CCC, **band)
     with pytest.raises(ConfigError, match="minres, maxres: no Fourier ring lies between"):
-        highest_ring(spectrum(20), scoring, 160.0, max_radius)
+        context_of(max_radius).highest_ring(spectrum(20), scoring)
 
 
 def test_nearly_all_of_the_signal_is_in_the_band():
     """A hundred-thousandth may lie beyond."""
     for share, expected in ((2e-5, 30), (5e-6, 12)):
         power = spectrum(12) + share * spectrum(30)
-        assert highest_ring(power, Scoring(float("inf"), Comparator.CCC), 160.0, None) == expected
+        found = context_of(None).highest_ring(power, Scoring(float("inf"), Comparator.CCC))
+        assert found == expected
 
 
 @pytest.mark.parametrize(("radius", "support"), [(10, 12.0), (10, 16.0), (24, 20.0), (3, 4.0)])
@@ -198,10 +201,9 @@ def test_levels_of_a_search(certain):
     white = np.full(box // 2 + 1, 1.0)
     nats = distinction(bank_of("none"), white).sum() / (1200.0 if certain else 60.0)
     noise = nats * white
-    setting = SearchSetting(
-        Scoring(float("inf"), Comparator.CCC), white, noise, box=box, apix=4.0, n_threads=1
-    )
-    found = search_levels(bank_of, setting)
+    context = SearchContext(grid, 4.0, noise, max_shift=4.0)
+    ccc, ringwise = (Scoring(float("inf"), kind) for kind in (Comparator.CCC, Comparator.FRC))
+    found = search_levels(bank_of, context, white, ccc)
     gain = distinction(bank_of("none"), noise)
     wanted = [(0.90, 90), (0.998, 300)]
     if not certain:
@@ -231,8 +233,7 @@ def test_levels_of_a_search(certain):
     square = (gain * ring**2).sum() / gain.sum()
     assert found[-1].shift_step == pytest.approx(np.sqrt(6 * loss / square) * box / np.pi)
     assert found[-1].bank is bank_of("none")
-    ringwise = replace(setting, scoring=Scoring(float("inf"), Comparator.FRC))
-    normalised = search_levels(bank_of, ringwise)
+    normalised = search_levels(bank_of, context, white, ringwise)
     assert normalised[-1].bank is bank_of("rings")
     assert [level.shift_step for level in normalised] == [level.shift_step for level in found]
 
@@ -246,6 +247,6 @@ def test_rings_that_are_not_compared_tell_nothing():
     bank.add_images(grid.image_spectra(views), scale=grid.scale, oversampling=grid.scale)
     white = np.full(box // 2 + 1, 1e3)
     band = Scoring(float("inf"), Comparator.CCC, highest_ang=128 / 4.5)
-    setting = SearchSetting(band, white, white, box=box, apix=4.0, n_threads=1)
-    for level in search_levels(lambda _: bank, setting)[:-1]:
+    context = SearchContext(grid, 4.0, white, max_shift=4.0)
+    for level in search_levels(lambda _: bank, context, white, band)[:-1]:
         assert level.bank.n_rings <= 6  # rings 1 to 4, or what is always there

@@ -15,8 +15,8 @@ from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices
 from mapsort.stages.search.match import match_chunk
-from mapsort.stages.search.pose_ways import PoseWays
 from mapsort.stages.search.search_plan import plan_match
+from mapsort.stages.search.settings import SearchContext, SearchSettings
 
 BOX, APIX, RADIUS, N_VIEWS = 32, 4.0, 11.0, 20
 
@@ -63,18 +63,14 @@ def match(
 ):
     """Best matches of images that have no CTF."""
     grid = FourierGrid.for_box(BOX)
+    aligner = search_aligner("rtf_exhaustive" if exhaustive else "rotate_translate_flip")
     plan = plan_match(
         maps,
         references,
-        np.full(BOX // 2 + 1, noise**2 * BOX**2),
-        grid=grid,
-        apix=APIX,
-        max_shift=max_shift,
+        SearchContext(grid, APIX, np.full(BOX // 2 + 1, noise**2 * BOX**2), max_shift),
+        SearchSettings(Scoring(float("inf")), aligner),
         support_radius=RADIUS + 1,
-        scoring=Scoring(float("inf")),
         mask=mask,
-        ways=PoseWays(aligner=search_aligner("rtf_exhaustive")) if exhaustive else None,
-        n_threads=1,
         **options,
     )
     spectra = grid.image_spectra(images.astype(np.float32))

@@ -10,8 +10,6 @@ upper left block is M), and the RELION origin, the shift that centres the partic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -131,18 +129,3 @@ def _column(values: ArrayLike, n: int, name: str) -> NDArray[np.float64]:
     if column.shape != (n,):
         raise ValueError(f"{name}: expected shape ({n},), got {column.shape}")
     return column
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoseFreedom:
-    """What an alignment may change: all of it by default.
-
-    Attributes
-    ----------
-    rotate, translate, mirror : bool
-        In-plane rotation, shift, and whether the mirrored reference is tried.
-    """
-
-    rotate: bool = True
-    translate: bool = True
-    mirror: bool = True

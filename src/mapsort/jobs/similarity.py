@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from threadpoolctl import threadpool_limits
 
 from mapsort.engines.chunks import chunk_ranges, read_ahead
@@ -13,6 +15,7 @@ from mapsort.refinement.comparison import (
     highest_radius,
     pair_comparison,
     reference_power,
+    search_context,
     search_mask,
 )
 from mapsort.refinement.run import Run, State
@@ -56,18 +59,11 @@ def _compared(run: Run, state: State, projections: Projections) -> Similarity:
         images = spectrally_matched(images, power, n_threads=threads)
     if mask is not None:
         images = images * mask
-    plan = plan_image_match(
-        images,
-        grid=run.plan.grid,
-        apix=run.inputs.apix,
-        max_shift=run.plan.max_shift,
-        scoring=settings.scoring,
-        ways=settings.ways,
-        noise_power=state.noise_power,
+    context = replace(
+        search_context(run, state.noise_power),
         max_radius=highest_radius(run, run.options.shrink),
-        references=projections.references,
-        n_threads=threads,
     )
+    plan = plan_image_match(images, context, settings, references=projections.references)
     ranking = None
     if settings.pairs is not None:
         ranking = PairRanking(run, pair_comparison(run, state, settings.pairs, images))

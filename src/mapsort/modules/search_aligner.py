@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mapsort.errors import ConfigError
-from mapsort.geometry.pose import PoseFreedom
 from mapsort.modules.aligners import ALIGNERS
 from mapsort.modules.modopt import ModuleCall
 
 __all__ = ["Polish", "SearchAligner", "polish", "search_aligner"]
 
-_SHIFT, _TURN, _TURN_FLIP = (
-    PoseFreedom(rotate=False, mirror=False),
-    PoseFreedom(translate=False, mirror=False),
-    PoseFreedom(translate=False),
-)
-_RIGID, _ALL = PoseFreedom(mirror=False), PoseFreedom()
-_SAME_ENGINE = ("", "_iterative", "_bispec", "_resample")
-_FREEDOMS = {
-    "translational": _SHIFT,
-    "rotational": _TURN,
-    "rotate_flip": _TURN_FLIP,
-    **{f"rotate_translate{suffix}": _RIGID for suffix in _SAME_ENGINE},
-    "frm2d": _RIGID,
-    **{f"rotate_translate_flip{suffix}": _ALL for suffix in (*_SAME_ENGINE, "_tree")},
-    "rotate_translate_tree": _ALL,
-    "rtf_exhaustive": _ALL,
-    "rtf_slow_exhaustive": _ALL,
-}
-_EXHAUSTIVE = frozenset({"rtf_exhaustive", "rtf_slow_exhaustive"})
 #: Parameters that only pairs of images are aligned with.
 _PAIRS_ONLY = ("nozero", "useflcf", "masked", "intonly")
 
@@ -40,7 +20,8 @@ class SearchAligner:
 
     Attributes
     ----------
-    freedom : PoseFreedom
+    rotate, translate, mirror : bool
+        What may differ: in-plane rotation, shift, and whether the mirrored reference is tried.
     exhaustive : bool
         Every reference in the full band, without any shortcut.
     max_shift_px : float or None
@@ -53,13 +34,31 @@ class SearchAligner:
         Finest resolution compared while poses are searched [A].
     """
 
-    freedom: PoseFreedom
+    rotate: bool = True
+    translate: bool = True
+    mirror: bool = True
     exhaustive: bool = False
     max_shift_px: float | None = None
     shift_step_px: float | None = None
     inner_px: float | None = None
     outer_px: float | None = None
     maxres_ang: float | None = None
+
+
+_RIGID, _ALL = SearchAligner(mirror=False), SearchAligner()
+_EVERYTHING = SearchAligner(exhaustive=True)
+_SAME_ENGINE = ("", "_iterative", "_bispec", "_resample")
+_ALIGNERS = {
+    "translational": SearchAligner(rotate=False, mirror=False),
+    "rotational": SearchAligner(translate=False, mirror=False),
+    "rotate_flip": SearchAligner(translate=False),
+    **{f"rotate_translate{suffix}": _RIGID for suffix in _SAME_ENGINE},
+    "frm2d": _RIGID,
+    **{f"rotate_translate_flip{suffix}": _ALL for suffix in (*_SAME_ENGINE, "_tree")},
+    "rotate_translate_tree": _ALL,
+    "rtf_exhaustive": _EVERYTHING,
+    "rtf_slow_exhaustive": _EVERYTHING,
+}
 
 
 @dataclass(frozen=True)
@@ -93,23 +92,21 @@ def search_aligner(spec: ModuleCall | str) -> SearchAligner:
     """
     bound = ALIGNERS.bind(spec)
     name, given = bound.module.name, bound.arguments
-    if name not in _FREEDOMS:
+    if name not in _ALIGNERS:
         why = "it starts from a pose" if name == "refine" else "it is not one of the search's"
-        raise ConfigError(f"aligner {name}: {why}; the search takes {', '.join(_FREEDOMS)}")
+        raise ConfigError(f"aligner {name}: {why}; the search takes {', '.join(_ALIGNERS)}")
     for parameter in _PAIRS_ONLY:
         if given.get(parameter):
             raise ConfigError(
                 f"aligner {name}: {parameter}=1 is for pairs of images (mapsort.align); the search "
                 "of all references does without"
             )
-    freedom = _FREEDOMS[name]
-    if not given.get("flip", True):
-        freedom = PoseFreedom(rotate=freedom.rotate, translate=freedom.translate, mirror=False)
+    aligner = _ALIGNERS[name]
     slow = name == "rtf_slow_exhaustive"
-    return SearchAligner(
-        freedom,
-        exhaustive=name in _EXHAUSTIVE,
-        max_shift_px=0.0 if not freedom.translate else _positive(given.get("maxshift")),
+    return replace(
+        aligner,
+        mirror=aligner.mirror and bool(given.get("flip", True)),
+        max_shift_px=0.0 if not aligner.translate else _positive(given.get("maxshift")),
         shift_step_px=_positive(given["transtep"]) if slow else None,
         inner_px=_positive(given.get("rmin", given.get("r1"))),
         outer_px=_positive(given.get("rmax", given.get("r2"))),

@@ -9,7 +9,7 @@ from mapsort.modules.averagers import averager
 from mapsort.modules.comparator import pose_scoring, search_comparator
 from mapsort.modules.processors.process import processor_chain
 from mapsort.modules.search_aligner import polish, search_aligner
-from mapsort.stages.search.pose_ways import NEWTON_STEPS
+from mapsort.stages.search.settings import NEWTON_STEPS
 
 #: Options whose default leaves the choice to the program.
 _AUTOMATIC: dict[str, Callable[[str], object]] = {

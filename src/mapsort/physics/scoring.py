@@ -58,6 +58,12 @@ class Scoring:
     lowest_ang: float | None = None
     highest_ang: float | None = None
 
+    @property
+    def terms(self) -> tuple[object, ...]:
+        """How Fourier terms are weighed: scorings alike in it prefer the same poses."""
+        kind = self.comparator
+        return (kind.normalisation, kind.whitens, self.lowest_ang, self.highest_ang)
+
     def scores(self, cross: Float32, norm: Float32) -> Float32:
         """Return scores of the same shape."""
         if self.comparator is Comparator.DOT:

@@ -13,11 +13,16 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.refinement.class_sums import accumulated, average_all
-from mapsort.refinement.comparison import compared_noise, pair_comparison, reference_power
+from mapsort.refinement.comparison import (
+    compared_noise,
+    pair_comparison,
+    reference_power,
+    search_context,
+)
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.search_settings import (
     AUTO,
-    SearchSettings,
+    UNKNOWN_SCALE,
     comparison_settings,
     member_settings,
 )
@@ -30,6 +35,7 @@ from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import scored
 from mapsort.stages.search.pair_scores import PairComparison
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
+from mapsort.stages.search.settings import SearchSettings, white_noise
 
 
 @dataclass(frozen=True)
@@ -152,18 +158,11 @@ def _images(run: Run, averages: ClassAverages, noise_to_signal: npt.NDArray[np.f
 
 
 def _class_plan(run: Run, state: State, settings: SearchSettings, images: Float32) -> MatchPlan:
-    return plan_image_match(
-        images,
-        grid=run.plan.grid,
-        apix=run.inputs.apix,
-        max_shift=settings.ways.aligner.max_shift_px or run.plan.max_shift,
-        scoring=settings.scoring,
-        ways=settings.ways,
-        noise_power=compared_noise(run, state),
-        max_radius=run.plan.max_radius,
-        matched_to=reference_power(run),
-        n_threads=run.plan.n_threads,
+    context = replace(
+        search_context(run, compared_noise(run, state)),
+        max_shift=settings.aligner.max_shift_px or run.plan.max_shift,
     )
+    return plan_image_match(images, context, settings, matched_to=reference_power(run))
 
 
 def _member_chunks(
@@ -277,12 +276,13 @@ def _laid_back(
     threads, grid = run.plan.n_threads, run.plan.grid
     plan = plan_image_match(
         projections,
-        grid=grid,
-        apix=run.inputs.apix,
-        max_shift=run.plan.max_shift,
-        scoring=replace(settings.scoring, scale_spread=float("inf")),
-        ways=replace(settings.ways, search=None, polish_by=None),
-        n_threads=threads,
+        replace(search_context(run, white_noise(grid.box)), max_radius=None),
+        replace(
+            settings,
+            scoring=replace(settings.scoring, scale_spread=UNKNOWN_SCALE),
+            search=None,
+            polish_by=None,
+        ),
     )
     start = np.zeros((len(seen), 1), dtype=np.float32)
     whole = np.zeros((len(seen), 1), dtype=np.int32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,12 @@ from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.refinement.run import Run, State
-from mapsort.refinement.search_settings import SearchSettings
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
 from mapsort.stages.search.pair_scores import PairComparison, reranked
 from mapsort.stages.search.search_plan import MatchPlan, plan_match, spectrally_matched
+from mapsort.stages.search.settings import SearchContext, SearchSettings
 
 #: Particles whose CTF stands for all where a mean is needed, and their size: shells are few.
 _CTF_SAMPLE = 256
@@ -60,22 +60,32 @@ def match_plan(
     shrink : int, optional
         Compare at this part of the size; by default ``--shrink``.
     """
-    plan = run.plan
+    context = replace(
+        search_context(run, compared_noise(run, state)),
+        max_radius=highest_radius(run, run.options.shrink if shrink is None else shrink),
+        shift_spread=state.learnt.shift_spread,
+    )
     return plan_match(
         compared_maps(run, state),
         references,
-        compared_noise(run, state),
-        grid=plan.grid,
-        apix=run.inputs.apix,
-        max_shift=plan.max_shift,
-        support_radius=plan.support_radius,
-        scoring=settings.scoring,
-        ways=settings.ways,
-        max_radius=highest_radius(run, run.options.shrink if shrink is None else shrink),
+        context,
+        settings,
+        support_radius=run.plan.support_radius,
         mask=search_mask(run, settings),
         matched_to=reference_power(run),
         method=run.projection,
-        shift_spread=state.learnt.shift_spread,
+    )
+
+
+def search_context(run: Run, noise_power: npt.NDArray[np.floating]) -> SearchContext:
+    """Return what a run's images share for every search, in this noise."""
+    plan = run.plan
+    return SearchContext(
+        plan.grid,
+        run.inputs.apix,
+        noise_power,
+        max_shift=plan.max_shift,
+        max_radius=plan.max_radius,
         n_threads=plan.n_threads,
     )
 
@@ -112,7 +122,7 @@ def compared_noise(run: Run, state: State) -> npt.NDArray[np.float64]:
 
 def search_mask(run: Run, settings: SearchSettings) -> Float32 | None:
     """Return what multiplies every projection: ``--simmask``, and radii that an aligner names."""
-    aligner = settings.ways.aligner
+    aligner = settings.aligner
     mask = run.inputs.simmask
     if aligner.inner_px is None and aligner.outer_px is None:
         return mask

@@ -11,16 +11,15 @@ from mapsort.engines.progress import SilentProgress
 from mapsort.geometry.symmetry import symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
-from mapsort.modules.search_aligner import search_aligner
 from mapsort.physics.scoring import Scoring
 from mapsort.refinement.matching import match_all
 from mapsort.refinement.part_of_run import part_of
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.run import Run, State
-from mapsort.refinement.search_settings import UNKNOWN_SCALE, SearchSettings
+from mapsort.refinement.search_settings import UNKNOWN_SCALE
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.stages.fourier_grid import Float32
-from mapsort.stages.search.pose_ways import PoseWays
+from mapsort.stages.search.settings import SearchSettings
 
 #: Particles that are tried, evenly spread over the set.
 SAMPLE = 256
@@ -162,8 +161,7 @@ def _scores(sample: Run, seeds: tuple[Float32, ...]) -> npt.NDArray[np.float64]:
     """Return the best score of each particle with any map in any of the views."""
     bounded = tuple(np.asarray(seed * sample.sphere, np.float32) for seed in seeds)
     state = State(0, bounded, noise_floor(sample.seen.averaged), None)
-    ways = PoseWays(search_aligner("rotate_translate_flip"), polish=None)
-    settings = SearchSettings(Scoring(UNKNOWN_SCALE), ways)
+    settings = SearchSettings(Scoring(UNKNOWN_SCALE), polish=None)
     # with a number: the scores of all pairs are not kept
     n = len(sample.inputs.particles)
     found = match_all(sample, state, settings, iteration=0, n=n).matches

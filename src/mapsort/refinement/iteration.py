@@ -25,7 +25,7 @@ from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.poses import match_given, match_refined
 from mapsort.refinement.reconstruction import rebuild
 from mapsort.refinement.run import Outcome, ParticleSpectra, Run, State
-from mapsort.refinement.search_settings import UNKNOWN_SCALE, SearchSettings, comparison_settings
+from mapsort.refinement.search_settings import UNKNOWN_SCALE, comparison_settings
 from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
 from mapsort.rundir.log import stage
 from mapsort.stages.classify.classify import classify
@@ -33,6 +33,7 @@ from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct.class_reconstruction import CLASSES_AT_ONCE
+from mapsort.stages.search.settings import SearchSettings
 
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512

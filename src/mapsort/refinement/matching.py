@@ -20,7 +20,6 @@ from mapsort.options.types import NARROW_FROM_SPEED
 from mapsort.refinement.comparison import match_plan, pair_ranking
 from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.refinement.run import Run, State
-from mapsort.refinement.search_settings import SearchSettings
 from mapsort.rundir.scratch import Gathered, Scratch
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.fourier_grid import Complex64, Float32
@@ -28,6 +27,7 @@ from mapsort.stages.search.local_search import LocalSearchPlan
 from mapsort.stages.search.match import match_chunk, match_near
 from mapsort.stages.search.narrowing import near_candidates, neighbours, searched_everywhere
 from mapsort.stages.search.search_plan import MatchPlan
+from mapsort.stages.search.settings import SearchSettings
 from mapsort.stages.search.similarity import Similarity
 from mapsort.stages.search.two_stage import FirstStage
 

@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from mapsort.model.poses import Poses
 from mapsort.physics.scoring import shift_log_prior
-from mapsort.refinement.comparison import compared_maps, compared_noise
+from mapsort.refinement.comparison import compared_maps, compared_noise, search_context
 from mapsort.refinement.matching import Found, by_group, compared_chunks
 from mapsort.refinement.run import Run, State
-from mapsort.refinement.search_settings import SearchSettings
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.fourier_grid import centred_transform
 from mapsort.stages.search.local_search import (
@@ -22,6 +21,7 @@ from mapsort.stages.search.local_search import (
     search_locally,
 )
 from mapsort.stages.search.nearest_references import nearest_references
+from mapsort.stages.search.settings import SearchSettings
 
 
 def match_given(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
@@ -66,15 +66,8 @@ def _given(run: Run) -> Poses:
 
 def _plan(run: Run, state: State, settings: SearchSettings, reach: float) -> LocalSearchPlan:
     """Plan the search about poses with shifts up to ``reach`` pixels."""
-    return plan_local_search(
-        compared_maps(run, state),
-        compared_noise(run, state),
-        apix=run.inputs.apix,
-        max_shift=reach,
-        scoring=settings.scoring,
-        max_radius=run.plan.max_radius,
-        n_threads=run.plan.n_threads,
-    )
+    context = replace(search_context(run, compared_noise(run, state)), max_shift=reach)
+    return plan_local_search(compared_maps(run, state), context, settings.scoring)
 
 
 def _searched(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mapsort.modules.comparator import pose_scoring, search_comparator
 from mapsort.modules.comparators import pair_comparator
-from mapsort.modules.registry import BoundModule
 from mapsort.modules.search_aligner import SearchAligner, polish, search_aligner
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.search.pose_ways import NEWTON_STEPS, PoseWays
+from mapsort.stages.search.settings import NEWTON_STEPS, SearchSettings
 
 if TYPE_CHECKING:
     from mapsort.options.multi import MultiOptions
@@ -20,24 +19,6 @@ if TYPE_CHECKING:
 UNKNOWN_SCALE, KNOWN_SCALE = float("inf"), 0.3
 #: What an option says that leaves the choice to the program.
 AUTO = "auto"
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How poses are found and references ranked.
-
-    Attributes
-    ----------
-    scoring : Scoring
-        What references are ranked by, as far as the search's kernels know it.
-    ways : PoseWays
-    pairs : BoundModule or None
-        A comparator that ranks the best poses of each map anew, on the images themselves.
-    """
-
-    scoring: Scoring
-    ways: PoseWays
-    pairs: BoundModule[..., float] | None = None
 
 
 def comparison_settings(
@@ -51,13 +32,14 @@ def comparison_settings(
     scoring = _with_known_scale(asked.scoring, options, iteration, scale_spread)
     aligner = search_aligner(options.simalign)
     search = None if options.simaligncmp == AUTO else pose_scoring(options.simaligncmp)
-    ways = PoseWays(
-        aligner=aligner,
+    return SearchSettings(
+        scoring,
+        aligner,
         search=_limited(search, aligner, scoring),
         polish=polish(options.simralign, steps=NEWTON_STEPS),
         polish_by=None if options.simraligncmp == AUTO else pose_scoring(options.simraligncmp),
+        pairs=asked.left,
     )
-    return SearchSettings(scoring, ways, asked.left)
 
 
 def member_settings(options: MultiOptions) -> SearchSettings:
@@ -67,14 +49,14 @@ def member_settings(options: MultiOptions) -> SearchSettings:
     aligner = search_aligner(spec)
     by = options.simaligncmp if options.classaligncmp == AUTO else options.classaligncmp
     search = pose_scoring(by) if by != AUTO else search_comparator(options.simcmp).scoring
-    ways = PoseWays(
-        aligner=aligner,
+    return SearchSettings(
+        scoring,
+        aligner,
         search=_limited(search, aligner, scoring),
         polish=polish(options.classralign, steps=NEWTON_STEPS),
         polish_by=None if options.classraligncmp == AUTO else pose_scoring(options.classraligncmp),
+        pairs=None if options.classcmp == AUTO else pair_comparator(options.classcmp),
     )
-    judge = None if options.classcmp == AUTO else pair_comparator(options.classcmp)
-    return SearchSettings(scoring, ways, judge)
 
 
 def _with_known_scale(

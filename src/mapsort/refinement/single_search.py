@@ -12,6 +12,7 @@ from mapsort.geometry.orientations import angular_step
 from mapsort.model.poses import Poses
 from mapsort.options.multi import MultiOptions
 from mapsort.options.refine import AUTO
+from mapsort.refinement.comparison import search_context
 from mapsort.refinement.matching import match_all
 from mapsort.refinement.plan import noise_floor, resolve
 from mapsort.refinement.reconstruction import SOLVED_TO
@@ -80,12 +81,8 @@ def search_half(half: Run, state: HalfState, search: Search, *, iteration: int) 
     run = _at_step(half, search)
     plan = plan_local_search(
         [state.reference],
-        state.noise_power,
-        apix=run.inputs.apix,
-        max_shift=run.plan.max_shift,
-        scoring=comparison_settings(run.options, iteration).scoring,
-        max_radius=run.plan.max_radius,
-        n_threads=run.plan.n_threads,
+        search_context(run, state.noise_power),
+        comparison_settings(run.options, iteration).scoring,
     )
     starts = _starts(run, state, search, iteration=iteration)
     poses, sums = _climb_and_sum(run, plan, starts, iteration=iteration)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from mapsort.refinement.comparison import (
     compared_noise,
     highest_radius,
     reference_images,
+    search_context,
 )
 from mapsort.refinement.matching import (
     Found,
@@ -23,10 +24,10 @@ from mapsort.refinement.matching import (
     keeps_similarity,
 )
 from mapsort.refinement.run import Run, State
-from mapsort.refinement.search_settings import SearchSettings
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.match import match_chunk, match_near
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
+from mapsort.stages.search.settings import SearchSettings
 from mapsort.stages.search.similarity import Similarity
 from mapsort.stages.search.two_stage import (
     LEAST_REFERENCES,
@@ -127,14 +128,5 @@ def _cluster_plan(
     run: Run, state: State, settings: SearchSettings, clusters: Clusters, max_radius: int | None
 ) -> MatchPlan:
     """Plan the search of the clusters' averages."""
-    return plan_image_match(
-        clusters.averages,
-        grid=run.plan.grid,
-        apix=run.inputs.apix,
-        max_shift=run.plan.max_shift,
-        scoring=settings.scoring,
-        ways=settings.ways,
-        noise_power=compared_noise(run, state),
-        max_radius=max_radius,
-        n_threads=run.plan.n_threads,
-    )
+    context = replace(search_context(run, compared_noise(run, state)), max_radius=max_radius)
+    return plan_image_match(clusters.averages, context, settings)

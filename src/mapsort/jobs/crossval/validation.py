@@ -23,6 +23,7 @@ from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
 from mapsort.physics.half_maps import filtered_mean
 from mapsort.physics.scoring import Scoring
+from mapsort.refinement.comparison import search_context
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
 from mapsort.refinement.part_of_run import part_of
 from mapsort.refinement.reconstruction import half_maps, masks_of, solved
@@ -147,13 +148,7 @@ def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
     best = state.matches.taken(np.arange(len(state.matches)), np.zeros(len(state.matches), int))
     poses = Poses.of_matches(best, plan.references)
     climbing = plan_local_search(
-        state.references,
-        state.noise_power,
-        apix=run.inputs.apix,
-        max_shift=plan.max_shift,
-        scoring=Scoring(KNOWN_SCALE),
-        max_radius=plan.max_radius,
-        n_threads=threads,
+        state.references, search_context(run, state.noise_power), Scoring(KNOWN_SCALE)
     )
     sums = [
         [PoseSums(plan.map_grid, group, run.inputs.apix, projector) for _ in range(2)]
@@ -230,15 +225,8 @@ def _scores(
     All maps are looked at with the same noise, in the same band, from the same pose on.
     """
     threads = run.plan.n_threads
-    plan = plan_local_search(
-        volumes,
-        state.noise_power,
-        apix=run.inputs.apix,
-        max_shift=run.plan.max_shift,
-        scoring=Scoring(KNOWN_SCALE),
-        max_radius=run.plan.max_radius,
-        n_threads=threads,
-    )
+    context = search_context(run, state.noise_power)
+    plan = plan_local_search(volumes, context, Scoring(KNOWN_SCALE))
     run.start("judge", len(members), state.iteration)
     scores = np.empty((len(members), len(volumes)))
     for where in chunk_ranges(len(members), run.plan.chunk):

@@ -16,16 +16,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from mapsort import _core
 from mapsort.errors import ConfigError
 from mapsort.model.poses import Poses
-from mapsort.physics.filters import radial_power
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import Complex64, Float32
-from mapsort.stages.search.search_levels import highest_ring
+from mapsort.stages.search.search_plan import signal_power
+from mapsort.stages.search.settings import SearchContext
 
 #: Slices of the map are read in so many poses about each candidate, at most.
 MAX_STEPS = 12
@@ -45,17 +44,14 @@ class LocalSearchPlan:
         One per map.
     ring_weight : ndarray of shape (n_rings,)
         Weight of a Fourier term on rings 1, 2, ...
-    apix : float
-        Pixel size [A].
-    max_shift : float
-        Origins stay within this on either axis [pixels].
+    context : SearchContext
+        Origins stay within its ``max_shift`` on either axis.
     scoring : Scoring
     """
 
     projectors: tuple[FourierProjector, ...]
     ring_weight: Float32
-    apix: float
-    max_shift: float
+    context: SearchContext
     scoring: Scoring
 
     def in_noise(self, ratio: npt.NDArray[np.floating]) -> LocalSearchPlan:
@@ -79,14 +75,7 @@ class LocalSearchPlan:
 
 
 def plan_local_search(
-    volumes: Sequence[Float32],
-    noise_power: npt.NDArray[np.floating],
-    *,
-    apix: float,
-    max_shift: float,
-    scoring: Scoring,
-    max_radius: int | None = None,
-    n_threads: int = 1,
+    volumes: Sequence[Float32], context: SearchContext, scoring: Scoring
 ) -> LocalSearchPlan:
     """Transform the maps and choose the band, as the matching does.
 
@@ -94,17 +83,9 @@ def plan_local_search(
     ----------
     volumes : sequence of ndarray (box, box, box)
         Maps, white density.
-    noise_power : ndarray of shape (box//2 + 1,)
-        Mean |N|^2 of the noise's transform in each shell of a particle image.
-    apix : float
-        Pixel size [A].
-    max_shift : float
-        Largest shift [pixels].
+    context : SearchContext
     scoring : Scoring
         Of the comparators loglik, ccc and sqeuclidean.
-    max_radius : int, optional
-        Highest ring compared, whatever the maps hold.
-    n_threads : int
 
     Raises
     ------
@@ -117,15 +98,14 @@ def plan_local_search(
             f"simcmp={scoring.comparator.value}: the local search takes {known}; "
             "use one of them, or no local search"
         )
-    box = len(volumes[0])
-    power = np.mean([radial_power(scipy.fft.rfftn(v))[: len(noise_power)] for v in volumes], axis=0)
-    radius = highest_ring(power / noise_power, scoring, box * apix, max_radius)
+    power = signal_power(volumes)
+    radius = context.highest_ring(power, scoring)
     projectors = tuple(
-        FourierProjector.plan(volume, max_radius=float(radius), n_threads=n_threads)
+        FourierProjector.plan(volume, max_radius=float(radius), n_threads=context.n_threads)
         for volume in volumes
     )
-    weight = scoring.ring_weight(power, noise_power, radius, box * apix)
-    return LocalSearchPlan(projectors, weight, apix, max_shift, scoring)
+    weight = context.ring_weight(power, scoring, radius)
+    return LocalSearchPlan(projectors, weight, context, scoring)
 
 
 def search_locally(
@@ -160,7 +140,8 @@ def search_locally(
     """
     rotation = np.array(candidates.rotation, dtype=np.float64, order="C")
     origin = np.array(candidates.origin, dtype=np.float64, order="C")
-    np.clip(origin, -plan.max_shift, plan.max_shift, out=origin)
+    max_shift = plan.context.max_shift
+    np.clip(origin, -max_shift, max_shift, out=origin)
     cross = np.zeros(candidates.model.shape)
     norm = np.zeros(candidates.model.shape)
     poses = _core.PoseCandidates(rotation, origin, cross, norm)
@@ -168,9 +149,9 @@ def search_locally(
         search = _core.PoseSearch(
             projector.for_kernels,
             plan.ring_weight,
-            apix=plan.apix,
+            apix=plan.context.apix,
             max_turn=float(np.deg2rad(MAX_TURN_DEG)),
-            max_origin=plan.max_shift,
+            max_origin=max_shift,
             stiffness=plan.stiffness,
         )
         search.climb(

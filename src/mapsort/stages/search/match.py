@@ -22,6 +22,7 @@ from mapsort.physics.scoring import Scoring, shift_log_prior
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
 from mapsort.stages.search.search_levels import Level
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
+from mapsort.stages.search.settings import SearchContext, SearchSettings, white_noise
 from mapsort.stages.search.similarity import CoarseScores, Similarity
 
 #: Matches of each map that are refined.
@@ -92,15 +93,15 @@ def _coarse(
     An exhaustive search does so in the full band, on a lattice as fine as the band needs.
     """
     level, references = (plan.full if plan.exhaustive else plan.levels[0]), plan.references
-    step, aligner = level.shift_step, plan.ways.aligner
+    step, aligner = level.shift_step, plan.settings.aligner
     if plan.exhaustive:
         # nodes a fifth of a period apart at the highest frequency
-        step = aligner.shift_step_px or min(step, 0.2 * plan.grid.box / plan.highest_ring)
+        step = aligner.shift_step_px or min(step, 0.2 * plan.context.grid.box / plan.highest_ring)
     origins = plan.origins(step)
     cross, norm, code = _alignment(plan, level).search_pairs(
         _batch(plan, spectra, ctf), origins, n_threads=n_threads
     )
-    scores = plan.ranking.scores(cross, norm)
+    scores = plan.settings.ranking.scores(cross, norm)
     kept, codes = [], []
     for model in range(references.n_models):
         block = references.block(model)
@@ -144,19 +145,19 @@ def _top(
 
 
 def _alignment(plan: MatchPlan, level: Level) -> _core.Alignment:
-    freedom = plan.ways.aligner.freedom
+    aligner = plan.settings.aligner
     return _core.Alignment(
         level.bank,
         level.ring_weight,
-        rotate=freedom.rotate,
-        translate=freedom.translate,
-        mirror=freedom.mirror,
+        rotate=aligner.rotate,
+        translate=aligner.translate,
+        mirror=aligner.mirror,
     )
 
 
 def _batch(plan: MatchPlan, spectra: Complex64, ctf: Float32) -> _core.ParticleBatch:
-    scale = plan.grid.scale
-    return _core.ParticleBatch(spectra, ctf, scale=scale, oversampling=scale, apix=plan.apix)
+    scale, apix = plan.context.grid.scale, plan.context.apix
+    return _core.ParticleBatch(spectra, ctf, scale=scale, oversampling=scale, apix=apix)
 
 
 def _best_of_each_map(
@@ -183,8 +184,7 @@ def _search_level(
 ) -> Float32:
     """Search the candidates on one level around where they stand; return their scores there."""
     step = min(level.shift_step, 0.5 * coarser_step)
-    freedom = plan.ways.aligner.freedom
-    beyond = 0.5 * plan.levels[0].shift_step if freedom.translate else 0.0
+    beyond = 0.5 * plan.levels[0].shift_step if plan.settings.aligner.translate else 0.0
     lattice = _core.ShiftLattice(
         step=step,
         reach=int(np.ceil(0.5 * coarser_step / step - 1e-6)),
@@ -194,7 +194,7 @@ def _search_level(
     _alignment(plan, level).search_candidates(
         _batch(plan, spectra, ctf), candidates.for_kernels(), lattice, n_threads=n_threads
     )
-    return candidates.scores(plan.ranking)
+    return candidates.scores(plan.settings.ranking)
 
 
 def match_chunk(
@@ -312,7 +312,7 @@ def _polish(
     n_threads: int,
 ) -> None:
     """Refine the poses continuously, if asked for, and evaluate what decides among them."""
-    polish = plan.ways.polish
+    polish = plan.settings.polish
     before = candidates.copied()
     steps = polish.max_steps if polish else 0
     _evaluate(plan, plan.polishing, candidates, spectra, ctf, n_threads, steps=steps)
@@ -346,8 +346,8 @@ def _matches(candidates: _Candidates, plan: MatchPlan) -> Matches:
 
     The prior on shifts counts here, among the refined candidates.
     """
-    scores = candidates.scores(plan.scoring)
-    scores += shift_log_prior(candidates.origin, plan.shift_spread)
+    scores = candidates.scores(plan.settings.scoring)
+    scores += shift_log_prior(candidates.origin, plan.context.shift_spread)
     ranked = candidates.taken(np.argsort(-scores, axis=1, kind="stable"))
     scores = -np.sort(-scores, axis=1, kind="stable")
     cos, sin = np.cos(ranked.alpha), np.sin(ranked.alpha)
@@ -380,14 +380,10 @@ def match_images(
     Other parameters as for `plan_match` and `match_chunk`.
     """
     grid = FourierGrid.for_box(images.shape[1])
-    plan = plan_image_match(
-        references,
-        grid=grid,
-        apix=apix,
-        max_shift=max_shift,
-        scoring=scoring,
-        n_threads=n_threads,
+    context = SearchContext(
+        grid, apix, white_noise(grid.box), max_shift=max_shift, n_threads=n_threads
     )
+    plan = plan_image_match(references, context, SearchSettings(scoring))
     spectra = grid.image_spectra(images, n_threads=n_threads)
     matches, _ = match_chunk(plan, spectra, ctf, refined=top, n_threads=n_threads)
     return matches

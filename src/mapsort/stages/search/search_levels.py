@@ -15,12 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort import _core
-from mapsort.errors import ConfigError
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.search.settings import LOWEST_RING, SearchContext
 
-#: Share of the expected signal in the full band, which decides.
-FULL_BAND = 0.99999
 #: Shares of the signal that tells references apart at the coarse, middle and fine levels.
 COARSE_SHARE, MIDDLE_SHARE, FINE_SHARE = 0.90, 0.99, 0.998
 #: Least number of coefficients at these levels: below it the search costs little anyway.
@@ -35,8 +33,6 @@ CARRIED_SHARE, CARRIED = 0.15, 16
 SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.035
 #: Correlations are evaluated at this many angles per period of their highest order.
 ROTATIONS_PER_PERIOD = 3.0
-#: Rings below this are always in the band: coarser images have no orientation.
-LOWEST_RING = 6
 
 
 @dataclass(frozen=True)
@@ -53,58 +49,15 @@ class Level:
     carried: int = CARRIED
     carried_share: float = 0.0
 
+    def in_noise(self, ratio: npt.NDArray[np.floating]) -> Level:
+        """Return the level for particles whose noise has ``ratio`` (shells) times the power."""
+        weight = self.ring_weight / ratio[1 : len(self.ring_weight) + 1]
+        return replace(self, ring_weight=np.ascontiguousarray(weight, dtype=np.float32))
+
     def n_carried(self, n_references: int, *, at_least: int) -> int:
         """Return how many of a map's references go on."""
         wanted = max(self.carried, at_least, int(np.ceil(self.carried_share * n_references)))
         return min(n_references, wanted)
-
-
-@dataclass(frozen=True)
-class SearchSetting:
-    """What the levels of a search depend on besides the references."""
-
-    scoring: Scoring
-    signal_power: npt.NDArray[np.floating]
-    noise_power: npt.NDArray[np.floating]
-    box: int
-    apix: float
-    n_threads: int
-
-    def ring_weight(self, n_rings: int) -> Float32:
-        """Return the weight of a Fourier term on each of the rings from 1 on."""
-        return self.scoring.ring_weight(
-            self.signal_power, self.noise_power, n_rings, self.box * self.apix
-        )
-
-
-def highest_ring(
-    power: npt.NDArray[np.floating],
-    scoring: Scoring,
-    ang_per_ring: float,
-    max_radius: int | None,
-) -> int:
-    """Return the highest ring compared, by the maps' content and by what is asked for."""
-    radius = min(_band_limit(power), max_radius or len(power))
-    if scoring.highest_ang is not None:
-        radius = min(radius, int(ang_per_ring / scoring.highest_ang))
-    lowest = 1 if scoring.lowest_ang is None else int(np.ceil(ang_per_ring / scoring.lowest_ang))
-    if radius < max(lowest, 2):
-        raise ConfigError(
-            f"minres, maxres: no Fourier ring lies between {scoring.lowest_ang} and "
-            f"{scoring.highest_ang} A where the maps have signal; give a wider range"
-        )
-    return radius
-
-
-def _band_limit(power: npt.NDArray[np.floating]) -> int:
-    """Return the smallest ring below which nearly all of the signal lies, below Nyquist.
-
-    ``power`` is the mean power of a projection on each ring, over that of the noise; ring k has
-    2 pi k Fourier pixels.
-    """
-    cumulative = np.cumsum(np.arange(len(power)) * power)
-    ring = int(np.searchsorted(cumulative, FULL_BAND * cumulative[-1]))
-    return int(np.clip(ring, LOWEST_RING, len(power) - 2))
 
 
 def empty_bank(
@@ -151,52 +104,51 @@ def distinction(
 
 
 def search_levels(
-    bank_of: Callable[[str], _core.ReferenceBank], setting: SearchSetting
+    bank_of: Callable[[str], _core.ReferenceBank],
+    context: SearchContext,
+    signal_power: npt.NDArray[np.floating],
+    scoring: Scoring,
 ) -> tuple[Level, ...]:
     """Return the levels: parts of the bank with growing shares of the distinction, then all.
 
     The distinction is that of the terms as they are, also where they are normalised to be compared.
     """
     bank = bank_of("none")
-    gain = distinction(bank, setting.noise_power)
-    gain = gain * (setting.ring_weight(gain.shape[1]) > 0)
-    if setting.scoring.comparator.normalisation != "none":
-        bank = bank_of(setting.scoring.comparator.normalisation)
+    gain = distinction(bank, context.noise_power)
+    gain = gain * (context.ring_weight(signal_power, scoring, gain.shape[1]) > 0)
+    if scoring.comparator.normalisation != "none":
+        bank = bank_of(scoring.comparator.normalisation)
     total = float(gain.sum())
+    weak = total < ENOUGH_NATS
+    loss = WEAK_SHIFT_LOSS if weak else SHIFT_LOSS
+
+    def level(part: _core.ReferenceBank, ranges: npt.NDArray[np.integer]) -> Level:
+        weight = context.ring_weight(signal_power, scoring, part.n_rings)
+        return Level(part, weight, _shift_step(gain, ranges, context.grid.box, loss))
+
     needed = [(COARSE_SHARE, COARSE_SIZE), (FINE_SHARE, FINE_SIZE)]
-    if total < ENOUGH_NATS:
+    if weak:
         needed.insert(1, (MIDDLE_SHARE, MIDDLE_SIZE))
-    loss = WEAK_SHIFT_LOSS if total < ENOUGH_NATS else SHIFT_LOSS
-    parts = [
-        _part(bank, gain, ring_ranges(gain, share * total, size), setting, loss)
-        for share, size in needed
-    ]
-    if total < ENOUGH_NATS:
+    chosen = [ring_ranges(gain, share * total, size) for share, size in needed]
+    parts = [level(_part(bank, ranges, context.n_threads), ranges) for ranges in chosen]
+    if weak:
         parts[0] = replace(parts[0], carried_share=CARRIED_SHARE)
     whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
-    step = _shift_step(gain, whole, setting.box, loss)
-    return (*parts, Level(bank, setting.ring_weight(bank.n_rings), step))
+    return (*parts, level(bank, whole))
 
 
 def _part(
-    bank: _core.ReferenceBank,
-    gain: npt.NDArray[np.float64],
-    ranges: npt.NDArray[np.int32],
-    setting: SearchSetting,
-    shift_loss: float,
-) -> Level:
-    """Return a level with these rings of each order."""
+    bank: _core.ReferenceBank, ranges: npt.NDArray[np.int32], n_threads: int
+) -> _core.ReferenceBank:
+    """Return the bank with these rings of each order."""
     n_rings, orders = int(ranges[:, 1].max()), len(ranges) - 1
     rotations = max(ROTATIONS_PER_PERIOD * orders, 2 * orders + 1, 8)
-    part = bank.part(
+    return bank.part(
         ranges,
         n_rings=n_rings,
         n_angles=_sampling_angles(orders + 1, n_rings),
         n_rotations=_core.good_fft_size(int(np.ceil(rotations))),
-        n_threads=setting.n_threads,
-    )
-    return Level(
-        part, setting.ring_weight(n_rings), _shift_step(gain, ranges, setting.box, shift_loss)
+        n_threads=n_threads,
     )
 
 

@@ -18,14 +18,8 @@ from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Float32, FourierGrid
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
-from mapsort.stages.search.pose_ways import PoseWays, ranking, same_terms
-from mapsort.stages.search.search_levels import (
-    Level,
-    SearchSetting,
-    empty_bank,
-    highest_ring,
-    search_levels,
-)
+from mapsort.stages.search.search_levels import Level, empty_bank, search_levels
+from mapsort.stages.search.settings import SearchContext, SearchSettings
 
 #: Masked projections go through real space in blocks of this many.
 _IMAGES_AT_ONCE = 256
@@ -41,48 +35,36 @@ class MatchPlan:
     Attributes
     ----------
     references : References
-    grid : FourierGrid
-    apix : float
-        Pixel size [A].
-    max_shift : float
-        Largest shift searched [pixels].
+    context : SearchContext
+    settings : SearchSettings
     levels : tuple of Level
         Coarse to fine; the last is the full band of the search.
-    scoring : Scoring
-        What references are ranked by in the end.
-    ranking : Scoring
-        What they are ranked by during the search.
-    ways : PoseWays
     polishing, deciding : Level
         Full bands in which poses are refined and scored.
-    shift_spread : float
-        Width of the normal prior on shifts along each axis [pixels]; infinite for none.
     """
 
     references: References
-    grid: FourierGrid
-    apix: float
-    max_shift: float
+    context: SearchContext
+    settings: SearchSettings
     levels: tuple[Level, ...]
-    scoring: Scoring
-    ranking: Scoring
-    ways: PoseWays
     polishing: Level
     deciding: Level
-    shift_spread: float = float("inf")
 
     def in_noise(self, ratio: npt.NDArray[np.floating]) -> MatchPlan:
         """Return the plan for particles whose noise has ``ratio`` times the power, by shell.
 
         The same plan where refinement or ranking are not by one comparator that weighs the noise.
         """
-        alone = self.ways.search is None and self.ways.polish_by is None
-        if not alone or not self.scoring.comparator.whitens:
+        alone = self.settings.search is None and self.settings.polish_by is None
+        if not alone or not self.settings.scoring.comparator.whitens:
             return self
-        levels = tuple(
-            replace(level, ring_weight=_in_noise(level.ring_weight, ratio)) for level in self.levels
-        )
+        levels = tuple(level.in_noise(ratio) for level in self.levels)
         return replace(self, levels=levels, polishing=levels[-1], deciding=levels[-1])
+
+    @property
+    def max_shift(self) -> float:
+        """Largest shift searched [pixels]."""
+        return self.context.max_shift if self.settings.aligner.translate else 0.0
 
     @property
     def full(self) -> Level:
@@ -92,7 +74,7 @@ class MatchPlan:
     @property
     def exhaustive(self) -> bool:
         """Whether every reference is searched in the full band."""
-        return self.ways.aligner.exhaustive
+        return self.settings.aligner.exhaustive
 
     @property
     def highest_ring(self) -> int:
@@ -109,28 +91,16 @@ class MatchPlan:
         return np.ascontiguousarray(np.stack([x[inside], y[inside]], -1), dtype=np.float32)
 
 
-def _in_noise(ring_weight: Float32, ratio: npt.NDArray[np.floating]) -> Float32:
-    """Return the weights of rings 1, 2, ... in noise of ``ratio`` (shells) times the power."""
-    return np.ascontiguousarray(ring_weight / ratio[1 : len(ring_weight) + 1], dtype=np.float32)
-
-
 def plan_match(
     volumes: Sequence[Float32],
     references: References,
-    noise_power: npt.NDArray[np.floating],
+    context: SearchContext,
+    settings: SearchSettings,
     *,
-    grid: FourierGrid,
-    apix: float,
-    max_shift: float,
     support_radius: float,
-    scoring: Scoring,
-    ways: PoseWays | None = None,
-    max_radius: int | None = None,
     mask: Float32 | None = None,
     matched_to: npt.NDArray[np.floating] | None = None,
     method: Projection | None = None,
-    shift_spread: float = float("inf"),
-    n_threads: int,
 ) -> MatchPlan:
     """Project all maps and choose the levels of the search.
 
@@ -139,36 +109,23 @@ def plan_match(
     volumes : sequence of ndarray (box, box, box)
         Maps, white density, zero outside ``support_radius``.
     references : References
-    noise_power : ndarray of shape (box//2 + 1,)
-        Mean |N|^2 of the noise's transform in each shell of a particle image.
-    grid : FourierGrid
-    apix : float
-        Pixel size [A].
-    max_shift : float
-        Largest shift searched [pixels].
+    context : SearchContext
+    settings : SearchSettings
     support_radius : float
         Radius [pixels] that holds the maps.
-    scoring : Scoring
-    ways : PoseWays, optional
-        Where search, refinement and score are not all by ``scoring``.
-    max_radius : int, optional
-        Highest ring compared, whatever the maps hold.
     mask : ndarray of shape (box, box), optional
         Multiplies every projection, and so restricts the comparison to where it is not zero.
     matched_to : ndarray of shape (box//2 + 1,), optional
         Mean |X|^2 in each shell that every projection is filtered to have.
     method : Projection, optional
         Projector of the maps. Default: slices in Fourier space.
-    shift_spread : float
-        Width of the normal prior on shifts along each axis [pixels].
-    n_threads : int
 
     Raises
     ------
     ConfigError
         If no ring is left to compare.
     """
-    power = np.mean([radial_power(scipy.fft.rfftn(v))[: len(noise_power)] for v in volumes], axis=0)
+    grid, n_threads = context.grid, context.n_threads
     images_needed = mask is not None or matched_to is not None
 
     def bank_of(radius: int, normalisation: str) -> _core.ReferenceBank:
@@ -197,74 +154,39 @@ def plan_match(
                     _add_images(bank, images, mask, matched_to, grid, n_threads)
         return bank
 
-    setting = _Comparison(power, noise_power, grid, apix, max_shift, max_radius, n_threads)
-    plan = _planned(references, bank_of, setting, scoring, ways or PoseWays())
-    return replace(plan, shift_spread=shift_spread)
+    return _planned(references, bank_of, signal_power(volumes), context, settings)
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """What every level of a plan shares."""
-
-    signal_power: npt.NDArray[np.floating]
-    noise_power: npt.NDArray[np.floating]
-    grid: FourierGrid
-    apix: float
-    max_shift: float
-    max_radius: int | None
-    n_threads: int
-
-    def setting(self, scoring: Scoring) -> SearchSetting:
-        return SearchSetting(
-            scoring,
-            self.signal_power,
-            self.noise_power,
-            self.grid.box,
-            self.apix,
-            self.n_threads,
-        )
-
-    def radius(self, scoring: Scoring) -> int:
-        power = self.signal_power / self.noise_power
-        return highest_ring(power, scoring, self.grid.box * self.apix, self.max_radius)
-
-    def full_band(self, bank_of: _BankMaker, scoring: Scoring) -> Level:
-        """Return a level with everything this scoring compares, for poses that are known."""
-        bank = bank_of(self.radius(scoring), scoring.comparator.normalisation)
-        return Level(bank, self.setting(scoring).ring_weight(bank.n_rings), 1.0)
+def signal_power(volumes: Sequence[Float32]) -> npt.NDArray[np.float64]:
+    """Return the mean power of the maps' projections in each shell, (box//2 + 1,)."""
+    n_shells = len(volumes[0]) // 2 + 1
+    powers = [radial_power(scipy.fft.rfftn(volume))[:n_shells] for volume in volumes]
+    return np.asarray(np.mean(powers, axis=0))
 
 
 def _planned(
     references: References,
     bank_of: _BankMaker,
-    comparison: _Comparison,
-    scoring: Scoring,
-    ways: PoseWays,
+    power: npt.NDArray[np.floating],
+    context: SearchContext,
+    settings: SearchSettings,
 ) -> MatchPlan:
     """Make the levels of the search and, where they differ, those of refinement and decision."""
-    search = ways.search or scoring
-    radius = comparison.radius(search)
-    levels = search_levels(lambda how: bank_of(radius, how), comparison.setting(search))
-    known = [(search, levels[-1])]
-    for wanted in (ways.polish_by or search, scoring):
-        if not any(same_terms(wanted, have) for have, _ in known):
-            known.append((wanted, comparison.full_band(bank_of, wanted)))
+    scoring, search = settings.scoring, settings.search or settings.scoring
+    radius = context.highest_ring(power, search)
+    levels = search_levels(lambda how: bank_of(radius, how), context, power, search)
+    full = {search.terms: levels[-1]}
 
     def level_of(wanted: Scoring) -> Level:
-        return next(level for have, level in known if same_terms(wanted, have))
+        """Return a level with everything this scoring compares, for poses that are known."""
+        if wanted.terms not in full:
+            bank = bank_of(context.highest_ring(power, wanted), wanted.comparator.normalisation)
+            weight = context.ring_weight(power, wanted, bank.n_rings)
+            full[wanted.terms] = Level(bank, weight, 1.0)
+        return full[wanted.terms]
 
-    return MatchPlan(
-        references,
-        comparison.grid,
-        comparison.apix,
-        comparison.max_shift if ways.aligner.freedom.translate else 0.0,
-        levels,
-        scoring,
-        ranking(search, scoring),
-        ways,
-        polishing=level_of(ways.polish_by or search),
-        deciding=level_of(scoring),
-    )
+    polishing, deciding = level_of(settings.polish_by or search), level_of(scoring)
+    return MatchPlan(references, context, settings, levels, polishing, deciding)
 
 
 def _add_images(
@@ -314,33 +236,25 @@ def spectrally_matched(
 
 def plan_image_match(
     images: Float32,
+    context: SearchContext,
+    settings: SearchSettings,
     *,
-    grid: FourierGrid,
-    apix: float,
-    max_shift: float,
-    scoring: Scoring,
-    ways: PoseWays | None = None,
-    noise_power: npt.NDArray[np.floating] | None = None,
-    max_radius: int | None = None,
     matched_to: npt.NDArray[np.floating] | None = None,
     references: References | None = None,
-    n_threads: int,
 ) -> MatchPlan:
     """Plan the search for reference images (n, box, box).
 
-    Parameters as for `plan_match`. Without ``references`` every image counts as a view of one map;
-    without ``noise_power`` the noise is white, of unit variance.
+    Parameters as for `plan_match`. Without ``references`` every image counts as a view of one map.
     """
-    noise = np.full(grid.box // 2 + 1, float(grid.box) ** 2) if noise_power is None else noise_power
+    grid = context.grid
     power = shell_means(np.abs(scipy.fft.rfft2(images)) ** 2, grid.box).mean(axis=0)
 
     def bank_of(radius: int, normalisation: str) -> _core.ReferenceBank:
         bank = empty_bank(grid.box, radius, grid.box / 2, normalisation)
         for first in range(0, len(images), _IMAGES_AT_ONCE):
             part = images[first : first + _IMAGES_AT_ONCE]
-            _add_images(bank, part, None, matched_to, grid, n_threads)
+            _add_images(bank, part, None, matched_to, grid, context.n_threads)
         return bank
 
     views = references or References.of_models([np.zeros((len(images), 3))])
-    comparison = _Comparison(power, noise, grid, apix, max_shift, max_radius, n_threads)
-    return _planned(views, bank_of, comparison, scoring, ways or PoseWays())
+    return _planned(views, bank_of, power, context, settings)

@@ -21,6 +21,7 @@ from mapsort.stages.fourier_grid import Float32, FourierGrid
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.search_plan import plan_image_match
+from mapsort.stages.search.settings import SearchContext, SearchSettings, white_noise
 from mapsort.stages.search.similarity import Similarity
 
 #: Fewer references than this make no clusters.
@@ -163,15 +164,11 @@ def _self_similarity(
     images: Float32, apix: float, max_shift: float, max_radius: int | None, n_threads: int
 ) -> Similarity:
     grid = FourierGrid.for_box(images.shape[1])
-    plan = plan_image_match(
-        images,
-        grid=grid,
-        apix=apix,
-        max_shift=max_shift,
-        scoring=Scoring(float("inf"), Comparator.CCC),
-        max_radius=max_radius,
-        n_threads=n_threads,
+    context = SearchContext(
+        grid, apix, white_noise(grid.box), max_shift, max_radius, n_threads=n_threads
     )
+    settings = SearchSettings(Scoring(float("inf"), Comparator.CCC))
+    plan = plan_image_match(images, context, settings)
     parts = []
     for where in chunk_ranges(len(images), _AT_ONCE):
         spectra = grid.image_spectra(images[where], n_threads=n_threads)

@@ -1,0 +1,138 @@
+"""How poses are searched, refined and scored, and what the images of an iteration share for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.errors import ConfigError
+from mapsort.modules.registry import BoundModule
+from mapsort.modules.search_aligner import Polish, SearchAligner
+from mapsort.physics.scoring import Comparator, Scoring
+from mapsort.stages.fourier_grid import Float32, FourierGrid
+
+#: Newton steps that a continuous refinement takes.
+NEWTON_STEPS = 4
+#: Share of the expected signal in the full band, which decides.
+FULL_BAND = 0.99999
+#: Rings below this are always in the band: coarser images have no orientation.
+LOWEST_RING = 6
+_ANY_POSE, _REFINED = SearchAligner(), Polish(NEWTON_STEPS)
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How poses are found and references ranked; by default all by one scoring, and refined.
+
+    Attributes
+    ----------
+    scoring : Scoring
+        What references are ranked by in the end, as far as the search's kernels know it.
+    aligner : SearchAligner
+        What may differ between a particle and its reference, and how it is searched.
+    search : Scoring or None
+        What a pair's pose is chosen by; None: ``scoring``.
+    polish : Polish or None
+        Continuous refinement of the best poses; None: they stay on the lattice.
+    polish_by : Scoring or None
+        What it improves; None: as ``search``.
+    pairs : BoundModule or None
+        A comparator that ranks the best poses of each map anew, on the images themselves.
+    """
+
+    scoring: Scoring
+    aligner: SearchAligner = _ANY_POSE
+    search: Scoring | None = None
+    polish: Polish | None = _REFINED
+    polish_by: Scoring | None = None
+    pairs: BoundModule[..., float] | None = None
+
+    @property
+    def ranking(self) -> Scoring:
+        """What references are ranked by while their poses are searched with another scoring.
+
+        Poses of one pair are the business of ``search``; references among each other are compared
+        by correlation until the final scoring sees the best of them: a scalar product would prefer
+        the strongest reference.
+        """
+        search = self.search or self.scoring
+        if search.terms == self.scoring.terms:
+            return self.scoring
+        comparator = Comparator.CCC if search.comparator is Comparator.DOT else search.comparator
+        return replace(search, comparator=comparator, scale_spread=float(np.inf))
+
+
+@dataclass(frozen=True)
+class SearchContext:
+    """What the images of one iteration share, whatever they are compared with.
+
+    Attributes
+    ----------
+    grid : FourierGrid
+    apix : float
+        Pixel size [A].
+    noise_power : ndarray of shape (box//2 + 1,)
+        Mean |N|^2 of the noise's transform in each shell of a particle image.
+    max_shift : float
+        Largest shift searched [pixels].
+    max_radius : int or None
+        Highest ring compared, whatever the references hold; None for no limit.
+    shift_spread : float
+        Width of the normal prior on shifts along each axis [pixels]; infinite for none.
+    n_threads : int
+    """
+
+    grid: FourierGrid
+    apix: float
+    noise_power: npt.NDArray[np.floating]
+    max_shift: float
+    max_radius: int | None = None
+    shift_spread: float = float("inf")
+    n_threads: int = 1
+
+    def highest_ring(self, signal_power: npt.NDArray[np.floating], scoring: Scoring) -> int:
+        """Return the highest ring compared, by the references' content and what is asked for.
+
+        Raises
+        ------
+        ConfigError
+            If no ring is left to compare.
+        """
+        ang_per_ring = self.grid.box * self.apix
+        power = signal_power / self.noise_power
+        radius = min(_band_limit(power), self.max_radius or len(power))
+        coarse, fine = scoring.lowest_ang, scoring.highest_ang
+        if fine is not None:
+            radius = min(radius, int(ang_per_ring / fine))
+        lowest = 1 if coarse is None else int(np.ceil(ang_per_ring / coarse))
+        if radius < max(lowest, 2):
+            raise ConfigError(
+                f"minres, maxres: no Fourier ring lies between {coarse} and {fine} A "
+                "where the maps have signal; give a wider range"
+            )
+        return radius
+
+    def ring_weight(
+        self, signal_power: npt.NDArray[np.floating], scoring: Scoring, n_rings: int
+    ) -> Float32:
+        """Return the weight of a Fourier term on each of the rings from 1 on."""
+        ang_per_ring = self.grid.box * self.apix
+        return scoring.ring_weight(signal_power, self.noise_power, n_rings, ang_per_ring)
+
+
+def white_noise(box: int) -> npt.NDArray[np.float64]:
+    """Return the power of white noise of unit variance in each shell, (box//2 + 1,)."""
+    return np.full(box // 2 + 1, float(box) ** 2)
+
+
+def _band_limit(power: npt.NDArray[np.floating]) -> int:
+    """Return the smallest ring below which nearly all of the signal lies, below Nyquist.
+
+    ``power`` is the mean power of a projection on each ring, over that of the noise; ring k has
+    2 pi k Fourier pixels.
+    """
+    cumulative = np.cumsum(np.arange(len(power)) * power)
+    ring = int(np.searchsorted(cumulative, FULL_BAND * cumulative[-1]))
+    return int(np.clip(ring, LOWEST_RING, len(power) - 2))
