@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress
-from mapsort.stages.components.band import BandParticles, Float64
+from mapsort.errors import ConfigError
+from mapsort.stages.components.band import Band, BandParticles, Float64
+from mapsort.stages.components.band_choice import FEWEST_RINGS, signal_band, signal_by_ring
+from mapsort.stages.components.class_maps import Refined, refine_maps
+from mapsort.stages.components.component_worth import PrincipalAxes
+from mapsort.stages.components.decomposition import (
+    COARSE,
+    FINE,
+    ITERATIONS,
+    Coordinates,
+    Decomposition,
+    Subspace,
+)
 from mapsort.stages.components.folds import Folds
+from mapsort.stages.components.latent_mixture import Mixture, fit_mixture
+from mapsort.stages.components.observed import Observed
+from mapsort.stages.components.polishing import POSE_ROUNDS, polished
+from mapsort.stages.components.pose_errors import PoseErrors
+from mapsort.stages.components.scale import ScaleModel
+from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.fourier_grid import Float32
+
+#: Rounds of the maps at most, before and after the poses are corrected by each particle's own.
+MAP_ROUNDS = 6
+#: Radius [boxes] of the sphere that holds the particle, unless it is known.
+SPHERE = 0.36
+#: With fewer folds none is spared to judge the components.
+FOLDS_TO_SPARE_ONE = 4
+#: Most components that are sought unless more are asked for: time grows with their square.
+MOST_COMPONENTS = 10
+#: Fewer particles than this a component say nothing of it.
+PARTICLES_A_COMPONENT = 10
 
 
 @dataclass(frozen=True)
@@ -58,6 +88,8 @@ class PrincipalComponents:
     held_out_gain : ndarray of shape (q + 1,), float64
         What 0, 1, ... components gain over the mean map, for particles that had no part in them
         [nat a particle].
+    n_worth : int
+        Components that gain beyond chance.
     """
 
     mean: Float32
@@ -65,11 +97,7 @@ class PrincipalComponents:
     latent_means: Float64
     latent_covariances: Float64
     held_out_gain: Float64
-
-    @property
-    def n_components(self) -> int:
-        """Number of components."""
-        return len(self.maps)
+    n_worth: int
 
 
 @dataclass(frozen=True)
@@ -153,4 +181,124 @@ def find_classes(
     NumericalError
         The particles hold no signal that they agree on.
     """
-    raise NotImplementedError
+    if folds.count < 2 or n_classes > len(particles):
+        raise ConfigError(
+            f"{n_classes} classes of {len(particles)} particles in {folds.count} folds: expected "
+            "no more classes than particles, and at least two folds"
+        )
+    # sums by several threads of BLAS would depend on their number
+    with threadpool_limits(1, "blas"):
+        observed = Observed.at_first(particles, folds, rotations)
+        return _Search(particles.band, n_classes, settings, seed, progress).run(observed)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What the steps share."""
+
+    band: Band
+    n_classes: int
+    settings: ComponentSettings
+    seed: int
+    progress: Progress
+
+    def run(self, observed: Observed) -> FoundClasses:
+        """Polish, decompose, cluster, refine."""
+        rng, junk = np.random.default_rng(self.seed), self.settings.junk
+        rings = self._rings(observed)
+        grid = self._grid(rings)
+        self._start("poses", POSE_ROUNDS)
+        polish = polished(
+            observed, grid, junk=junk, correct_poses=self.settings.correct_poses, told=self._told
+        )
+        self.progress.finish(f"{rings} rings, {1 - polish.brightness.real.mean():.1%} junk")
+        self._start("components", ITERATIONS)
+        search = Decomposition(
+            self._grid(round(COARSE * rings)),
+            self._grid(round(FINE * rings)),
+            self._n_components(len(observed)),
+            self._kept_out(observed),
+            junk,
+        )
+        subspace = search.run(polish.observed, polish.brightness.counted, rng, self._told)
+        mixture = fit_mixture(subspace.products, self.n_classes, rng, junk=junk)
+        self.progress.finish(f"log likelihood {mixture.log_likelihood:.4g} nat a particle")
+        corrected, refined = self._refined(grid, subspace.observed, mixture, polish.errors)
+        return self._collected(rings, subspace, corrected, refined)
+
+    def _refined(
+        self, grid: SliceGrid, observed: Observed, mixture: Mixture, errors: PoseErrors
+    ) -> tuple[Observed, Refined]:
+        """Refine the maps; correct the poses by each particle's own map; refine again."""
+        self._start("classes", 2 * MAP_ROUNDS)
+        scales = ScaleModel.start(junk=self.settings.junk)
+        refined = refine_maps(observed, grid, mixture.found, scales, MAP_ROUNDS, self._told)
+        if self.settings.correct_poses:
+            found = refined.found
+            which = np.where(found.labels < self.n_classes, found.labels, -1)
+            scale = found.own_scale
+            _, observed = errors.corrected(observed, grid, refined.maps, which, scale)
+            again = refine_maps(observed, grid, found, scales, MAP_ROUNDS, self._told)
+            refined = replace(
+                again, log_likelihoods=refined.log_likelihoods + again.log_likelihoods
+            )
+        self.progress.finish(f"log likelihood {refined.log_likelihoods[-1]:.4g} nat a particle")
+        return observed, refined
+
+    def _collected(
+        self, rings: int, subspace: Subspace, observed: Observed, refined: Refined
+    ) -> FoundClasses:
+        """Return what the caller gets."""
+        grid, found = self._grid(rings), refined.found
+        return FoundClasses(
+            responsibilities=found.responsibilities,
+            junk=found.junk,
+            scale=found.own_scale,
+            rotations=observed.rotations,
+            origins=observed.origins,
+            maps=grid.boxed(refined.maps.whole),
+            components=_components(subspace, observed.folds.number == self._kept_out(observed)),
+            log_likelihoods=refined.log_likelihoods,
+            rings=rings,
+        )
+
+    def _start(self, stage: str, total: int) -> None:
+        self.progress.start(stage, total, iteration=0, n_iterations=0)
+
+    def _told(self) -> None:
+        self.progress.advance(1)
+
+    def _kept_out(self, observed: Observed) -> int:
+        """Return the fold that judges the components, or -1."""
+        return 0 if observed.folds.count >= FOLDS_TO_SPARE_ONE else -1
+
+    def _rings(self, observed: Observed) -> int:
+        """Last ring in use."""
+        if self.settings.rings:
+            return min(self.settings.rings, self.band.rings)
+        return signal_band(signal_by_ring(observed, self._grid(self.band.rings)))
+
+    def _grid(self, rings: int) -> SliceGrid:
+        radius = self.settings.radius_px
+        if radius is None:
+            radius = SPHERE * self.band.box
+        return SliceGrid(self.band, max(rings, FEWEST_RINGS), radius, self.settings.n_threads)
+
+    def _n_components(self, n: int) -> int:
+        wanted = self.settings.n_components or min(self.n_classes + 2, MOST_COMPONENTS)
+        return max(1, min(wanted, n // PARTICLES_A_COMPONENT))
+
+
+def _components(subspace: Subspace, kept_out: npt.NDArray[np.bool_]) -> PrincipalComponents:
+    """Return the principal components, in the box."""
+    axes = PrincipalAxes.of(subspace.products, kept_out)
+    found = Coordinates.of(subspace.products.along(axes.basis))
+    maps = subspace.grid.boxed(subspace.whole @ axes.basis.astype(np.float32))
+    return PrincipalComponents(
+        mean=maps[0],
+        maps=maps[1:],
+        latent_means=found.mean[:, 1:],
+        latent_covariances=found.covariance[:, 1:, 1:],
+        held_out_gain=axes.gain,
+        n_worth=axes.count,
+    )

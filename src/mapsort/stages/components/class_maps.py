@@ -1,0 +1,203 @@
+"""Several maps from soft assignments: expectation maximisation in which nothing judges itself.
+
+A particle's own noise is in the map of its class: at 14 rings a random split of 4,000 particles
+makes each particle prefer its class by 4 nat, and keeps 70 % of them there. So particles are judged
+by maps made without their fold, and the maps are kept to the band that carries signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapsort.stages.components.band import Float64
+from mapsort.stages.components.observed import FoldSums, Observed
+from mapsort.stages.components.scale import Judgement, ScaleModel
+from mapsort.stages.components.shrinkage import local_weight, shell_prior, solved
+from mapsort.stages.components.slice_grid import SliceGrid
+from mapsort.stages.fourier_grid import Complex64, Float32
+
+#: Fewer particles than this in a thousand that change class: the maps have settled.
+_SETTLED = 1e-3
+#: Rounds of judging and learning the scales within an iteration.
+_SCALE_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class FoldMaps:
+    """K maps for each fold, made without it.
+
+    Attributes
+    ----------
+    maps : list of ndarray of shape (voxels, K), complex64
+        One array for each fold.
+    whole : ndarray of shape (voxels, K), complex64
+        Of all folds.
+    """
+
+    maps: list[Complex64]
+    whole: Complex64
+
+    @property
+    def count(self) -> int:
+        """Number of maps, K."""
+        return int(self.whole.shape[1])
+
+    def scaled(self, factor: float) -> FoldMaps:
+        """Return the maps times a number."""
+        return FoldMaps([m * np.float32(factor) for m in self.maps], self.whole * factor)
+
+
+def mean_map(
+    observed: Observed, grid: SliceGrid, weight: Float64, scale: Float64, square: Float64
+) -> FoldMaps:
+    """Return the mean of all particles, Wiener-filtered by its halves.
+
+    Parameters
+    ----------
+    observed : Observed
+    grid : SliceGrid
+    weight, scale, square : ndarray of shape (n,)
+        How much each particle counts; its scale and the scale's square.
+    """
+    columns = (weight * scale)[:, None], (weight * square)[:, None]
+    sums = FoldSums.of(observed, grid, *columns)
+    whole = sums.of_all
+    density = grid.shell_means(whole[1])
+    first, second = (solved(grid, sums.of_half(half), 0.1 * density) for half in (0, 1))
+    prior = shell_prior(grid, (first, second), density)
+    maps = [solved(grid, sums.without(whole, fold), prior) for fold in range(sums.n_folds)]
+    return FoldMaps(maps, solved(grid, whole, prior))
+
+
+@dataclass
+class DifferenceFilter:
+    """Makes K maps from sums: a common one, and differences from it that are filtered as such.
+
+    The common map is known far better than what tells the maps apart. Differences are weighed by
+    the correlation of their halves in each shell, one curve for all, and at each place.
+
+    Attributes
+    ----------
+    grid : SliceGrid
+    prior : ndarray of shape (rings + 1, 1) or None
+        Of the differences, from the round before.
+    """
+
+    grid: SliceGrid
+    prior: Float64 | None = None
+
+    def maps(self, sums: FoldSums) -> FoldMaps:
+        """Return the maps without each fold, and of all."""
+        whole = sums.of_all
+        density = self.grid.shell_means(whole[1])
+        common_prior, commons = self._common(sums, density.sum(axis=1, keepdims=True))
+        where = self._trusted(sums, commons, density.mean(axis=1, keepdims=True))
+        made = [
+            self._made(sums.without(whole, fold), common_prior, where)
+            for fold in range(sums.n_folds)
+        ]
+        return FoldMaps(made, self._made(whole, common_prior, where))
+
+    def _common(self, sums: FoldSums, density: Float64) -> tuple[Float64, list[Complex64]]:
+        """Return the common map's prior, and the common maps of the halves."""
+        halves = [self._mean(sums.of_half(half), 0.02 * density) for half in (0, 1)]
+        return shell_prior(self.grid, (halves[0], halves[1]), density), halves
+
+    def _trusted(self, sums: FoldSums, commons: list[Complex64], density: Float64) -> Float32:
+        """Learn the differences' prior; return where they can be trusted."""
+        halves = [sums.of_half(half) for half in (0, 1)]
+        first = 0.5 * density if self.prior is None else self.prior
+        raw = [self._difference(h, c, first) for h, c in zip(halves, commons, strict=True)]
+        self.prior = shell_prior(self.grid, (raw[0], raw[1]), density, pooled=True)
+        fine = [self._difference(h, c, self.prior) for h, c in zip(halves, commons, strict=True)]
+        return local_weight(self.grid, (fine[0], fine[1]))
+
+    def _mean(self, sums: tuple[Complex64, Float32], prior: Float64) -> Complex64:
+        numerator, denominator = (part.sum(axis=1, keepdims=True) for part in sums)
+        return solved(self.grid, (numerator, denominator), prior)
+
+    def _difference(
+        self, sums: tuple[Complex64, Float32], common: Complex64, prior: Float64
+    ) -> Complex64:
+        numerator, denominator = sums
+        return solved(self.grid, (numerator - denominator * common, denominator), prior)
+
+    def _made(
+        self, sums: tuple[Complex64, Float32], common_prior: Float64, where: Float32
+    ) -> Complex64:
+        assert self.prior is not None
+        common = self._mean(sums, common_prior)
+        return common + self.grid.masked(self._difference(sums, common, self.prior), where)
+
+
+def compared(observed: Observed, grid: SliceGrid, fold_maps: FoldMaps) -> tuple[Float64, Float64]:
+    """Return norms and cross terms (n, K): log likelihood ``cross s - norm s^2 / 2`` at scale s."""
+    norm, cross = (np.empty((len(observed), fold_maps.count)) for _ in range(2))
+    for piece in observed.pieces(grid.rings):
+        seen = grid.slices(fold_maps.maps[piece.fold], piece.rotations)
+        seen *= piece.transfer[:, :, None]
+        # half a plane stands for both halves
+        norm[piece.rows] = 2 * np.sum(seen.real**2 + seen.imag**2, axis=1)
+        product = np.einsum("kmq,km->kq", seen.conj(), piece.data)
+        cross[piece.rows] = 2 * product.real
+    return norm, cross
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Where the iteration of the maps ended.
+
+    Attributes
+    ----------
+    found : Judgement
+        Scales are relative to the maps.
+    maps : FoldMaps
+    log_likelihoods : tuple of float
+        Of each iteration [nat a particle].
+    """
+
+    found: Judgement
+    maps: FoldMaps
+    log_likelihoods: tuple[float, ...]
+
+
+def refine_maps(
+    observed: Observed,
+    grid: SliceGrid,
+    found: Judgement,
+    scales: ScaleModel,
+    rounds: int,
+    told: Callable[[], None],
+) -> Refined:
+    """Make maps and judge particles in turn, from first assignments.
+
+    Parameters
+    ----------
+    observed : Observed
+    grid : SliceGrid
+    found : Judgement
+        First assignments; scales as for the maps that are to be.
+    scales : ScaleModel
+    rounds : int
+        At most; fewer where particles stay.
+    told : callable
+        Called after each round.
+    """
+    maker, likelihoods = DifferenceFilter(grid), []
+    for _ in range(rounds):
+        own = found.responsibilities
+        sums = FoldSums.of(observed, grid, own * found.scale, own * found.square)
+        maps = maker.maps(sums)
+        norm, cross = compared(observed, grid, maps)
+        before = found
+        scales, found = scales.settled(norm, cross, before.shares, _SCALE_ROUNDS)
+        gauge = scales.particle.mean
+        found, scales = found.gauged(gauge), scales.divided(gauge)
+        likelihoods.append(float(found.log_likelihood.mean()))
+        told()
+        if np.mean(found.labels != before.labels) < _SETTLED:
+            break
+    return Refined(found, maps, tuple(likelihoods))

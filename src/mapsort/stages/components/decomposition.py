@@ -1,0 +1,280 @@
+"""Principal components of the volume: probabilistic PCA, each fold judged by the others.
+
+Each particle is the slice of ``s V + sum_j z_j U_j`` with its scale s and coordinates z unknown.
+E step: their posterior, from components made without the particle's fold. M step: all components
+together, voxel by voxel, from sums of C^2 times the second moments of (s, z) (Tipping & Bishop,
+J. R. Stat. Soc. B 61 (1999) 611; Tagare et al., J. Struct. Biol. 191 (2015) 245). The components'
+prior is the Wiener filter that the correlation of the half-sets gives, shell by shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.stages.components.band import Float64
+from mapsort.stages.components.class_maps import mean_map
+from mapsort.stages.components.observed import FoldSums, Observed, Piece, Products, power_of
+from mapsort.stages.components.scale import ScaleModel
+from mapsort.stages.components.shrinkage import shell_prior
+from mapsort.stages.components.slice_grid import SliceGrid
+from mapsort.stages.fourier_grid import Complex64, Float32
+
+#: Iterations, the first half of them at a coarser band.
+ITERATIONS = 8
+#: Bands of the two halves, as parts of that of the maps: components need more signal.
+COARSE, FINE = 0.57, 0.86
+#: Inverse variance of the scale.
+SCALE_PRECISION = 16.0
+#: Amplitude of the random components to begin with, relative to the mean map.
+FIRST_SIZE = 0.3
+#: A prior from before is no more than this times the data's own weight.
+_MOST_PRIOR = 10.0
+_SCALE_ROUNDS = 20
+#: Iterations in which the noise is learnt.
+NOISE_STEPS = (ITERATIONS // 2, ITERATIONS - 2)
+
+
+@dataclass(frozen=True)
+class Components:
+    """The mean map and q components, for each fold without it.
+
+    Attributes
+    ----------
+    grid : SliceGrid
+    maps : list of ndarray of shape (voxels, q + 1), complex64
+    whole : ndarray of shape (voxels, q + 1), complex64
+        Of all folds.
+    prior : ndarray of shape (rings + 1, q + 1), float64, or None
+        Inverse variances, from the correlation of the half-sets.
+    """
+
+    grid: SliceGrid
+    maps: list[Complex64]
+    whole: Complex64
+    prior: Float64 | None = None
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Posterior of each particle's (scale, coordinates).
+
+    Attributes
+    ----------
+    products : Products
+        What the particles say of the components.
+    mean : ndarray of shape (n, q + 1), float64
+    covariance, second : ndarray of shape (n, q + 1, q + 1), float64
+        Second: the second moment.
+    """
+
+    products: Products
+    mean: Float64
+    covariance: Float64
+    second: Float64
+
+    @classmethod
+    def of(cls, products: Products) -> Coordinates:
+        """Return the posterior under the prior N((1, 0), diag(1/16, 1))."""
+        prior = np.eye(products.target.shape[1])
+        prior[0, 0] = SCALE_PRECISION
+        covariance = np.linalg.inv(products.precision + prior)
+        mean = np.einsum("nab,nb->na", covariance, products.target + prior[0])
+        second = covariance + mean[:, :, None] * mean[:, None, :]
+        return cls(products, np.asarray(mean), np.asarray(covariance), np.asarray(second))
+
+    def gauged(self, weight: Float64) -> Coordinates:
+        """Return the same with particles of median scale 1."""
+        counted = self.mean[weight > 0.5, 0]
+        gauge = float(np.median(counted)) if len(counted) else 1.0
+        if gauge <= 0:
+            return self
+        mean, second = self.mean.copy(), self.second.copy()
+        mean[:, 0] /= gauge
+        second[:, 0] /= gauge
+        second[:, :, 0] /= gauge
+        return replace(self, mean=mean, second=second)
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """What the decomposition found.
+
+    Attributes
+    ----------
+    products : Products
+        Of all particles, with components made without their fold.
+    whole : ndarray of shape (voxels, q + 1), complex64
+        Mean and components of all particles.
+    grid : SliceGrid
+        What they are on.
+    observed : Observed
+        With the noise learnt on the way.
+    """
+
+    products: Products
+    whole: Complex64
+    grid: SliceGrid
+    observed: Observed
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """How components are sought.
+
+    Attributes
+    ----------
+    coarse, fine : SliceGrid
+        Of the first and second half of the iterations.
+    n_components : int
+        q, from 1.
+    kept_out : int
+        A fold that has no part in the components, so that it can tell their worth; -1 for none.
+    junk : bool
+        Whether some images may hold no particle.
+    """
+
+    coarse: SliceGrid
+    fine: SliceGrid
+    n_components: int
+    kept_out: int
+    junk: bool
+
+    def run(
+        self,
+        observed: Observed,
+        weight: Float64,
+        rng: np.random.Generator,
+        told: Callable[[], None],
+    ) -> Subspace:
+        """Find components, beginning with noise.
+
+        Parameters
+        ----------
+        observed : Observed
+        weight : ndarray of shape (n,)
+            How much each particle counts; 0 for junk.
+        rng : Generator
+        told : callable
+            Called after each iteration.
+        """
+        components = self._start(observed, weight, rng)
+        for step in range(ITERATIONS):
+            grid = self.coarse if step < ITERATIONS // 2 else self.fine
+            found = Coordinates.of(Products.of(observed, components.grid, components.maps))
+            if step in NOISE_STEPS:
+                observed = with_noise_left(observed, components, found)
+            if self.junk and step > 1:
+                weight = real_particles(found.products)
+            counted = self._counted(observed, weight)
+            components = maximised(observed, grid, found.gauged(weight), counted, components)
+            told()
+        products = Products.of(observed, self.fine, components.maps)
+        return Subspace(products, components.whole, self.fine, observed)
+
+    def _counted(self, observed: Observed, weight: Float64) -> Float64:
+        return np.asarray(weight * (observed.folds.number != self.kept_out))
+
+    def _start(self, observed: Observed, weight: Float64, rng: np.random.Generator) -> Components:
+        """Return the mean map, and noise of its spectrum."""
+        grid, counted = self.coarse, self._counted(observed, weight)
+        mean = mean_map(observed, grid, counted, np.ones(len(counted)), np.ones(len(counted)))
+        white = rng.standard_normal((*(grid.side,) * 3, self.n_components), np.float32)
+        amplitude = np.sqrt(grid.shell_means(power_of(mean.whole)))
+        shells = np.minimum(grid.shell, grid.rings)
+        noise = grid.fourier(white) * grid.inside * amplitude.astype(np.float32)[shells]
+        noise = grid.masked(noise)
+        sizes = np.sqrt(power_of(mean.whole).sum() / power_of(noise).sum(axis=0))
+        noise *= FIRST_SIZE * sizes
+        maps = [np.concatenate([own, noise], axis=1) for own in mean.maps]
+        return Components(grid, maps, np.concatenate([mean.whole, noise], axis=1))
+
+
+def maximised(
+    observed: Observed,
+    grid: SliceGrid,
+    found: Coordinates,
+    weight: Float64,
+    before: Components,
+) -> Components:
+    """Return the components that explain the particles at their coordinates: the M step.
+
+    Parameters
+    ----------
+    observed : Observed
+    grid : SliceGrid
+    found : Coordinates
+    weight : ndarray of shape (n,)
+    before : Components
+        Whose prior is where this one begins, if they are on the same grid.
+    """
+    prior = before.prior if before.grid is grid else None
+    row, column = np.triu_indices(found.mean.shape[1])
+    sums = FoldSums.of(
+        observed, grid, found.mean * weight[:, None], found.second[:, row, column] * weight[:, None]
+    )
+    whole = sums.of_all
+    density = grid.shell_means(whole[1][:, row == column])
+    first = 0.5 * density if prior is None else np.minimum(prior, _MOST_PRIOR * density)
+    halves = [solved_together(grid, sums.of_half(half), 0.5 * first) for half in (0, 1)]
+    learnt = shell_prior(grid, (halves[0], halves[1]), density)
+    maps = [
+        solved_together(grid, sums.without(whole, fold), learnt) for fold in range(sums.n_folds)
+    ]
+    return Components(grid, maps, solved_together(grid, whole, learnt), learnt)
+
+
+def solved_together(
+    grid: SliceGrid, sums: tuple[Complex64, Float32], prior: npt.NDArray[np.floating]
+) -> Complex64:
+    """Return maps (voxels, q) that explain sums together, within the window.
+
+    Parameters
+    ----------
+    grid : SliceGrid
+    sums : pair of ndarray
+        Numerators (voxels, q) and upper triangles of the normal matrices (voxels, q (q + 1) / 2).
+    prior : ndarray of shape (rings + 1, q)
+    """
+    numerator, triangle = sums
+    q = numerator.shape[1]
+    inside = np.flatnonzero(grid.shell <= grid.rings)
+    row, column = np.triu_indices(q)
+    matrix = np.empty((len(inside), q, q), np.float32)
+    matrix[:, row, column] = matrix[:, column, row] = triangle[inside]
+    diagonal = np.arange(q)
+    matrix[:, diagonal, diagonal] += prior.astype(np.float32)[grid.shell[inside]]
+    right = numerator[inside].view(np.float32).reshape(-1, q, 2)
+    maps = np.zeros((grid.voxels, q), np.complex64)
+    parts = np.ascontiguousarray(np.linalg.solve(matrix, right))
+    maps[inside] = parts.view(np.complex64)[..., 0]
+    return grid.masked(maps)
+
+
+def with_noise_left(observed: Observed, components: Components, found: Coordinates) -> Observed:
+    """Return particles with the noise that the components leave, and their own uncertainty."""
+    grid = components.grid
+
+    def power_left(piece: Piece) -> Float32:
+        seen = grid.slices(components.maps[piece.fold], piece.rotations)
+        seen *= piece.transfer[:, :, None]
+        expected = np.einsum("kmq,kq->km", seen, found.mean[piece.rows].astype(np.float32))
+        doubt = seen @ found.covariance[piece.rows].astype(np.float32)
+        left = power_of(piece.data - expected)
+        return np.asarray(left + (doubt * seen.conj()).real.sum(axis=2))
+
+    return observed.with_noise_of(power_left, grid.rings)
+
+
+def real_particles(products: Products) -> Float64:
+    """Return each image's probability of being a particle, by its scale with all else free."""
+    inverse = np.linalg.inv(products.precision)
+    norm = 1 / inverse[:, 0, 0]
+    cross = norm * np.einsum("nb,nb->n", inverse[:, 0], products.target)
+    gauge = float(np.median(cross / norm))
+    columns = (norm * gauge**2)[:, None], (cross * gauge)[:, None]
+    _, found = ScaleModel.start(junk=True).settled(*columns, np.ones(1), _SCALE_ROUNDS)
+    return found.responsibilities[:, 0]

@@ -1,0 +1,215 @@
+"""Particles as they are seen now: poses and noise known so far applied to stored coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.stages.components.band import BandParticles, Float64
+from mapsort.stages.components.folds import Folds
+from mapsort.stages.components.noise import NoiseModel, PowerSums
+from mapsort.stages.components.slice_grid import SliceGrid
+from mapsort.stages.fourier_grid import Complex64, Float32
+
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some particles of one fold, up to a ring.
+
+    Attributes
+    ----------
+    fold : int
+    rows : ndarray of shape (k,), intp
+    data : ndarray of shape (k, m), complex64
+    transfer : ndarray of shape (k, m), float32
+    rotations : ndarray of shape (k, 3, 3), float64
+    """
+
+    fold: int
+    rows: Indices
+    data: Complex64
+    transfer: Float32
+    rotations: Float64
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All particles, with what is known of them.
+
+    Attributes
+    ----------
+    particles : BandParticles
+    folds : Folds
+    rotations : ndarray of shape (n, 3, 3), float64
+        Object to view.
+    origins : ndarray of shape (n, 2), float64
+        Shift that centres what is stored, x before y [pixels].
+    noise : NoiseModel
+    """
+
+    particles: BandParticles
+    folds: Folds
+    rotations: Float64
+    origins: Float64
+    noise: NoiseModel
+
+    @classmethod
+    def at_first(cls, particles: BandParticles, folds: Folds, rotations: Float64) -> Observed:
+        """Return particles of which all power counts as noise."""
+        rings = particles.band.rings
+        none = NoiseModel(np.ones(rings + 1), np.zeros(rings + 1))
+        origins = np.zeros((len(particles), 2))
+        observed = cls(particles, folds, rotations, origins, none)
+        return observed.with_noise_of(lambda piece: power_of(piece.data), rings)
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def pieces(self, rings: int) -> Iterator[Piece]:
+        """Yield whitened particles up to a ring: data and transfer over the noise's deviation."""
+        ring = self.particles.band.ring[: self.particles.band.n_points(rings)]
+        for piece in self.raw_pieces(rings):
+            deviation = self.noise.deviation(ring, piece.transfer)
+            yield replace(piece, data=piece.data / deviation, transfer=piece.transfer / deviation)
+
+    def raw_pieces(self, rings: int) -> Iterator[Piece]:
+        """Yield the same as they are, but centred."""
+        band = self.particles.band
+        n_points = band.n_points(rings)
+        frequencies = (-2 * np.pi / band.box) * band.frequencies[:n_points].T
+        for fold, rows in self.folds.chunks():
+            # the first columns of what may be a file
+            data = self.particles.spectra[rows, :n_points]
+            transfer = self.particles.transfer[rows, :n_points]
+            phase = self.origins[rows].astype(np.float32) @ frequencies
+            turned = data * np.exp(1j * phase, dtype=np.complex64)
+            yield Piece(fold, rows, turned, transfer, self.rotations[rows])
+
+    def with_noise_of(self, power_left: Callable[[Piece], Float32], rings: int) -> Observed:
+        """Return the same with noise of the power that a model leaves of raw pieces.
+
+        Up to a ring; beyond it the noise stays what it is.
+        """
+        sums = PowerSums(self.particles.band.ring[: self.particles.band.n_points(rings)])
+        for piece in self.raw_pieces(rings):
+            sums.add(power_left(piece), piece.transfer)
+        return replace(self, noise=self.noise.replaced(sums.fit()))
+
+    def moved(self, turns: Float64, shifts: Float64) -> Observed:
+        """Return the same with other poses.
+
+        Parameters
+        ----------
+        turns : ndarray of shape (n, 3, 3)
+            Rotations of each particle's view, applied after its own.
+        shifts : ndarray of shape (n, 2)
+            Added to the shifts that centre the particles [pixels].
+        """
+        return replace(self, rotations=turns @ self.rotations, origins=self.origins + shifts)
+
+
+def power_of(data: Complex64) -> Float32:
+    """Return squared amplitudes."""
+    return data.real**2 + data.imag**2
+
+
+@dataclass(frozen=True)
+class FoldSums:
+    """Slices of the particles of each fold, summed into maps; those of several folds add up.
+
+    Attributes
+    ----------
+    numerator : ndarray of shape (F, voxels, a), complex64
+        Sums of C X / noise, times each particle's weights.
+    denominator : ndarray of shape (F, voxels, b), float32
+        Sums of C^2 / noise, times each particle's other weights.
+    """
+
+    numerator: Complex64
+    denominator: Float32
+
+    @classmethod
+    def of(
+        cls, observed: Observed, grid: SliceGrid, weights: Float64, square_weights: Float64
+    ) -> FoldSums:
+        """Sum all particles with weights (n, a) and, for the denominator, (n, b)."""
+        n_folds, voxels = observed.folds.count, grid.voxels
+        numerator = np.zeros((n_folds, voxels, weights.shape[1]), np.complex64)
+        denominator = np.zeros((n_folds, voxels, square_weights.shape[1]), np.float32)
+        for piece in observed.pieces(grid.rings):
+            above, below = grid.insert(
+                piece.data * piece.transfer,
+                weights[piece.rows].astype(np.float32),
+                np.square(piece.transfer),
+                square_weights[piece.rows].astype(np.float32),
+                piece.rotations,
+            )
+            numerator[piece.fold] += above
+            denominator[piece.fold] += below
+        return cls(numerator, denominator)
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return len(self.numerator)
+
+    def of_half(self, half: int) -> tuple[Complex64, Float32]:
+        """Return numerator and denominator of a half-set, 0 or 1."""
+        return self.numerator[half::2].sum(axis=0), self.denominator[half::2].sum(axis=0)
+
+    @property
+    def of_all(self) -> tuple[Complex64, Float32]:
+        """Numerator and denominator of all folds."""
+        return self.numerator.sum(axis=0), self.denominator.sum(axis=0)
+
+    def without(self, total: tuple[Complex64, Float32], fold: int) -> tuple[Complex64, Float32]:
+        """Return the total without a fold."""
+        return total[0] - self.numerator[fold], total[1] - self.denominator[fold]
+
+
+@dataclass(frozen=True)
+class Products:
+    """What each particle says of q maps that were made without it.
+
+    The log likelihood of ``sum_j x_j map_j`` is ``target.x - x.precision.x / 2`` and a constant.
+
+    Attributes
+    ----------
+    precision : ndarray of shape (n, q, q), float64
+    target : ndarray of shape (n, q), float64
+    """
+
+    precision: Float64
+    target: Float64
+
+    @classmethod
+    def of(cls, observed: Observed, grid: SliceGrid, maps: list[Complex64]) -> Products:
+        """Compare particles with maps (voxels, q), one array for each fold."""
+        q = maps[0].shape[1]
+        precision, target = np.empty((len(observed), q, q)), np.empty((len(observed), q))
+        for piece in observed.pieces(grid.rings):
+            seen = grid.slices(maps[piece.fold], piece.rotations) * piece.transfer[:, :, None]
+            columns = np.ascontiguousarray(seen.transpose(0, 2, 1)).view(np.float32)
+            data = np.ascontiguousarray(piece.data).view(np.float32)
+            # half a plane stands for both halves
+            precision[piece.rows] = 2 * (columns @ columns.transpose(0, 2, 1))
+            target[piece.rows] = 2 * (columns @ data[:, :, None])[..., 0]
+        return cls(precision, target)
+
+    @property
+    def norm(self) -> Float64:
+        """The maps' own norms, (n, q)."""
+        return np.diagonal(self.precision, axis1=1, axis2=2)
+
+    def rows(self, which: npt.NDArray[np.bool_] | Indices) -> Products:
+        """Return those of some particles."""
+        return Products(self.precision[which], self.target[which])
+
+    def along(self, basis: Float64) -> Products:
+        """Return the same for maps that are sums of these: column j is ``maps @ basis[:, j]``."""
+        return Products(basis.T @ self.precision @ basis, self.target @ basis)

@@ -1,0 +1,126 @@
+"""Noise, brightness and pose errors of particles, by their mean map alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapsort.stages.components.band import Float64
+from mapsort.stages.components.class_maps import FoldMaps, compared, mean_map
+from mapsort.stages.components.observed import Observed, Piece, power_of
+from mapsort.stages.components.pose_errors import PoseErrors
+from mapsort.stages.components.scale import ScaleModel
+from mapsort.stages.components.slice_grid import SliceGrid
+from mapsort.stages.fourier_grid import Float32
+
+#: Corrections of the poses; later ones move little.
+POSE_ROUNDS = 2
+_SCALE_ROUNDS = 20
+#: Precision of the prior that holds the scale of junk at 0.
+_JUNK_PRECISION = 10.0
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """How bright particles are relative to their mean map.
+
+    Attributes
+    ----------
+    real : ndarray of shape (n,), float64
+        Probability of being a particle.
+    scale, square : ndarray of shape (n,), float64
+        Mean of the scale and of its square.
+    """
+
+    real: Float64
+    scale: Float64
+    square: Float64
+
+    @classmethod
+    def unknown(cls, n: int) -> Brightness:
+        """Return what is known of n particles before any is looked at."""
+        return cls(np.ones(n), np.ones(n), np.ones(n))
+
+    @property
+    def counted(self) -> Float64:
+        """1 for particles, 0 for what is more probably junk, (n,)."""
+        return (self.real > 0.5).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Polished:
+    """Particles after their noise, brightness and poses were learnt.
+
+    Attributes
+    ----------
+    observed : Observed
+    brightness : Brightness
+    errors : PoseErrors
+    """
+
+    observed: Observed
+    brightness: Brightness
+    errors: PoseErrors
+
+
+def polished(
+    observed: Observed,
+    grid: SliceGrid,
+    *,
+    junk: bool,
+    correct_poses: bool,
+    told: Callable[[], None],
+) -> Polished:
+    """Learn noise, brightness and poses in turn.
+
+    Parameters
+    ----------
+    observed : Observed
+    grid : SliceGrid
+    junk : bool
+        Whether some images may hold no particle.
+    correct_poses : bool
+    told : callable
+        Called after each round.
+    """
+    brightness = Brightness.unknown(len(observed))
+    errors = PoseErrors.unknown(len(observed), observed.particles.apix)
+    _, brightness = _judged(observed, grid, brightness, junk=junk)
+    for _ in range(POSE_ROUNDS if correct_poses else 1):
+        maps, brightness = _judged(observed, grid, brightness, junk=junk)
+        observed = _with_noise_left(observed, grid, maps, brightness)
+        if correct_poses:
+            which = brightness.counted.astype(np.intp) - 1  # -1: not moved
+            errors, observed = errors.corrected(observed, grid, maps, which, brightness.scale)
+        told()
+    maps, brightness = _judged(observed, grid, brightness, junk=junk)
+    return Polished(_with_noise_left(observed, grid, maps, brightness), brightness, errors)
+
+
+def _judged(
+    observed: Observed, grid: SliceGrid, brightness: Brightness, *, junk: bool
+) -> tuple[FoldMaps, Brightness]:
+    """Return the mean map, of the particles' own brightness, and how bright each one is."""
+    counted = brightness.counted
+    maps = mean_map(observed, grid, counted, brightness.scale, brightness.square)
+    norm, cross = compared(observed, grid, maps)
+    gauge = max(float(np.median(cross / norm)), 1e-3)
+    norm, cross = norm * gauge**2, cross * gauge
+    _, found = ScaleModel.start(junk=junk).settled(norm, cross, np.ones(1), _SCALE_ROUNDS)
+    real = found.responsibilities[:, 0]
+    dim = (cross / (norm + _JUNK_PRECISION))[:, 0]
+    scale = np.where(real > 0.5, found.scale[:, 0], dim)
+    return maps.scaled(gauge), Brightness(real, scale, found.square[:, 0])
+
+
+def _with_noise_left(
+    observed: Observed, grid: SliceGrid, maps: FoldMaps, brightness: Brightness
+) -> Observed:
+    def power_left(piece: Piece) -> Float32:
+        seen = grid.slices(maps.maps[piece.fold], piece.rotations)[..., 0] * piece.transfer
+        scale = brightness.scale[piece.rows, None].astype(np.float32)
+        return power_of(piece.data - scale * seen)
+
+    return observed.with_noise_of(power_left, grid.rings)

@@ -1,0 +1,90 @@
+"""How much of a map is signal, by shell and by place, from halves of the particles."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from mapsort.stages.components.band import Float64
+from mapsort.stages.components.slice_grid import SliceGrid
+from mapsort.stages.fourier_grid import Complex64, Float32
+
+#: Correlations of halves in use: below the first a shell has no signal that could be told.
+LEAST_FSC, MOST_FSC = 1e-3, 0.999
+#: Width of the neighbourhood of local correlations, in units of the band's resolution.
+LOCAL_WIDTH = 1.0
+
+
+def shell_prior(
+    grid: SliceGrid,
+    halves: tuple[Complex64, Complex64],
+    density: Float64,
+    *,
+    pooled: bool = False,
+) -> Float64:
+    """Return the inverse variance of maps by shell: the Wiener filter's term.
+
+    Parameters
+    ----------
+    grid : SliceGrid
+    halves : pair of ndarray of shape (voxels, q), complex64
+        The same maps from two halves of the particles.
+    density : ndarray of shape (rings + 1, q)
+        Mean weight of all particles in each shell.
+    pooled : bool
+        One for all maps, from the correlation of all.
+
+    Returns
+    -------
+    ndarray of shape (rings + 1, q) or, if pooled, with one column
+    """
+    first, second = halves
+    cross = grid.shell_means((first * second.conj()).real)
+    powers = [grid.shell_means(np.abs(half) ** 2) for half in halves]
+    size = np.sqrt(powers[0] * powers[1])
+    if pooled:
+        cross, size = cross.sum(axis=1, keepdims=True), size.sum(axis=1, keepdims=True)
+    fsc = cross / np.maximum(size, np.finfo(np.float32).tiny)
+    fsc[0] = fsc[1]
+    if len(fsc) > 3:
+        fsc[1:-1] = 0.25 * fsc[:-2] + 0.5 * fsc[1:-1] + 0.25 * fsc[2:]
+    fsc = np.clip(fsc, LEAST_FSC, MOST_FSC)
+    whole = 2 * fsc / (1 + fsc)
+    return np.asarray(density * (1 - whole) / whole)
+
+
+def solved(
+    grid: SliceGrid, sums: tuple[Complex64, Float32], prior: npt.NDArray[np.floating]
+) -> Complex64:
+    """Return maps (voxels, q), within the window, each from sums of its own.
+
+    Parameters
+    ----------
+    grid : SliceGrid
+    sums : pair of ndarray of shape (voxels, q)
+    prior : ndarray of shape (rings + 1, q or 1)
+    """
+    numerator, denominator = sums
+    term = prior.astype(np.float32)[np.minimum(grid.shell, grid.rings)]
+    quotient = numerator / (denominator + term + np.finfo(np.float32).tiny)
+    return grid.masked(quotient * grid.inside)
+
+
+def local_weight(grid: SliceGrid, halves: tuple[Complex64, Complex64]) -> Float32:
+    """Return how far maps can be trusted at each place, (side, side, side), 0 to 1.
+
+    A Wiener filter in real space, from the local correlation of two halves (voxels, q) of all maps.
+    """
+    first, second = (grid.real(half) for half in halves)
+    resolution = grid.band.box / grid.rings / grid.pixel
+    width = LOCAL_WIDTH * resolution
+
+    def blurred(values: npt.NDArray[np.floating]) -> Float32:
+        return np.asarray(scipy.ndimage.gaussian_filter(values.sum(axis=-1), width))
+
+    power = blurred(0.5 * (first * first + second * second))
+    cross = blurred(first * second)
+    least = np.finfo(np.float32).tiny + 1e-9 * float(power.max())
+    correlation = np.clip(cross / np.maximum(power, least), 0.0, 1.0)
+    return np.asarray(2 * correlation / (1 + correlation), np.float32)

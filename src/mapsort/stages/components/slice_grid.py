@@ -1,0 +1,252 @@
+"""Maps on a Fourier grid twice as fine as the box's, sliced and filled by linear interpolation.
+
+Several maps are columns of one array (voxels, q): a point of a slice is located once for all. Half
+of the space is stored, x >= 0; the rest are Friedel mates. Twice the box's fineness makes linear
+interpolation good to some percent within the sphere that holds the particle, and the window of
+`masked` takes the rest out: interpolation by a triangle multiplies the map by sinc^2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import scipy.sparse as sp
+
+from mapsort.stages.components.band import Band, Float64
+from mapsort.stages.fourier_grid import Complex64, Float32
+
+#: Grid points per Fourier pixel of the box.
+FINENESS = 2
+
+
+def _odd_fast_length(least: int) -> int:
+    """Return the next odd size that transforms well: no prime factor above 7."""
+    size = least | 1
+    while True:
+        rest = size
+        for prime in (3, 5, 7):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 2
+
+
+@dataclass(frozen=True)
+class SliceGrid:
+    """The grid for the points of a band up to a ring.
+
+    Attributes
+    ----------
+    band : Band
+    rings : int
+        Last ring in use.
+    radius_px : float
+        Radius of the sphere that holds the particle [pixels of the box].
+    n_threads : int
+    """
+
+    band: Band
+    rings: int
+    radius_px: float
+    n_threads: int = 1
+
+    @cached_property
+    def side(self) -> int:
+        """Edge of the grid; odd."""
+        # a point of radius rings + 1/2 touches the next grid point
+        return _odd_fast_length(2 * (FINENESS * self.rings + FINENESS) + 1)
+
+    @property
+    def half(self) -> int:
+        """Index of the origin along z and y, and the last along x."""
+        return self.side // 2
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a map's stored half: z and y from -half, x from 0."""
+        return self.side, self.side, self.half + 1
+
+    @property
+    def voxels(self) -> int:
+        """Stored voxels of a map."""
+        return self.side * self.side * (self.half + 1)
+
+    @property
+    def n_points(self) -> int:
+        """Points of a slice."""
+        return self.band.n_points(self.rings)
+
+    def slices(self, volumes: Complex64, rotations: Float64) -> Complex64:
+        """Return central slices of several maps.
+
+        Parameters
+        ----------
+        volumes : ndarray of shape (voxels, q), complex64
+        rotations : ndarray of shape (k, 3, 3)
+            Object to view.
+
+        Returns
+        -------
+        ndarray of shape (k, m, q), complex64
+        """
+        weights, mates = self._interpolation(rotations)
+        q = volumes.shape[1]
+        flat = (weights @ np.ascontiguousarray(volumes).view(np.float32)).view(np.complex64)
+        flat[mates] = flat[mates].conj()
+        return flat.reshape(len(rotations), self.n_points, q)
+
+    def insert(
+        self,
+        data: Complex64,
+        data_weights: Float32,
+        density: Float32,
+        density_weights: Float32,
+        rotations: Float64,
+    ) -> tuple[Complex64, Float32]:
+        """Sum weighted slices into several maps: the adjoint of `slices`.
+
+        Parameters
+        ----------
+        data : ndarray of shape (k, m), complex64
+        data_weights : ndarray of shape (k, a), float32
+            Column j gets ``data * data_weights[:, j]``.
+        density : ndarray of shape (k, m), float32
+        density_weights : ndarray of shape (k, b), float32
+        rotations : ndarray of shape (k, 3, 3)
+
+        Returns
+        -------
+        numerator : ndarray of shape (voxels, a), complex64
+        denominator : ndarray of shape (voxels, b), float32
+        """
+        weights, mates = self._interpolation(rotations)
+        values = (data[:, :, None] * data_weights[:, None]).reshape(-1, data_weights.shape[1])
+        values[mates] = values[mates].conj()
+        numerator = (weights.T @ values.view(np.float32)).view(np.complex64)
+        terms = (density[:, :, None] * density_weights[:, None]).reshape(len(values), -1)
+        denominator = np.asarray(weights.T @ terms)
+        for sums in (numerator, denominator):
+            # to the plane x = 0, what its points' mates on the other side touch
+            plane = sums.reshape(*self.shape, -1)[:, :, 0]
+            plane += np.conj(plane[::-1, ::-1])
+        return numerator, denominator
+
+    def _interpolation(self, rotations: Float64) -> tuple[sp.csr_matrix, npt.NDArray[np.bool_]]:
+        """Return weights (k m, voxels) and which of the points are read at their mates."""
+        frequencies = FINENESS * self.band.frequencies[: self.n_points]
+        points = (frequencies @ rotations[:, :2].astype(np.float32)).reshape(-1, 3)
+        mates = points[:, 0] < 0
+        points[mates] *= -1
+        points[:, 1:] += self.half
+        base = np.floor(points)
+        fraction = points - base
+        x, y, z = base.astype(np.int32).T
+        columns = np.empty((len(points), 8), np.int32)
+        values = np.empty((len(points), 8), np.float32)
+        for corner in range(8):
+            step = np.array([corner & 1, corner >> 1 & 1, corner >> 2])
+            row = (z + step[2]) * self.side + y + step[1]
+            columns[:, corner] = row * (self.half + 1) + x + step[0]
+            values[:, corner] = np.where(step, fraction, 1 - fraction).prod(axis=1)
+        starts = np.arange(0, values.size + 1, 8)
+        shape = (len(points), self.voxels)
+        return sp.csr_matrix((values.ravel(), columns.ravel(), starts), shape=shape), mates
+
+    @cached_property
+    def shell(self) -> npt.NDArray[np.intp]:
+        """Rounded radius of each voxel in Fourier pixels of the box, (voxels,)."""
+        line = (np.arange(self.side) - self.half) ** 2
+        square = line[:, None, None] + line[:, None] + line[self.half :]
+        return np.asarray(np.rint(np.sqrt(square) / FINENESS), dtype=np.intp).ravel()
+
+    @cached_property
+    def _counted(self) -> tuple[npt.NDArray[np.intp], Float64]:
+        """Voxels up to the last ring, and how many of the whole space each stands for."""
+        inside = np.flatnonzero(self.shell <= self.rings)
+        return inside, np.where(inside % (self.half + 1) == 0, 1.0, 2.0)
+
+    def shell_means(self, values: npt.NDArray[np.floating]) -> Float64:
+        """Return means over shells, (rings + 1, q), of values (voxels, q)."""
+        inside, multiplicity = self._counted
+        shells = self.shell[inside]
+        count = np.bincount(shells, multiplicity, self.rings + 1)
+        columns = (
+            np.bincount(shells, multiplicity * values[inside, j], self.rings + 1)
+            for j in range(values.shape[1])
+        )
+        return np.stack(list(columns), axis=1) / count[:, None]
+
+    @cached_property
+    def inside(self) -> Float32:
+        """1 for voxels up to the last ring, else 0; (voxels, 1)."""
+        return (self.shell <= self.rings).astype(np.float32)[:, None]
+
+    @cached_property
+    def window(self) -> Float32:
+        """Soft sphere about the particle, (side, side, side)."""
+        radius = self._distance
+        edge = max(0.08 * self.band.box, 1.0)
+        return np.clip((self.radius_px - radius) / edge + 0.5, 0.0, 1.0).astype(np.float32)
+
+    @property
+    def _distance(self) -> Float64:
+        """Of the grid's points in real space from the centre [pixels of the box]."""
+        line = (np.arange(self.side) - self.half) * self.pixel
+        square = line**2
+        return np.asarray(np.sqrt(square[:, None, None] + square[:, None] + square))
+
+    @property
+    def pixel(self) -> float:
+        """Distance of the grid's points in real space [pixels of the box]."""
+        return FINENESS * self.band.box / self.side
+
+    def real(self, volumes: Complex64) -> Float32:
+        """Return maps (side, side, side, q), the origin in the middle."""
+        stored = scipy.fft.ifftshift(volumes.reshape(*self.shape, -1), axes=(0, 1))
+        maps = scipy.fft.irfftn(
+            stored, s=(self.side,) * 3, axes=(0, 1, 2), workers=self.n_threads, overwrite_x=True
+        )
+        return np.asarray(scipy.fft.fftshift(maps, axes=(0, 1, 2)), dtype=np.float32)
+
+    def fourier(self, maps: Float32) -> Complex64:
+        """Return the transforms (voxels, q) of maps (side, side, side, q)."""
+        moved = scipy.fft.ifftshift(maps, axes=(0, 1, 2))
+        stored = scipy.fft.rfftn(moved, axes=(0, 1, 2), workers=self.n_threads, overwrite_x=True)
+        whole = scipy.fft.fftshift(stored, axes=(0, 1))
+        return np.ascontiguousarray(whole, dtype=np.complex64).reshape(self.voxels, -1)
+
+    def masked(self, volumes: Complex64, weight: Float32 | None = None) -> Complex64:
+        """Return transforms (voxels, q) of maps times the window, and a weight by place."""
+        window = self.window if weight is None else self.window * weight
+        return self.fourier(self.real(volumes) * window[..., None])
+
+    def moments(self, volume: Complex64) -> Complex64:
+        """Return transforms of a map and of its first moments along x, y and z, (voxels, 4).
+
+        The derivatives per Fourier pixel of the box are i times the last three, which as they are
+        have Friedel mates; volume (voxels, 1).
+        """
+        density = self.real(volume)[..., 0]
+        turn = (-2 * np.pi * FINENESS / self.side) * (np.arange(self.side) - self.half)
+        line = turn.astype(np.float32)
+        slopes = [density * line, density * line[:, None], density * line[:, None, None]]
+        return np.concatenate([volume, self.fourier(np.stack(slopes, axis=-1))], axis=1)
+
+    def boxed(self, volumes: Complex64) -> Float32:
+        """Return maps in the box, (q, box, box, box), low-passed to the last ring."""
+        box, half = self.band.box, self.half
+        reach = min(self.rings, (box - 1) // 2)
+        steps = np.arange(-reach, reach + 1)
+        stored = (volumes * self.inside).reshape(*self.shape, -1)
+        at = half + FINENESS * steps
+        part = stored[np.ix_(at, at, FINENESS * np.arange(reach + 1))]
+        target = np.zeros((box, box, box // 2 + 1, volumes.shape[1]), np.complex64)
+        target[np.ix_(steps % box, steps % box, np.arange(reach + 1))] = part
+        maps = scipy.fft.irfftn(target, s=(box,) * 3, axes=(0, 1, 2), workers=self.n_threads)
+        centred = scipy.fft.fftshift(maps, axes=(0, 1, 2))
+        return np.ascontiguousarray(np.moveaxis(centred, -1, 0), dtype=np.float32)
