@@ -234,8 +234,8 @@ def test_symalign(sym):
 @pytest.mark.parametrize(
     ("spec", "shape", "words"),
     [
-        ("rotate_translate_flip", (8, 8, 8), "aligns images, not maps"),
-        ("refine_3d", (8, 8), "aligns maps, not images"),
+        ("rotate_translate_flip", (8, 8, 8), "works on images, not on maps"),
+        ("refine_3d", (8, 8), "works on maps, not on images"),
         ("symalign:sym=c1", (8, 8, 8), "no axis to align"),
         ("symalign", (8, 8, 8), "sym is missing"),
         ("symalign:sym=x9", (8, 8, 8), "is not known"),

@@ -14,12 +14,11 @@ import pytest
 import mapsort
 from mapsort.errors import ConfigError
 from mapsort.modules import plugins
-from mapsort.modules.averagers.registry import AVERAGERS
 from mapsort.modules.catalogue import registry_of
 from mapsort.modules.comparators import COMPARATORS
 from mapsort.modules.listing import listing
 from mapsort.modules.parameter import Limits
-from mapsort.modules.processors.registry import PROCESSORS
+from mapsort.modules.registries import AVERAGERS, PROCESSORS
 from mapsort.modules.registry import ModuleKind
 
 IMAGE = np.arange(16.0).reshape(4, 4)

@@ -5,8 +5,9 @@ import pytest
 import scipy.ndimage
 
 from mapsort.errors import ConfigError, NumericalError
+from mapsort.physics.auto_mask import auto_mask
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
-from mapsort.physics.masks import auto_mask3d, envelope_radius, soft_sphere
+from mapsort.physics.masks import envelope_radius, soft_sphere
 from mapsort.physics.shells import fourier_radius
 
 
@@ -23,7 +24,7 @@ def _call(entry, volume):
     else:
         threshold = float(values["threshold"])
     names = ("nshells", "nshellsgauss", "nmaxseed")
-    mask = auto_mask3d(
+    mask = auto_mask(
         volume,
         threshold=threshold,
         radius=float(values["radius"]),
@@ -58,22 +59,22 @@ def test_auto_mask_seeds_at_the_centre(box):
     # one piece at the centre, one far out: only the first is connected with the seeds
     near, far = _radius(box) <= 3, _radius(box, centre=(6, 6, 6)) <= 1
     volume = (near | far).astype(np.float32)
-    mask = auto_mask3d(volume, threshold=0.5, radius=2)
+    mask = auto_mask(volume, threshold=0.5, radius=2)
     np.testing.assert_array_equal(mask, near)
     # a seed region that touches the far piece takes it, too
-    np.testing.assert_array_equal(auto_mask3d(volume, threshold=0.5, radius=11), near | far)
+    np.testing.assert_array_equal(auto_mask(volume, threshold=0.5, radius=11), near | far)
 
 
 def test_auto_mask_layers():
     volume = (_radius(21) <= 0).astype(np.float32)
-    mask = auto_mask3d(volume, threshold=0.5, radius=1, nshells=2)
+    mask = auto_mask(volume, threshold=0.5, radius=1, nshells=2)
     steps = np.abs(np.indices((21,) * 3) - 10).sum(axis=0)
     np.testing.assert_array_equal(mask, steps <= 2)
 
 
 def test_auto_mask_soft_edge():
     volume = (_radius(40) <= 8).astype(np.float32)
-    mask = auto_mask3d(volume, threshold=0.5, radius=4, nshells=2, nshellsgauss=6)
+    mask = auto_mask(volume, threshold=0.5, radius=4, nshells=2, nshellsgauss=6)
     assert mask[20, 20, 20] == pytest.approx(1.0, abs=0.02)
     profile = mask[20, 20, 20:]
     assert (np.diff(profile) <= 1e-4).all()
@@ -82,21 +83,21 @@ def test_auto_mask_soft_edge():
 
 def test_highest_voxels_are_seeds():
     volume = 0.9 * (_radius(20, centre=(5, 0, 0)) <= 2) + 1.0 * (_radius(20, centre=(5, 0, 0)) <= 0)
-    mask = auto_mask3d(volume, threshold=0.5, nmaxseed=1)
+    mask = auto_mask(volume, threshold=0.5, nmaxseed=1)
     np.testing.assert_array_equal(mask, _radius(20, centre=(5, 0, 0)) <= 2)
 
 
 def test_auto_mask_refusals():
     volume = np.zeros((16, 16, 16), np.float32)
     with pytest.raises(NumericalError, match="lower threshold"):
-        auto_mask3d(volume, threshold=0.5, radius=4)
+        auto_mask(volume, threshold=0.5, radius=4)
     with pytest.raises(ConfigError, match="negative"):
-        auto_mask3d(volume, threshold=0.5, radius=4, nshells=-1)
+        auto_mask(volume, threshold=0.5, radius=4, nshells=-1)
     with pytest.raises(ConfigError, match="must be positive"):
-        auto_mask3d(volume, threshold=0.5)
+        auto_mask(volume, threshold=0.5)
     volume[3, 3, 3] = np.nan
     with pytest.raises(NumericalError, match="NaN"):
-        auto_mask3d(volume, threshold=0.5, radius=4)
+        auto_mask(volume, threshold=0.5, radius=4)
 
 
 @pytest.mark.parametrize(("box", "ndim"), [(32, 2), (33, 2), (24, 3), (25, 3)])

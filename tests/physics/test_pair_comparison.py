@@ -110,8 +110,8 @@ def test_vertical_and_quadmindot_by_hand():
     ("spec", "shape", "words"),
     [
         ("ccc", (8, 9), "expected two images"),
-        ("vertical", (8, 8, 8), "compares images"),
-        ("quadmindot", (8, 8, 8), "compares images"),
+        ("vertical", (8, 8, 8), "works on images"),
+        ("quadmindot", (8, 8, 8), "works on images"),
         ("frc:snrweight=1", (8, 8), "snrweight=1 needs the curve snr"),
         ("ccc:minrez=5", (8, 8), "did you mean minres"),
         ("frc:ptcl_repr=0", (8, 8), "expected a number above 0"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapsort.model.class_averages import ClassAverages
-from mapsort.modules.processors import processor
+from mapsort.modules.processors import PROCESSORS
 from mapsort.stages.average.class_spectra import (
     cross_power,
     matched_to_projections,
@@ -70,7 +70,7 @@ def test_processed_averages_keep_their_sums_and_common_power(random_averages):
     """A constant added to the image adds to the sum's origin, by the damped density there."""
     averages = random_averages(8, BOX)
     averages.numerator[1] = 0.5 * averages.numerator[0] + 0.1 * averages.numerator[1]
-    found = processed_averages(averages, (processor("math.linear:shift=2"),), APIX)
+    found = processed_averages(averages, (PROCESSORS.bind("math.linear:shift=2"),), APIX)
     used = [0, 2]
     damping = 0.1 * averages.density.sum(axis=0)[used].mean()
     expected = averages.numerator.copy()
@@ -92,9 +92,9 @@ def test_processed_averages_keep_their_sums_and_common_power(random_averages):
     assert shared(found.numerator) == pytest.approx(shared(averages.numerator), rel=1e-4)
     np.testing.assert_array_equal(found.density, averages.density)
     with pytest.raises(ValueError, match="must keep their size"):
-        processed_averages(averages, (processor("math.meanshrink:n=2"),), APIX)
+        processed_averages(averages, (PROCESSORS.bind("math.meanshrink:n=2"),), APIX)
     empty = ClassAverages(averages.numerator, averages.density, np.zeros(3, int))
-    assert processed_averages(empty, (processor("math.linear:shift=2"),), APIX) is empty
+    assert processed_averages(empty, (PROCESSORS.bind("math.linear:shift=2"),), APIX) is empty
 
 
 def test_images_filtered_to_a_spectrum_stay_empty_where_they_were():

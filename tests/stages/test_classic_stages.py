@@ -12,7 +12,8 @@ from mapsort import _core
 from mapsort.geometry.transform2d import Transform2D
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
-from mapsort.modules.comparators import pair_comparator
+from mapsort.modules.comparators import COMPARATORS
+from mapsort.modules.processors import PROCESSORS
 from mapsort.modules.search_aligner import SearchAligner, polish, search_aligner
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.image_moves import transform_image
@@ -197,9 +198,9 @@ def test_pairs_are_compared_in_the_place_of_the_particle(views):
     spectrum = np.fft.rfft2(np.fft.ifftshift(placed)) * ctf_images(ctf, BOX, APIX)[0]
     particle = np.fft.fftshift(np.fft.irfft2(spectrum, s=(BOX, BOX)))[None].astype(np.float32)
     matches = matches_of([5], [pose.alpha], [pose.tx], [pose.ty], [1])
-    found = PairComparison(pair_comparator("ccc"), views, APIX).values(particle, ctf, matches)
+    found = PairComparison(COMPARATORS.bind("ccc"), views, APIX).values(particle, ctf, matches)
     assert found[0, 0] == pytest.approx(-1.0, abs=1e-5)
-    other = PairComparison(pair_comparator("ccc"), views, APIX).values(
+    other = PairComparison(COMPARATORS.bind("ccc"), views, APIX).values(
         particle, ctf, matches_of([5], [pose.alpha + 60], [pose.tx], [pose.ty], [1])
     )
     assert other[0, 0] > -0.98
@@ -347,17 +348,11 @@ def test_halves_share_the_power_of_the_signal(views):
 
 def test_processing_averages_keeps_sums_that_nothing_changes(views):
     averages = averages_of(views[:3])
-    scaled = processed_averages(averages, (_processor("math.linear:scale=5"),), APIX)
+    scaled = processed_averages(averages, (PROCESSORS.bind("math.linear:scale=5"),), APIX)
     np.testing.assert_allclose(
         scaled.numerator, averages.numerator, atol=1e-4 * np.abs(averages.numerator).max()
     )
     assert processed_averages(averages, (), APIX) is averages
-
-
-def _processor(spec):
-    from mapsort.modules.processors import processor
-
-    return processor(spec)
 
 
 # --- two stages -----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapsort.model.matches import Matches
-from mapsort.modules.comparators import pair_comparator
+from mapsort.modules.comparators import COMPARATORS
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.search.pair_scores import PairComparison, _back, reranked
@@ -42,7 +42,7 @@ def under_ctf(image, row, *, flipped):
 @pytest.mark.parametrize("with_ctf", [False, True])
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_references_are_seen_under_the_ctf_of_the_particle(flipped, with_ctf, n_threads):
-    comparator = pair_comparator("ccc")
+    comparator = COMPARATORS.bind("ccc")
     pairs = PairComparison(comparator, REFERENCES, APIX, flipped)
     found = pairs.values(PARTICLES, CTF if with_ctf else None, PAIRS, n_threads=n_threads)
     for row in range(N):
@@ -61,7 +61,7 @@ def test_references_are_seen_under_the_ctf_of_the_particle(flipped, with_ctf, n_
 def test_rings_are_weighed_by_the_signal_that_the_ctf_leaves(with_ctf):
     """The particle's curve is the signal's times the shell's mean squared CTF."""
     ratio = np.linspace(5.0, 0.1, BOX // 2 + 1)
-    asked = pair_comparator("frc:snrweight=1")
+    asked = COMPARATORS.bind("frc:snrweight=1")
     pairs = PairComparison(asked, REFERENCES, APIX, signal_to_noise=ratio)
     ctf = CTF if with_ctf else None
     found = pairs.values(PARTICLES, ctf, PAIRS)
@@ -79,8 +79,8 @@ def test_rings_are_weighed_by_the_signal_that_the_ctf_leaves(with_ctf):
         )
         np.testing.assert_allclose(found[row], expected[0], rtol=1e-6)
     # who did not ask for weights, or gave a curve, has what was asked for
-    plain = PairComparison(pair_comparator("frc"), REFERENCES, APIX)
-    ignored = PairComparison(pair_comparator("frc"), REFERENCES, APIX, signal_to_noise=ratio)
+    plain = PairComparison(COMPARATORS.bind("frc"), REFERENCES, APIX)
+    ignored = PairComparison(COMPARATORS.bind("frc"), REFERENCES, APIX, signal_to_noise=ratio)
     np.testing.assert_array_equal(
         ignored.values(PARTICLES, ctf, PAIRS), plain.values(PARTICLES, ctf, PAIRS)
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapsort.errors import ConfigError
-from mapsort.modules.processors import processor
+from mapsort.modules.processors import PROCESSORS
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.physics.half_maps import (
     MAX_NOISE_TO_SIGNAL,
@@ -158,7 +158,7 @@ def test_particles_are_cut_to_a_soft_circle():
 def test_processed_particles_have_one_scale():
     box = 20
     images = np.random.default_rng(15).standard_normal((3, box, box)).astype(np.float32)
-    chain = (processor("math.linear:scale=2:shift=1"),)
+    chain = (PROCESSORS.bind("math.linear:scale=2:shift=1"),)
     grid = FourierGrid.for_box(box)
     plain = ProcessedTreatment(grid, 8.0, invert=False, chain=(), apix=APIX)
     made = ProcessedTreatment(grid, 8.0, invert=False, chain=chain, apix=APIX, scale=0.5)
@@ -167,7 +167,7 @@ def test_processed_particles_have_one_scale():
     np.testing.assert_allclose(made.images(images), expected, atol=1e-5)
     np.testing.assert_allclose(black.images(images), -expected, atol=1e-5)
     clipped = ProcessedTreatment(
-        grid, 8.0, invert=False, chain=(processor("math.meanshrink:n=2"),), apix=APIX
+        grid, 8.0, invert=False, chain=(PROCESSORS.bind("math.meanshrink:n=2"),), apix=APIX
     )
     with pytest.raises(ConfigError, match=r"processors math\.meanshrink: change the size"):
         clipped.images(images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapsort.modules.processors import processor
+from mapsort.modules.processors import PROCESSORS
 from mapsort.physics.image_statistics import circle_mean
 from mapsort.stages.average.realign import alignment_references
 from mapsort.stages.classify.classify import given_membership
@@ -20,10 +20,12 @@ def test_masks_of_alignment_references(box, edge):
     blob = np.exp(-(axis[:, None] ** 2 + (axis - 3) ** 2) / (2 * (box / 8) ** 2)) + 2.0
     images = blob[None].astype(np.float32)
     level = images[0] - circle_mean(images[0])
-    disc = processor(f"mask.gaussian:inner_radius={box // 2 - edge}:outer_radius={edge / 1.3}")
+    disc = PROCESSORS.bind(
+        f"mask.gaussian:inner_radius={box // 2 - edge}:outer_radius={edge / 1.3}"
+    )
     found = alignment_references(images)[0]
     np.testing.assert_allclose(found, disc(level, apix=1.0), atol=1e-6)
-    automatic = processor(
+    automatic = PROCESSORS.bind(
         f"mask.auto2d:nmaxseed=10:nshells={edge - 2}:nshellsgauss={edge}:sigma=0.2"
     )
     found = alignment_references(images, automatic=True)[0]

@@ -109,10 +109,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _bound(spec: str) -> BoundModule[..., NDArray[np.float32]]:
-    from mapsort.modules.processors import processor
+    from mapsort.modules.processors import PROCESSORS
 
     try:
-        return processor(spec)
+        return PROCESSORS.bind(spec)
     except ConfigError as error:
         raise ConfigError(f"--process={spec}: {error}") from error
 

@@ -20,12 +20,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 from mapsort.errors import ConfigError
 from mapsort.modules.catalogue import registry_of
-from mapsort.modules.registry import CONTEXT, ModuleKind
-from mapsort.modules.signature import UNDESCRIBED, accepted, signature_parameters
+from mapsort.modules.registry import ModuleKind
+from mapsort.modules.signature import UNDESCRIBED, keywords, names_all
 
 F = TypeVar("F", bound=Callable[..., Any])
 _Decorator = Callable[[F], F]
@@ -116,22 +117,24 @@ def _declare(kind: ModuleKind, name: str) -> _Decorator[F]:
         )
 
     def declare(function: F) -> F:
-        owner, known = f"{kind.value} {name}", CONTEXT[kind]
-        keywords = accepted(function)
-        context = known if keywords is None else known & keywords
-        parameters = signature_parameters(function, context=known, owner=owner)
-
-        def run(*args: Any, **given: Any) -> Any:
-            if kind is ModuleKind.AVERAGER:
-                images, members = args
-                args, given = (images,), {**vars(members), **given}
-            wanted = {k: v for k, v in given.items() if k in context or k not in known}
-            return function(*args, **wanted)
-
-        registry_of(kind).register(name, help=_first_line(function), parameters=parameters)(run)
+        run = _of_members(function) if kind is ModuleKind.AVERAGER else function
+        registry_of(kind).register(name, help=_first_line(function))(run)
         return function
 
     return declare
+
+
+def _of_members(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an averager that takes what is known of the images as keywords, as far as it does."""
+
+    @wraps(function)
+    def run(images: Any, members: Any, **parameters: Any) -> Any:
+        told = vars(members)
+        if names_all(function):
+            told = {name: told[name] for name in told.keys() & keywords(function)}
+        return function(images, **{**told, **parameters})
+
+    return run
 
 
 def _first_line(function: Callable[..., Any]) -> str:

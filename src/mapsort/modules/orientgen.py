@@ -23,32 +23,27 @@ from mapsort.geometry.other_orientations import (
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.registry import BoundModule, ModuleKind, Registry
+from mapsort.modules.registry import ModuleKind, Registry
 
 Angles = NDArray[np.float64]
 
 #: Every orientation generator of this version.
 ORIENTATION_GENERATORS: Registry[..., Angles] = Registry(ModuleKind.ORIENTATION_GENERATOR)
 
-_DELTA = Parameter("delta", float, None, "angular step [degrees]; this or n")
-_N = Parameter("n", int, None, "number of orientations, met as nearly as a step can; or delta")
 _NUMBER = (
-    _DELTA,
-    _N,
+    Parameter("delta", float, None, "angular step [degrees]; this or n"),
+    Parameter("n", int, None, "number of orientations, met as nearly as a step can; or delta"),
 )
 _MIRROR = Parameter("inc_mirror", bool, False, "also the mirror half of the asymmetric unit")
 _PERTURB = Parameter("perturb", bool, False, "move each orientation by a random part of the step")
-_PHITOO = Parameter("phitoo", float, 0.0, "step of in-plane rotations of each [degrees]; 0: none")
-_RANDOM_PHI = Parameter("random_phi", bool, False, "a random in-plane rotation of each")
 _PHI = (
-    _PHITOO,
-    _RANDOM_PHI,
+    Parameter("phitoo", float, 0.0, "step of in-plane rotations of each [degrees]; 0: none"),
+    Parameter("random_phi", bool, False, "a random in-plane rotation of each"),
 )
-_ALT_MIN = Parameter("alt_min", float, 0.0, "smallest alt [degrees]", Limits(low=0.0, high=180.0))
-_ALT_MAX = Parameter("alt_max", float, 180.0, "largest alt [degrees]", Limits(low=0.0, high=180.0))
+_HALF_TURN = Limits(low=0.0, high=180.0)
 _ALTITUDES = (
-    _ALT_MIN,
-    _ALT_MAX,
+    Parameter("alt_min", float, 0.0, "smallest alt [degrees]", _HALF_TURN),
+    Parameter("alt_max", float, 180.0, "largest alt [degrees]", _HALF_TURN),
 )
 _BREAKSYM = Parameter(
     "breaksym", bool, False, "copies of all at every operation of the symmetry: the whole sphere"
@@ -90,27 +85,6 @@ def _check_even(arguments: Mapping[str, Any]) -> None:
         raise ConfigError("orientation generator even: perturb=1: only eman perturbs")
 
 
-def orientation_generator(spec: ModuleCall | str) -> BoundModule[..., Angles]:
-    """Return the generator that a specification names.
-
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"eman:delta=7.5:inc_mirror=1"``.
-
-    Returns
-    -------
-    BoundModule
-        Call it with a `Symmetry` and ``rng=``.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name or parameter, wrong value, or not exactly one of ``delta`` and ``n``.
-    """
-    return ORIENTATION_GENERATORS.bind(spec)
-
-
 def orientations(
     spec: ModuleCall | str, sym: Symmetry | str, *, rng: np.random.Generator | None = None
 ) -> Angles:
@@ -133,7 +107,7 @@ def orientations(
     Raises
     ------
     ConfigError
-        As `orientation_generator`, and for a bad symmetry name.
+        Unknown name, parameter or symmetry, wrong value, or not exactly one of ``delta`` and ``n``.
 
     Examples
     --------
@@ -141,7 +115,7 @@ def orientations(
     (59, 3)
     """
     group = symmetry(sym) if isinstance(sym, str) else sym
-    return orientation_generator(spec)(group, rng=rng)
+    return ORIENTATION_GENERATORS.bind(spec)(group, rng=rng)
 
 
 def _completed(

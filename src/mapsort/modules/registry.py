@@ -11,7 +11,7 @@ from mapsort.errors import ConfigError
 from mapsort.modules.modopt import ModuleCall, parse_modopt
 from mapsort.modules.parameter import Argument, Parameter
 from mapsort.modules.plugins import load_plugins
-from mapsort.modules.signature import accepted, signature_parameters
+from mapsort.modules.signature import keywords, names_all, signature_parameters
 from mapsort.modules.suggestion import did_you_mean
 
 P = ParamSpec("P")
@@ -44,6 +44,13 @@ CONTEXT: Mapping[ModuleKind, frozenset[str]] = {
 }
 
 
+_WORKS_ON = {
+    2: "works on images, not on maps; if this cube is a stack of images, say so (stack=True, "
+    "--stack)",
+    3: "works on maps, not on images",
+}
+
+
 @dataclass(frozen=True)
 class Module(Generic[P, R]):
     """A declared module.
@@ -62,6 +69,8 @@ class Module(Generic[P, R]):
         Refuses combinations of parameters with a ConfigError.
     takes : frozenset of str or None
         Keywords that the function takes; None for any. What else the caller knows is not told.
+    ndim : int or None
+        Axes of what it works on: 2 for images, 3 for maps; None for both.
     """
 
     name: str
@@ -71,6 +80,12 @@ class Module(Generic[P, R]):
     function: Callable[P, R]
     check: Callable[[Mapping[str, Any]], None] | None = None
     takes: frozenset[str] | None = None
+    ndim: int | None = None
+
+    @property
+    def owner(self) -> str:
+        """How messages call it."""
+        return f"{self.kind.value} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -89,9 +104,16 @@ class BoundModule(Generic[P, R]):
 
         A keyword that is a parameter's name, too, counts where the parameter was not given: so
         ``apix=1.4`` in a specification wins over the pixel size of the image.
+
+        Raises
+        ------
+        ConfigError
+            For a map where images are needed, or the other way round.
         """
         function: Callable[..., R] = self.module.function
-        takes = self.module.takes
+        takes, ndim = self.module.takes, self.module.ndim
+        if ndim is not None and args[0].ndim != ndim:
+            raise ConfigError(f"{self.module.owner}: {_WORKS_ON[ndim]}")
         context = {k: v for k, v in kwargs.items() if takes is None or k in takes}
         given = {k: v for k, v in self.arguments.items() if v is not None or k not in context}
         return function(*args, **{**context, **given})
@@ -120,6 +142,7 @@ class Registry(Generic[P, R]):
         help: str,
         parameters: Sequence[Parameter] | None = None,
         check: Callable[[Mapping[str, Any]], None] | None = None,
+        ndim: int | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Return a decorator that declares a function as the module `name`.
 
@@ -127,10 +150,12 @@ class Registry(Generic[P, R]):
         ----------
         name, help : str
         parameters : sequence of Parameter, optional
-            Of a function that takes them all as ``**arguments``; by default those of its signature
-            (`mapsort.modules.signature`).
+            Of a function that takes some of them as ``**arguments``, and names what else it is to
+            be told; by default those of its signature (`mapsort.modules.signature`).
         check : callable, optional
             Refuses combinations of parameters with a ConfigError.
+        ndim : int, optional
+            Axes of what it works on, if it is images (2) or maps (3) only.
 
         Raises
         ------
@@ -145,8 +170,12 @@ class Registry(Generic[P, R]):
             if own is None:
                 owner = f"{self.kind.value} {name}"
                 own = signature_parameters(function, context=CONTEXT[self.kind], owner=owner)
-            takes = accepted(function)
-            self._modules[name] = Module(name, self.kind, help, tuple(own), function, check, takes)
+            takes = None
+            if parameters is not None or names_all(function):
+                takes = keywords(function) | {parameter.name for parameter in own}
+            self._modules[name] = Module(
+                name, self.kind, help, tuple(own), function, check, takes, ndim
+            )
             return function
 
         return declare
@@ -201,7 +230,7 @@ class Registry(Generic[P, R]):
 
     def _arguments(self, module: Module[P, R], given: Mapping[str, Any]) -> dict[str, Argument]:
         known = {parameter.name: parameter for parameter in module.parameters}
-        owner = f"{self.kind.value} {module.name}"
+        owner = module.owner
         for name in given:
             if name not in known:
                 hint = did_you_mean(name, known) if known else "; it takes none"

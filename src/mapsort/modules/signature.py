@@ -50,12 +50,15 @@ def signature_parameters(
     )
 
 
-def accepted(function: Callable[..., Any]) -> frozenset[str] | None:
-    """Return the keywords that a function takes; None if it takes any."""
+def keywords(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the names of a function's arguments."""
+    return frozenset(inspect.signature(function).parameters)
+
+
+def names_all(function: Callable[..., Any]) -> bool:
+    """Whether a function takes no keyword but those that it names."""
     arguments = inspect.signature(function).parameters.values()
-    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments):
-        return None
-    return frozenset(argument.name for argument in arguments)
+    return all(argument.kind is not argument.VAR_KEYWORD for argument in arguments)
 
 
 def _parameter(argument: inspect.Parameter, hint: Any, owner: str) -> Parameter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mapsort.errors import ConfigError
-from mapsort.modules.averagers import averager
+from mapsort.modules.averagers import AVERAGERS
 from mapsort.modules.comparator import pose_scoring, search_comparator
 from mapsort.modules.processors.process import processor_chain
 from mapsort.modules.search_aligner import polish, search_aligner
@@ -19,7 +19,7 @@ _AUTOMATIC: dict[str, Callable[[str], object]] = {
     "classalign": search_aligner,
     "classaligncmp": pose_scoring,
     "classraligncmp": pose_scoring,
-    "classaverager": averager,
+    "classaverager": AVERAGERS.bind,
 }
 _NAMED: dict[str, Callable[[str], object]] = {
     "simcmp": search_comparator,

@@ -205,7 +205,7 @@ def _check_named(options: MultiOptions) -> None:
     """Check the names of symmetries, comparator and orientation generator."""
     # Imported here: these import numpy, which `--help` can do without.
     from mapsort.geometry.symmetry import symmetry
-    from mapsort.modules.orientgen import orientation_generator
+    from mapsort.modules.orientgen import ORIENTATION_GENERATORS
     from mapsort.modules.projector import projector
     from mapsort.modules.reconstructor import reconstructor
     from mapsort.options.module_checks import module_checks
@@ -217,7 +217,7 @@ def _check_named(options: MultiOptions) -> None:
         ("recon", options.recon, reconstructor),
     ]
     if options.orientgen != "auto":
-        checks.append(("orientgen", options.orientgen, orientation_generator))
+        checks.append(("orientgen", options.orientgen, ORIENTATION_GENERATORS.bind))
     for option_name, value, check in checks:
         written = ",".join(options.sym) if option_name == "sym" else value
         check_named(option_name, value, check, all=written)

@@ -64,7 +64,7 @@ class ProjectOptions(
 
     def _check(self) -> None:
         from mapsort.geometry.symmetry import symmetry
-        from mapsort.modules.orientgen import orientation_generator
+        from mapsort.modules.orientgen import ORIENTATION_GENERATORS
         from mapsort.modules.projector import projector
 
         super()._check()
@@ -78,7 +78,7 @@ class ProjectOptions(
         for name in self.sym:
             check_named("sym", name, symmetry)
         check_named("projector", self.projector, projector)
-        check_named("orientgen", self.generator, orientation_generator)
+        check_named("orientgen", self.generator, ORIENTATION_GENERATORS.bind)
 
     @property
     def generator(self) -> str:

@@ -1,4 +1,4 @@
-"""Spherical and automatic masks."""
+"""Spherical masks, and those that follow the density."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from mapsort.physics.shells import box_of, fourier_radius
 #: Soft edges of spheres, of the box: of those that bound a run's maps, and of the largest one about
 #: a map, which leaves the box's corners out.
 SPHERE_EDGE, INSCRIBED_EDGE = 0.0625, 0.05
-# The soft edge of an automatic mask ends where it falls below this (EMAN2).
-_EDGE_END = 0.002
 
 # Envelope: density counts if it exceeds the background by so many standard deviations ...
 _ENVELOPE_SIGMAS = 4.0
@@ -73,71 +71,6 @@ def inscribed_sphere(
     return soft_sphere(box, box / 2 - edge * box, edge * box, ndim=ndim)
 
 
-def auto_mask3d(
-    volume: NDArray[Any],
-    *,
-    threshold: float,
-    radius: float = 0.0,
-    nshells: int = 0,
-    nshellsgauss: int = 0,
-    nmaxseed: int = 0,
-) -> NDArray[np.float32]:
-    """Mask of the density connected with its centre or with its highest voxels.
-
-    Parameters
-    ----------
-    volume : ndarray of shape (n, n, n)
-        Map.
-    threshold : float
-        Density above which voxels are connected.
-    radius : float
-        Voxels at most this far from the centre n//2 with density >= `threshold` are seeds, pixels.
-    nshells : int
-        Layers of voxels by which the mask is grown.
-    nshellsgauss : int
-        Width of the soft edge, voxels; half of it is grown before the smoothing.
-    nmaxseed : int
-        Number of highest voxels that are seeds, too.
-
-    Returns
-    -------
-    ndarray of shape (n, n, n), float32
-        About 0 to 1; the smoothing of thick masks may overshoot 1 by a few percent, as in EMAN2.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is negative or gives no seeds at all.
-    NumericalError
-        If no voxel is in the mask, or the map is not finite.
-
-    Notes
-    -----
-    Modern mask.auto3d of EMAN2: flood fill over 6 neighbours, not entering the outermost voxels;
-    ``nshells + nshellsgauss // 2`` layers of growth; Gaussian low-pass (1/e at 1/nshellsgauss
-    cycles per pixel); what is below 0.002 set to 0.  Seeds are right on odd boxes, too.
-    """
-    box_of(volume, "volume")
-    if min(radius, nshells, nshellsgauss, nmaxseed) < 0 or (radius == 0 and nmaxseed == 0):
-        raise ConfigError(
-            "mask.auto3d: radius, nshells, nshellsgauss and nmaxseed must not be negative, and "
-            "radius or nmaxseed must be positive"
-        )
-    if not np.isfinite(volume).all():
-        raise NumericalError("mask.auto3d: the map holds NaN or infinity")
-    core = _flood(volume, _seeds(volume, threshold, radius, nmaxseed), threshold)
-    if not core.any():
-        raise NumericalError(
-            f"mask.auto3d: no density reaches {threshold:.4g} within {radius} pixels of the centre;"
-            " use a lower threshold, a larger radius or nmaxseed"
-        )
-    layers = nshells + nshellsgauss // 2
-    if layers:
-        core = _grow(core, layers)
-    mask = core.astype(np.float32)
-    return _smooth(mask, nshellsgauss) if nshellsgauss else mask
-
-
 def envelope_radius(
     volume: NDArray[Any], *, fraction: float = 0.998, smoothing_px: float = 6.0
 ) -> float:
@@ -179,7 +112,7 @@ def envelope_radius(
         )
     if not np.isfinite(volume).all():
         raise NumericalError("envelope radius: the map holds NaN or infinity")
-    excess = _excess(_lowpassed(volume, 1.0 / smoothing_px), box)
+    excess = _excess(lowpassed(volume, 1.0 / smoothing_px), box)
     total = float(excess.sum(dtype=np.float64))
     if total <= 0:
         raise NumericalError("envelope radius: the map shows no density above its background")
@@ -219,7 +152,7 @@ def envelope_mask(
     NumericalError
         If the map shows no density above its background.
     """
-    smooth = _lowpassed(volume, 1.0 / smoothing_px)
+    smooth = lowpassed(volume, 1.0 / smoothing_px)
     core = _excess(smooth, box_of(volume, "volume")) > 0
     if not core.any():
         raise NumericalError("envelope mask: the map shows no density above its background")
@@ -245,7 +178,7 @@ def density_above_background(
     ndarray of shape (n, n, n), float32
         Zero where there is no density.
     """
-    return _excess(_lowpassed(volume, 1.0 / smoothing_px), box_of(volume, "volume"))
+    return _excess(lowpassed(volume, 1.0 / smoothing_px), box_of(volume, "volume"))
 
 
 def smoothed_deviations(
@@ -265,7 +198,7 @@ def smoothed_deviations(
     deviations : ndarray of shape (n, n, n), float32
     noise : float
     """
-    smooth = _lowpassed(volume, 1.0 / smoothing_px)
+    smooth = lowpassed(volume, 1.0 / smoothing_px)
     level, noise = _solvent(smooth, box_of(volume, "volume"))
     return smooth - np.float32(level), noise
 
@@ -296,40 +229,8 @@ def _distance(box: int, ndim: int) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(square if ndim == 2 else offset[:, None, None] ** 2 + square))
 
 
-def _seeds(
-    volume: NDArray[Any], threshold: float, radius: float, nmaxseed: int
-) -> NDArray[np.bool_]:
-    near = _distance(volume.shape[0], 3) <= radius if radius > 0 else np.zeros(volume.shape, bool)
-    seeds = np.asarray(near & (volume >= threshold))
-    if nmaxseed:
-        count = min(nmaxseed, volume.size)
-        highest = np.argpartition(volume, volume.size - count, axis=None)[volume.size - count :]
-        seeds.ravel()[highest] = True
-    return seeds
-
-
-def _flood(volume: NDArray[Any], seeds: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
-    passable = np.zeros(volume.shape, dtype=bool)
-    inner = (slice(1, -1),) * 3
-    passable[inner] = volume[inner] > threshold
-    # a seed is in the mask even if it does not exceed the threshold, and it connects neighbours
-    labels, _ = scipy.ndimage.label(passable | seeds)
-    reached = np.unique(labels[seeds])
-    return np.asarray(np.isin(labels, reached[reached > 0]))
-
-
-def _grow(core: NDArray[np.bool_], layers: int) -> NDArray[np.bool_]:
-    return np.asarray(scipy.ndimage.binary_dilation(core, iterations=layers))
-
-
-def _smooth(mask: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    smooth = _lowpassed(mask, 1.0 / width)
-    smooth[smooth < _EDGE_END] = 0.0
-    return smooth
-
-
-def _lowpassed(volume: NDArray[Any], cutoff: float) -> NDArray[np.float32]:
-    """Gaussian low-pass, cutoff in cycles per pixel."""
+def lowpassed(volume: NDArray[Any], cutoff: float) -> NDArray[np.float32]:
+    """Return an image or map after a Gaussian low-pass, 1/e at the cutoff [cycles/pixel]."""
     box = volume.shape[0]
     frequency = fourier_radius(box, ndim=volume.ndim) / box
     return apply_transfer(volume, gaussian_lowpass(frequency, cutoff=cutoff))

@@ -12,8 +12,9 @@ from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor_chain
 from mapsort.modules.reconstructor import reconstructor
+from mapsort.physics.auto_mask import auto_mask
 from mapsort.physics.half_maps import half_map_fsc, noise_to_signal, wiener_filtered
-from mapsort.physics.masks import auto_mask3d, envelope_mask
+from mapsort.physics.masks import envelope_mask
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.refinement.finishing import MapFinishing
 from mapsort.refinement.focus import same_outside
@@ -261,7 +262,7 @@ def masks_of(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]
     if options.automask3d is not None:
         wanted = options.automask3d
         return [
-            auto_mask3d(
+            auto_mask(
                 scaled_to_mass(run, volume, model),
                 threshold=wanted.threshold,
                 radius=wanted.radius,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mapsort.modules.comparator import pose_scoring, search_comparator
-from mapsort.modules.comparators import pair_comparator
+from mapsort.modules.comparators import COMPARATORS
 from mapsort.modules.search_aligner import SearchAligner, polish, search_aligner
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.search.settings import NEWTON_STEPS, SearchSettings
@@ -55,7 +55,7 @@ def member_settings(options: MultiOptions) -> SearchSettings:
         search=_limited(search, aligner, scoring),
         polish=polish(options.classralign, steps=NEWTON_STEPS),
         polish_by=None if options.classraligncmp == AUTO else pose_scoring(options.classraligncmp),
-        pairs=None if options.classcmp == AUTO else pair_comparator(options.classcmp),
+        pairs=None if options.classcmp == AUTO else COMPARATORS.bind(options.classcmp),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mapsort.modules.aligners import images as images
 from mapsort.modules.aligners import maps as maps
-from mapsort.modules.aligners.align import align, aligner
-from mapsort.modules.aligners.registry import ALIGNERS, Transform
+from mapsort.modules.aligners.align import align
+from mapsort.modules.registries import ALIGNERS, Transform
 
-__all__ = ["ALIGNERS", "Transform", "align", "aligner"]
+__all__ = ["ALIGNERS", "Transform", "align"]

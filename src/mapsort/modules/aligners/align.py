@@ -8,34 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
-from mapsort.modules.aligners.registry import ALIGNERS, Transform
-from mapsort.modules.comparators import pair_comparator
+from mapsort.modules.comparators import COMPARATORS
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import BoundModule
+from mapsort.modules.registries import ALIGNERS, Transform
 from mapsort.physics.ctf import ContrastTransfer
-
-
-def aligner(spec: ModuleCall | str, **parameters: Any) -> BoundModule[..., Transform]:
-    """Return the aligner that a specification names.
-
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"rotate_translate_flip:maxshift=5"``.
-    **parameters
-        More parameters; arrays where the specification would name a file.
-
-    Returns
-    -------
-    BoundModule
-        Call it with the moving and the fixed image, ``score=``, ``start=`` and ``apix=``.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name or parameter, or a wrong value.
-    """
-    return ALIGNERS.bind(spec, parameters)
 
 
 def align(
@@ -75,7 +51,7 @@ def align(
     Raises
     ------
     ConfigError
-        As `aligner`, for a wrong comparator, and for shapes that differ or do not suit.
+        Unknown name or parameter, a wrong value, or shapes that differ or do not suit.
 
     Examples
     --------
@@ -85,8 +61,8 @@ def align(
     >>> align("translational:intonly=1", image, np.roll(image, (2, -1), (0, 1)))
     Transform2D(alpha=0.0, tx=-1.0, ty=2.0, mirror=False)
     """
-    bound = aligner(spec, **parameters)
-    compared = pair_comparator(score)
+    bound = ALIGNERS.bind(spec, parameters)
+    compared = COMPARATORS.bind(score)
     a, b = (np.asarray(m, dtype=np.float32) for m in (moving, fixed))
     if a.shape != b.shape or a.ndim not in (2, 3) or len(set(a.shape)) != 1:
         raise ConfigError(

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from mapsort.errors import ConfigError
 from mapsort.geometry.transform2d import Transform2D
-from mapsort.modules.aligners.registry import ALIGNERS, Pixels, Score, Transform
 from mapsort.modules.array_parameter import IMAGE
 from mapsort.modules.parameter import Limits, Parameter
+from mapsort.modules.registries import ALIGNERS, Pixels, Score, Transform
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
 from mapsort.physics.registration2d import SearchSpace, refine_pose, register_images
 from mapsort.physics.shells import fourier_radius
@@ -44,18 +44,6 @@ _ITERATIVE = (
 )
 
 
-def require_images(moving: Pixels, name: str) -> None:
-    """Refuse maps.
-
-    Raises
-    ------
-    ConfigError
-        For anything but two axes.
-    """
-    if moving.ndim != 2:
-        raise ConfigError(f"aligner {name}: aligns images, not maps")
-
-
 def _largest_shift(arguments: Mapping[str, Any], box: int, *, part: int = 4) -> float:
     """Shift range in pixels: a part of the box by default, less than half of it at most."""
     given = arguments.get("maxshift")
@@ -88,17 +76,15 @@ def _declare(
         Part of the box that is the default range of shifts.
     """
 
-    @ALIGNERS.register(name, help=help, parameters=parameters)
+    @ALIGNERS.register(name, help=help, parameters=parameters, ndim=2)
     def align(
         moving: Pixels,
         fixed: Pixels,
         *,
         score: Score,
-        start: Transform | None,  # noqa: ARG001  (the search is global)
         apix: float,
         **arguments: Any,
     ) -> Transform:
-        require_images(moving, name)
         box = len(moving)
         moving, fixed = (_low_passed(m, arguments.get("maxres"), apix) for m in (moving, fixed))
         inner = arguments.get("rmin", arguments.get("r1"))
@@ -207,7 +193,9 @@ _declare(
 
 
 @ALIGNERS.register(
-    "refine", help="improve a pose by a simplex search on the comparator; the mirror stays"
+    "refine",
+    help="improve a pose by a simplex search on the comparator; the mirror stays",
+    ndim=2,
 )
 def _refine(
     moving: Pixels,
@@ -223,7 +211,6 @@ def _refine(
     maxshift: Annotated[float | None, "largest change of the shift [pixels]; 0: no limit"] = None,
     mask: Annotated[Pixels | None, "multiplies both images before they are compared", IMAGE] = None,
 ) -> Transform:
-    require_images(moving, "refine")
     if start is not None and not isinstance(start, Transform2D):
         raise ConfigError("aligner refine: start: expected a Transform2D")
     if mask is not None and mask.shape != fixed.shape:

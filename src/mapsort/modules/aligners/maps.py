@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.geometry.transform3d import Transform3D
-from mapsort.modules.aligners.registry import ALIGNERS, Pixels, Score, Transform
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.orientgen import orientations
 from mapsort.modules.parameter import Limits, Parameter
+from mapsort.modules.registries import ALIGNERS, Pixels, Score, Transform
 from mapsort.physics.registration3d import (
     Simplex3D,
     refine_map_pose,
@@ -31,11 +31,6 @@ _DELTA = Parameter("delta", float, 10.0, "step between directions [degrees]", _S
 _DPHI = Parameter("dphi", float, 10.0, "step about each direction [degrees]", _STEP)
 
 
-def _require_maps(moving: Pixels, name: str) -> None:
-    if moving.ndim != 3:
-        raise ConfigError(f"aligner {name}: aligns maps, not images")
-
-
 def _start(start: Transform | None, name: str) -> Transform3D:
     if start is None:
         return Transform3D()
@@ -47,6 +42,7 @@ def _start(start: Transform | None, name: str) -> Transform3D:
 @ALIGNERS.register(
     "refine_3d",
     help="improve a map's pose by a simplex search on the comparator",
+    ndim=3,
     parameters=(
         *(
             Parameter(f"step{axis}", float, 1.0, f"first step along {axis} [pixels]", _NOT_NEGATIVE)
@@ -74,14 +70,12 @@ def _refine_3d(
     *,
     score: Score,
     start: Transform | None,
-    apix: float,  # noqa: ARG001
     spin_coeff: float,
     precision: float,
     maxiter: int,
     maxshift: float | None,
     **steps: float,
 ) -> Transform:
-    _require_maps(moving, "refine_3d")
     simplex = Simplex3D(
         step_px=(steps["stepx"], steps["stepy"], steps["stepz"]),
         step_deg=(
@@ -106,6 +100,7 @@ def _check_phi(low: str, high: str, arguments: Mapping[str, Any]) -> None:
 @ALIGNERS.register(
     "rotate_translate_3d",
     help="best rotation and shift of a map, by trying rotations in steps and polishing the best",
+    ndim=3,
     parameters=(
         _SYM,
         Parameter("orientgen", str, "eman", "orientation generator of the directions"),
@@ -129,7 +124,6 @@ def _rotate_translate_3d(
     *,
     score: Score,
     start: Transform | None,
-    apix: float,  # noqa: ARG001
     sym: str,
     orientgen: str,
     delta: float,
@@ -141,7 +135,6 @@ def _rotate_translate_3d(
     dotrans: bool,
     **searches: int | None,
 ) -> Transform:
-    _require_maps(moving, "rotate_translate_3d")
     step: dict[str, int | float | str] = {"delta": delta} if n is None else {"n": n}
     call = ModuleCall(orientgen, {**step, "inc_mirror": 1})
     group = symmetry(sym)
@@ -164,6 +157,7 @@ def _rotate_translate_3d(
 @ALIGNERS.register(
     "symalign",
     help="turn a map so that its symmetry lies on the standard axes (the fixed map is not used)",
+    ndim=3,
     check=lambda arguments: _check_phi("lphi", "uphi", arguments),
 )
 def _symalign(
@@ -177,7 +171,6 @@ def _symalign(
     lphi: Annotated[float, "first rotation about a direction [degrees]"] = 0.0,
     uphi: Annotated[float, "end of the rotations about a direction [degrees]"] = 359.9,
 ) -> Transform:
-    _require_maps(moving, "symalign")
     group = symmetry(sym)
     if group.order == 1:
         raise ConfigError("aligner symalign: sym=c1: there is no axis to align")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mapsort.modules.averagers import declare as declare
-from mapsort.modules.averagers.average import average, averaged, averager
-from mapsort.modules.averagers.registry import AVERAGERS
+from mapsort.modules.averagers.average import average, averaged
+from mapsort.modules.registries import AVERAGERS
 
-__all__ = ["AVERAGERS", "average", "averaged", "averager"]
+__all__ = ["AVERAGERS", "average", "averaged"]

@@ -9,34 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from mapsort.errors import ConfigError
 from mapsort.modules.averagers.declare import Members
-from mapsort.modules.averagers.registry import AVERAGERS
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import BoundModule
+from mapsort.modules.registries import AVERAGERS
 from mapsort.physics.averaging import Average
 from mapsort.physics.ctf import ContrastTransfer
-
-
-def averager(spec: ModuleCall | str, **parameters: Any) -> BoundModule[..., Average]:
-    """Return the averager that a specification names.
-
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"mean:ignore0=1"``.
-    **parameters
-        More parameters.
-
-    Returns
-    -------
-    BoundModule
-        Call it with images and `Members`, or use `averaged`.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name or parameter, or a wrong value.
-    """
-    return AVERAGERS.bind(spec, parameters)
 
 
 def averaged(
@@ -76,9 +52,9 @@ def averaged(
     Raises
     ------
     ConfigError
-        As `averager`, and for shapes or numbers that do not fit.
+        Unknown name or parameter, a wrong value, or shapes or numbers that do not fit.
     """
-    bound = averager(spec, **parameters)
+    bound = AVERAGERS.bind(spec, parameters)
     pixels = np.asarray(images)
     if pixels.ndim not in (3, 4) or len(pixels) == 0 or len(set(pixels.shape[1:])) != 1:
         raise ConfigError(f"images: expected square images (n, box, box), got {pixels.shape}")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
-from mapsort.modules.averagers.registry import AVERAGERS, Pixels
 from mapsort.modules.parameter import Limits, Parameter
+from mapsort.modules.registries import AVERAGERS, Pixels
 from mapsort.physics.averaging import (
     Average,
     extreme,

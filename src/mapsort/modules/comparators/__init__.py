@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mapsort.modules.comparators import pixelwise as pixelwise
 from mapsort.modules.comparators import ringwise as ringwise
-from mapsort.modules.comparators.compare import compare, pair_comparator
-from mapsort.modules.comparators.registry import COMPARATORS
+from mapsort.modules.comparators.compare import compare
+from mapsort.modules.registries import COMPARATORS
 
-__all__ = ["COMPARATORS", "compare", "pair_comparator"]
+__all__ = ["COMPARATORS", "compare"]

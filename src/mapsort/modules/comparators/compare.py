@@ -8,33 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
-from mapsort.modules.comparators.registry import COMPARATORS
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registry import BoundModule
+from mapsort.modules.registries import COMPARATORS
 from mapsort.physics.ctf import ContrastTransfer
-
-
-def pair_comparator(spec: ModuleCall | str, **parameters: Any) -> BoundModule[..., float]:
-    """Return the comparator that a specification names, for aligned pairs.
-
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"frc:zeromask=1"``.
-    **parameters
-        More parameters; arrays where the specification would name a file.
-
-    Returns
-    -------
-    BoundModule
-        Call it with particle, reference, ``apix=`` and ``ctf=``; smaller is better.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name or parameter, or a wrong value.
-    """
-    return COMPARATORS.bind(spec, parameters)
 
 
 def compare(
@@ -69,7 +45,7 @@ def compare(
     Raises
     ------
     ConfigError
-        As `pair_comparator`, and for shapes that differ or are not square or cubic.
+        Unknown name or parameter, a wrong value, or shapes that differ or are not square or cubic.
 
     Examples
     --------
@@ -77,7 +53,7 @@ def compare(
     >>> round(compare("ccc", np.eye(8), 2 * np.eye(8) + 1), 6)
     -1.0
     """
-    bound = pair_comparator(spec, **parameters)
+    bound = COMPARATORS.bind(spec, parameters)
     a, b = np.asarray(this), np.asarray(with_)
     if a.shape != b.shape or a.ndim not in (2, 3) or len(set(a.shape)) != 1:
         raise ConfigError(

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
 from mapsort.modules.array_parameter import IMAGE
-from mapsort.modules.comparators.registry import COMPARATORS, Pixels
-from mapsort.physics.ctf import ContrastTransfer
+from mapsort.modules.registries import COMPARATORS, Pixels
 from mapsort.physics.filters import apply_transfer
 from mapsort.physics.pair_comparison import (
     absolute_difference,
@@ -142,7 +141,7 @@ def _lod(
 
 
 @COMPARATORS.register(
-    "quadmindot", help="least of the scalar products of the four quadrants of an image"
+    "quadmindot", help="least of the scalar products of the four quadrants of an image", ndim=2
 )
 def _quadmindot(
     this: Pixels,
@@ -151,22 +150,14 @@ def _quadmindot(
     normalize: Annotated[bool, "divide by the norms"] = False,
     negative: _Negative = True,
 ) -> float:
-    if this.ndim != 2:
-        raise ConfigError("comparator quadmindot: compares images, not maps")
     value = least_quadrant_product(this, other, normalize=normalize)
     return value if negative else -value
 
 
-@COMPARATORS.register("vertical", help="largest column sum of the particle, whatever the reference")
-def _vertical(
-    this: Pixels,
-    other: Pixels,  # noqa: ARG001
-    *,
-    apix: float,  # noqa: ARG001
-    ctf: ContrastTransfer | None,  # noqa: ARG001
-) -> float:
-    if this.ndim != 2:
-        raise ConfigError("comparator vertical: compares images, not maps")
+@COMPARATORS.register(
+    "vertical", help="largest column sum of the particle, whatever the reference", ndim=2
+)
+def _vertical(this: Pixels, other: Pixels) -> float:  # noqa: ARG001
     return brightest_column(this)
 
 

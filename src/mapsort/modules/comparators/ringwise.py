@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from mapsort.errors import ConfigError
 from mapsort.modules.array_parameter import CURVE
 from mapsort.modules.comparators.pixelwise import Maxres, Minres, check_band
-from mapsort.modules.comparators.registry import COMPARATORS, Pixels
 from mapsort.modules.parameter import Limits, Parameter
+from mapsort.modules.registries import COMPARATORS, Pixels
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.pair_comparison_fourier import (
     SoftBand,

@@ -12,8 +12,8 @@ from mapsort.modules.processors import thresholds as thresholds
 from mapsort.modules.processors.process import (
     apply_chain,
     process,
-    processor,
     processor_chain,
 )
+from mapsort.modules.registries import PROCESSORS
 
-__all__ = ["apply_chain", "process", "processor", "processor_chain"]
+__all__ = ["PROCESSORS", "apply_chain", "process", "processor_chain"]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.ndimage
 
 from mapsort.modules.parameter import Limits
-from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Float32, Pixels
 from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.shells import box_of
 from mapsort.physics.shrinking import fourier_shrink, mean_shrink, median_shrink
@@ -27,22 +27,22 @@ def _linear(
 
 
 @PROCESSORS.register("math.sqrt", help="square root; negative densities become 0")
-def _sqrt(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _sqrt(image: Pixels) -> Float32:
     return np.sqrt(np.maximum(image, 0)).astype(np.float32)
 
 
 @PROCESSORS.register("math.squared", help="square")
-def _squared(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _squared(image: Pixels) -> Float32:
     return np.square(image).astype(np.float32)
 
 
 @PROCESSORS.register("math.absvalue", help="absolute value")
-def _absvalue(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _absvalue(image: Pixels) -> Float32:
     return np.abs(image).astype(np.float32)
 
 
 @PROCESSORS.register("math.log", help="decimal logarithm; densities of 0 and below become 0")
-def _log(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _log(image: Pixels) -> Float32:
     return np.log10(image, where=image > 0, out=np.zeros(image.shape, np.float32))
 
 
@@ -132,7 +132,7 @@ def _fft_resample(
 
 
 @PROCESSORS.register("math.rotationalaverage", help="mean over rotations about the centre")
-def _rotationalaverage(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _rotationalaverage(image: Pixels) -> Float32:
     radius = np.sqrt(squared_radius(box_of(image, "image"), ndim=image.ndim))
     lower = radius.astype(np.intp)
     share = radius - lower

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Float32, Pixels
 from mapsort.physics.band_filters import (
     butterworth_lowpass,
     butterworth_stop,

@@ -9,10 +9,9 @@ import numpy as np
 
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
-from mapsort.physics.auto_mask2d import auto_mask2d
+from mapsort.modules.registries import PROCESSORS, Float32, Pixels
+from mapsort.physics.auto_mask import auto_mask
 from mapsort.physics.image_statistics import sample_sigma
-from mapsort.physics.masks import auto_mask3d
 from mapsort.physics.radial_masks import (
     decay_edges,
     gaussian_mask,
@@ -30,19 +29,15 @@ _OUTER = Parameter(
 )
 _VALUE = Parameter("value", float, 0.0, "density outside")
 _AXES = ("dx", "dy", "dz")
-_DX = Parameter("dx", float, 0.0, "centre relative to n/2 along x [pixels]")
-_DY = Parameter("dy", float, 0.0, "centre relative to n/2 along y [pixels]")
-_DZ = Parameter("dz", float, 0.0, "centre relative to n/2 along z [pixels]")
-_CENTRE = (
-    _DX,
-    _DY,
-    _DZ,
+_CENTRE = tuple(
+    Parameter(name, float, 0.0, f"centre relative to n/2 along {name[1]} [pixels]")
+    for name in _AXES
 )
 
 
 def _centred(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return a mask's arguments with its centre in one, without the pixel size."""
-    own = {name: value for name, value in arguments.items() if name not in {"apix", *_AXES}}
+    """Return a mask's arguments with its centre in one."""
+    own = {name: value for name, value in arguments.items() if name not in _AXES}
     return own | {"centre_px": tuple(arguments[name] for name in _AXES)}
 
 
@@ -86,42 +81,14 @@ def _gaussian(image: Pixels, **arguments: Any) -> Float32:
     return gaussian_mask(image, **_centred(arguments))
 
 
-def require_image(image: Pixels, name: str) -> None:
-    """Refuse a map where a processor is made for images.
-
-    Raises
-    ------
-    ConfigError
-        For anything but two axes.
-    """
-    if image.ndim != 2:
-        raise ConfigError(
-            f"processor {name}: works on images, not on maps; if this cube is a stack of images, "
-            "say so (stack=True, --stack)"
-        )
-
-
-def require_map(image: Pixels, name: str) -> None:
-    """Refuse an image where a processor is made for maps.
-
-    Raises
-    ------
-    ConfigError
-        For anything but three axes.
-    """
-    if image.ndim != 3:
-        raise ConfigError(f"processor {name}: works on maps, not on images")
-
-
 @PROCESSORS.register(
-    "mask.decayedge2d", help="let images fall to zero linearly towards their edges"
+    "mask.decayedge2d", help="let images fall to zero linearly towards their edges", ndim=2
 )
 def _decayedge2d(
     image: Pixels,
     *,
     width: Annotated[int, "width of the ramp [pixels]", Limits(low=1)],
 ) -> Float32:
-    require_image(image, "mask.decayedge2d")
     return decay_edges(image, width=width)
 
 
@@ -135,40 +102,31 @@ def _layers(axes: str) -> tuple[Parameter, ...]:
 
 
 @PROCESSORS.register(
-    "mask.zeroedge2d", help="set rows and columns at the edges to zero", parameters=_layers("xy")
+    "mask.zeroedge2d",
+    help="set rows and columns at the edges to zero",
+    parameters=_layers("xy"),
+    ndim=2,
 )
-def _zeroedge2d(image: Pixels, *, apix: float, **layers: int) -> Float32:  # noqa: ARG001
-    require_image(image, "mask.zeroedge2d")
+def _zeroedge2d(image: Pixels, **layers: int) -> Float32:
     return zero_edges(image, rows=tuple((layers[f"{a}0"], layers[f"{a}1"]) for a in "yx"))
 
 
 @PROCESSORS.register(
-    "mask.zeroedge3d", help="set slabs at the faces to zero", parameters=_layers("xyz")
+    "mask.zeroedge3d", help="set slabs at the faces to zero", parameters=_layers("xyz"), ndim=3
 )
-def _zeroedge3d(image: Pixels, *, apix: float, **layers: int) -> Float32:  # noqa: ARG001
-    require_map(image, "mask.zeroedge3d")
+def _zeroedge3d(image: Pixels, **layers: int) -> Float32:
     return zero_edges(image, rows=tuple((layers[f"{a}0"], layers[f"{a}1"]) for a in "zyx"))
 
 
-_THRESHOLD = Parameter("threshold", float, None, "density that counts as connected; or sigma")
-_SIGMA = Parameter("sigma", float, None, "threshold as mean + sigma standard deviations")
-_RADIUS = Parameter(
-    "radius", float, 0.0, "seeds lie this near to the centre [pixels]", _NOT_NEGATIVE
-)
-_NMAXSEED = Parameter(
-    "nmaxseed", int, 0, "so many of the highest densities are seeds", Limits(low=0)
-)
-_NSHELLS = Parameter("nshells", int, 0, "layers by which the mask grows [pixels]", Limits(low=0))
-_NSHELLSGAUSS = Parameter("nshellsgauss", int, 0, "width of the soft edge [pixels]", Limits(low=0))
-_RETURN_MASK = Parameter("return_mask", bool, False, "return the mask, not the masked density")
+_LAYERS = Limits(low=0)
 _AUTO = (
-    _THRESHOLD,
-    _SIGMA,
-    _RADIUS,
-    _NMAXSEED,
-    _NSHELLS,
-    _NSHELLSGAUSS,
-    _RETURN_MASK,
+    Parameter("threshold", float, None, "density that counts as connected; or sigma"),
+    Parameter("sigma", float, None, "threshold as mean + sigma standard deviations"),
+    Parameter("radius", float, 0.0, "seeds lie this near to the centre [pixels]", _NOT_NEGATIVE),
+    Parameter("nmaxseed", int, 0, "so many of the highest densities are seeds", _LAYERS),
+    Parameter("nshells", int, 0, "layers by which the mask grows [pixels]", _LAYERS),
+    Parameter("nshellsgauss", int, 0, "width of the soft edge [pixels]", _LAYERS),
+    Parameter("return_mask", bool, False, "return the mask, not the masked density"),
 )
 
 
@@ -179,47 +137,23 @@ def _check_auto(arguments: Mapping[str, Any]) -> None:
         raise ConfigError("automatic mask: give radius or nmaxseed above 0, or nothing is a seed")
 
 
-def _threshold(image: Pixels, threshold: float | None, sigma: float | None) -> float:
-    if threshold is not None:
-        return threshold
-    return float(np.mean(image, dtype=np.float64)) + (sigma or 0.0) * sample_sigma(image)
+def _declare_auto(name: str, help: str, ndim: int) -> None:
+    @PROCESSORS.register(name, help=help, parameters=_AUTO, check=_check_auto, ndim=ndim)
+    def run(
+        image: Pixels,
+        *,
+        threshold: float | None,
+        sigma: float | None,
+        return_mask: bool,
+        **arguments: Any,
+    ) -> Float32:
+        if threshold is None:
+            mean = float(np.mean(image, dtype=np.float64))
+            threshold = mean + (sigma or 0.0) * sample_sigma(image)
+        mask = auto_mask(image, threshold=threshold, **arguments)
+        return mask if return_mask else (image * mask).astype(np.float32)
 
 
-@PROCESSORS.register(
-    "mask.auto3d",
-    help="mask of the density connected with the centre or with the highest voxels",
-    parameters=_AUTO,
-    check=_check_auto,
-)
-def _auto3d(
-    image: Pixels,
-    *,
-    apix: float,  # noqa: ARG001
-    threshold: float | None,
-    sigma: float | None,
-    return_mask: bool,
-    **arguments: Any,
-) -> Float32:
-    require_map(image, "mask.auto3d")
-    mask = auto_mask3d(image, threshold=_threshold(image, threshold, sigma), **arguments)
-    return mask if return_mask else (image * mask).astype(np.float32)
-
-
-@PROCESSORS.register(
-    "mask.auto2d",
-    help="mask of the density connected with the centre or with the highest maxima of an image",
-    parameters=_AUTO,
-    check=_check_auto,
-)
-def _auto2d(
-    image: Pixels,
-    *,
-    apix: float,  # noqa: ARG001
-    threshold: float | None,
-    sigma: float | None,
-    return_mask: bool,
-    **arguments: Any,
-) -> Float32:
-    require_image(image, "mask.auto2d")
-    mask = auto_mask2d(image, threshold=_threshold(image, threshold, sigma), **arguments)
-    return mask if return_mask else (image * mask).astype(np.float32)
+_CONNECTED = "mask of the density connected with the centre or with the highest"
+_declare_auto("mask.auto3d", f"{_CONNECTED} voxels", 3)
+_declare_auto("mask.auto2d", f"{_CONNECTED} maxima of an image", 2)

@@ -11,8 +11,7 @@ from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.geometry.transform2d import Transform2D
 from mapsort.modules.parameter import Limits
-from mapsort.modules.processors.masks import require_map
-from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Float32, Pixels
 from mapsort.physics.image_moves import (
     centred,
     flip,
@@ -25,8 +24,8 @@ _Axis = Annotated[str, "axis", ("x", "y", "z")]
 
 
 def _axis(image: Pixels, axis: str, name: str) -> int:
-    if axis == "z":
-        require_map(image, f"{name}:axis=z")
+    if axis == "z" and image.ndim != 3:
+        raise ConfigError(f"processor {name}:axis=z: works on maps, not on images")
     return {"x": image.ndim - 1, "y": image.ndim - 2, "z": 0}[axis]
 
 
@@ -64,18 +63,18 @@ def _centerofmass(
 
 
 @PROCESSORS.register("xform.center", help="move the brightest tenth of the area to n/2")
-def _center(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _center(image: Pixels) -> Float32:
     return object_centred(image)
 
 
 @PROCESSORS.register("xform.phaseorigin.tocorner", help="roll pixel n/2 to pixel 0")
-def _tocorner(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _tocorner(image: Pixels) -> Float32:
     shift = tuple(-(n // 2) for n in image.shape)
     return np.roll(image, shift, range(image.ndim)).astype(np.float32)
 
 
 @PROCESSORS.register("xform.phaseorigin.tocenter", help="roll pixel 0 to pixel n/2")
-def _tocenter(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _tocenter(image: Pixels) -> Float32:
     shift = tuple(n // 2 for n in image.shape)
     return np.roll(image, shift, range(image.ndim)).astype(np.float32)
 
@@ -110,13 +109,12 @@ def _xform(
     return transform_image(image, matrix)
 
 
-@PROCESSORS.register("xform.applysym", help="mean over the operations of a symmetry")
+@PROCESSORS.register("xform.applysym", help="mean over the operations of a symmetry", ndim=3)
 def _applysym(
     image: Pixels,
     *,
     sym: Annotated[str, "point group, for example c3"],
 ) -> Float32:
-    require_map(image, "xform.applysym")
     total = np.zeros(image.shape, dtype=np.float64)
     operations = symmetry(sym).matrices
     for rotation in operations:

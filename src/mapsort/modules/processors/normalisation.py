@@ -13,8 +13,7 @@ from mapsort.errors import ConfigError, NumericalError
 from mapsort.modules.array_parameter import IMAGE
 from mapsort.modules.parameter import Limits
 from mapsort.modules.processors.filters import APIX
-from mapsort.modules.processors.masks import require_image, require_map
-from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Float32, Pixels
 from mapsort.physics.image_statistics import (
     circle_mean,
     edge_mean,
@@ -45,7 +44,7 @@ def _declare_background(name: str, help: str, level: Callable[[Pixels], float]) 
     """Declare a processor that subtracts a level and divides by the whole image's sigma."""
 
     @PROCESSORS.register(name, help=f"({help}) / standard deviation of the whole image")
-    def run(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+    def run(image: Pixels) -> Float32:
         return scaled(image, level(image), sample_sigma(image), what=name)
 
 
@@ -71,22 +70,22 @@ def _circlemean(
 @PROCESSORS.register(
     "normalize.lredge",
     help="(x - mean of the two first and two last columns) / standard deviation",
+    ndim=2,
 )
-def _lredge(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
-    require_image(image, "normalize.lredge")
+def _lredge(image: Pixels) -> Float32:
     columns = np.concatenate([image[:, :2], image[:, -2:]], axis=1)
     level = float(np.mean(columns, dtype=np.float64))
     return scaled(image, level, sample_sigma(image), what="normalize.lredge")
 
 
 @PROCESSORS.register("normalize.unitlen", help="divide so that the sum of squares is 1")
-def _unitlen(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _unitlen(image: Pixels) -> Float32:
     length = float(np.linalg.norm(image.astype(np.float64)))
     return scaled(image, 0.0, length, what="normalize.unitlen")
 
 
 @PROCESSORS.register("normalize.unitsum", help="divide so that the sum is 1")
-def _unitsum(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _unitsum(image: Pixels) -> Float32:
     return scaled(image, 0.0, float(np.sum(image, dtype=np.float64)), what="normalize.unitsum")
 
 
@@ -94,7 +93,7 @@ def _unitsum(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
     "normalize.maxmin",
     help="(x - (max - min)/2) / ((max + min)/2), as the original's: the maximum becomes 1",
 )
-def _maxmin(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _maxmin(image: Pixels) -> Float32:
     low, high = float(image.min()), float(image.max())
     return scaled(image, (high - low) / 2, (high + low) / 2, what="normalize.maxmin")
 
@@ -122,7 +121,7 @@ def _mask(
     "normalize.ramp.normvar",
     help="subtract the best plane; then mean 0, standard deviation 1 beyond radius n/2 - 2",
 )
-def _ramp_normvar(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _ramp_normvar(image: Pixels) -> Float32:
     box = len(image)
     flat = image - least_squares_plane(image)
     outside = flat[squared_radius(box, ndim=image.ndim) > (box // 2 - 2) ** 2]
@@ -161,7 +160,7 @@ def _toimage(
 
 
 @PROCESSORS.register(
-    "normalize.bymass", help="scale a map so that the density thr encloses the mass"
+    "normalize.bymass", help="scale a map so that the density thr encloses the mass", ndim=3
 )
 def _bymass(
     image: Pixels,
@@ -170,5 +169,4 @@ def _bymass(
     apix: Annotated[float, APIX],
     thr: Annotated[float, "density that shall enclose the mass", Limits(above=0.0)] = 1.0,
 ) -> Float32:
-    require_map(image, "normalize.bymass")
     return normalize_by_mass(image, apix, mass, threshold=thr)

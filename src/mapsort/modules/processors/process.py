@@ -10,33 +10,8 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.processors.registry import PROCESSORS, Float32
+from mapsort.modules.registries import PROCESSORS, Float32
 from mapsort.modules.registry import BoundModule
-
-
-def processor(spec: ModuleCall | str, **parameters: Any) -> BoundModule[..., Float32]:
-    """Return the processor that a specification names.
-
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"mask.sharp:outer_radius=20"``.
-    **parameters
-        More parameters; arrays where the specification would name a file.
-
-    Returns
-    -------
-    BoundModule
-        Call it with one image or map and ``apix=``.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name or parameter, or a wrong value.
-    FormatError
-        A file that a parameter names cannot be read.
-    """
-    return PROCESSORS.bind(spec, parameters)
 
 
 def processor_chain(text: str) -> tuple[BoundModule[..., Float32], ...]:
@@ -50,11 +25,13 @@ def processor_chain(text: str) -> tuple[BoundModule[..., Float32], ...]:
     Raises
     ------
     ConfigError
-        As `processor`.
+        Unknown name or parameter, or a wrong value.
+    FormatError
+        A file that a parameter names cannot be read.
     """
     if text.strip().lower() == "none":
         return ()
-    return tuple(processor(spec.strip()) for spec in text.split(","))
+    return tuple(PROCESSORS.bind(spec.strip()) for spec in text.split(","))
 
 
 def process(
@@ -89,8 +66,8 @@ def process(
     Raises
     ------
     ConfigError
-        As `processor`, for a shape that is none of those above, and for what the processor itself
-        refuses.
+        As `processor_chain`, for a shape that is none of those above, and for what the processor
+        itself refuses.
     NumericalError
         If the result cannot be computed, for example for a mask without density.
 
@@ -104,7 +81,7 @@ def process(
     >>> process("threshold.binary:value=0.5", np.eye(4)).sum()
     np.float32(4.0)
     """
-    bound = processor(spec, **parameters)
+    bound = PROCESSORS.bind(spec, parameters)
     pixels = np.asarray(array)
     if not (np.isfinite(apix) and apix > 0):
         raise ConfigError(f"apix={apix}: expected a pixel size above 0 A")
@@ -129,7 +106,7 @@ def apply_chain(
     Parameters
     ----------
     chain : sequence of BoundModule
-        As `processor` gives them.
+        As `processor_chain` gives them.
     image : ndarray of shape (n, n) or (n, n, n)
     apix : float
         Pixel size, Angstrom.

@@ -9,7 +9,7 @@ import numpy as np
 from mapsort.modules.array_parameter import CURVE, IMAGE
 from mapsort.modules.parameter import Limits, Parameter
 from mapsort.modules.processors.filters import APIX, CUTOFFS, cutoff_of, exactly_one
-from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Float32, Pixels
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.image_statistics import least_squares_plane
 from mapsort.physics.radial_matching import (
@@ -99,10 +99,10 @@ def _autopeak(image: Pixels, *, apix: float, **arguments: Any) -> Float32:
     "filter.linearfourier",
     help="ramp filter: factor 8 r, r the radius in Fourier pixels, constant beyond n/2",
 )
-def _linearfourier(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _linearfourier(image: Pixels) -> Float32:
     return apply_radial_curve(image, _LINEAR_SLOPE * np.arange(len(image) // 2 + 1))
 
 
 @PROCESSORS.register("filter.ramp", help="subtract the plane that fits the densities best")
-def _ramp(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _ramp(image: Pixels) -> Float32:
     return (image - least_squares_plane(image)).astype(np.float32)

@@ -8,20 +8,14 @@ from typing import Annotated, Any
 import numpy as np
 
 from mapsort.errors import ConfigError
-from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.processors.registry import PROCESSORS, Float32, Pixels
+from mapsort.modules.parameter import Limits
+from mapsort.modules.registries import PROCESSORS, Float32, Pixels
 from mapsort.physics.image_statistics import sample_sigma
 
 _Minval = Annotated[float, "lower threshold"]
 _Maxval = Annotated[float, "upper threshold"]
 _Tomean = Annotated[bool, "replace by the mean, not by the limit"]
 _Tozero = Annotated[bool, "replace by 0, not by the limit"]
-
-
-def _require(parameter: Parameter) -> Parameter:
-    return Parameter(
-        parameter.name, parameter.type, None, parameter.help, parameter.limits, required=True
-    )
 
 
 def _check_range(low: str, high: str) -> Any:
@@ -97,7 +91,7 @@ def _binaryrange(
 
 
 @PROCESSORS.register("threshold.notzero", help="1 where x is not 0, else 0")
-def _notzero(image: Pixels, *, apix: float) -> Float32:  # noqa: ARG001
+def _notzero(image: Pixels) -> Float32:
     return np.asarray(image != 0, dtype=np.float32)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
-from mapsort.modules.processors import processor
+from mapsort.modules.processors import PROCESSORS
 from mapsort.physics.image_statistics import circle_mean
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.search.match import match_near
@@ -108,8 +108,10 @@ def alignment_references(images: Float32, *, automatic: bool = False) -> Float32
     """
     box = images.shape[1]
     edge = max(LEAST_EDGE, box // EDGE_SHARE)
-    disc = processor(f"mask.gaussian:inner_radius={box // 2 - edge}:outer_radius={edge / 1.3}")
-    by_density = processor(
+    disc = PROCESSORS.bind(
+        f"mask.gaussian:inner_radius={box // 2 - edge}:outer_radius={edge / 1.3}"
+    )
+    by_density = PROCESSORS.bind(
         f"mask.auto2d:nmaxseed=10:nshells={edge - 2}:nshellsgauss={edge}:sigma=0.2"
     )
     masked = np.zeros_like(images, dtype=np.float32)
