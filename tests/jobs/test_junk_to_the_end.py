@@ -23,7 +23,7 @@ from mapsort.jobs.simulate import simulate
 from mapsort.options.simulate import SimulateOptions
 from mapsort.refinement import learning as multi_learning
 from mapsort.report.page import write_report
-from mapsort.rundir.classification import read_members
+from mapsort.rundir.matrices import read_members
 
 BOX, N_NOISE, N_STRIPED, N = 32, 24, 12, 180
 QUICK = {"orientgen": "eman:delta=24", "randomseed": 1, "parallel": "thread:1"}
@@ -296,7 +296,9 @@ def test_members_without_weight_are_not_kept_out(sorted_run):
     """Every particle has more matches than it is a member of classes: they are no rejects."""
     page = Page(write_report(sorted_run).read_text(encoding="utf-8"))
     assert not [words for words in page.words["classes"] if "(−" in words]
-    members = read_members(sorted_run / "classify_04.hdf", sorted_run / "cls_result_04.hdf")
+    members = read_members(
+        sorted_run / "cls_result_04.hdf", classify=sorted_run / "classify_04.hdf"
+    )
     assert (members.weight == 0).any()
     assert not members.kept_out.any()
     with HdfReader(sorted_run / "classes_04.hdf") as reader:
@@ -311,7 +313,7 @@ def test_members_that_are_kept_out_are_told(mixed, tmp_path):
     )  # fmt: skip
     page = Page(write_report(run.path).read_text(encoding="utf-8"))
     told = [int(n) for words in page.words["classes"] for n in re.findall(r"\(−(\d+)\)", words)]
-    members = read_members(run.path / "classify_02.hdf", run.path / "cls_result_02.hdf")
+    members = read_members(run.path / "cls_result_02.hdf", classify=run.path / "classify_02.hdf")
     with HdfReader(run.path / "classes_02.hdf") as reader:
         listed = sum(
             len(np.atleast_1d(reader.header(index).get("exc_class_ptcl_idxs", [])))

@@ -412,6 +412,9 @@ def test_going_on_is_refused_where_nothing_is_left_to_go_on_from(small, tmp_path
         resumed_options({"resume": path, "speed": 3})
     with pytest.raises(ConfigError, match=r"--iter=1: .* has finished 2 iterations"):
         resumed_options({"resume": path, "iter": 1})
+    with pytest.raises(ConfigError, match=r"--path=other: the run goes on in .*multi_00; leave"):
+        resumed_options({"resume": path, "path": Path("other")})
+    assert resumed_options({"resume": path, "path": path}).path == path
     shutil.rmtree(path / "checkpoint")
     with pytest.raises(ConfigError, match=r"its last state, .* is not there any more"):
         resumed_options({"resume": path, "iter": 4})

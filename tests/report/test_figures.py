@@ -24,8 +24,8 @@ from mapsort.report.class_pairs import class_pairs, correlation_in_circle
 from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
 from mapsort.report.file_cache import FileCache
 from mapsort.report.flow import sankey
-from mapsort.rundir.classification import map_starts
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.matrices import map_starts
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix
 
 

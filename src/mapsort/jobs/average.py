@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress
-from mapsort.errors import FormatError
-from mapsort.jobs.stage_inputs import open_projections, stage_run
-from mapsort.model.matches import Matches
-from mapsort.model.membership import Membership
+from mapsort.jobs.stage_inputs import open_projections, read_classes, stage_run
 from mapsort.options.stages import AverageStageOptions
 from mapsort.refinement.averaging import average_classes, chosen_by_quality
 from mapsort.refinement.iteration import particle_noise_to_signal
 from mapsort.refinement.plan import noise_floor
-from mapsort.rundir.classification import read_alignments, read_classification
 from mapsort.runfiles.maps import write_class_averages
 from mapsort.runfiles.matrices import classification_images, write_matrices
-from mapsort.stages.classify.classify import given_membership
 from mapsort.stages.project import image_slices
 
 
@@ -42,7 +34,7 @@ def class_averages(
     request = options.as_multi(projections.references.n_models)
     run, state = stage_run(request, projections, progress)
     n_classes = len(projections.references)
-    matches, membership = _classified(options.files[2], len(run.inputs.particles), n_classes)
+    matches, membership = read_classes(options.files[2], len(run.inputs.particles), n_classes)
     slices = image_slices(projections.images, n_threads=run.plan.n_threads)
     ratio = particle_noise_to_signal(slices, state.noise_power)
     with threadpool_limits(run.plan.n_threads):
@@ -65,26 +57,3 @@ def class_averages(
         images = classification_images(made.matches, members, members.used, columns)
         write_matrices(options.result, (len(matches), columns), images, run.scratch)
     return int(made.membership.used.sum()), int((made.averages.count > 0).sum())
-
-
-def _classified(path: Path, n: int, n_classes: int) -> tuple[Matches, Membership]:
-    """Read who is in which class and how it lies there; a weight of 0 is no member."""
-    classes, alignments = read_classification(path), read_alignments(path)
-    if len(classes.class_of) != n or classes.class_of.max() >= n_classes:
-        raise FormatError(
-            f"{path}: {len(classes.class_of)} particles in classes up to {classes.class_of.max()}; "
-            f"there are {n} particles and {n_classes} projections"
-        )
-    members = np.where(classes.used, classes.class_of, -1)
-    membership = given_membership(members, np.ones_like(classes.used), n_classes)
-    nothing = np.zeros(classes.class_of.shape, dtype=np.float32)
-    matches = Matches(
-        classes.class_of.astype(np.int32),
-        nothing,
-        nothing,
-        alignments.alpha,
-        alignments.dx,
-        alignments.dy,
-        alignments.mirror,
-    )
-    return matches, membership

@@ -21,9 +21,9 @@ from mapsort.io.hdf_header import EmanTransform
 from mapsort.io.star_columns import read_columns
 from mapsort.jobs.finished_run import FinishedRun, open_finished
 from mapsort.jobs.multi import MultiRun
+from mapsort.jobs.stage_inputs import read_classes
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import SUBSET
-from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
 from mapsort.options.after_run import EotestOptions
 from mapsort.options.fields import typed_options
@@ -34,13 +34,11 @@ from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.reconstruction import half_maps, map_slices, scaled_to_mass
 from mapsort.refinement.run import Run
-from mapsort.rundir.classification import read_alignments, read_members
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import USED
 from mapsort.rundir.text import read_fsc, write_fsc
 from mapsort.runfiles.maps import write_volume
-from mapsort.stages.classify.classify import given_membership
 from mapsort.stages.fourier_grid import Float32
 
 Float64 = npt.NDArray[np.float64]
@@ -208,36 +206,21 @@ def _averages(
     run: Run, directory: RunDirectory, iteration: int
 ) -> tuple[ClassAverages, npt.NDArray[np.int64]]:
     """Average every class, halves apart; return also members by half and map, (2, n_models)."""
-    path, references = directory.cls_result(iteration), run.plan.references
-    classes = read_members(directory.classify(iteration), path)
-    alignments = read_alignments(path)
-    n = len(run.inputs.particles)
-    if len(classes.class_of) != n or classes.class_of.max() >= len(references):
-        raise FormatError(
-            f"{path}: {len(classes.class_of)} particles in classes up to "
-            f"{classes.class_of.max()}; the run has {n} particles and {len(references)} classes."
-        )
-    membership = given_membership(
-        classes.class_of, classes.used, len(references), weight=classes.weight
-    )
-    nothing = np.zeros(classes.class_of.shape, dtype=np.float32)
-    matches = Matches(
-        reference=classes.class_of.astype(np.int32),
-        score=nothing,
-        quality=nothing,
-        alpha=alignments.alpha,
-        dx=alignments.dx,
-        dy=alignments.dy,
-        mirror=alignments.mirror,
+    references, n = run.plan.references, len(run.inputs.particles)
+    matches, membership = read_classes(
+        directory.cls_result(iteration),
+        n,
+        len(references),
+        classify=directory.classify(iteration),
     )
     box = run.plan.grid.box
     # Projections serve only the statistics of noise, which nobody asks for here.
     slices = np.zeros((len(references), box, box // 2 + 1), dtype=np.complex64)
     averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
     n_models = run.plan.n_models
-    model = references.model[membership.class_of_member[membership.used]]
+    model = references.model[membership.class_of_member]
     # A particle may be in several classes of one map; it counts once.
-    pairs = np.unique(membership.particle[membership.used] * n_models + model)
+    pairs = np.unique(membership.particle * n_models + model)
     half = run.inputs.halves.half[pairs // n_models]
     members = np.bincount(half * n_models + pairs % n_models, minlength=2 * n_models)
     return averages, members.reshape(2, n_models)

@@ -105,7 +105,11 @@ def resumed_options(given: Mapping[str, Any]) -> MultiOptions:
         MultiOptions, {name: value for name, value in manifest.asked.items() if value is not None}
     )
     for name, value in given.items():
-        if name in FREE or name in FURTHER or name in ("resume", "path"):
+        if name in FREE or name in FURTHER or name == "resume":
+            continue
+        if name == "path":
+            if value.resolve() != path.resolve():
+                raise ConfigError(f"--path={value}: the run goes on in {path}; leave --path out")
             continue
         if value != getattr(begun, name):
             raise ConfigError(

@@ -24,7 +24,7 @@ from mapsort.model.particles import Particles
 from mapsort.options.after_run import BY_MAP, SplitOptions, parse_ranges
 from mapsort.options.fields import typed_options
 from mapsort.rundir.atomic import atomic_path
-from mapsort.rundir.classification import Members, read_members
+from mapsort.rundir.matrices import Members, read_members
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import (
     COUNTING,
@@ -173,7 +173,7 @@ def _members(
         if options.exclude_rejected or options.by != BY_MAP:
             raise FormatError(f"{path}: the run has not kept this file, which {needed} needs.")
         return None
-    found = read_members(finished.directory.classify(iteration), path)
+    found = read_members(path, classify=finished.directory.classify(iteration))
     if len(found.class_of) != n:
         raise FormatError(
             f"{path}: {len(found.class_of)} particles, but "

@@ -14,6 +14,8 @@ from mapsort.geometry.euler import matrix_to_eman
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
@@ -28,6 +30,8 @@ from mapsort.refinement.plan import (
     particles_at_once,
 )
 from mapsort.refinement.run import ParticleSpectra, Run, State
+from mapsort.rundir.matrices import read_matches, read_members
+from mapsort.stages.classify.classify import given_membership
 from mapsort.stages.fourier_grid import Float32, FourierGrid
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
@@ -75,6 +79,37 @@ def open_projections(path: Path) -> Projections:
     numbers = np.unique(models, return_inverse=True)[1].astype(np.int32)
     references = References(matrix_to_eman(np.array(rotations)), numbers, int(numbers.max()) + 1)
     return Projections(np.asarray(images, np.float32), references, headers)
+
+
+def read_classes(
+    path: Path, n: int, n_classes: int, *, classify: Path | None = None
+) -> tuple[Matches, Membership]:
+    """Read who is averaged in which class, and how it lies there.
+
+    Parameters
+    ----------
+    path : Path
+        A classification matrix, as `mapsort.rundir.matrices.read_members` takes it.
+    n, n_classes : int
+        Numbers of particles and classes that there are.
+    classify : Path, optional
+        The file of the particles' weights; equal ones by default.
+
+    Raises
+    ------
+    FormatError
+        A file is missing or no such matrix, or has other particles or classes.
+    """
+    members = read_members(path, classify=classify)
+    if len(members.class_of) != n or members.class_of.max() >= n_classes:
+        raise FormatError(
+            f"{path}: {len(members.class_of)} particles in classes up to {members.class_of.max()}; "
+            f"there are {n} particles and {n_classes} projections"
+        )
+    classes = np.where(members.used, members.class_of, -1)
+    weight = None if classify is None else members.weight
+    membership = given_membership(classes, np.ones_like(members.used), n_classes, weight=weight)
+    return read_matches(path), membership
 
 
 def stage_run(

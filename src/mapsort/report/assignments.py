@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from mapsort.io.star_columns import read_columns
 from mapsort.report.file_cache import FileCache
-from mapsort.rundir.classification import map_starts, read_classification
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.matrices import map_starts, read_members
 
 Int64 = npt.NDArray[np.int64]
 
@@ -26,7 +26,7 @@ def assigned_sets(
     matrix, projections = directory.cls_result(iteration), directory.projections(iteration)
     if n_junk == 0 and matrix.exists() and projections.exists():
         starts = cache.get("starts", projections, lambda path: map_starts(path, n_models))
-        found = cache.get("classification", matrix, read_classification)
+        found = cache.get("classes", matrix, read_members)
         return np.searchsorted(starts, found.class_of[:, 0], side="right") - 1
     table = directory.particles(iteration)
     if table.exists():

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from mapsort.io.hdf import HdfReader
 from mapsort.io.png import data_uri, grey, montage, png, shrunk
 from mapsort.report.file_cache import FileCache
-from mapsort.rundir.classification import map_starts, read_members
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.matrices import map_starts, read_members
 
 #: Pairs shown in all, the most populated classes of each map; every map gets some.
 _PAIRS, _LEAST_PAIRS = 160, 16
@@ -64,7 +64,7 @@ def class_pairs(
     if not all(path.exists() for path in (*files, *matrices)):
         return None
     starts = map_starts(files[1], n_models)
-    found = cache.get("members", matrices[1], partial(read_members, matrices[0]))
+    found = cache.get("members", matrices[1], partial(read_members, classify=matrices[0]))
     used = np.bincount(found.class_of[found.entering], minlength=starts[-1])
     excluded = np.bincount(found.class_of[found.kept_out], minlength=starts[-1])
     weight = np.bincount(

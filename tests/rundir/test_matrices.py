@@ -7,7 +7,7 @@ import pytest
 
 from mapsort.errors import FormatError
 from mapsort.io.hdf_writer import write_images
-from mapsort.rundir.classification import map_starts, read_alignments, read_classification
+from mapsort.rundir.matrices import map_starts, read_matches, read_members
 
 
 @pytest.mark.parametrize("shape", [(5, 1), (5, 3), (1, 2)])
@@ -17,24 +17,25 @@ def test_matrices(tmp_path, shape):
     images[5] = rng.integers(0, 2, shape)
     path = tmp_path / "cls.hdf"
     write_images(path, images)
-    found, alignments = read_classification(path), read_alignments(path)
+    found, matches = read_members(path), read_matches(path)
     np.testing.assert_array_equal(found.class_of, images[0])
     np.testing.assert_array_equal(found.used, images[1] == 1)
-    assert found.sep == shape[1]
+    assert (found.weight == 1).all()
+    np.testing.assert_array_equal(matches.reference, images[0])
     for name, image in zip(("dx", "dy", "alpha", "mirror"), images[2:6], strict=True):
-        np.testing.assert_allclose(getattr(alignments, name), image, rtol=1e-6)
+        np.testing.assert_allclose(getattr(matches, name), image, rtol=1e-6)
 
 
 def test_files_that_are_no_matrices(tmp_path):
     path = tmp_path / "a.hdf"
     with pytest.raises(FormatError, match="no such file"):
-        read_classification(path)
+        read_members(path)
     write_images(path, [np.zeros((4, 1))])
     with pytest.raises(FormatError, match="1 images; a classification matrix has at least"):
-        read_classification(path)
+        read_members(path)
     write_images(path, [np.zeros((4, 1)), np.zeros((5, 1))])
     with pytest.raises(FormatError, match="images differ in shape"):
-        read_classification(path)
+        read_members(path)
 
 
 @pytest.mark.parametrize("counts", [[3], [2, 4], [1, 0, 2], [0, 3], [3, 0]])
