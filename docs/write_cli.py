@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
-from mapsort.cli.command_parser import command_parser
-from mapsort.cli.commands import COMMANDS, GROUPS
-from mapsort.cli.examples import EXAMPLES
+from mapsort.cli.commands import COMMANDS
+from mapsort.cli.parser import command_parser
 
 
 def write(directory: Path) -> None:
@@ -25,32 +25,25 @@ def write(directory: Path) -> None:
 
 def index_page() -> str:
     """Return the page that lists the commands in their groups."""
-    grouped = [name for names in GROUPS.values() for name in names]
-    groups = {**GROUPS, "more": tuple(name for name in COMMANDS if name not in grouped)}
     lines = ["# Commands", ""]
-    for title, names in groups.items():
-        present = [name for name in names if name in COMMANDS]
-        if present:
-            lines += [f"## {title.capitalize()}", ""]
-            lines += [
-                f"* [`mapsort {name}`]({name}.md): {_plain(COMMANDS[name])}" for name in present
-            ]
-            lines.append("")
+    for group, rows in groupby(COMMANDS.items(), lambda row: row[1].group):
+        lines += [f"## {group.capitalize()}", ""]
+        lines += [f"* [`mapsort {name}`]({name}.md): {_plain(row.summary)}" for name, row in rows]
+        lines.append("")
     lines += ["```{toctree}", ":hidden:", "", *COMMANDS, "```", ""]
     return "\n".join(lines)
 
 
 def command_page(name: str) -> str:
     """Return the page of a command: usage, examples, every option in its group."""
-    parser = command_parser(name)
+    parser, command = command_parser(name), COMMANDS[name]
     usage = parser.format_usage().removeprefix("usage: ").rstrip()
-    lines = [f"# mapsort {name}", "", f"{_sentence(COMMANDS[name])}", ""]
+    lines = [f"# mapsort {name}", "", _sentence(command.summary), ""]
     lines += ["```text", usage, "```", ""]
-    if EXAMPLES.get(name):
-        lines += ["## Examples", ""]
-        for example in EXAMPLES[name]:
-            words = f"mapsort {name} {example.words}".rstrip()
-            lines += [f"{_sentence(example.purpose, end=':')}", "", "```bash", words, "```", ""]
+    lines += ["## Examples", ""]
+    for words, purpose in command.examples:
+        call = f"mapsort {name} {words}".rstrip()
+        lines += [_sentence(purpose, end=":"), "", "```bash", call, "```", ""]
     lines += [f"```{{program}} mapsort {name}", "```", ""]
     for group in parser._action_groups:
         if group._group_actions:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mapsort.cli.command_parser import command_parser
 from mapsort.cli.commands import COMMANDS
 from mapsort.cli.main import _PROGRAM_OPTIONS
-from mapsort.cli.parser import parse_strictly
+from mapsort.cli.parser import command_parser, parse_strictly
 from mapsort.errors import ConfigError
 from mapsort.jobs.simulate import simulate
 from mapsort.options.simulate import SimulateOptions

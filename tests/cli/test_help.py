@@ -5,35 +5,53 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+from inspect import signature
+from itertools import groupby
 
 import pytest
 
-from mapsort.cli.command_parser import command_parser, whole_parser
-from mapsort.cli.commands import COMMANDS, GROUPS
-from mapsort.cli.examples import EXAMPLES
+from mapsort.cli import results
+from mapsort.cli.commands import COMMANDS, load
 from mapsort.cli.main import main
-from mapsort.cli.parser import parse_strictly
+from mapsort.cli.parser import command_parser, options_from, parse_strictly, whole_parser
 from mapsort.errors import ConfigError
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_examples_that_parse(command):
-    assert EXAMPLES[command], "an example belongs to each command: see mapsort/cli/examples.py"
-    for example in EXAMPLES[command]:
-        parse_strictly(command_parser(command), shlex.split(example.words))
+def test_every_command_has_examples_that_are_good_requests(command):
+    assert COMMANDS[command].examples
+    for words, _ in COMMANDS[command].examples:
+        args = parse_strictly(command_parser(command), shlex.split(words))
+        if "--resume" not in words:
+            options_from(COMMANDS[command].options_type(), args).validated()
 
 
-def test_examples_are_of_commands():
-    assert set(EXAMPLES) <= set(COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_row_of_the_table_fits_together(command):
+    """What is told takes the options and what the job returns; the job takes the options."""
+    row = COMMANDS[command]
+    told = signature(getattr(results, command.replace("-", "_"))).parameters.values()
+    taken = [parameter.annotation for parameter in told]
+    options = row.options_type().__name__
+    if not row.job:
+        assert taken == [options]
+        return
+    job = signature(load("jobs", row.job))
+    assert taken == [options, job.return_annotation]
+    assert next(iter(job.parameters.values())).annotation == options
+    assert ("progress" in job.parameters) == row.shows_progress
+    assert ("watcher" in job.parameters) == (row.refinement is not None)
+    assert not row.refreshes or "run" in row.options_type().__dataclass_fields__
 
 
-def test_every_command_stands_in_one_group(capsys):
-    grouped = [name for names in GROUPS.values() for name in names]
-    assert len(grouped) == len(set(grouped))
+def test_the_overview_shows_every_command_once_under_its_group(capsys):
+    groups = [group for group, _ in groupby(row.group for row in COMMANDS.values())]
+    assert len(groups) == len(set(groups))
     assert main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for command, text in COMMANDS.items():
-        assert sum(line.split(maxsplit=1) == [command, text] for line in lines) == 1
+    assert [line.removesuffix(":") for line in lines if line.removesuffix(":") in groups] == groups
+    for command, row in COMMANDS.items():
+        assert sum(line.split(maxsplit=1) == [command, row.summary] for line in lines) == 1
 
 
 def test_help_of_a_command_by_the_word_help(capsys):

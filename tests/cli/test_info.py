@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mapsort.cli import info
+from mapsort.cli.main import main
 from mapsort.errors import FormatError
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_map, write_stack
@@ -76,18 +76,12 @@ def test_compressed_hdf(golden_dir: Path) -> None:
     assert facts["compressed"] == "8 bits"
 
 
-def _args(*files: Path) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    info.add_arguments(parser)
-    return parser.parse_args([str(file) for file in files])
-
-
 def test_run_prints_plain_lines_into_a_pipe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.mrc"
     write_map(path, DATA, 1.5)
-    assert info.run(_args(path)) == 0
+    assert main(["info", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert f"{path}\tsize\t4 x 4 x 4" in lines
     assert all(line.count("\t") == 2 for line in lines)
@@ -99,7 +93,7 @@ def test_run_draws_a_table_on_a_terminal(
     path = tmp_path / "a.mrc"
     write_map(path, DATA, 1.5)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert info.run(_args(path)) == 0
+    assert main(["info", str(path)]) == 0
     text = capsys.readouterr().out
     assert "4 x 4 x 4" in text
     assert "\t" not in text
@@ -112,7 +106,7 @@ def test_unknown_and_missing(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"none: no such file"):
         info.describe(tmp_path / "none")
     with pytest.raises(FormatError, match=r"none\.mrc: no such file"):
-        info.run(_args(tmp_path / "none.mrc"))
+        info.describe(tmp_path / "none.mrc")
 
 
 def test_notes_of_tables_and_stacks(tmp_path: Path) -> None:

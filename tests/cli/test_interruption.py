@@ -63,9 +63,9 @@ def test_a_hangup_that_is_ignored_stays_so():
 def test_an_interrupt_while_the_program_starts_is_one():
     code = (
         "import signal, sys\n"
-        "from mapsort.cli import main as program\n"
-        "program.load = lambda name: signal.raise_signal(signal.SIGINT)\n"
-        "sys.exit(program.main(['multi', '--input', 'x.star']))"
+        "from mapsort.cli import main, parser\n"
+        "parser.command_parser = lambda *_, **__: signal.raise_signal(signal.SIGINT)\n"
+        "sys.exit(main.main(['multi', '--input', 'x.star']))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False

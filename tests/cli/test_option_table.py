@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mapsort.cli import multi
-from mapsort.cli.option_table import options_from
-from mapsort.cli.parser import make_parser
+from mapsort.cli.parser import command_parser, options_from
 from mapsort.options.fields import flag_of
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import (
@@ -100,9 +98,7 @@ EXAMPLES = {
 
 
 def parse(words):
-    parser = make_parser("mapsort multi", multi.HELP)
-    multi.add_arguments(parser)
-    return options_from(MultiOptions, parser.parse_args(words))
+    return options_from(MultiOptions, command_parser("multi").parse_args(words))
 
 
 def written(*, equals):

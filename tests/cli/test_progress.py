@@ -10,14 +10,14 @@ import time
 
 import pytest
 
-from mapsort.cli.interruption import interruptible
-from mapsort.cli.progress import (
+from mapsort.cli.display import (
     Heartbeat,
     PlainProgress,
     RichProgress,
     check_display,
     progress_display,
 )
+from mapsort.cli.interruption import interruptible
 from mapsort.engines.progress import CallbackProgress, SilentProgress, warn
 from mapsort.errors import Interrupted
 

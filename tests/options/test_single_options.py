@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mapsort.cli import refine
-from mapsort.cli.option_table import options_from
-from mapsort.cli.parser import make_parser
+from mapsort.cli.parser import command_parser, options_from
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag_of
 from mapsort.options.multi import MultiOptions
@@ -53,9 +51,7 @@ EXAMPLES = {
 
 
 def parse(words):
-    parser = make_parser("mapsort refine", refine.HELP)
-    refine.add_arguments(parser)
-    return options_from(RefineOptions, parser.parse_args(words))
+    return options_from(RefineOptions, command_parser("refine").parse_args(words))
 
 
 def test_the_examples_are_complete():

@@ -1,65 +1,276 @@
-"""The table of commands; their modules are imported only when they run."""
+"""The table of commands: everything that differs between one and another."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Any, NamedTuple
 
-#: Commands of this version, with the line ``mapsort --help`` shows. It stands here and not only
-#: in the modules because importing all of them would load numpy to print a few lines.
-COMMANDS: Mapping[str, str] = {
-    "multi": "classify particles against several references and refine these together",
-    "refine": "refine one map by half-sets that are kept apart from the start",
-    "project": "project maps along the directions of a generator or of a .star file",
-    "similarity": "compare particles with projections of a file: the similarity matrix",
-    "classify": "the best references of each particle, from a similarity matrix",
-    "average": "average classes: projections, particles and a classification matrix",
-    "reconstruct": "reconstruct a map from particles with poses, or from a run's class averages",
-    "simulate": "make realistic particles with known truth from maps or a built-in phantom",
-    "demo": "run multi on a small problem made on the spot and score it against the truth",
-    "split": "particles of a finished run as one set per map (.star, .lst)",
-    "eotest": "even/odd resolution test of every map of a finished run",
-    "crossval": "refine each set from each other set's map, judge by unseen particles: is the "
-    "split real?",
-    "followup": "after a run: split, refine each set alone, measure, cross-validate, report",
-    "report": "build the HTML report of a run from its directory",
-    "show": "picture a map (slices, projections) or a stack (montage) as PNG",
-    "process": "apply named processors to a map or a stack of images",
-    "modules": "list processors, comparators, aligners ... with their parameters",
-    "cluster": "test the Dask workers of --parallel: versions, files, threads, bandwidth",
-    "convert": "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
-    "info": "tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands",
-    "doctor": "check this installation: kernels, threads, memory, versions, a self-test of 5 s",
-    "build-info": "tell how this installation was compiled and which instruction set it uses",
-}
 
-#: How the overview groups the commands; one that stands in no group comes under "more".
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "sort and refine": ("multi", "refine", "demo"),
-    "after a run": ("split", "eotest", "crossval", "followup", "report", "show"),
-    "stages of an iteration": ("project", "similarity", "classify", "average", "reconstruct"),
-    "files": ("info", "convert", "process", "simulate"),
-    "this program": ("modules", "doctor", "build-info", "cluster"),
-}
+class Refinement(NamedTuple):
+    """What the commands have that refine for hours: ``--check``, ``--resume``, a report.
+
+    Attributes
+    ----------
+    plan, resumed : str
+        Functions of `mapsort.jobs`: the text of ``--check``, and the options of the run that
+        ``--resume`` names.
+    """
+
+    plan: str
+    resumed: str
+
+
+class Command(NamedTuple):
+    """One command.
+
+    What it needs is named and not imported, for all of it would load numpy to print a line of help.
+
+    Attributes
+    ----------
+    group : str
+        Heading in the overview; commands of a group stand together in the table.
+    summary : str
+        Line in the overview.
+    options : str
+        The options' type in `mapsort.options`, as ``module.Type``.
+    job : str
+        Function in `mapsort.jobs` of the options. The function of `mapsort.cli.results` that is
+        called as the command yields the lines to print, from the options and what the job returned,
+        or without a job from the options; a number that it returns is the exit status.
+    examples : tuple of (str, str)
+        Command lines without ``mapsort COMMAND``, and what each is for.
+    shows_progress : bool
+        Whether the job takes a ``progress``.
+    refreshes : bool
+        Whether the report of the run that the options name is written anew, if there is one.
+    refinement : Refinement, optional
+    """
+
+    group: str
+    summary: str
+    options: str
+    examples: tuple[tuple[str, str], ...]
+    job: str = ""
+    shows_progress: bool = True
+    refreshes: bool = False
+    refinement: Refinement | None = None
+
+    def options_type(self) -> type[Any]:
+        """Return the type of its options."""
+        found: type[Any] = load("options", self.options)
+        return found
+
+
+def load(room: str, place: str) -> Any:
+    """Import what a row of the table names: ``module.name`` in a room of mapsort."""
+    module, _, name = place.rpartition(".")
+    return getattr(importlib.import_module(f"mapsort.{room}.{module}"), name)
+
 
 DESCRIPTION = "Sort cryo-EM particle images among several 3-D maps while refining the maps."
 
+_REFINE = "sort and refine"
+_AFTER = "after a run"
+_STAGES = "stages of an iteration"
+_FILES = "files"
+_PROGRAM = "this program"
 
-class Command(Protocol):
-    """What the module of a command provides."""
-
-    NAME: str
-    HELP: str
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the command's options to its parser."""
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Do the command's work and return its exit status."""
-
-
-def load(name: str) -> Command:
-    """Import the module of a command of `COMMANDS`."""
-    return cast(Command, importlib.import_module(f"mapsort.cli.{name.replace('-', '_')}"))
+COMMANDS: Mapping[str, Command] = {
+    "multi": Command(
+        _REFINE,
+        "classify particles against several references and refine these together",
+        options="multi.MultiOptions",
+        job="multi.refine_multi_run",
+        refinement=Refinement("multi.plan_text", "resume.resumed_options"),
+        examples=(
+            ("--input particles.star --models a.mrc,b.mrc --check", "what would run"),
+            ("--input particles.star --models a.mrc,b.mrc", "the job, until it converges"),
+            ("--input particles.star --model a.mrc --nmodels 3", "three maps from one"),
+            ("--input p.cs --passthrough q.cs --models a.mrc,b.mrc --sym d7", "from cryoSPARC"),
+            ("--input p.star --models a.mrc,b.mrc --targetres 9 --speed 3", "finer and slower"),
+            ("--resume multi_00", "continue a stopped run"),
+        ),
+    ),
+    "refine": Command(
+        _REFINE,
+        "refine one map by half-sets that are kept apart from the start",
+        options="refine.RefineOptions",
+        job="refine.refine_run",
+        refinement=Refinement("refine.refine_plan_text", "refine_resume.resumed_options"),
+        examples=(
+            ("--input particles.star --model map.mrc", "one map, two halves kept apart"),
+            ("--input multi_00/sets/particles_mul00_it06_m1.star --model a.mrc", "one set"),
+        ),
+    ),
+    "demo": Command(
+        _REFINE,
+        "run multi on a small problem made on the spot and score it against the truth",
+        options="small.DemoOptions",
+        job="demo.demo",
+        examples=(("--path trial --n 1000", "a smaller one, in the directory trial"),),
+    ),
+    "split": Command(
+        _AFTER,
+        "particles of a finished run as one set per map (.star, .lst)",
+        options="after_run.SplitOptions",
+        job="split.split_run",
+        shows_progress=False,
+        refreshes=True,
+        examples=(("multi_00", "one .star file for each map of the last iteration"),),
+    ),
+    "eotest": Command(
+        _AFTER,
+        "even/odd resolution test of every map of a finished run",
+        options="after_run.EotestOptions",
+        job="eotest.eotest_run",
+        refreshes=True,
+        examples=(("multi_00", "FSC between even and odd particles of every map"),),
+    ),
+    "crossval": Command(
+        _AFTER,
+        "refine each set from each other set's map, judge by unseen particles: is the split real?",
+        options="after_run.CrossvalOptions",
+        job="crossval.job.crossval_run",
+        refreshes=True,
+        examples=(("multi_00", "does each set come back from the other sets' maps?"),),
+    ),
+    "followup": Command(
+        _AFTER,
+        "after a run: split, refine each set alone, measure, cross-validate, report",
+        options="after_run.FollowupOptions",
+        job="followup.followup_run",
+        examples=(("multi_00", "split, refine each set, measure, cross-validate"),),
+    ),
+    "report": Command(
+        _AFTER,
+        "build the HTML report of a run from its directory",
+        options="after_run.ReportOptions",
+        examples=(("multi_00", "writes multi_00/report/index.html"),),
+    ),
+    "show": Command(
+        _AFTER,
+        "picture a map (slices, projections) or a stack (montage) as PNG",
+        options="files.ShowOptions",
+        examples=(
+            ("multi_00/threed_03_01.mrc -o map.png", "slices and projections of a map"),
+            ("particles.mrcs -o some.png --count 25", "the first images of a stack"),
+        ),
+    ),
+    "project": Command(
+        _STAGES,
+        "project maps along the directions of a generator or of a .star file",
+        options="project.ProjectOptions",
+        job="project.project_maps",
+        examples=(
+            (
+                "map.mrc --out projections.hdf --orientgen eman:delta=7.5",
+                "over the asymmetric unit",
+            ),
+        ),
+    ),
+    "similarity": Command(
+        _STAGES,
+        "compare particles with projections of a file: the similarity matrix",
+        options="stages.SimilarityOptions",
+        job="similarity.similarity_matrix",
+        examples=(
+            ("projections_01.hdf particles.star -o simmx.hdf", "every particle with every view"),
+        ),
+    ),
+    "classify": Command(
+        _STAGES,
+        "the best references of each particle, from a similarity matrix",
+        options="stages.ClassifyOptions",
+        job="classify.classification_matrix",
+        shows_progress=False,
+        examples=(("simmx_01.hdf -o classify.hdf --sep 2", "two classes for each particle"),),
+    ),
+    "average": Command(
+        _STAGES,
+        "average classes: projections, particles and a classification matrix",
+        options="stages.AverageStageOptions",
+        job="average.class_averages",
+        examples=(
+            (
+                "projections_01.hdf particles.star classify_01.hdf -o classes.hdf",
+                "as a run does it",
+            ),
+        ),
+    ),
+    "reconstruct": Command(
+        _STAGES,
+        "reconstruct a map from particles with poses, or from a run's class averages",
+        options="reconstruct.ReconstructOptions",
+        job="reconstruct.reconstruct_map",
+        examples=(("particles.star -o map.mrc", "from the poses in a particle table"),),
+    ),
+    "info": Command(
+        _FILES,
+        "tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands",
+        options="files.InfoOptions",
+        examples=(("particles.star map.mrc", "two files"),),
+    ),
+    "convert": Command(
+        _FILES,
+        "convert particles and maps between RELION, cryoSPARC and EMAN2 formats",
+        options="convert.ConvertOptions",
+        job="convert.convert",
+        examples=(
+            ("particles.cs particles.star --passthrough extra.cs", "cryoSPARC to RELION"),
+            ("particles.star some.star --random 1000", "a subset"),
+        ),
+    ),
+    "process": Command(
+        _FILES,
+        "apply named processors to a map or a stack of images",
+        options="files.ProcessOptions",
+        job="process.process_file",
+        shows_progress=False,
+        examples=(
+            (
+                "map.mrc out.mrc --process mask.sharp:outer_radius=20 --process normalize",
+                "two processors, in this order",
+            ),
+        ),
+    ),
+    "simulate": Command(
+        _FILES,
+        "make realistic particles with known truth from maps or a built-in phantom",
+        options="simulate.SimulateOptions",
+        job="simulate.simulate",
+        examples=(
+            ("open.mrc closed.mrc --n 2000 --snr 0.05 --out sim", "from two maps"),
+            ("--phantom 2 --n 2000 --out sim", "from the built-in phantom"),
+        ),
+    ),
+    "modules": Command(
+        _PROGRAM,
+        "list processors, comparators, aligners ... with their parameters",
+        options="small.ModulesOptions",
+        examples=(
+            ("comparators -v", "the comparators with their parameters"),
+            ("", "everything"),
+        ),
+    ),
+    "doctor": Command(
+        _PROGRAM,
+        "check this installation: kernels, threads, memory, versions, a self-test of 5 s",
+        options="small.DoctorOptions",
+        examples=(("", "all checks"),),
+    ),
+    "build-info": Command(
+        _PROGRAM,
+        "tell how this installation was compiled and which instruction set it uses",
+        options="small.BuildInfoOptions",
+        examples=(("--json", "for a report of a problem"),),
+    ),
+    "cluster": Command(
+        _PROGRAM,
+        "test the Dask workers of --parallel: versions, files, threads, bandwidth",
+        options="small.ClusterOptions",
+        examples=(
+            ("check --parallel dask:local=2 --files particles.mrcs", "two workers of this host"),
+        ),
+    ),
+}

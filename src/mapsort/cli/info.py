@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from mapsort.cli.facts import Fact, Facts, measure, plain, size
-from mapsort.cli.image_facts import image_facts
-from mapsort.cli.output import say
+from mapsort.cli.facts import Fact, Facts, image_facts, measure, plain, size
 from mapsort.cli.run_facts import describe_run, is_run
 from mapsort.errors import FormatError
 from mapsort.io.cryosparc import field_names, read_cryosparc
@@ -32,10 +29,7 @@ from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.optics import FLIPPED
 from mapsort.io.star_tables import read_noted_tables
 from mapsort.io.table_notes import table_notes
-
-NAME = "info"
-HELP = "tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands"
-
+from mapsort.options.files import InfoOptions
 
 _CHUNK = 256  # images in memory at a time
 _MOST = 4096  # statistics of a stack of hundreds of gigabytes must not take an hour
@@ -51,71 +45,40 @@ _CTF = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``mapsort info``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        The subcommand's parser.
-    """
-    parser.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE",
-        help=".mrc, .mrcs, .star, .cs, .hdf, .lst, .h5 or text; or the directory of a run",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="one JSON list, an object for each file; lengths in Angstrom, ranges as [low, high]",
-    )
-    parser.add_argument(
-        "--passthrough",
-        metavar="A,B,...",
-        default="",
-        help="cryoSPARC's passthrough files that go with a .cs",
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Print what each file is: a table on a terminal, plain lines elsewhere.
-
-    Parameters
-    ----------
-    args : Namespace
-        With ``files``.
-
-    Returns
-    -------
-    int
-        0.
+def tell(options: InfoOptions) -> Iterator[str]:
+    """Tell what each file is: a table on a terminal, plain lines elsewhere.
 
     Raises
     ------
     FormatError
         A file cannot be read; files before it are already shown.
     """
-    passthrough = [word for word in args.passthrough.split(",") if word]
-    if args.json:
-        say(json.dumps([_as_object(path, passthrough) for path in args.files], indent=2))
-        return 0
-    for path in args.files:
+    passthrough = [word for word in options.passthrough.split(",") if word]
+    if options.json:
+        yield json.dumps([_as_object(path, passthrough) for path in options.files], indent=2)
+        return
+    for path in options.files:
         facts = describe(path, passthrough=passthrough)
-        if sys.stdout.isatty():
-            table = Table(title=str(path), show_header=False, title_justify="left")
-            for fact in facts:
-                table.add_row(fact.name, fact.text)
-            Console().print(table)
-        else:
-            for fact in facts:
-                say(f"{path}\t{fact.name}\t{fact.text}")
-    return 0
+        yield from _table(path, facts) if sys.stdout.isatty() else _lines(path, facts)
 
 
-def _as_object(path: str, passthrough: Sequence[str]) -> dict[str, Any]:
+def _table(path: Path, facts: Facts) -> Iterator[str]:
+    table = Table(title=str(path), show_header=False, title_justify="left")
+    for fact in facts:
+        table.add_row(fact.name, fact.text)
+    console = Console()
+    with console.capture() as drawn:
+        console.print(table)
+    yield drawn.get().rstrip("\n")
+
+
+def _lines(path: Path, facts: Facts) -> Iterator[str]:
+    return (f"{path}\t{fact.name}\t{fact.text}" for fact in facts)
+
+
+def _as_object(path: Path, passthrough: Sequence[str]) -> dict[str, Any]:
     facts = describe(path, passthrough=passthrough)
-    return {"file": path} | {fact.name.replace(" ", "_"): fact.value for fact in facts}
+    return {"file": str(path)} | {fact.name.replace(" ", "_"): fact.value for fact in facts}
 
 
 def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:

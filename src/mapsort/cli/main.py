@@ -7,12 +7,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import groupby
 
 from mapsort._version import __version__
-from mapsort.cli.command_parser import command_parser
-from mapsort.cli.commands import COMMANDS, DESCRIPTION, GROUPS, load
-from mapsort.cli.output import say, warn
-from mapsort.cli.parser import parse_strictly
+from mapsort.cli.commands import COMMANDS, DESCRIPTION
+from mapsort.cli.output import explained, say, warn
 from mapsort.errors import ConfigError, FormatError, Interrupted
 from mapsort.modules.suggestion import did_you_mean
 
@@ -85,7 +84,7 @@ def _guarded(words: list[str], *, prog: str) -> int:
         with suppress(OSError):
             if _wants_traceback(words):
                 traceback.print_exc()
-            warn(_explained(error))
+            warn(explained(error))
         return _status(error)
 
 
@@ -129,25 +128,25 @@ _PROGRAM_OPTIONS = ("--help", "--version", "--print-completion", "--print-man-pa
 
 
 def _run(name: str, words: list[str], *, prog: str) -> int:
-    command = load(name)
+    # Here and not above: the overview does without the options' types.
+    from mapsort.cli.parser import command_parser, parse_strictly
+    from mapsort.cli.runner import run
+
     parser = command_parser(name, prog=prog)
     try:
         args = parse_strictly(parser, words)
     except SystemExit:
         # argparse leaves this way after --help and --version, having printed them.
         return DONE
-    return command.run(args)
+    return run(name, args)
 
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    grouped = [name for names in GROUPS.values() for name in names]
-    groups = {**GROUPS, "more": tuple(name for name in COMMANDS if name not in grouped)}
-    commands = "\n\n".join(
-        "\n".join([f"{title}:", *(f"  {name:{width}}  {COMMANDS[name]}" for name in present)])
-        for title, names in groups.items()
-        if (present := [name for name in names if name in COMMANDS])
-    )
+    lines = []
+    for group, rows in groupby(COMMANDS.items(), lambda row: row[1].group):
+        lines += ["", f"{group}:", *(f"  {name:{width}}  {row.summary}" for name, row in rows)]
+    commands = "\n".join(lines[1:])
     return (
         "usage: mapsort COMMAND [options]\n\n"
         f"{DESCRIPTION}\n\n"
@@ -177,22 +176,6 @@ def _status(error: BaseException) -> int:
     if isinstance(error, Interrupted | KeyboardInterrupt):
         return INTERRUPTED
     return FAILED
-
-
-def _explained(error: BaseException) -> str:
-    """Return one or two plain lines for an error."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, MemoryError):
-        return f"out of memory: {error}" if str(error) else "out of memory"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if type(error).__module__.startswith("mapsort"):
-        return str(error)
-    return (
-        f"{type(error).__name__}: {error}\n"
-        "this is an error in mapsort; -v 9 shows where, please report it"
-    )
 
 
 if __name__ == "__main__":

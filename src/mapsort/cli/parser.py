@@ -1,20 +1,39 @@
-"""An argument parser whose complaints are plain lines and which suggests what was meant."""
+"""Parsers made from the table of commands and the options' types, and what they parse.
+
+Complaints are plain lines that suggest what was meant. Words are kept as written until `given`
+turns them into values, so that a bad value is refused with our message, which names what the option
+takes.
+"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
+from mapsort._version import __version__
+from mapsort.cli.commands import COMMANDS, DESCRIPTION, Command
 from mapsort.errors import ConfigError
 from mapsort.modules.suggestion import did_you_mean
+from mapsort.options.fields import ValueKind, flag_of, refuse
+
+T = TypeVar("T")
 
 HELP_WIDTH = 100
 
 
 class PlainParser(argparse.ArgumentParser):
-    """`argparse.ArgumentParser` that raises ConfigError where that one prints usage and exits."""
+    """`argparse.ArgumentParser` that raises ConfigError where that one prints usage and exits.
+
+    Options cannot be abbreviated: an abbreviation that works today becomes ambiguous, or another
+    option, when one is added.
+    """
+
+    def __init__(self, prog: str, description: str, **more: Any) -> None:
+        kept = {"allow_abbrev": False, "formatter_class": _HelpFormatter}
+        super().__init__(prog=prog, description=description, **{**more, **kept})
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError with argparse's message in our words."""
@@ -44,17 +63,66 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=32, width=HELP_WIDTH)
 
 
-def make_parser(prog: str, description: str) -> PlainParser:
-    """Return a parser in which options cannot be abbreviated.
+def command_parser(name: str, *, prog: str | None = None) -> PlainParser:
+    """Return the parser of a command with everything that its help shows.
 
-    An abbreviation that works today becomes ambiguous, or another option, when one is added.
+    Parameters
+    ----------
+    name : str
+        One of `COMMANDS`.
+    prog : str, optional
+        What the program is called in the help; ``mapsort NAME`` by default.
+
+    Returns
+    -------
+    PlainParser
     """
-    return PlainParser(
-        prog=prog,
-        description=description,
-        allow_abbrev=False,
-        formatter_class=_HelpFormatter,
-    )
+    command = COMMANDS[name]
+    parser = PlainParser(prog or f"mapsort {name}", command.summary)
+    _fill(parser, command)
+    return parser
+
+
+def whole_parser() -> PlainParser:
+    """Return one parser of the whole program, for shell completion and the manual page.
+
+    The program itself parses with `command_parser`, which imports the options of one command only.
+    """
+    parser = PlainParser("mapsort", DESCRIPTION)
+    _add_version(parser)
+    parser.add_argument("--print-completion", metavar="{bash,zsh,tcsh}", help=COMPLETION_HELP)
+    parser.add_argument("--print-man-page", action="store_true", help=MAN_PAGE_HELP)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=PlainParser)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.summary, description=command.summary)
+        _fill(one, command)
+    return parser
+
+
+COMPLETION_HELP = "print a completion script for a shell: bash, zsh or tcsh"
+MAN_PAGE_HELP = "print the manual page; mapsort --print-man-page | man -l - shows it"
+
+
+def _fill(parser: PlainParser, command: Command) -> None:
+    """Add a command's options, those that every command has, and the examples."""
+    options = command.options_type()
+    add_options(parser, options)
+    own = {field.name for field in dataclasses.fields(options)}
+    if command.job and command.shows_progress and "quiet" not in own:
+        parser.add_argument("-q", "--quiet", action="store_true", help="no progress display")
+    _add_version(parser)
+    if "verbose" not in own:
+        parser.add_argument("-v", "--verbose", metavar="0..9", help="9 shows tracebacks")
+    lines = [
+        line
+        for words, purpose in command.examples
+        for line in (f"  {parser.prog} {words}".rstrip(), f"      {purpose}")
+    ]
+    parser.epilog = "\n".join(["examples:", *lines])
+
+
+def _add_version(parser: PlainParser) -> None:
+    parser.add_argument("--version", action="version", version=f"mapsort {__version__}")
 
 
 def parse_strictly(parser: PlainParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -83,3 +151,97 @@ def parse_strictly(parser: PlainParser, arguments: Sequence[str]) -> argparse.Na
     name = unknown.partition("=")[0]
     hint = did_you_mean(name, parser.option_names())
     raise ConfigError(f"unknown option {name}{hint or f'; {parser.prog} --help lists them'}")
+
+
+def add_options(parser: argparse.ArgumentParser, options: type[Any]) -> None:
+    """Add an argument for every field of an options' type, under the headings of its metadata."""
+    groups: dict[str, argparse._ActionsContainer] = {"": parser}
+    for field in dataclasses.fields(options):
+        name = field.metadata["group"]
+        if name not in groups:
+            groups[name] = parser.add_argument_group(name)
+        _add_option(groups[name], field)
+
+
+def options_from(options: type[T], args: argparse.Namespace) -> T:
+    """Return the options that were given, typed, the others at their defaults.
+
+    Raises
+    ------
+    ConfigError
+        When a required option is missing or a value is not of its kind.
+    """
+    values = given_values(options, args)
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        if field.default is dataclasses.MISSING and field.name not in values:
+            raise ConfigError(f"{flag_of(field.name)} is missing: {field.metadata['help']}")
+    return options(**values)
+
+
+def given_values(options: type[Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that were given, typed, by name.
+
+    Raises
+    ------
+    ConfigError
+        When a value is not of its option's kind.
+    """
+    values = {}
+    for field in dataclasses.fields(options):
+        written = getattr(args, field.name, None)
+        if written is not None and written != []:
+            values[field.name] = _value(field, written)
+    return values
+
+
+def _add_option(group: argparse._ActionsContainer, field: dataclasses.Field[Any]) -> None:
+    meta = field.metadata
+    is_required = field.default is dataclasses.MISSING
+    said = meta["help"].replace("%", "%%")
+    if meta["positional"]:
+        count = "+" if is_required else "*"
+        group.add_argument(
+            field.name, nargs=count, metavar=meta["metavar"], help=said + _default_text(field)
+        )
+        return
+    more: dict[str, Any] = {"metavar": meta["metavar"]}
+    if meta["kind"] is None:
+        more = {"action": "store_true", "default": None}
+    elif meta["repeated"]:
+        more["action"] = "append"
+    elif meta["bare"] is not None:
+        more |= {"nargs": "?", "const": meta["bare"]}
+    said += " (required)" if is_required else _default_text(field)
+    group.add_argument(*meta["flags"], flag_of(field.name), dest=field.name, help=said, **more)
+
+
+def _default_text(field: dataclasses.Field[Any]) -> str:
+    value = field.default
+    if value in (dataclasses.MISSING, None, (), "") or value is False:
+        return ""
+    if isinstance(value, tuple):
+        value = ",".join(map(_short, value))
+    return f" (default {_short(value)})"
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _value(field: dataclasses.Field[Any], written: Any) -> Any:
+    kind: ValueKind | None = field.metadata["kind"]
+    if kind is None:
+        return True
+    if isinstance(written, list):
+        return tuple(item for word in written for item in _parsed(field.name, kind, word))
+    return _parsed(field.name, kind, written)
+
+
+def _parsed(name: str, kind: ValueKind, written: str) -> Any:
+    try:
+        return kind.parse(written)
+    except ConfigError:
+        # The kind has said already what is wrong.
+        raise
+    except ValueError as error:
+        raise refuse(name, written, kind.words) from error

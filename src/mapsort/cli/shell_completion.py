@@ -6,7 +6,7 @@ import argparse
 import re
 
 from mapsort._version import __version__
-from mapsort.cli.command_parser import whole_parser
+from mapsort.cli.parser import whole_parser
 from mapsort.errors import ConfigError
 from mapsort.modules.suggestion import did_you_mean
 

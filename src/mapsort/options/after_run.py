@@ -1,17 +1,20 @@
-"""Options of ``mapsort split``, ``eotest``, ``crossval`` and ``followup``."""
+"""Options of ``mapsort split``, ``eotest``, ``crossval``, ``followup`` and ``report``."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from mapsort.errors import ConfigError
 from mapsort.options.fields import (
+    Options,
     ValueKind,
     file_path,
     flag,
     option,
     real_number,
     whole_number,
+    words_of,
 )
 from mapsort.options.shared import FinishedRun, Parallel, Quiet
 
@@ -112,3 +115,19 @@ class FollowupOptions(CrossvalOptions, group="after the run"):
     """Options of ``mapsort followup``."""
 
     no_crossval: bool = flag("split, refine and measure only")
+
+
+class ReportOptions(Options):
+    """Options of ``mapsort report``."""
+
+    runs: tuple[Path, ...] = option(
+        words_of(file_path("a run directory")),
+        "RUN",
+        "run directory (multi_XX)",
+        (),
+        positional=True,
+    )
+
+    def _check(self) -> None:
+        if not self.runs:
+            raise ConfigError("RUN is missing; name a run directory, for example multi_00")

@@ -116,6 +116,15 @@ def list_of(kind: ValueKind, words: str) -> ValueKind:
     return ValueKind(words, parse, accepts)
 
 
+def words_of(kind: ValueKind) -> ValueKind:
+    """Return the kind of tuples of another kind whose items are words of their own."""
+    return dataclasses.replace(
+        kind,
+        parse=lambda written: (kind.parse(written),),
+        accepts=lambda value: isinstance(value, tuple) and all(map(kind.accepts, value)),
+    )
+
+
 def option(
     kind: ValueKind | None,
     metavar: str | None,
@@ -125,6 +134,7 @@ def option(
     group: str | None = None,
     flags: Sequence[str] = (),
     positional: bool = False,
+    repeated: bool = False,
     bare: str | None = None,
 ) -> Any:
     """Declare a field of `Options` as an option; the default itself is always accepted.
@@ -145,6 +155,8 @@ def option(
         Short spellings, and others that are not the field's name, for example ``-v``.
     positional : bool
         Taken as bare words instead of by name.
+    repeated : bool
+        Given once for each item.
     bare : str, optional
         The value when the option stands without one; by default it needs one.
 
@@ -159,6 +171,7 @@ def option(
         "metavar": metavar,
         "flags": tuple(flags),
         "positional": positional,
+        "repeated": repeated,
         "bare": bare,
     }
     return field(default=default, metadata=metadata)
@@ -222,6 +235,11 @@ class Options:
                 raise refuse(item.name, value, kind.words)
         self._check()
         return self
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how the options are taken; one line each."""
+        return ()
 
     def as_record(self) -> dict[str, Any]:
         """Return every option as plain JSON types, in the order of the table."""

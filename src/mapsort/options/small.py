@@ -1,4 +1,4 @@
-"""Options of ``mapsort demo`` and ``mapsort cluster``."""
+"""Options of ``mapsort demo`` and of the commands that are about the program itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from mapsort.options.fields import (
     Options,
     ValueKind,
     file_path,
+    flag,
     list_of,
     option,
     required,
+    text,
     whole_number,
+    words_of,
 )
 from mapsort.options.parallel import parse_parallel
 from mapsort.options.shared import Parallel
@@ -59,3 +62,27 @@ class ClusterOptions(Options, group="cluster"):
             raise ConfigError(
                 f"--parallel={self.parallel}: expected dask:HOST:PORT or dask:local=N"
             )
+
+
+class ModulesOptions(Options):
+    """Options of ``mapsort modules``."""
+
+    kind: tuple[str, ...] = option(
+        words_of(text("a kind of module")),
+        "KIND",
+        "aligners, averagers, comparators, orientation-generators, processors, projectors, "
+        "reconstructors or symmetries; all by default",
+        (),
+        positional=True,
+    )
+    verbose: bool = flag("also the parameters of each module", "-v")
+
+
+class DoctorOptions(Options):
+    """Options of ``mapsort doctor``: none."""
+
+
+class BuildInfoOptions(Options):
+    """Options of ``mapsort build-info``."""
+
+    json: bool = flag("one JSON object")

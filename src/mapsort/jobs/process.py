@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mapsort.cli.output import say
+import numpy as np
+from numpy.typing import NDArray
+
 from mapsort.errors import ConfigError, FormatError
-from mapsort.rundir.wording import counted
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mapsort.modules.registry import BoundModule
-
-NAME = "process"
-HELP = "apply named processors to a map or a stack of images"
+from mapsort.io.hdf import HdfReader
+from mapsort.io.hdf_writer import HdfWriter
+from mapsort.io.mrc import read_map, write_map, write_stack
+from mapsort.io.mrc_header import read_header
+from mapsort.io.mrc_stack import MrcStack
+from mapsort.modules.processors import PROCESSORS, apply_chain
+from mapsort.modules.registry import BoundModule
+from mapsort.options.files import ProcessOptions
+from mapsort.rundir.atomic import atomic_path
 
 _MRC = (".mrc", ".map", ".mrcs", ".st", ".ccp4", ".rec")
 _HDF = (".hdf", ".hdf5", ".h5")
 _STACKS = (".mrcs", ".st")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``mapsort process``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        The subcommand's parser.
-    """
-    parser.add_argument("files", nargs="*", metavar="INPUT OUTPUT", help=".mrc, .mrcs or .hdf")
-    parser.add_argument(
-        "--process",
-        action="append",
-        default=[],
-        metavar="NAME:KEY=VALUE",
-        help="a processor and its parameters; repeatable, applied in order "
-        "(mapsort modules processors -v lists them)",
-    )
-    parser.add_argument("--apix", metavar="A", help="pixel size in place of the file's [A]")
-    parser.add_argument(
-        "--stack", action="store_true", help="the input is a stack of images, not a map"
-    )
 
 
 @dataclass(frozen=True)
@@ -71,18 +48,25 @@ class Source:
     apix: float
 
 
-def run(args: argparse.Namespace) -> int:
-    """Process a file, and name the result.
+@dataclass(frozen=True)
+class Processed:
+    """What was written.
 
-    Parameters
+    Attributes
     ----------
-    args : Namespace
-        With ``files``, ``process``, ``apix`` and ``stack``.
+    n_members : int
+    is_map : bool
+    apix : float
+        Pixel size, Angstrom.
+    """
 
-    Returns
-    -------
-    int
-        0.
+    n_members: int
+    is_map: bool
+    apix: float
+
+
+def process_file(options: ProcessOptions) -> Processed:
+    """Apply processors to a map or to every image of a stack.
 
     Raises
     ------
@@ -91,40 +75,21 @@ def run(args: argparse.Namespace) -> int:
     NumericalError
         If a processor cannot work on an image.
     """
-    if len(args.files) != 2:
-        raise ConfigError("process: give an input and an output file")
-    if not args.process:
-        raise ConfigError("--process is missing: name at least one processor")
-    source_path, target_path = (Path(name) for name in args.files)
+    source_path, target_path = options.files
     _check_target(source_path, target_path)
-    chain = [_bound(spec) for spec in args.process]
+    chain = [_bound(spec) for spec in options.process]
     with ExitStack() as opened:
-        source = _open(source_path, as_stack=args.stack, opened=opened)
-        apix = source.apix if args.apix is None else _pixel_size(args.apix)
+        source = _open(source_path, as_stack=options.stack, opened=opened)
         _check_target_holds(target_path, source)
-        final_apix = _write(target_path, source, chain, apix)
-    count = "1 map" if source.is_map else counted(source.n_members, "image")
-    say(f"{target_path}  {count}, {final_apix:g} A/pixel")
-    return 0
+        final = _write(target_path, source, chain, options.apix or source.apix)
+    return Processed(source.n_members, source.is_map, final)
 
 
 def _bound(spec: str) -> BoundModule[..., NDArray[np.float32]]:
-    from mapsort.modules.processors import PROCESSORS
-
     try:
         return PROCESSORS.bind(spec)
     except ConfigError as error:
         raise ConfigError(f"--process={spec}: {error}") from error
-
-
-def _pixel_size(written: str) -> float:
-    try:
-        value = float(written)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"--apix={written}: expected a pixel size above 0 [A]")
-    return value
 
 
 def _check_target(source: Path, target: Path) -> None:
@@ -153,10 +118,6 @@ def _open(path: Path, *, as_stack: bool, opened: ExitStack) -> Source:
 
 
 def _open_mrc(path: Path, *, as_stack: bool) -> Source:
-    from mapsort.io.mrc import read_map
-    from mapsort.io.mrc_header import read_header
-    from mapsort.io.mrc_stack import MrcStack
-
     header = read_header(path)
     is_cube = header.nx == header.ny == header.nz
     apix = header.apix or 1.0
@@ -177,8 +138,6 @@ def _open_mrc(path: Path, *, as_stack: bool) -> Source:
 
 
 def _open_hdf(path: Path, opened: ExitStack) -> Source:
-    from mapsort.io.hdf import HdfReader
-
     reader = opened.enter_context(HdfReader(path))
     if reader.n_images == 0:
         raise FormatError(f"{path}: holds no image.")
@@ -206,11 +165,6 @@ def _write(
     apix: float,
 ) -> float:
     """Write the processed members; return their pixel size."""
-    from mapsort.io.hdf_writer import HdfWriter
-    from mapsort.io.mrc import write_map, write_stack
-    from mapsort.modules.processors import apply_chain
-    from mapsort.rundir.atomic import atomic_path
-
     members = source.members()
     first, first_header = next(members)
     result, final = apply_chain(chain, first, apix=apix)

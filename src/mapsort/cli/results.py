@@ -1,0 +1,274 @@
+"""How the result of each command is told: a generator of lines, called as the command.
+
+A number that a generator returns is the exit status.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.wording import counted
+
+if TYPE_CHECKING:
+    from mapsort.jobs.convert import Converted
+    from mapsort.jobs.crossval.verdicts import Crossval
+    from mapsort.jobs.demo import DemoScore
+    from mapsort.jobs.eotest import EvenOddTest
+    from mapsort.jobs.followup import Followup
+    from mapsort.jobs.multi import MultiRun
+    from mapsort.jobs.process import Processed
+    from mapsort.jobs.project import Projected
+    from mapsort.jobs.reconstruct import Reconstructed
+    from mapsort.jobs.refine_result import RefinedMap
+    from mapsort.jobs.simulate import Simulated
+    from mapsort.jobs.split import Split
+    from mapsort.options.after_run import (
+        CrossvalOptions,
+        EotestOptions,
+        FollowupOptions,
+        ReportOptions,
+        SplitOptions,
+    )
+    from mapsort.options.convert import ConvertOptions
+    from mapsort.options.files import InfoOptions, ProcessOptions, ShowOptions
+    from mapsort.options.multi import MultiOptions
+    from mapsort.options.project import ProjectOptions
+    from mapsort.options.reconstruct import ReconstructOptions
+    from mapsort.options.refine import RefineOptions
+    from mapsort.options.simulate import SimulateOptions
+    from mapsort.options.small import (
+        BuildInfoOptions,
+        ClusterOptions,
+        DemoOptions,
+        DoctorOptions,
+        ModulesOptions,
+    )
+    from mapsort.options.stages import AverageStageOptions, ClassifyOptions, SimilarityOptions
+
+Told = Iterator[str]
+#: Lines, and at last the exit status.
+Examined = Generator[str, None, int]
+
+
+def multi(options: MultiOptions, made: MultiRun) -> Told:
+    """Tell each map with its occupancy, and the particle table."""
+    # Here and not above, as in what follows: it loads numpy.
+    from mapsort.rundir.set_counts import SetCounts
+
+    directory = RunDirectory(made.path, map_suffix=options.map_suffix)
+    last = len(made.convergence)
+    counts = SetCounts.of_entry(made.convergence[-1])
+    places = [
+        *(str(directory.maps(last, number + 1)) for number in range(len(counts.maps))),
+        *counts.junk_names,
+    ]
+    for place, n, share in zip(places, counts.all, counts.shares, strict=True):
+        yield f"{place}  {counted(n, 'particle')} ({share:.1f}%)"
+    yield f"{directory.particles(last)}  class and pose of every particle"
+
+
+def refine(options: RefineOptions, made: RefinedMap) -> Told:  # noqa: ARG001
+    """Tell maps, resolution, particle table."""
+    directory = RunDirectory(made.path)
+    last = int(made.convergence[-1]["iteration"])
+    yield (
+        f"{directory.maps(last, 1)}  {made.resolution_ang:.2f} A at FSC 0.143 of independent "
+        "half maps"
+    )
+    yield f"{directory.threed_filt(last, 1)}  the same, sharpened"
+    halves = directory.threed_even(last, 1), directory.threed_odd(last, 1)
+    yield f"{halves[0]}  {halves[1]}  half maps, unfiltered"
+    yield f"{directory.fsc_eo(last, 1)}  FSC: corrected, masked, unmasked, random phases"
+    yield f"{directory.particles(last)}  half-set and pose of every particle"
+
+
+def demo(options: DemoOptions, made: DemoScore) -> Told:  # noqa: ARG001
+    """Tell the score and where the results are."""
+    yield f"particles in the right class: {made.accuracy:.1%}"
+    for path, resolution in zip(made.maps, made.resolutions_ang, strict=True):
+        yield f"{path}  {resolution:.1f} A at FSC 0.5 against the truth"
+    yield f"{made.particles}  class and pose of every particle"
+
+
+def split(options: SplitOptions, made: Split) -> Told:  # noqa: ARG001
+    """Tell the sets, their sizes and the rule."""
+    for item in made.sets:
+        yield f"{item.star or item.name}  {counted(len(item), 'particle')}"
+    yield f"all sets together: {made.n_particles:,} particles, all of iteration {made.iteration}"
+    yield f"rule: {made.rule}"
+
+
+def eotest(options: EotestOptions, made: EvenOddTest) -> Told:  # noqa: ARG001
+    """Tell each map's resolution and where its curve is."""
+    for item in made.maps:
+        yield (
+            f"{item.curve_file}  map {item.number}: {item.n_even} even and {item.n_odd} odd "
+            f"particles used for it, {item.resolution_0143_ang:.2f} A at FSC 0.143, "
+            f"{item.resolution_05_ang:.2f} A at 0.5"
+        )
+    for number in made.without_halves:
+        yield f"map {number}: no particles in one of the halves"
+
+
+def crossval(options: CrossvalOptions, made: Crossval) -> Told:  # noqa: ARG001
+    """Tell the verdict on every two maps and on the run."""
+    for pair in made.pairs:
+        yield pair.words
+    yield f"{made.path / 'crossval.txt'}  verdict: {made.verdict}"
+
+
+def followup(options: FollowupOptions, made: Followup) -> Told:
+    """Tell each set's resolution before and after, and the verdict; write the report."""
+    from mapsort.report.page import write_report
+
+    for item in made.split.sets:
+        yield f"{item.star or item.name}  {counted(len(item), 'particle')}"
+    for number, found in made.refined.items():
+        yield (
+            f"{found.path}  set {number}: {found.resolution_ang:.2f} A at FSC 0.143 of independent "
+            f"half maps; in the run {made.multi_resolution_ang[number]:.2f} A of halves that "
+            "share references"
+        )
+    if made.crossval is not None:
+        yield from crossval(options, made.crossval)
+    yield str(write_report(made.path))
+
+
+def report(options: ReportOptions) -> Told:
+    """Write the report of each run, and name it."""
+    from mapsort.report.page import write_report
+
+    for run in options.runs:
+        yield str(write_report(run))
+
+
+def show(options: ShowOptions) -> Told:
+    """Write the picture, and name it."""
+    from mapsort.report.show import show as picture
+
+    shown = picture(
+        options.files[0],
+        options.output,
+        first=options.first,
+        count=options.count,
+        size=options.size,
+    )
+    yield f"{options.output}  {shown}"
+
+
+def project(options: ProjectOptions, made: Projected) -> Told:  # noqa: ARG001
+    """Name the projections."""
+    yield f"{made.images}  {counted(made.count, 'projection')}"
+    if made.table is not None:
+        yield f"{made.table}  their orientations"
+
+
+def similarity(options: SimilarityOptions, made: tuple[int, int]) -> Told:
+    """Name the matrix and its size."""
+    n, m = made
+    yield f"{options.out}  {counted(n, 'particle')} x {counted(m, 'projection')}"
+
+
+def classify(options: ClassifyOptions, made: tuple[int, int]) -> Told:
+    """Name the matrix and what it holds."""
+    n, m = made
+    yield f"{options.out}  {counted(n, 'particle')} in {counted(m, 'class', 'classes')}"
+
+
+def average(options: AverageStageOptions, made: tuple[int, int]) -> Told:
+    """Name the class averages."""
+    n, m = made
+    yield f"{options.out}  {counted(n, 'particle')} in {counted(m, 'class average')}"
+    if options.result is not None:
+        yield f"{options.result}  who was averaged, and where"
+
+
+def reconstruct(options: ReconstructOptions, made: Reconstructed) -> Told:  # noqa: ARG001
+    """Name the maps, and tell their resolution."""
+    yield f"{made.path}  map of {counted(made.n_slices, 'image')}"
+    for number, path in enumerate(made.half_paths, start=1):
+        yield f"{path}  map of half {number}"
+    if made.fsc_path is not None:
+        yield f"{made.fsc_path}  FSC of the halves: 0.143 at {made.resolution_ang:.2f} A"
+
+
+def info(options: InfoOptions) -> Told:
+    """Tell what each file is."""
+    from mapsort.cli.info import tell
+
+    return tell(options)
+
+
+def convert(options: ConvertOptions, made: Converted) -> Told:  # noqa: ARG001
+    """Name the files."""
+    first, *others = made.files
+    yield f"{first}  {counted(made.n_images, 'particle')}" if made.n_images else f"{first}  map"
+    for path in others:
+        yield f"{path}  their images"
+
+
+def process(options: ProcessOptions, made: Processed) -> Told:
+    """Name the file, and tell its size."""
+    count = "1 map" if made.is_map else counted(made.n_members, "image")
+    yield f"{options.files[1]}  {count}, {made.apix:g} A/pixel"
+
+
+def simulate(options: SimulateOptions, made: Simulated) -> Told:
+    """Name the files."""
+    yield f"{made.particles}  {counted(options.n, 'particle')}"
+    yield f"{made.truth}  the same with class, pose and shift"
+    for path in made.maps:
+        yield f"{path}  true map"
+    for path in made.seeds:
+        yield f"{path}  low-passed map to start from"
+
+
+def modules(options: ModulesOptions) -> Told:
+    """Tell the modules of one kind or of all."""
+    # The declarations import numpy and scipy, which `--help` can do without.
+    from mapsort.modules.listing import find_kind, kind_names, listing
+
+    for number, kind in enumerate(options.kind or kind_names()):
+        if number:
+            yield ""
+        yield from listing(find_kind(kind), parameters=options.verbose)
+
+
+def doctor(options: DoctorOptions) -> Examined:  # noqa: ARG001
+    """Tell every finding as it comes; the status is 1 if something failed."""
+    from mapsort.jobs.doctor import State, examine
+
+    failed = 0
+    for finding in examine():
+        yield f"{finding.state.value:6}  {finding.name:17}  {finding.text}"
+        failed += finding.state is State.BAD
+    yield "This installation works." if not failed else f"{failed} of these failed."
+    return 1 if failed else 0
+
+
+def build_info(options: BuildInfoOptions) -> Told:
+    """Tell the build's record: one line for each item."""
+    from mapsort.jobs.build_info import build_config
+
+    config = build_config()
+    if options.json:
+        yield json.dumps(config, indent=2)
+        return
+    for name, value in config.items():
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield f"{name}\t{text}"
+
+
+def cluster(options: ClusterOptions) -> Told:
+    """Tell what the workers are, and refuse if a run would not start."""
+    from mapsort.errors import RunError
+    from mapsort.jobs.cluster import check_cluster
+
+    lines, problems = check_cluster(options.parallel, options.files)
+    yield from lines
+    if problems:
+        raise RunError("\n".join(problems))
+    yield "a run can start there"

@@ -1,0 +1,108 @@
+"""Run a command of the table: its options, its job under a progress display, its words."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mapsort.cli.commands import COMMANDS, Command, load
+from mapsort.cli.display import check_display, progress_display
+from mapsort.cli.interruption import interruptible
+from mapsort.cli.output import say, warn
+from mapsort.cli.parser import given_values, options_from
+
+
+def run(name: str, args: argparse.Namespace) -> int:
+    """Do a command's work and say what came of it.
+
+    Parameters
+    ----------
+    name : str
+        One of `COMMANDS`.
+    args : Namespace
+        As its parser parsed it.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    command = COMMANDS[name]
+
+    told: Callable[..., Iterator[str]] = load("cli", f"results.{name.replace('-', '_')}")
+    with _requested(command, args) as options:
+        if command.refinement is not None and options.check:
+            _say_plan(command.refinement.plan, options)
+            return 0
+        # The parser gives a --quiet to commands whose options have none.
+        quiet = bool(getattr(options, "quiet", getattr(args, "quiet", False)))
+        made = _done(command, options, quiet=quiet) if command.job else ()
+        status = _said(told(options, *made))
+    if command.refreshes:
+        _refresh_report(options.run[0])
+    return status
+
+
+@contextmanager
+def _requested(command: Command, args: argparse.Namespace) -> Iterator[Any]:
+    """Give the options, validated; with ``--resume``, those of the run, where it was begun."""
+    refinement = command.refinement
+    if refinement is None or args.resume is None:
+        yield options_from(command.options_type(), args).validated()
+        return
+    # Here and not above, as in what follows: it loads the kernels.
+    from mapsort.jobs.run_place import at_home
+
+    given = given_values(command.options_type(), args)
+    with at_home(given["resume"]) as resume:
+        yield load("jobs", refinement.resumed)(given | {"resume": resume})
+
+
+def _say_plan(plan: str, options: Any) -> None:
+    for note in options.notes:
+        warn(note)
+    with check_display(quiet=options.quiet) as shown:
+        text = load("jobs", plan)(options, progress=shown)
+    say(text)
+
+
+def _done(command: Command, options: Any, *, quiet: bool) -> tuple[Any]:
+    """Do the job, and return what it made, which may be nothing."""
+    job = load("jobs", command.job)
+    if not command.shows_progress:
+        return (job(options),)
+    kept = {"watcher": _report_keeper(options)} if command.refinement else {}
+    with progress_display(quiet=quiet) as shown, interruptible(shown) as progress:
+        for note in options.notes:
+            progress.warning(note)
+        return (job(options, progress=progress, **kept),)
+
+
+def _said(lines: Iterator[str]) -> int:
+    """Print lines as they come; what their generator returns is the status."""
+    while True:
+        try:
+            say(next(lines))
+        except StopIteration as end:
+            return end.value or 0
+
+
+def _report_keeper(options: Any) -> Callable[[Path], None] | None:
+    if options.no_report:
+        return None
+    # Here and not above, as below: it loads the plotting library.
+    from mapsort.report.page import report_keeper
+
+    return report_keeper()
+
+
+def _refresh_report(run: Path) -> None:
+    """Write a run's report anew, if it has one: a run without asked for none."""
+    from mapsort.report.page import write_report
+    from mapsort.rundir.layout import RunDirectory
+
+    if RunDirectory(run).report.exists():
+        write_report(run)
