@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
+from mapsort.geometry.arrays import real_array
 from mapsort.geometry.symmetry import symmetry as symmetry_group
 from mapsort.jobs.build_info import build_config
 from mapsort.model.matches import Matches
@@ -47,7 +48,7 @@ _SCORES = {
 
 
 def _shifts(shifts: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
-    moved = np.asarray(shifts, dtype=np.float64)
+    moved = real_array(shifts, "shifts")
     if moved.shape != (n, 2):
         raise ConfigError(f"shifts: expected shape ({n}, 2), got {moved.shape}")
     return moved
@@ -94,7 +95,8 @@ def project(
         chosen = projector(method)
     except ConfigError as error:
         raise ConfigError(f"method={method}: {error}") from error
-    data = volume.data if isinstance(volume, Volume) else np.asarray(volume, np.float32)
+    given = volume.data if isinstance(volume, Volume) else volume
+    data = real_array(given, "volume", np.float32)
     if data.ndim != 3 or len(set(data.shape)) != 1:
         raise ConfigError(f"volume: expected shape (n, n, n), got {data.shape}")
     turns = _rotations(rotations)
@@ -108,7 +110,7 @@ def project(
 
 
 def _rotations(rotations: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    turns = np.asarray(rotations, dtype=np.float64)
+    turns = real_array(rotations, "rotations")
     if turns.ndim != 3 or turns.shape[1:] != (3, 3):
         raise ConfigError(f"rotations: expected shape (n, 3, 3), got {turns.shape}")
     return turns
@@ -155,9 +157,11 @@ def match(
     ConfigError
         For shapes, ``top`` or ``score`` that do not fit.
     """
-    images = np.asarray(particles, dtype=np.float32)
-    views = np.asarray(references, dtype=np.float32)
-    if images.ndim != 3 or views.ndim != 3 or images.shape[1:] != views.shape[1:]:
+    images = real_array(particles, "particles", np.float32)
+    views = real_array(references, "references", np.float32)
+    if images.ndim != 3 or len(images) == 0 or images.shape[1] != images.shape[2]:
+        raise ConfigError(f"particles: expected (n, box, box), n > 0, got {images.shape}")
+    if views.ndim != 3 or images.shape[1:] != views.shape[1:]:
         raise ConfigError(
             f"references: expected (m, {', '.join(map(str, images.shape[1:]))}) as the particles, "
             f"got {views.shape}"
@@ -224,13 +228,13 @@ def reconstruct(
     ConfigError
         For shapes, a symmetry or a method that do not fit.
     """
-    views = np.asarray(images, dtype=np.float32)
+    views = real_array(images, "images", np.float32)
     turns = _rotations(rotations)
     chosen = reconstructor(method)
     if views.ndim != 3 or len(views) != len(turns) or views.shape[1] != views.shape[2]:
         raise ConfigError(f"images: expected ({len(turns)}, box, box), got {views.shape}")
     n, box = views.shape[:2]
-    share = None if weights is None else np.asarray(weights, dtype=np.float64)
+    share = None if weights is None else real_array(weights, "weights")
     if share is not None and share.shape != (n,):
         raise ConfigError(f"weights: expected shape ({n},), got {share.shape}")
     threads = available_threads()

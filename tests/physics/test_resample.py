@@ -104,7 +104,7 @@ def test_refusals():
         match_box(volume, 0.0, box=8, target_apix=1.0)
     with pytest.raises(ValueError, match="cubic"):
         match_box(np.zeros((8, 8, 9)), 1.0, box=8, target_apix=1.0)
-    with pytest.raises(ValueError, match="resample shape"):
+    with pytest.raises(ValueError, match="cannot resample"):
         fourier_resample(np.zeros((8, 9)), box=8, ndim=2)
 
 

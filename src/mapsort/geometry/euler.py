@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mapsort.geometry.arrays import real_array
+
 # Below this sine of the polar angle az and phi cannot be told apart in single precision.
 _POLE_SINE = 1e-6
 
@@ -160,14 +162,14 @@ def _signed_turn(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _angle_rows(angles_deg: ArrayLike) -> NDArray[np.float64]:
-    angles = np.asarray(angles_deg, dtype=np.float64)
+    angles = real_array(angles_deg, "angles_deg")
     if angles.ndim not in (1, 2) or angles.shape[-1] != 3:
         raise ValueError(f"angles_deg: expected shape (3,) or (n, 3), got {angles.shape}")
     return angles
 
 
 def _matrix_stack(matrices: ArrayLike) -> NDArray[np.float64]:
-    stack = np.asarray(matrices, dtype=np.float64)
+    stack = real_array(matrices, "matrices")
     if stack.ndim not in (2, 3) or stack.shape[-2:] != (3, 3):
         raise ValueError(f"matrices: expected shape (3, 3) or (n, 3, 3), got {stack.shape}")
     return stack

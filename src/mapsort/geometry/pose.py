@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mapsort.geometry.arrays import real_array
+
 _MIRROR_SIGNS = np.array([-1.0, 1.0, -1.0])
 
 
@@ -93,7 +95,7 @@ def pose_to_match(
     """
     references = _rotation_stack(reference_rotations, "reference_rotations")
     particles = _rotation_stack(rotations, "rotations")
-    origins = np.asarray(origins_px, dtype=np.float64)
+    origins = real_array(origins_px, "origins_px")
     if len(particles) != len(references) or origins.shape != (len(references), 2):
         raise ValueError(
             f"expected {len(references)} rotations and origins of shape ({len(references)}, 2), "
@@ -118,14 +120,14 @@ def _in_plane(alpha_rad: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _rotation_stack(rotations: ArrayLike, name: str) -> NDArray[np.float64]:
-    stack = np.asarray(rotations, dtype=np.float64)
+    stack = real_array(rotations, name)
     if stack.ndim != 3 or stack.shape[1:] != (3, 3):
         raise ValueError(f"{name}: expected shape (n, 3, 3), got {stack.shape}")
     return stack
 
 
 def _column(values: ArrayLike, n: int, name: str) -> NDArray[np.float64]:
-    column = np.asarray(values, dtype=np.float64)
+    column = real_array(values, name)
     if column.shape != (n,):
         raise ValueError(f"{name}: expected shape ({n},), got {column.shape}")
     return column

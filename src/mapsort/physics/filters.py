@@ -12,6 +12,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
+from mapsort.geometry.arrays import real_array
 from mapsort.physics.shells import (
     box_of,
     box_of_spectrum,
@@ -145,7 +146,7 @@ def apply_radial_curve(volume: NDArray[Any], curve: ArrayLike) -> NDArray[np.flo
         If the volume is not square or cubic or the curve is not a non-empty 1-D array.
     """
     n = box_of(volume, "volume")
-    values = np.asarray(curve, dtype=np.float64)
+    values = real_array(curve, "curve", finite=False)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"curve: expected shape (m,), got {values.shape}")
     radius = fourier_radius(n, ndim=volume.ndim)

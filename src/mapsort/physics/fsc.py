@@ -10,6 +10,7 @@ import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 from mapsort.errors import NumericalError
+from mapsort.geometry.arrays import real_array
 from mapsort.physics.shells import box_of, box_of_spectrum, shell_index
 
 #: Correlations at which resolutions are read: of half maps that are independent throughout, and of
@@ -44,6 +45,7 @@ def fsc(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     if np.shape(a) != np.shape(b):
         raise ValueError(f"fsc: shapes differ: {np.shape(a)} and {np.shape(b)}")
     box_of(a, "a")
+    box_of(b, "b")
     return fsc_of_spectra(scipy.fft.rfftn(a), scipy.fft.rfftn(b))
 
 
@@ -180,8 +182,8 @@ def resolution_at(
     NumericalError
         If the curve holds NaN or infinity.
     """
-    values = np.asarray(curve, dtype=np.float64)
-    n = 2 * (len(values) - 1) if box is None else box
+    values = real_array(curve, "curve", finite=False)
+    n = 2 * (values.size - 1) if box is None else box
     if values.ndim != 1 or len(values) < 2 or len(values) != n // 2 + 1:
         raise ValueError(f"curve: {values.shape} does not fit a box of {n} pixels")
     if not np.isfinite(values).all():

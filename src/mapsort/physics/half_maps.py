@@ -70,6 +70,10 @@ COLUMN_WORDS = "FSC corrected for the mask, masked, unmasked, masked with random
 
 def half_map_fsc(even: NDArray[Any], odd: NDArray[Any], mask: NDArray[Any]) -> Float64:
     """Return the FSC of two half maps under a soft mask, (box//2 + 1,)."""
+    for array, name in ((even, "even"), (odd, "odd"), (mask, "mask")):
+        box_of(array, name)
+    if not even.shape == odd.shape == mask.shape:
+        raise ValueError(f"shapes differ: even {even.shape}, odd {odd.shape}, mask {mask.shape}")
     return fsc(even * mask, odd * mask)
 
 

@@ -9,6 +9,7 @@ import scipy.ndimage
 from numpy.typing import ArrayLike, NDArray
 
 from mapsort.errors import NumericalError
+from mapsort.geometry.arrays import real_array
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
 from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.shells import box_of, fourier_radius
@@ -43,7 +44,7 @@ def transform_image(image: NDArray[Any], matrix: ArrayLike) -> Float32:
     """
     n = box_of(image, "image")
     ndim = image.ndim
-    rows = np.asarray(matrix, dtype=np.float64)
+    rows = real_array(matrix, "matrix")
     if rows.shape != (ndim, ndim + 1):
         raise ValueError(f"matrix: expected shape ({ndim}, {ndim + 1}), got {rows.shape}")
     # the source of each pixel, with the axes in the order of the array; after quarter turns it is

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError, NumericalError
+from mapsort.geometry.arrays import real_array
 from mapsort.physics.shells import box_of
 
 PROTEIN_DENSITY_DA_PER_ANG3 = 0.81
@@ -119,13 +120,15 @@ def background_normalize(images: NDArray[Any], radius_px: float) -> NDArray[np.f
     ValueError
         If the images are not square.
     """
-    stack = np.asarray(images, dtype=np.float32)
+    # what is no number is told below, with the image's index
+    stack = real_array(images, "images", np.float32, finite=False)
     if stack.ndim not in (2, 3) or stack.shape[-1] != stack.shape[-2]:
         raise ValueError(f"images: expected shape (n, box, box) or (box, box), got {stack.shape}")
     outside = _outside_circle(stack.shape[-1], radius_px)
     background = stack[..., outside]
     mean = background.mean(axis=-1, dtype=np.float64)
-    deviation = background.std(axis=-1, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        deviation = background.std(axis=-1, dtype=np.float64)
     # a constant image of value c has a rounding noise of about 1e-16 c in double precision
     usable = np.isfinite(deviation) & (deviation > 1e-12 * np.abs(mean))
     if not usable.all():

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mapsort.geometry.arrays import real_array
 from mapsort.physics.shells import box_of
 
 # Pixel sizes written with four digits agree to this; a smaller difference is no reason to resample.
@@ -132,8 +133,9 @@ def fourier_resample(images: NDArray[Any], *, box: int, ndim: Literal[2, 3]) -> 
     ValueError
         If the last axes are not equal or the box is not positive.
     """
+    real_array(images, "images", None, finite=False)
     if images.ndim < ndim or len(set(images.shape[-ndim:])) != 1 or box < 1:
-        raise ValueError(f"cannot resample shape {images.shape} to a box of {box} in {ndim}-D")
+        raise ValueError(f"images: cannot resample {images.shape} to a box of {box} in {ndim}-D")
     n = images.shape[-1]
     return _along_axes(images, _interpolation(n, box, n / box), ndim)
 

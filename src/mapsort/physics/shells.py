@@ -11,6 +11,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from mapsort.geometry.arrays import real_array
+
 
 def fourier_radius(box: int, *, ndim: int) -> NDArray[np.float64]:
     """Distance of each Fourier term from the origin.
@@ -103,8 +105,9 @@ def box_of(array: NDArray[Any], name: str) -> int:
     Raises
     ------
     ValueError
-        If the array is neither.
+        If the array is neither, or holds no real numbers.
     """
+    real_array(array, name, None, finite=False)
     if array.ndim not in (2, 3) or len(set(array.shape)) != 1 or array.shape[0] < 1:
         raise ValueError(f"{name}: expected a square image or cubic volume, got {array.shape}")
     return int(array.shape[0])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
+from mapsort.geometry.arrays import real_array
 from mapsort.modules.comparators import COMPARATORS
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.registries import ALIGNERS, Transform
@@ -63,13 +64,12 @@ def align(
     """
     bound = ALIGNERS.bind(spec, parameters)
     compared = COMPARATORS.bind(score)
-    a, b = (np.asarray(m, dtype=np.float32) for m in (moving, fixed))
+    a = real_array(moving, "moving", np.float32)
+    b = real_array(fixed, "fixed", np.float32)
     if a.shape != b.shape or a.ndim not in (2, 3) or len(set(a.shape)) != 1:
         raise ConfigError(
             f"align: expected two images (n, n) or two maps (n, n, n), got {a.shape}, {b.shape}"
         )
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ConfigError("align: an image holds NaN or infinity")
 
     def compare(moved: NDArray[Any], other: NDArray[Any]) -> float:
         return compared(moved, other, apix=apix, ctf=ctf)

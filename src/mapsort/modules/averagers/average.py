@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mapsort.errors import ConfigError
+from mapsort.geometry.arrays import real_array
 from mapsort.modules.averagers.declare import Members
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.registries import AVERAGERS
@@ -55,7 +56,7 @@ def averaged(
         Unknown name or parameter, a wrong value, or shapes or numbers that do not fit.
     """
     bound = AVERAGERS.bind(spec, parameters)
-    pixels = np.asarray(images)
+    pixels = real_array(images, "images", None)
     if pixels.ndim not in (3, 4) or len(pixels) == 0 or len(set(pixels.shape[1:])) != 1:
         raise ConfigError(f"images: expected square images (n, box, box), got {pixels.shape}")
     members = Members(
@@ -97,10 +98,10 @@ def average(
 
 
 def _weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    values = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    values = np.ones(n) if weights is None else real_array(weights, "weights")
     if values.shape != (n,):
         raise ConfigError(f"weights: expected shape ({n},), got {values.shape}")
-    if not np.isfinite(values).all() or values.min() < 0 or not values.any():
+    if values.min() < 0 or not values.any():
         raise ConfigError("weights: expected numbers from 0, one of them above 0")
     return values
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
+from mapsort.geometry.arrays import real_array
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.registries import COMPARATORS
 from mapsort.physics.ctf import ContrastTransfer
@@ -54,7 +55,7 @@ def compare(
     -1.0
     """
     bound = COMPARATORS.bind(spec, parameters)
-    a, b = np.asarray(this), np.asarray(with_)
+    a, b = real_array(this, "this", None), real_array(with_, "with_", None)
     if a.shape != b.shape or a.ndim not in (2, 3) or len(set(a.shape)) != 1:
         raise ConfigError(
             f"compare: expected two images (n, n) or two maps (n, n, n), got {a.shape}, {b.shape}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
+from mapsort.geometry.arrays import real_array
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.registries import PROCESSORS, Float32
 from mapsort.modules.registry import BoundModule
@@ -82,7 +83,7 @@ def process(
     np.float32(4.0)
     """
     bound = PROCESSORS.bind(spec, parameters)
-    pixels = np.asarray(array)
+    pixels = real_array(array, "array", None, finite=False)
     if not (np.isfinite(apix) and apix > 0):
         raise ConfigError(f"apix={apix}: expected a pixel size above 0 A")
     if not _is_stack(pixels, stack):
