@@ -52,23 +52,12 @@ class AsymmetricUnit:
         return self.family not in ("c", "d", "h")
 
     def contains(self, az_deg: np.float32, alt_deg: np.float32) -> bool:
-        """Whether a viewing direction within the limits lies inside the unit.
+        """Whether a viewing direction within the limits, offset not added, lies inside the unit.
 
-        Parameters
-        ----------
-        az_deg, alt_deg : float32
-            Direction before `az_offset_deg` is added, degrees.
-
-        Returns
-        -------
-        bool
-
-        Notes
-        -----
         For the platonic groups the unit is bounded by the great circle between two neighbouring
         axes: ``alt < L(z, a)``, ``L = atan(sin(S/2) / (sin(S/2 - z) / tan(t) + sin(z) / tan(a)))``,
-        S = 2 pi / fold, z = min(az, S - az), a = angle between the main and the 3-fold axis and
-        t = half the angle between two main axes.
+        S = 2 pi / fold, z = min(az, S - az), a = angle between the main and the 3-fold axis and t =
+        half the angle between two main axes.
         """
         if not self.platonic:
             return True
@@ -87,18 +76,10 @@ class AsymmetricUnit:
 
 
 def asymmetric_unit(symmetry: Symmetry, *, inc_mirror: bool) -> AsymmetricUnit:
-    """Asymmetric unit of a point group (EMAN2, ``Symmetry3D::get_delimiters``).
+    """Return the asymmetric unit of a symmetry (EMAN2, ``Symmetry3D::get_delimiters``).
 
-    Parameters
-    ----------
-    symmetry : Symmetry
-        The group; for icos2 the unit of icos is returned, in the frame of icos.
-    inc_mirror : bool
-        Whether views related by a mirror both count.
-
-    Returns
-    -------
-    AsymmetricUnit
+    With `inc_mirror` views related by a mirror both count. For icos2 it is the unit of icos, in the
+    frame of icos.
     """
     if symmetry.helical:
         # all the way round: neighbouring copies are turned, but also shifted

@@ -41,33 +41,13 @@ class NearestViews:
         self._tree = cKDTree(np.concatenate([mates, -mates]))
 
     def nearest(self, views: Float64) -> tuple[Indices, Indices]:
-        """Return the nearest view of each, and the operator S under which v S lies near it.
-
-        Parameters
-        ----------
-        views : ndarray of shape (m, 3), float64
-
-        Returns
-        -------
-        number, operator : ndarray of shape (m,)
-        """
+        """Return the nearest view v of each and the operator S under which v S lies near it, (m,)."""
         point = np.asarray(self._tree.query(views)[1], dtype=np.intp)
         mate = point % (self._n * self._n_operators)
         return mate % self._n, mate // self._n
 
     def several(self, views: Float64, count: int) -> Indices:
-        """Return the ``count`` different views nearest to each, nearest first.
-
-        Parameters
-        ----------
-        views : ndarray of shape (m, 3), float64
-        count : int
-            At most as many as there are views.
-
-        Returns
-        -------
-        ndarray of shape (m, count)
-        """
+        """Return the ``count`` different views nearest to each, nearest first, (m, count)."""
         found = np.empty((len(views), count), dtype=np.intp)
         for first in range(0, len(views), VIEWS_AT_ONCE):
             block = slice(first, first + VIEWS_AT_ONCE)

@@ -123,33 +123,16 @@ def even_orientations(
 def angular_step(
     box: int, apix: float, *, target_resolution: float | None = None, speed: int = 5
 ) -> float:
-    """Angular step that suits a box and a target resolution.
+    """Return the angular step [degrees] that suits a box; it divides 89.99 degrees.
 
-    Parameters
-    ----------
-    box : int
-        Box size, pixels.
-    apix : float
-        Pixel size, Angstrom.
-    target_resolution : float, optional
-        Resolution aimed at, Angstrom; it coarsens the step if above four pixels.
-    speed : int
-        1 (finest) to 7 (coarsest).
-
-    Returns
-    -------
-    float
-        Step in degrees; it divides 89.99 degrees evenly.
+    ``89.99 / ceil(810 / ((speed + 3) sqrt(4300 / E)))`` with E = box [pixels], or ``2 box apix /
+    target_resolution`` when that resolution [A] exceeds 4 apix (EMAN2, e2refine_easy); speed is 1
+    (finest) to 7.
 
     Raises
     ------
     ConfigError
         If an argument is out of range.
-
-    Notes
-    -----
-    ``89.99 / ceil(810 / ((speed + 3) sqrt(4300 / E)))`` with E = box, or
-    ``2 box apix / target_resolution`` when that resolution exceeds 4 apix (EMAN2, e2refine_easy).
     """
     if box < 1 or apix <= 0:
         raise ConfigError(f"angular step: box and pixel size must be positive, got {box}, {apix}")
@@ -167,25 +150,10 @@ def angular_step(
 def broken_symmetry(
     eulers_deg: NDArray[np.float64], symmetry: Symmetry, *, inc_mirror: bool
 ) -> NDArray[np.float64]:
-    """Every symmetry-related copy of some orientations: for maps that are only nearly symmetric.
+    """Return orientations, and their copies R S under each operation S: EMAN2's ``breaksym``.
 
-    Parameters
-    ----------
-    eulers_deg : ndarray of shape (n, 3)
-        EMAN az, alt, phi of a unit with its mirror half [degrees].
-    symmetry : Symmetry
-        The pseudo-symmetry, a point group.
-    inc_mirror : bool
-        Whether to keep views from below (alt above 90), the mirrors of those from above.
-
-    Returns
-    -------
-    ndarray of shape (m, 3), float64
-        The orientations themselves first, then the copies by each operation.
-
-    Notes
-    -----
-    EMAN2's ``breaksym``: orientation R has the copies R S.
+    For maps that are only nearly symmetric. EMAN az, alt, phi (n, 3) [degrees] of a unit with its
+    mirror half; views from below (alt above 90) are kept with `inc_mirror` only.
     """
     rotations = eman_to_matrix(eulers_deg)
     copies = (rotations[None] @ symmetry.matrices[:, None]).reshape(-1, 3, 3)
@@ -202,23 +170,7 @@ def _unit(symmetry: Symmetry | str, inc_mirror: bool) -> tuple[Symmetry, Asymmet
 def step_for_count(
     name: str, sampler: Sampler, unit: AsymmetricUnit, delta: float | None, n: int | None
 ) -> float:
-    """Step given, or the one whose number of directions is nearest to the one wanted.
-
-    Parameters
-    ----------
-    name : str
-        Of the generator, for messages.
-    sampler : callable
-    unit : AsymmetricUnit
-    delta : float or None
-        Step, degrees.
-    n : int or None
-        Number of directions.
-
-    Returns
-    -------
-    float
-        Step, degrees.
+    """Return the step given, or the one whose number of directions is nearest to n [degrees].
 
     Raises
     ------

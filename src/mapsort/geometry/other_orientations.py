@@ -32,29 +32,8 @@ def spiral_orientations(
 ) -> Float64:
     """Directions along a spiral from the pole, equally spaced in height (generator saff).
 
-    Parameters
-    ----------
-    group : Symmetry
-    delta : float, optional
-        Angular step, degrees. Give either this or `n`.
-    n : int, optional
-        Number of directions wanted, met as nearly as a step can.
-    inc_mirror : bool
-        Whether mirror-related views are both generated.
-
-    Returns
-    -------
-    ndarray of shape (m, 3), float64
-        EMAN az, alt, phi in degrees; phi is 0 (but for icos2).
-
-    Raises
-    ------
-    ConfigError
-        If not exactly one of `delta` and `n` is given, or if it is out of range.
-
-    References
-    ----------
-    Saff & Kuijlaars (1997), Math. Intelligencer 19, 5, doi:10.1007/BF03024331
+    Arguments, result and errors as for `even_orientations` (Saff & Kuijlaars (1997), Math.
+    Intelligencer 19, 5, doi:10.1007/BF03024331).
     """
     unit = asymmetric_unit(group, inc_mirror=inc_mirror)
     step = step_for_count("saff", _spiral_rows, unit, delta, n)
@@ -71,21 +50,8 @@ def random_orientations(
 ) -> Float64:
     """Directions that are uniformly random on the unit (generator rand).
 
-    Parameters
-    ----------
-    group : Symmetry
-    n : int
-        Number of directions.
-    rng : numpy.random.Generator
-    inc_mirror : bool
-        Whether mirror-related views count as different.
-    random_phi : bool
-        Whether the in-plane angle is random, too.
-
-    Returns
-    -------
-    ndarray of shape (n, 3), float64
-        EMAN az, alt, phi in degrees.
+    EMAN az, alt, phi (n, 3) [degrees]. With `inc_mirror` mirror-related views count as different;
+    the in-plane angle may be random, too.
     """
     unit = asymmetric_unit(group, inc_mirror=inc_mirror)
     rows: list[tuple[float, float]] = []
@@ -110,20 +76,9 @@ def repelled_orientations(
 ) -> Float64:
     """Directions of a spiral, the closest of which are pushed apart (generator opt).
 
-    Parameters
-    ----------
-    group, delta, n, inc_mirror
-        As for `spiral_orientations`.
-
-    Returns
-    -------
-    ndarray of shape (m, 3), float64
-        EMAN az, alt, phi in degrees, phi 0 (but for icos2).
-
-    Notes
-    -----
-    On the whole sphere the closest pair is moved apart by 1 % of its distance, 100 times; what
-    lies in the unit is kept (EMAN2, ``OptimumOrientationGenerator``).
+    Arguments, result and errors as for `even_orientations`. On the whole sphere the closest pair is
+    moved apart by 1 % of its distance, 100 times; what lies in the unit is kept (EMAN2,
+    ``OptimumOrientationGenerator``).
     """
     unit = asymmetric_unit(group, inc_mirror=inc_mirror)
 

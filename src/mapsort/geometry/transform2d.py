@@ -40,17 +40,7 @@ class Transform2D:
 
     @classmethod
     def from_matrix(cls, matrix: ArrayLike) -> Transform2D:
-        """Factorise a rigid 2 x 3 matrix ``[M R | M t]``.
-
-        Parameters
-        ----------
-        matrix : array_like of shape (2, 3)
-            Orthogonal 2 x 2 part beside the translation in pixels.
-
-        Returns
-        -------
-        Transform2D
-            alpha in [0, 360).
+        """Factorise a rigid 2 x 3 matrix ``[M R | M t]``, shift in pixels; alpha is in [0, 360).
 
         Raises
         ------
@@ -80,16 +70,7 @@ class Transform2D:
         return rows
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Move points.
-
-        Parameters
-        ----------
-        points : array_like of shape (..., 2)
-            x, y in pixels relative to the image centre.
-
-        Returns
-        -------
-        ndarray of shape (..., 2), float64
+        """Move points (..., 2): x, y in pixels relative to the image centre.
 
         Raises
         ------

@@ -46,19 +46,9 @@ class Average:
 
 
 def weighted_mean(images: Images, weights: Float64, *, ignore_zero: bool = False) -> Float32:
-    """Weighted mean of each pixel.
+    """Mean of each pixel of images (n, ...) by weights (n,); 0 where nothing counts.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, ...)
-    weights : ndarray of shape (n,), float64
-    ignore_zero : bool
-        Pixels that are exactly 0 do not count.
-
-    Returns
-    -------
-    ndarray of shape (...), float32
-        0 where nothing counts.
+    With `ignore_zero` pixels that are exactly 0 do not count.
     """
     total = np.tensordot(weights, images.astype(np.float64), axes=1)
     if ignore_zero:
@@ -94,20 +84,7 @@ def standardised(images: Images) -> Float64:
 
 
 def extreme(images: Images, *, largest: bool, by_absolute: bool) -> Float32:
-    """Smallest or largest value of each pixel.
-
-    Parameters
-    ----------
-    images : ndarray of shape (n, ...)
-    largest : bool
-        Largest, else smallest.
-    by_absolute : bool
-        Compare absolute values; the value itself is returned.
-
-    Returns
-    -------
-    ndarray of shape (...), float32
-    """
+    """Smallest or largest value of each pixel of images (n, ...), perhaps by absolute value."""
     measure = np.abs(images) if by_absolute else images
     index = np.argmax(measure, axis=0) if largest else np.argmin(measure, axis=0)
     return np.asarray(np.take_along_axis(images, index[None], axis=0)[0], dtype=np.float32)
@@ -116,27 +93,12 @@ def extreme(images: Images, *, largest: bool, by_absolute: bool) -> Float32:
 def locally_weighted(
     images: Images, weights: Float64, *, apix: float, damp_noise: float = 0.5
 ) -> Float32:
-    """Mean in which each image counts where it agrees with the others.
+    """Mean of images (n, ...) in which each counts where it agrees with the others.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, box, box) or (n, box, box, box)
-    weights : ndarray of shape (n,), float64
-    apix : float
-        Pixel size, Angstrom.
-    damp_noise : float
-        Where the sum of weights w is below its largest value, the weighted mean is multiplied by
-        ``(w / max w)^(1 - damp_noise)``: 1 gives the weighted mean, 0 leaves regions without
-        agreement dark.
-
-    Returns
-    -------
-    ndarray of one image's shape, float32
-
-    Notes
-    -----
     The local weight is the product with the mean of all images, low-passed (Gaussian, 1/e at
-    0.02/A) and clipped at 0, as in EMAN2's localweight averager.
+    0.02/A, `apix` in Angstrom) and clipped at 0, as in EMAN2's localweight averager. Where the sum
+    of weights w is below its largest value, the mean is multiplied by ``(w / max w)^(1 -
+    damp_noise)``: 1 gives the weighted mean, 0 leaves regions without agreement dark.
     """
     mean = weighted_mean(images, weights).astype(np.float64)
     n = images.shape[-1]
@@ -153,15 +115,7 @@ def locally_weighted(
 def locally_weighted_fourier(images: Images, weights: Float64, *, damp_noise: float) -> Float32:
     """As `locally_weighted`, each Fourier term weighed by its phase agreement with the mean.
 
-    Parameters
-    ----------
-    images, weights, damp_noise
-        As for `locally_weighted`.
-
-    Returns
-    -------
-    ndarray of one image's shape, float32
-        A term's weight in an image is the cosine of its phase difference from the mean, at least 0.
+    A term's weight in an image is the cosine of its phase difference from the mean, at least 0.
     """
     mean = scipy.fft.rfftn(weighted_mean(images, weights).astype(np.float64))
     total, norm = np.zeros(mean.shape, complex), np.zeros(mean.shape)
@@ -188,22 +142,11 @@ def _damped(total: Float64, norm: Float64, damp_noise: float) -> Float32:
 
 
 def iterated_mean(images: Images, weights: Float64) -> Float32:
-    """Mean whose Fourier terms are drawn towards those of the images that agree with it.
+    """Mean of images (n, box, box) whose Fourier terms are drawn towards those that agree with it.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, box, box)
-    weights : ndarray of shape (n,), float64
-
-    Returns
-    -------
-    ndarray of shape (box, box), float32
-
-    Notes
-    -----
     Four passes, as in EMAN2's iterative averager: each weighs every term of every image by its
-    agreement with the last average, ``1 / (1 + |F - A|^2 / v)``, v the median of ``|F - A|^2``
-    over the images (the weights of a Cauchy distribution: outliers lose influence).
+    agreement with the last average, ``1 / (1 + |F - A|^2 / v)``, v the median of ``|F - A|^2`` over
+    the images (the weights of a Cauchy distribution: outliers lose influence).
     """
     spectra = scipy.fft.rfftn(images.astype(np.float64), axes=range(1, images.ndim))
     share = weights.reshape((-1,) + (1,) * (images.ndim - 1))

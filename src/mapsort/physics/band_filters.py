@@ -19,28 +19,16 @@ _ATTENUATION = 10.624
 
 
 def butterworth_lowpass(frequency: ArrayLike, *, low: float, high: float) -> Float64:
-    """Butterworth low-pass of a pass band and a stop band.
+    """Butterworth low-pass that passes frequencies up to ``low`` and stops those from ``high`` on.
 
-    Parameters
-    ----------
-    frequency : array_like
-    low, high : float
-        End of the pass band and start of the stop band; low < high.
-
-    Returns
-    -------
-    ndarray of the shape of `frequency`, float64
-        ``1 / sqrt(1 + (s / s0)^p)``, ``p = 2 log10(e / sqrt(a^2 - 1)) / log10(low / high)``,
-        ``s0 = low / e^(2/p)``, e = 0.882, a = 10.624.
+    ``1 / sqrt(1 + (s / s0)^p)``, ``p = 2 log10(e / sqrt(a^2 - 1)) / log10(low / high)``, ``s0 = low
+    / e^(2/p)``, e = 0.882, a = 10.624 (Penczek, Grassucci, Frank (1994), Ultramicroscopy 53, 251,
+    doi:10.1016/0304-3991(94)90038-8).
 
     Raises
     ------
     ConfigError
         Unless 0 < low < high.
-
-    References
-    ----------
-    Penczek, Grassucci, Frank (1994), Ultramicroscopy 53, 251, doi:10.1016/0304-3991(94)90038-8
     """
     if not 0 < low < high:
         raise ConfigError(f"butterworth filter: expected 0 < low < high, got {low:g} and {high:g}")
@@ -70,20 +58,10 @@ def tophat_bandpass(frequency: ArrayLike, *, low: float, high: float) -> Float64
 def tanh_bandpass(
     frequency: ArrayLike, *, low: float, high: float, low_fall_off: float, high_fall_off: float
 ) -> Float64:
-    """Band between two edges of hyperbolic tangent shape.
+    """Band between two edges of hyperbolic tangent shape: the difference of two `tanh_lowpass`.
 
-    Parameters
-    ----------
-    frequency : array_like
-    low, high : float
-        Middles of the edges.
-    low_fall_off, high_fall_off : float
-        Widths of the edges as fractions of the width of the band.
-
-    Returns
-    -------
-    ndarray of the shape of `frequency`, float64
-        Difference of two `tanh_lowpass`.
+    ``low`` and ``high`` are the middles of the edges; the fall-offs are their widths as fractions
+    of the band's.
 
     Raises
     ------

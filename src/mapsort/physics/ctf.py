@@ -14,18 +14,10 @@ _UM_IN_ANG = 1e4
 
 
 def electron_wavelength(voltage_kv: ArrayLike) -> NDArray[np.float64]:
-    """Relativistic electron wavelength.
+    """Return the relativistic electron wavelength [A] of a voltage [kV].
 
-    Parameters
-    ----------
-    voltage_kv : array_like
-        Acceleration voltage, kV.
-
-    Returns
-    -------
-    ndarray, float64
-        Wavelength, Angstrom: ``12.2643247 / sqrt(V + 0.978466e-6 V^2)``, V in volts (as RELION;
-        EMAN2's rounded constant differs by 3.5e-5 relative).
+    ``12.2643247 / sqrt(V + 0.978466e-6 V^2)``, V in volts (as RELION; EMAN2's rounded constant
+    differs by 3.5e-5 relative).
 
     Examples
     --------
@@ -150,19 +142,13 @@ class ContrastTransfer:
         )
 
     def coefficients(self) -> NDArray[np.float32]:
-        """Coefficients that the kernels evaluate.
+        """Return the coefficients that the kernels evaluate, (n, 6) float32.
 
-        Returns
-        -------
-        ndarray of shape (n, 6), float32
-            c0 to c5 of ``C(s, theta) = sin(c0 s^2 + c1 s^2 cos(2 (theta - c2)) + c3 s^4 + c4)
-            exp(-c5 s^2 / 4)``, s in 1/Angstrom, theta = atan2(ky, kx) in radians, y along rows.
-
-        Notes
-        -----
-        ``c0 = pi L (U + V) / 2``, ``c1 = pi L (U - V) / 2``, c2 = direction of U in radians,
-        ``c3 = -pi Cs L^3 / 2``, ``c4 = phase shift + asin(amplitude contrast)``, c5 = B, with the
-        wavelength L; see Rohou & Grigorieff (2015), doi:10.1016/j.jsb.2015.08.008.
+        c0 to c5 of ``C(s, theta) = sin(c0 s^2 + c1 s^2 cos(2 (theta - c2)) + c3 s^4 + c4) exp(-c5
+        s^2 / 4)``, s in 1/Angstrom, theta = atan2(ky, kx) in radians, y along rows. ``c0 = pi L (U
+        + V) / 2``, ``c1 = pi L (U - V) / 2``, c2 = direction of U in radians, ``c3 = -pi Cs L^3 /
+        2``, ``c4 = phase shift + asin(amplitude contrast)``, c5 = B, with the wavelength L; see
+        Rohou & Grigorieff (2015), doi:10.1016/j.jsb.2015.08.008.
         """
         return self._exact_coefficients().astype(np.float32)
 
@@ -180,31 +166,16 @@ class ContrastTransfer:
 
 
 def ctf_images(ctf: ContrastTransfer, box: int, apix: float) -> NDArray[np.float32]:
-    """Contrast transfer functions on the half-complex Fourier grid.
+    """Return contrast transfer functions on the half-complex grid, (n, box, box // 2 + 1) float32.
 
-    Parameters
-    ----------
-    ctf : ContrastTransfer
-        Parameters of n particles.
-    box : int
-        Size of the square image, pixels.
-    apix : float
-        Pixel size, Angstrom.
-
-    Returns
-    -------
-    ndarray of shape (n, box, box // 2 + 1), float32
-        To be multiplied with ``scipy.fft.rfft2`` of an image; zero frequency at [0, 0].
+    To be multiplied with ``scipy.fft.rfft2`` of an image of pixels of `apix` [A]; zero frequency at
+    [0, 0]. The phase reaches hundreds of radians, so it is computed in double precision from the
+    unrounded coefficients; the function is exact to 3e-7.
 
     Raises
     ------
     ValueError
         If the box or the pixel size is not positive.
-
-    Notes
-    -----
-    The phase reaches hundreds of radians, so it is computed in double precision from the
-    unrounded coefficients; the function is exact to 3e-7.
     """
     if box < 1 or apix <= 0:
         raise ValueError(f"box and apix must be positive, got {box} and {apix}")

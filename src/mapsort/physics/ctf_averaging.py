@@ -36,6 +36,9 @@ def snr_average(
 ) -> Average:
     """Average weighed by signal-to-noise ratio, amplitudes corrected, not filtered (ctf.auto).
 
+    ``sum F SNR / max(|CTF|, 0.05) / sum SNR``, CTF without envelope; terms with a sum of SNR below
+    0.05 are multiplied by 20 only; ratios of 0 or less count as 0.001; radius up to n/2 - 1.
+
     Parameters
     ----------
     images : ndarray of shape (n, box, box)
@@ -49,13 +52,6 @@ def snr_average(
     snr : ndarray of shape (n, m) or None
         Signal-to-noise ratio of each image at 0, 1, ... Fourier pixels, interpolated linearly and
         constant beyond; without it |CTF|^2.
-
-    Returns
-    -------
-    Average
-        ``sum F SNR / max(|CTF|, 0.05) / sum SNR``, CTF without envelope; terms with a sum of SNR
-        below 0.05 are multiplied by 20 only; ratios of 0 or less count as 0.001; radius up to
-        n/2 - 1.
     """
     ratios = _ratios(snr, ctf, images.shape[-1], apix)
     ratios = np.where(ratios > 0, ratios, _LEAST_SNR) * weights[:, None, None]
@@ -71,11 +67,8 @@ def wiener_average(
 ) -> Average:
     """Wiener-filtered average (ctfw.auto); arguments as for `snr_average`.
 
-    Returns
-    -------
-    Average
-        ``sum F SNR / max(|CTF|, 0.05) / (1 + sum SNR)``, CTF with the envelope of B = 100 A^2;
-        without a ratio at the origin the mean becomes 0.
+    ``sum F SNR / max(|CTF|, 0.05) / (1 + sum SNR)``, CTF with the envelope of B = 100 A^2; without
+    a ratio at the origin the mean becomes 0.
     """
     ratios = _ratios(snr, ctf, images.shape[-1], apix)
     ratios = np.where(ratios < 0, _LEAST_SNR, ratios) * weights[:, None, None]
@@ -88,13 +81,7 @@ def wiener_average(
 def squared_ctf_average(
     images: Images, weights: Float64, ctf: ContrastTransfer, *, apix: float
 ) -> Average:
-    """Average weighed by the squared CTF (ctf.weight); arguments as for `snr_average`.
-
-    Returns
-    -------
-    Average
-        ``sum F CTF^2 / sum CTF^2``; amplitudes are not corrected.
-    """
+    """Average ``sum F CTF^2 / sum CTF^2`` (ctf.weight), not corrected; see `snr_average`."""
     box = images.shape[-1]
     squares = ctf_images(_with_bfactor(ctf, 0.0), box, apix).astype(np.float64) ** 2
     squares *= weights[:, None, None]
@@ -109,12 +96,9 @@ def squared_ctf_average(
 def autofiltered_average(
     images: Images, weights: Float64, ctf: ContrastTransfer, *, apix: float
 ) -> Average:
-    """Average as `squared_ctf_average`, filtered by the correlation of its even and odd halves.
+    """Average as `squared_ctf_average`, filtered by the correlation f of its even and odd halves.
 
-    Returns
-    -------
-    Average
-        Times ``SSNR / (SSNR + 1)``, ``SSNR = 2 f / (1 - f)`` (ctf.weight.autofilt).
+    Times ``SSNR / (SSNR + 1)``, ``SSNR = 2 f / (1 - f)`` (ctf.weight.autofilt).
     """
     whole = squared_ctf_average(images, weights, ctf, apix=apix)
     halves = [
@@ -130,20 +114,7 @@ def autofiltered_average(
 
 
 def ring_weighted_average(images: Images, weights: Float64, curves: Float64 | None) -> Average:
-    """Average with a weight per image and Fourier ring (weightedfourier).
-
-    Parameters
-    ----------
-    images : ndarray of shape (n, box, box) or (n, box, box, box)
-    weights : ndarray of shape (n,), float64
-    curves : ndarray of shape (n, m), optional
-        Weight at 0, 1, ... Fourier pixels, interpolated linearly, constant beyond; 1 without it.
-
-    Returns
-    -------
-    Average
-        ``sum w F / sum w``; terms without weight are 0.
-    """
+    """Mean of images weighted per ring by curves (n, m) at 0, 1, ... Fourier pixels."""
     box, ndim = images.shape[-1], images.ndim - 1
     radius = fourier_radius(box, ndim=ndim)
     total, norm = np.zeros(radius.shape, complex), np.zeros(radius.shape)

@@ -23,19 +23,7 @@ from mapsort.physics.shells import (
 
 
 def gaussian_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float64]:
-    """Gaussian low-pass that falls to 1/e at the cutoff.
-
-    Parameters
-    ----------
-    frequency : array_like
-        Frequencies, in the unit of `cutoff`.
-    cutoff : float
-        Frequency at which the filter is 1/e.
-
-    Returns
-    -------
-    ndarray of the shape of `frequency`, float64
-        ``exp(-s^2 / cutoff^2)`` (EMAN2, filter.lowpass.gauss with a cutoff).
+    """Return ``exp(-s^2 / cutoff^2)``, 1/e at the cutoff (EMAN2's filter.lowpass.gauss).
 
     Raises
     ------
@@ -49,22 +37,9 @@ def gaussian_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float
 def tanh_lowpass(
     frequency: ArrayLike, *, cutoff: float, fall_off: float = 0.5
 ) -> NDArray[np.float64]:
-    """Low-pass with hyperbolic tangent edge.
+    """Return ``(tanh(k (s + c)) - tanh(k (s - c))) / 2``, k = pi / (2 fall_off c), c the cutoff.
 
-    Parameters
-    ----------
-    frequency : array_like
-        Frequencies, in the unit of `cutoff`.
-    cutoff : float
-        Frequency c at the middle of the edge.
-    fall_off : float
-        Width of the edge as a fraction of the cutoff.
-
-    Returns
-    -------
-    ndarray of the shape of `frequency`, float64
-        ``(tanh(k (s + c)) - tanh(k (s - c))) / 2`` with ``k = pi / (2 fall_off c)`` (EMAN2,
-        filter.lowpass.tanh).
+    EMAN2's filter.lowpass.tanh; `fall_off` is the width of the edge as a fraction of the cutoff.
 
     Raises
     ------
@@ -77,19 +52,7 @@ def tanh_lowpass(
 
 
 def tophat_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float64]:
-    """Low-pass that keeps everything up to the cutoff and nothing beyond.
-
-    Parameters
-    ----------
-    frequency : array_like
-        Frequencies, in the unit of `cutoff`.
-    cutoff : float
-        Last frequency that passes.
-
-    Returns
-    -------
-    ndarray of the shape of `frequency`, float64
-        0 or 1.
+    """Return 1 up to the cutoff and 0 beyond.
 
     Raises
     ------
@@ -101,23 +64,12 @@ def tophat_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float64
 
 
 def apply_transfer(volume: NDArray[Any], transfer: NDArray[Any]) -> NDArray[np.float32]:
-    """Multiply the Fourier transform of an image or map.
-
-    Parameters
-    ----------
-    volume : ndarray of shape (n, n) or (n, n, n)
-        Real image or map.
-    transfer : ndarray that broadcasts to the half-complex shape
-        Factor per Fourier term.
-
-    Returns
-    -------
-    ndarray of the shape of `volume`, float32
+    """Multiply the half-complex Fourier transform of an image by factors that broadcast to it.
 
     Raises
     ------
     ValueError
-        If the volume is not square or cubic or the factor does not fit it.
+        If the image is not square or cubic or the factors do not fit it.
     """
     box_of(volume, "volume")
     spectrum = scipy.fft.rfftn(np.asarray(volume, dtype=np.float32))
@@ -126,24 +78,18 @@ def apply_transfer(volume: NDArray[Any], transfer: NDArray[Any]) -> NDArray[np.f
 
 
 def apply_radial_curve(volume: NDArray[Any], curve: ArrayLike) -> NDArray[np.float32]:
-    """Multiply the Fourier transform by an isotropic curve.
+    """Multiply the Fourier transform of an image by an isotropic curve.
 
     Parameters
     ----------
     volume : ndarray of shape (n, n) or (n, n, n)
-        Real image or map.
     curve : array_like of shape (m,)
-        Factor at radius 0, 1, ... Fourier pixels; between them it is interpolated linearly, and
-        beyond the last (in the corners, if m = n//2 + 1) it stays constant.
-
-    Returns
-    -------
-    ndarray of the shape of `volume`, float32
+        Factor at radius 0, 1, ... Fourier pixels; linear between them, constant beyond the last.
 
     Raises
     ------
     ValueError
-        If the volume is not square or cubic or the curve is not a non-empty 1-D array.
+        If the image is not square or cubic or the curve is not a non-empty 1-D array.
     """
     n = box_of(volume, "volume")
     values = real_array(curve, "curve", finite=False)
@@ -154,22 +100,12 @@ def apply_radial_curve(volume: NDArray[Any], curve: ArrayLike) -> NDArray[np.flo
 
 
 def radial_power(spectrum: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean power per shell.
-
-    Parameters
-    ----------
-    spectrum : ndarray of shape (n, n//2+1) or (n, n, n//2+1), complex
-        ``scipy.fft.rfftn`` of an image or map.
-
-    Returns
-    -------
-    ndarray of shape (n//2 + 1,), float64
-        Mean of |F|^2 over all terms of the full spectrum whose radius rounds to the shell.
+    """Return the mean of |F|^2 of the full spectrum in each rounded shell, (n//2 + 1,) float64.
 
     Raises
     ------
     ValueError
-        If the shape is not that of a half-complex spectrum.
+        If the spectrum is not of shape (n, n//2+1) or (n, n, n//2+1), rfft layout.
     """
     n = box_of_spectrum(spectrum, "spectrum")
     shells = shell_index(n, ndim=spectrum.ndim)

@@ -50,27 +50,16 @@ def fsc(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def fsc_of_spectra(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Fourier shell correlation from half-complex spectra that the caller has already.
+    """Return the FSC (n//2 + 1,) of half-complex spectra that the caller has already.
 
-    Parameters
-    ----------
-    a, b : ndarray of shape (n, n//2+1) or (n, n, n//2+1), complex
-        ``scipy.fft.rfftn`` of the images or maps.
-
-    Returns
-    -------
-    ndarray of shape (n//2 + 1,), float64
+    ``sum Re(A B*) / sqrt(sum |A|^2 sum |B|^2)`` over the terms whose radius rounds to the shell,
+    each Friedel pair of the plane kx = 0 counted once (Harauz & van Heel 1986, Optik 73, 146; the
+    numbers are EMAN2's ``calc_fourier_shell_correlation``).
 
     Raises
     ------
     ValueError
-        If the shapes differ or are not those of half-complex spectra.
-
-    Notes
-    -----
-    ``sum Re(A B*) / sqrt(sum |A|^2 sum |B|^2)`` over the terms whose radius rounds to the shell,
-    each Friedel pair of the plane kx = 0 counted once (Harauz & van Heel 1986, Optik 73, 146; the
-    numbers are EMAN2's ``calc_fourier_shell_correlation``).
+        If the shapes differ or are not (n, n//2+1) or (n, n, n//2+1).
     """
     if a.shape != b.shape:
         raise ValueError(f"fsc_of_spectra: shapes differ: {a.shape} and {b.shape}")
@@ -127,24 +116,14 @@ def fsc_of_pairs(volumes: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
 
 
 def frequencies_per_ang(box: int, apix: float) -> NDArray[np.float64]:
-    """Spatial frequencies of the shells.
+    """Return the spatial frequencies of the shells, ``r / (n apix)`` [1/A], (n//2 + 1,).
 
-    Parameters
-    ----------
-    box : int
-        Edge n, pixels.
-    apix : float
-        Pixel size, Angstrom.
-
-    Returns
-    -------
-    ndarray of shape (n//2 + 1,), float64
-        ``r / (n apix)`` in 1/Angstrom, also for odd n (EMAN2 writes r / (n - 1) there).
+    Also for odd n, where EMAN2 writes r / (n - 1).
 
     Raises
     ------
     ValueError
-        If `box` or `apix` is not positive.
+        If `box` [pixels] or `apix` [A] is not positive.
     """
     if box < 1 or apix <= 0:
         raise ValueError(f"box and apix must be positive, got {box} and {apix}")
@@ -154,7 +133,12 @@ def frequencies_per_ang(box: int, apix: float) -> NDArray[np.float64]:
 def resolution_at(
     curve: ArrayLike, threshold: float, apix: float, *, box: int | None = None
 ) -> float:
-    """Resolution at which a curve first falls below a threshold.
+    """Return the resolution [A] at which a curve first falls below a threshold.
+
+    Linear interpolation (in frequency) between the last shell above and the first below. If the
+    curve is never below: that of the last shell (Nyquist, 2 apix, for even n). If shell 1 is below
+    already: that of shell 1, box * apix, which reads "no better than the box". Shell 0 holds only
+    the means and is not looked at.
 
     Parameters
     ----------
@@ -166,14 +150,6 @@ def resolution_at(
         Pixel size, Angstrom.
     box : int, optional
         Edge n, pixels; by default the even one that fits the curve.
-
-    Returns
-    -------
-    float
-        Resolution in Angstrom, by linear interpolation (in frequency) between the last shell
-        above and the first below.  If the curve is never below: that of the last shell
-        (Nyquist, 2 apix, for even n).  If shell 1 is below already: that of shell 1, box * apix,
-        which reads "no better than the box".  Shell 0 holds only the means and is not looked at.
 
     Raises
     ------
@@ -200,24 +176,10 @@ def resolution_at(
 
 
 def ssnr_from_fsc(curve: ArrayLike, *, half_to_full: bool = True) -> NDArray[np.float64]:
-    """Spectral signal-to-noise ratio of a map from a correlation of half maps.
+    """Return the spectral signal-to-noise ratio from a correlation f of half maps, at least 0.
 
-    Parameters
-    ----------
-    curve : array_like
-        Correlation f of two maps with independent noise.
-    half_to_full : bool
-        True: the ratio in the average of the two, ``2 f / (1 - f)``; False: in each of them,
-        ``f / (1 - f)``.
-
-    Returns
-    -------
-    ndarray of the shape of `curve`, float64
-        Never negative; f is capped at 0.9999.
-
-    References
-    ----------
-    Frank & Al-Ali (1975), Nature 256, 376, doi:10.1038/256376a0
+    In the average of the two, ``2 f / (1 - f)``, or, without `half_to_full`, in each of them, ``f /
+    (1 - f)``; f is capped at 0.9999 (Frank & Al-Ali (1975), Nature 256, 376, doi:10.1038/256376a0).
     """
     f = np.clip(np.asarray(curve, dtype=np.float64), 0.0, _LARGEST_CORRELATION)
     return np.asarray((2.0 if half_to_full else 1.0) * f / (1.0 - f))
@@ -241,19 +203,7 @@ def _independent(n: int, ndim: int) -> NDArray[np.bool_]:
 
 
 def independent_counts(box: int, *, ndim: int) -> NDArray[np.intp]:
-    """How many Fourier terms `fsc` sums in each shell.
-
-    Parameters
-    ----------
-    box : int
-        Edge n, pixels.
-    ndim : int
-        2 or 3.
-
-    Returns
-    -------
-    ndarray of shape (n//2 + 1,), intp
-    """
+    """Return how many Fourier terms `fsc` sums in each shell, (n//2 + 1,)."""
     shells = shell_index(box, ndim=ndim)
     chosen = _independent(box, ndim) & (shells <= box // 2)
     return np.bincount(shells[chosen], minlength=box // 2 + 1)

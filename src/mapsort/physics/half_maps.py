@@ -91,10 +91,6 @@ def half_map_curves(
     rng : numpy.random.Generator
         Draws the phases.
 
-    Returns
-    -------
-    HalfMapFsc
-
     Raises
     ------
     NumericalError
@@ -164,20 +160,8 @@ def filtered_mean(even: Float32, odd: Float32, mask: Float32) -> tuple[Float32, 
 def joined_at_low_resolution(
     even: Float32, odd: Float32, *, cutoff: float
 ) -> tuple[Float32, Float32]:
-    """Give two maps the mean of their Fourier terms below a frequency, and leave the rest.
+    """Give two maps the mean of their Fourier terms below a frequency [cycles/pixel].
 
-    Parameters
-    ----------
-    even, odd : ndarray of shape (n, n, n), float32
-    cutoff : float
-        First frequency that stays each map's own, cycles per pixel.
-
-    Returns
-    -------
-    even, odd : ndarray of shape (n, n, n), float32
-
-    Notes
-    -----
     Keeps two half maps from drifting apart in orientation and hand, at the price that their FSC
     says nothing below the cutoff (Scheres, J. Struct. Biol. 180 (2012) 519, section 2.5).
     """

@@ -23,24 +23,15 @@ _NUDGE = 1e-9
 def transform_image(image: NDArray[Any], matrix: ArrayLike) -> Float32:
     """Move the content of an image or map by an affine transform about the centre n//2.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    matrix : array_like of shape (2, 3) or (3, 4)
-        A point p, relative to the centre, order x, y(, z), goes to ``matrix[:, :-1] p +
-        matrix[:, -1]``.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-        ``output(p) = image(T^-1 p)``, linear interpolation; 0 where the source lies outside the
-        grid. In the last half-open pixel, n-1 to n, the last pixel is its own neighbour (EMAN2's
-        xform processor).
+    A point p, relative to the centre, order x, y(, z), goes to ``matrix[:, :-1] p + matrix[:,
+    -1]``: ``output(p) = image(T^-1 p)``, linear interpolation; 0 where the source lies outside the
+    grid. In the last half-open pixel, n-1 to n, the last pixel is its own neighbour (EMAN2's xform
+    processor).
 
     Raises
     ------
     ValueError
-        If the matrix does not fit the image.
+        If the matrix is not (2, 3) for an image, (3, 4) for a map.
     """
     n = box_of(image, "image")
     ndim = image.ndim
@@ -77,18 +68,7 @@ def periodic_mirror(image: NDArray[Any], *, axis: int) -> Float32:
 
 
 def shift_pixels(image: NDArray[Any], shift: tuple[int, ...]) -> Float32:
-    """Move by whole pixels.
-
-    Parameters
-    ----------
-    image : ndarray
-    shift : tuple of int
-        Per axis, in the order of the axes; what is vacated becomes 0.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-    """
+    """Move by whole pixels, per axis in the order of the axes; what is vacated becomes 0."""
     result = np.zeros(image.shape, dtype=np.float32)
     new = tuple(slice(max(0, d), n + min(0, d)) for d, n in zip(shift, image.shape, strict=True))
     old = tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(shift, image.shape, strict=True))
@@ -100,20 +80,10 @@ def shift_pixels(image: NDArray[Any], shift: tuple[int, ...]) -> Float32:
 def centre_of_mass(
     image: NDArray[Any], *, threshold: float = 0.0, squared: bool = False
 ) -> NDArray[np.float64]:
-    """Centre of mass of the densities from a threshold on.
+    """Centre of mass of the densities from a threshold on, relative to pixel n//2.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    threshold : float
-        Smaller densities do not count.
-    squared : bool
-        Weigh by squared densities; the threshold is for the squares.
-
-    Returns
-    -------
-    ndarray of shape (ndim,), float64
-        Relative to pixel n//2, in the order of the axes.
+    In the order of the axes. With `squared`, densities are squared first; the threshold is for the
+    squares.
 
     Raises
     ------
@@ -138,19 +108,7 @@ def centred(
     squared: bool = False,
     whole_pixels: bool = True,
 ) -> Float32:
-    """Move the centre of mass to pixel n//2.
-
-    Parameters
-    ----------
-    image, threshold, squared
-        As for `centre_of_mass`.
-    whole_pixels : bool
-        Shift by whole pixels, so that densities are not interpolated.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-    """
+    """Move the `centre_of_mass` to pixel n//2; by whole pixels, so that nothing is interpolated."""
     centre = centre_of_mass(image, threshold=threshold, squared=squared)
     if whole_pixels:
         return shift_pixels(image, tuple(-int(d) for d in np.floor(centre + 0.5)))
@@ -158,19 +116,8 @@ def centred(
 
 
 def object_centred(image: NDArray[Any]) -> Float32:
-    """Move the object, the brightest compact tenth of the area, to pixel n//2.
+    """Move the object, the brightest compact tenth of the area, to pixel n//2, by whole pixels.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-        Shifted by whole pixels.
-
-    Notes
-    -----
     As EMAN2's xform.center: densities are squared after a high-pass (3 Fourier pixels) and a
     circular mask, low-passed (0.05 cycles per pixel), and cut at the level that a tenth of the area
     exceeds; the centre of mass of the largest connected piece goes to the centre.

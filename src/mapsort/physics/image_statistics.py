@@ -19,17 +19,9 @@ def sample_sigma(image: NDArray[Any]) -> float:
 
 
 def edge_mean(image: NDArray[Any]) -> float:
-    """Mean of the outermost pixels.
+    """Return the mean of the outermost pixels (EMAN2, ``get_edge_mean``).
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-
-    Returns
-    -------
-    float
-        2-D: mean over the four edges, corners counted twice; 3-D: mean over the surface voxels,
-        each counted once (EMAN2, ``get_edge_mean``).
+    2-D: over the four edges, corners counted twice; 3-D: over the surface, each voxel counted once.
     """
     pixels = np.asarray(image, dtype=np.float64)
     if pixels.ndim == 2:
@@ -40,20 +32,9 @@ def edge_mean(image: NDArray[Any]) -> float:
 
 
 def circle_mean(image: NDArray[Any], *, radius: float | None = None, width: float = 2.0) -> float:
-    """Mean over a ring (shell) about the centre n//2.
+    """Return the mean over a ring (shell), ``radius <= r < radius + width`` [pixels].
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    radius : float, optional
-        Inner radius of the ring, pixels; by default n/2 - 2; negative: counted inwards from n//2.
-    width : float
-        Width of the ring, pixels.
-
-    Returns
-    -------
-    float
-        Mean of the pixels with ``radius <= r < radius + width``.
+    By default the radius is n/2 - 2; a negative one counts inwards from n//2.
 
     Raises
     ------
@@ -74,20 +55,9 @@ def circle_mean(image: NDArray[Any], *, radius: float | None = None, width: floa
 def squared_radius(
     box: int, *, ndim: int, centre_px: tuple[float, ...] = (0.0, 0.0, 0.0)
 ) -> Float64:
-    """Squared distance of each pixel from a point.
+    """Return the squared distance of each pixel from a point, (box,) * ndim float64.
 
-    Parameters
-    ----------
-    box : int
-        Edge n, pixels.
-    ndim : int
-        2 or 3.
-    centre_px : tuple of float
-        The point relative to pixel n//2, order x, y, z, pixels.
-
-    Returns
-    -------
-    ndarray of shape (n, n) or (n, n, n), float64
+    The point is relative to pixel n//2, order x, y, z [pixels].
     """
     offset = np.arange(box, dtype=np.float64) - box // 2
     x, y = (offset - centre_px[0]) ** 2, (offset - centre_px[1]) ** 2
@@ -98,16 +68,7 @@ def squared_radius(
 
 
 def least_squares_plane(image: NDArray[Any]) -> Float64:
-    """Plane (hyperplane of a map) that fits the densities best.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float64
-    """
+    """Return the plane (hyperplane of a map) that fits the densities best, float64."""
     pixels = np.asarray(image, dtype=np.float64)
     plane = np.full(pixels.shape, pixels.mean())
     # Centred coordinates of a grid are orthogonal: each slope is a quotient of its own.
@@ -124,18 +85,9 @@ def least_squares_plane(image: NDArray[Any]) -> Float64:
 def linear_density_fit(
     image: NDArray[Any], target: NDArray[Any], chosen: NDArray[np.bool_] | None = None
 ) -> tuple[float, float]:
-    """Least-squares line from the densities of one image to those of another.
+    """Return slope and offset by which ``slope * image + offset`` is nearest to the target.
 
-    Parameters
-    ----------
-    image, target : ndarray of the same shape
-    chosen : ndarray of bool, optional
-        Pixels to use; all by default.
-
-    Returns
-    -------
-    slope, offset : float
-        ``slope * image + offset`` is nearest to `target`; slope 0 for a constant image.
+    Of the chosen pixels, all by default; the slope is 0 for a constant image.
 
     Raises
     ------

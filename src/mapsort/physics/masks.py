@@ -31,24 +31,10 @@ _MAD_OF_NORMAL = 0.67449
 def soft_sphere(
     box: int, radius_px: float, width_px: float, *, ndim: Literal[2, 3] = 3
 ) -> NDArray[np.float32]:
-    """Disc or ball with a raised-cosine edge.
+    """Return a disc or ball with a raised-cosine edge about pixel box//2, (box,) * ndim float32.
 
-    Parameters
-    ----------
-    box : int
-        Edge of the image or volume, pixels.
-    radius_px : float
-        Radius about pixel box//2 within which the mask is 1, pixels.
-    width_px : float
-        Width of the edge outside the radius, pixels; 0 gives a sharp mask.
-    ndim : {2, 3}
-        Disc or ball.
-
-    Returns
-    -------
-    ndarray of shape (box, box) or (box, box, box), float32
-        1 for r <= radius, 0 for r >= radius + width, ``(1 + cos(pi (r - radius) / width)) / 2``
-        between.
+    1 for r <= radius, 0 for r >= radius + width, ``(1 + cos(pi (r - radius) / width)) / 2``
+    between; a width of 0 gives a sharp mask.
 
     Raises
     ------
@@ -129,23 +115,16 @@ def envelope_mask(
     edge_px: float,
     smoothing_px: float = 6.0,
 ) -> NDArray[np.float32]:
-    """Soft mask that follows the molecule's outline at a distance.
+    """Return a soft mask that follows the molecule's outline at a distance, 0 to 1.
 
     Parameters
     ----------
     volume : ndarray of shape (n, n, n)
         Map with positive density.
-    margin_px : float
-        Distance from the density within which the mask is 1, pixels.
-    edge_px : float
-        Width of the raised-cosine edge beyond, pixels.
+    margin_px, edge_px : float
+        The mask is 1 so near to the density; width of the raised-cosine edge beyond.
     smoothing_px : float
         As for `envelope_radius`, which also says what counts as density.
-
-    Returns
-    -------
-    ndarray of shape (n, n, n), float32
-        Between 0 and 1.
 
     Raises
     ------
@@ -164,39 +143,16 @@ def envelope_mask(
 def density_above_background(
     volume: NDArray[Any], *, smoothing_px: float = 6.0
 ) -> NDArray[np.float32]:
-    """Return the smoothed density above the solvent, in the pieces that `envelope_radius` counts.
-
-    Parameters
-    ----------
-    volume : ndarray of shape (n, n, n)
-        Map with positive density.
-    smoothing_px : float
-        As for `envelope_radius`.
-
-    Returns
-    -------
-    ndarray of shape (n, n, n), float32
-        Zero where there is no density.
-    """
+    """Return the smoothed density above the solvent, 0 out of the pieces of `envelope_radius`."""
     return _excess(lowpassed(volume, 1.0 / smoothing_px), box_of(volume, "volume"))
 
 
 def smoothed_deviations(
     volume: NDArray[Any], *, smoothing_px: float = 6.0
 ) -> tuple[NDArray[np.float32], float]:
-    """Return the smoothed density from the solvent's level, and the solvent's noise.
+    """Return a map's smoothed density from the solvent's level, and the solvent's noise.
 
-    Parameters
-    ----------
-    volume : ndarray of shape (n, n, n)
-        Map of either contrast.
-    smoothing_px : float
-        As for `envelope_radius`, which also says what level and noise are.
-
-    Returns
-    -------
-    deviations : ndarray of shape (n, n, n), float32
-    noise : float
+    `envelope_radius` says what level, noise and smoothing are; the map may have either contrast.
     """
     smooth = lowpassed(volume, 1.0 / smoothing_px)
     level, noise = _solvent(smooth, box_of(volume, "volume"))

@@ -15,27 +15,14 @@ PROTEIN_DENSITY_DA_PER_ANG3 = 0.81
 
 
 def density_at_mass(volume: NDArray[Any], apix: float, mass_kda: float) -> float:
-    """Density above which the map holds a given mass of protein.
+    """Return the density above which a map holds a mass of protein: the k-th highest one.
 
-    Parameters
-    ----------
-    volume : ndarray of shape (n, n, n)
-        Map.
-    apix : float
-        Pixel size, Angstrom.
-    mass_kda : float
-        Mass, kDa.
-
-    Returns
-    -------
-    float
-        The k-th highest density, k the smallest count of voxels with
-        ``k apix^3 0.81 Da/A^3 >= mass``.
+    k is the smallest count of voxels with ``k apix^3 0.81 Da/A^3 >= mass``.
 
     Raises
     ------
     ConfigError
-        If mass or pixel size is not positive or the mass does not fit into the box.
+        If mass [kDa] or pixel size [A] is not positive or the mass does not fit into the box.
     NumericalError
         If the map holds NaN or infinity.
     """
@@ -56,34 +43,16 @@ def density_at_mass(volume: NDArray[Any], apix: float, mass_kda: float) -> float
 def normalize_by_mass(
     volume: NDArray[Any], apix: float, mass_kda: float, *, threshold: float = 1.0
 ) -> NDArray[np.float32]:
-    """Scale a map so that the density at a threshold encloses a given mass.
+    """Scale a map so that the density at a threshold encloses a given mass [kDa].
 
-    Parameters
-    ----------
-    volume : ndarray of shape (n, n, n)
-        Map.
-    apix : float
-        Pixel size, Angstrom.
-    mass_kda : float
-        Mass of the molecule, kDa.
-    threshold : float
-        Density that shall enclose the mass afterwards.
-
-    Returns
-    -------
-    ndarray of shape (n, n, n), float32
+    EMAN2's normalize.bymass with 0.81 Da/A^3, by sorting in place of a stepwise search.
 
     Raises
     ------
     ConfigError
         If an argument is not positive or the mass does not fit into the box.
     NumericalError
-        If the density to be scaled to the threshold is zero or negative, or the map is not
-        finite.
-
-    Notes
-    -----
-    EMAN2's normalize.bymass with 0.81 Da/A^3, by sorting in place of a stepwise search.
+        If the density to be scaled is zero or negative, or the map is not finite.
     """
     if not threshold > 0:
         raise ConfigError(f"normalize by mass: the threshold must be positive, got {threshold}")
@@ -103,13 +72,8 @@ def background_normalize(images: NDArray[Any], radius_px: float) -> NDArray[np.f
     Parameters
     ----------
     images : ndarray of shape (n, box, box) or (box, box)
-        Particle images.
     radius_px : float
         Radius of the circle about pixel box//2, pixels.
-
-    Returns
-    -------
-    ndarray of the shape of `images`, float32
 
     Raises
     ------

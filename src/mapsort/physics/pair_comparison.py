@@ -23,19 +23,7 @@ WORST_CORRELATION = 2.0
 
 
 def correlation(this: Image, other: Image, chosen: NDArray[np.bool_] | None = None) -> float:
-    """Negative correlation coefficient (Pearson).
-
-    Parameters
-    ----------
-    this, other : ndarray of the same shape
-    chosen : ndarray of bool, optional
-        Pixels to use.
-
-    Returns
-    -------
-    float
-        -1 (best) to 1; 2 if one of the two is constant.
-    """
+    """Negative correlation coefficient of some pixels, -1 (best) to 1; 2 for a constant image."""
     a, b = _pixels(this, other, chosen)
     a, b = a - a.mean(), b - b.mean()
     return _cosine(a, b)
@@ -44,19 +32,7 @@ def correlation(this: Image, other: Image, chosen: NDArray[np.bool_] | None = No
 def scalar_product(
     this: Image, other: Image, chosen: NDArray[np.bool_] | None = None, *, normalize: bool
 ) -> float:
-    """Negative scalar product: divided by the number of pixels or by both lengths.
-
-    Parameters
-    ----------
-    this, other, chosen
-        As for `correlation`.
-    normalize : bool
-        Divide by ``sqrt(sum A^2 sum B^2)`` in place of the number of pixels.
-
-    Returns
-    -------
-    float
-    """
+    """Negative scalar product of some pixels over their number, or over both lengths."""
     a, b = _pixels(this, other, chosen)
     return _cosine(a, b) if normalize else -float(np.mean(a * b))
 
@@ -72,16 +48,7 @@ def mean_squared_difference(
 def fitted_to(this: Image, other: Image, *, ignore_zero: bool) -> Image:
     """Scale and shift the densities of `other` to be nearest to `this`.
 
-    Parameters
-    ----------
-    this, other : ndarray of the same shape
-    ignore_zero : bool
-        Fit where neither is zero.
-
-    Returns
-    -------
-    ndarray of the same shape
-        `other` itself if the slope is not positive.
+    They stay where that would invert them. With `ignore_zero` the fit is where neither is zero.
     """
     chosen = (this != 0) & (other != 0) if ignore_zero else None
     if chosen is not None and not chosen.any():
@@ -93,18 +60,9 @@ def fitted_to(this: Image, other: Image, *, ignore_zero: bool) -> Image:
 def absolute_difference(
     this: Image, other: Image, chosen: NDArray[np.bool_] | None = None, *, normalize: bool
 ) -> float:
-    """Half the sum of absolute differences.
+    """Half the sum of absolute differences of some pixels.
 
-    Parameters
-    ----------
-    this, other, chosen
-        As for `correlation`.
-    normalize : bool
-        First subtract each image's mean and divide by the sum of its absolute deviations.
-
-    Returns
-    -------
-    float
+    `normalize` first subtracts each image's mean and divides by the sum of its absolute deviations.
     """
     a, b = _pixels(this, other, chosen)
     if normalize:
@@ -117,18 +75,10 @@ def absolute_difference(
 
 
 def least_quadrant_product(this: Image, other: Image, *, normalize: bool) -> float:
-    """Negative of the smallest scalar product among the four quadrants.
+    """Negative of the smallest scalar product among the four quadrants of images (n, n).
 
-    Parameters
-    ----------
-    this, other : ndarray of shape (n, n)
-    normalize : bool
-        Divide each by the lengths of both quadrants, else by floor(n^2 / 4).
-
-    Returns
-    -------
-    float
-        Of an odd box the last row and column are not used.
+    Each is divided by floor(n^2 / 4), or by the lengths of both quadrants with `normalize`; of an
+    odd box the last row and column are not used.
     """
     n = this.shape[0]
     half, count = n // 2, n * n // 4
@@ -158,6 +108,9 @@ def residual_variance(
 ) -> float:
     """Mean squared difference after the reference is matched to the image.
 
+    What EMAN2's optvariance is meant to be. There the amplitude factor is a ratio of intensities
+    and the fitted line is applied inverted, so that ``other = 2 this + 1`` is not a match.
+
     Parameters
     ----------
     this, other : ndarray of shape (n, n) or (n, n, n)
@@ -166,21 +119,10 @@ def residual_variance(
         Pixels that are zero in `other` are not used in the fit and stay zero.
     invert : bool
         Fit and rescale `this` in place of `other`.
-    match_spectrum : bool
-        First give `other` the radial spectrum of `this`.
-    match_each_amplitude : bool
-        First give `other` every Fourier amplitude of `this`, in place of the radial spectrum.
+    match_spectrum, match_each_amplitude : bool
+        First give `other` the radial spectrum, or every Fourier amplitude, of `this`.
     weigh_by_radius : bool
         Weigh squared differences by the distance from the centre.
-
-    Returns
-    -------
-    float
-
-    Notes
-    -----
-    What EMAN2's optvariance is meant to be. There the amplitude factor is a ratio of intensities
-    and the fitted line is applied inverted, so that ``other = 2 this + 1`` is not a match.
     """
     a, b = this.astype(np.float64), other.astype(np.float64)
     zero = b == 0

@@ -79,25 +79,18 @@ def ring_correlation(
     by_amplitude: bool = False,
     n_averaged: float | None = None,
 ) -> float:
-    """Negative weighted mean of the Fourier ring (shell) correlation.
+    """Negative weighted mean of the Fourier ring (shell) correlation, -1 (best) to 1; 2 for none.
 
     Parameters
     ----------
     this, other : ndarray of shape (n, n) or (n, n, n)
     weights : ndarray of shape (n//2,), float64
         Weight of shells 0 to n//2 - 1.
-    by_count : bool
-        Weigh shells by their number of terms, too.
-    by_amplitude : bool
-        Weigh shells by the mean amplitude of `this`, too.
+    by_count, by_amplitude : bool
+        Weigh shells by their number of terms, and by the mean amplitude of `this`, too.
     n_averaged : float, optional
         Number of images averaged in `other`: the mean correlation f becomes the one of a single
         image, whose signal-to-noise ratio is ``f / (1 - f) / n_averaged``.
-
-    Returns
-    -------
-    float
-        -1 (best) to 1; 2 if it cannot be computed.
     """
     n = this.shape[0]
     a, b = (scipy.fft.rfftn(np.asarray(m, dtype=np.float64)) for m in (this, other))
@@ -118,21 +111,11 @@ def ring_correlation(
 def mean_phase_difference(
     this: Image, other: Image, *, weights: Float64, by_amplitude: bool = False
 ) -> float:
-    """Weighted mean of the absolute phase differences.
+    """Weighted mean of the absolute phase differences, 0 to pi [radians].
 
-    Parameters
-    ----------
-    this, other : ndarray of shape (n, n) or (n, n, n)
-    weights : ndarray of shape (n//2,), float64
-        Weight of a term on shells 0 to n//2 - 1: the rounded radius in 2-D, the truncated one in
-        3-D.
-    by_amplitude : bool
-        Weigh terms by the amplitude of `other`, too.
-
-    Returns
-    -------
-    float
-        0 to pi, radians; terms without amplitude count 0. pi if nothing has a weight.
+    pi if nothing has a weight. ``weights`` (n//2,) are those of terms on shells 0 to n//2 - 1: the
+    rounded radius in 2-D, the truncated one in 3-D; `by_amplitude` multiplies them by the amplitude
+    of `other`. Terms without amplitude count 0.
     """
     n = this.shape[0]
     a, b = (scipy.fft.rfftn(np.asarray(m, dtype=np.float64)) for m in (this, other))
@@ -151,27 +134,12 @@ def mean_phase_difference(
 def negative_log_likelihood(
     this: Image, other: Image, *, transfer: Float64 | None, lowest: float, highest: float
 ) -> float:
-    """Negative log-likelihood of an image given a reference, relative to no reference.
+    """Negative log-likelihood [nat] of an image given a reference, relative to no reference.
 
-    Parameters
-    ----------
-    this, other : ndarray of shape (n, n) or (n, n, n)
-        Image and reference, the latter without CTF.
-    transfer : ndarray of half-complex shape, optional
-        CTF of the image.
-    lowest, highest : float
-        Range of shells compared, Fourier pixels.
-
-    Returns
-    -------
-    float
-        In nats; 0 for a reference that explains nothing.
-
-    Notes
-    -----
     Gaussian noise whose power on each ring is what the residual shows, maximised over it and over
     the scale of the reference: ``sum_r n_r / 2 ln(|A - s C B|_r^2 / |A|_r^2)``, n_r real terms on
-    ring r; s is the least-squares scale, weighed by the inverse power of the image on each ring.
+    ring r; s is the least-squares scale, weighed by the inverse power of the image on each ring. C
+    is ``transfer``, of half-complex shape; shells from ``lowest`` to ``highest`` are compared.
     """
     n = this.shape[0]
     a, b = (scipy.fft.rfftn(np.asarray(m, dtype=np.float64)) for m in (this, other))

@@ -64,7 +64,7 @@ class _Gaussians:
 
 
 def phantom_map(state: int, box: int, apix: float) -> NDArray[np.float32]:
-    """Return the phantom's density on a grid.
+    """Return the phantom's density on a grid, (box, box, box) float32, the centre at ``box // 2``.
 
     Parameters
     ----------
@@ -74,11 +74,6 @@ def phantom_map(state: int, box: int, apix: float) -> NDArray[np.float32]:
         Size of the cube [pixels].
     apix : float
         Pixel size [A]. Gaussians narrower than 1.25 pixels are widened to that.
-
-    Returns
-    -------
-    ndarray of shape (box, box, box), float32
-        Density, order z, y, x, the centre at voxel ``box // 2``.
 
     Raises
     ------

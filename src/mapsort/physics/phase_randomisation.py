@@ -14,21 +14,8 @@ from mapsort.physics.shells import box_of, fourier_radius
 def randomise_phases(
     image: NDArray[Any], *, cutoff: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Give Fourier terms from a frequency on uniformly random phases and keep their amplitudes.
+    """Give Fourier terms from a frequency on [cycles/pixel] random phases, and keep amplitudes.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    cutoff : float
-        First frequency affected, cycles per pixel.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-
-    Notes
-    -----
     The phases are those of white noise, whose transform has the symmetry of a real image's.
     """
     box = box_of(image, "image")

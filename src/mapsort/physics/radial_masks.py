@@ -29,22 +29,10 @@ def sharp_mask(
     value: float = 0.0,
     centre_px: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Float32:
-    """Set what lies outside a shell to a value.
+    """Set what lies outside a shell to a value; pixels with ``inner <= r < outer`` stay.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    inner_radius, outer_radius : float
-        Pixels with ``inner <= r < outer`` are kept, pixels; a negative outer radius counts from
-        the edge: ``n//2 + radius + 1``; none: no limit.
-    value : float
-        What the others become.
-    centre_px : tuple of float
-        Centre relative to pixel n//2, order x, y, z.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
+    A negative outer radius counts from the edge, ``n//2 + radius + 1``; none is no limit. The
+    centre is relative to pixel n//2, order x, y, z.
     """
     box = box_of(image, "image")
     square = squared_radius(box, ndim=image.ndim, centre_px=centre_px)
@@ -61,19 +49,7 @@ def soft_mask(
     value: float = 0.0,
     centre_px: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Float32:
-    """Let densities decay to a value outside a shell, ``exp(-((r - R) / width)^2)``.
-
-    Parameters
-    ----------
-    image, inner_radius, outer_radius, value, centre_px
-        As for `sharp_mask`.
-    width : float
-        Distance over which the difference falls to 1/e, pixels.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-    """
+    """Let densities decay to a value outside a shell of `sharp_mask`, ``exp(-((r - R) / w)^2)``."""
     box = box_of(image, "image")
     radius = np.sqrt(squared_radius(box, ndim=image.ndim, centre_px=centre_px))
     beyond = np.maximum(radius - _outer(outer_radius, box), 0.0)
@@ -91,19 +67,7 @@ def gaussian_mask(
 ) -> Float32:
     """Multiply by ``exp(-(r / outer)^exponent)``, or by 1 up to an inner radius and then by that.
 
-    Parameters
-    ----------
-    image, centre_px
-        As for `sharp_mask`.
-    outer_radius : float
-        Distance (from the inner radius, if there is one) at which the factor is 1/e, pixels.
-    inner_radius : float
-        Radius within which nothing changes, pixels; if positive, the exponent is 2.
-    exponent : float
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
+    The outer radius counts from the inner one, if that is positive; then the exponent is 2.
     """
     box = box_of(image, "image")
     radius = np.sqrt(squared_radius(box, ndim=image.ndim, centre_px=centre_px))
@@ -117,16 +81,8 @@ def gaussian_mask(
 def decay_edges(image: NDArray[Any], *, width: int) -> Float32:
     """Let an image fall to zero linearly towards its edges.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n)
-    width : int
-        Width of the ramp, pixels, 1 to n//2; pixel i from an edge is multiplied by i / width, and
-        in the corners by the factors of both edges.
-
-    Returns
-    -------
-    ndarray of shape (n, n), float32
+    Pixel i from an edge is multiplied by i / width, and in the corners by the factors of both
+    edges.
 
     Raises
     ------
@@ -142,18 +98,7 @@ def decay_edges(image: NDArray[Any], *, width: int) -> Float32:
 
 
 def zero_edges(image: NDArray[Any], *, rows: tuple[tuple[int, int], ...]) -> Float32:
-    """Set slabs along the edges to zero.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    rows : tuple of (int, int)
-        How many layers at the start and the end of each axis, in the order of the axes.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-    """
+    """Set so many layers at the start and the end of each axis to zero."""
     kept = tuple(
         slice(first, max(first, n - last))
         for (first, last), n in zip(rows, image.shape, strict=True)

@@ -25,19 +25,10 @@ _GUINIER_LARGEST_APIX = 7.0
 
 
 def shell_sums(values: NDArray[Any], *, box: int, ndim: int) -> Float64:
-    """Sum Fourier terms over shells, each term shared linearly by the two nearest shells.
+    """Sum real values of Fourier terms over shells, each shared linearly by the two nearest ones.
 
-    Parameters
-    ----------
-    values : ndarray of half-complex shape, real
-        For example intensities.
-    box, ndim : int
-        Edge n of the image, pixels, and its dimension.
-
-    Returns
-    -------
-    ndarray of shape (floor(n sqrt(ndim) / 2),), float64
-        Shell r has the weight ``1 - |radius - r|`` of every term; Friedel partners count.
+    Shell r, up to floor(n sqrt(ndim) / 2) - 1, has the weight ``1 - |radius - r|`` of every term;
+    Friedel partners count.
     """
     radius = fourier_radius(box, ndim=ndim)
     lower = radius.astype(np.intp)
@@ -72,6 +63,9 @@ def match_amplitudes(
 ) -> Float32:
     """Filter an image so that its radial spectrum becomes that of another.
 
+    EMAN2's filter.matchto, isotropic; with `by_dot` it goes towards the target, and without
+    interpolation it takes the shell of the term (the original failed in both).
+
     Parameters
     ----------
     image, target : ndarray of shape (n, n) or (n, n, n)
@@ -83,19 +77,10 @@ def match_amplitudes(
     interpolate : bool
         Interpolate the factor between shells; False: that of the nearest shell.
 
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-
     Raises
     ------
     ConfigError
         If the shapes differ.
-
-    Notes
-    -----
-    EMAN2's filter.matchto, isotropic; with `by_dot` it goes towards the target, and without
-    interpolation it takes the shell of the term (the original failed in both).
     """
     factor = matching_factors(image, target, by_dot=by_dot)
     if keep_high_resolution:
@@ -121,29 +106,14 @@ def set_structure_factor(
 ) -> Float32:
     """Give an image or map the radial intensities of a structure factor.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    curve : ndarray of shape (m, 2)
-        Frequency [1/A] and intensity; constant beyond its ends.
-    apix : float
-        Pixel size, Angstrom.
-    scale : float
-        Factor of the curve.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
+    EMAN2's filter.setstrucfac: factor ``sqrt(n^3 scale SF(s) / I(r))`` (n^3 for images, too), 1 at
+    r = 0, I as in `shell_intensity`. The curve (m, 2) holds frequency [1/A] and intensity; it is
+    constant beyond its ends.
 
     Raises
     ------
     ConfigError
         If the curve is not two columns with rising frequency and no negative intensity.
-
-    Notes
-    -----
-    EMAN2's filter.setstrucfac: factor ``sqrt(n^3 scale SF(s) / I(r))`` (n^3 for images, too),
-    1 at r = 0, I as in `shell_intensity`.
     """
     box = box_of(image, "image")
     table = _curve(curve, "structure factor")
@@ -166,30 +136,14 @@ def flatten_spectrum(
 ) -> Float32:
     """Remove the overall B factor of a map and apply another.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    apix : float
-        Pixel size, Angstrom, up to 7.
-    bfactor_ang2 : float
-        B of the envelope ``exp(-B s^2 / 4)`` that the result has.
-    noise_cutoff : float
-        End of the fit [1/A]; beyond, the spectrum is not flattened further.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
+    B [A^2] is that of the envelope ``exp(-B s^2 / 4)``. EMAN2's filter.lowpass.autob: the slope m
+    of ln I against s^2 is fitted from 15 A to the cutoff [1/A]; factor ``exp(-(B + 2 m) s^2 / 4)``,
+    continued beyond the cutoff without jump by ``exp(-B s^2 / 4)``.
 
     Raises
     ------
     ConfigError
-        If the pixel is too large or too few shells lie between 15 A and the cutoff.
-
-    Notes
-    -----
-    EMAN2's filter.lowpass.autob: the slope m of ln I against s^2 is fitted from 15 A to the
-    cutoff; factor ``exp(-(B + 2 m) s^2 / 4)``, continued beyond the cutoff without jump by
-    ``exp(-B s^2 / 4)``.
+        If the pixel is above 7 A or too few shells lie between 15 A and the cutoff.
     """
     box = box_of(image, "image")
     if not 0 < apix <= _GUINIER_LARGEST_APIX:
@@ -217,7 +171,11 @@ def wiener_by_fsc(
     stretch: float = 1.0,
     highest: float = 1.0,
 ) -> Float32:
-    """Filter by the signal that a measured Fourier shell correlation tells of.
+    """Filter by the signal that a measured Fourier shell correlation f tells of.
+
+    EMAN2's filter.wiener.byfsc: ``W = snr^2 / (snr^2 + 1)``, at least 0.001; from the first
+    negative correlation on means over 5 points, from a negative mean on nothing; the frequency of a
+    line is that of its first column (the original used the line's number for `highest`).
 
     Parameters
     ----------
@@ -226,22 +184,10 @@ def wiener_by_fsc(
         Frequency [1/A] and correlation.
     apix : float
         Pixel size, Angstrom.
-    snr_factor : float
-        Factor of ``f / (1 - f)``.
-    stretch : float
-        The curve's frequencies are multiplied by this.
+    snr_factor, stretch : float
+        Factors of ``f / (1 - f)`` and of the curve's frequencies.
     highest : float
         Frequency [1/A] beyond which the correlation may only fall.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-
-    Notes
-    -----
-    EMAN2's filter.wiener.byfsc: ``W = snr^2 / (snr^2 + 1)``, at least 0.001; from the first
-    negative correlation on means over 5 points, from a negative mean on nothing; the frequency of
-    a line is that of its first column (the original used the line's number for `highest`).
     """
     box = box_of(image, "image")
     table = _curve(curve, "FSC")
@@ -255,22 +201,10 @@ def wiener_by_fsc(
 
 
 def zero_low_peak(image: NDArray[Any], *, limit: float) -> Float32:
-    """Remove the peak at the origin of the radial spectrum.
+    """Remove the shells up to the first at which the intensity rises.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    limit : float
-        Largest frequency removed, cycles per pixel.
-
-    Returns
-    -------
-    ndarray of the shape of `image`, float32
-        Without the shells up to the first at which the intensity rises, or up to `limit`.
-
-    Notes
-    -----
-    What EMAN2's filter.highpass.autopeak is meant to do; there the unit of the limit is wrong.
+    No frequency above the limit [cycles/pixel] is removed. What EMAN2's filter.highpass.autopeak is
+    meant to do; there the unit of the limit is wrong.
     """
     box = box_of(image, "image")
     power = shell_intensity(image)

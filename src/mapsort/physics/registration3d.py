@@ -60,20 +60,9 @@ class Simplex3D:
 def refine_map_pose(
     moving: Map, fixed: Map, start: Transform3D, *, score: Score, simplex: Simplex3D
 ) -> Transform3D:
-    """Improve the pose of a map by a simplex search on a comparator.
+    """Improve the pose of a map (n, n, n) by a simplex search on a comparator; never for the worse.
 
-    Parameters
-    ----------
-    moving, fixed : ndarray of shape (n, n, n)
-    start : Transform3D
-        A small rotation (as a rotation vector) is applied after it, and a shift added.
-    score : callable
-    simplex : Simplex3D
-
-    Returns
-    -------
-    Transform3D
-        Never worse than `start`.
+    A small rotation (as a rotation vector) is applied after the start, and a shift added.
     """
     return _minimised(
         lambda pose: score(transform_image(moving, pose.matrix), fixed), start, simplex
@@ -135,25 +124,10 @@ def symmetry_pose(
 ) -> Transform3D:
     """Find the rotation that brings a map's symmetry onto the standard axes.
 
-    Parameters
-    ----------
-    density : ndarray of shape (n, n, n)
-    group : Symmetry
-    rotations : ndarray of shape (m, 3, 3), float64
-        To be tried.
-    step_deg : float
-        Distance between the rotations, degrees.
-
-    Returns
-    -------
-    Transform3D
-        Without shift: the map's axes must meet in pixel n//2. The rotation makes the standard
-        deviation of the symmetrised map largest.
-
-    Notes
-    -----
-    As EMAN2's symalign. The variance of the symmetrised map is the mean over the operations of the
-    covariance of the map with its rotated self.
+    They meet in pixel n//2. It makes the standard deviation of the symmetrised map largest, as
+    EMAN2's symalign; the variance of the symmetrised map is the mean over the operations of the
+    covariance of the map with its rotated self. Rotations (m, 3, 3) are tried that lie `step_deg`
+    apart.
     """
     small = _reduced(density, _COARSE_BOX)
     small = small - small.mean()
@@ -180,18 +154,10 @@ def symmetry_pose(
 
 
 def rotation_grid(directions_deg: Float64, phis_deg: Float64) -> Float64:
-    """Return rotations that turn a map to each direction and then about it.
+    """Return rotations that turn a map to each direction and then about it, (m k, 3, 3) float64.
 
-    Parameters
-    ----------
-    directions_deg : ndarray of shape (m, 3), float64
-        EMAN az, alt, phi of orientations; phi is added to.
-    phis_deg : ndarray of shape (k,), float64
-        Rotations about the view, degrees.
-
-    Returns
-    -------
-    ndarray of shape (m k, 3, 3), float64
+    Directions are EMAN az, alt, phi (m, 3), to whose phi the rotations about the view (k,) are
+    added [degrees].
     """
     angles = np.repeat(directions_deg, len(phis_deg), axis=0)
     angles[:, 2] += np.tile(phis_deg, len(directions_deg))

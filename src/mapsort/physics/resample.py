@@ -26,32 +26,23 @@ def match_box(
 ) -> NDArray[np.float32]:
     """Bring a map to another pixel size and box; the density at each point in space is kept.
 
+    What lies outside the old box is 0. If the new pixel is larger, frequencies beyond its Nyquist
+    frequency are removed first. If the pixel sizes agree to 1 part in 10^4, whole pixels are
+    clipped or added and values are not changed.
+
     Parameters
     ----------
     volume : ndarray of shape (n, n, n) or (n, n)
-        Map or image; its centre is pixel n//2.
-    apix : float
-        Its pixel size, Angstrom.
+        Map or image; its centre is pixel n//2, that of the result pixel box//2.
+    apix, target_apix : float
+        Old and new pixel size, Angstrom.
     box : int
         New edge, pixels.
-    target_apix : float
-        New pixel size, Angstrom.
-
-    Returns
-    -------
-    ndarray of shape (box, box, box) or (box, box), float32
-        Sampled about pixel box//2.  What lies outside the old box is 0.  If the new pixel is
-        larger, frequencies beyond its Nyquist frequency are removed first.
 
     Raises
     ------
     ValueError
         If the volume is not cubic (square) or a size is not positive.
-
-    Notes
-    -----
-    If the pixel sizes agree to 1 part in 10^4, whole pixels are clipped or added and values are
-    not changed.
     """
     n = box_of(volume, "volume")
     if box < 1 or not apix > 0 or not target_apix > 0:
@@ -68,24 +59,10 @@ def match_box(
 def match_images(
     images: NDArray[Any], apix: float, *, box: int, target_apix: float
 ) -> NDArray[np.float32]:
-    """Bring images to another pixel size and box, as `match_box` does a map.
+    """Bring images (m, n, n) to another pixel size and box, as `match_box` does a map.
 
-    Parameters
-    ----------
-    images : ndarray of shape (m, n, n)
-        Images; the centre of each is pixel n//2.
-    apix : float
-        Their pixel size, Angstrom.
-    box : int
-        New edge, pixels.
-    target_apix : float
-        New pixel size, Angstrom.
-
-    Returns
-    -------
-    ndarray of shape (m, box, box), float32
-        Sampled about pixel box//2.  What lies outside the old box has the mean of the image's
-        border: zero would be a step where the background is not zero.
+    What lies outside the old box has the mean of the image's border: zero would be a step where the
+    background is not zero.
 
     Raises
     ------
@@ -114,19 +91,8 @@ def match_images(
 def fourier_resample(images: NDArray[Any], *, box: int, ndim: Literal[2, 3]) -> NDArray[np.float32]:
     """Sample the same field of view with another number of pixels (Fourier crop or pad).
 
-    Parameters
-    ----------
-    images : ndarray of shape (..., n, n) or (..., n, n, n)
-        Images or maps; any number of leading axes.
-    box : int
-        New edge m, pixels; the pixel size becomes ``apix * n / m``.
-    ndim : {2, 3}
-        Number of axes to resample.
-
-    Returns
-    -------
-    ndarray of shape (..., box, box) or (..., box, box, box), float32
-        Values are kept, not sums; pixel n//2 goes to pixel box//2.
+    The last `ndim` axes of n pixels become `box` ones of ``apix * n / box``; values are kept, not
+    sums, and pixel n//2 goes to pixel box//2.
 
     Raises
     ------

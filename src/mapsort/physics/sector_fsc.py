@@ -22,18 +22,9 @@ N_SECTORS = 24
 
 
 def sector_terms(a: NDArray[Any], b: NDArray[Any], *, n_sectors: int = N_SECTORS) -> Float64:
-    """Return the sums that an FSC is made of, sector by sector.
+    """Return the sums that an FSC of two maps is made of, (3, n_sectors, n//2 + 1) float64.
 
-    Parameters
-    ----------
-    a, b : ndarray of shape (n, n, n)
-        Real maps.
-    n_sectors : int
-
-    Returns
-    -------
-    ndarray of shape (3, n_sectors, n//2 + 1), float64
-        Re(A B*), |A|^2 and |B|^2 of the terms of each sector and rounded shell.
+    Re(A B*), |A|^2 and |B|^2 of the terms of each sector and rounded shell.
     """
     box = box_of(a, "a")
     place, weight = _places(box, n_sectors)

@@ -58,17 +58,9 @@ def guinier_bfactor(
 def sharpened(
     volume: NDArray[Any], apix: float, bfactor_ang2: float, *, resolution_ang: float
 ) -> NDArray[np.float32]:
-    """Return a map with its amplitudes multiplied by ``exp(B s^2 / 4)`` up to a resolution.
+    """Return a map with its amplitudes multiplied by ``exp(B s^2 / 4)``; positive B [A^2] sharpens.
 
-    Parameters
-    ----------
-    volume : ndarray of shape (n, n, n)
-    apix : float
-        Pixel size, Angstrom.
-    bfactor_ang2 : float
-        B; positive sharpens.
-    resolution_ang : float
-        Beyond it the factor stays what it is there: noise is not raised further.
+    Beyond the resolution the factor stays what it is there: noise is not raised further.
     """
     box = len(volume)
     s = np.minimum(np.arange(box // 2 + 1) / (box * apix), 1.0 / resolution_ang)

@@ -15,18 +15,9 @@ Float32 = NDArray[np.float32]
 
 
 def mean_shrink(image: NDArray[Any], *, factor: float) -> Float32:
-    """Mean over blocks.
+    """Mean over blocks of an edge that is a whole number or 1.5; the box becomes floor(n / factor).
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    factor : float
-        Edge of a block: a whole number, or 1.5.
-
-    Returns
-    -------
-    ndarray with edge floor(n / factor), float32
-        The mean of the image is kept; pixels at the end that fill no block are left out.
+    The mean of the image is kept; pixels at the end that fill no block are left out.
 
     Raises
     ------
@@ -52,15 +43,7 @@ def mean_shrink(image: NDArray[Any], *, factor: float) -> Float32:
 def median_shrink(image: NDArray[Any], *, factor: int) -> Float32:
     """Median over blocks; of an even number of values the upper of the two middle ones.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    factor : int
-        Edge of a block, pixels.
-
-    Returns
-    -------
-    ndarray with edge floor(n / factor), float32
+    The box becomes floor(n / factor).
 
     Raises
     ------
@@ -80,29 +63,17 @@ def median_shrink(image: NDArray[Any], *, factor: int) -> Float32:
 
 
 def fourier_shrink(image: NDArray[Any], *, factor: float) -> Float32:
-    """Crop (or pad) the Fourier transform; sums are kept and pixel 0 stays where it is.
+    """Crop (or pad) the Fourier transform to the box round(n / factor); pixel 0 stays where it is.
 
-    Parameters
-    ----------
-    image : ndarray of shape (n, n) or (n, n, n)
-    factor : float
-        Ratio of old to new edge; the new edge is the nearest whole number.
-
-    Returns
-    -------
-    ndarray with edge round(n / factor), float32
+    EMAN2's math.fft.resample: sums are kept, values scale by the ratio of the numbers of pixels. Of
+    the terms at the new Nyquist frequency the positive one is kept alone; when an even box is
+    enlarged, its Nyquist term goes to both sides with the weight 1/sqrt(2). `fourier_resample`
+    keeps values and the centre n//2 instead.
 
     Raises
     ------
     ConfigError
         If nothing would be left.
-
-    Notes
-    -----
-    EMAN2's math.fft.resample: values scale by the ratio of the numbers of pixels. Of the terms at
-    the new Nyquist frequency the positive one is kept alone; when an even box is enlarged, its
-    Nyquist term goes to both sides with the weight 1/sqrt(2). `fourier_resample` keeps values and
-    the centre n//2 instead.
     """
     box = box_of(image, "image")
     size = int(np.floor(box / factor + 0.5))

@@ -84,25 +84,10 @@ def in_register(
 ) -> Register:
     """Find how a map is turned, shifted and perhaps mirrored to lie as another does.
 
-    Parameters
-    ----------
-    moving, fixed : ndarray of shape (n, n, n)
-    groups : tuple of two Symmetry
-        Of both maps. Maps without symmetry are turned freely; cyclic ones about z and along z;
-        others have their axes to lie on and are only mirrored.
-    apix : float
-        Pixel size [A].
-
-    Returns
-    -------
-    Register
-
-    Notes
-    -----
-    As EMAN2's e2refinemulti: copies low-passed to 20 A, both hands, the better correlation wins;
-    full freedom for c1, z only for cyclic symmetry, none for the others. Beyond it, maps without
-    symmetry that a small turn does not bring together (correlation below 0.7) are tried at all
-    orientations, and maps that correlate to 0.95 as they lie are left there.
+    As EMAN2's e2refinemulti: copies low-passed to 20 A, both hands, the better correlation wins; by
+    both maps' symmetry full freedom for c1, z only for cyclic, none for the others. Beyond it, maps
+    without symmetry that a small turn does not bring together (correlation below 0.7) are tried at
+    all orientations, and maps that correlate to 0.95 as they lie are left there.
     """
     box = len(fixed)
     small = min(box, COMPARED_BOX)
@@ -115,21 +100,6 @@ def in_common_frame(
 ) -> tuple[Register, ...]:
     """Find how each of several maps is turned, shifted and mirrored to lie as the first does.
 
-    Parameters
-    ----------
-    volumes : sequence of ndarray of shape (n, n, n)
-    groups : sequence of Symmetry
-        Of each map.
-    apix : float
-        Pixel size [A].
-
-    Returns
-    -------
-    tuple of Register
-        One for each map; the first map's moves nothing.
-
-    Notes
-    -----
     Each map is brought onto the first. One that is not like it (correlation below 0.7) is also
     brought onto the one, of those before it, that it is most like as it lies, and tried at all
     orientations on the better of them. That is so much for each map, not for each pair. A map that

@@ -27,7 +27,11 @@ def project_slices(
     max_radius: float | None = None,
     n_threads: int = 1,
 ) -> Complex64:
-    """Return the Fourier transforms of projections of a map.
+    """Return the Fourier transforms of projections of a map, (n, box, box//2+1) complex64.
+
+    Projection-slice theorem: the slice at (kx, ky) is the volume's transform at R^T (kx, ky, 0).
+    rfft2 layout, phases about the centre: rfft2(ifftshift(projection)). The Nyquist row and column
+    of an even box are zero.
 
     Parameters
     ----------
@@ -42,16 +46,6 @@ def project_slices(
         ``method`` does not say.
     max_radius : float, optional
         Highest frequency in Fourier pixels; beyond it the slices are zero. Default box//2.
-
-    Returns
-    -------
-    ndarray of shape (n, box, box//2+1), complex64
-        rfft2 layout, phases about the centre: rfft2(ifftshift(projection)). The Nyquist row and
-        column of an even box are zero.
-
-    Notes
-    -----
-    Projection-slice theorem: the slice at (kx, ky) is the volume's transform at R^T (kx, ky, 0).
     """
     if isinstance(method, RealSpaceProjection):
         images = method.images(volume, rotations, n_threads=n_threads)
@@ -87,21 +81,10 @@ def project_images(
     shifts: npt.NDArray[np.floating] | None = None,
     n_threads: int = 1,
 ) -> Float32:
-    """Return projections of a map as images.
+    """Return projections of a map as images, (n, box, box), moved by shifts (n, 2) [pixels].
 
-    Parameters
-    ----------
-    volume : ndarray of shape (box, box, box)
-    rotations : ndarray of shape (n, 3, 3)
-        Object to view.
-    method : Projection, optional
-        A projector of `mapsort.modules.projector`. Default: slices in Fourier space.
-    shifts : ndarray of shape (n, 2), optional
-        By how much each projection is moved [pixels].
-
-    Returns
-    -------
-    ndarray of shape (n, box, box), float32
+    Rotations (n, 3, 3) are object to view; without a projector of `mapsort.modules.projector` they
+    are slices in Fourier space.
     """
     return prepared_projection(volume, method, n_threads=n_threads)(rotations, shifts)
 

@@ -20,14 +20,7 @@ SEGMENT_FROM = 0.15
 
 
 def noisy(volume: Float32, count: int, rng: np.random.Generator) -> list[Float32]:
-    """Return copies of a map with noise of the map's own spectrum added.
-
-    Parameters
-    ----------
-    volume : ndarray of shape (box, box, box)
-    count : int
-    rng : Generator
-    """
+    """Return so many copies of a map with noise of the map's own spectrum added."""
     spectrum = np.sqrt(radial_power(scipy.fft.rfftn(volume)))
     seeds = []
     for _ in range(count):
@@ -41,18 +34,7 @@ def noisy(volume: Float32, count: int, rng: np.random.Generator) -> list[Float32
 def random_phases(
     volume: Float32, count: int, apix: float, rng: np.random.Generator
 ) -> list[Float32]:
-    """Return copies of a map whose phases beyond 50 A are random.
-
-    The phases are those of real noise, so that the result is real.
-
-    Parameters
-    ----------
-    volume : ndarray of shape (box, box, box)
-    count : int
-    apix : float
-        Pixel size [A].
-    rng : Generator
-    """
+    """Return so many copies of a map whose phases beyond 50 A are random: those of real noise."""
     box = len(volume)
     k = np.fft.fftfreq(box, apix)
     kx = np.fft.rfftfreq(box, apix)
@@ -72,12 +54,6 @@ def without_segments(volume: Float32, count: int, rng: np.random.Generator) -> l
 
     Segments are k-means clusters of the voxels, weighted by drawing them in proportion to their
     density; their edges are soft.
-
-    Parameters
-    ----------
-    volume : ndarray of shape (box, box, box)
-    count : int
-    rng : Generator
     """
     inside = volume > SEGMENT_FROM * float(volume.max())
     where = np.argwhere(inside).astype(np.float64)

@@ -297,15 +297,9 @@ def wiener_images(
     *,
     n_threads: int = 1,
 ) -> Float32:
-    """Return class averages as images: sum N / (sum D + 1/SSNR of one particle), (n, box, box).
+    """Return class averages as images, (n, box, box): sum N / (sum D + 1/SSNR of one particle).
 
-    Parameters
-    ----------
-    averages : ClassAverages
-    noise_to_signal : ndarray of shape (box//2 + 1,)
-        Noise power over signal power of one particle (without CTF) in each shell.
-    classes : slice
-        Which classes.
+    ``noise_to_signal`` (box//2 + 1,) is that 1/SSNR, without CTF.
     """
     box = averages.box
     k = np.minimum(np.arange(box), box - np.arange(box))

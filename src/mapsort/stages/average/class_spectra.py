@@ -24,16 +24,9 @@ DAMPING = 0.1
 def matched_to_projections(averages: ClassAverages, slices: Complex64) -> ClassAverages:
     """Return averages each with the radial spectrum of its projection (``--classrefsf``).
 
-    Parameters
-    ----------
-    averages : ClassAverages
-    slices : ndarray of shape (n_classes, box, box//2+1), complex64
-        Projections, on the scale of the particles.
-
-    Notes
-    -----
-    In each shell the power of an average is that of its numerator over the square of its density:
-    noise included, so that shells of noise are held down to what the projection has there.
+    Projections are slices (n_classes, box, box//2+1) on the scale of the particles. In each shell
+    the power of an average is that of its numerator over the square of its density: noise included,
+    so that shells of noise are held down to what the projection has there.
     """
     box = averages.box
     numerator = averages.numerator.sum(axis=0)
@@ -51,18 +44,8 @@ def matched_to_projections(averages: ClassAverages, slices: Complex64) -> ClassA
 def processed_averages(
     averages: ClassAverages, chain: Sequence[BoundModule[..., Float32]], apix: float
 ) -> ClassAverages:
-    """Return averages after processors of their images (``--m3dpreprocess``).
+    """Return averages after processors of their images that keep the size (``--m3dpreprocess``).
 
-    Parameters
-    ----------
-    averages : ClassAverages
-    chain : sequence of BoundModule
-        Processors that keep the size of an image.
-    apix : float
-        Pixel size [A].
-
-    Notes
-    -----
     With numerator N, density D and a damping t the image N / (D + t) is processed, and what comes
     out times D + t is the new numerator: processors that do nothing change nothing. Afterwards all
     averages are multiplied by one number that restores the power that even and odd halves share,

@@ -110,14 +110,7 @@ class MemberAverager:
     half: npt.NDArray[np.uint8]
 
     def averages(self, matches: Matches, membership: Membership, box: int) -> ClassAverages:
-        """Return the averages of both halves as sums: the average times its number of images.
-
-        Parameters
-        ----------
-        matches : Matches
-        membership : Membership
-        box : int
-        """
+        """Return the averages of both halves as sums: the average times its number of images."""
         n_classes = membership.n_classes
         numerator = np.zeros((N_HALVES, n_classes, box, box // 2 + 1), dtype=np.complex64)
         density = np.zeros(numerator.shape, dtype=np.float32)

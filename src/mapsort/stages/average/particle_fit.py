@@ -138,27 +138,16 @@ def outlier_scores(fit: ParticleFit, quality: npt.NDArray[np.floating]) -> Float
     """Return how unlike the others each particle is, (n,), in standard deviations.
 
     The larger of two: by how much what is left when its map is taken from it is less like noise,
-    and by how much less it correlates with its map.
-
-    Parameters
-    ----------
-    fit : ParticleFit
-    quality : ndarray of shape (n,)
-        Correlation with the best match in units of that of noise.
+    and by how much less it correlates with its map (``quality``, in units of that of noise).
     """
     return np.asarray(np.maximum(fit.misfit_deviations, -deviations(quality)))
 
 
 def shift_spread(origins: npt.NDArray[np.floating]) -> float:
-    """Return the width [pixels] of a normal prior on shifts along each axis.
+    """Return the width [pixels] of a normal prior on shifts (n, 2) along each axis.
 
     From the median of their squared length, which is 2 ln 2 times the variance; not the mean, which
     junk and wrong poses would widen. At least `SMALLEST_SHIFT_PX`.
-
-    Parameters
-    ----------
-    origins : ndarray of shape (n, 2)
-        Shifts of the particles [pixels].
     """
     square = float(np.median(np.sum(np.asarray(origins, dtype=np.float64) ** 2, axis=1)))
     return max(SMALLEST_SHIFT_PX, float(np.sqrt(square / (2.0 * np.log(2.0)))))

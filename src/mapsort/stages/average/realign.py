@@ -30,22 +30,10 @@ def realigned(
     *,
     n_threads: int = 1,
 ) -> Matches:
-    """Align members anew, each with its own class only.
+    """Align members, (n, 1), anew, each with its own class's image only.
 
-    Parameters
-    ----------
-    plan : MatchPlan
-        Of the images that stand for the classes.
-    spectra : ndarray of shape (n, padded, padded//2+1), complex64
-        Particle of each member.
-    ctf : ndarray of shape (n, 7), float32
-    members : Matches
-        Where they lie, (n, 1): shifts are searched around there, rotation and mirror anew.
-
-    Returns
-    -------
-    Matches
-        Of the same shape.
+    Shifts are searched around where they lie, rotation and mirror anew; other arguments as for
+    `match_near`.
     """
     return match_near(
         plan,
@@ -62,16 +50,9 @@ def realigned(
 def composed(first: Matches, second: Matches) -> Matches:
     """Return the poses of particles on a projection, through the average of their class.
 
-    Parameters
-    ----------
-    first : Matches
-        Of the particles onto the average, (n, 1).
-    second : Matches
-        Of that average onto the projection, (n, 1), one row for each particle.
-
-    Notes
-    -----
-    EMAN's transform is x -> M (R x + t); a rotation passes a mirror with the opposite sign.
+    First come those onto the average, (n, 1), then that average's onto the projection, one row for
+    each particle. EMAN's transform is x -> M (R x + t); a rotation passes a mirror with the
+    opposite sign.
     """
     sign = np.where(first.mirror == 1, -1.0, 1.0)
     alpha = first.alpha + sign * second.alpha
@@ -92,19 +73,11 @@ def composed(first: Matches, second: Matches) -> Matches:
 
 
 def alignment_references(images: Float32, *, automatic: bool = False) -> Float32:
-    """Return class averages as members are aligned with them: no background, masked.
+    """Return class averages (n, box, box) as members are aligned with them: no background, masked.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, box, box)
-    automatic : bool
-        Mask each by its own density, in place of a soft disc.
-
-    Notes
-    -----
     The masks are those of EMAN2's e2classaverage: with g = max(5, box/12), a disc of box/2 - g with
-    a Gaussian edge of g/1.3, or ``mask.auto2d`` from the ten highest maxima at mean + 0.2 sigma,
-    grown by g - 2 pixels and a soft edge of g.
+    a Gaussian edge of g/1.3, or, if automatic, ``mask.auto2d`` from the ten highest maxima at mean
+    + 0.2 sigma, grown by g - 2 pixels and a soft edge of g.
     """
     box = images.shape[1]
     edge = max(LEAST_EDGE, box // EDGE_SHARE)

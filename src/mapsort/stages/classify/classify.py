@@ -21,13 +21,10 @@ def classify(
     keep_sigma: bool = False,
     allowed: npt.NDArray[np.bool_] | None = None,
 ) -> Membership:
-    """Return the members of each class.
+    """Return the members of each class (reference) of all maps.
 
     Parameters
     ----------
-    matches : Matches
-    n_classes : int
-        Number of references of all maps.
     sep : int
         How many classes a particle enters: its ``sep`` best references, each with weight 1/sep.
     keep, keep_sigma
@@ -60,19 +57,10 @@ def given_membership(
     *,
     weight: npt.NDArray[np.float32] | None = None,
 ) -> Membership:
-    """Return the members of classes that are known already.
+    """Return the members of classes that are known already: those of each particle, (n, sep).
 
-    Parameters
-    ----------
-    classes : ndarray of shape (n, sep)
-        Classes of each particle.
-    used : ndarray of shape (n, sep)
-        Whether it goes into the average.
-    n_classes : int
-        Number of references of all maps.
-    weight : ndarray of shape (n, sep), optional
-        Share of the particle in each class; where it is 0 the particle is no member. Equal shares
-        by default.
+    ``used`` says whether it goes into the average; ``weight``, by default equal, is the share of
+    the particle in each class: where it is 0 the particle is no member.
     """
     chosen = classes if weight is None else np.where(weight > 0, classes, -1)
     start, entry = group_by_class(np.ascontiguousarray(chosen, np.intc).ravel(), n_classes)

@@ -27,18 +27,9 @@ _EM_STEPS = 200
 def noise_images(
     n: int, box: int, power: npt.NDArray[np.floating], rng: np.random.Generator
 ) -> Float32:
-    """Return Gaussian noise of a given spectrum.
+    """Return Gaussian noise (n, box, box) with this mean |N|^2 in each shell of a transform.
 
-    Parameters
-    ----------
-    n, box : int
-    power : ndarray of shape (box//2 + 1,)
-        Mean |N|^2 of a transform in each shell; beyond the last it stays constant.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of shape (n, box, box), float32
+    Beyond the last shell of ``power`` (box//2 + 1,) it stays constant.
     """
     white = scipy.fft.rfft2(rng.standard_normal((n, box, box)))
     shells = np.minimum(shell_index(box, ndim=2), len(power) - 1)
@@ -79,15 +70,7 @@ class JunkModel:
 
 
 def fit_junk(scores: npt.NDArray[np.floating], noise_scores: npt.NDArray[np.floating]) -> JunkModel:
-    """Fit the mixture by expectation maximisation, the noise's part of it known.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n,)
-        Best score of every particle.
-    noise_scores : ndarray of shape (m,)
-        Best scores of synthetic noise.
-    """
+    """Fit the mixture of best scores by expectation maximisation, the noise's part of it known."""
     values = np.asarray(scores, dtype=np.float64)
     mode, scale = gumbel_r.fit(np.asarray(noise_scores, dtype=np.float64))
     model = JunkModel(

@@ -30,13 +30,6 @@ def reseeded(matches: Matches, references: References, dying: list[int]) -> Matc
 
     The map with most particles gives its worst-scoring quarter, with their poses: each goes to the
     dying map's projection in the direction nearest to that of its match.
-
-    Parameters
-    ----------
-    matches : Matches
-    references : References
-    dying : list of int
-        Numbers of maps, from 0.
     """
     chosen = matches.reference.copy()
     for model in dying:
@@ -57,13 +50,7 @@ def shuffled(
 ) -> Matches:
     """Return matches in which each image goes to a map drawn at random, poses kept.
 
-    Parameters
-    ----------
-    matches : Matches
-    references : References
-    rng : Generator
-    image : ndarray of shape (n,), int64
-        Number of each particle's image: copies of one go to the same map.
+    ``image`` (n,) is the number of each particle's image: copies of one go to the same map.
     """
     chosen = matches.reference.copy()
     model = rng.integers(0, references.n_models, int(image.max(initial=-1)) + 1)[image]

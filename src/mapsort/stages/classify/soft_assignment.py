@@ -35,14 +35,8 @@ def posterior(
 ) -> npt.NDArray[np.float64]:
     """Return the probability of each match, (n, top); the rows add up to 1.
 
-    Parameters
-    ----------
-    matches : Matches
-    references : References
-    shares : ndarray of shape (n_models,), optional
-        Prior share of each map; equal by default.
-    temperature : float
-        Divides the log-likelihoods [nat].
+    The temperature divides the log-likelihoods [nat]; the maps' prior ``shares`` are equal by
+    default.
     """
     present = matches.reference >= 0
     logarithm = np.where(present, matches.score.astype(np.float64) / temperature, -np.inf)
@@ -103,16 +97,10 @@ def soft_membership(
     keep: float = 1.0,
     keep_sigma: bool = False,
 ) -> Membership:
-    """Return the members of each class with their probabilities as weights.
+    """Return the members of each class with their probabilities (n, top) as weights.
 
-    Parameters
-    ----------
-    matches : Matches
-    probability : ndarray of shape (n, top)
-        As from `posterior`; rows may add up to less than 1 where a particle counts for less.
-    n_classes : int
-    keep, keep_sigma
-        As for `Membership.keeping`.
+    Rows may add up to less than 1 where a particle counts for less; ``keep`` and ``keep_sigma`` are
+    those of `Membership.keeping`.
     """
     row, column = np.nonzero((probability >= LEAST_PROBABILITY) & (matches.reference >= 0))
     chosen = matches.reference[row, column].astype(np.intc)

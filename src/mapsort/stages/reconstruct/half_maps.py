@@ -21,13 +21,9 @@ def solve_whole(
 ) -> Float32:
     """Return the map (box, box, box) of all slices.
 
-    Parameters
-    ----------
-    sums : list of SliceSums
-        Of all slices, or of two halves. Emptied, so that their memory can be used again.
-    method : ReconstructionMethod
-        With ``ssnr`` two halves are needed; the map of all is Wiener-filtered by their FSC, which
-        that of quick estimates of the half maps stands for.
+    ``sums``, of all or of two halves, are emptied, so that their memory can be used again. With
+    ``ssnr`` two halves are needed; the map of all is Wiener-filtered by their FSC, which that of
+    quick estimates of the half maps stands for.
     """
     ratio = None
     whole = sums.pop(0)
@@ -59,20 +55,10 @@ def _filtered_mean(even: Float32, odd: Float32) -> tuple[Float32, npt.NDArray[np
 def solve_halves(
     parts: list[NormalEquations], method: ReconstructionMethod, *, n_threads: int = 1
 ) -> tuple[Float32, tuple[Float32, ...]]:
-    """Return the map of all slices, and those of two halves of them.
+    """Return the map (box, box, box) of all slices, and those of two halves.
 
-    Parameters
-    ----------
-    parts : list of NormalEquations
-        Of two halves. Emptied, so that their memory can be used again.
-    method : ReconstructionMethod
-        With ``ssnr`` the map of all is Wiener-filtered by the FSC of the halves.
-
-    Returns
-    -------
-    whole : ndarray of shape (box, box, box)
-    halves : tuple of ndarray (box, box, box)
-        Not Wiener-filtered by their FSC.
+    ``parts`` are emptied, so that their memory can be used again. With ``ssnr`` the map of all is
+    Wiener-filtered by the FSC of the halves; these are not.
     """
 
     def solved(equations: NormalEquations, **more: Any) -> Float32:

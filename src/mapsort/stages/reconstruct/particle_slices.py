@@ -17,7 +17,9 @@ def weighted_slices(
     weights: npt.NDArray[np.floating] | None = None,
     n_threads: int = 1,
 ) -> tuple[Complex64, Float32]:
-    """Return what least squares sums over images: w C X and w C^2.
+    """Return what least squares sums over images: w C X and w C^2, (n, box, box//2+1) each.
+
+    Phases are about the centre pixel box//2.
 
     Parameters
     ----------
@@ -25,14 +27,9 @@ def weighted_slices(
     shifts : ndarray of shape (n, 2), optional
         By how much each image's content is off-centre [pixels]; undone.
     transfer : ndarray of shape (n, box, box//2+1), optional
-        Contrast transfer functions.
+        Contrast transfer functions C.
     weights : ndarray of shape (n,), optional
-
-    Returns
-    -------
-    numerator : ndarray of shape (n, box, box//2+1), complex64
-        Phases about the centre pixel box//2.
-    density : ndarray of shape (n, box, box//2+1), float32
+        w.
     """
     box = images.shape[1]
     pixels = images.astype(np.float32, copy=False)

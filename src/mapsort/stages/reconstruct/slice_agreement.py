@@ -121,21 +121,11 @@ def slice_agreement(
 def relative_quality(
     absqual: npt.NDArray[np.floating], weight: npt.NDArray[np.number]
 ) -> npt.NDArray[np.float64]:
-    """Return each slice's agreement relative to slices of like weight.
+    """Return each slice's agreement (n,) relative to slices of like weight.
 
     The agreement of an average of many particles is better than that of few: each is divided by the
-    mean of the (up to) 20 others that are nearest in the order of their weights.
-
-    Parameters
-    ----------
-    absqual : ndarray of shape (n,)
-    weight : ndarray of shape (n,)
-        Particles in each average.
-
-    Returns
-    -------
-    ndarray of shape (n,), float64
-        1 is as good as the neighbours; -1 where the weight is 0.
+    mean of the (up to) 20 others that are nearest in the order of their weights. 1 is as good as
+    the neighbours; -1 where the weight is 0.
     """
     quality = np.full(len(absqual), -1.0)
     used = np.flatnonzero(weight > 0)
@@ -158,12 +148,8 @@ def kept_slices(
 ) -> npt.NDArray[np.bool_]:
     """Return which slices stay in the map, (n,); empty ones are never counted.
 
-    Parameters
-    ----------
-    quality, weight : ndarray of shape (n,)
-    keep : float
-        The best ceil(n keep) stay; with ``keep_sigma`` those not farther than this many standard
-        deviations below the mean. At least one.
+    The best ceil(n keep) stay; with ``keep_sigma`` those not farther than this many standard
+    deviations below the mean. At least one.
     """
     kept = np.zeros(len(quality), dtype=bool)
     used = np.flatnonzero(weight > 0)

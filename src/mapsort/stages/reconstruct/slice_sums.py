@@ -102,24 +102,10 @@ def insert_copies(
     apix: float,
     n_threads: int = 1,
 ) -> None:
-    """Add slices (n, box, box//2+1) at rotations (n, 3, 3), all copies of a symmetry.
+    """Add slices (n, box, box//2+1) at rotations (n, 3, 3), all copies of a symmetry, to sums.
 
-    Parameters
-    ----------
-    sums : SliceSums
-        Changed in place.
-    slices, weights : ndarray of shape (n, box, box//2+1)
-    rotations : ndarray of shape (n, 3, 3)
-        Object to view.
-    group : Symmetry
-    apix : float
-        Pixel size [A]; helices only.
-    n_threads : int
-
-    Notes
-    -----
     From V(S x + t) = V(x) the slice at rotation R S is that at R times exp(2 pi i k . (R t)_xy): an
-    image moved by -(R t)_xy.
+    image moved by -(R t)_xy; that, and the pixel size [A], are for helices only.
     """
     if not group.helical:
         sums.insert(slices, weights, rotations, group.matrices, n_threads=n_threads)

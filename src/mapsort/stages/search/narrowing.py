@@ -45,12 +45,8 @@ def near_candidates(
 ) -> tuple[npt.NDArray[np.int32], Float32]:
     """Return candidates around each particle's last best match with every map.
 
-    Returns
-    -------
-    reference : ndarray of shape (n, n_models * count), int32
-        -1 where a map has no match or fewer references.
-    origin : ndarray of shape (n, n_models * count, 2), float32
-        Where those matches had the particle's centre [pixels].
+    Numbers of references, (n, n_models * count), -1 where a map has no match or fewer of them, and
+    where those matches had the particle's centre, (n, n_models * count, 2) [pixels].
     """
     listed, origins = [], []
     for model in range(references.n_models):

@@ -18,25 +18,11 @@ from mapsort.model.references import References
 def nearest_references(
     poses: Poses, references: References, symmetries: Sequence[Symmetry]
 ) -> Matches:
-    """Return each pose as a match with the projection whose view is nearest, column by column.
+    """Return each pose (n, k) as a match with the projection whose view is nearest, in their order.
 
-    Parameters
-    ----------
-    poses : Poses
-        (n, k), with scores.
-    references : References
-    symmetries : sequence of Symmetry
-        Point group of each map: the nearest is sought among all mates of a pose.
-
-    Returns
-    -------
-    Matches
-        (n, k) in the poses' order; the in-plane angle is the nearest one, the score the pose's.
-        The quality is what the score allows for: sqrt(2 score).
-
-    Notes
-    -----
-    V(S x) = V(x): R and R S are the same pose. A view and its opposite are mirror images.
+    V(S x) = V(x): R and R S are the same pose, and the nearest is sought among all mates; a view
+    and its opposite are mirror images. The in-plane angle is the nearest one, the score the pose's,
+    the quality what the score allows for: sqrt(2 score).
     """
     n, k = poses.model.shape
     columns = [_column(poses, column, references, symmetries) for column in range(k)]

@@ -57,16 +57,7 @@ class PairComparison:
         *,
         n_threads: int = 1,
     ) -> Float64:
-        """Return the comparator's value of every match, (n, top); infinity where there is none.
-
-        Parameters
-        ----------
-        particles : ndarray of shape (n, box, box)
-        ctf : ContrastTransfer or None
-            Of each particle.
-        matches : Matches
-            Of these particles.
-        """
+        """Return the comparator's value of every match, (n, top); infinity where there is none."""
         with ThreadPoolExecutor(max_workers=n_threads) as pool:
             rows = pool.map(
                 lambda row: self._row(particles, ctf, matches, row), range(len(particles))

@@ -209,15 +209,8 @@ def _add_images(
 def spectrally_matched(
     images: Float32, power: npt.NDArray[np.floating], *, n_threads: int = 1
 ) -> Float32:
-    """Return images each filtered to have this mean |X|^2 in each shell; zeros stay zero.
+    """Return images (n, box, box), each filtered to have this mean |X|^2 in each shell.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, box, box)
-    power : ndarray of shape (box//2 + 1,)
-
-    Notes
-    -----
     EMAN2's filter.matchto with one target for all, and its ``prefilt``: what is exactly zero, the
     outside of a mask, is zero again afterwards.
     """

@@ -78,24 +78,11 @@ def cluster_references(
     max_radius: int | None,
     n_threads: int = 1,
 ) -> Clusters:
-    """Put references into clusters of similar ones.
+    """Put references (n, box, box), at least `LEAST_REFERENCES`, into clusters of similar ones.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, box, box)
-        References of all maps, at least `LEAST_REFERENCES`.
-    apix : float
-        Pixel size [A].
-    max_shift : float
-        Largest shift between two references [pixels].
-    max_radius : int or None
-        Highest ring compared.
-    n_threads : int
-
-    Notes
-    -----
     The first stage of EMAN2's e2simmx2stage; its similarity is that of ``sqeuclidean:normto=1``,
-    which ranks as the squared correlation does.
+    which ranks as the squared correlation does. Shifts between two references go up to
+    ``max_shift`` [pixels], rings up to ``max_radius``.
     """
     similarity = _self_similarity(images, apix, max_shift, max_radius, n_threads)
     distance = 1.0 - 0.5 * (similarity.score + similarity.score.T)
