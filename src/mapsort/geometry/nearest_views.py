@@ -41,7 +41,7 @@ class NearestViews:
         self._tree = cKDTree(np.concatenate([mates, -mates]))
 
     def nearest(self, views: Float64) -> tuple[Indices, Indices]:
-        """Return the nearest view v of each and the operator S under which v S lies near it, (m,)."""
+        """Return the nearest view v of each, and the operator S that takes v near it, (m,)."""
         point = np.asarray(self._tree.query(views)[1], dtype=np.intp)
         mate = point % (self._n * self._n_operators)
         return mate % self._n, mate // self._n

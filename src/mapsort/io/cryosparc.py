@@ -45,24 +45,11 @@ _MM_IN_ANG = 1e7
 def read_cryosparc(
     path: Path, passthrough: Sequence[str | Path] = (), *, apix: float | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Read a particle set of cryoSPARC.
+    """Read a particle set of cryoSPARC as optics, particles and notes.
 
-    Parameters
-    ----------
-    path : Path
-        The ``.cs`` file.
-    passthrough : sequence of str or Path, optional
-        Its passthrough files: fields that the set itself lacks are taken from them, particle by
-        particle as ``uid`` says.
-    apix : float, optional
-        Pixel size [A/pixel] to use in place of the file's.
-
-    Returns
-    -------
-    optics, particles : DataFrame
-        RELION 3.1 tables. Image names keep the project's relative paths.
-    notes : list of str
-        What the user should know.
+    Fields that the set itself lacks are taken from its passthrough files, particle by particle as
+    ``uid`` says. Image names keep the project's relative paths; `apix` takes the place of the
+    file's.
 
     Raises
     ------

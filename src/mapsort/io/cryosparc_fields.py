@@ -26,18 +26,7 @@ _DAMAGES = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, Tok
 
 
 def family(name: str) -> str:
-    """Return the group that a field belongs to; those of numbered classes are one group.
-
-    Parameters
-    ----------
-    name : str
-        A field, ``alignments_class_2/pose``.
-
-    Returns
-    -------
-    str
-        Its group, ``alignments_class_k``.
-    """
+    """Return the group of a field, ``..._class_k`` for those of all numbered classes."""
     return re.sub(r"_\d+$", "_k", name.split("/")[0])
 
 
@@ -64,28 +53,16 @@ class CryosparcFields:
 
     @classmethod
     def read(cls, path: Path, passthrough: Sequence[str | Path] = ()) -> CryosparcFields:
-        """Read a particle set, and what it lacks from passthrough files.
+        """Read a particle set, in its order, and what it lacks from passthrough files.
 
-        An alignment is taken whole from one file: the job's own, else that of the first
-        passthrough file. What passthrough files carry along may be of an earlier job.
-
-        Parameters
-        ----------
-        path : Path
-            The ``.cs`` file.
-        passthrough : sequence of str or Path, optional
-            Its passthrough files.
-
-        Returns
-        -------
-        CryosparcFields
-            The fields in the order of the particles.
+        An alignment is taken whole from one file: the job's own, else that of the first passthrough
+        file. What passthrough files carry along may be of an earlier job.
 
         Raises
         ------
         FormatError
-            A file is missing, damaged or holds Python objects, or a passthrough file does not
-            know a particle.
+            A file is missing, damaged or holds Python objects, or a passthrough file does not know
+            a particle.
         """
         records = read_records(path)
         values = {name: records[name] for name in records.dtype.names or ()}
@@ -132,19 +109,7 @@ class CryosparcFields:
         return [decoded[i] for i in place.tolist()]
 
     def any_numbers(self, name: str, width: int = 1) -> NDArray[np.float64]:
-        """Return a field of numbers that nothing is computed with; NaN and infinity may be there.
-
-        Parameters
-        ----------
-        name : str
-            The field.
-        width : int, optional
-            Numbers of each particle.
-
-        Returns
-        -------
-        ndarray of shape (n,) or (n, width), float64
-            The numbers.
+        """Return a field of numbers, (n,) or (n, width), that may hold NaN: nothing needs them.
 
         Raises
         ------
@@ -175,17 +140,9 @@ class CryosparcFields:
 
 
 def read_records(path: Path) -> NDArray[Any]:
-    """Read one array of records; its size is checked against the file's before memory is taken.
+    """Read one array of records with a field ``uid``, one per particle.
 
-    Parameters
-    ----------
-    path : Path
-        The ``.cs`` file.
-
-    Returns
-    -------
-    ndarray
-        One record per particle, with a field ``uid``.
+    Its size is checked against the file's before memory is taken.
 
     Raises
     ------

@@ -46,22 +46,12 @@ class _Alignment:
 
 
 def pose_columns(fields: CryosparcFields, apix: Floats, notes: list[str]) -> Columns:
-    """Return RELION's columns of poses, classes and halves.
+    """Return RELION's columns of poses, classes and halves, those that are known.
 
-    Parameters
-    ----------
-    fields : CryosparcFields
-        The job's own fields are looked at first, then those of each passthrough file; in a file
-        ``alignments3D``, ``alignments3D_multi``, ``alignments_class3D_k``, ``alignments_class_k``.
-    apix : ndarray of shape (n,), float64
-        Pixel sizes of the images [A], for shifts that state none.
-    notes : list of str
-        What the user should know is added.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Of ``rlnClassNumber``, angles, origins and ``rlnRandomSubset`` those that are known.
+    The job's own fields are looked at first, then those of each passthrough file; in a file
+    ``alignments3D``, ``alignments3D_multi``, ``alignments_class3D_k``, ``alignments_class_k``.
+    Shifts that state no pixel size have that of the images, ``apix`` (n,). What the user should
+    know is added to the notes.
 
     Raises
     ------

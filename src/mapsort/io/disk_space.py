@@ -41,12 +41,7 @@ class DiskSpace:
             os.truncate(path, 0)
 
     def reach(self, size_bytes: int) -> None:
-        """Reserve the file's blocks up to a size, and some more.
-
-        Parameters
-        ----------
-        size_bytes : int
-            Size that the file may grow to.
+        """Reserve the file's blocks up to a size that it may grow to, and some more.
 
         Raises
         ------
@@ -67,12 +62,6 @@ class DiskSpace:
         self._reserved = size
 
     def release_from(self, size_bytes: int) -> None:
-        """Give back what lies beyond the size that the file has come to.
-
-        Parameters
-        ----------
-        size_bytes : int
-            The file's size.
-        """
+        """Give back what lies beyond the size that the file has come to."""
         if self._path.stat().st_size > size_bytes:
             os.truncate(self._path, size_bytes)

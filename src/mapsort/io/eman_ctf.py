@@ -134,18 +134,10 @@ class EmanCtf:
         return {"__class__": _JSON_CLASS, **numbers, **curves}
 
     def parameters(self, phase_shift_deg: float | None = None) -> dict[str, float]:
-        """Return the parameters under RELION's labels.
+        """Return the parameters under RELION's labels, in the units of `ctf_values`.
 
-        Parameters
-        ----------
-        phase_shift_deg : float, optional
-            Share of the phase plate, where it is known: EMAN2 keeps only the sum of phase shift
-            and amplitude contrast.
-
-        Returns
-        -------
-        dict of str to float
-            ``rlnDefocusU`` and so on; `mapsort.io.star.ctf_values` explains the units.
+        EMAN2 keeps only the sum of phase shift and amplitude contrast: the share of the phase plate
+        is ``phase_shift_deg``, where it is known.
         """
         ctf = ContrastTransfer.from_eman(**self._eman_arguments())
         shift, amplitude = float(ctf.phase_shift_deg[0]), float(ctf.amplitude_contrast[0])

@@ -19,19 +19,9 @@ _ROTATION_TOLERANCE = 1e-3
 
 
 def poses_from_eman(matrices: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """RELION's poses of EMAN2's transforms.
+    """Return RELION's poses of EMAN2's transforms (n, 3, 4), shifts in pixels.
 
-    Parameters
-    ----------
-    matrices : ndarray of shape (n, 3, 4)
-        Rows of rotation and translation [pixel].
-
-    Returns
-    -------
-    angles_deg : ndarray of shape (n, 3), float64
-        rot, tilt, psi.
-    origins_px : ndarray of shape (n, 2), float64
-        rlnOriginX, rlnOriginY in pixels.
+    Angles rot, tilt, psi (n, 3) [degrees], and rlnOriginX, rlnOriginY (n, 2) in pixels.
 
     Raises
     ------
@@ -53,20 +43,7 @@ def poses_from_eman(matrices: NDArray[Any]) -> tuple[NDArray[np.float64], NDArra
 
 
 def eman_from_poses(angles_deg: NDArray[Any], origins_px: NDArray[Any]) -> NDArray[np.float64]:
-    """EMAN2's transforms, never mirrored, of RELION's poses.
-
-    Parameters
-    ----------
-    angles_deg : ndarray of shape (n, 3)
-        rot, tilt, psi.
-    origins_px : ndarray of shape (n, 2)
-        rlnOriginX, rlnOriginY in pixels.
-
-    Returns
-    -------
-    ndarray of shape (n, 3, 4), float64
-        Rows of rotation and translation [pixel].
-    """
+    """Return EMAN2's transforms (n, 3, 4), never mirrored, of RELION's poses in pixels."""
     matrices = np.zeros((len(angles_deg), 3, 4))
     matrices[:, :, :3] = relion_to_matrix(np.asarray(angles_deg, dtype=np.float64))
     matrices[:, :2, 3] = -np.asarray(origins_px, dtype=np.float64)

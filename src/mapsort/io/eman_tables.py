@@ -54,21 +54,7 @@ Tables = tuple[pd.DataFrame, pd.DataFrame, list[str]]
 
 
 def read_hdf_particles(path: Path, *, apix: float | None = None) -> Tables:
-    """Read the headers of an EMAN2 stack of particles.
-
-    Parameters
-    ----------
-    path : Path
-        EMAN2 ``.hdf``.
-    apix : float, optional
-        Pixel size [A/pixel] to use in place of the headers'.
-
-    Returns
-    -------
-    optics, particles : DataFrame
-        RELION 3.1 tables.
-    notes : list of str
-        What was assumed.
+    """Read the headers of an EMAN2 stack of particles as optics, particles and notes.
 
     Raises
     ------
@@ -88,23 +74,9 @@ def read_hdf_particles(path: Path, *, apix: float | None = None) -> Tables:
 def read_list_particles(
     path: Path, *, apix: float | None = None, datadir: str | Path | None = None
 ) -> Tables:
-    """Read an EMAN2 list, and the headers of the images that it names.
+    """Read an EMAN2 list, and headers of images that it names, as optics, particles and notes.
 
-    Parameters
-    ----------
-    path : Path
-        EMAN2 ``.lst``.
-    apix : float, optional
-        Pixel size [A/pixel] to use in place of the headers'.
-    datadir : str or Path, optional
-        Where the stacks are looked for first.
-
-    Returns
-    -------
-    optics, particles : DataFrame
-        RELION 3.1 tables.
-    notes : list of str
-        What was assumed.
+    Stacks are looked for in `datadir` first.
 
     Raises
     ------
@@ -129,18 +101,10 @@ def read_list_particles(
 
 
 def eman_headers(optics: pd.DataFrame, particles: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Return the header items that say of each particle what the tables say.
+    """Yield the header items that say of each particle what the tables say.
 
-    Parameters
-    ----------
-    optics, particles : DataFrame
-        RELION 3.1 tables.
-
-    Yields
-    ------
-    dict
-        ``ctf`` (`EmanCtf`), ``xform.projection`` (`EmanTransform`), ``apix_x`` and the items that
-        keep the other columns; missing values are left out.
+    ``ctf`` (`EmanCtf`), ``xform.projection`` (`EmanTransform`), ``apix_x`` and the items that keep
+    the other columns; missing values are left out.
 
     Raises
     ------

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import h5py
 import numpy as np
@@ -92,12 +91,7 @@ class HdfReader:
     def __enter__(self) -> HdfReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -107,21 +101,11 @@ class HdfReader:
     def header(
         self, index: int, *, wanted: Callable[[str], bool] | None = None
     ) -> dict[str, HeaderValue]:
-        """Read the header of an image.
+        """Read the items of an image's header, by name without ``EMAN.``; only those wanted.
 
-        Parameters
-        ----------
-        index : int
-            Image number, from 0.
-        wanted : callable, optional
-            Whether to read the item of a name; all by default.
-
-        Returns
-        -------
-        dict
-            Item name (without ``EMAN.``) to value. Lists of one element come as a single value:
-            see `header_list`. In compressed files the statistics describe the image before
-            compression.
+        EMAN2 stores a list of one element exactly as a single number, and so it comes; an empty one
+        is not stored at all. In compressed files the statistics describe the image before
+        compression.
 
         Raises
         ------
@@ -143,18 +127,9 @@ class HdfReader:
             return self._sized(self._dataset(self._group(index), index).shape)
 
     def image(self, index: int) -> NDArray[np.float32]:
-        """Read the pixels of an image.
+        """Read the pixels of an image, (nx,), (ny, nx) or (nz, ny, nx) float32.
 
-        Parameters
-        ----------
-        index : int
-            Image number, from 0.
-
-        Returns
-        -------
-        ndarray of shape (nx,), (ny, nx) or (nz, ny, nx), float32
-            Pixels; integers of a compressed file are scaled back:
-            ``v / (2**bits - 1) * (max - min) + min``.
+        Integers of a compressed file are scaled back: ``v / (2**bits - 1) * (max - min) + min``.
 
         Raises
         ------
@@ -170,17 +145,7 @@ class HdfReader:
             return scaled_back(stored, scale)
 
     def images(self, indices: Iterable[int] | None = None) -> NDArray[np.float32]:
-        """Read images of one size.
-
-        Parameters
-        ----------
-        indices : iterable of int, optional
-            Which images, from 0; all by default.
-
-        Returns
-        -------
-        ndarray of shape (n, ny, nx) or (n, nz, ny, nx), float32
-            The images.
+        """Read images of one size, all by default, (n, ny, nx) or (n, nz, ny, nx) float32.
 
         Raises
         ------

@@ -61,23 +61,7 @@ Header = Mapping[str, Any]
 
 
 def header_list(header: Header, key: str) -> list[Any]:
-    """Give a header item as a list.
-
-    EMAN2 stores a list of one element exactly as a single number and an empty one not at all, so
-    that a reader cannot tell them apart.
-
-    Parameters
-    ----------
-    header : mapping
-        A header as read.
-    key : str
-        Name of the item.
-
-    Returns
-    -------
-    list
-        The elements; empty when the item is absent.
-    """
+    """Return a header item as a list, which reads as one number if it has one element."""
     value = header.get(key, [])
     return list(value) if isinstance(value, list) else [value]
 
@@ -98,16 +82,9 @@ class AttributeWriter:
         self._types[_TRANSFORM_DTYPE] = h5t.py_create(_TRANSFORM_DTYPE)
 
     def write(self, group: h5py.h5g.GroupID, key: str, value: object) -> None:
-        """Write one item; an empty list is left out, as EMAN2 does.
+        """Write one item of a name without ``EMAN.``; an empty list is left out, as EMAN2 does.
 
-        Parameters
-        ----------
-        group : h5py.h5g.GroupID
-            The image's group.
-        key : str
-            Name without the ``EMAN.`` prefix.
-        value : int, float, bool, str, EmanTransform, or sequence of int or of float
-            The value; a bool becomes an integer, as it does when given to EMAN2 from Python.
+        A bool becomes an integer, as it does when given to EMAN2 from Python.
 
         Raises
         ------
@@ -153,21 +130,7 @@ def _refuse_large(name: bytes, n_bytes: int) -> None:
 def read_attributes(
     group: h5py.h5g.GroupID, wanted: Callable[[str], bool] | None = None
 ) -> dict[str, HeaderValue]:
-    """Read ``EMAN.`` items of an image's group.
-
-    Parameters
-    ----------
-    group : h5py.h5g.GroupID
-        The image's group.
-    wanted : callable, optional
-        Whether to read the item of a name; all by default.
-
-    Returns
-    -------
-    dict
-        Name without prefix to int, float, bool, str, EmanTransform or list; arrays of one element
-        come as a single value (see `header_list`).
-    """
+    """Read ``EMAN.`` items of an image's group, only those wanted; see `HdfReader.header`."""
     header: dict[str, HeaderValue] = {}
     for index in range(h5a.get_num_attrs(group)):
         attribute = h5a.open(group, index=index)

@@ -22,12 +22,7 @@ _LARGEST_BYTES = 256 << 20
 
 
 def refuse_looped_heaps(path: Path) -> None:
-    """Refuse a file in which a free list of a local heap leads back to itself.
-
-    Parameters
-    ----------
-    path : Path
-        The file. One above 256 MiB is not looked at.
+    """Refuse a file, unless above 256 MiB, in which a heap's free list leads back to itself.
 
     Raises
     ------

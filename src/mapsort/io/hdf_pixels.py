@@ -20,19 +20,7 @@ _SCALE = "stored_render"
 
 
 def write_plain(group: h5g.GroupID, pixels: NDArray[np.float32]) -> dict[str, object]:
-    """Write pixels as they are.
-
-    Parameters
-    ----------
-    group : h5py.h5g.GroupID
-        The image's group.
-    pixels : ndarray of one to three dimensions, float32
-
-    Returns
-    -------
-    dict
-        Header items that tell how the pixels are stored.
-    """
+    """Write pixels as they are; return the header items that tell how they are stored."""
     dataset, storage = plain_dataset(group, pixels.shape)
     dataset.write(h5s.ALL, h5s.ALL, pixels)
     return storage
@@ -41,20 +29,7 @@ def write_plain(group: h5g.GroupID, pixels: NDArray[np.float32]) -> dict[str, ob
 def plain_dataset(
     group: h5g.GroupID, shape: tuple[int, ...]
 ) -> tuple[h5d.DatasetID, dict[str, object]]:
-    """Make room for pixels that are written as they are, in parts.
-
-    Parameters
-    ----------
-    group : h5py.h5g.GroupID
-        The image's group.
-    shape : tuple of int
-
-    Returns
-    -------
-    dataset : h5py.h5d.DatasetID
-    storage : dict
-        Header items that tell how the pixels are stored.
-    """
+    """Make room for pixels that are written as they are, in parts; see `write_plain`."""
     space = h5s.create_simple(shape)
     dataset = h5d.create(group, _DATASET, h5t.IEEE_F32LE, space, dcpl=_layout())
     return dataset, {"datatype": _FLOAT32}
@@ -63,29 +38,12 @@ def plain_dataset(
 def write_compressed(
     group: h5g.GroupID, pixels: NDArray[np.float32], bits: int
 ) -> dict[str, object]:
-    """Write pixels as deflated integers of some bits, or, with 0 bits, as deflated float32.
+    """Write finite pixels as deflated integers of 1 to 16 bits, or, with 0, as deflated float32.
 
-    Parameters
-    ----------
-    group : h5py.h5g.GroupID
-        The image's group.
-    pixels : ndarray of one to three dimensions, float32
-        Finite values.
-    bits : int
-        From 1 to 16: the values between minimum and maximum are rounded to ``2**bits`` levels;
-        0: nothing is lost.
-
-    Returns
-    -------
-    dict
-        Header items that tell how the pixels are stored.
-
-    Notes
-    -----
     The layout is EMAN2's: uint8 up to 8 bits and uint16 above, chunks of eight rows, gzip level 1,
     ``value = v / (2**bits - 1) * (max - min) + min``. Other than EMAN2 with its defaults, outliers
-    are not clipped: no pixel moves by more than half a level, (max - min) / (2**bits - 1) / 2,
-    and ``stored_truncated`` is 0.
+    are not clipped: no pixel moves by more than half a level, (max - min) / (2**bits - 1) / 2, and
+    ``stored_truncated`` is 0. The header items that tell how pixels are stored are returned.
     """
     layout = _layout()
     layout.set_chunk(_chunk(pixels.shape))
@@ -118,19 +76,9 @@ def is_storage(name: str) -> bool:
 
 
 def scaled_back(stored: NDArray[Any], header: Mapping[str, object]) -> NDArray[np.float32]:
-    """Give stored pixels their values.
+    """Give stored pixels their values, by the items of `is_scale` in the image's header.
 
-    Parameters
-    ----------
-    stored : ndarray
-        The dataset as it is in the file.
-    header : mapping
-        The image's header, at least the items of `is_scale`.
-
-    Returns
-    -------
-    ndarray of the same shape, float32
-        Floating-point pixels, and integers without a scale, as they are.
+    Floating-point pixels, and integers without a scale, stay as they are.
     """
     bits, low, high = (header.get(_SCALE + item) for item in ("bits", "min", "max"))
     integers = stored.dtype.kind in "iu"

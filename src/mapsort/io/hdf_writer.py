@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -40,20 +39,7 @@ def write_images(
     apix: float = 1.0,
     compressbits: int | None = None,
 ) -> None:
-    """Write images with their headers as one EMAN2 HDF5 file.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write; an existing one is replaced.
-    images : ndarray of shape (n, ny, nx) or (n, nz, ny, nx), or iterable of images
-        Pixels, written as float32.
-    headers : sequence of mappings, optional
-        One header for each image.
-    apix : float, optional
-        Pixel size [A/pixel] where a header does not say ``apix_x``.
-    compressbits : int, optional
-        Bits of a pixel to keep; see `HdfWriter`.
+    """Write images with their headers as one EMAN2 HDF5 file; see `HdfWriter`.
 
     Raises
     ------
@@ -118,12 +104,7 @@ class HdfWriter:
     def __enter__(self) -> HdfWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -132,15 +113,10 @@ class HdfWriter:
         return self._count
 
     def append(self, image: NDArray[Any], header: Header | None = None) -> None:
-        """Write one image after the last.
+        """Write one image (nx,), (ny, nx) or (nz, ny, nx) after the last.
 
-        Parameters
-        ----------
-        image : ndarray of shape (nx,), (ny, nx) or (nz, ny, nx)
-            Pixels, taken as float32.
-        header : mapping, optional
-            Items: int, float, bool, str, `EmanTransform`, lists of int or of float. Sizes and
-            statistics are computed here and win over items of the same name.
+        Header items are int, float, bool, str, `EmanTransform`, lists of int or of float; sizes and
+        statistics are computed here and win over items of the same name.
 
         Raises
         ------
@@ -166,21 +142,10 @@ class HdfWriter:
     def append_rows(
         self, shape: tuple[int, int], rows: Callable[[slice], NDArray[Any]], *, at_once: int
     ) -> None:
-        """Write one image after the last that is made some rows at a time, never compressed.
+        """Write one image (ny, nx) after the last that is made some rows at a time, as float32.
 
-        Parameters
-        ----------
-        shape : tuple of two int
-            (ny, nx).
-        rows : callable
-            Returns a range of rows, (n, nx); asked twice for each, the second time for writing.
-        at_once : int
-            How many rows it is asked for.
-
-        Raises
-        ------
-        ValueError, NumericalError
-            As `append`.
+        ``rows`` returns a range of rows, (n, nx), at most ``at_once``; it is asked twice for each,
+        the second time for writing. Errors as for `append`.
         """
         n_rows, n_columns = shape
         if n_rows < 1 or n_columns < 1:

@@ -47,31 +47,15 @@ class ImageStack(Protocol):
         *,
         inspect: Callable[[NDArray[np.float32]], None] | None = None,
     ) -> None:
-        """Read images into an array that is there already, without looking at the pixels.
+        """Fill ``images`` (n, ny, nx) float32 in the order of ``indices``, without a look at them.
 
-        Parameters
-        ----------
-        images : ndarray of shape (n, ny, nx), float32
-            Filled with the images in the order of ``indices``.
-        indices : ndarray of shape (n,), int64
-            Which images, from 0.
-        inspect : callable, optional
-            Given every part of ``images`` when it has been read and is in the processor's cache.
+        ``inspect`` is given every part of them when it has been read and is in the processor's
+        cache.
         """
 
 
 def open_stack(path: Path) -> ImageStack:
-    """Open a stack; its suffix tells the format.
-
-    Parameters
-    ----------
-    path : Path
-        EMAN2 ``.hdf``; everything else is taken for MRC, which recognises its own files.
-
-    Returns
-    -------
-    ImageStack
-        The stack.
+    """Open a stack: EMAN2 ``.hdf``, or MRC, which recognises its own files.
 
     Raises
     ------

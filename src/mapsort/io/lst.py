@@ -50,17 +50,7 @@ class ImageList:
 
 
 def read_list(path: str | Path) -> ImageList:
-    """Read a list of either form.
-
-    Parameters
-    ----------
-    path : str or Path
-        The list.
-
-    Returns
-    -------
-    ImageList
-        Its records; files are not looked for.
+    """Read a list of either form; its files are not looked for.
 
     Raises
     ------
@@ -89,18 +79,10 @@ def write_list(
     names: Sequence[str],
     extras: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write a list in the ``#LSX`` form.
+    """Write a list in the ``#LSX`` form; an existing file is replaced.
 
-    Parameters
-    ----------
-    path : str or Path
-        File to write; an existing one is replaced.
-    indices : sequence of int
-        Position of each image in its file, from 0.
-    names : sequence of str
-        File of each image, as seen from the directory that EMAN2 runs in.
-    extras : sequence of mappings, optional
-        Header items of each image: numbers, text, lists, `EmanTransform`, `EmanCtf`.
+    Names are as seen from the directory that EMAN2 runs in; each image may have header items:
+    numbers, text, lists, `EmanTransform`, `EmanCtf`.
 
     Raises
     ------
@@ -192,18 +174,7 @@ def _numbers(matrix: Any) -> list[float]:
 
 
 def can_keep(name: str) -> bool:
-    """Return whether a list can hold the name of a file: EMAN2 reads it up to the first blank.
-
-    Parameters
-    ----------
-    name : str
-        File of an image.
-
-    Returns
-    -------
-    bool
-        Whether it is one word.
-    """
+    """Return whether a list can hold a file's name: EMAN2 reads it up to the first blank."""
     return name.split() == [name]
 
 

@@ -23,22 +23,11 @@ _ISOTROPY = 0.01  # larger differences between the voxel's sides are refused as 
 
 
 def read_map(path: str | Path, *, cubic: bool = False) -> tuple[NDArray[np.float32], float]:
-    """Read a whole map.
+    """Read a whole map, (nz, ny, nx) float32, and its pixel size along x [A/pixel].
 
-    Parameters
-    ----------
-    path : str or Path
-        MRC file of any real mode and byte order. Files with permuted axes (``mapc``, ``mapr``,
-        ``maps``) are brought into (z, y, x).
-    cubic : bool, optional
-        Refuse a map whose three sides, or whose voxel's three sides, differ.
-
-    Returns
-    -------
-    data : ndarray of shape (nz, ny, nx), float32
-        Densities.
-    apix : float
-        Pixel size along x [A/pixel]; 1.0 when the header states none (as EMAN2 does).
+    Any real mode and byte order; files with permuted axes (``mapc``, ``mapr``, ``maps``) are
+    brought into (z, y, x). The pixel size is 1.0 when the header states none (as EMAN2 does).
+    ``cubic`` refuses a map whose three sides, or whose voxel's three sides, differ.
 
     Raises
     ------
@@ -68,18 +57,9 @@ def write_map(
     *,
     origin_ang: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> None:
-    """Write a map as MRC2014 float32 with voxel size, volume flag and statistics.
+    """Write a map (nz, ny, nx) as MRC2014 float32 with voxel size, volume flag and statistics.
 
-    Parameters
-    ----------
-    path : str or Path
-        File to write; an existing one is replaced.
-    data : ndarray of shape (nz, ny, nx)
-        Densities.
-    apix : float
-        Pixel size [A/pixel].
-    origin_ang : tuple of float, optional
-        Position of voxel 0 along x, y, z [A].
+    ``origin_ang`` is the position of voxel 0 along x, y, z. An existing file is replaced.
 
     Raises
     ------
@@ -110,21 +90,10 @@ def write_map(
 def write_stack(
     path: str | Path, images: Iterable[NDArray[Any]] | NDArray[Any], apix: float
 ) -> int:
-    """Write an image stack as MRC2014 float32, one image or chunk after the other.
+    """Write an image stack as MRC2014 float32; return the number of images.
 
-    Parameters
-    ----------
-    path : str or Path
-        File to write; an existing one is replaced.
-    images : ndarray of shape (n, ny, nx), or iterable of (ny, nx) or (m, ny, nx) arrays
-        The images; an iterable is never held in memory whole.
-    apix : float
-        Pixel size [A/pixel].
-
-    Returns
-    -------
-    int
-        Number of images written.
+    ``images`` (n, ny, nx), or an iterable of (ny, nx) or (m, ny, nx) arrays, which is never held in
+    memory whole. An existing file is replaced.
 
     Raises
     ------

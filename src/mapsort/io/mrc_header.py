@@ -122,17 +122,7 @@ class MrcHeader:
 
 
 def read_header(path: str | Path) -> MrcHeader:
-    """Read and check the header of an MRC file.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    MrcHeader
-        The header; the file is known to hold all the sections it announces.
+    """Read the header of an MRC file that is known to hold all the sections that it announces.
 
     Raises
     ------
@@ -154,25 +144,11 @@ def encode_header(
     statistics: tuple[float, float, float, float],
     origin_ang: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> bytes:
-    """Make the header of a little-endian float32 file.
+    """Return the 1024 bytes of the header of a little-endian float32 file (nz, ny, nx).
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (nz, ny, nx).
-    apix : float
-        Pixel size [A/pixel].
-    space_group : int
-        0 for images (then ``mz`` = 1, as MRC2014 asks), 1 for a volume.
-    statistics : tuple of float
-        Minimum, maximum, mean and standard deviation (n) of the pixels.
-    origin_ang : tuple of float, optional
-        Position of voxel 0 along x, y, z [A].
-
-    Returns
-    -------
-    bytes
-        1024 bytes. No time is written, so that equal input gives equal files.
+    ``space_group`` is 0 for images (then ``mz`` = 1, as MRC2014 asks), 1 for a volume;
+    ``statistics`` are minimum, maximum, mean and standard deviation (n); ``origin_ang`` is the
+    position of voxel 0 along x, y, z. No time is written, so that equal input gives equal files.
     """
     header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
     nz, ny, nx = shape

@@ -88,19 +88,9 @@ class MrcStack:
         return self._header.apix or 1.0
 
     def read(self, indices: ArrayLike | slice, *, check: bool = True) -> NDArray[np.float32]:
-        """Read images; the file is visited in ascending order whatever the order asked for.
+        """Read images, (n, ny, nx) float32 in the order asked for, the file in ascending order.
 
-        Parameters
-        ----------
-        indices : array_like of int, or slice
-            Which images, from 0.
-        check : bool, optional
-            Refuse NaN and infinite pixels.
-
-        Returns
-        -------
-        ndarray of shape (n, ny, nx), float32
-            The images in the order of ``indices``.
+        ``check`` refuses NaN and infinite pixels.
 
         Raises
         ------

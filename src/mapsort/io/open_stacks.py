@@ -40,17 +40,9 @@ class OpenStacks:
         return len(self._stacks)
 
     def get(self, path: Path) -> ImageStack:
-        """Give a stack, opening it if need be and forgetting the one not used for longest.
+        """Return a stack, opening it if need be and forgetting the one not used for longest.
 
-        Parameters
-        ----------
-        path : Path
-            The file.
-
-        Returns
-        -------
-        ImageStack
-            The stack. It stays usable for who holds it, also after it was forgotten here.
+        It stays usable for who holds it, also after it was forgotten here.
 
         Raises
         ------

@@ -44,18 +44,9 @@ def group_optics(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Move columns from the particles to an optics table, one row per distinct combination.
 
-    Parameters
-    ----------
-    particles : DataFrame
-        One row per particle. A column ``rlnOpticsGroup`` keeps groups apart, and gives them their
-        numbers if each of its numbers stands for one combination; otherwise they count from 1.
-    labels : sequence of str, optional
-        Columns to move; those that are absent are left out.
-
-    Returns
-    -------
-    optics, particles : DataFrame
-        With ``rlnOpticsGroup`` in both.
+    A column ``rlnOpticsGroup`` keeps groups apart, and gives them their numbers if each of its
+    numbers stands for one combination; otherwise they count from 1. Both tables have it in the end;
+    labels that are absent are left out.
     """
     shared = [label for label in labels if label in particles]
     stated = [GROUP] if GROUP in particles else []

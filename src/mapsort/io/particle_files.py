@@ -64,18 +64,7 @@ class ParticleFiles:
     dark: tuple[bool, ...] = ()
 
     def subset(self, rows: NDArray[np.int64]) -> ParticleFiles:
-        """Take some of the particles, and the optics groups that they are of.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-            Which, from 0.
-
-        Returns
-        -------
-        ParticleFiles
-            Them, in the order given.
-        """
+        """Take some of the particles, in this order, and the optics groups that they are of."""
         particles = self.particles.iloc[rows].reset_index(drop=True)
         return replace(
             self,
@@ -105,11 +94,6 @@ def read_particle_files(
         Where image files that the file names are looked for first.
     passthrough : sequence of str or Path, optional
         cryoSPARC's passthrough files that go with a ``.cs``.
-
-    Returns
-    -------
-    ParticleFiles
-        Tables and places.
 
     Raises
     ------

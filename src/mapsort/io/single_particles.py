@@ -25,12 +25,7 @@ _REFUSED = (
 def refuse_volumes(path: Path, optics: pd.DataFrame, particles: pd.DataFrame) -> None:
     """Refuse subtomograms: one of their names stands for many images, not for one.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    optics, particles : DataFrame
-        RELION's tables; groups that no particle has do not count.
+    Groups that no particle has do not count.
 
     Raises
     ------
@@ -51,14 +46,7 @@ def refuse_volumes(path: Path, optics: pd.DataFrame, particles: pd.DataFrame) ->
 
 
 def refuse_tilt_series(path: Path, general: pd.DataFrame | None) -> None:
-    """Refuse subtomograms that are stacks of the images of a tilt series.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    general : DataFrame or None
-        Its block ``data_general``, where RELION 5 says so.
+    """Refuse subtomograms that are stacks of a tilt series, as RELION 5's ``data_general`` says.
 
     Raises
     ------
@@ -72,20 +60,7 @@ def refuse_tilt_series(path: Path, general: pd.DataFrame | None) -> None:
 def refuse_unnumbered(
     source: Path, table: pd.DataFrame, rows: NDArray[np.intp], stack: Path, n_images: int
 ) -> None:
-    """Refuse names without ``@`` that mean a file of many images.
-
-    Parameters
-    ----------
-    source : Path
-        The particle set, for messages.
-    table : DataFrame
-        All particles; without names of images, nothing is refused.
-    rows : ndarray of int
-        Particles whose image is in the stack.
-    stack : Path
-        The file.
-    n_images : int
-        Number of images in it.
+    """Refuse names without ``@`` of the particles (rows of a table) in a stack of many images.
 
     Raises
     ------

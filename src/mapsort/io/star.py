@@ -27,24 +27,12 @@ _IMAGE = "rlnImageName"
 def read_particles(
     path: str | Path, *, apix: float | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the particles of a RELION STAR file.
+    """Read optics and particles of a RELION STAR file.
 
-    Parameters
-    ----------
-    path : str or Path
-        RELION 3.1 or later (blocks ``optics`` and ``particles``), or 3.0 (one table), which is
-        brought to 3.1: optics groups are made from the distinct voltages, aberrations, amplitude
-        contrasts and pixel sizes, and origins become Angstrom.
-    apix : float, optional
-        Pixel size [A/pixel] to use in place of the file's.
-
-    Returns
-    -------
-    optics : DataFrame
-        One row per optics group, with at least ``rlnOpticsGroup`` and ``rlnImagePixelSize``.
-    particles : DataFrame
-        One row per particle, with at least ``rlnImageName`` and ``rlnOpticsGroup``; columns that
-        mapsort does not know are kept.
+    RELION 3.1 or later (blocks ``optics`` and ``particles``), or 3.0 (one table), which is brought
+    to 3.1: optics groups are made from the distinct voltages, aberrations, amplitude contrasts and
+    pixel sizes, and origins become Angstrom. Columns that mapsort does not know are kept; `apix`
+    takes the place of the file's.
 
     Raises
     ------
@@ -61,24 +49,7 @@ def read_noted_particles(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Read the particles of a RELION STAR file, as `read_particles`, and say what was assumed.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    apix : float, optional
-        Pixel size [A/pixel] to use in place of the file's.
-
-    Returns
-    -------
-    optics, particles : DataFrame
-        As `read_particles` returns them; particles that Scipion has disabled are left out.
-    notes : list of str
-        What the user should know, one line each.
-
-    Raises
-    ------
-    FormatError
-        As `read_particles`.
+    Particles that Scipion has disabled are left out.
     """
     path = Path(path)
     tables, notes = read_noted_tables(path)
@@ -101,13 +72,7 @@ def write_particles(
 ) -> None:
     """Write a RELION 3.1 particle STAR file, whole or not at all.
 
-    Parameters
-    ----------
-    path : str or Path
-        File to write; an existing one is replaced in one step.
-    optics, particles : DataFrame
-        The tables as `read_particles` returns them; that of the particles may come as consecutive
-        rows of it.
+    The particles may come as consecutive rows of their table.
 
     Raises
     ------
@@ -134,22 +99,11 @@ def _with_places(path: Path, parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataF
 def ctf_values(
     path: str | Path, optics: pd.DataFrame, particles: pd.DataFrame
 ) -> dict[str, NDArray[np.float64]] | None:
-    """Contrast transfer parameters of every particle, joined from both tables.
+    """Return the contrast transfer parameters of every particle, (n,) each; None without defocus.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file, for messages.
-    optics, particles : DataFrame
-        The tables as `read_particles` returns them.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n,), float64, or None
-        RELION label to value: ``rlnDefocusU``, ``rlnDefocusV`` [A], ``rlnDefocusAngle`` [deg],
-        ``rlnVoltage`` [kV], ``rlnSphericalAberration`` [mm], ``rlnAmplitudeContrast``,
-        ``rlnPhaseShift`` [deg] and ``rlnCtfBfactor`` [A^2] (0 where not given). None when the
-        particles have no defocus.
+    RELION label to value: ``rlnDefocusU``, ``rlnDefocusV`` [A], ``rlnDefocusAngle`` [deg],
+    ``rlnVoltage`` [kV], ``rlnSphericalAberration`` [mm], ``rlnAmplitudeContrast``,
+    ``rlnPhaseShift`` [deg] and ``rlnCtfBfactor`` [A^2] (0 where not given).
 
     Raises
     ------
@@ -185,21 +139,9 @@ def ctf_values(
 def split_image_names(
     path: str | Path, names: Sequence[str] | pd.Series
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Take RELION image names ``000001@stack.mrcs`` apart.
+    """Take RELION image names ``000001@stack.mrcs`` apart: positions (n,), from 0, and files.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file that the names come from, for messages.
-    names : sequence of str
-        Image names; one without ``@`` means image 1 of that file.
-
-    Returns
-    -------
-    indices : ndarray of shape (n,), int64
-        Position of each image in its stack, from 0.
-    stacks : list of str
-        The file of each image, as written.
+    A name without ``@`` means image 1 of that file.
 
     Raises
     ------
@@ -225,20 +167,9 @@ def split_image_names(
 def resolve_stack(name: str, star_path: str | Path, *, datadir: str | Path | None = None) -> Path:
     """Find the file that a STAR file names.
 
-    Parameters
-    ----------
-    name : str
-        Path as written in the table.
-    star_path : str or Path
-        The STAR file.
-    datadir : str or Path, optional
-        Looked into first, for the path and then for the bare file name.
-
-    Returns
-    -------
-    Path
-        The first that exists: in ``datadir``; relative to the working directory (RELION's project
-        directory); relative to the STAR file's directory and its parents.
+    The first that exists: in ``datadir``, by the path and then by the bare name; relative to the
+    working directory (RELION's project directory); relative to the STAR file's directory and its
+    parents.
 
     Raises
     ------

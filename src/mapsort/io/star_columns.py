@@ -16,26 +16,10 @@ from mapsort.io.star_tables import read_tables
 def read_columns(
     path: str | Path, block: str, labels: Sequence[str], *, texts: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Read some columns of one loop, numbers but for ``texts``.
+    """Read some columns of one loop (block), in the file's order: numbers but for ``texts``.
 
     For figures over all particles of a table that this program wrote; `read_tables` reads and
-    checks any STAR file.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    block : str
-        Name of the block, without ``data_``.
-    labels : sequence of str
-        Columns wanted, without the leading underscore; those that are not there are left out.
-    texts : sequence of str
-        Those of them that hold words, which are given as they stand.
-
-    Returns
-    -------
-    DataFrame
-        One row per entry, columns in the file's order.
+    checks any STAR file. Labels that are not there are left out.
 
     Raises
     ------

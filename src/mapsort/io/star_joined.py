@@ -16,22 +16,10 @@ Blocks = list[tuple[str, pd.DataFrame]]
 
 
 def joined_tables(path: Path, blocks: Blocks) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Make one table of blocks that have one name.
+    """Make one table of blocks that have one name, by their names, and notes of what was joined.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    blocks : list of (str, DataFrame)
-        Name and table of every block, in the file's order.
-
-    Returns
-    -------
-    tables : dict of str to DataFrame
-        Name to table. Tables of particles are joined; each belongs to the optics groups before
-        it, and a group that another group of that number came before has a new number.
-    notes : list of str
-        What was joined, one line each.
+    Tables of particles are joined; each belongs to the optics groups before it, and a group that
+    another group of that number came before has a new number.
 
     Raises
     ------

@@ -48,19 +48,10 @@ class _Loop:
 def read_plain_loops(
     content: bytes, is_text: Callable[[str], object]
 ) -> dict[str, pd.DataFrame] | None:
-    """Read a file that holds nothing but loops of bare words.
+    """Read a file that holds nothing but loops of bare words, by their blocks' names.
 
-    Parameters
-    ----------
-    content : bytes
-        The whole file.
-    is_text : callable
-        Whether the column of a label is text whatever it looks like.
-
-    Returns
-    -------
-    dict of str to DataFrame, or None
-        Block name to table; None where the general reader must be asked.
+    ``is_text`` tells whether the column of a label is text whatever it looks like. None where the
+    general reader must be asked.
     """
     if any(sign in content for sign in _SPECIAL) or not content.isascii():
         return None
@@ -73,13 +64,7 @@ def read_plain_loops(
 
 
 def has_quoted_values(content: bytes) -> bool:
-    """Return whether a value begins with a quote, so that values are not words.
-
-    Parameters
-    ----------
-    content : bytes
-        The whole file.
-    """
+    """Return whether a value in a file begins with a quote, so that values are not words."""
     return (b'"' in content or b"'" in content) and _QUOTED.search(content) is not None
 
 

@@ -31,19 +31,10 @@ _ROWS_AT_ONCE = 8192
 
 
 def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
-    """Read all blocks of a STAR file.
+    """Read all blocks of a STAR file: name (without ``data_``) to table.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        Block name (without ``data_``) to table; labels without the leading underscore. A block
-        without ``loop_`` is a table of one row. Columns of numbers are numeric; names, and
-        numbers with leading zeros, stay text.
+    Labels are without the leading underscore. A block without ``loop_`` is a table of one row.
+    Columns of numbers are numeric; names, and numbers with leading zeros, stay text.
 
     Raises
     ------
@@ -54,25 +45,7 @@ def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
 
 
 def read_noted_tables(path: str | Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Read all blocks of a STAR file, as `read_tables`, and say what was unusual.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    tables : dict of str to DataFrame
-        Block name to table.
-    notes : list of str
-        What the user should know, one line each: tables that were joined, odd line ends.
-
-    Raises
-    ------
-    FormatError
-        As `read_tables`.
-    """
+    """Read all blocks of a STAR file, as `read_tables`, and say what was unusual."""
     path = Path(path)
     content = _content(path)
     plain = read_plain_loops(content, _TEXT_LABEL.search)
@@ -90,17 +63,10 @@ def read_noted_tables(path: str | Path) -> tuple[dict[str, pd.DataFrame], list[s
 def write_tables(
     path: str | Path, tables: Mapping[str, pd.DataFrame | Iterable[pd.DataFrame]]
 ) -> None:
-    """Write tables as loops of a STAR file, whole or not at all.
+    """Write tables, whole or as parts of their rows, as loops of a STAR file, or nothing at all.
 
-    Numbers are written with as many digits as it takes to read the same number back; missing
-    values as ``nan``. Equal tables give equal bytes: no time is written.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write; an existing one is replaced in one step.
-    tables : mapping of str to DataFrame, or to iterable of DataFrame
-        Block name (without ``data_``) to table, whole or as consecutive rows of it.
+    Numbers are written with as many digits as it takes to read the same number back; missing values
+    as ``nan``. Equal tables give equal bytes: no time is written.
 
     Raises
     ------
@@ -124,20 +90,7 @@ def write_tables(
 
 
 def refuse_unwritable(path: str | Path, table: pd.DataFrame) -> None:
-    """Refuse texts that a STAR file cannot keep, before any work.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where the table is from, for the message.
-    table : DataFrame
-        What is to be written later.
-
-    Raises
-    ------
-    FormatError
-        As `write_tables`.
-    """
+    """Refuse texts that a STAR file cannot keep, before any work; errors as `write_tables`."""
     for label in table.columns:
         if pd.api.types.is_numeric_dtype(table[label].dtype):
             continue

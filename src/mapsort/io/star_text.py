@@ -32,19 +32,7 @@ class _Block:
 
 
 def decoded(path: Path, content: bytes) -> str:
-    """Return the text of a file.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    content : bytes
-        All of it.
-
-    Returns
-    -------
-    str
-        Without a mark of the byte order.
+    """Return the text of a file, without a mark of the byte order.
 
     Raises
     ------
@@ -63,21 +51,10 @@ def decoded(path: Path, content: bytes) -> str:
 
 
 def read_blocks(path: Path, text: str) -> list[tuple[str, pd.DataFrame]]:
-    """Take a STAR file apart.
+    """Take a STAR file apart: name (without ``data_``) and table of every block that is not empty.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    text : str
-        All of it.
-
-    Returns
-    -------
-    list of (str, DataFrame)
-        Name (without ``data_``) and table of every block that is not empty, in the file's order;
-        one name may be there several times. Every value is text, or NaN where it is missing. A
-        block without ``loop_`` is a table of one row.
+    In the file's order; one name may be there several times. Every value is text, or NaN where it
+    is missing. A block without ``loop_`` is a table of one row.
 
     Raises
     ------

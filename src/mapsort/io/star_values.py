@@ -18,23 +18,7 @@ _AGREE_PX = 0.01  # origins in pixels and Angstrom that differ by less were roun
 def finite_numbers(
     path: str | Path, label: str, column: pd.Series, *, what: str = "particle"
 ) -> NDArray[np.float64]:
-    """Return a column as numbers.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file, for messages.
-    label : str
-        The column's name.
-    column : Series
-        Its values.
-    what : str, optional
-        What a row is.
-
-    Returns
-    -------
-    ndarray of shape (n,), float64
-        The values.
+    """Return a column as numbers, (n,) float64; messages call a row ``what``.
 
     Raises
     ------
@@ -52,26 +36,12 @@ def finite_numbers(
 
 
 def enabled_only(path: Path, particles: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """Leave out what Scipion's user has disabled.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    particles : DataFrame
-        One row per particle.
-    notes : list of str
-        Given a line if any are left out.
-
-    Returns
-    -------
-    DataFrame
-        The rows that are enabled.
+    """Leave out what Scipion's user has disabled, and note how many.
 
     Raises
     ------
     FormatError
-        None is.
+        None is enabled.
     """
     if _ENABLED not in particles:
         return particles
@@ -92,19 +62,7 @@ def in_angstrom(
 ) -> pd.DataFrame:
     """Bring origins in pixels to Angstrom; where there are both, those in Angstrom count.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    optics, particles : DataFrame
-        RELION 3.1 tables.
-    notes : list of str
-        Given a line if both are there and disagree.
-
-    Returns
-    -------
-    DataFrame
-        The particles without columns in pixels.
+    Where they disagree there is a note.
 
     Raises
     ------

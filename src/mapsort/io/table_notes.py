@@ -52,20 +52,7 @@ _RANGES = {
 
 
 def table_notes(path: Path, optics: pd.DataFrame, particles: pd.DataFrame) -> list[str]:
-    """Look for columns that are not applied and for values in other units.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for the words.
-    optics, particles : DataFrame
-        RELION 3.1 tables.
-
-    Returns
-    -------
-    list of str
-        One line each; none for most tables.
-    """
+    """Return a line for each column that is not applied, and for values in other units."""
     columns: dict[str, pd.Series] = {}
     used = optics[optics[GROUP].isin(particles[GROUP])] if GROUP in particles else optics
     for table in (used, particles):  # what a particle says of itself counts

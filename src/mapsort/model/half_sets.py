@@ -64,19 +64,10 @@ class HalfSets:
 
 
 def image_numbers(files: Sequence[Path], file_of: Int64, index_in_file: Int64) -> Int64:
-    """Return numbers of the distinct images from 0, in the order of first occurrence.
+    """Return numbers (n,) of the distinct images from 0, in the order of first occurrence.
 
-    Two names of one file (links, relative and absolute paths) name the same images.
-
-    Parameters
-    ----------
-    files : sequence of Path
-    file_of, index_in_file : ndarray of shape (n,), int64
-        Which of the files holds each particle, and where.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
+    Of which file each particle is, and where in it; two names of one file (links, relative and
+    absolute paths) name the same images.
     """
     if not len(file_of):
         return np.zeros(0, dtype=np.int64)
@@ -100,13 +91,8 @@ def _identity(path: Path) -> object:
 def dealt_out(image: Int64) -> npt.NDArray[np.uint8]:
     """Deal images out to two half-sets in turn, with all their copies.
 
-    Images are taken in the order of their numbers, those with most copies first, so that the
-    half-sets differ in size by no more than the copies of one image.
-
-    Parameters
-    ----------
-    image : ndarray of shape (n,), int64
-        Number of each particle's image, as `image_numbers` gives them.
+    Images are taken in the order of their numbers (`image_numbers`), those with most copies first,
+    so that the half-sets differ in size by no more than the copies of one image.
     """
     copies = np.bincount(image)
     order = np.argsort(-copies, kind="stable")
@@ -116,16 +102,7 @@ def dealt_out(image: Int64) -> npt.NDArray[np.uint8]:
 
 
 def half_sets(source: Path, table: pd.DataFrame, image: Int64) -> HalfSets:
-    """Return the half-sets that the table says, or that images are dealt out to.
-
-    Parameters
-    ----------
-    source : Path
-        The particles' file, for messages.
-    table : DataFrame
-        One row per particle.
-    image : ndarray of shape (n,), int64
-        Number of each particle's image.
+    """Return the half-sets that the table says, or that numbered images (n,) are dealt out to.
 
     Raises
     ------

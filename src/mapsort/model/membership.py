@@ -78,18 +78,10 @@ class Membership:
     def keeping(
         self, quality: npt.NDArray[np.floating], *, keep: float, keep_sigma: bool
     ) -> Membership:
-        """Return it with the best members of each class in use.
+        """Return it with the best members of each class in use, by quality (n_members,).
 
-        Parameters
-        ----------
-        quality : ndarray of shape (n_members,)
-            Bigger is better.
-        keep : float
-            Fraction of each class's members to use, ceil(n keep), at least one; with
-            ``keep_sigma``, members worse than the mean by ``keep`` standard deviations are left
-            out.
-        keep_sigma : bool
-            How `keep` counts.
+        ``keep`` is the fraction of each class's members to use, ceil(n keep), at least one; with
+        ``keep_sigma``, members worse than the mean by ``keep`` standard deviations are left out.
         """
         places = np.arange(len(self.particle), dtype=np.int64)
         values = np.ascontiguousarray(quality, dtype=np.float32)

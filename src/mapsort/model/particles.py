@@ -96,19 +96,7 @@ class Particles(StoredImages):
     def of_files(cls, path: Path, read: ParticleFiles, *, apix_given: bool) -> Particles:
         """Make a set of what a particle file says, or of a part of it.
 
-        Parameters
-        ----------
-        path : Path
-            The file.
-        read : ParticleFiles
-            What it says.
-        apix_given : bool
-            Whether its pixel size is the user's, not the file's.
-
-        Returns
-        -------
-        Particles
-            The set.
+        ``apix_given`` says whether its pixel size is the user's, not the file's.
 
         Raises
         ------
