@@ -1,4 +1,4 @@
-"""Sort cryo-EM particle images among several 3-D maps while refining the maps.
+"""3D classification and heterogeneous refinement of single-particle cryo-EM images.
 
 Names are imported when first used, so that ``mapsort --help`` does not wait for numpy.
 """

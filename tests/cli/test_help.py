@@ -44,7 +44,8 @@ def test_a_row_of_the_table_fits_together(command):
     assert not row.refreshes or "run" in row.options_type().__dataclass_fields__
 
 
-def test_the_overview_shows_every_command_once_under_its_group(capsys):
+def test_the_overview_shows_every_command_once_under_its_group(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     groups = [group for group, _ in groupby(row.group for row in COMMANDS.values())]
     assert len(groups) == len(set(groups))
     assert main(["--help"]) == 0
@@ -142,3 +143,42 @@ def test_the_whole_parser_takes_a_whole_command_line():
     assert (args.files, args.output) == (["a.mrc"], "b.png")
     with pytest.raises(ConfigError, match="invalid choice"):
         whole_parser().parse_args(["nonesuch"])
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_help_fits_the_terminal(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for words in ([], ["--help"], *([name, "--help"] for name in COMMANDS)):
+        assert main(words) == 0
+        text = capsys.readouterr().out.partition("\nexamples:")[0]
+        # An option and its choices are one word, an example is there to be copied.
+        lines = [line for line in text.splitlines() if "{" not in line and "example:" not in line]
+        assert max(map(len, lines)) <= (columns if words else 80), words
+
+
+def test_help_is_not_wider_than_a_hundred_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert main(["multi", "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("multi --i p.star", "--i; did you mean --input?"),
+        ("multi --o run", "--o; did you mean --path?"),
+        ("multi --K 4", "--K; did you mean --nmodels?"),
+        ("multi -j 4", "-j; did you mean --parallel?"),
+        ("multi --ini_high 40", "--ini_high; did you mean --startres?"),
+        ("multi --ref a.mrc", "--ref; did you mean --models or --model?"),
+        ("multi --skip_align", "--skip_align; did you mean --skipalign?"),
+        ("multi --targ 9", "--targ; did you mean --targetres?"),
+        ("multi --gpu 0", "--gpu; mapsort computes on processors: leave it out"),
+        ("refine --particle_diameter 9", "--particle_diameter; did you mean --diameter?"),
+        ("reconstruct --i p.star", "--i; INPUT is given without an option"),
+        ("convert --angpix 2", "--angpix; did you mean --apix?"),
+    ],
+)
+def test_names_of_other_programs_are_hinted_at(capsys, words, hint):
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err == f"mapsort: unknown option {hint}\n"

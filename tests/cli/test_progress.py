@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from mapsort.cli.display import (
 from mapsort.cli.interruption import interruptible
 from mapsort.engines.progress import CallbackProgress, SilentProgress, warn
 from mapsort.errors import Interrupted
+from mapsort.rundir.log import run_log, stage
 
 
 def run_stages(progress):
@@ -149,3 +151,29 @@ def test_a_display_without_warnings_gets_them_as_messages():
     told = []
     warn(CallbackProgress(lambda event: told.append(event.message)), "odd")
     assert told == ["odd"]
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "shown"),
+    [
+        (0, ["iteration 1/1: done"]),
+        (1, ["threads: 2", "iteration 1/1: done"]),
+        (2, ["threads: 2", "match particles=5 done", "iteration 1/1: done"]),
+    ],
+)
+def test_verbosity_shows_what_the_log_has(tmp_path, capsys, verbosity, shown):
+    logger = logging.getLogger("mapsort.somewhere")
+    with (
+        progress_display(quiet=False, verbosity=verbosity) as progress,
+        run_log(tmp_path / "a.log"),
+    ):
+        logger.info("threads: 2")
+        with stage("match") as facts:
+            facts["particles"] = 5
+        logger.warning("a warning reaches the display by itself")
+        logger.info("iteration 1/1: done")
+        progress.message("iteration 1/1: done")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removesuffix(" 0.00 s") for line in lines] == shown
+    logger.warning("nothing is shown any more")
+    assert capsys.readouterr().err == ""

@@ -55,7 +55,7 @@ def foretold(text):
 
 def test_a_run_takes_what_the_check_says(words, tmp_path, capsys):
     words = [*words, "-q", "--no-report", "-P", "thread:1", "--path", str(tmp_path / "run")]
-    assert main([*words, "--check"]) == 0
+    assert main([*words, "--check", "-v", "1"]) == 0
     out = capsys.readouterr().out
     expected = foretold(out)
     assert re.search(r"^memory per item: particle \d.*, map \d", out, re.MULTILINE)

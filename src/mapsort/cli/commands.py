@@ -68,9 +68,12 @@ def load(room: str, place: str) -> Any:
     return getattr(importlib.import_module(f"mapsort.{room}.{module}"), name)
 
 
-DESCRIPTION = "Sort cryo-EM particle images among several 3-D maps while refining the maps."
+DESCRIPTION = (
+    "Classify cryo-EM particle images against several 3-D references and refine these together: "
+    "3D classification, heterogeneous refinement."
+)
 
-_REFINE = "sort and refine"
+_REFINE = "classify and refine"
 _AFTER = "after a run"
 _STAGES = "stages of an iteration"
 _FILES = "files"
@@ -129,7 +132,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "crossval": Command(
         _AFTER,
-        "refine each set from each other set's map, judge by unseen particles: is the split real?",
+        "is the split real? refines each set from the others' maps, judges by unseen particles",
         options="after_run.CrossvalOptions",
         job="crossval.job.crossval_run",
         refreshes=True,

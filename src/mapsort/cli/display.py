@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mapsort.cli.output import warn
 from mapsort.engines.progress import Progress, SilentProgress
@@ -16,11 +17,47 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-class _Closable(Progress, Protocol):
-    def close(self) -> None: ...
+class LineDisplay:
+    """A line for each finished stage; how a line is written is the subclasses' part.
+
+    Parameters
+    ----------
+    clock : callable, optional
+        Seconds, increasing.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._label = ""
+        self._started = 0.0
+        self._last = ""
+
+    def start(self, stage: str, total: int, *, iteration: int, n_iterations: int) -> None:  # noqa: ARG002
+        """Note the stage's name and the time."""
+        self._label = stage_label(stage, iteration, n_iterations)
+        self._started = self._clock()
+
+    def advance(self, amount: int) -> None:
+        """Show nothing: a line per chunk would drown a log."""
+
+    def finish(self, summary: str) -> None:
+        """Write the stage's line."""
+        self.message(finished_line(self._label, summary, self._clock() - self._started))
+
+    def message(self, text: str) -> None:
+        """Write one line, once where it is also logged and the log is shown."""
+        if text != self._last:
+            self._write(text)
+        self._last = text
+
+    def close(self) -> None:
+        """Take the display down."""
+
+    def _write(self, text: str) -> None:
+        raise NotImplementedError
 
 
-class PlainProgress:
+class PlainProgress(LineDisplay):
     """One line per finished stage, for logs and pipes.
 
     Parameters
@@ -34,34 +71,15 @@ class PlainProgress:
     def __init__(
         self, stream: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(clock=clock)
         self._stream = sys.stderr if stream is None else stream
-        self._clock = clock
-        self._label = ""
-        self._started = 0.0
 
-    def start(self, stage: str, total: int, *, iteration: int, n_iterations: int) -> None:  # noqa: ARG002
-        """Note the stage's name and the time."""
-        self._label = stage_label(stage, iteration, n_iterations)
-        self._started = self._clock()
-
-    def advance(self, amount: int) -> None:
-        """Show nothing: a line per chunk would drown a log."""
-
-    def finish(self, summary: str) -> None:
-        """Write the stage's line."""
-        seconds = self._clock() - self._started
-        self.message(finished_line(self._label, summary, seconds))
-
-    def message(self, text: str) -> None:
-        """Write one line."""
+    def _write(self, text: str) -> None:
         self._stream.write(text + "\n")
         self._stream.flush()
 
-    def close(self) -> None:
-        """Do nothing: every line is written already."""
 
-
-class RichProgress:
+class RichProgress(LineDisplay):
     """A bar with the time left for the running stage, a line for each finished one; on stderr."""
 
     def __init__(self) -> None:
@@ -75,6 +93,7 @@ class RichProgress:
         )
         from rich.progress import Progress as Bars
 
+        super().__init__()
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -86,14 +105,11 @@ class RichProgress:
         )
         self._bars.start()
         self._task: TaskID | None = None
-        self._label = ""
-        self._started = 0.0
 
     def start(self, stage: str, total: int, *, iteration: int, n_iterations: int) -> None:
         """Show a new bar in place of the last one."""
         self._remove_task()
-        self._label = stage_label(stage, iteration, n_iterations)
-        self._started = time.monotonic()
+        super().start(stage, total, iteration=iteration, n_iterations=n_iterations)
         self._task = self._bars.add_task(self._label, total=total)
 
     def advance(self, amount: int) -> None:
@@ -104,21 +120,43 @@ class RichProgress:
     def finish(self, summary: str) -> None:
         """Replace the bar by the stage's line."""
         self._remove_task()
-        self.message(finished_line(self._label, summary, time.monotonic() - self._started))
-
-    def message(self, text: str) -> None:
-        """Write one line above the bar."""
-        self._bars.console.print(text, markup=False, highlight=False)
+        super().finish(summary)
 
     def close(self) -> None:
         """Take the display down; a stage that was stopped in its midst leaves no bar behind."""
         self._remove_task()
         self._bars.stop()
 
+    def _write(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
+
     def _remove_task(self) -> None:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
+
+
+class LogLines(logging.Handler):
+    """Shows what a run writes to run.log: its choices, and from verbosity 2 on its stages.
+
+    Parameters
+    ----------
+    shown : Progress
+        Where lines are shown; warnings get there without the log.
+    verbosity : int
+    """
+
+    def __init__(self, shown: Progress, verbosity: int) -> None:
+        super().__init__(logging.INFO)
+        self._shown, self._verbosity = shown, verbosity
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a line."""
+        wanted = self._verbosity if hasattr(record, "stage") else self._verbosity + 1
+        # A terminal that has gone must not end the run that logs.
+        with suppress(OSError):
+            if record.levelno == logging.INFO and wanted >= 2:
+                self._shown.message(record.getMessage())
 
 
 class Heartbeat:
@@ -202,15 +240,18 @@ class WarningsOnly(SilentProgress):
 
 
 @contextmanager
-def progress_display(*, quiet: bool) -> Iterator[Progress]:
+def progress_display(*, quiet: bool, verbosity: int = 0) -> Iterator[Progress]:
     """Give the display that fits: warnings alone if quiet, bars on a terminal, else plain lines."""
     if quiet:
         yield WarningsOnly()
         return
-    shown: _Closable = RichProgress() if sys.stderr.isatty() else PlainProgress()
+    shown: LineDisplay = RichProgress() if sys.stderr.isatty() else PlainProgress()
+    log, lines = logging.getLogger("mapsort"), LogLines(shown, verbosity)
+    log.addHandler(lines)
     try:
         yield shown
     finally:
+        log.removeHandler(lines)
         # A terminal that has gone (SIGHUP) takes nothing back, and why the run ends must come out.
         with suppress(OSError):
             shown.close()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
+from textwrap import fill
 
 from mapsort._version import __version__
 from mapsort.cli.commands import COMMANDS, DESCRIPTION
-from mapsort.cli.output import explained, say, warn
+from mapsort.cli.output import explained, say, terminal_width, warn
 from mapsort.errors import ConfigError, FormatError, Interrupted
 from mapsort.modules.suggestion import did_you_mean
 
@@ -25,15 +26,15 @@ FAILED = 1
 WRONG_REQUEST = 2
 INTERRUPTED = 75
 
-_GREETING = f"""mapsort {__version__}: sorts cryo-EM particles among maps while it refines them
+_GREETING = f"""mapsort {__version__}: 3D classification and heterogeneous refinement for cryo-EM
 
 The three commands one needs:
-  mapsort demo                                               a small problem, solved and scored
-  mapsort info particles.star                                what a file is
-  mapsort multi --input particles.star --models a.mrc,b.mrc  the job itself
+  mapsort demo                               a small problem, solved and scored
+  mapsort info particles.star                what a file is
+  mapsort multi --input FILE --models A,B    the job itself
 
-mapsort --help lists all commands, mapsort multi --help all options; mapsort doctor checks
-the installation."""
+mapsort --help lists all commands, mapsort multi --help all options;
+mapsort doctor checks the installation."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,23 +142,43 @@ def _run(name: str, words: list[str], *, prog: str) -> int:
     return run(name, args)
 
 
+_USES = {
+    "mapsort COMMAND --help": "options of a command, their defaults, and examples",
+    "mapsort --version": "version",
+    "mapsort --print-completion bash": "completion script for bash, zsh or tcsh",
+    "mapsort --print-man-page": "the manual page",
+}
+
+
 def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = []
+    blocks = ["usage: mapsort COMMAND [options]", fill(DESCRIPTION, terminal_width())]
     for group, rows in groupby(COMMANDS.items(), lambda row: row[1].group):
-        lines += ["", f"{group}:", *(f"  {name:{width}}  {row.summary}" for name, row in rows)]
-    commands = "\n".join(lines[1:])
-    return (
-        "usage: mapsort COMMAND [options]\n\n"
-        f"{DESCRIPTION}\n\n"
-        f"{commands}\n\n"
-        "mapsort COMMAND --help           options of a command, their defaults, and examples\n"
-        "mapsort --version                version\n"
-        "mapsort --print-completion bash  completion script for bash, zsh or tcsh\n"
-        "mapsort --print-man-page         the manual page\n\n"
-        "example: mapsort multi --input particles.star --models a.mrc,b.mrc\n\n"
-        "exit status: 0 done; 1 the run failed; 2 the request was wrong, found before any work;\n"
-        "75 interrupted by a signal"
+        listed = {f"  {name}": row.summary for name, row in rows}
+        blocks.append(f"{group}:\n{_columns(listed, 2 + max(map(len, COMMANDS)))}")
+    blocks += [
+        _columns(_USES, max(map(len, _USES))),
+        "example: mapsort multi --input particles.star --models a.mrc,b.mrc",
+        fill(
+            "exit status: 0 done; 1 the run failed; 2 the request was wrong, found before any "
+            "work; 75 interrupted by a signal",
+            terminal_width(),
+        ),
+    ]
+    return "\n\n".join(blocks)
+
+
+def _columns(rows: Mapping[str, str], width: int) -> str:
+    """Return names and what they are, in two columns as wide as the terminal allows."""
+    beside = " " * (width + 2)
+    return "\n".join(
+        fill(
+            text,
+            max(terminal_width(), width + 24),
+            initial_indent=f"{name:{width}}  ",
+            subsequent_indent=beside,
+            break_on_hyphens=False,
+        )
+        for name, text in rows.items()
     )
 
 

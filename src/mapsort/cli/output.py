@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
+
+#: Lines longer than this are hard to read, and what is no terminal has no width of its own.
+_WIDEST = 100
+
+
+def terminal_width() -> int:
+    """Return how many columns help may take: those of the terminal, 100 at most."""
+    # Not by shutil, which loads every compressor.
+    with suppress(OSError, ValueError):
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns)
+        return min(_WIDEST, columns) if columns > 0 else _WIDEST
+    return _WIDEST
 
 
 def say(text: str) -> None:

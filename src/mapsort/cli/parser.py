@@ -15,13 +15,12 @@ from typing import Any, NoReturn, TypeVar
 
 from mapsort._version import __version__
 from mapsort.cli.commands import COMMANDS, DESCRIPTION, Command
+from mapsort.cli.other_names import hint_for
+from mapsort.cli.output import terminal_width
 from mapsort.errors import ConfigError
-from mapsort.modules.suggestion import did_you_mean
 from mapsort.options.fields import ValueKind, flag_of, refuse
 
 T = TypeVar("T")
-
-HELP_WIDTH = 100
 
 
 class PlainParser(argparse.ArgumentParser):
@@ -56,11 +55,18 @@ class PlainParser(argparse.ArgumentParser):
         return [name for action in self._actions for name in action.option_strings]
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Wide columns; the examples at the end keep their lines."""
+class _HelpFormatter(argparse.HelpFormatter):
+    """As wide as the terminal; the examples at the end keep their lines."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=HELP_WIDTH)
+        width = terminal_width()
+        super().__init__(prog, max_help_position=min(32, width // 3), width=width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith(_EXAMPLES) else super()._fill_text(text, width, indent)
+
+
+_EXAMPLES = "examples:"
 
 
 def command_parser(name: str, *, prog: str | None = None) -> PlainParser:
@@ -118,7 +124,7 @@ def _fill(parser: PlainParser, command: Command) -> None:
         for words, purpose in command.examples
         for line in (f"  {parser.prog} {words}".rstrip(), f"      {purpose}")
     ]
-    parser.epilog = "\n".join(["examples:", *lines])
+    parser.epilog = "\n".join([_EXAMPLES, *lines])
 
 
 def _add_version(parser: PlainParser) -> None:
@@ -149,7 +155,8 @@ def parse_strictly(parser: PlainParser, arguments: Sequence[str]) -> argparse.Na
             f"unexpected argument {rest[0]!r}: values are given as --option value, several as A,B"
         )
     name = unknown.partition("=")[0]
-    hint = did_you_mean(name, parser.option_names())
+    bare = "".join(str(action.metavar) for action in parser._actions if not action.option_strings)
+    hint = hint_for(name, parser.option_names(), bare=bare)
     raise ConfigError(f"unknown option {name}{hint or f'; {parser.prog} --help lists them'}")
 
 

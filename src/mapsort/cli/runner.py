@@ -75,7 +75,8 @@ def _done(command: Command, options: Any, *, quiet: bool) -> tuple[Any]:
     if not command.shows_progress:
         return (job(options),)
     kept = {"watcher": _report_keeper(options)} if command.refinement else {}
-    with progress_display(quiet=quiet) as shown, interruptible(shown) as progress:
+    shows = progress_display(quiet=quiet, verbosity=getattr(options, "verbose", 0))
+    with shows as shown, interruptible(shown) as progress:
         for note in options.notes:
             progress.warning(note)
         return (job(options, progress=progress, **kept),)

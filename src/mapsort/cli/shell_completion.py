@@ -57,7 +57,7 @@ def man_page() -> str:
     from argparse_manpage.manpage import Manpage
 
     page = Manpage(whole_parser(), format="single-commands-section")
-    page.description = "sort cryo-EM particles among several maps while refining the maps"
+    page.description = "3D classification and heterogeneous refinement for cryo-EM"
     page.manual = "mapsort manual"
     page.source = f"mapsort {__version__}"
     # A line of text that begins with a dot (".mrc") would be taken for a macro.

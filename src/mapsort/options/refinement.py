@@ -161,7 +161,12 @@ class GeneralOptions(Quiet, group=GENERAL):
         "verify inputs, options, memory and disk need, print what would run, do no work", "-c"
     )
     verbose: int = option(
-        whole_number(0, 9), "0..9", "verbosity; 9 shows tracebacks", 0, flags=("-v",)
+        whole_number(0, 9),
+        "0..9",
+        "verbosity: 1 shows the choices made, as run.log has them, 2 also what each stage did, 9 "
+        "also tracebacks",
+        0,
+        flags=("-v",),
     )
     no_report: bool = flag("no report/index.html in the run directory")
 

@@ -83,11 +83,15 @@ def plan_lines(
         f"memory: {readable_size(sum(memory.values()))} ("
         + ", ".join(f"{name} {readable_size(size)}" for name, size in memory.items() if size)
         + ")",
-        "memory per item: "
-        + ", ".join(f"{name} {readable_size(size)}" for name, size in item_bytes(plan).items()),
+        *(_memory_per_item(plan) if options.verbose else ()),
         f"disk: {readable_size(need)} in {options.path or 'the next free multi_XX'} "
         f"({readable_size(free_disk)} free)",
     ]
+
+
+def _memory_per_item(plan: MultiPlan) -> list[str]:
+    sizes = (f"{name} {readable_size(size)}" for name, size in item_bytes(plan).items())
+    return [f"memory per item: {', '.join(sizes)}"]
 
 
 def free_disk_bytes(options: MultiOptions) -> int:
