@@ -14,6 +14,7 @@ PYBIND11_MODULE(MAPSORT_MODULE, m, pybind11::mod_gil_not_used()) {
   mapsort::bind_bank(m);
   mapsort::bind_alignment(m);
   mapsort::bind_class_average(m);
+  mapsort::bind_linear_slices(m);
   mapsort::bind_local_search(m);
   mapsort::bind_throughput(m);
 }

@@ -44,6 +44,7 @@ _module = _load()
 Alignment = _module.Alignment
 Candidates = _module.Candidates
 ClassSums = _module.ClassSums
+LinearSlices = _module.LinearSlices
 ParticleBatch = _module.ParticleBatch
 Placement = _module.Placement
 PoseCandidates = _module.PoseCandidates

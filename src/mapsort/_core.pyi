@@ -58,6 +58,37 @@ class Window:
         width: int = 6,
     ) -> None: ...
 
+@final
+class LinearSlices:
+    """Central slices of several maps at once, by linear interpolation."""
+
+    def __init__(
+        self,
+        points: _Float32,  # (m, 2): kx and ky in grid points
+        side: int,  # edge of the grid; odd
+    ) -> None: ...
+    def set_views(
+        self,
+        rotations: _Float64,  # (n, 3, 3): object to view
+        *,
+        n_threads: int = 1,
+    ) -> None: ...
+    def read(
+        self,
+        maps: _Complex64,  # (voxels, q)
+        *,
+        n_threads: int = 1,
+    ) -> _Complex64: ...  # (n, m, q)
+    def insert(
+        self,
+        *,
+        data: _Complex64,  # (n, m)
+        data_weights: _Float32,  # (n, a)
+        density: _Float32,  # (n, m)
+        density_weights: _Float32,  # (n, b)
+        n_threads: int = 1,
+    ) -> tuple[_Complex64, _Float32]: ...  # (voxels, a) and (voxels, b)
+
 def project_cartesian(
     window: Window,
     *,

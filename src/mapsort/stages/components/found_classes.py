@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
+from mapsort.geometry.symmetry import symmetry
 from mapsort.stages.components.band import Band, BandParticles, Float64
 from mapsort.stages.components.band_choice import FEWEST_RINGS, signal_band, signal_by_ring
 from mapsort.stages.components.class_maps import Refined, refine_maps
@@ -57,6 +58,8 @@ class ComponentSettings:
         Radius of the sphere that holds the particle [pixels]; None for 0.36 of the box.
     junk : bool
         Whether some images may hold no particle.
+    symmetry : str
+        That all maps and components have.
     correct_poses : bool
         Whether the given poses may be off by a few degrees and pixels.
     n_threads : int
@@ -66,6 +69,7 @@ class ComponentSettings:
     rings: int = 0
     radius_px: float | None = None
     junk: bool = True
+    symmetry: str = "c1"
     correct_poses: bool = True
     n_threads: int = 1
 
@@ -177,7 +181,7 @@ def find_classes(
     Raises
     ------
     ConfigError
-        More classes than particles, or fewer than two folds.
+        More classes than particles, fewer than two folds, or a helix.
     NumericalError
         The particles hold no signal that they agree on.
     """
@@ -186,9 +190,14 @@ def find_classes(
             f"{n_classes} classes of {len(particles)} particles in {folds.count} folds: expected "
             "no more classes than particles, and at least two folds"
         )
+    group = symmetry(settings.symmetry)
+    if group.helical:
+        raise ConfigError(
+            f"symmetry {settings.symmetry}: classes of helices cannot be found from one map"
+        )
     # sums by several threads of BLAS would depend on their number
     with threadpool_limits(1, "blas"):
-        observed = Observed.at_first(particles, folds, rotations)
+        observed = Observed.at_first(particles, folds, rotations, group.matrices)
         return _Search(particles.band, n_classes, settings, seed, progress).run(observed)
 
 

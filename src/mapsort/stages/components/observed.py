@@ -15,6 +15,8 @@ from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.fourier_grid import Complex64, Float32
 
 Indices = npt.NDArray[np.intp]
+#: No symmetry.
+IDENTITY: Float64 = np.eye(3)[None]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Observed:
     origins : ndarray of shape (n, 2), float64
         Shift that centres what is stored, x before y [pixels].
     noise : NoiseModel
+    symmetry : ndarray of shape (g, 3, 3), float64
+        The orientation R is equivalent to R S for each of these.
     """
 
     particles: BandParticles
@@ -57,14 +61,21 @@ class Observed:
     rotations: Float64
     origins: Float64
     noise: NoiseModel
+    symmetry: Float64
 
     @classmethod
-    def at_first(cls, particles: BandParticles, folds: Folds, rotations: Float64) -> Observed:
+    def at_first(
+        cls,
+        particles: BandParticles,
+        folds: Folds,
+        rotations: Float64,
+        symmetry: Float64 = IDENTITY,
+    ) -> Observed:
         """Return particles of which all power counts as noise."""
         rings = particles.band.rings
         none = NoiseModel(np.ones(rings + 1), np.zeros(rings + 1))
         origins = np.zeros((len(particles), 2))
-        observed = cls(particles, folds, rotations, origins, none)
+        observed = cls(particles, folds, rotations, origins, none, symmetry)
         return observed.with_noise_of(lambda piece: power_of(piece.data), rings)
 
     def __len__(self) -> int:
@@ -142,15 +153,14 @@ class FoldSums:
         numerator = np.zeros((n_folds, voxels, weights.shape[1]), np.complex64)
         denominator = np.zeros((n_folds, voxels, square_weights.shape[1]), np.float32)
         for piece in observed.pieces(grid.rings):
-            above, below = grid.insert(
-                piece.data * piece.transfer,
-                weights[piece.rows].astype(np.float32),
-                np.square(piece.transfer),
-                square_weights[piece.rows].astype(np.float32),
-                piece.rotations,
-            )
-            numerator[piece.fold] += above
-            denominator[piece.fold] += below
+            data, density = piece.data * piece.transfer, np.square(piece.transfer)
+            own = weights[piece.rows].astype(np.float32)
+            own_square = square_weights[piece.rows].astype(np.float32)
+            for copy in observed.symmetry:
+                views = piece.rotations @ copy
+                above, below = grid.insert(data, own, density, own_square, views)
+                numerator[piece.fold] += above
+                denominator[piece.fold] += below
         return cls(numerator, denominator)
 
     @property

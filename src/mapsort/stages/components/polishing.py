@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapsort.errors import NumericalError
 from mapsort.stages.components.band import Float64
 from mapsort.stages.components.class_maps import FoldMaps, compared, mean_map
 from mapsort.stages.components.observed import Observed, Piece, power_of
@@ -18,6 +19,8 @@ from mapsort.stages.fourier_grid import Float32
 #: Corrections of the poses; later ones move little.
 POSE_ROUNDS = 2
 _SCALE_ROUNDS = 20
+#: Agreement with the mean map must exceed its own chance deviations this many times.
+_LEAST_SIGNIFICANCE = 5.0
 #: Precision of the prior that holds the scale of junk at 0.
 _JUNK_PRECISION = 10.0
 
@@ -84,6 +87,11 @@ def polished(
     correct_poses : bool
     told : callable
         Called after each round.
+
+    Raises
+    ------
+    NumericalError
+        Particles and mean map do not agree beyond chance.
     """
     brightness = Brightness.unknown(len(observed))
     errors = PoseErrors.unknown(len(observed), observed.particles.apix)
@@ -106,6 +114,12 @@ def _judged(
     counted = brightness.counted
     maps = mean_map(observed, grid, counted, brightness.scale, brightness.square)
     norm, cross = compared(observed, grid, maps)
+    # of noise alone the sum's variance is that of the norms
+    if not cross.sum() > _LEAST_SIGNIFICANCE * np.sqrt(norm.sum()):
+        raise NumericalError(
+            "the particles do not agree with their own mean map beyond chance: are the poses those "
+            "of these images, or do most of them hold no particle?"
+        )
     gauge = max(float(np.median(cross / norm)), 1e-3)
     norm, cross = norm * gauge**2, cross * gauge
     _, found = ScaleModel.start(junk=junk).settled(norm, cross, np.ones(1), _SCALE_ROUNDS)

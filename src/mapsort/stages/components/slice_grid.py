@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.sparse as sp
 
+from mapsort import _core
 from mapsort.stages.components.band import Band, Float64
 from mapsort.stages.fourier_grid import Complex64, Float32
 
@@ -94,11 +94,8 @@ class SliceGrid:
         -------
         ndarray of shape (k, m, q), complex64
         """
-        weights, mates = self._interpolation(rotations)
-        q = volumes.shape[1]
-        flat = (weights @ np.ascontiguousarray(volumes).view(np.float32)).view(np.complex64)
-        flat[mates] = flat[mates].conj()
-        return flat.reshape(len(rotations), self.n_points, q)
+        plan = self._plan(rotations)
+        return plan.read(np.ascontiguousarray(volumes), n_threads=self.n_threads)
 
     def insert(
         self,
@@ -124,38 +121,24 @@ class SliceGrid:
         numerator : ndarray of shape (voxels, a), complex64
         denominator : ndarray of shape (voxels, b), float32
         """
-        weights, mates = self._interpolation(rotations)
-        values = (data[:, :, None] * data_weights[:, None]).reshape(-1, data_weights.shape[1])
-        values[mates] = values[mates].conj()
-        numerator = (weights.T @ values.view(np.float32)).view(np.complex64)
-        terms = (density[:, :, None] * density_weights[:, None]).reshape(len(values), -1)
-        denominator = np.asarray(weights.T @ terms)
+        numerator, denominator = self._plan(rotations).insert(
+            data=data,
+            data_weights=data_weights,
+            density=density,
+            density_weights=density_weights,
+            n_threads=self.n_threads,
+        )
         for sums in (numerator, denominator):
             # to the plane x = 0, what its points' mates on the other side touch
             plane = sums.reshape(*self.shape, -1)[:, :, 0]
             plane += np.conj(plane[::-1, ::-1])
         return numerator, denominator
 
-    def _interpolation(self, rotations: Float64) -> tuple[sp.csr_matrix, npt.NDArray[np.bool_]]:
-        """Return weights (k m, voxels) and which of the points are read at their mates."""
-        frequencies = FINENESS * self.band.frequencies[: self.n_points]
-        points = (frequencies @ rotations[:, :2].astype(np.float32)).reshape(-1, 3)
-        mates = points[:, 0] < 0
-        points[mates] *= -1
-        points[:, 1:] += self.half
-        base = np.floor(points)
-        fraction = points - base
-        x, y, z = base.astype(np.int32).T
-        columns = np.empty((len(points), 8), np.int32)
-        values = np.empty((len(points), 8), np.float32)
-        for corner in range(8):
-            step = np.array([corner & 1, corner >> 1 & 1, corner >> 2])
-            row = (z + step[2]) * self.side + y + step[1]
-            columns[:, corner] = row * (self.half + 1) + x + step[0]
-            values[:, corner] = np.where(step, fraction, 1 - fraction).prod(axis=1)
-        starts = np.arange(0, values.size + 1, 8)
-        shape = (len(points), self.voxels)
-        return sp.csr_matrix((values.ravel(), columns.ravel(), starts), shape=shape), mates
+    def _plan(self, rotations: Float64) -> _core.LinearSlices:
+        points = FINENESS * self.band.frequencies[: self.n_points]
+        plan = _core.LinearSlices(points, self.side)
+        plan.set_views(rotations, n_threads=self.n_threads)
+        return plan
 
     @cached_property
     def shell(self) -> npt.NDArray[np.intp]:

@@ -1,0 +1,150 @@
+"""Slices by linear interpolation, their adjoint, and the grid's transforms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mapsort.stages.components.band import Band
+from mapsort.stages.components.slice_grid import FINENESS, SliceGrid
+
+BAND = Band(20, 6)
+GRID = SliceGrid(BAND, 5, 7.0)
+
+
+def turns(n, seed=1):
+    return Rotation.random(n, random_state=seed).as_matrix()
+
+
+def complex_noise(shape, seed):
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
+
+
+def whole_space(volume):
+    """(side, side, side) of a stored half (side, side, half + 1): the rest are Friedel mates."""
+    return np.concatenate([volume[::-1, ::-1, :0:-1].conj(), volume], axis=2)
+
+
+def trilinear(whole, point):
+    """Value of an array at a point (x, y, z) from its middle, corner by corner."""
+    total, half = 0.0, len(whole) // 2
+    base = np.floor(point).astype(int)
+    for corner in np.ndindex(2, 2, 2):
+        at = base + corner
+        weight = np.prod(1 - np.abs(point - at))
+        x, y, z = at + half
+        total += weight * whole[z, y, x]
+    return total
+
+
+def real_map(seed, q=1):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((*(GRID.side,) * 3, q)).astype(np.float32)
+
+
+def test_slices_are_trilinear_values_on_the_plane():
+    volumes = GRID.fourier(real_map(2, 3))
+    rotations = turns(4)
+    slices = GRID.slices(volumes, rotations)
+    frequencies = BAND.frequencies[: GRID.n_points]
+    for column in range(3):
+        whole = whole_space(volumes[:, column].reshape(GRID.shape))
+        for view, rotation in enumerate(rotations):
+            points = FINENESS * frequencies @ rotation[:2]
+            expected = [trilinear(whole, point) for point in points]
+            np.testing.assert_allclose(
+                slices[view, :, column], expected, atol=2e-4 * np.abs(whole).max()
+            )
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_insertion_is_the_adjoint_of_slicing(n_threads):
+    """Over the whole space and plane: of both, half is stored."""
+    grid = SliceGrid(BAND, 5, 7.0, n_threads)
+    volumes, rotations = grid.fourier(real_map(3)), turns(7)
+    data = complex_noise((7, grid.n_points), 4)
+    ones = np.ones((7, 1), np.float32)
+    numerator, _ = grid.insert(data, ones, np.abs(data), ones, rotations)
+    multiplicity = np.where(np.arange(grid.voxels) % (grid.half + 1) == 0, 1, 2)[:, None]
+    of_maps = np.sum(multiplicity * (numerator.conj() * volumes).real, dtype=float)
+    of_slices = 2 * np.sum(
+        (data.conj() * grid.slices(volumes, rotations)[..., 0]).real, dtype=float
+    )
+    size = np.linalg.norm(data) * np.linalg.norm(grid.slices(volumes, rotations))
+    assert abs(of_maps - of_slices) / size < 1e-5
+
+
+def test_columns_are_inserted_with_their_own_weights():
+    rng = np.random.default_rng(5)
+    data, rotations = complex_noise((6, GRID.n_points), 6), turns(6)
+    density = rng.random((6, GRID.n_points)).astype(np.float32)
+    above, below = (rng.standard_normal((6, k)).astype(np.float32) for k in (2, 3))
+    numerator, denominator = GRID.insert(data, above, density, below, rotations)
+    ones = np.ones((6, 1), np.float32)
+    for column in range(2):
+        alone = GRID.insert(data * above[:, column, None], ones, density, ones, rotations)[0]
+        np.testing.assert_allclose(numerator[:, column], alone[:, 0], atol=1e-4)
+    for column in range(3):
+        weighted = density * below[:, column, None]
+        # as data without imaginary part
+        alone = GRID.insert(weighted.astype(np.complex64), ones, density, ones, rotations)[0]
+        np.testing.assert_allclose(denominator[:, column], alone[:, 0].real, atol=1e-4)
+
+
+def test_threads_change_no_bit():
+    data, rotations = complex_noise((40, GRID.n_points), 7), turns(40)
+    weights = np.random.default_rng(8).random((40, 3)).astype(np.float32)
+    results = []
+    for n_threads in (1, 2, 7):
+        grid = SliceGrid(BAND, 5, 7.0, n_threads)
+        sums = grid.insert(data, weights, np.abs(data), weights, rotations)
+        results.append((*sums, grid.slices(sums[0], rotations)))
+    for other in results[1:]:
+        for first, second in zip(results[0], other, strict=True):
+            assert first.tobytes() == second.tobytes()
+
+
+def test_transforms_there_and_back():
+    maps = real_map(9, 2)
+    np.testing.assert_allclose(GRID.real(GRID.fourier(maps)), maps, atol=1e-5)
+
+
+def test_a_blob_in_the_box_is_where_it_was():
+    """A Gaussian on the grid, of band-limited width, comes out in the box at the same place."""
+    line = (np.arange(GRID.side) - GRID.half) * GRID.pixel
+    z, y, x = np.meshgrid(line, line, line, indexing="ij")
+    width = 2.0
+    blob = np.exp(-((x - 2.0) ** 2 + (y + 1.0) ** 2 + (z - 1.0) ** 2) / (2 * width**2))
+    boxed = SliceGrid(BAND, 5, 7.0).boxed(GRID.fourier(blob[..., None].astype(np.float32)))
+    assert boxed.shape == (1, 20, 20, 20)
+    at = np.unravel_index(boxed[0].argmax(), boxed[0].shape)
+    assert tuple(np.array(at) - 10) == (1, -1, 2)
+
+
+def test_derivatives_are_those_of_the_slices():
+    """The first moments give how a slice changes when its plane is moved."""
+    line = (np.arange(GRID.side) - GRID.half) * GRID.pixel
+    z, y, x = np.meshgrid(line, line, line, indexing="ij")
+    blob = np.exp(-((x - 1.0) ** 2 + (y + 2.0) ** 2 + (z - 0.5) ** 2) / 4.5)
+    moments = GRID.moments(GRID.fourier(blob[..., None].astype(np.float32)))
+    step = 1e-2
+    rotations = turns(3)
+    turned = Rotation.from_rotvec([0, 0, step]).as_matrix() @ rotations
+    back = Rotation.from_rotvec([0, 0, -step]).as_matrix() @ rotations
+    slices = [GRID.slices(moments, views) for views in (rotations, turned, back)]
+    fx, fy = BAND.frequencies[: GRID.n_points].T
+    along = np.einsum("nab,nmb->nam", rotations, 1j * slices[0][..., 1:])
+    expected = fy * along[:, 0] - fx * along[:, 1]
+    found = (slices[1] - slices[2])[..., 0] / (2 * step)
+    # linear interpolation between grid points has slopes of its own
+    assert np.linalg.norm(found - expected) < 0.15 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("rings", [4, 11, 14, 28])
+def test_grids_hold_what_slices_touch(rings):
+    grid = SliceGrid(Band(2 * rings + 4, rings), rings, 5.0)
+    volume = np.zeros((grid.voxels, 1), np.complex64)
+    assert np.isfinite(grid.slices(volume, turns(50))).all()
+    assert grid.half >= FINENESS * (rings + 0.5)
