@@ -62,9 +62,10 @@ void scatter(const float* values, const RowOffsets& rows, const RowWeights& weig
 LinearSlices::LinearSlices(View<const float, 2> points, index_t side)
     : points_(points.data, points.data + points.size()), side_(side) {
   require(side >= 3 && side % 2 == 1, "side: expected an odd number from 3");
+  const index_t half = side / 2;
   for (index_t p = 0; p < n_points(); ++p)
-    // a rotation may be off by 1e-4; the negated comparison refuses NaN, too
-    require(std::hypot(points(p, 0), points(p, 1)) * 1.001f < float(side / 2),
+    // a rotation may be off by 1e-4; NaN does not hold, either
+    require(std::hypot(points(p, 0), points(p, 1)) * 1.001f < float(half),
             "points: expected less than side / 2 from the origin");
 }
 

@@ -135,7 +135,7 @@ def test_derivatives_are_those_of_the_slices():
     back = Rotation.from_rotvec([0, 0, -step]).as_matrix() @ rotations
     slices = [GRID.slices(moments, views) for views in (rotations, turned, back)]
     fx, fy = BAND.frequencies[: GRID.n_points].T
-    along = np.einsum("nab,nmb->nam", rotations, 1j * slices[0][..., 1:])
+    along = np.einsum("kij,kmj->kim", rotations, 1j * slices[0][..., 1:])
     expected = fy * along[:, 0] - fx * along[:, 1]
     found = (slices[1] - slices[2])[..., 0] / (2 * step)
     # linear interpolation between grid points has slopes of its own

@@ -126,7 +126,7 @@ def _fit(
     slices = grid.slices(moments, piece.rotations)
     value, along = slices[..., 0], np.complex64(1j) * slices[..., 1:]
     # derivatives along the object's axes, as the view sees them
-    along = np.einsum("nab,nmb->nam", piece.rotations.astype(np.float32), along)
+    along = np.einsum("kij,kmj->kim", piece.rotations.astype(np.float32), along)
     per_pixel = np.complex64(-2j * np.pi / grid.band.box)
     columns = np.stack(
         [
@@ -144,5 +144,5 @@ def _fit(
     real = np.ascontiguousarray(columns).view(np.float32)
     # half a plane stands for both halves
     curvature = 2 * (real @ real.transpose(0, 2, 1))
-    slope = 2 * np.einsum("nam,nm->na", real, np.ascontiguousarray(rest).view(np.float32))
+    slope = 2 * np.einsum("kim,km->ki", real, np.ascontiguousarray(rest).view(np.float32))
     return curvature.astype(np.float64), slope.astype(np.float64)

@@ -1,0 +1,62 @@
+"""Arguments of LinearSlices; what it computes, tests/stages/components/test_slice_grid.py tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mapsort import _core
+
+POINTS = np.array([[1.0, 0.0], [0.0, 2.0]], np.float32)
+TURNS = np.tile(np.eye(3), (3, 1, 1))
+MAPS = np.zeros((7 * 7 * 4, 2), np.complex64)
+SLICES = {
+    "data": np.zeros((3, 2), np.complex64),
+    "data_weights": np.zeros((3, 3), np.float32),
+    "density": np.zeros((3, 2), np.float32),
+    "density_weights": np.zeros((3, 4), np.float32),
+}
+
+
+def plan():
+    made = _core.LinearSlices(POINTS, 7)
+    made.set_views(TURNS)
+    return made
+
+
+def test_results_have_the_shapes_of_the_arguments():
+    assert plan().read(MAPS).shape == (3, 2, 2)
+    assert [sums.shape for sums in plan().insert(**SLICES)] == [(196, 3), (196, 4)]
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_slices_of_other_shapes_and_types_are_refused(name):
+    right = SLICES[name]
+    for wrong in (right[:2].copy(), right[..., None], right.astype(np.complex128)):
+        with pytest.raises(ValueError, match=f"^{name}: expected"):
+            plan().insert(**(SLICES | {name: wrong}))
+
+
+def test_maps_of_another_grid_are_refused():
+    with pytest.raises(ValueError, match=r"^maps: expected"):
+        plan().read(MAPS[1:])
+
+
+@pytest.mark.parametrize("point", [3.5, np.nan, np.inf])
+def test_points_outside_of_the_grid_are_refused(point):
+    with pytest.raises(ValueError, match=r"^points"):
+        _core.LinearSlices(np.array([[0.0, point]], np.float32), 7)
+
+
+@pytest.mark.parametrize("side", [8, 1, -7])
+def test_sides_that_are_none_are_refused(side):
+    with pytest.raises(ValueError, match=r"^side"):
+        _core.LinearSlices(POINTS, side)
+
+
+@pytest.mark.parametrize("entry", [np.nan, 2.0])
+def test_what_is_no_rotation_is_refused(entry):
+    turns = TURNS.copy()
+    turns[-1, 1, 1] = entry
+    with pytest.raises(ValueError, match=r"matrix 2 .* is not a rotation"):
+        plan().set_views(turns)
