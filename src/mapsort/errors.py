@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class MapsortError(Exception):
     """Base of all errors raised by mapsort."""
@@ -29,3 +33,20 @@ class RunError(MapsortError):
 
 class Interrupted(MapsortError):
     """A signal asked the run to stop; finished work is saved."""
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of a file what the system says when it cannot be read.
+
+    Raises
+    ------
+    FormatError
+        In place of an OSError.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file.") from None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error

@@ -24,8 +24,9 @@ from mapsort.stages.average.class_spectra import (
     matched_to_projections,
     processed_averages,
 )
-from mapsort.stages.average.member_average import MemberAverager, SumWeights
+from mapsort.stages.average.member_average import MemberAverager
 from mapsort.stages.average.realign import alignment_references, composed
+from mapsort.stages.average.weighting import SumWeights
 from mapsort.stages.classify.classify import given_membership
 from mapsort.stages.fourier_grid import FourierGrid, centred_transform
 from mapsort.stages.prepare import ctf_coefficients, shell_means

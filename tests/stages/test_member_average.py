@@ -9,19 +9,21 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.stages.average import member_average
-from mapsort.stages.average.member_average import MemberAverager, is_least_squares, is_sum
+from mapsort.stages.average.member_average import MemberAverager
+from mapsort.stages.average.weighting import Weighting, takes_weights, weighting_of
 from mapsort.stages.fourier_grid import centred_transform
 
 BOX, APIX = 24, 6.0
 
 
 def test_names_of_averagers():
-    assert is_least_squares(" ctf.auto ")
-    assert is_least_squares("auto")
-    assert not is_least_squares("mean")
-    assert is_sum("mean ")
-    assert is_sum("ctf.weight")
-    assert not is_sum("mean:ignore0=1")
+    assert weighting_of(" ctf.auto ") is Weighting.LEAST_SQUARES
+    assert weighting_of("auto") is Weighting.LEAST_SQUARES
+    assert weighting_of("mean ") is Weighting.SUM
+    assert weighting_of("ctf.weight") is Weighting.SUM
+    assert weighting_of("mean:ignore0=1") is Weighting.BY_MEMBER
+    assert takes_weights("mean:ignore0=1")
+    assert not takes_weights("median")
 
 
 @pytest.mark.parametrize("group", [0, 1, 2, 100])

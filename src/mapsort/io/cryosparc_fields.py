@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from mapsort.errors import FormatError
+from mapsort.errors import FormatError, reading
 
 Columns = dict[str, NDArray[Any]]
 
@@ -150,7 +150,7 @@ def read_records(path: Path) -> NDArray[Any]:
         The file is missing, damaged, or holds Python objects.
     """
     try:
-        with path.open("rb") as file:
+        with reading(path), path.open("rb") as file:
             version = npy_format.read_magic(file)
             read = {
                 (1, 0): npy_format.read_array_header_1_0,
@@ -162,10 +162,8 @@ def read_records(path: Path) -> NDArray[Any]:
                 warnings.simplefilter("ignore")  # the header of a hostile file may warn
                 shape, _, dtype = read(file, max_header_size=_HEADER_BYTES)
             offset, size = file.tell(), path.stat().st_size
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    except FormatError:
+        raise
     except _DAMAGES as error:
         reason = " ".join(str(error).split())[:200]
         raise FormatError(f"{path}: not a cryoSPARC .cs file: {reason}.") from error

@@ -11,7 +11,7 @@ import mmap
 import struct
 from pathlib import Path
 
-from mapsort.errors import FormatError
+from mapsort.errors import FormatError, reading
 
 _SIGNATURE = b"HEAP\x00\x00\x00\x00"  # with version 0 and three reserved bytes
 _HEAD = struct.Struct("<QQQ")  # size of the data segment, head of the free list, its address
@@ -29,7 +29,7 @@ def refuse_looped_heaps(path: Path) -> None:
     FormatError
         There is such a list; or the file cannot be read.
     """
-    try:
+    with reading(path):
         size = path.stat().st_size
         if not 0 < size <= _LARGEST_BYTES:
             return
@@ -42,8 +42,6 @@ def refuse_looped_heaps(path: Path) -> None:
                         "end. Copy the file again."
                     )
                 at = data.find(_SIGNATURE, at + 1)
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
 
 
 def _is_looped(data: mmap.mmap, at: int) -> bool:

@@ -31,9 +31,11 @@ class HdfStack:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
+        self.note: str | None = None  # an HDF5 file knows what is in it
         self._reader = HdfReader(path)
-        if self._reader.n_images < 1:
+        self.n_images = self._reader.n_images
+        if self.n_images < 1:
             raise FormatError(f"{path}: the file holds no image.")
         self._first = self._reader.first
         shape = self._reader.shape(self._first)
@@ -42,28 +44,13 @@ class HdfStack:
             raise FormatError(
                 f"{path}: image {self._first} is {sides} pixels; 2-D images are needed."
             )
-        self._box = (shape[0], shape[1])
+        self.box = (shape[0], shape[1])
 
     def __repr__(self) -> str:
         return f"HdfStack({str(self.path)!r}, n_images={self.n_images}, box={self.box})"
 
     def __reduce__(self) -> tuple[type[HdfStack], tuple[Path]]:
-        return HdfStack, (self._path,)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._path
-
-    @property
-    def n_images(self) -> int:
-        """Number of images."""
-        return self._reader.n_images
-
-    @property
-    def box(self) -> tuple[int, int]:
-        """Size of the first image (ny, nx) [pixel]."""
-        return self._box
+        return HdfStack, (self.path,)
 
     @property
     def stated_apix(self) -> float | None:
@@ -71,11 +58,6 @@ class HdfStack:
         value = self._reader.header(self._first, wanted=lambda name: name == "apix_x").get("apix_x")
         usable = isinstance(value, int | float) and np.isfinite(value) and value > 0
         return float(value) if usable else None  # type: ignore[arg-type]
-
-    @property
-    def note(self) -> str | None:
-        """Nothing: an HDF5 file knows what is in it."""
-        return None
 
     def read_into(
         self,
@@ -93,10 +75,10 @@ class HdfStack:
         """
         for place, index in enumerate(indices.tolist()):
             image = self._reader.image(index)
-            if image.shape != self._box:
+            if image.shape != self.box:
                 raise FormatError(
-                    f"{self._path}: image {index} has shape {image.shape}, image "
-                    f"{self._first} {self._box}; they must be equal."
+                    f"{self.path}: image {index} has shape {image.shape}, image "
+                    f"{self._first} {self.box}; they must be equal."
                 )
             images[place] = image
             if inspect is not None:

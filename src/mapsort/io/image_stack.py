@@ -13,32 +13,33 @@ from mapsort.errors import FormatError
 from mapsort.io.hdf_stack import HdfStack
 from mapsort.io.mrc_stack import MrcStack
 
+#: MRC files by what they hold: images (``.st`` of tilt series and negative stains), or a map.
 MRC_SUFFIXES = (".mrcs", ".mrc", ".st", ".map")
+MRC_MAP_SUFFIXES = (".mrc", ".map", ".mrcs", ".ccp4", ".rec")
 HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
 
 
 class ImageStack(Protocol):
-    """Images of one size in a file."""
+    """Images of one size in a file.
 
-    @property
-    def path(self) -> Path:
-        """The file."""
+    Attributes
+    ----------
+    path : Path
+    n_images : int
+    box : tuple of int
+        Size of an image (ny, nx) [pixel].
+    note : str or None
+        What is odd about the file, in words.
+    """
 
-    @property
-    def n_images(self) -> int:
-        """Number of images."""
-
-    @property
-    def box(self) -> tuple[int, int]:
-        """Size of an image (ny, nx) [pixel]."""
+    path: Path
+    n_images: int
+    box: tuple[int, int]
+    note: str | None
 
     @property
     def stated_apix(self) -> float | None:
         """Pixel size [A/pixel] that the file states, None when it states none."""
-
-    @property
-    def note(self) -> str | None:
-        """What is odd about the file, in words; None for nothing."""
 
     def read_into(
         self,

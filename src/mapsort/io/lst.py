@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapsort.errors import FormatError
+from mapsort.errors import FormatError, reading
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.hdf_header import EmanTransform
 from mapsort.io.image_stack import refuse_bdb
@@ -105,14 +105,10 @@ def write_list(
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
+        with reading(path):
+            return path.read_bytes().decode("utf-8").split("\n")
     except UnicodeDecodeError:
         raise FormatError(f"{path}: not an EMAN2 list: it is not text.") from None
-    return text.split("\n")
 
 
 def _first_record(path: Path, lines: list[str]) -> int:

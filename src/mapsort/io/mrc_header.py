@@ -16,7 +16,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import DTypeLike
 
-from mapsort.errors import FormatError
+from mapsort.errors import FormatError, reading
 
 HEADER_BYTES = 1024
 MODE_FOUR_BIT = 101
@@ -173,14 +173,9 @@ def encode_header(
 
 
 def _head_and_size(path: Path) -> tuple[bytes, int]:
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEADER_BYTES)
-            size = file.seek(0, 2)
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    with reading(path), path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+        size = file.seek(0, 2)
     if size == 0:
         raise FormatError(f"{path}: the file is empty.")
     if head.startswith((_GZIP, _BZIP2)):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mapsort.errors import FormatError
-from mapsort.io.mrc_header import MrcHeader, read_header
+from mapsort.errors import FormatError, reading
+from mapsort.io.mrc_header import read_header
 
 _BLOCK_BYTES = 1 << 21
 _CACHED_BYTES = 1 << 19  # half of a common second-level cache
@@ -41,8 +41,10 @@ class MrcStack:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._header = read_header(path)
-        self._dtype = self._header.dtype
+        self.header = read_header(path)
+        self.path, self.note = self.header.path, self.header.surplus
+        self.n_images, self.box = self.header.nz, (self.header.ny, self.header.nx)
+        self._dtype = self.header.dtype
         self._is_plain = self._dtype == np.dtype("<f4")
         self._file: _OpenFile | None = None
 
@@ -53,39 +55,14 @@ class MrcStack:
         return MrcStack, (self.path,)
 
     @property
-    def path(self) -> Path:
-        """The file."""
-        return self._header.path
-
-    @property
-    def header(self) -> MrcHeader:
-        """The decoded header."""
-        return self._header
-
-    @property
-    def n_images(self) -> int:
-        """Number of images."""
-        return self._header.nz
-
-    @property
-    def box(self) -> tuple[int, int]:
-        """Size of an image (ny, nx) [pixel]."""
-        return self._header.ny, self._header.nx
-
-    @property
     def stated_apix(self) -> float | None:
         """Pixel size [A/pixel] that the header states, None when it states none."""
-        return self._header.apix
-
-    @property
-    def note(self) -> str | None:
-        """What is odd about the file, in words; None for nothing."""
-        return self._header.surplus
+        return self.header.apix
 
     @property
     def apix(self) -> float:
         """Pixel size [A/pixel]; 1.0 when the header states none (as EMAN2 does)."""
-        return self._header.apix or 1.0
+        return self.header.apix or 1.0
 
     def read(self, indices: ArrayLike | slice, *, check: bool = True) -> NDArray[np.float32]:
         """Read images, (n, ny, nx) float32 in the order asked for, the file in ascending order.
@@ -125,7 +102,7 @@ class MrcStack:
             if inspect is not None:
                 inspect(images)
             return
-        most = max(1, _CACHED_BYTES // self._header.section_bytes)
+        most = max(1, _CACHED_BYTES // self.header.section_bytes)
         for begin in range(0, len(wanted), most):
             part = images[begin : begin + most]
             self._read_bytes(int(wanted[begin]), part)
@@ -142,7 +119,7 @@ class MrcStack:
         order = np.argsort(wanted, kind="stable")
         ascending = wanted[order]
         starts = np.flatnonzero(np.diff(ascending, prepend=ascending[0] - 2) != 1)
-        section = self._header.section_bytes
+        section = self.header.section_bytes
         most = max(1, _BLOCK_BYTES // section)
         for start, stop in zip(starts, [*starts[1:], len(ascending)], strict=True):
             for begin in range(start, stop, most):
@@ -153,7 +130,7 @@ class MrcStack:
         self, first: int, places: NDArray[np.int64], images: NDArray[np.float32]
     ) -> None:
         """Read consecutive images from ``first`` on to the given places."""
-        n, header = len(places), self._header
+        n, header = len(places), self.header
         if self._is_plain and images.flags.c_contiguous and _is_run(places):
             self._read_bytes(first, images[places[0] : places[0] + n])
             return
@@ -165,11 +142,11 @@ class MrcStack:
         file = self._file
         if file is None:
             file = self._file = _OpenFile(self.path)
-        section = self._header.section_bytes
+        section = self.header.section_bytes
         buffer: memoryview = stored.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(buffer):
-            at = self._header.data_offset + first * section + done
+            at = self.header.data_offset + first * section + done
             got = os.preadv(file.descriptor, [buffer[done:]], at)
             if got == 0:
                 raise FormatError(
@@ -200,10 +177,8 @@ class _OpenFile:
     """A file descriptor that is closed when nobody holds it any more."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        with reading(path):
             self.descriptor = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
         weakref.finalize(self, os.close, self.descriptor)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mapsort.errors import FormatError
+from mapsort.errors import FormatError, reading
 from mapsort.io.star_joined import joined_tables
 from mapsort.io.star_loops import read_plain_loops
 from mapsort.io.star_text import decoded, read_blocks
@@ -47,7 +47,8 @@ def read_tables(path: str | Path) -> dict[str, pd.DataFrame]:
 def read_noted_tables(path: str | Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Read all blocks of a STAR file, as `read_tables`, and say what was unusual."""
     path = Path(path)
-    content = _content(path)
+    with reading(path):
+        content = path.read_bytes()
     plain = read_plain_loops(content, _TEXT_LABEL.search)
     if plain is not None:
         return plain, []
@@ -97,15 +98,6 @@ def refuse_unwritable(path: str | Path, table: pd.DataFrame) -> None:
         text = table[label].astype(str)
         for row in np.flatnonzero(text.str.contains(_DOUBTFUL).to_numpy(dtype=bool)).tolist():
             _quoted(Path(path), str(label), row + 1, text.iloc[row])
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file.") from None
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror or error}.") from error
 
 
 def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_writer import write_images
-from mapsort.io.image_stack import HDF_SUFFIXES
+from mapsort.io.image_stack import HDF_SUFFIXES, MRC_MAP_SUFFIXES
 from mapsort.io.mrc import read_map, write_map
 from mapsort.io.mrc_header import ISPG_VOLUME, read_header
-
-MRC_SUFFIXES = (".mrc", ".map", ".mrcs", ".ccp4", ".rec")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +79,13 @@ class Volume:
         """
         path = Path(path)
         suffix = path.suffix.lower()
-        if suffix in MRC_SUFFIXES:
+        if suffix in MRC_MAP_SUFFIXES:
             data, stated = _read_mrc(path)
         elif suffix in HDF_SUFFIXES:
             data, stated = _read_hdf(path)
         else:
             raise FormatError(
-                f"{path}: maps are read from {', '.join((*MRC_SUFFIXES, *HDF_SUFFIXES))}."
+                f"{path}: maps are read from {', '.join((*MRC_MAP_SUFFIXES, *HDF_SUFFIXES))}."
             )
         size = apix if apix is not None else stated
         if size is None:
@@ -116,7 +114,7 @@ class Volume:
             The map holds NaN or infinite values.
         """
         suffix = Path(path).suffix.lower()
-        if suffix in MRC_SUFFIXES:
+        if suffix in MRC_MAP_SUFFIXES:
             write_map(path, self.data, self.apix)
         elif suffix in HDF_SUFFIXES:
             write_images(path, [self.data], apix=self.apix, compressbits=compressbits)
@@ -136,7 +134,7 @@ def is_map(path: Path) -> bool:
     if suffix in HDF_SUFFIXES:
         with HdfReader(path) as reader:
             return reader.n_images == 1 and len(reader.shape(0)) == 3
-    if suffix not in MRC_SUFFIXES or suffix == ".mrcs":
+    if suffix not in MRC_MAP_SUFFIXES or suffix == ".mrcs":
         return False
     header = read_header(path)
     return header.space_group >= ISPG_VOLUME and header.nx == header.ny == header.nz

@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
-from mapsort.geometry.orientations import (
-    broken_symmetry,
-    eman_orientations,
-    even_orientations,
-)
+from mapsort.geometry.orientations import broken_symmetry, eman_orientations, even_orientations
 from mapsort.geometry.other_orientations import (
     random_orientations,
     repelled_orientations,
@@ -228,10 +224,7 @@ def _saff(
 @ORIENTATION_GENERATORS.register(
     "opt",
     help="a spiral whose closest directions are pushed apart",
-    parameters=(
-        *_GENERAL,
-        Parameter("use", str, "saff", "what to start from", choices=("saff",)),
-    ),
+    parameters=(*_GENERAL, Parameter("use", str, "saff", "what to start from", choices=("saff",))),
     check=_check_step,
 )
 def _opt(

@@ -143,8 +143,7 @@ def _check_radius(arguments: Mapping[str, Any]) -> None:
     "fourier", help="slices of the padded transform, to a stated error", check=_check_tolerance
 )
 def _fourier(
-    *,
-    tolerance: Annotated[float, "relative error of slices, 1e-6 to 0.01"] = 0.001,
+    *, tolerance: Annotated[float, "relative error of slices, 1e-6 to 0.01"] = 0.001
 ) -> Projection:
     return FourierProjection(lambda box: interpolation_for(tolerance, box))
 
@@ -169,8 +168,7 @@ def _fourier_gridding(
     check=_check_mode,
 )
 def _gauss_fft(
-    *,
-    mode: Annotated[int, "1, 2: error 0.01; 3, 4: 0.001; 5, 6, 7: 0.0001"] = 2,
+    *, mode: Annotated[int, "1, 2: error 0.01; 3, 4: 0.001; 5, 6, 7: 0.0001"] = 2
 ) -> Projection:
     return FourierProjection(lambda box: interpolation_for(_GAUSS_TOLERANCES[mode], box))
 
@@ -192,10 +190,7 @@ def _maximum(volume: Float32, **arguments: Any) -> Float32:
 @PROJECTORS.register(
     "pawel", help="sums of trilinear samples along rays within a sphere", check=_check_radius
 )
-def _pawel(
-    *,
-    radius: _Radius = None,
-) -> Projection:
+def _pawel(*, radius: _Radius = None) -> Projection:
     return RealSpaceProjection(_core.project_rays, _within(radius))
 
 
@@ -204,10 +199,7 @@ def _pawel(
     help="voxels of a sphere shared between the four pixels where they land",
     check=_check_radius,
 )
-def _chao(
-    *,
-    radius: _Radius = None,
-) -> Projection:
+def _chao(*, radius: _Radius = None) -> Projection:
     return RealSpaceProjection(_core.project_voxels, _within(radius))
 
 

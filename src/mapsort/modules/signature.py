@@ -83,9 +83,7 @@ def _parameter(argument: inspect.Parameter, hint: Any, owner: str) -> Parameter:
     return Parameter(argument.name, kind, default, words, limits, choices, required=required)
 
 
-def _type_of(
-    hint: Any,
-) -> type[int] | type[float] | type[bool] | type[str] | ArrayKind | None:
+def _type_of(hint: Any) -> type[int] | type[float] | type[bool] | type[str] | ArrayKind | None:
     if get_origin(hint) in (Union, types.UnionType):
         inner = [part for part in get_args(hint) if part is not type(None)]
         return _type_of(inner[0]) if len(inner) == 1 else None

@@ -17,7 +17,6 @@ from mapsort.options.search import (
     ProjectionOptions,
 )
 from mapsort.options.types import (
-    UNWEIGHTED_AVERAGERS,
     Assignment,
     InputMode,
 )
@@ -192,8 +191,9 @@ def _check_resolution(options: MultiOptions) -> None:
 
 
 def _check_averager(options: MultiOptions) -> None:
-    name = options.classaverager.partition(":")[0].strip()
-    if name in UNWEIGHTED_AVERAGERS and options.assign is Assignment.SOFT:
+    from mapsort.stages.average.weighting import takes_weights
+
+    if options.assign is Assignment.SOFT and not takes_weights(options.classaverager):
         raise refuse(
             "classaverager",
             options.classaverager,

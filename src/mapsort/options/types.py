@@ -33,10 +33,6 @@ class KeptFiles(StrEnum):
     MAPS = "maps"
 
 
-#: Averagers that know no weights of images.
-UNWEIGHTED_AVERAGERS = ("median", "minmax")
-
-
 class Assignment(StrEnum):
     """How particles are shared among classes."""
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-import scipy.optimize
 from numpy.typing import NDArray
 
 from mapsort.geometry.transform2d import Transform2D
@@ -21,6 +20,7 @@ from mapsort.physics.image_moves import periodic_mirror, transform_image
 from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.pair_comparison import correlation
 from mapsort.physics.resample import fourier_resample
+from mapsort.physics.simplex import lowest
 
 Image = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -175,9 +175,6 @@ def refine_pose(
     Transform2D
         Never worse than `start`.
 
-    References
-    ----------
-    Nelder & Mead (1965), Computer J. 7, 308, doi:10.1093/comjnl/7.4.308
     """
     target = fixed if mask is None else fixed * mask
 
@@ -192,8 +189,8 @@ def refine_pose(
         steps=(step_deg, *step_px),
         precision=precision,
         maxiter=maxiter,
-        lowest=(-np.inf, start.tx - limit, start.ty - limit),
-        highest=(np.inf, start.tx + limit, start.ty + limit),
+        least=(-np.inf, start.tx - limit, start.ty - limit),
+        most=(np.inf, start.tx + limit, start.ty + limit),
     )
     return found if cost(found) <= cost(start) else start
 
@@ -218,8 +215,8 @@ def _polished(
         steps=(step_deg if space.rotate else 0.0, *((0.5, 0.5) if limit > 0 else (0.0, 0.0))),
         precision=0.02,
         maxiter=200,
-        lowest=(-np.inf, *low),
-        highest=(np.inf, *high),
+        least=(-np.inf, *low),
+        most=(np.inf, *high),
     )
 
 
@@ -230,8 +227,8 @@ def _simplex(
     steps: tuple[float, float, float],
     precision: float,
     maxiter: int,
-    lowest: tuple[float, float, float],
-    highest: tuple[float, float, float],
+    least: tuple[float, float, float],
+    most: tuple[float, float, float],
 ) -> Transform2D:
     """Search over alpha, tx, ty in units of their steps; coordinates of step 0 stay."""
     first = np.array([start.alpha, start.tx, start.ty])
@@ -243,29 +240,13 @@ def _simplex(
     def pose_at(x: Float64) -> Transform2D:
         values = first.copy()
         values[free] += x * unit
-        values = np.clip(values, lowest, highest)
+        values = np.clip(values, least, most)
         return Transform2D(float(values[0]), float(values[1]), float(values[2]), start.mirror)
 
     # from the limits inwards: a simplex on a limit would be flat
-    towards = np.where(first[free] + unit > np.array(highest)[free], -1.0, 1.0)
-    simplex = np.vstack([np.zeros(len(free)), np.diag(towards)])
-
-    def cost_at(x: Float64) -> float:
-        return cost(pose_at(x))
-
-    found = scipy.optimize.minimize(
-        cost_at,
-        np.zeros(len(free)),
-        method="Nelder-Mead",
-        options={
-            "initial_simplex": simplex,
-            "xatol": precision,
-            "fatol": np.inf,  # the size of the simplex alone decides
-            "maxiter": maxiter,
-            "maxfev": 10 * maxiter,
-        },
-    )
-    pose = pose_at(found.x)
+    towards = np.where(first[free] + unit > np.array(most)[free], -1.0, 1.0)
+    found = lowest(lambda x: cost(pose_at(x)), towards, precision=precision, maxiter=maxiter)
+    pose = pose_at(found)
     return replace(pose, alpha=pose.alpha % 360.0)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-import scipy.optimize
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -18,6 +17,7 @@ from mapsort.geometry.transform3d import Transform3D
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.pair_comparison import correlation
 from mapsort.physics.resample import fourier_resample
+from mapsort.physics.simplex import lowest
 
 Map = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -219,22 +219,13 @@ def _minimised(
         turn = Rotation.from_rotvec(change[:3]).as_matrix()
         return Transform3D(turn @ start.rotation, turn @ start.shift + shift)
 
-    def cost_at(x: Float64) -> float:
-        return cost(pose_at(x))
-
-    found = scipy.optimize.minimize(
-        cost_at,
-        np.zeros(len(free)),
-        method="Nelder-Mead",
-        options={
-            "initial_simplex": np.vstack([np.zeros(len(free)), np.eye(len(free))]),
-            "xatol": simplex.precision,
-            "fatol": np.inf,  # the size of the simplex alone decides
-            "maxiter": simplex.maxiter,
-            "maxfev": 10 * simplex.maxiter,
-        },
+    found = lowest(
+        lambda x: cost(pose_at(x)),
+        np.ones(len(free)),
+        precision=simplex.precision,
+        maxiter=simplex.maxiter,
     )
-    pose = pose_at(found.x)
+    pose = pose_at(found)
     return pose if cost(pose) <= cost(start) else start
 
 

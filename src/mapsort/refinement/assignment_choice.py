@@ -14,9 +14,10 @@ import numpy.typing as npt
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
-from mapsort.options.types import UNWEIGHTED_AVERAGERS, Assignment
+from mapsort.options.types import Assignment
 from mapsort.physics.scoring import Comparator
 from mapsort.refinement.search_settings import AUTO, comparison_settings
+from mapsort.stages.average.weighting import takes_weights
 
 #: Fraction of the particles that may change map in an iteration that counts as settled.
 SETTLED = 0.02
@@ -36,7 +37,7 @@ def why_hard(options: MultiOptions) -> str | None:
         return "filtered particles have no likelihood to make probabilities of"
     if options.sep > 1:
         return f"--sep {options.sep} asks for the best references of each particle"
-    if options.classaverager.partition(":")[0].strip() in UNWEIGHTED_AVERAGERS:
+    if not takes_weights(options.classaverager):
         return f"--classaverager {options.classaverager} knows no weights"
     if options.classiter > 0 or options.classalign != AUTO:
         return "members are aligned with their class anew"

@@ -19,13 +19,9 @@ from mapsort.refinement.memory_plan import PIECE_BYTES, class_sum_bytes, spills_
 from mapsort.refinement.run import Run
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.average import ClassAccumulator, PieceSums, ShellStatistics
-from mapsort.stages.average.member_average import (
-    MemberAverager,
-    SumWeights,
-    is_least_squares,
-    is_sum,
-)
+from mapsort.stages.average.member_average import MemberAverager
 from mapsort.stages.average.particle_fit import ParticleFit
+from mapsort.stages.average.weighting import SumWeights, Weighting, weighting_of
 from mapsort.stages.fourier_grid import Complex64
 from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment
 
@@ -63,7 +59,6 @@ def accumulated(
     the sums do not depend on where a piece was done. With so many classes that a piece would touch
     as much memory as its images there is one piece, which is done here.
     """
-    spec = run.options.classaverager
     work = PieceWork(run, slices, noise)
     whole = work.accumulator(slice(0, len(matches)))
     whole.fit = ParticleFit.empty(whole.n_particles, room=run.scratch.zeros)
@@ -72,9 +67,10 @@ def accumulated(
         whole.merge(piece)
         run.scratch.release()
     averages = whole.finish()
-    if is_sum(spec):
+    weighting = weighting_of(run.options.classaverager)
+    if weighting is Weighting.SUM:
         averages = _other_sums(work, matches, membership).finish()
-    elif not is_least_squares(spec):
+    elif weighting is Weighting.BY_MEMBER:
         averages = _by_member(run, work.treatment, matches, membership)
     n_occupied = int((averages.count > 0).sum())
     run.progress.finish(f"{counted(n_occupied, 'class', 'classes')} with particles")

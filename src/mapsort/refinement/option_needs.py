@@ -7,7 +7,8 @@ from mapsort.modules.comparator import search_comparator
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import NARROW_FROM_SPEED, InputMode
 from mapsort.refinement.plan import MultiPlan
-from mapsort.stages.average.member_average import GROUP_BYTES, is_least_squares, is_sum
+from mapsort.stages.average.member_average import GROUP_BYTES
+from mapsort.stages.average.weighting import Weighting, weighting_of
 from mapsort.stages.search.narrowing import NEIGHBOURS
 from mapsort.stages.search.two_stage import LEAST_REFERENCES, n_clusters
 
@@ -34,9 +35,10 @@ def option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> d
         need["clusters"] = 2 * _PAIR_BYTES * pairs + 2 * n_references * image
     if options.skipalign or options.inputmode is InputMode.PARTICLES:
         need["poses"] = _POSE_BYTES * plan.refined * plan.n_models * n_particles
-    if is_sum(options.classaverager):
+    weighting = weighting_of(options.classaverager)
+    if weighting is Weighting.SUM:
         need["second averages"] = 2 * n_references * plane
-    elif not is_least_squares(options.classaverager):
+    elif weighting is Weighting.BY_MEMBER:
         largest = min(3 * GROUP_BYTES, 12 * n_particles * box * box)
         need["second averages"] = 2 * n_references * plane + largest
     return need

@@ -25,10 +25,7 @@ _NOZERO = Parameter("nozero", bool, False, "exclude shifts of one pixel or less"
 _FLCF = Parameter("useflcf", bool, False, "locally normalised correlation")
 _RMIN = Parameter("rmin", float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE)
 _RMAX = Parameter("rmax", float, None, "largest radius compared [pixels]", _POSITIVE)
-_RADII = (
-    _RMIN,
-    _RMAX,
-)
+_RADII = (_RMIN, _RMAX)
 _FOOTPRINT = Parameter(
     "rfp_mode",
     int,
@@ -38,10 +35,7 @@ _FOOTPRINT = Parameter(
 )
 _R1 = Parameter("r1", float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE)
 _R2 = Parameter("r2", float, None, "largest radius compared [pixels]", _POSITIVE)
-_ITERATIVE = (
-    _R1,
-    _R2,
-)
+_ITERATIVE = (_R1, _R2)
 
 
 def _largest_shift(arguments: Mapping[str, Any], box: int, *, part: int = 4) -> float:
@@ -78,12 +72,7 @@ def _declare(
 
     @ALIGNERS.register(name, help=help, parameters=parameters, ndim=2)
     def align(
-        moving: Pixels,
-        fixed: Pixels,
-        *,
-        score: Score,
-        apix: float,
-        **arguments: Any,
+        moving: Pixels, fixed: Pixels, *, score: Score, apix: float, **arguments: Any
     ) -> Transform:
         box = len(moving)
         moving, fixed = (_low_passed(m, arguments.get("maxres"), apix) for m in (moving, fixed))
@@ -126,12 +115,7 @@ _declare(
     ),
     rotate=False,
 )
-_declare(
-    "rotational",
-    "best rotation about the centre",
-    (_FOOTPRINT, *_RADII),
-    translate=False,
-)
+_declare("rotational", "best rotation about the centre", (_FOOTPRINT, *_RADII), translate=False)
 _declare(
     "rotate_flip",
     "best rotation about the centre, mirrored or not",
@@ -193,9 +177,7 @@ _declare(
 
 
 @ALIGNERS.register(
-    "refine",
-    help="improve a pose by a simplex search on the comparator; the mirror stays",
-    ndim=2,
+    "refine", help="improve a pose by a simplex search on the comparator; the mirror stays", ndim=2
 )
 def _refine(
     moving: Pixels,

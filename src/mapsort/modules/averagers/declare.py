@@ -163,11 +163,7 @@ def _weightedfourier(images: Pixels, members: Members) -> Average:
     return ring_weighted_average(images, members.weights, members.snr)
 
 
-def _declare_with_snr(
-    name: str,
-    run: Callable[..., Average],
-    help: str,
-) -> None:
+def _declare_with_snr(name: str, run: Callable[..., Average], help: str) -> None:
     @AVERAGERS.register(name, help=f"{help}; phase-flipped images with CTF, weighted by SNR")
     def average(images: Pixels, members: Members) -> Average:
         ctf = members.require_ctf(name)

@@ -60,9 +60,7 @@ def _exp(
 
 @PROCESSORS.register("math.reciprocal", help="1 / x")
 def _reciprocal(
-    image: Pixels,
-    *,
-    zero_to: Annotated[float, "what densities of 0 become"] = 0.0,
+    image: Pixels, *, zero_to: Annotated[float, "what densities of 0 become"] = 0.0
 ) -> Float32:
     result = np.full(image.shape, zero_to, dtype=np.float64)
     return np.divide(1.0, image, where=image != 0, out=result).astype(np.float32)
@@ -101,9 +99,7 @@ def _addnoise(
     "math.meanshrink", help="mean over blocks of n pixels; the box becomes floor(box / n)"
 )
 def _meanshrink(
-    image: Pixels,
-    *,
-    n: Annotated[float, "edge of a block: whole or 1.5", Limits(low=1)],
+    image: Pixels, *, n: Annotated[float, "edge of a block: whole or 1.5", Limits(low=1)]
 ) -> Float32:
     return mean_shrink(image, factor=n)
 
@@ -111,11 +107,7 @@ def _meanshrink(
 @PROCESSORS.register(
     "math.medianshrink", help="median over blocks of n pixels; the box becomes floor(box / n)"
 )
-def _medianshrink(
-    image: Pixels,
-    *,
-    n: Annotated[int, "edge of a block", Limits(low=1)],
-) -> Float32:
+def _medianshrink(image: Pixels, *, n: Annotated[int, "edge of a block", Limits(low=1)]) -> Float32:
     return median_shrink(image, factor=n)
 
 
@@ -124,9 +116,7 @@ def _medianshrink(
     help="Fourier cropping or padding to the box round(box / n); the sum of densities is kept",
 )
 def _fft_resample(
-    image: Pixels,
-    *,
-    n: Annotated[float, "old box / new box", Limits(above=0.0)],
+    image: Pixels, *, n: Annotated[float, "old box / new box", Limits(above=0.0)]
 ) -> Float32:
     return fourier_shrink(image, factor=n)
 
@@ -150,9 +140,7 @@ def _rotationalaverage(image: Pixels) -> Float32:
     help="divide by exp(-r^2 gauss_width / n^2), the transform of a Gaussian kernel",
 )
 def _gausskernelfix(
-    image: Pixels,
-    *,
-    gauss_width: Annotated[float, "width of the kernel", Limits(above=0.0)],
+    image: Pixels, *, gauss_width: Annotated[float, "width of the kernel", Limits(above=0.0)]
 ) -> Float32:
     box = box_of(image, "image")
     square = squared_radius(box, ndim=image.ndim)

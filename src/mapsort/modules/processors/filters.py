@@ -19,12 +19,7 @@ from mapsort.physics.band_filters import (
     tanh_bandpass,
     tophat_bandpass,
 )
-from mapsort.physics.filters import (
-    apply_transfer,
-    gaussian_lowpass,
-    tanh_lowpass,
-    tophat_lowpass,
-)
+from mapsort.physics.filters import apply_transfer, gaussian_lowpass, tanh_lowpass, tophat_lowpass
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.physics.shells import box_of, fourier_radius
 
@@ -42,11 +37,7 @@ _CUTOFF_FREQ = Parameter(
 _CUTOFF_PIXELS = Parameter(
     "cutoff_pixels", float, None, "cutoff [Fourier pixels], up to n/2", _POSITIVE
 )
-CUTOFFS = (
-    _CUTOFF_ABS,
-    _CUTOFF_FREQ,
-    _CUTOFF_PIXELS,
-)
+CUTOFFS = (_CUTOFF_ABS, _CUTOFF_FREQ, _CUTOFF_PIXELS)
 _SIGMA = Parameter("sigma", float, None, "Gaussian sigma [cycles/pixel]; or a cutoff", _POSITIVE)
 _RESOLVE = Parameter(
     "cutoff_resolv", float, None, "frequency [1/A] of the resolution aimed at", _POSITIVE
@@ -92,11 +83,7 @@ def _frequencies(image: Pixels) -> Float64:
 
 
 def _declare_pair(
-    shape: str,
-    lowpass: Callable[..., Float64],
-    *,
-    help: str,
-    extra: tuple[Parameter, ...] = (),
+    shape: str, lowpass: Callable[..., Float64], *, help: str, extra: tuple[Parameter, ...] = ()
 ) -> None:
     """Declare filter.lowpass.SHAPE and filter.highpass.SHAPE, 1 minus the former."""
     names = [parameter.name for parameter in CUTOFFS]

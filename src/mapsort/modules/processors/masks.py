@@ -85,9 +85,7 @@ def _gaussian(image: Pixels, **arguments: Any) -> Float32:
     "mask.decayedge2d", help="let images fall to zero linearly towards their edges", ndim=2
 )
 def _decayedge2d(
-    image: Pixels,
-    *,
-    width: Annotated[int, "width of the ramp [pixels]", Limits(low=1)],
+    image: Pixels, *, width: Annotated[int, "width of the ramp [pixels]", Limits(low=1)]
 ) -> Float32:
     return decay_edges(image, width=width)
 

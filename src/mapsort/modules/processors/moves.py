@@ -32,22 +32,14 @@ def _axis(image: Pixels, axis: str, name: str) -> int:
 @PROCESSORS.register(
     "xform.flip", help="invert an axis about n/2; of an even box the first layer becomes 0"
 )
-def _flip(
-    image: Pixels,
-    *,
-    axis: _Axis,
-) -> Float32:
+def _flip(image: Pixels, *, axis: _Axis) -> Float32:
     return flip(image, axis=_axis(image, axis, "xform.flip"))
 
 
 @PROCESSORS.register(
     "xform.mirror", help="invert an axis about n/2; of an even box the first layer stays"
 )
-def _mirror(
-    image: Pixels,
-    *,
-    axis: _Axis,
-) -> Float32:
+def _mirror(image: Pixels, *, axis: _Axis) -> Float32:
     return periodic_mirror(image, axis=_axis(image, axis, "xform.mirror"))
 
 
@@ -110,11 +102,7 @@ def _xform(
 
 
 @PROCESSORS.register("xform.applysym", help="mean over the operations of a symmetry", ndim=3)
-def _applysym(
-    image: Pixels,
-    *,
-    sym: Annotated[str, "point group, for example c3"],
-) -> Float32:
+def _applysym(image: Pixels, *, sym: Annotated[str, "point group, for example c3"]) -> Float32:
     total = np.zeros(image.shape, dtype=np.float64)
     operations = symmetry(sym).matrices
     for rotation in operations:

@@ -96,11 +96,7 @@ def process(
 
 
 def apply_chain(
-    chain: Sequence[BoundModule[..., Float32]],
-    image: NDArray[Any],
-    *,
-    apix: float,
-    index: int = 0,
+    chain: Sequence[BoundModule[..., Float32]], image: NDArray[Any], *, apix: float, index: int = 0
 ) -> tuple[Float32, float]:
     """Apply several processors, one after the other, to one image or map.
 

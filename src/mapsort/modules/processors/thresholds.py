@@ -29,11 +29,7 @@ def _check_range(low: str, high: str) -> Any:
 
 
 @PROCESSORS.register("threshold.belowtozero", help="x < minval becomes 0")
-def _belowtozero(
-    image: Pixels,
-    *,
-    minval: _Minval = 0.0,
-) -> Float32:
+def _belowtozero(image: Pixels, *, minval: _Minval = 0.0) -> Float32:
     return np.where(image < np.float32(minval), np.float32(0), image).astype(np.float32)
 
 
@@ -49,29 +45,17 @@ def _belowtominval(
 
 
 @PROCESSORS.register("threshold.belowtozero_cut", help="max(x - minval, 0)")
-def _belowtozero_cut(
-    image: Pixels,
-    *,
-    minval: _Minval = 0.0,
-) -> Float32:
+def _belowtozero_cut(image: Pixels, *, minval: _Minval = 0.0) -> Float32:
     return np.asarray(np.maximum(image - np.float32(minval), 0), dtype=np.float32)
 
 
 @PROCESSORS.register("threshold.abovetozero", help="x > maxval becomes 0")
-def _abovetozero(
-    image: Pixels,
-    *,
-    maxval: _Maxval = 0.0,
-) -> Float32:
+def _abovetozero(image: Pixels, *, maxval: _Maxval = 0.0) -> Float32:
     return np.where(image > np.float32(maxval), np.float32(0), image).astype(np.float32)
 
 
 @PROCESSORS.register("threshold.binary", help="1 where x >= value, else 0")
-def _binary(
-    image: Pixels,
-    *,
-    value: Annotated[float, "threshold"] = 0.0,
-) -> Float32:
+def _binary(image: Pixels, *, value: Annotated[float, "threshold"] = 0.0) -> Float32:
     return np.asarray(image >= np.float32(value), dtype=np.float32)
 
 

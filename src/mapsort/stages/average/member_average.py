@@ -1,9 +1,4 @@
-"""Class averages by averagers other than the CTF-weighted sums.
-
-``mean`` and ``ctf.weight`` are sums as well, with other weights: each particle is multiplied by a
-factor before it is added, and counts with another. Every other averager sees all the images of a
-class, aligned and with their phases flipped, one class at a time.
-"""
+"""Class averages by averagers that see all the images of a class, aligned and phase-flipped."""
 
 from __future__ import annotations
 
@@ -12,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
@@ -21,65 +15,12 @@ from mapsort.model.membership import Membership
 from mapsort.modules.averagers import averaged
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.image_moves import transform_image
+from mapsort.stages.average.weighting import filtered
 from mapsort.stages.fourier_grid import Float32, centred_transform
-from mapsort.stages.prepare import ctf_coefficients
 
-#: Averagers that the CTF-weighted sums of every run serve.
-LEAST_SQUARES = frozenset({"auto", "ctf.auto", "ctfw.auto"})
-#: Averagers that are sums with other weights.
-SUMS = frozenset({"mean", "ctf.weight"})
 #: A class whose images would take more memory is averaged in groups, and the groups' averages
 #: by their numbers.
 GROUP_BYTES = 512 * 2**20
-
-
-def is_least_squares(spec: str) -> bool:
-    """Whether the CTF-weighted sums are the average that a specification names."""
-    return spec.strip() in LEAST_SQUARES
-
-
-def is_sum(spec: str) -> bool:
-    """Whether an averager is a sum with other weights (its parameters make it something else)."""
-    return spec.strip() in SUMS
-
-
-@dataclass(frozen=True)
-class SumWeights:
-    """What a sum multiplies particles by, and what it counts them with.
-
-    ``mean``: sum of sign(C) X over the number; ``ctf.weight``: sum of C |C| X over sum of C^2. The
-    kernel multiplies by the CTF that it is told, c: with images multiplied by a and that c the
-    sums are those of c a X and c^2.
-    """
-
-    spec: str
-    flipped: bool
-    apix: float
-
-    def images(self, raw: Float32, ctf: ContrastTransfer | None) -> Float32:
-        """Return images for the kernel, from raw ones (n, box, box)."""
-        factor = self._factor(ctf, raw.shape[1])
-        return raw if factor is None else filtered(raw, factor)
-
-    def ctf(self, ctf: ContrastTransfer | None, n: int) -> Float32:
-        """Return the CTF that the kernel is told, (n, 7)."""
-        return ctf_coefficients(None if self.spec == "mean" else ctf, n, flipped=True)
-
-    def _factor(self, ctf: ContrastTransfer | None, box: int) -> Float32 | None:
-        if ctf is None:
-            return None
-        transfer = ctf_images(ctf, box, self.apix)
-        if self.spec == "mean":
-            return None if self.flipped else np.sign(transfer)
-        return np.abs(transfer) if self.flipped else transfer
-
-
-def filtered(images: Float32, factor: Float32) -> Float32:
-    """Return images with their transforms multiplied, factors (n, box, box//2+1)."""
-    box = images.shape[1]
-    spectra = scipy.fft.rfft2(scipy.fft.ifftshift(images, axes=(1, 2))) * factor
-    back = scipy.fft.irfft2(spectra, s=(box, box))
-    return np.asarray(scipy.fft.fftshift(back, axes=(1, 2)), dtype=np.float32)
 
 
 @dataclass(frozen=True)
