@@ -59,7 +59,7 @@ def test_split_names_the_sets_and_the_rule(run, tmp_path, capsys):
         assert path == str(tmp_path / "sets" / f"particles_mul00_it01_m{number}.star")
         assert words == f"{(table['rlnClassNumber'].astype(int) == number).sum()} particles"
     assert lines[2] == "all sets together: 80 particles, all of iteration 1"
-    assert lines[3].startswith("rule: each particle is in the set of the map")
+    assert lines[3].startswith("rule: each particle is assigned to the 3-D class")
 
 
 def test_results_appear_in_the_report(run, capsys):

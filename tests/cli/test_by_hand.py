@@ -144,12 +144,12 @@ def test_one_can_go_on_by_hand(problem, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["similarity", "a.hdf", "--out", "o.hdf"], "give 2 file(s), PROJECTIONS PARTICLES"),
+        (["similarity", "a.hdf", "--out", "o.hdf"], "give PROJECTIONS PARTICLES; given: 1 file"),
         (["similarity", "a.hdf", "b.star", "--out", "o.mrc"], "--out=o.mrc: expected"),
         (["similarity", "a.hdf", "b.star", "--out", "o.hdf", "--twostage", "2"], "--twostage=2"),
         (["similarity", "a.hdf", "b.star", "--out", "o.hdf", "--simcmp", "x"], "--simcmp=x"),
         (["similarity", "none.hdf", "b.star", "--out", "o.hdf"], "none.hdf"),
-        (["classify", "--out", "o.hdf"], "give 1 file(s), SIMMX"),
+        (["classify", "--out", "o.hdf"], "give SIMMX; given: 0 files"),
         (["classify", "x.hdf"], "--out is missing"),
         (["classify", "x.hdf", "--out", "o.hdf", "--sep", "0"], "--sep=0"),
         (["average", "a.hdf", "b.star", "--out", "o.hdf"], "PROJECTIONS PARTICLES CLASSIFY"),

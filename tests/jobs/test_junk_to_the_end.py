@@ -206,7 +206,7 @@ def test_a_page_of_one_map_shows_its_four_curves_and_no_shares(small, tmp_path):
     assert "sharpened map" in " ".join(page.words["maps"])
     for absent in ("Occupancy", "Changed assignments", "Probability of the chosen map"):
         assert absent not in text
-    assert "changed map" not in page.words[""]
+    assert "changed class" not in page.words[""]
 
 
 def run_command(capsys, *words) -> str:
@@ -254,7 +254,7 @@ def test_every_job_after_the_run_takes_junk_as_sets_of_its_own(sorted_run, capsy
         "junk": counts.best["junk"],
         "junk2": counts.best["junk2"],
     }
-    assert sum(page.column("Sets", "share [%]").values()) == pytest.approx(100.0)
+    assert sum(page.column("Sets", "occupancy [%]").values()) == pytest.approx(100.0)
     assert page.column("Sets", "its map: used") == {
         "m1": counts.used["map 1"],
         "m2": counts.used["map 2"],

@@ -155,7 +155,7 @@ def test_the_record_tells_the_course(finished):
     entries = json.loads((finished.path / "convergence.json").read_text())["iterations"]
     assert [entry["iteration"] for entry in entries] == [1, 2, 3]
     assert entries[0]["mean_angle_change_deg"] is None
-    assert entries[-1]["end"] == "ended: the 3 iterations asked for"
+    assert entries[-1]["end"] == "ended: 3 iterations asked for"
     assert entries[-1]["maps"][0]["resolution_fsc_0143_ang"] == pytest.approx(
         finished.resolution_ang, abs=1e-3
     )

@@ -175,7 +175,7 @@ def test_a_map_without_particles_has_no_files(run):
 
 def test_several_classes_per_particle_are_reported(done, run):
     made = mapsort.split(replace(done, path=run))
-    assert "2 classes; the best score decides" in made.rule
+    assert "assigned to the 3-D class it matches best" in made.rule
     (record,) = read_results(run)
     assert record.title == "Particle sets"
     assert made.rule in record.summary[0]

@@ -11,7 +11,7 @@ from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.plan import resolve
 from mapsort.rundir.manifest import read_manifest
 
-ALWAYS = {"half-sets", "sphere about the maps", "similarity matrix"}
+ALWAYS = {"half-sets", "particle radius", "similarity matrix"}
 LEFT_OPEN = {
     "--apix",
     "--ctf",

@@ -425,7 +425,7 @@ def test_the_largest_list_fits(tmp_path):
 
 def test_info_tells_how_the_run_stands(path, finished):
     facts = {fact.name: fact for fact in describe(path)}
-    assert facts["state"].text == "ended: the 3 iterations asked for"
+    assert facts["state"].text == "ended: 3 iterations asked for"
     assert facts["state"].value == "finished"
     assert facts["iterations"].value == 3
     last = finished.convergence[-1]

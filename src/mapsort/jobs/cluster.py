@@ -19,6 +19,7 @@ from mapsort.errors import ConfigError
 from mapsort.options.multi import MultiOptions
 from mapsort.options.parallel import ParallelRequest, parse_parallel
 from mapsort.refinement.inputs import MultiInputs
+from mapsort.rundir.wording import counted
 
 #: What is sent to a worker and back to measure the way there.
 _PROBE_BYTES = 32 * 2**20
@@ -173,12 +174,13 @@ def check_cluster(name: str, files: Sequence[Path] = ()) -> tuple[list[str], lis
     except ConfigError as error:
         problems.append(str(error))
     lines = [
-        f"{address}  {facts.host}  {facts.n_threads} threads  mapsort {facts.version} "
+        f"{address}  {facts.host}  {counted(facts.n_threads, 'thread')}  mapsort {facts.version} "
         f"({facts.isa}), Python {facts.python}, NumPy {facts.numpy}"
-        + (f"  does not see {len(facts.unseen)} files" if facts.unseen else "")
+        + (f"  does not see {counted(len(facts.unseen), 'file')}" if facts.unseen else "")
         for address, facts in workers.items()
     ]
     rate = 2 * len(workers) * _PROBE_BYTES / 2**20 / seconds
     threads = sum(facts.n_threads for facts in workers.values())
-    lines.append(f"{len(workers)} workers, {threads} threads; {rate:.0f} MiB/s there and back")
+    found = f"{counted(len(workers), 'worker')}, {counted(threads, 'thread')}"
+    lines.append(f"{found}; {rate:.0f} MiB/s there and back")
     return lines, problems

@@ -47,7 +47,7 @@ class DemoScore:
 
 
 def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore:
-    """Simulate two conformations of the phantom, sort them with multi, and score the result.
+    """Simulate two conformations of the phantom, classify them with multi, and score the result.
 
     Parameters
     ----------

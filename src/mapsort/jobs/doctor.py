@@ -164,7 +164,7 @@ def _kernels() -> Finding:
 
 def _small_problem() -> Finding:
     result = small_run(n_threads=build_config()["threads"])
-    told = f"{result.accuracy:.0%} of 300 particles sorted right in {result.seconds:.1f} s"
+    told = f"{result.accuracy:.0%} of 300 particles classified right in {result.seconds:.1f} s"
     if result.accuracy >= LEAST_ACCURACY:
         return Finding("small problem", State.GOOD, told)
     return Finding("small problem", State.BAD, f"{told}; expected {LEAST_ACCURACY:.0%} at least")

@@ -349,7 +349,7 @@ def _tell(run: Run, entry: dict[str, Any]) -> None:
     shares = SetCounts.of_entry(entry).written()
     resolutions = "/".join(f"{m['resolution_fsc_0143_ang']:.1f}" for m in entry["maps"])
     changed = entry["fraction_changed_map"]
-    moved = "" if changed is None else f", {changed:.1%} changed map"
+    moved = "" if changed is None else f", {changed:.1%} changed class"
     seconds = sum(entry["seconds"].values())
     text = (
         f"iteration {entry['iteration']}{_of(run)}: particles {shares}{moved}, "

@@ -199,7 +199,7 @@ def refine_multi(
     progress: Progress | None = None,
     **options: Any,
 ) -> MultiRun:
-    """Sort particles among maps while refining the maps (the Python face of ``mapsort multi``).
+    """Classify particles and refine the maps they are compared with (``mapsort multi`` in Python).
 
     Parameters
     ----------

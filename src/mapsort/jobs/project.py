@@ -24,6 +24,7 @@ from mapsort.modules.orientgen import orientations
 from mapsort.modules.projector import projector
 from mapsort.options.project import ProjectOptions
 from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.wording import counted
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.project import prepared_projection
 
@@ -93,7 +94,7 @@ def project_maps(options: ProjectOptions, *, progress: Progress | None = None) -
         with atomic_path(options.out) as part:
             write_stack(part, blocks, apix)
         _write_star(table, options.out, views, volumes[0].box, apix)
-    shown.finish(f"{total} projections")
+    shown.finish(counted(total, "projection"))
     return Projected(options.out, table, total)
 
 

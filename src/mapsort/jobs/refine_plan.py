@@ -59,7 +59,7 @@ def single_plan_lines(run: SingleRun) -> list[str]:
         f"CTF: {ctf}; contrast {'inverted' if options.invert else 'not inverted'}",
         *(f"note: {note}" for note in inputs.notes),
         f"map: {options.model}, symmetry {plan.symmetries[0].name}",
-        f"shifts: up to {plan.max_shift:g} px; sphere about the map: {plan.sphere_radius:.1f} px",
+        f"shifts: up to {plan.max_shift:g} px; particle radius: {plan.sphere_radius:.1f} px",
         f"iterations: {iterations}; threads: {plan.n_threads}; random seed: {plan.seed}",
         f"memory: at most {readable_size(sum(need.values()))}; disk: up to "
         f"{readable_size(disk_bytes(run))}",

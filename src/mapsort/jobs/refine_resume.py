@@ -30,6 +30,7 @@ from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.text import read_convergence
+from mapsort.rundir.wording import counted
 
 _ARRAYS = ("model", "rotation", "origin", "score")
 #: What a request to go on may change.
@@ -119,7 +120,7 @@ def open_stopped(options: RefineOptions) -> Stopped:
     if last > len(entries):
         raise ConfigError(
             f"--startiter={options.startiter}: {options.resume} has finished "
-            f"{len(entries)} iterations; takes 1 to {len(entries) + 1}"
+            f"{counted(len(entries), 'iteration')}; takes 1 to {len(entries) + 1}"
         )
     kept = entries[:last]
     ended = bool(kept) and kept[-1].get("end") is not None

@@ -27,6 +27,7 @@ from mapsort.refinement.stopping import reason_to_stop
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import Manifest, changed_inputs, read_manifest, write_manifest
 from mapsort.rundir.text import read_convergence
+from mapsort.rundir.wording import counted
 from mapsort.stages.search.nearest_references import nearest_references
 
 #: Options that may differ from those the run was begun with: results do not depend on them.
@@ -149,7 +150,8 @@ def _check_further(path: Path, begun: MultiOptions, options: MultiOptions, since
     if options.iter is not None and options.iter <= n_done:
         what = flag_of(finer[0]) if finer else f"--iter={options.iter}"
         raise ConfigError(
-            f"{what}: {path} has finished {n_done} iterations; give --iter a larger number"
+            f"{what}: {path} has finished {counted(n_done, 'iteration')}; give --iter a larger "
+            "number"
         )
     reason = reason_to_stop(entries, options.iter, ends_soft=ends_soft(options), since=since)
     state = list(RunDirectory(path).checkpoint.glob("state_*.npz"))

@@ -46,7 +46,7 @@ class SmallRun:
 
 
 def small_run(*, n_threads: int) -> SmallRun:
-    """Simulate 300 particles of two conformations, sort them with multi, and score the result.
+    """Simulate 300 particles of two conformations, classify them with multi, and score the result.
 
     Everything happens in a temporary directory: particles, maps, tables and log are written and
     read as in any run.

@@ -143,7 +143,7 @@ def split_run(options: SplitOptions) -> Split:
         _write(item, particles, directory / f"{stem}_{item.name}", stack=options.stack)
         for item in sets
     )
-    rule = _rule(options, members, finished.n_junk)
+    rule = _rule(options, finished.n_junk)
     if any(item.star is not None and item.lst is None for item in written):
         rule += f"; no {_LST} is written: EMAN2's lists cannot keep blanks in the images' names"
     counts = SetCounts.of_entry(finished.entry(iteration))
@@ -233,17 +233,14 @@ def _in_ranges(
     return np.asarray(np.any([(best >= first) & (best <= last) for first, last in ranges], axis=0))
 
 
-def _rule(options: SplitOptions, members: Members | None, n_junk: int) -> str:
-    what = "map" if options.by == BY_MAP else "class"
-    words = f"each particle is in the set of the {what} it scores best with"
-    if members is not None and members.class_of.shape[1] > 1:
-        most = members.class_of.shape[1]
-        words += f" (the run put it into up to {most} classes; the best score decides)"
+def _rule(options: SplitOptions, n_junk: int) -> str:
+    what = "3-D class" if options.by == BY_MAP else "projection class"
+    words = f"each particle is assigned to the {what} it matches best"
     if n_junk:
         names = ", ".join(junk_name(kind) for kind in range(1, n_junk + 1))
         words += f"; junk is apart in {names}"
     if options.exclude_rejected:
-        words += f"; those kept out of that class's average are in the set {REJECTED}"
+        words += f"; those kept out of their class average are in the set {REJECTED}"
     if options.min_prob is not None:
         words += f"; those with a probability below {options.min_prob:g} are in the set {UNSURE}"
     return words
@@ -297,7 +294,7 @@ def _record(made: Split) -> ResultRecord:
     columns = (
         "set",
         "particles",
-        "share [%]",
+        "occupancy [%]",
         f"its map: {POSTERIOR}",
         f"its map: {USED}",
         "file",

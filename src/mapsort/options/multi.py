@@ -20,6 +20,7 @@ from mapsort.options.types import (
     Assignment,
     InputMode,
 )
+from mapsort.rundir.wording import counted
 
 #: Comparators that score any pose, not only those of projections (`stages.local_search`).
 POSE_COMPARATORS = ("loglik", "ccc", "sqeuclidean")
@@ -91,8 +92,8 @@ class MultiOptions(
         usable = usable_cores()
         if self.n_threads > usable:
             notes.append(
-                f"{self.n_threads} threads are more than the {usable} cores that this process may "
-                "use; fewer are faster"
+                f"{self.n_threads} threads are more than the {counted(usable, 'core')} that this "
+                "process may use; fewer are faster"
             )
         if len(self.models) == 1:
             notes.append(

@@ -129,7 +129,7 @@ class ClassificationOptions(Options, group=CLASSIFICATION):
         Assignment.AUTO,
         "hard: each particle goes to its best reference (--sep of them); soft: to all "
         "that are kept, by their posterior probability, from broad to sharp; auto: hard until "
-        "few particles change map, soft from there",
+        "few particles change class, then soft",
     )
     junk: int = option(
         whole_number(0, 9),

@@ -24,6 +24,7 @@ from mapsort.options.shared import (
     ParticleImages,
     Quiet,
 )
+from mapsort.rundir.wording import counted
 
 FILES = "files"
 PARTICLES = "particles"
@@ -130,7 +131,7 @@ def require_files(files: tuple[Path, ...], names: tuple[str, ...]) -> None:
         Naming what is expected.
     """
     if len(files) != len(names):
-        raise ConfigError(f"give {len(names)} file(s), {' '.join(names)}; there are {len(files)}")
+        raise ConfigError(f"give {' '.join(names)}; given: {counted(len(files), 'file')}")
 
 
 def _check_hdf(name: str, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Best matches separate maps quickly, also from seeds that differ by noise only, where posterior
 probabilities move apart by a little in each iteration. But a best match hides how sure it is, and
-that spoils maps at low signal. So particles go to their best match until few of them change map,
+that spoils maps at low signal. So particles go to their best match until few of them change class,
 and by their probabilities from there.
 """
 
@@ -19,7 +19,7 @@ from mapsort.physics.scoring import Comparator
 from mapsort.refinement.search_settings import AUTO, comparison_settings
 from mapsort.stages.average.weighting import takes_weights
 
-#: Fraction of the particles that may change map in an iteration that counts as settled.
+#: Fraction of the particles that may change class in an iteration that counts as settled.
 SETTLED = 0.02
 #: Settled particles start from probabilities that are at most so much broader than they are: maps
 #: are good by then, but surer of their own particles than of others.

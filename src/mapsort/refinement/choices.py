@@ -114,7 +114,7 @@ def _assignment_choices(options: MultiOptions) -> list[Choice]:
         return [Choice("--assign", "hard", reason)]
     reason = (
         f"best matches separate maps quickly; once at most {SETTLED:.0%} of the particles change "
-        "map, their probabilities make better maps"
+        "class, their probabilities make better maps"
     )
     return [Choice("--assign", "hard, then soft", reason)]
 
@@ -123,7 +123,7 @@ def _map_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) ->
     box = inputs.particles.box
     chosen = [
         Choice(
-            "sphere about the maps",
+            "particle radius",
             f"{plan.sphere_radius:.1f} px radius",
             "the smallest that holds every starting map's density, and a margin",
         )

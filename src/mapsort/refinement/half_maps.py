@@ -86,8 +86,9 @@ def warn_of_exchanged_maps(run: Run, halves: tuple[HalfMaps, ...]) -> None:
         return
     pairs = ", ".join(f"even {a + 1} with odd {b + 1}" for a, b in zip(own, other, strict=True))
     text = (
-        f"the half maps agree better in another order: {pairs}; the halves have sorted differently "
-        "and resolutions are too low: start from --models that differ, or with another --randomseed"
+        f"the half maps agree better in another order: {pairs}; the halves are classified "
+        "differently and resolutions are too low: start from --models that differ, or with another "
+        "--randomseed"
     )
     LOGGER.warning("%s", text)
     warn(run.progress, text)

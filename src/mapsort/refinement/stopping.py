@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from mapsort.options.types import MOST_ITERATIONS
+from mapsort.rundir.wording import counted
 
 #: What an iteration may still change and count as standing still: fraction of particles that
-#: changed map, change of a map's share, and relative change of a map's resolution.
+#: changed class, change of an occupancy, and relative change of a map's resolution.
 CHANGED, SHARE, RESOLUTION = 0.005, 0.01, 0.03
 #: Iterations in a row that must stand still.
 STILL = 2
@@ -35,7 +36,7 @@ def reason_to_stop(
         Number of first iterations that say nothing of convergence: the search has changed since.
     """
     if asked is not None:
-        return None if len(entries) < asked else f"ended: the {asked} iterations asked for"
+        return None if len(entries) < asked else f"ended: {counted(asked, 'iteration')} asked for"
     entries = entries[since:]
     if len(entries) >= MOST_ITERATIONS:
         return f"ended after {MOST_ITERATIONS} iterations, without having converged"
@@ -46,8 +47,8 @@ def reason_to_stop(
         return None
     changed = max(float(after["fraction_changed_map"]) for _, after in pairs)
     return (
-        f"converged: in {STILL} iterations at most {changed:.2%} of the particles changed map, "
-        f"no map's share moved by more than {SHARE:.0%}, no resolution by more than "
+        f"converged: in {STILL} iterations at most {changed:.2%} of the particles changed class, "
+        f"no occupancy by more than {SHARE:.0%}, no resolution by more than "
         f"{RESOLUTION:.0%}"
     )
 
@@ -87,7 +88,7 @@ def reason_to_stop_single(entries: Sequence[dict[str, Any]], asked: int | None) 
         about the last poses, have not brought the resolution beyond what was there before.
     """
     if asked is not None:
-        return None if len(entries) < asked else f"ended: the {asked} iterations asked for"
+        return None if len(entries) < asked else f"ended: {counted(asked, 'iteration')} asked for"
     if len(entries) >= MOST_ITERATIONS:
         return f"ended after {MOST_ITERATIONS} iterations, without having converged"
     if len(entries) <= STILL or any(e["angular_step_deg"] is not None for e in entries[-STILL:]):

@@ -114,7 +114,7 @@ def occupancy(
     names: Sequence[str],
     colours: Sequence[str],
 ) -> str:
-    """Return stacked bars of each set's share of the particles; ``counts`` is (n, n_sets)."""
+    """Return stacked bars of each set's occupancy; ``counts`` is (n, n_sets)."""
     figure, axes = _axes()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     base = np.zeros(len(numbers))
@@ -132,7 +132,7 @@ def occupancy(
         base += share[:, model]
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylim(0, 1)
-    axes.set_ylabel("share of particles")
+    axes.set_ylabel("occupancy")
     axes.grid(visible=False)
     _iteration_axis(axes, numbers)
     _legend(axes, names)
@@ -157,10 +157,10 @@ def lines_over_iterations(
 def movement(
     numbers: Sequence[int], changed: Sequence[float | None], angle_deg: Sequence[float | None]
 ) -> str:
-    """Return two panels over iterations: share that changed map, and mean rotation of the rest."""
+    """Return two panels over iterations: what changed class, and mean rotation of the rest."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
-    _lines(upper, numbers, [("", changed, colour_of(0), "solid")], "changed map")
+    _lines(upper, numbers, [("", changed, colour_of(0), "solid")], "changed class")
     upper.yaxis.set_major_formatter(PercentFormatter(1.0))
     _lines(lower, numbers, [("", angle_deg, colour_of(0), "solid")], "rotation [°]")
     for axes in (upper, lower):

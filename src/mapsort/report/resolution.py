@@ -192,7 +192,7 @@ def _map_table(record: RunRecord) -> Table:
     columns = (
         "set",
         HARD,
-        "share [%]",
+        "occupancy [%]",
         POSTERIOR,
         USED,
         "FSC 0.143 [Å]",

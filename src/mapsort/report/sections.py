@@ -81,7 +81,7 @@ def _occupancy(record: RunRecord) -> list[Chart]:
     return [
         Chart.of_svg(
             "Occupancy",
-            f"Stacked bars: share of the particles in each set in each iteration; last {last}.",
+            f"Stacked bars: occupancy of each set in each iteration; last {last}.",
             charts.occupancy(
                 record.iteration_numbers,
                 np.array([item.all for item in counts]),
@@ -114,10 +114,10 @@ def _movement(record: RunRecord) -> list[Chart]:
     return [
         Chart.of_svg(
             "Changed assignments",
-            "Two lines over iterations: share of particles that changed map, and mean rotation of "
-            f"those that stayed; last {last} and {turned}.",
+            "Two lines over iterations: fraction of particles that changed class, and mean "
+            f"rotation of those that stayed; last {last} and {turned}.",
             charts.movement(numbers, changed, angle),
-            f"Last: {last} changed map since the iteration before; the others turned by {turned} "
+            f"Last: {last} changed class since the iteration before; the others turned by {turned} "
             "on average.",
         )
     ]
@@ -280,7 +280,7 @@ def _classes(record: RunRecord, cache: FileCache) -> Section | None:
         )
     words = (
         "Each pair: class average left, projection of the map right. Bold: particles averaged; Σ: "
-        "the sum of their shares in the class, where they are shared; after a minus: members kept "
+        "the sum of their weights in the class, where they are shared; after a minus: members kept "
         "out of the average.",
     )
     return Section("classes", "Class averages", words=words, galleries=tuple(galleries))

@@ -47,7 +47,7 @@ def figures_of_merit(record: RunRecord) -> list[Merit]:
         merits.insert(1, Merit("of them junk", f"{sum(counts.junk):,}"))
     merits.append(Merit("best resolution", f"{best:.1f} Å"))
     if changed is not None and record.n_models > 1:
-        merits.append(Merit("changed map", f"{changed:.1%}"))
+        merits.append(Merit("changed class", f"{changed:.1%}"))
     if entry.get("bfactor_ang2") is not None:
         merits.append(Merit("B factor", f"{entry['bfactor_ang2']:.0f} Å²"))
     merits.append(Merit("peak memory", readable_size(2**20 * entry["peak_memory_mib"])))

@@ -42,7 +42,7 @@ def pose_change(
     after: Matches,
     junk: npt.NDArray[np.floating] | None = None,
 ) -> tuple[float, float | None, float | None]:
-    """Return how many particles changed map, and how the others' poses moved; junk left out.
+    """Return how many particles changed class, and how the others' poses moved; junk left out.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def pose_change(
         Fraction of particles in another map than before.
     angle : float or None
         Mean rotation [degrees] between old and new pose, the nearest symmetry mate; None if all
-        particles changed map.
+        particles changed class.
     shift : float or None
         Mean distance [pixels] between old and new origin.
     """
