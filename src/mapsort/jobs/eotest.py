@@ -274,17 +274,6 @@ def _mask(run: Run, directory: RunDirectory, iteration: int, number: int) -> Flo
 
 
 def _record(made: EvenOddTest) -> ResultRecord:
-    rows = tuple(
-        (
-            item.number,
-            item.n_even,
-            item.n_odd,
-            item.n_even + item.n_odd,
-            item.resolution_0143_ang,
-            item.resolution_05_ang,
-        )
-        for item in made.maps
-    )
     summary = [
         f"Even and odd particles of iteration {made.iteration}, same classes, alignments and "
         "references: optimistic, no gold standard. Particles count for every map that they are "
@@ -293,19 +282,23 @@ def _record(made: EvenOddTest) -> ResultRecord:
     if made.without_halves:
         names = ", ".join(map(str, made.without_halves))
         summary.append(f"Without particles in both halves: map {names}.")
-    curves = ResultCurves(
-        caption="Even and odd maps, masked",
-        x_label="1/A",
-        y_label="FSC",
-        x=tuple(made.frequency_per_ang.tolist()),
-        names=tuple(f"map {item.number}" for item in made.maps),
-        curves=tuple(tuple(item.masked.tolist()) for item in made.maps),
-        thresholds=(ONE_HALF, GOLD_STANDARD),
+    table = ResultTable.of(
+        "Resolution of halves",
+        made.maps,
+        {
+            "map": lambda item: item.number,
+            "even": lambda item: item.n_even,
+            "odd": lambda item: item.n_odd,
+            USED: lambda item: item.n_even + item.n_odd,
+            "FSC 0.143 [Å]": lambda item: item.resolution_0143_ang,
+            "FSC 0.5 [Å]": lambda item: item.resolution_05_ang,
+        },
     )
-    columns = ("map", "even", "odd", USED, "FSC 0.143 [Å]", "FSC 0.5 [Å]")
+    masked = {f"map {item.number}": item.masked for item in made.maps}
+    curves = ResultCurves.of_fsc("Even and odd maps, masked", made.frequency_per_ang, masked)
     return ResultRecord(
         title="Even/odd test",
         summary=tuple(summary),
-        tables=(ResultTable("Resolution of halves", columns, rows),),
+        tables=(table,),
         curves=(curves,) if made.maps else (),
     )

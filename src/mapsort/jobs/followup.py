@@ -16,7 +16,7 @@ from mapsort.jobs.set_refinement import refine_set, refined_numbers
 from mapsort.jobs.split import Split, split
 from mapsort.options.after_run import FollowupOptions
 from mapsort.options.fields import typed_options
-from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang
+from mapsort.physics.fsc import frequencies_per_ang
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 
 
@@ -107,17 +107,6 @@ def followup_run(options: FollowupOptions, *, progress: Progress | None = None) 
 
 
 def _record(sets: Split, refined: dict[int, RefinedMap], before: dict[int, float]) -> ResultRecord:
-    rows = tuple(
-        (
-            number,
-            len(sets[f"m{number}"]),
-            before[number],
-            found.resolution_ang,
-            float(found.convergence[-1]["maps"][0]["resolution_fsc_05_ang"]),
-            str(found.path),
-        )
-        for number, found in refined.items()
-    )
     small = [number for number in before if number not in refined]
     summary = [
         "Each set refined by itself, its halves kept apart from the start: resolutions are those "
@@ -126,35 +115,25 @@ def _record(sets: Split, refined: dict[int, RefinedMap], before: dict[int, float
     ]
     if small:
         summary.append(f"Too few particles: set {', '.join(map(str, small))}.")
-    some = next(iter(refined.values()), None)
-    curves: tuple[ResultCurves, ...] = ()
-    if some is not None:
-        box, apix = some.map.box, some.map.apix
-        curves = (
-            ResultCurves(
-                caption="Independent half maps of each set",
-                x_label="1/A",
-                y_label="FSC",
-                x=tuple(frequencies_per_ang(box, apix).tolist()),
-                names=tuple(f"set {number}" for number in refined),
-                curves=tuple(
-                    tuple(found.convergence[-1]["maps"][0]["half_fsc"])
-                    for found in refined.values()
-                ),
-                thresholds=(ONE_HALF, GOLD_STANDARD),
-            ),
-        )
-    columns = (
-        "set",
-        "particles",
-        "in the run, 0.143 [Å]",
-        "refined, 0.143 [Å]",
-        "refined, 0.5 [Å]",
-        "directory",
+    last = {number: found.convergence[-1]["maps"][0] for number, found in refined.items()}
+    table = ResultTable.of(
+        "Resolution of each set",
+        refined,
+        {
+            "set": lambda number: number,
+            "particles": lambda number: len(sets[f"m{number}"]),
+            "in the run, 0.143 [Å]": lambda number: before[number],
+            "refined, 0.143 [Å]": lambda number: refined[number].resolution_ang,
+            "refined, 0.5 [Å]": lambda number: float(last[number]["resolution_fsc_05_ang"]),
+            "directory": lambda number: str(refined[number].path),
+        },
     )
+    curves: tuple[ResultCurves, ...] = ()
+    if refined:
+        some = next(iter(refined.values())).map
+        halves = {f"set {number}": item["half_fsc"] for number, item in last.items()}
+        frequency = frequencies_per_ang(some.box, some.apix)
+        curves = (ResultCurves.of_fsc("Independent half maps of each set", frequency, halves),)
     return ResultRecord(
-        title="Sets refined alone",
-        summary=tuple(summary),
-        tables=(ResultTable("Resolution of each set", columns, rows),),
-        curves=curves,
+        title="Sets refined alone", summary=tuple(summary), tables=(table,), curves=curves
     )

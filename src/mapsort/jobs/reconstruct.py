@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.symmetry import symmetry
-from mapsort.jobs.reconstruct_inputs import SliceSource, open_slices
+from mapsort.jobs.reconstruct_inputs import Slices, open_slices
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.volume import Volume
 from mapsort.modules.reconstructor import reconstructor
@@ -20,15 +20,13 @@ from mapsort.physics.fsc import GOLD_STANDARD, frequencies_per_ang, resolution_a
 from mapsort.physics.half_maps import half_map_fsc
 from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
-from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.text import write_fsc
+from mapsort.runfiles.maps import write_volume
 from mapsort.stages.reconstruct.half_maps import solve_halves, solve_whole
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.slice_buffer import SliceBuffer
 from mapsort.stages.reconstruct.slice_sums import SliceSums
-
-#: Soft edge of the sphere that maps are cut to, relative to the box.
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def reconstruct_map(
     return _solved(options, source, method, sums, shown)
 
 
-def _check(options: ReconstructOptions, source: SliceSource) -> None:
+def _check(options: ReconstructOptions, source: Slices) -> None:
     parent = options.output.parent
     if not parent.is_dir():
         raise ConfigError(f"--output={options.output}: no such directory: {parent}")
@@ -99,7 +97,7 @@ def _check(options: ReconstructOptions, source: SliceSource) -> None:
 
 
 def _inserted(
-    options: ReconstructOptions, source: SliceSource, progress: Progress, *, halves: bool
+    options: ReconstructOptions, source: Slices, progress: Progress, *, halves: bool
 ) -> list[SliceSums]:
     """Insert all slices, into one accumulator or one for each half."""
     grid = InsertionGrid.for_box(source.box, options.pad)
@@ -127,7 +125,7 @@ def _inserted(
 
 def _solved(
     options: ReconstructOptions,
-    source: SliceSource,
+    source: Slices,
     method: ReconstructionMethod,
     sums: list[SliceSums],
     progress: Progress,
@@ -148,7 +146,7 @@ def _solved(
     sphere = inscribed_sphere(source.box)
     volume *= sphere
     progress.finish("done")
-    _write(options.output, volume, source.apix)
+    write_volume(options.output, volume, source.apix)
     result = Volume(volume, source.apix)
     if not options.halves:
         return Reconstructed(result, options.output, len(source))
@@ -157,7 +155,7 @@ def _solved(
         for number in (1, 2)
     )
     for path, half in zip(paths, halves, strict=True):
-        _write(path, half * sphere, source.apix)
+        write_volume(path, half * sphere, source.apix)
     even, odd = halves
     curve = half_map_fsc(even, odd, sphere)
     fsc_path = options.output.with_name(f"{options.output.stem}_fsc.txt")
@@ -178,8 +176,3 @@ def _check_halves(options: ReconstructOptions, sums: list[SliceSums]) -> None:
             raise FormatError(
                 f"{options.input}: half {number} has no images: half maps cannot be made"
             )
-
-
-def _write(path: Path, volume: npt.NDArray[np.float32], apix: float) -> None:
-    with atomic_path(path) as part:
-        Volume(volume, apix).write(part)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from mapsort.model.half_sets import N_HALVES, half_sets, image_numbers
 from mapsort.model.particles import Particles
 from mapsort.modules.reconstructor import reconstructor
 from mapsort.options.reconstruct import ReconstructOptions
-from mapsort.physics.ctf import ContrastTransfer, ctf_images
+from mapsort.physics.ctf import ctf_images
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.table_poses import table_poses
 from mapsort.stages.fourier_grid import Complex64, Float32
@@ -52,28 +51,61 @@ class SliceChunk:
     half: npt.NDArray[np.uint8]
 
 
-class SliceSource(Protocol):
-    """Where slices come from."""
+@dataclass(frozen=True, kw_only=True)
+class Slices:
+    """Images at known poses, n of them: the central slices of a map.
 
-    @property
-    def box(self) -> int:
-        """Edge of the images in pixels."""
+    Attributes
+    ----------
+    read : callable
+        Gives the images of a range, (m, box, box).
+    transfer : callable
+        Gives their contrast transfer functions, (m, box, box//2+1), or None.
+    box : int
+        Edge of the images [pixels].
+    apix : float
+        Pixel size [A].
+    sign : float
+        -1 where density is dark in the images.
+    rotations : ndarray of shape (n, 3, 3)
+    shifts : ndarray of shape (n, 2)
+        How far the content lies off the centre [pixels].
+    half : ndarray of shape (n,), uint8
+        0 or 1.
+    weights : ndarray of shape (n,), or None
+    notes : tuple of str
+        What the user should know, one line each; of halves only when they are made.
+    """
 
-    @property
-    def apix(self) -> float:
-        """Pixel size [A]."""
+    read: Callable[[slice], Float32]
+    transfer: Callable[[slice], Float32 | None]
+    box: int
+    apix: float
+    sign: float
+    rotations: Rotations
+    shifts: npt.NDArray[np.float64]
+    half: npt.NDArray[np.uint8]
+    weights: npt.NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know, one line each; of halves only when they are made."""
-
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.rotations)
 
     def chunks(self, n_threads: int) -> Iterator[SliceChunk]:
-        """Yield all slices."""
+        """Yield all slices, CTF and shifts corrected, the next ones being read meanwhile."""
+        length = chunk_length(_BYTES_PER_PIXEL * self.box**2)
+        for where, images in read_ahead(self.read, chunk_ranges(len(self), length)):
+            numerator, density = weighted_slices(
+                np.float32(self.sign) * images,
+                shifts=self.shifts[where],
+                transfer=self.transfer(where),
+                weights=None if self.weights is None else self.weights[where],
+                n_threads=n_threads,
+            )
+            yield SliceChunk(numerator, density, self.rotations[where], self.half[where])
 
 
-def open_slices(options: ReconstructOptions) -> SliceSource:
+def open_slices(options: ReconstructOptions) -> Slices:
     """Open what is to be reconstructed, and check it as far as headers and tables tell.
 
     Raises
@@ -81,80 +113,44 @@ def open_slices(options: ReconstructOptions) -> SliceSource:
     FormatError, ConfigError
         What is wrong with the file, or does not fit it.
     """
-    return AverageSlices.open(options) if options.averages else ParticleSlices.open(options)
+    return _averages(options) if options.averages else _particles(options)
 
 
-@dataclass(frozen=True)
-class ParticleSlices:
-    """Particles at the poses of their table."""
+def _particles(options: ReconstructOptions) -> Slices:
+    """Open particles at the poses of their table."""
+    read = read_particle_files(options.input, apix=options.apix, datadir=options.datadir)
+    image = image_numbers(read.files, read.file_of, read.index_in_file)
+    halves = half_sets(options.input, read.particles, image)
+    rows = _rows_of_class(options, read.particles)
+    # Sizes are compared after the selection: that may leave one of them.
+    particles = Particles.of_files(
+        options.input, read.subset(rows), apix_given=options.apix is not None
+    )
+    notes = (*particles.notes, *particles.validate())
+    if options.halves or reconstructor(options.recon).ssnr:
+        notes += halves.notes
+    rotations, origins = table_poses(
+        options.input, particles.table, particles.apix, rows=rows, purpose="a reconstruction"
+    )
+    ctf, flipped = chosen_ctf(options.ctf, particles), are_flipped(options.ctf, particles)
 
-    particles: Particles
-    ctf: ContrastTransfer | None
-    flipped: bool
-    sign: float
-    rotations: Rotations
-    shifts: npt.NDArray[np.float64]
-    half: npt.NDArray[np.uint8]
-    notes: tuple[str, ...]
-
-    @classmethod
-    def open(cls, options: ReconstructOptions) -> ParticleSlices:
-        """Open particles; their images are not read yet."""
-        read = read_particle_files(options.input, apix=options.apix, datadir=options.datadir)
-        image = image_numbers(read.files, read.file_of, read.index_in_file)
-        halves = half_sets(options.input, read.particles, image)
-        rows = _rows_of_class(options, read.particles)
-        # Sizes are compared after the selection: that may leave one of them.
-        particles = Particles.of_files(
-            options.input, read.subset(rows), apix_given=options.apix is not None
-        )
-        notes = (*particles.notes, *particles.validate())
-        if options.halves or reconstructor(options.recon).ssnr:
-            notes += halves.notes
-        rotations, origins = table_poses(
-            options.input, particles.table, particles.apix, rows=rows, purpose="a reconstruction"
-        )
-        return cls(
-            particles,
-            chosen_ctf(options.ctf, particles),
-            are_flipped(options.ctf, particles),
-            -1.0 if options.invert else 1.0,
-            rotations,
-            -origins,
-            halves.half[rows],
-            notes,
-        )
-
-    @property
-    def box(self) -> int:
-        """Edge of the images in pixels."""
-        return self.particles.box
-
-    @property
-    def apix(self) -> float:
-        """Pixel size [A]."""
-        return self.particles.apix
-
-    def __len__(self) -> int:
-        return len(self.particles)
-
-    def chunks(self, n_threads: int) -> Iterator[SliceChunk]:
-        """Yield particles, CTF and shifts corrected, the next ones being read meanwhile."""
-        length = chunk_length(_BYTES_PER_PIXEL * self.box**2)
-        for where, images in read_ahead(self.particles.images, chunk_ranges(len(self), length)):
-            numerator, density = weighted_slices(
-                np.float32(self.sign) * images,
-                shifts=self.shifts[where],
-                transfer=self._transfer(where),
-                n_threads=n_threads,
-            )
-            yield SliceChunk(numerator, density, self.rotations[where], self.half[where])
-
-    def _transfer(self, where: slice) -> Float32 | None:
-        if self.ctf is None:
+    def transfer(where: slice) -> Float32 | None:
+        if ctf is None:
             return None
-        transfer = ctf_images(self.ctf[where], self.box, self.apix)
-        return np.abs(transfer) if self.flipped else transfer
+        images = ctf_images(ctf[where], particles.box, particles.apix)
+        return np.abs(images) if flipped else images
+
+    return Slices(
+        read=particles.images,
+        transfer=transfer,
+        box=particles.box,
+        apix=particles.apix,
+        sign=-1.0 if options.invert else 1.0,
+        rotations=rotations,
+        shifts=-origins,
+        half=halves.half[rows],
+        notes=notes,
+    )
 
 
 def _rows_of_class(options: ReconstructOptions, table: pd.DataFrame) -> npt.NDArray[np.intp]:
@@ -173,73 +169,47 @@ def _rows_of_class(options: ReconstructOptions, table: pd.DataFrame) -> npt.NDAr
     return rows
 
 
-@dataclass(frozen=True)
-class AverageSlices:
-    """Class averages at the orientations of their headers, weighted by ``ptcl_repr``.
+def _averages(options: ReconstructOptions) -> Slices:
+    """Open class averages at the orientations of their headers, weighted by ``ptcl_repr``.
 
     Averages without orientation, without particles, and those that the run left out of its map
     (``threed_excl``) are not used. Halves are the odd and even ones of those used.
     """
+    path = options.input
+    with HdfReader(path) as reader:
+        headers = [reader.header(index) for index in range(reader.n_images)]
+    numbers = _chosen_averages(path, headers, options.model)
+    first = headers[numbers[0]]
+    apix = options.apix if options.apix is not None else first.get("apix_x")
+    if not isinstance(apix, float) or not apix > 0:
+        raise FormatError(f"{path}: no usable pixel size ({apix}); give it with --apix")
+    box = first["nx"]
+    assert isinstance(box, int), "a reader of headers gives whole numbers as int"
+    transforms = [_pose_of_transform(path, n, headers[n]["xform.projection"]) for n in numbers]
 
-    path: Path
-    box: int
-    apix: float
-    sign: float
-    numbers: tuple[int, ...]
-    weights: npt.NDArray[np.float64]
-    rotations: Rotations
-    shifts: npt.NDArray[np.float64]
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def open(cls, options: ReconstructOptions) -> AverageSlices:
-        """Read the headers of a file of class averages."""
-        path = options.input
+    def read(where: slice) -> Float32:
         with HdfReader(path) as reader:
-            headers = [reader.header(index) for index in range(reader.n_images)]
-        numbers = _chosen_averages(path, headers, options.model)
-        first = headers[numbers[0]]
-        apix = options.apix if options.apix is not None else first.get("apix_x")
-        if not isinstance(apix, float) or not apix > 0:
-            raise FormatError(f"{path}: no usable pixel size ({apix}); give it with --apix")
-        box = first["nx"]
-        assert isinstance(box, int), "a reader of headers gives whole numbers as int"
-        transforms = [_pose_of_transform(path, n, headers[n]["xform.projection"]) for n in numbers]
-        return cls(
-            path,
-            box,
-            apix,
-            -1.0 if options.invert else 1.0,
-            numbers,
-            np.array([_weight(headers[n]) for n in numbers]),
-            np.stack([rotation for rotation, _ in transforms]),
-            np.stack([shift for _, shift in transforms]),
-        )
+            images = reader.images(numbers[where])
+        if images.shape[1:] != (box, box):
+            raise FormatError(
+                f"{path}: images of {images.shape[2]} x {images.shape[1]} pixels; class averages "
+                "are square"
+            )
+        if not np.isfinite(images).all():
+            raise FormatError(f"{path}: a class average holds NaN or infinite pixels")
+        return images
 
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def chunks(self, n_threads: int) -> Iterator[SliceChunk]:
-        """Yield averages, shifts corrected."""
-        length = chunk_length(_BYTES_PER_PIXEL * self.box**2)
-        with HdfReader(self.path) as reader:
-            for where in chunk_ranges(len(self), length):
-                images = reader.images(self.numbers[where])
-                if images.shape[1:] != (self.box, self.box):
-                    raise FormatError(
-                        f"{self.path}: images of {images.shape[2]} x {images.shape[1]} pixels; "
-                        "class averages are square"
-                    )
-                if not np.isfinite(images).all():
-                    raise FormatError(f"{self.path}: a class average holds NaN or infinite pixels")
-                numerator, density = weighted_slices(
-                    np.float32(self.sign) * images,
-                    shifts=self.shifts[where],
-                    weights=self.weights[where],
-                    n_threads=n_threads,
-                )
-                half = (np.arange(where.start, where.stop) % N_HALVES).astype(np.uint8)
-                yield SliceChunk(numerator, density, self.rotations[where], half)
+    return Slices(
+        read=read,
+        transfer=lambda _: None,
+        box=box,
+        apix=apix,
+        sign=-1.0 if options.invert else 1.0,
+        rotations=np.stack([rotation for rotation, _ in transforms]),
+        shifts=np.stack([shift for _, shift in transforms]),
+        half=(np.arange(len(numbers)) % N_HALVES).astype(np.uint8),
+        weights=np.array([_weight(headers[n]) for n in numbers]),
+    )
 
 
 def _weight(header: dict[str, HeaderValue]) -> float:

@@ -16,7 +16,7 @@ from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.geometry.euler import relion_to_matrix
-from mapsort.io.mrc import read_map, write_map, write_stack
+from mapsort.io.mrc import read_map, write_stack
 from mapsort.io.star import write_particles
 from mapsort.jobs.simulate_truth import (
     Truth,
@@ -33,6 +33,7 @@ from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.physics.shells import fourier_radius
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.wording import counted
+from mapsort.runfiles.maps import write_volume
 from mapsort.stages.fourier_grid import shift_images
 from mapsort.stages.project import project_slices
 
@@ -286,10 +287,12 @@ def _write_maps(
     for index in range(len(classes)):
         volume = classes.density(index)
         if is_phantom:
-            maps.append(_write_map(options.out / f"true_{index + 1:02d}.mrc", volume, classes.apix))
+            maps.append(options.out / f"true_{index + 1:02d}.mrc")
+            write_volume(maps[-1], volume, classes.apix)
         if seed_resolution is not None:
             seed = _low_passed(volume, classes.apix, seed_resolution)
-            seeds.append(_write_map(options.out / f"seed_{index + 1:02d}.mrc", seed, classes.apix))
+            seeds.append(options.out / f"seed_{index + 1:02d}.mrc")
+            write_volume(seeds[-1], seed, classes.apix)
     return tuple(maps), tuple(seeds)
 
 
@@ -303,12 +306,6 @@ def _low_passed(
     """
     beyond = fourier_radius(len(volume), ndim=3) - len(volume) * apix / resolution_ang
     return apply_transfer(volume, 0.5 - 0.5 * np.sin(0.5 * np.pi * np.clip(beyond, -1, 1)))
-
-
-def _write_map(path: Path, volume: NDArray[np.float32], apix: float) -> Path:
-    with atomic_path(path) as part:
-        write_map(part, volume, apix)
-    return path
 
 
 def _chunks(n: int) -> Sequence[NDArray[np.int64]]:

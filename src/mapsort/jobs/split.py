@@ -280,24 +280,26 @@ def _chunks(particles: Particles) -> Iterator[npt.NDArray[np.float32]]:
 
 
 def _record(made: Split) -> ResultRecord:
-    counts, shares = made.counts, percentages([len(item) for item in made.sets])
-    of_maps = {
-        f"m{number + 1}": (posterior, used)
-        for number, (posterior, used) in enumerate(
-            zip(counts.posterior or (), counts.used or (), strict=True)
+    counts = made.counts
+    shares = percentages([len(item) for item in made.sets])
+    share = {item.name: value for item, value in zip(made.sets, shares, strict=True)}
+    of_map = {
+        f"m{number}": both
+        for number, both in enumerate(
+            zip(counts.posterior or (), counts.used or (), strict=True), start=1
         )
     }
-    rows = tuple(
-        (item.name, len(item), share, *of_maps.get(item.name, (None, None)), str(item.star or "–"))
-        for item, share in zip(made.sets, shares, strict=True)
-    )
-    columns = (
-        "set",
-        "particles",
-        "occupancy [%]",
-        f"its map: {POSTERIOR}",
-        f"its map: {USED}",
-        "file",
+    table = ResultTable.of(
+        "Sets",
+        made.sets,
+        {
+            "set": lambda item: item.name,
+            "particles": len,
+            "occupancy [%]": lambda item: share[item.name],
+            f"its map: {POSTERIOR}": lambda item: of_map.get(item.name, (None, None))[0],
+            f"its map: {USED}": lambda item: of_map.get(item.name, (None, None))[1],
+            "file": lambda item: str(item.star or "–"),
+        },
     )
     return ResultRecord(
         title="Particle sets",
@@ -305,5 +307,5 @@ def _record(made: Split) -> ResultRecord:
             f"Sets from iteration {made.iteration}: {made.rule}. "
             f"Together they hold all {made.n_particles} particles. {COUNTING}",
         ),
-        tables=(ResultTable("Sets", columns, rows),),
+        tables=(table,),
     )

@@ -7,13 +7,20 @@ matrices in the order of the files' names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from mapsort.errors import FormatError
+from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
 from mapsort.rundir.text import read_json, write_json
+
+T = TypeVar("T")
+Cell = str | int | float | None
 
 _PATTERN = "result_*.json"
 
@@ -24,7 +31,15 @@ class ResultTable:
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str | int | float | None, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    @classmethod
+    def of(
+        cls, caption: str, items: Iterable[T], columns: Mapping[str, Callable[[T], Cell]]
+    ) -> ResultTable:
+        """Return a table with a row for each item, whose cells are functions of it."""
+        rows = (tuple(cell(item) for cell in columns.values()) for item in items)
+        return cls(caption, tuple(columns), tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,21 @@ class ResultCurves:
     names: tuple[str, ...]
     curves: tuple[tuple[float, ...], ...]
     thresholds: tuple[float, ...] = ()
+
+    @classmethod
+    def of_fsc(
+        cls, caption: str, frequency: ArrayLike, curves: Mapping[str, ArrayLike]
+    ) -> ResultCurves:
+        """Return FSC curves by name, over the frequency [1/A]."""
+        return cls(
+            caption=caption,
+            x_label="1/A",
+            y_label="FSC",
+            x=tuple(np.asarray(frequency).tolist()),
+            names=tuple(curves),
+            curves=tuple(tuple(np.asarray(curve).tolist()) for curve in curves.values()),
+            thresholds=(ONE_HALF, GOLD_STANDARD),
+        )
 
 
 @dataclass(frozen=True)

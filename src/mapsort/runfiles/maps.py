@@ -10,9 +10,9 @@ import numpy.typing as npt
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.hdf_header import EmanTransform, HeaderValue
 from mapsort.io.hdf_writer import HdfWriter
-from mapsort.io.mrc import write_map
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.membership import Membership
+from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.refinement.reconstruction import scaled_to_mass
@@ -32,11 +32,7 @@ MOST_LISTED = 16_000
 def write_volume(path: Path, volume: Float32, apix: float) -> None:
     """Write one map, as MRC2014 or, where the name ends so, as EMAN2 HDF."""
     with atomic_path(path) as part:
-        if path.suffix == ".hdf":
-            with HdfWriter(part, apix=apix) as writer:
-                writer.append(volume)
-        else:
-            write_map(part, volume, apix)
+        Volume(volume, apix).write(part)
 
 
 def write_seeds(run: Run, directory: RunDirectory, state: State) -> None:

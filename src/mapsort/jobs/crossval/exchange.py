@@ -104,82 +104,52 @@ def compare_return(
     """
     mask = np.maximum(own.mask.data, other.mask.data)
     to_own, to_other = _moved(returned, own), _moved(returned, other)
-    halves = _Halves.of(mask, to_own, to_other, _data(own), _data(other))
+
+    def terms(a: Float32, b: Float32) -> Float64:
+        return sector_terms(a * mask, b * mask)
+
+    itself, of_own, of_other = terms(*to_own), terms(*_data(own)), terms(*_data(other))
+    crossed = [terms(a, b) for a, b in zip(to_own, _data(own)[::-1], strict=True)]
+    apart = [terms(a, b) for a in to_other for b in _data(other)]
+    with_own = _Compared(crossed, (itself, of_own))
+    with_other = _Compared(apart, (itself, of_other))
     every = np.ones(N_SECTORS)
-    reliable = halves.reliability(every)
+    reliable = np.min([curve_of(t, every) for t in (itself, of_own, of_other)], axis=0)
     shells = measured_shells(reliable)
     counts_in_shells = independent_counts(len(mask), ndim=3)[shells].astype(np.float64)
     weight = counts_in_shells * np.clip(reliable[shells], 0.05, 1.0)
 
-    def likenesses(counts: npt.NDArray[np.floating]) -> tuple[float, float]:
-        own_curve, other_curve = halves.likenesses(counts)
-        return (
-            float(np.average(own_curve[shells], weights=weight)),
-            float(np.average(other_curve[shells], weights=weight)),
-        )
+    def mean(curve: Float64) -> float:
+        return float(np.average(curve[shells], weights=weight))
 
-    like_own, like_other = likenesses(every)
-    drawn = [likenesses(counts) for counts in drawn_counts(DRAWS)]
+    def margin(counts: npt.NDArray[np.floating]) -> float:
+        return mean(with_own.likeness(counts)) - mean(with_other.likeness(counts))
+
     return SetReturn(
         number=number,
         start=start,
         path=returned.path,
         resolution_ang=returned.resolution_ang,
-        fsc_own=_mean_fsc(to_own, _data(own), mask, shells, weight),
-        fsc_start=_mean_fsc(to_other, _data(other), mask, shells, weight),
-        likeness_own=like_own,
-        likeness_start=like_other,
-        margin=like_own - like_other,
-        margin_error=float(np.std([a - b for a, b in drawn])),
+        fsc_own=mean(_fsc_of_means(to_own, _data(own), mask)),
+        fsc_start=mean(_fsc_of_means(to_other, _data(other), mask)),
+        likeness_own=mean(with_own.likeness(every)),
+        likeness_start=mean(with_other.likeness(every)),
+        margin=margin(every),
+        margin_error=float(np.std([margin(counts) for counts in drawn_counts(DRAWS)])),
     )
 
 
 @dataclass(frozen=True)
-class _Halves:
-    """Sums over sectors (`sector_terms`) of all pairs of half maps that are compared."""
+class _Compared:
+    """Sums over sectors (`sector_terms`) of half maps of two refinements, and within each."""
 
-    itself: Float64
-    own: Float64
-    other: Float64
-    with_own: tuple[Float64, ...]
-    with_other: tuple[Float64, ...]
+    between: list[Float64]
+    within: tuple[Float64, Float64]
 
-    @classmethod
-    def of(
-        cls,
-        mask: Float32,
-        to_own: Pair,
-        to_other: Pair,
-        own: Pair,
-        other: Pair,
-    ) -> _Halves:
-        def terms(a: Float32, b: Float32) -> Float64:
-            return sector_terms(a * mask, b * mask)
-
-        crossed = ((to_own[0], own[1]), (to_own[1], own[0]))
-        return cls(
-            terms(*to_own),
-            terms(*own),
-            terms(*other),
-            tuple(terms(a, b) for a, b in crossed),
-            tuple(terms(a, b) for a in to_other for b in other),
-        )
-
-    def reliability(self, counts: npt.NDArray[np.floating]) -> Float64:
-        """Return the lowest FSC between the halves of any of the three refinements."""
-        return np.asarray(
-            np.min([curve_of(t, counts) for t in (self.itself, self.own, self.other)], axis=0)
-        )
-
-    def likenesses(self, counts: npt.NDArray[np.floating]) -> tuple[Float64, Float64]:
-        """Return the curves of likeness to the own set's map and to the other's."""
-        itself = curve_of(self.itself, counts)
-        with_own = np.mean([curve_of(t, counts) for t in self.with_own], axis=0)
-        with_other = np.mean([curve_of(t, counts) for t in self.with_other], axis=0)
-        return (
-            likeness(with_own, itself, curve_of(self.own, counts)),
-            likeness(with_other, itself, curve_of(self.other, counts)),
-        )
+    def likeness(self, counts: npt.NDArray[np.floating]) -> Float64:
+        """Return the curve of their likeness, every sector counted so many times."""
+        between = np.mean([curve_of(t, counts) for t in self.between], axis=0)
+        return likeness(between, *(curve_of(t, counts) for t in self.within))
 
 
 def likeness(between: Float64, within_a: Float64, within_b: Float64) -> Float64:
@@ -196,15 +166,8 @@ def measured_shells(reliability: Float64) -> npt.NDArray[np.intp]:
     return np.arange(1, max(last, 3))
 
 
-def _mean_fsc(
-    a: Pair,
-    b: Pair,
-    mask: Float32,
-    shells: npt.NDArray[np.intp],
-    weight: Float64,
-) -> float:
-    curve = fsc(0.5 * (a[0] + a[1]) * mask, 0.5 * (b[0] + b[1]) * mask)
-    return float(np.average(curve[shells], weights=weight))
+def _fsc_of_means(a: Pair, b: Pair, mask: Float32) -> Float64:
+    return fsc(0.5 * (a[0] + a[1]) * mask, 0.5 * (b[0] + b[1]) * mask)
 
 
 def _data(refined: RefinedMap) -> Pair:

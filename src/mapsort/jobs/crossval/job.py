@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.errors import ConfigError
-from mapsort.geometry.euler import relion_to_matrix
 from mapsort.jobs.crossval.exchange import SetReturn, compare_return
 from mapsort.jobs.crossval.record import crossval_record, write_crossval
 from mapsort.jobs.crossval.validation import HeldOutPair, held_out_pairs
@@ -30,6 +30,7 @@ from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.part_of_run import part_of
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.run import Run
+from mapsort.refinement.table_poses import table_poses
 from mapsort.rundir.result_record import write_result
 
 
@@ -89,16 +90,13 @@ def crossval_run(
         pair.maps: pair
         for pair in judged_pairs(finished, iteration, shown, parallel=options.parallel)
     }
-    numbers = range(1, finished.n_models + 1)
     pairs = tuple(
         PairVerdict(
-            (a, b),
-            tuple(item for item in found if {item.number, item.start} == {a, b}),
-            judged.get((a, b)),
+            maps,
+            tuple(item for item in found if {item.number, item.start} == set(maps)),
+            judged.get(maps),
         )
-        for a in numbers
-        for b in numbers
-        if a < b
+        for maps in combinations(range(1, finished.n_models + 1), 2)
     )
     result = Crossval(directory, iteration, pairs)
     write_crossval(result)
@@ -136,9 +134,7 @@ def _returns(
     own |= {number: refined(number, number) for number in numbers if number not in own}
     return [
         compare_return(number, start, refined(number, start), own[number], own[start])
-        for number in numbers
-        for start in numbers
-        if start != number
+        for number, start in permutations(numbers, 2)
     ]
 
 
@@ -152,21 +148,21 @@ def judged_pairs(
     request = replace(finished.request(), parallel=parallel, junk=0)
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
-    table = Particles.open(finished.directory.particles(iteration)).table
+    path = finished.directory.particles(iteration)
+    table = Particles.open(path).table
     numbers = table["rlnClassNumber"].to_numpy(dtype=np.int64)
     good = np.flatnonzero(numbers <= finished.n_models)
     if len(good) < FEWEST_PARTICLES:
         return []
     run = part_of(Run(request, inputs, plan, progress), good)
-    table = table.iloc[good]
-    angles = table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy(dtype=np.float64)
-    origins = table[["rlnOriginXAngst", "rlnOriginYAngst"]].to_numpy(dtype=np.float64)
-    n = len(table)
+    rotations, origins = table_poses(
+        path, table.iloc[good], inputs.apix, rows=good, purpose="cross-validation"
+    )
     known = Poses(
-        table["rlnClassNumber"].to_numpy(dtype=np.int32)[:, None] - 1,
-        relion_to_matrix(angles)[:, None],
-        origins[:, None] / inputs.apix,
-        np.zeros((n, 1), dtype=np.float32),
+        numbers[good, None].astype(np.int32) - 1,
+        rotations[:, None],
+        origins[:, None],
+        np.zeros((len(good), 1), dtype=np.float32),
     )
     with threadpool_limits(plan.n_threads):
         return held_out_pairs(run, known, n_iterations=iteration)

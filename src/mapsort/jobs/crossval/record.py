@@ -49,29 +49,7 @@ def write_crossval(result: Crossval) -> None:
 def crossval_record(result: Crossval) -> ResultRecord:
     """Return it as the report shows it: verdict, tables, heat map."""
     returned = [item for pair in result.pairs for item in pair.returns]
-    rows = tuple(
-        (
-            f"set {item.number} from map {item.start}",
-            item.resolution_ang,
-            item.likeness_own,
-            item.likeness_start,
-            item.margin,
-            item.margin_error,
-            item.words,
-        )
-        for item in returned
-    )
-    judged = tuple(
-        (
-            f"{pair.maps[0]} and {pair.maps[1]}",
-            pair.held_out.n_particles,
-            pair.held_out.gain_nats,
-            pair.held_out.error_nats,
-            "yes" if pair.held_out.predicts else "no",
-        )
-        for pair in result.pairs
-        if pair.held_out is not None
-    )
+    judged = [pair.held_out for pair in result.pairs if pair.held_out is not None]
     return ResultRecord(
         title="Cross-validation",
         summary=(
@@ -81,42 +59,46 @@ def crossval_record(result: Crossval) -> ResultRecord:
             "Whether a split is real is judged by particles that had no part in it.",
         ),
         tables=(
-            ResultTable(
+            ResultTable.of(
                 "Sets refined from each other's maps",
-                (
-                    "refinement",
-                    "FSC 0.143 [Å]",
-                    "likeness to own map",
-                    "likeness to starting map",
-                    "margin",
-                    "its error",
-                    "outcome",
-                ),
-                rows,
+                returned,
+                {
+                    "refinement": _name,
+                    "FSC 0.143 [Å]": lambda item: item.resolution_ang,
+                    "likeness to own map": lambda item: item.likeness_own,
+                    "likeness to starting map": lambda item: item.likeness_start,
+                    "margin": lambda item: item.margin,
+                    "its error": lambda item: item.margin_error,
+                    "outcome": lambda item: item.words,
+                },
             ),
-            ResultTable(
+            ResultTable.of(
                 "Particles that were not used",
-                ("maps", "particles", "gain of two maps [nat]", "its error", "better by two"),
                 judged,
+                {
+                    "maps": lambda pair: f"{pair.maps[0]} and {pair.maps[1]}",
+                    "particles": lambda pair: pair.n_particles,
+                    "gain of two maps [nat]": lambda pair: pair.gain_nats,
+                    "its error": lambda pair: pair.error_nats,
+                    "better by two": lambda pair: "yes" if pair.predicts else "no",
+                },
             ),
         ),
         matrices=(_matrix(result, returned),) if returned else (),
     )
 
 
+def _name(item: SetReturn) -> str:
+    return f"set {item.number} from map {item.start}"
+
+
 def _matrix(result: Crossval, returned: list[SetReturn]) -> ResultMatrix:
     """Return likenesses: rows are refinements, columns the maps of the sets."""
     numbers = sorted({number for pair in result.pairs for number in pair.maps})
-    rows = []
-    for item in returned:
-        cells: dict[int, float] = {
-            item.number: item.likeness_own,
-            item.start: item.likeness_start,
-        }
-        rows.append(tuple(cells.get(number) for number in numbers))
+    cells = [{r.number: r.likeness_own, r.start: r.likeness_start} for r in returned]
     return ResultMatrix(
         "Likeness of refined sets to the sets' maps",
-        tuple(f"set {item.number} from map {item.start}" for item in returned),
+        tuple(map(_name, returned)),
         tuple(f"map {number}" for number in numbers),
-        tuple(rows),
+        tuple(tuple(row.get(number) for number in numbers) for row in cells),
     )
