@@ -102,8 +102,8 @@ def test_the_projector_is_the_one_asked_for():
         ("map0.mrc --out nowhere/x.hdf", "--out=nowhere/x.hdf"),
         ("missing.mrc --out x.hdf", "missing.mrc"),
         ("map0.mrc small.mrc --out x.hdf", "small.mrc: 30 px"),
-        ("map0.mrc --out x.hdf --angles bad.star", "rlnAngleTilt of row 1"),
-        ("map0.mrc --out x.hdf --angles empty.star", "no table with rlnAngleRot"),
+        ("map0.mrc --out x.hdf --angles bad.star", "rlnAngleTilt of particle 1 is x"),
+        ("map0.mrc --out x.hdf --angles empty.star", "no column rlnAngleTilt"),
     ],
 )
 def test_bad_requests_are_refused_before_work(words, message, maps, capsys):

@@ -68,6 +68,30 @@ def group_optics(
     return optics, rest.assign(**{GROUP: numbers[codes]})
 
 
+def one_group(
+    apix: float,
+    box: int,
+    *,
+    name: str = "opticsGroup1",
+    voltage_kv: float = 300.0,
+    cs_mm: float = 2.7,
+    amplitude_contrast: float = 0.1,
+) -> pd.DataFrame:
+    """Return an optics table of one group, as RELION 3.1 writes it."""
+    return pd.DataFrame(
+        {
+            GROUP: [1],
+            "rlnOpticsGroupName": [name],
+            "rlnVoltage": [voltage_kv],
+            "rlnSphericalAberration": [cs_mm],
+            "rlnAmplitudeContrast": [amplitude_contrast],
+            PIXEL: [apix],
+            "rlnImageSize": [box],
+            "rlnImageDimensionality": [2],
+        }
+    )
+
+
 def _numbers(optics: pd.DataFrame) -> NDArray[np.int64]:
     """Return the groups' numbers: their own if each is a number that one group has."""
     if GROUP in optics:

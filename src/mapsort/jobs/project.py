@@ -14,17 +14,19 @@ from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError, FormatError
-from mapsort.geometry.euler import eman_to_matrix, matrix_to_relion, relion_to_matrix
-from mapsort.io.hdf_header import EmanTransform
+from mapsort.geometry.euler import eman_to_matrix
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.mrc import write_stack
+from mapsort.io.optics import GROUP, one_group
 from mapsort.io.star_tables import read_tables, write_tables
 from mapsort.model.volume import Volume
 from mapsort.modules.orientgen import orientations
 from mapsort.modules.projector import projector
 from mapsort.options.project import ProjectOptions
+from mapsort.refinement.table_poses import ANGLES, pose_columns, table_poses
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.wording import counted
+from mapsort.runfiles.maps import projection_headers
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.project import prepared_projection
 
@@ -37,18 +39,24 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Views:
-    """From where one map is seen.
+    """From where maps are seen, those of the first map first.
 
     Attributes
     ----------
+    model : ndarray of shape (n,)
+        Number of the map, from 0.
     rotations : ndarray of shape (n, 3, 3)
         Object to view.
     shifts : ndarray of shape (n, 2)
         By how much the projections are moved [pixels].
     """
 
+    model: npt.NDArray[np.int64]
     rotations: Float64
     shifts: Float64
+
+    def __len__(self) -> int:
+        return len(self.model)
 
 
 @dataclass(frozen=True)
@@ -83,8 +91,7 @@ def project_maps(options: ProjectOptions, *, progress: Progress | None = None) -
         raise ConfigError(f"--out={options.out}: {options.out.absolute().parent} does not exist")
     apix = options.apix or volumes[0].apix
     views = _views(options, apix)
-    total = sum(len(one.rotations) for one in views)
-    shown.start("project", total, iteration=0, n_iterations=0)
+    shown.start("project", len(views), iteration=0, n_iterations=0)
     blocks = _images(options, volumes, views, shown)
     table = None
     if options.out.suffix.lower() == ".hdf":
@@ -94,8 +101,8 @@ def project_maps(options: ProjectOptions, *, progress: Progress | None = None) -
         with atomic_path(options.out) as part:
             write_stack(part, blocks, apix)
         _write_star(table, options.out, views, volumes[0].box, apix)
-    shown.finish(counted(total, "projection"))
-    return Projected(options.out, table, total)
+    shown.finish(counted(len(views), "projection"))
+    return Projected(options.out, table, len(views))
 
 
 def _check_alike(options: ProjectOptions, volumes: list[Volume]) -> None:
@@ -108,105 +115,60 @@ def _check_alike(options: ProjectOptions, volumes: list[Volume]) -> None:
             )
 
 
-def _views(options: ProjectOptions, apix: float) -> list[Views]:
+def _views(options: ProjectOptions, apix: float) -> Views:
     if options.angles is not None:
-        return [_views_of_star(options.angles, apix)] * len(options.maps)
-    rng = np.random.default_rng(options.randomseed)
-    rotations = [
-        eman_to_matrix(orientations(options.generator, name, rng=rng))
-        for name in options.symmetries
-    ]
-    return [Views(turns, np.zeros((len(turns), 2))) for turns in rotations]
+        # An origin centres the image, whose content lies opposite to it.
+        rotations, origins = _poses_of_star(options.angles, apix)
+        seen = [(rotations, -origins)] * len(options.maps)
+    else:
+        rng = np.random.default_rng(options.randomseed)
+        turns = [
+            eman_to_matrix(orientations(options.generator, name, rng=rng))
+            for name in options.symmetries
+        ]
+        seen = [(rotations, np.zeros((len(rotations), 2))) for rotations in turns]
+    model = np.repeat(np.arange(len(seen)), [len(rotations) for rotations, _ in seen])
+    return Views(model, *map(np.concatenate, zip(*seen, strict=True)))
 
 
-def _views_of_star(path: Path, apix: float) -> Views:
-    """Read angles and origins; an origin centres the image, whose content lies opposite to it."""
-    labels = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
-    tables = [t for t in read_tables(path).values() if set(labels) <= set(t.columns)]
-    if not tables:
-        raise FormatError(f"{path}: no table with {', '.join(labels)}")
-    table = tables[0]
-    origins = np.zeros((len(table), 2))
-    for column, axis in enumerate("XY"):
-        if f"rlnOrigin{axis}Angst" in table:
-            origins[:, column] = _numbers(path, table, f"rlnOrigin{axis}Angst") / apix
-        elif f"rlnOrigin{axis}" in table:
-            origins[:, column] = _numbers(path, table, f"rlnOrigin{axis}")
-    angles = np.stack([_numbers(path, table, label) for label in labels], axis=1)
-    return Views(relion_to_matrix(angles), -origins)
-
-
-def _numbers(path: Path, table: pd.DataFrame, label: str) -> Float64:
-    values = pd.to_numeric(table[label], errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        raise FormatError(f"{path}: {label} of row {bad[0] + 1} is not a number")
-    return values
+def _poses_of_star(path: Path, apix: float) -> tuple[Float64, Float64]:
+    tables = [table for table in read_tables(path).values() if ANGLES[0] in table]
+    table = tables[0] if tables else pd.DataFrame()
+    return table_poses(path, table, apix, purpose="a projection")
 
 
 def _images(
-    options: ProjectOptions, volumes: list[Volume], views: list[Views], progress: Progress
+    options: ProjectOptions, volumes: list[Volume], views: Views, progress: Progress
 ) -> Iterator[Float32]:
     """Yield the projections of all maps, block by block."""
     method, box = projector(options.projector), volumes[0].box
     length = max(16, _BLOCK_BYTES // (4 * box * box))
-    for volume, seen in zip(volumes, views, strict=True):
+    for number, volume in enumerate(volumes):
         project = prepared_projection(volume.data, method, n_threads=available_threads())
-        for block in chunk_ranges(len(seen.rotations), length):
-            yield project(seen.rotations[block], seen.shifts[block])
+        rows = np.flatnonzero(views.model == number)
+        for block in chunk_ranges(len(rows), length):
+            yield project(views.rotations[rows[block]], views.shifts[rows[block]])
             progress.advance(block.stop - block.start)
 
 
-def _write_hdf(path: Path, blocks: Iterator[Float32], views: list[Views], apix: float) -> None:
-    rotations = np.concatenate([seen.rotations for seen in views])
-    shifts = np.concatenate([seen.shifts for seen in views])
-    model = np.repeat(np.arange(len(views)) + 1, [len(seen.rotations) for seen in views])
-    index = 0
+def _write_hdf(path: Path, blocks: Iterator[Float32], views: Views, apix: float) -> None:
+    headers = projection_headers(views.model, views.rotations, views.shifts)
+    images = (image for block in blocks for image in block)
     with atomic_path(path) as part, HdfWriter(part, apix=apix) as writer:
-        for images in blocks:
-            for image in images:
-                moved = np.append(shifts[index], 0.0)[:, None]
-                transform = EmanTransform(np.hstack([rotations[index], moved]))
-                writer.append(
-                    image,
-                    {
-                        "model_id": int(model[index]),
-                        "xform.projection": transform,
-                        "ptcl_repr": 0,
-                    },
-                )
-                index += 1
+        for image, header in zip(images, headers, strict=True):
+            writer.append(image, header)
 
 
-def _write_star(path: Path, stack: Path, views: list[Views], box: int, apix: float) -> None:
-    angles = matrix_to_relion(np.concatenate([seen.rotations for seen in views]))
-    shifts = np.concatenate([seen.shifts for seen in views])
+def _write_star(path: Path, stack: Path, views: Views, box: int, apix: float) -> None:
     particles = pd.DataFrame(
         {
-            "rlnImageName": [f"{i + 1:06d}@{stack.name}" for i in range(len(angles))],
-            "rlnAngleRot": angles[:, 0],
-            "rlnAngleTilt": angles[:, 1],
-            "rlnAnglePsi": angles[:, 2],
-            "rlnOriginXAngst": -shifts[:, 0] * apix,
-            "rlnOriginYAngst": -shifts[:, 1] * apix,
-            "rlnClassNumber": np.repeat(
-                np.arange(len(views)) + 1, [len(seen.rotations) for seen in views]
-            ),
-            "rlnOpticsGroup": 1,
+            "rlnImageName": [f"{i + 1:06d}@{stack.name}" for i in range(len(views))],
+            **pose_columns(views.rotations, -views.shifts, apix),
+            "rlnClassNumber": views.model + 1,
+            GROUP: 1,
         }
     )
-    optics = pd.DataFrame(
-        {
-            "rlnOpticsGroup": [1],
-            "rlnOpticsGroupName": ["projections"],
-            # RELION does not read an optics table without these; there is no CTF in the images
-            "rlnVoltage": [300.0],
-            "rlnSphericalAberration": [2.7],
-            "rlnAmplitudeContrast": [0.1],
-            "rlnImagePixelSize": [apix],
-            "rlnImageSize": [box],
-            "rlnImageDimensionality": [2],
-        }
-    )
+    # RELION does not read a group without a microscope; there is no CTF in the images.
+    optics = one_group(apix, box, name="projections")
     with atomic_path(path) as part:
         write_tables(part, {"optics": optics, "particles": particles})

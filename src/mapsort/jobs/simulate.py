@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.io.mrc import read_map, write_stack
+from mapsort.io.optics import one_group
 from mapsort.io.star import write_particles
 from mapsort.jobs.simulate_truth import (
     Truth,
     draw_truth,
-    optics_table,
     particle_table,
     with_truth,
 )
 from mapsort.options.fields import refuse, refuse_to_overwrite
 from mapsort.options.simulate import PHANTOM_APIX, PHANTOM_BOX, SimulateOptions
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.physics.filters import apply_transfer
+from mapsort.physics.filters import cut_off
 from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
-from mapsort.physics.shells import fourier_radius
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.maps import write_volume
@@ -61,68 +60,19 @@ class Simulated:
     seeds: tuple[Path, ...]
 
 
-class _Classes(Protocol):
-    """The objects that particles are views of."""
-
-    @property
-    def box(self) -> int:
-        """Box size [pixels]."""
-        ...
-
-    @property
-    def apix(self) -> float:
-        """Pixel size [A]."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the number of classes."""
-        ...
-
-    def density(self, index: int) -> NDArray[np.float32]:
-        """Return class `index` as a map."""
-        ...
-
-    def slices(self, index: int, rotations: NDArray[np.float64]) -> NDArray[np.complex64]:
-        """Return central slices (n, box, box//2+1) of class `index`, phases about the centre."""
-        ...
-
-
 @dataclass(frozen=True)
-class _Maps:
-    volumes: tuple[NDArray[np.float32], ...]
-    apix: float
+class _Classes:
+    """The objects that particles are views of, n of them.
 
-    @property
-    def box(self) -> int:
-        return len(self.volumes[0])
+    ``density`` gives an object, by its number from 0, as a map; ``slices`` gives its central slices
+    at some rotations, (n, box, box//2+1), phases about the centre.
+    """
 
-    def __len__(self) -> int:
-        return len(self.volumes)
-
-    def density(self, index: int) -> NDArray[np.float32]:
-        return self.volumes[index]
-
-    def slices(self, index: int, rotations: NDArray[np.float64]) -> NDArray[np.complex64]:
-        slices: NDArray[np.complex64] = project_slices(
-            self.volumes[index], rotations, tolerance=1e-5, n_threads=available_threads()
-        )
-        return slices
-
-
-@dataclass(frozen=True)
-class _Phantom:
-    n_states: int
+    n: int
     box: int
     apix: float
-
-    def __len__(self) -> int:
-        return self.n_states
-
-    def density(self, index: int) -> NDArray[np.float32]:
-        return phantom_map(index, self.box, self.apix)
-
-    def slices(self, index: int, rotations: NDArray[np.float64]) -> NDArray[np.complex64]:
-        return phantom_slice(index, self.box, self.apix, rotations)
+    density: Callable[[int], NDArray[np.float32]]
+    slices: Callable[[int, NDArray[np.float64]], NDArray[np.complex64]]
 
 
 def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> Simulated:
@@ -158,7 +108,7 @@ def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> S
     options.validated()
     shown = progress if progress is not None else SilentProgress()
     classes = _classes(options)
-    truth = draw_truth(options, len(classes))
+    truth = draw_truth(options, classes.n)
     stack = options.out / "particles.mrcs"
     for pattern in ("particles.mrcs", "particles*.star", "true_[0-9]*.mrc", "seed_[0-9]*.mrc"):
         for path in sorted(options.out.glob(pattern)):
@@ -168,12 +118,18 @@ def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> S
     with atomic_path(stack) as part:
         write_stack(part, _images(options, classes, truth, shown), classes.apix)
     particles, truth_table = options.out / "particles.star", options.out / "particles_truth.star"
-    optics = optics_table(options, classes.box, classes.apix)
+    optics = one_group(
+        classes.apix,
+        classes.box,
+        voltage_kv=options.voltage,
+        cs_mm=options.cs,
+        amplitude_contrast=options.ampcont,
+    ).assign(rlnMicrographOriginalPixelSize=classes.apix)
     table = particle_table(options, truth, stack.name)
     write_particles(particles, optics, table)
     write_particles(truth_table, optics, with_truth(table, truth, classes.apix))
     maps, seeds = _write_maps(options, classes)
-    shown.finish(f"{counted(options.n, 'particle')} in {counted(len(classes), 'class', 'classes')}")
+    shown.finish(f"{counted(options.n, 'particle')} in {counted(classes.n, 'class', 'classes')}")
     return Simulated(particles, truth_table, stack, maps, seeds)
 
 
@@ -184,7 +140,13 @@ def _classes(options: SimulateOptions) -> _Classes:
         if box * apix < RADIUS_ANG / 0.35:
             words = f"at least {RADIUS_ANG / 0.35 / apix:.0f} at {apix:g} A/px, to hold the phantom"
             raise refuse("box", box, words)
-        return _Phantom(options.phantom, box, apix)
+        return _Classes(
+            options.phantom,
+            box,
+            apix,
+            lambda index: phantom_map(index, box, apix),
+            lambda index, rotations: phantom_slice(index, box, apix, rotations),
+        )
     volumes, sizes = zip(*(read_map(path, cubic=True) for path in options.maps), strict=True)
     for path, volume, size in zip(options.maps, volumes, sizes, strict=True):
         if volume.shape != volumes[0].shape:
@@ -195,7 +157,15 @@ def _classes(options: SimulateOptions) -> _Classes:
             raise ConfigError(
                 f"{path}: the pixel size is {size:g} A and {first}; give --apix to settle it"
             )
-    return _Maps(tuple(volumes), sizes[0] if options.apix is None else options.apix)
+    return _Classes(
+        len(volumes),
+        len(volumes[0]),
+        sizes[0] if options.apix is None else options.apix,
+        lambda index: volumes[index],
+        lambda index, rotations: project_slices(
+            volumes[index], rotations, tolerance=1e-5, n_threads=available_threads()
+        ),
+    )
 
 
 def _images(
@@ -209,11 +179,11 @@ def _images(
     total = np.hypot(deviation, noise)
     # A generator of its own, drawn from in the images' order: the chunk size changes nothing.
     rng = np.random.default_rng([options.seed, 1])
-    for indices in _chunks(options.n):
-        images = _signal(options, classes, truth, indices)
+    for where in chunk_ranges(options.n, _CHUNK):
+        images = _signal(options, classes, truth, where)
         images += noise * rng.standard_normal(images.shape, dtype=np.float32)
         yield ((images - mean) / total).astype(np.float32)
-        progress.advance(len(indices))
+        progress.advance(where.stop - where.start)
 
 
 def _signal_statistics(
@@ -221,8 +191,8 @@ def _signal_statistics(
 ) -> tuple[float, float]:
     """Return mean and standard deviation of the noise-free pixels, from the first images."""
     count, total, squares = 0, 0.0, 0.0
-    for indices in _chunks(min(options.n, _SIGNAL_SAMPLE)):
-        images = _signal(options, classes, truth, indices)
+    for where in chunk_ranges(min(options.n, _SIGNAL_SAMPLE), _CHUNK):
+        images = _signal(options, classes, truth, where)
         count += images.size
         total += images.sum(dtype=np.float64)
         squares += np.square(images, dtype=np.float64).sum()
@@ -231,17 +201,17 @@ def _signal_statistics(
 
 
 def _signal(
-    options: SimulateOptions, classes: _Classes, truth: Truth, indices: NDArray[np.int64]
+    options: SimulateOptions, classes: _Classes, truth: Truth, where: slice
 ) -> NDArray[np.float32]:
     """Return the noise-free images (m, box, box) of some particles, centred in real space."""
-    spectra = np.empty((len(indices), classes.box, classes.box // 2 + 1), np.complex64)
-    rotations = relion_to_matrix(truth.angles_deg[indices])
-    for number in np.unique(truth.classes[indices]):
-        of_class = truth.classes[indices] == number
+    spectra = np.empty((where.stop - where.start, classes.box, classes.box // 2 + 1), np.complex64)
+    rotations = relion_to_matrix(truth.angles_deg[where])
+    for number in np.unique(truth.classes[where]):
+        of_class = truth.classes[where] == number
         spectra[of_class] = classes.slices(int(number), rotations[of_class])
-    _move(spectra, truth.shifts_px[indices])
+    _move(spectra, truth.shifts_px[where])
     if not options.no_ctf:
-        spectra *= ctf_images(_ctf(options, truth.defocus_ang[indices]), classes.box, classes.apix)
+        spectra *= ctf_images(_ctf(options, truth.defocus_ang[where]), classes.box, classes.apix)
     images = scipy.fft.irfft2(spectra, s=(classes.box, classes.box))
     centred: NDArray[np.float32] = scipy.fft.fftshift(images, axes=(1, 2))
     return centred
@@ -261,18 +231,16 @@ def _move(spectra: NDArray[np.complex64], shifts_px: NDArray[np.float64]) -> Non
 
 
 def _ctf(options: SimulateOptions, defocus_ang: NDArray[np.float64]) -> ContrastTransfer:
-    def constant(value: float) -> NDArray[np.float64]:
-        return np.full(len(defocus_ang), value)
-
+    none = np.zeros(1)
     return ContrastTransfer(
         defocus_u_ang=defocus_ang,
         defocus_v_ang=defocus_ang,
-        defocus_angle_deg=constant(0),
-        phase_shift_deg=constant(0),
-        voltage_kv=constant(options.voltage),
-        cs_mm=constant(options.cs),
-        amplitude_contrast=constant(options.ampcont),
-        bfactor_ang2=constant(0),
+        defocus_angle_deg=none,
+        phase_shift_deg=none,
+        voltage_kv=np.array(options.voltage),
+        cs_mm=np.array(options.cs),
+        amplitude_contrast=np.array(options.ampcont),
+        bfactor_ang2=none,
     )
 
 
@@ -284,32 +252,16 @@ def _write_maps(
     seed_resolution = 30.0 if options.seedres is None and is_phantom else options.seedres
     maps: list[Path] = []
     seeds: list[Path] = []
-    for index in range(len(classes)):
+    for index in range(classes.n):
         volume = classes.density(index)
         if is_phantom:
             maps.append(options.out / f"true_{index + 1:02d}.mrc")
             write_volume(maps[-1], volume, classes.apix)
         if seed_resolution is not None:
-            seed = _low_passed(volume, classes.apix, seed_resolution)
+            seed = cut_off(volume, shell=classes.box * classes.apix / seed_resolution)
             seeds.append(options.out / f"seed_{index + 1:02d}.mrc")
             write_volume(seeds[-1], seed, classes.apix)
     return tuple(maps), tuple(seeds)
-
-
-def _low_passed(
-    volume: NDArray[np.float32], apix: float, resolution_ang: float
-) -> NDArray[np.float32]:
-    """Remove all beyond a resolution, by a cosine edge of one shell to either side of it.
-
-    A Gaussian would leave the truth, faint but free of noise, in every shell: a seed's FSC against
-    the true map, which knows no amplitudes, would be 1 far beyond the resolution asked for.
-    """
-    beyond = fourier_radius(len(volume), ndim=3) - len(volume) * apix / resolution_ang
-    return apply_transfer(volume, 0.5 - 0.5 * np.sin(0.5 * np.pi * np.clip(beyond, -1, 1)))
-
-
-def _chunks(n: int) -> Sequence[NDArray[np.int64]]:
-    return [np.arange(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK)]
 
 
 def _make_room(directory: Path, need_bytes: int) -> None:

@@ -55,23 +55,6 @@ def draw_truth(options: SimulateOptions, n_classes: int) -> Truth:
     )
 
 
-def optics_table(options: SimulateOptions, box: int, apix: float) -> pd.DataFrame:
-    """Return the one optics group as RELION 3.1 writes it."""
-    return pd.DataFrame(
-        {
-            "rlnOpticsGroup": [1],
-            "rlnOpticsGroupName": ["opticsGroup1"],
-            "rlnVoltage": [options.voltage],
-            "rlnSphericalAberration": [options.cs],
-            "rlnAmplitudeContrast": [options.ampcont],
-            "rlnImagePixelSize": [apix],
-            "rlnImageSize": [box],
-            "rlnImageDimensionality": [2],
-            "rlnMicrographOriginalPixelSize": [apix],
-        }
-    )
-
-
 def particle_table(options: SimulateOptions, truth: Truth, stack_name: str) -> pd.DataFrame:
     """Return what an experiment would know: image names, and the CTF unless it is left out."""
     n = options.n

@@ -14,7 +14,7 @@ from mapsort.model.volume import Volume
 from mapsort.modules.search_aligner import search_aligner
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode
-from mapsort.physics.filters import apply_transfer
+from mapsort.physics.filters import cut_off
 from mapsort.physics.masks import density_above_background, smoothed_deviations
 from mapsort.physics.resample import match_box
 from mapsort.physics.shells import fourier_radius
@@ -86,7 +86,7 @@ def fitted_maps(
             steps = None
         moves.append(steps)
         if options.startres is not None:
-            moved = _low_passed(moved, box * apix / options.startres)
+            moved = cut_off(moved, shell=box * apix / options.startres)
         elif len(options.models) > 1:
             told += _fine_detail(moved, box * apix)
         maps.append(moved)
@@ -186,11 +186,6 @@ def _to_the_centre(
         return None, f"{words}. It stays there, as the given poses or mask may need"
     z, y, x = (-int(step) for step in np.rint(offset))
     return (z, y, x), words
-
-
-def _low_passed(volume: Float32, shell: float) -> Float32:
-    beyond = fourier_radius(len(volume), ndim=3) - shell
-    return apply_transfer(volume, 0.5 - 0.5 * np.sin(0.5 * np.pi * np.clip(beyond, -1, 1)))
 
 
 def _fine_detail(volume: Float32, field_ang: float) -> list[str]:

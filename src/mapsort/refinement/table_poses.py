@@ -1,4 +1,4 @@
-"""Poses that a particle table holds, checked particle by particle."""
+"""Poses in a table of particles: read, checked particle by particle, and written."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from mapsort.errors import FormatError
-from mapsort.geometry.euler import relion_to_matrix
+from mapsort.geometry.euler import matrix_to_relion, relion_to_matrix
 
-_ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
 _ORIGINS = ["rlnOriginXAngst", "rlnOriginYAngst"]
+_PIXEL_ORIGINS = ["rlnOriginX", "rlnOriginY"]
 
 
 def table_poses(
@@ -50,22 +51,44 @@ def table_poses(
     FormatError
         An angle's column is missing, or a value is no number; the message names the particle.
     """
-    missing = [name for name in _ANGLES if name not in table]
+    missing = [name for name in ANGLES if name not in table]
     if missing:
         raise FormatError(
             f"{source}: no column {missing[0]}: {purpose} needs the particles' poses "
             "(rlnAngleRot, rlnAngleTilt, rlnAnglePsi), as a refinement writes them"
         )
     numbers = np.arange(len(table)) if rows is None else rows
-    angles = _numbers(source, table, numbers, _ANGLES)
+    angles = _numbers(source, table, numbers, ANGLES)
     origins = np.zeros((len(table), 2))
-    given = [name for name in _ORIGINS if name in table]
-    if len(given) == 1:
-        (lacking,) = set(_ORIGINS) - set(given)
-        raise FormatError(f"{source}: column {given[0]} is there and {lacking} is not")
-    if all(name in table for name in _ORIGINS):
-        origins = _numbers(source, table, numbers, _ORIGINS) / apix
+    for names, unit in ((_ORIGINS, apix), (_PIXEL_ORIGINS, 1.0)):
+        given = [name for name in names if name in table]
+        if len(given) == 1:
+            (lacking,) = set(names) - set(given)
+            raise FormatError(f"{source}: column {given[0]} is there and {lacking} is not")
+        if given:
+            origins = _numbers(source, table, numbers, names) / unit
+            break
     return np.ascontiguousarray(relion_to_matrix(angles)), origins
+
+
+def pose_columns(
+    rotations: npt.NDArray[np.floating], origins: npt.NDArray[np.floating], apix: float
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the columns that hold poses, by name, in their order.
+
+    Parameters
+    ----------
+    rotations : ndarray of shape (n, 3, 3)
+        Object to view.
+    origins : ndarray of shape (n, 2)
+        Shift that centres each particle [pixels].
+    apix : float
+        Pixel size [A].
+    """
+    angles = matrix_to_relion(rotations)
+    return dict(zip(ANGLES, angles.T, strict=True)) | {
+        name: origins[:, column] * apix for column, name in enumerate(_ORIGINS)
+    }
 
 
 def _numbers(

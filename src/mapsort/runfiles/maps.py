@@ -89,17 +89,24 @@ def write_maps(run: Run, directory: RunDirectory, outcome: Outcome, previous: St
         )
 
 
-def _projection_headers(run: Run) -> list[dict[str, HeaderValue]]:
-    references = run.plan.references
-    rotations = references.rotations
+def projection_headers(
+    model: npt.NDArray[np.integer],
+    rotations: npt.NDArray[np.floating],
+    shifts: npt.NDArray[np.floating] | None = None,
+) -> list[dict[str, HeaderValue]]:
+    """Return the headers of projections of maps, numbered from 0; shifts (n, 2) are in pixels."""
+    moves = np.zeros((len(rotations), 3, 1))
+    if shifts is not None:
+        moves[:, :2, 0] = shifts
+    transforms = np.concatenate([rotations, moves], axis=2)
     return [
-        {
-            "model_id": int(references.model[index]) + 1,
-            "xform.projection": EmanTransform(np.hstack([rotations[index], np.zeros((3, 1))])),
-            "ptcl_repr": 0,
-        }
-        for index in range(len(references))
+        {"model_id": int(map_) + 1, "xform.projection": EmanTransform(matrix), "ptcl_repr": 0}
+        for map_, matrix in zip(model, transforms, strict=True)
     ]
+
+
+def _projection_headers(run: Run) -> list[dict[str, HeaderValue]]:
+    return projection_headers(run.plan.references.model, run.plan.references.rotations)
 
 
 def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> None:

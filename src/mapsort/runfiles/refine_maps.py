@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mapsort.geometry.euler import matrix_to_relion
 from mapsort.io.star import write_particles
 from mapsort.model.half_sets import SUBSET
 from mapsort.physics.fsc import ONE_HALF, frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.refinement.reconstruction import scaled_to_mass
 from mapsort.refinement.single_state import SingleOutcome, SingleRun, SingleState
+from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.runfiles.entries import peak_memory_bytes
@@ -67,22 +67,19 @@ def single_table(run: SingleRun, outcome: SingleOutcome) -> pd.DataFrame:
 
     ``rlnRandomSubset`` is 1 for the even and 2 for the odd half, as RELION numbers half-sets.
     """
-    n, apix = run.n_particles, run.whole.inputs.apix
+    n = run.n_particles
     rotations, origins, scores = np.empty((n, 3, 3)), np.empty((n, 2)), np.empty(n)
     for number, half in enumerate(outcome.halves):
         rows = run.rows(number)
         rotations[rows] = half.poses.rotation[:, 0]
         origins[rows] = half.poses.origin[:, 0]
         scores[rows] = half.poses.score[:, 0]
-    angles = matrix_to_relion(rotations)
     table = without_found(run.whole.inputs.particles.table)
     table["rlnImageName"] = image_names(run.whole.inputs.particles)
     table["rlnClassNumber"] = MAP
     table[SUBSET] = run.whole.inputs.halves.half.astype(int) + 1
-    for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
-        table[name] = np.round(angles[:, column], 4)
-    for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):
-        table[name] = np.round(origins[:, column] * apix, 4)
+    for name, values in pose_columns(rotations, origins, run.whole.inputs.apix).items():
+        table[name] = np.round(values, 4)
     table["rlnLogLikeliContribution"] = np.round(scores, 4)
     return table
 

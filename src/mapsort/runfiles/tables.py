@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from mapsort.engines.chunks import chunk_ranges
-from mapsort.geometry.euler import matrix_to_relion
 from mapsort.io.star import write_particles
 from mapsort.model.half_sets import SUBSET
 from mapsort.model.particles import Particles
 from mapsort.refinement.run import Outcome, Run
+from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.average.particle_fit import ParticleFit, outlier_scores
 
@@ -106,10 +106,8 @@ class AssignmentTable:
             rotations, origins = matches.poses(references)
         else:
             rotations, origins = outcome.poses.rotation[where, 0], outcome.poses.origin[where, 0]
-        angles = matrix_to_relion(rotations)
         model = references.model[matches.reference[:, 0]]
         probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
-        apix = run.inputs.apix
         table["rlnImageName"] = image_names(run.inputs.particles, where)
         number = model.astype(int) + 1
         halves = run.inputs.halves
@@ -121,10 +119,8 @@ class AssignmentTable:
             number = np.where(kind > 0, references.n_models + kind, number)
             table["mapsortJunkProbability"] = np.round(outcome.junk[where], 6)
         table["rlnClassNumber"] = number
-        for column, name in enumerate(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")):
-            table[name] = np.round(angles[:, column], 4)
-        for column, name in enumerate(("rlnOriginXAngst", "rlnOriginYAngst")):
-            table[name] = np.round(origins[:, column] * apix, 4)
+        for name, values in pose_columns(rotations, origins, run.inputs.apix).items():
+            table[name] = np.round(values, 4)
         table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
         table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
         for name, values in marks.items():
