@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +27,7 @@ from mapsort.io.particle_files import (
     read_particle_files,
 )
 from mapsort.io.star import write_particles
-from mapsort.jobs.convert_images import ImageRecipe
-from mapsort.jobs.mixed_sizes import MixedRecipe, Part, parts_of_one_size
+from mapsort.jobs.mixed_sizes import Part, Recipe, parts_of_one_size
 from mapsort.jobs.selection import select
 from mapsort.jobs.stack_links import stacks_for_relion
 from mapsort.model.particles import Particles
@@ -40,6 +37,8 @@ from mapsort.options.fields import refuse_to_overwrite
 from mapsort.physics.resample import match_box
 from mapsort.refinement.bad_images import read_all_usable
 from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.disk import refuse_full_disk
+from mapsort.runfiles.tables import image_names, seen_from_here
 from mapsort.stages.fourier_grid import Float32
 
 #: Images that are in memory at one time: read, being changed, and the next ones.
@@ -67,7 +66,7 @@ class _Job:
     """Particles, what becomes of them, and who is told."""
 
     particles: Particles
-    recipe: ImageRecipe | MixedRecipe
+    recipe: Recipe
     target: Path
     copy: bool
     compressbits: int | None
@@ -88,7 +87,7 @@ class _Job:
         n, box = len(self.particles), max(self.particles.box, self.recipe.box)
         ranges = chunk_ranges(n, chunk_length(4 * _COPIES * box**2))
         self.progress.start("convert", n, iteration=0, n_iterations=0)
-        read = partial(self.recipe.images, self.particles)
+        read = self.recipe.images
         for where, images in read_all_usable(self.particles, read, ranges):
             yield where, images
             self.progress.advance(where.stop - where.start)
@@ -142,13 +141,8 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     validated = [note for part in parts for note in part.particles.validate()]
     for note in (*read.notes, *validated):
         warn(shown, note)
-    recipe: ImageRecipe | MixedRecipe
-    if len(parts) == 1:
-        particles = parts[0].particles
-        recipe = ImageRecipe.of(options, particles)
-    else:
-        particles = _whole(read, parts)
-        recipe = MixedRecipe.of(options, parts)
+    particles = _whole(read, parts)
+    recipe = Recipe.of(options, parts)
     # Compressed images are new images, whatever a list could refer to.
     copy = options.copy or options.compressbits is not None
     overwrite = options.overwrite
@@ -159,6 +153,8 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
 
 def _whole(read: ParticleFiles, parts: Sequence[Part]) -> Particles:
     """Return particles of all sizes, of which the tables count: images are made of the parts."""
+    if len(parts) == 1:
+        return parts[0].particles
     return replace(
         parts[0].particles,
         table=read.particles,
@@ -220,7 +216,8 @@ def _write_star(job: _Job) -> Converted:
     if anew:
         with atomic_path(stack) as part:
             write_stack(part, (images for _, images in job.images()), job.recipe.apix)
-        names = [f"{number:06d}@{_seen_from(job.target, stack)}" for number in range(1, n + 1)]
+        (name,) = seen_from_here([stack], target=job.target)
+        names = [f"{number:06d}@{name}" for number in range(1, n + 1)]
         table = job.white_table
     else:
         _tell_dark(job)
@@ -230,8 +227,8 @@ def _write_star(job: _Job) -> Converted:
                 f"RELION opens stacks called .mrcs only: {job.target} names them by links in "
                 f"{job.target.with_name(job.target.stem + '_stacks')}"
             )
-        places = zip(*_places(job, stacks), strict=True)
-        names = [f"{index + 1:06d}@{name}" for index, name in places]
+        linked = replace(job.particles, files=tuple(stacks))
+        names = image_names(linked, target=job.target)
         table = job.particles.table
     write_particles(job.target, job.optics, table.assign(rlnImageName=names))
     return Converted((job.target, *([stack] if anew else [])), n)
@@ -246,20 +243,22 @@ def _write_list(job: _Job) -> Converted:
     if anew:
         stack = job.target.with_suffix(".hdf")
         _make_room(job, [job.target, stack])
-        if not can_keep(_seen_from(job.target, stack)):
+        (name,) = seen_from_here([stack], target=job.target)
+        if not can_keep(name):
             raise ConfigError(f"{job.target}: EMAN2 lists cannot keep the blanks of {str(stack)!r}")
         _write_hdf(replace(job, target=stack))
         with atomic_path(job.target) as part:
-            write_list(part, np.arange(n), [_seen_from(job.target, stack)] * n)
+            write_list(part, np.arange(n), [name] * n)
         return Converted((job.target, stack), n)
     _make_room(job, [job.target], pixels=False)
-    indices, names = _places(job, job.particles.files)
+    seen = seen_from_here(job.particles.files, target=job.target)
+    names = [seen[owner] for owner in job.particles.file_of.tolist()]
     headers = eman_headers(job.optics, job.particles.table)
     extras = [
         _with_curves(items, job.particles.eman_header(index)) for index, items in enumerate(headers)
     ]
     with atomic_path(job.target) as part:
-        write_list(part, indices, names, extras)
+        write_list(part, job.particles.index_in_file.tolist(), names, extras)
     return Converted((job.target,), n)
 
 
@@ -283,35 +282,6 @@ def _tell_dark(job: _Job) -> None:
         )
 
 
-def _places(job: _Job, stacks: Sequence[Path]) -> tuple[list[int], list[str]]:
-    """Return position and file of every image, as `job.target` shall name them."""
-    seen = [_seen_from(job.target, file) for file in stacks]
-    return (
-        job.particles.index_in_file.tolist(),
-        [seen[owner] for owner in job.particles.file_of.tolist()],
-    )
-
-
-def _seen_from(target: Path, stack: Path) -> str:
-    """Return the name of a stack that a table shall hold.
-
-    RELION and EMAN2 look from the directory they run in, the project. That is the working
-    directory if the table is written below it, else the table's own directory; what lies outside
-    is named in full.
-    """
-    here = Path.cwd()
-    absolute = Path(_normal(stack))
-    project = here if Path(_normal(target)).is_relative_to(here) else Path(_normal(target)).parent
-    if absolute.is_relative_to(project):
-        return str(absolute.relative_to(project))
-    return str(absolute)
-
-
-def _normal(path: Path) -> str:
-    # Not resolve(): a link's own name is the one that the user knows.
-    return str(Path(*path.absolute().parts)) if ".." not in path.parts else str(path.resolve())
-
-
 def _make_room(job: _Job, outputs: list[Path], *, pixels: bool = True) -> None:
     """Refuse to overwrite what is read, and a disk that is too small."""
     inputs = {path.resolve() for path in (job.particles.source, *job.particles.files)}
@@ -325,11 +295,7 @@ def _make_room(job: _Job, outputs: list[Path], *, pixels: bool = True) -> None:
     if not directory.is_dir():
         raise ConfigError(f"{outputs[0]}: there is no directory {directory}")
     need = len(job.particles) * (4 * job.recipe.box**2 + 4096) if pixels else 0
-    free = shutil.disk_usage(directory).free
-    if need > free:
-        raise ConfigError(
-            f"{outputs[0]}: the images take {need / 1e9:.1f} GB and {free / 1e9:.1f} GB are free"
-        )
+    refuse_full_disk(directory, need, what=f"{outputs[0]}: the images take")
 
 
 def _convert_map(options: ConvertOptions) -> Converted:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import scipy.fft
 
 from mapsort.errors import ConfigError, FormatError, NumericalError
-from mapsort.io.optics import FLIPPED, PIXEL
 from mapsort.model.particles import Particles
 from mapsort.options.convert import ConvertOptions
 from mapsort.physics.ctf import ctf_images
@@ -100,14 +98,6 @@ class ImageRecipe:
         if self.normalize:
             images = self._normalized(particles, where, images)
         return np.ascontiguousarray(images, dtype=np.float32)
-
-    def optics(self, optics: pd.DataFrame) -> pd.DataFrame:
-        """Return the optics table of the images made."""
-        changed = {PIXEL: self.apix} if self.resized else {}
-        changed["rlnImageSize"] = self.box
-        if self.phaseflip:
-            changed[FLIPPED] = 1
-        return optics.assign(**changed)
 
     def _normalized(self, particles: Particles, where: slice, images: Float32) -> Float32:
         radius = BACKGROUND_RADIUS * self.box

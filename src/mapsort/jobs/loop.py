@@ -26,11 +26,12 @@ from mapsort.refinement.contrast import tried_contrast, tried_moves
 from mapsort.refinement.copied_images import Fingerprints
 from mapsort.refinement.half_maps import warn_of_exchanged_maps
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
-from mapsort.refinement.requirements import free_disk_bytes, plan_lines
+from mapsort.refinement.requirements import plan_lines
 from mapsort.refinement.run import Outcome, Run, State
 from mapsort.refinement.stopping import reason_to_stop
 from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.rundir.disk import free_bytes
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import read_manifest
@@ -108,7 +109,7 @@ def carried_out(
         run = replace(run, progress=told, checkpoints=kept)
         try:
             for line in plan_lines(
-                run.options, run.inputs, run.plan, free_disk=free_disk_bytes(run.options)
+                run.options, run.inputs, run.plan, free_disk=free_bytes(run.options.path or Path())
             ):
                 LOGGER.info("%s", line)
             for line in symmetry_warnings(run.options, run.inputs):

@@ -80,13 +80,13 @@ def parts_of_one_size(path: Path, read: ParticleFiles, *, apix_given: bool) -> l
 
 
 @dataclass(frozen=True)
-class MixedRecipe:
-    """The changes that bring particles of several sizes to one, as `ImageRecipe` for one."""
+class Recipe:
+    """The changes to every image, which bring particles of several sizes to one."""
 
     parts: tuple[tuple[Part, ImageRecipe], ...]
 
     @classmethod
-    def of(cls, options: ConvertOptions, parts: list[Part]) -> MixedRecipe:
+    def of(cls, options: ConvertOptions, parts: list[Part]) -> Recipe:
         """Return what the options ask of each part.
 
         Raises
@@ -123,7 +123,7 @@ class MixedRecipe:
         """Whether images differ from those that were read."""
         return any(recipe.changes_pixels for _, recipe in self.parts)
 
-    def images(self, _particles: Particles, where: slice) -> Float32:
+    def images(self, where: slice) -> Float32:
         """Read and change images of all parts, in the order of the whole set."""
         images = np.empty((where.stop - where.start, self.box, self.box), dtype=np.float32)
         for part, recipe in self.parts:
@@ -135,7 +135,9 @@ class MixedRecipe:
 
     def optics(self, optics: pd.DataFrame) -> pd.DataFrame:
         """Return the optics table of the images made."""
-        changed: dict[str, float] = {PIXEL: self.apix, _BOX: self.box}
+        changed: dict[str, float] = {_BOX: self.box}
+        if any(recipe.resized for _, recipe in self.parts):
+            changed[PIXEL] = self.apix
         if self.parts[0][1].phaseflip:
             changed[FLIPPED] = 1
         return optics.assign(**changed)

@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 from mapsort.engines.allocation import give_back_freed_memory
 from mapsort.engines.memory import available_memory
 from mapsort.engines.progress import Progress, SilentProgress, warn
-from mapsort.errors import ConfigError
 from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.loop import MultiRun, Watcher, carried_out, looked_through
 from mapsort.jobs.resume import record_going_on, resumed_options
@@ -27,8 +26,6 @@ from mapsort.refinement.choices import automatic_choices
 from mapsort.refinement.inputs import MultiInputs, open_inputs
 from mapsort.refinement.plan import MultiPlan, resolve
 from mapsort.refinement.requirements import (
-    existing_parent,
-    free_disk_bytes,
     plan_lines,
     run_disk,
     run_memory,
@@ -38,6 +35,7 @@ from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.refinement.time_estimate import estimated_time
 from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.rundir.disk import existing_parent, free_bytes, refuse_full_disk
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
@@ -63,7 +61,7 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     with threadpool_limits(plan.n_threads):
         run = looked_through(Run(options, inputs, plan, shown))
         estimate = estimated_time(run)
-    lines = plan_lines(options, run.inputs, plan, free_disk=free_disk_bytes(options))
+    lines = plan_lines(options, run.inputs, plan, free_disk=free_bytes(options.path or Path()))
     lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
     warnings = [*_memory_warnings(options, inputs, plan), *symmetry_warnings(options, inputs)]
     return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
@@ -80,13 +78,8 @@ def _memory_warnings(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan
 
 
 def _check_disk(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> None:
-    need = run_disk(options, plan, len(inputs.particles))
-    free = free_disk_bytes(options)
-    if need > free:
-        raise ConfigError(
-            f"--path={options.path or '.'}: the run needs about {readable_size(need)} of disk, "
-            f"and {readable_size(free)} are free there"
-        )
+    place, need = options.path or Path(), run_disk(options, plan, len(inputs.particles))
+    refuse_full_disk(place, need, what=f"--path={place}: the run needs")
 
 
 def refine_multi_run(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from mapsort.errors import ConfigError
 from mapsort.options.refine import AUTO
 from mapsort.options.types import MOST_ITERATIONS
 from mapsort.refinement.choices import Choice, automatic_choices
 from mapsort.refinement.memory_plan import memory_bytes
-from mapsort.refinement.requirements import existing_parent
 from mapsort.refinement.single_state import SingleRun
+from mapsort.rundir.disk import refuse_full_disk
 from mapsort.rundir.wording import readable_size
 
 #: Decisions of the multi-map refinement that this one takes otherwise.
@@ -29,12 +27,7 @@ def check_disk(run: SingleRun) -> None:
         Naming the directory, the need and what is free.
     """
     place = run.options.resume or run.options.path or Path()
-    need, free = disk_bytes(run), shutil.disk_usage(existing_parent(place)).free
-    if need > free:
-        raise ConfigError(
-            f"--path={place}: the refinement needs about {readable_size(need)} of disk, and "
-            f"{readable_size(free)} are free there"
-        )
+    refuse_full_disk(place, disk_bytes(run), what=f"--path={place}: the refinement needs")
 
 
 def disk_bytes(run: SingleRun) -> int:

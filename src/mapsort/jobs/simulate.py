@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import cut_off
 from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.disk import refuse_full_disk
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.maps import write_volume
 from mapsort.stages.fourier_grid import shift_images
@@ -269,9 +269,4 @@ def _make_room(directory: Path, need_bytes: int) -> None:
     if directory.exists() and not directory.is_dir():
         raise refuse("out", directory, "a directory, and this is a file")
     directory.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(directory).free
-    if need_bytes > free:
-        raise ConfigError(
-            f"--out={directory}: the stack takes {need_bytes / 1e9:.1f} GB and {free / 1e9:.1f} GB "
-            "are free"
-        )
+    refuse_full_disk(directory, need_bytes, what=f"--out={directory}: the stack takes")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 
 from mapsort.options.multi import MultiOptions
@@ -92,16 +89,3 @@ def plan_lines(
 def _memory_per_item(plan: MultiPlan) -> list[str]:
     sizes = (f"{name} {readable_size(size)}" for name, size in item_bytes(plan).items())
     return [f"memory per item: {', '.join(sizes)}"]
-
-
-def free_disk_bytes(options: MultiOptions) -> int:
-    """Return the disk space that is free where the run will be."""
-    return shutil.disk_usage(existing_parent(options.path or Path())).free
-
-
-def existing_parent(path: Path) -> Path:
-    """Return the nearest directory above (or at) a path that exists."""
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path

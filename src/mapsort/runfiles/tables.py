@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,25 +40,30 @@ def without_found(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=[name for name in _FOUND_BEFORE if name in table])
 
 
-def seen_from_here(paths: Sequence[Path]) -> list[str]:
-    """Return files' paths as seen from the working directory, absolute where they lie outside."""
-    here = Path.cwd()
-    seen = []
-    for path in paths:
-        # Not resolve(): a link's own name is the one that the user knows.
-        absolute = Path(os.path.normpath(path.absolute()))
-        inside = absolute.is_relative_to(here)
-        seen.append(str(absolute.relative_to(here)) if inside else str(absolute))
-    return seen
+def seen_from_here(paths: Sequence[Path], *, target: Path | None = None) -> list[str]:
+    """Return files' paths as seen from the working directory, absolute where they lie outside.
 
-
-def image_names(particles: Particles, where: slice = slice(None)) -> list[str]:
-    """Return ``000001@stack`` with the stack's path as seen from the working directory.
-
-    RELION resolves names from the directory it runs in; names that the input gives relative to its
-    own place would be lost.
+    RELION and EMAN2 resolve names from the directory they run in, the project; names that the input
+    gives relative to its own place would be lost. Of a table (``target``) that is written elsewhere
+    the project is its own directory.
     """
-    seen = seen_from_here(particles.files)
+    here = Path.cwd()
+    if target is not None and not _absolute(target).is_relative_to(here):
+        here = _absolute(target).parent
+    seen = map(_absolute, paths)
+    return [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in seen]
+
+
+def _absolute(path: Path) -> Path:
+    # A link's own name is the one that the user knows.
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def image_names(
+    particles: Particles, where: slice = slice(None), *, target: Path | None = None
+) -> list[str]:
+    """Return ``000001@stack`` with the stack's path as `seen_from_here` gives it."""
+    seen = seen_from_here(particles.files, target=target)
     places = zip(particles.index_in_file[where], particles.file_of[where], strict=True)
     return [f"{index + 1:06d}@{seen[owner]}" for index, owner in places]
 
