@@ -129,7 +129,7 @@ def test_class_pairs_are_the_most_populated_with_their_counts(reported):
         headers = [classes.header(i) for i in range(classes.n_images)]
         for number, own in enumerate(shown, start=1):
             mine = [h for h in headers if h["model_id"] == number]
-            assert own.n_classes == len(mine)
+            assert own.note.startswith(f"{len(mine)} classes, ")
             counts = sorted((h["ptcl_repr"] for h in mine if h["ptcl_repr"]), reverse=True)
             assert [pair.count for pair in own.pairs] == counts[: len(own.pairs)]
             for pair in own.pairs:
@@ -181,9 +181,7 @@ def drawn_charts():
         "occupancy": charts.occupancy(
             numbers, np.array([[1, 3], [2, 2], [4, 0]]), ["map 1", "junk"], ["#000", "#888"]
         ),
-        "lines": charts.lines_over_iterations(
-            "lines", numbers, [("a", [None, 1.0, 2.0], "#000", "solid")], label="l"
-        ),
+        "lines": charts.lines_over_iterations("lines", numbers, {"a": [None, 1.0, 2.0]}, label="l"),
         "movement": charts.movement(numbers, [None, 0.1, 0.0], [None, 5.0, 1.0]),
         "stages": charts.stage_times(numbers, [{"match": 700.0, "other": 1.0}] * 3),
         "fsc": charts.fsc_curves("fsc", FREQUENCY, styled, marked=[5.0]),
@@ -204,9 +202,8 @@ def drawn_charts():
 @pytest.mark.parametrize("values", [[8.0], [8.0, 8.0, 8.0], [None, 3.0, 8.0], [0.0, 0.0]])
 def test_the_highest_points_of_lines_are_inside(monkeypatch, values):
     monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
-    curves = [("a", values, "#000", "solid")]
     with charts.chart_style():
-        figure = charts.lines_over_iterations("l", range(len(values)), curves, label="l")
+        figure = charts.lines_over_iterations("l", range(len(values)), {"a": values}, label="l")
     highest = max(value for value in values if value is not None)
     low, high = figure.axes[0].get_ylim()
     assert low == 0

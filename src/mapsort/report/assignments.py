@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mapsort.io.star_columns import read_columns
+from mapsort.report.content import Cell, Section, Table
 from mapsort.report.file_cache import FileCache
+from mapsort.report.flow import sankey
+from mapsort.report.palette import set_colours
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.matrices import map_starts, read_members
+from mapsort.rundir.run_record import RunRecord
+
+#: Columns of the flow diagram; older iterations are left out.
+_FLOW_COLUMNS = 11
 
 Int64 = npt.NDArray[np.int64]
+
+
+def flow_section(record: RunRecord, cache: FileCache) -> Section | None:
+    """Return the flow of particles between maps in the last iterations, where there is any."""
+    n_models, n_junk = record.n_models, record.n_junk
+    known = [
+        (number, found)
+        for number in record.iteration_numbers[-_FLOW_COLUMNS:]
+        if (found := assigned_sets(record.directory, number, n_models, n_junk, cache)) is not None
+    ]
+    if len(known) < 2 or n_models + n_junk < 2:
+        return None
+    names = record.counts[-1].names
+    tables = [transitions(before, after, len(names)) for (_, before), (_, after) in pairwise(known)]
+    first, last = known[-2][0], known[-1][0]
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (name, *(int(count) for count in row), int(row.sum()))
+        for name, row in zip(names, tables[-1], strict=True)
+    )
+    columns = (f"from (iteration {first})", *(f"to {name}" for name in names), "all")
+    what = "Bars are maps and junk" if n_junk else "Bars are maps"
+    return Section(
+        words=(f"{what}, bands are particles; strong bands are particles that changed.",),
+        sankey=sankey(
+            [number for number, _ in known], tables, names, set_colours(n_models, n_junk)
+        ),
+        tables=(Table(f"Particles that went to iteration {last}", columns, rows),),
+    )
 
 
 def assigned_sets(

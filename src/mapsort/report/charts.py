@@ -7,7 +7,7 @@ readable on both. Lines and bars are SVG, dense pictures PNG.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mapsort.io.png import data_uri
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
-from mapsort.report.palette import SEQUENTIAL, colour_of, dash_of
+from mapsort.report.palette import SEQUENTIAL, Curve, colour_of, dash_of, styled
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix
 
 Float64 = npt.NDArray[np.float64]
@@ -117,19 +117,8 @@ def occupancy(
     """Return stacked bars of each set's occupancy; ``counts`` is (n, n_sets)."""
     figure, axes = _axes()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    base = np.zeros(len(numbers))
-    for model in range(counts.shape[1]):
-        axes.bar(
-            numbers,
-            share[:, model],
-            bottom=base,
-            width=0.72,
-            color=colours[model],
-            edgecolor="white",
-            linewidth=0.8,
-            label=names[model],
-        )
-        base += share[:, model]
+    stacks = zip(names, share.T, colours, strict=True)
+    _stacked(axes, numbers, stacks, edgecolor="white", linewidth=0.8)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylim(0, 1)
     axes.set_ylabel("occupancy")
@@ -139,18 +128,30 @@ def occupancy(
     return _svg(figure, "occupancy")
 
 
+def _stacked(
+    axes: Axes,
+    numbers: Sequence[int],
+    stacks: Iterable[tuple[str, Float64, str]],
+    **style: Any,
+) -> None:
+    base = np.zeros(len(numbers))
+    for name, height, colour in stacks:
+        axes.bar(numbers, height, bottom=base, width=0.72, color=colour, label=name, **style)
+        base += height
+
+
 def lines_over_iterations(
     name: str,
     numbers: Sequence[int],
-    curves: Sequence[tuple[str, Sequence[float | None], str, str]],
+    values: Mapping[str, Sequence[float | None]],
     *,
     label: str,
 ) -> str:
-    """Return lines over iterations; a curve is (name, values, colour, dash), None leaves a gap."""
+    """Return lines over iterations by name; None leaves a gap."""
     figure, axes = _axes()
-    _lines(axes, numbers, curves, label)
+    _lines(axes, numbers, values, label)
     _iteration_axis(axes, numbers)
-    _legend(axes, [words for words, *_ in curves] if len(curves) > 1 else [])
+    _legend(axes, list(values) if len(values) > 1 else [])
     return _svg(figure, name)
 
 
@@ -160,9 +161,9 @@ def movement(
     """Return two panels over iterations: what changed class, and mean rotation of the rest."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
-    _lines(upper, numbers, [("", changed, colour_of(0), "solid")], "changed class")
+    _lines(upper, numbers, {"": changed}, "changed class")
     upper.yaxis.set_major_formatter(PercentFormatter(1.0))
-    _lines(lower, numbers, [("", angle_deg, colour_of(0), "solid")], "rotation [°]")
+    _lines(lower, numbers, {"": angle_deg}, "rotation [°]")
     for axes in (upper, lower):
         axes.yaxis.set_major_locator(MaxNLocator(4))
     _iteration_axis(lower, numbers)
@@ -170,15 +171,12 @@ def movement(
 
 
 def _lines(
-    axes: Axes,
-    numbers: Sequence[int],
-    curves: Sequence[tuple[str, Sequence[float | None], str, str]],
-    label: str,
+    axes: Axes, numbers: Sequence[int], values: Mapping[str, Sequence[float | None]], label: str
 ) -> None:
-    for words, values, colour, dash in curves:
-        shown = [np.nan if value is None else value for value in values]
+    curves = styled(values.items())
+    for words, shown, colour, dash in curves:
         axes.plot(numbers, shown, color=colour, linestyle=dash, marker="o", ms=3.5, label=words)
-    highest = max((v for _, values, _, _ in curves for v in values if v is not None), default=0.0)
+    highest = max((float(np.nanmax(shown, initial=0.0)) for _, shown, *_ in curves), default=0.0)
     # Room for the marks of the highest points, also where all values are the same.
     axes.set_ylim(0, _HEADROOM * highest if highest > 0 else 1)
     axes.set_ylabel(label)
@@ -190,12 +188,9 @@ def stage_times(numbers: Sequence[int], seconds: Sequence[dict[str, float]]) -> 
     names = list(dict.fromkeys(stage for entry in seconds for stage in entry))
     largest = max(sum(entry.values()) for entry in seconds)
     unit, word = (60.0, "min") if largest > 600 else (1.0, "s")
-    base = np.zeros(len(numbers))
-    for position, stage in enumerate(names):
-        height = np.array([entry.get(stage, 0.0) for entry in seconds]) / unit
-        colour = _STAGE_COLOURS.get(stage, colour_of(position))
-        axes.bar(numbers, height, bottom=base, width=0.72, color=colour, label=stage)
-        base += height
+    heights = [np.array([entry.get(stage, 0.0) for entry in seconds]) / unit for stage in names]
+    colours = [_STAGE_COLOURS.get(stage, colour_of(i)) for i, stage in enumerate(names)]
+    _stacked(axes, numbers, zip(names, heights, colours, strict=True))
     axes.set_ylabel(f"time [{word}]")
     _iteration_axis(axes, numbers)
     axes.figure.legend(loc="outside upper center", ncols=3, handlelength=1.2)
@@ -205,7 +200,7 @@ def stage_times(numbers: Sequence[int], seconds: Sequence[dict[str, float]]) -> 
 def fsc_curves(
     name: str,
     frequency: Float64,
-    curves: Sequence[tuple[str, Float64, str, str]],
+    curves: Sequence[Curve],
     *,
     thresholds: Sequence[float] = (ONE_HALF, GOLD_STANDARD),
     marked: Sequence[float] = (),
@@ -321,14 +316,11 @@ def mollweide(density: Float64) -> str:
 def curves_of(name: str, record: ResultCurves) -> str:
     """Return the curves of a result record; FSC curves get a resolution axis."""
     x = np.array(record.x)
-    styled = [
-        (words, np.array(values), colour_of(i), dash_of(i))
-        for i, (words, values) in enumerate(zip(record.names, record.curves, strict=True))
-    ]
+    curves = styled(zip(record.names, record.curves, strict=True))
     if record.y_label == "FSC":
-        return fsc_curves(name, x, styled, thresholds=record.thresholds)
+        return fsc_curves(name, x, curves, thresholds=record.thresholds)
     figure, axes = _axes()
-    for words, values, colour, dash in styled:
+    for words, values, colour, dash in curves:
         axes.plot(x, values, color=colour, linestyle=dash, label=words)
     for height in record.thresholds:
         axes.axhline(height, color="#667", linewidth=0.8, linestyle=(0, (4, 3)))
@@ -340,9 +332,7 @@ def curves_of(name: str, record: ResultCurves) -> str:
 
 def heat_map(name: str, record: ResultMatrix) -> str:
     """Return a matrix as coloured squares with their values."""
-    values = np.array(
-        [[np.nan if v is None else v for v in row] for row in record.values], dtype=float
-    )
+    values = np.array(record.values, dtype=float)
     figure, axes = _axes(max(1.6, 0.5 * len(values) + 0.9))
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     axes.imshow(values, cmap=SEQUENTIAL, vmin=low, vmax=high, aspect="auto")
@@ -361,8 +351,3 @@ def heat_map(name: str, record: ResultMatrix) -> str:
                 color="black" if bright else "white",
             )
     return _svg(figure, name)
-
-
-def as_floats(values: Sequence[Any]) -> list[float | None]:
-    """Return JSON numbers as floats, null as None."""
-    return [None if value is None else float(value) for value in values]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -10,9 +9,12 @@ import numpy.typing as npt
 
 from mapsort.io.hdf import HdfReader
 from mapsort.io.png import data_uri, grey, montage, png, shrunk
+from mapsort.report.content import ClassGallery, ClassPair, Section
 from mapsort.report.file_cache import FileCache
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.matrices import map_starts, read_members
+from mapsort.rundir.run_record import RunRecord
+from mapsort.rundir.wording import counted
 
 #: Pairs shown in all, the most populated classes of each map; every map gets some.
 _PAIRS, _LEAST_PAIRS = 160, 16
@@ -20,49 +22,25 @@ _PAIRS, _LEAST_PAIRS = 160, 16
 _SIDE = 96
 
 
-@dataclass(frozen=True)
-class ClassPair:
-    """A class: its average (left) and projection (right).
-
-    Attributes
-    ----------
-    number : int
-        Image number in ``classes_YY.hdf``, from 0.
-    picture : str
-        PNG of both, side by side, as a data URI.
-    count, excluded : int
-        Members averaged, and members kept out (``--classkeep``).
-    weight : float
-        Sum of the averaged members' shares in the class.
-    likeness : float
-        Correlation of average and projection inside the inscribed circle.
-    """
-
-    number: int
-    picture: str
-    likeness: float
-    count: int
-    excluded: int
-    weight: float
-
-
-@dataclass(frozen=True)
-class MapClasses:
-    """Classes of one map: those shown, and how many have members."""
-
-    pairs: tuple[ClassPair, ...]
-    n_occupied: int
-    n_classes: int
+def classes_section(record: RunRecord, cache: FileCache) -> Section | None:
+    """Return the most populated classes of each map, where the run has kept the files."""
+    galleries = class_pairs(record.directory, record.last, record.n_models, cache)
+    words = (
+        "Each pair: class average left, projection of the map right. Bold: particles averaged; Σ: "
+        "the sum of their weights in the class, where they are shared; after a minus: members kept "
+        "out of the average.",
+    )
+    return Section(words=words, galleries=tuple(galleries)) if galleries else None
 
 
 def class_pairs(
     directory: RunDirectory, iteration: int, n_models: int, cache: FileCache
-) -> list[MapClasses] | None:
-    """Return the classes of each map; None where the run has not kept the files."""
+) -> list[ClassGallery]:
+    """Return the classes of each map; none where the run has not kept the files."""
     files = [directory.classes(iteration), directory.projections(iteration)]
     matrices = [directory.classify(iteration), directory.cls_result(iteration)]
     if not all(path.exists() for path in (*files, *matrices)):
-        return None
+        return []
     starts = map_starts(files[1], n_models)
     found = cache.get("members", matrices[1], partial(read_members, classify=matrices[0]))
     used = np.bincount(found.class_of[found.entering], minlength=starts[-1])
@@ -87,7 +65,12 @@ def class_pairs(
                 )
                 for number in occupied[:limit]
             )
-            shown.append(MapClasses(pairs, len(occupied), len(numbers)))
+            every = counted(len(numbers), "class", "classes")
+            note = f"{every}, {len(occupied)} of them with particles"
+            if len(occupied) > len(pairs):
+                note += f"; the {len(pairs)} with most are shown"
+            name, title = f"classes-{model + 1}", f"Map {model + 1}"
+            shown.append(ClassGallery(name, title, note + ".", pairs, is_open=model == 0))
     return shown
 
 

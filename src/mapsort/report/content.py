@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from mapsort.report.class_pairs import ClassPair
 from mapsort.report.flow import Sankey
 
 Cell = str | int | float | None
@@ -72,6 +71,32 @@ class Table:
 
 
 @dataclass(frozen=True)
+class ClassPair:
+    """A class: its average (left) and projection (right).
+
+    Attributes
+    ----------
+    number : int
+        Image number in ``classes_YY.hdf``, from 0.
+    picture : str
+        PNG of both, side by side, as a data URI.
+    count, excluded : int
+        Members averaged, and members kept out (``--classkeep``).
+    weight : float
+        Sum of the averaged members' shares in the class.
+    likeness : float
+        Correlation of average and projection inside the inscribed circle.
+    """
+
+    number: int
+    picture: str
+    likeness: float
+    count: int
+    excluded: int
+    weight: float
+
+
+@dataclass(frozen=True)
 class Strip:
     """Three slices and three projections of one map."""
 
@@ -106,8 +131,6 @@ class ClassGallery:
 class Section:
     """A section: words, then charts side by side, diagram, maps, classes, tables, log."""
 
-    name: str
-    title: str
     words: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
     sankey: Sankey | None = None
@@ -116,3 +139,5 @@ class Section:
     tables: tuple[Table, ...] = ()
     folded_tables: tuple[Table, ...] = ()
     log: tuple[str, ...] = ()
+    name: str = ""
+    title: str = ""

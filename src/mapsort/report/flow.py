@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -48,19 +49,6 @@ class Sankey:
     heads: tuple[tuple[float, str], ...]
 
 
-@dataclass(frozen=True)
-class _Look:
-    """Names and colours of all sets."""
-
-    names: Sequence[str]
-    colours: Sequence[str]
-
-    def label(self, place: int) -> str:
-        """Return what stands in a bar: a map's number, or the first letter of junk."""
-        name = self.names[place]
-        return name.removeprefix("map ") if name.startswith("map ") else name[0]
-
-
 def sankey(
     iterations: Sequence[int],
     tables: Sequence[npt.NDArray[np.int64]],
@@ -77,34 +65,45 @@ def sankey(
         Particles that went from set (row) to set (column) between successive iterations.
     names, colours : sequence of str, n_sets
     """
-    look = _Look(names, colours)
-    n_models, total = len(tables[0]), int(tables[0].sum())
-    room = _HEIGHT - _GAP * (n_models - 1)
-    unit = room / max(total, 1)
+    total = int(tables[0].sum())
+    unit = (_HEIGHT - _GAP * (len(names) - 1)) / max(total, 1)
     counts = [tables[0].sum(axis=1), *(table.sum(axis=0) for table in tables)]
     tops = [_tops(count, unit) for count in counts]
-    nodes = [
-        _node(
-            column, model, iterations[column], int(counts[column][model]), tops[column], unit, look
+    lefts = [_SIDE + column * _COLUMN for column in range(len(counts))]
+    nodes = tuple(
+        Node(
+            x=left,
+            y=round(float(top), 2),
+            width=_NODE_WIDTH,
+            height=round(max(int(n) * unit, 0.5), 2),
+            colour=colour,
+            # a map's number, or the first letter of junk
+            label=name.removeprefix("map ") if name.startswith("map ") else name[0],
+            title=f"iteration {iteration}, {name}: {counted(int(n), 'particle')}",
         )
-        for column in range(len(counts))
-        for model in range(n_models)
-    ]
-    ribbons = [
-        ribbon
-        for column, table in enumerate(tables)
-        for ribbon in _ribbons(column, table, (tops[column], tops[column + 1]), unit, look)
-    ]
-    heads = tuple(
-        (_SIDE + column * _COLUMN + _NODE_WIDTH / 2, f"it. {number}")
-        for column, number in enumerate(iterations)
+        for left, iteration, column, places in zip(lefts, iterations, counts, tops, strict=True)
+        for n, top, name, colour in zip(column, places, names, colours, strict=True)
     )
+    ribbons = []
+    for table, left, (leaving, arriving) in zip(tables, lefts[:-1], pairwise(tops), strict=True):
+        # Where the next band begins on either side.
+        starts, ends = leaving.copy(), arriving.copy()
+        for source, target in np.argwhere(table).tolist():
+            n = int(table[source, target])
+            path = _band(left + _NODE_WIDTH, starts[source], ends[target], n * unit)
+            starts[source] += n * unit
+            ends[target] += n * unit
+            title = f"{names[source]} to {names[target]}: {counted(n, 'particle')}"
+            ribbons.append(Ribbon(path, colours[source], title, source == target))
     return Sankey(
         width=2 * _SIDE + _NODE_WIDTH + _COLUMN * len(tables),
         height=_TOP + _HEIGHT + 6,
-        nodes=tuple(nodes),
+        nodes=nodes,
         ribbons=tuple(ribbons),
-        heads=heads,
+        heads=tuple(
+            (left + _NODE_WIDTH / 2, f"it. {number}")
+            for left, number in zip(lefts, iterations, strict=True)
+        ),
     )
 
 
@@ -113,52 +112,12 @@ def _tops(counts: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64]
     return np.asarray(_TOP + below + _GAP * np.arange(len(counts)))
 
 
-def _node(
-    column: int,
-    model: int,
-    iteration: int,
-    count: int,
-    tops: npt.NDArray[np.float64],
-    unit: float,
-    look: _Look,
-) -> Node:
-    return Node(
-        x=_SIDE + column * _COLUMN,
-        y=round(float(tops[model]), 2),
-        width=_NODE_WIDTH,
-        height=round(max(count * unit, 0.5), 2),
-        colour=look.colours[model],
-        label=look.label(model),
-        title=f"iteration {iteration}, {look.names[model]}: {counted(count, 'particle')}",
-    )
-
-
-def _ribbons(
-    column: int,
-    table: npt.NDArray[np.int64],
-    tops: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    unit: float,
-    look: _Look,
-) -> list[Ribbon]:
-    left, right = _SIDE + column * _COLUMN + _NODE_WIDTH, _SIDE + (column + 1) * _COLUMN
+def _band(left: float, y0: float, y1: float, thick: float) -> str:
+    """Return the outline of a band of one thickness between two columns."""
+    right = left + _COLUMN - _NODE_WIDTH
     middle = (left + right) / 2
-    leaving, arriving = tops[0].copy(), tops[1].copy()
-    made = []
-    for source in range(len(table)):
-        for target in range(len(table)):
-            count = int(table[source, target])
-            if count == 0:
-                continue
-            thick = count * unit
-            y0, y1 = leaving[source], arriving[target]
-            leaving[source] += thick
-            arriving[target] += thick
-            path = (
-                f"M{left:.1f} {y0:.2f}C{middle:.1f} {y0:.2f} {middle:.1f} {y1:.2f} "
-                f"{right:.1f} {y1:.2f}V{y1 + thick:.2f}C{middle:.1f} {y1 + thick:.2f} "
-                f"{middle:.1f} {y0 + thick:.2f} {left:.1f} {y0 + thick:.2f}Z"
-            )
-            names = f"{look.names[source]} to {look.names[target]}"
-            words = f"{names}: {counted(count, 'particle')}"
-            made.append(Ribbon(path, look.colours[source], words, source == target))
-    return made
+    return (
+        f"M{left:.1f} {y0:.2f}C{middle:.1f} {y0:.2f} {middle:.1f} {y1:.2f} "
+        f"{right:.1f} {y1:.2f}V{y1 + thick:.2f}C{middle:.1f} {y1 + thick:.2f} "
+        f"{middle:.1f} {y0 + thick:.2f} {left:.1f} {y0 + thick:.2f}Z"
+    )

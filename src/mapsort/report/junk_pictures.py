@@ -13,25 +13,43 @@ from mapsort.io.image_stack import open_stack
 from mapsort.io.png import data_uri, grey, montage, png, shrunk
 from mapsort.io.star import resolve_stack, split_image_names
 from mapsort.io.star_columns import read_columns
+from mapsort.report.content import Chart, Section
 from mapsort.report.file_cache import FileCache
 from mapsort.rundir.run_record import RunRecord
+from mapsort.rundir.wording import counted
 
 #: Images of a set that are shown, evenly spread, those in a row, and their largest side [pixel].
 _MOST, _COLUMNS, _SIDE = 24, 8, 64
 _NAME = "rlnImageName"
 
 
-def junk_pictures(record: RunRecord, cache: FileCache) -> list[str]:
-    """Return a montage of each set of junk as a data URI, empty where a set has no images.
-
-    Raises
-    ------
-    FormatError
-        The particles' images are not where the run had them.
-    """
+def junk_section(record: RunRecord, cache: FileCache) -> Section | None:
+    """Return some images of each set of junk, where there is any."""
     path = record.directory.particles(record.last)
+    if not record.n_junk or not path.exists():
+        return None
+    counts = record.counts[-1]
+    words = [
+        "Junk enters no map: images that match no better than noise, and from junk2 on images that "
+        "are nothing like their map."
+    ]
     make = partial(_montages, n_models=record.n_models, n_junk=record.n_junk)
-    return cache.get("junk pictures", path, make)
+    try:
+        pictures = cache.get("junk pictures", path, make)
+    except FormatError as error:
+        # The images may have moved since; the rest of the page is right without them.
+        words.append(f"Its images cannot be shown: {error}")
+        pictures = []
+    charts = tuple(
+        Chart(
+            f"{name}: {counted(n, 'particle')}",
+            f"Some images of {name}, evenly spread over its {counted(n, 'particle')}.",
+            png=picture,
+        )
+        for name, n, picture in zip(counts.junk_names, counts.junk, pictures, strict=False)
+        if picture
+    )
+    return Section(words=tuple(words), charts=charts)
 
 
 def _montages(path: Path, *, n_models: int, n_junk: int) -> list[str]:

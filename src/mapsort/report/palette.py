@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+#: Name, values (NaN leaves a gap), colour and line style.
+Curve = tuple[str, npt.NDArray[np.float64], str, str]
+
 #: Okabe & Ito's palette (Wong, Nat. Methods 8 (2011) 441, doi:10.1038/nmeth.1618), without black
 #: and with its yellow last, which is faint on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D1F", "#F0E442")
@@ -21,6 +29,14 @@ def set_colours(n_models: int, n_junk: int) -> list[str]:
     """Return the colours of all maps, then of all sets of junk, which are grey."""
     maps = [colour_of(model) for model in range(n_models)]
     return maps + [_JUNK[kind % len(_JUNK)] for kind in range(n_junk)]
+
+
+def styled(curves: Iterable[tuple[str, npt.ArrayLike | Sequence[float | None]]]) -> list[Curve]:
+    """Return named values as curves, in the colours and line styles of maps 0, 1 and so on."""
+    return [
+        (name, np.array(values, dtype=float), colour_of(i), dash_of(i))
+        for i, (name, values) in enumerate(curves)
+    ]
 
 
 def dash_of(index: int) -> str:

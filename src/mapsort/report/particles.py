@@ -21,7 +21,7 @@ from mapsort.rundir.run_record import RunRecord
 def particle_section(record: RunRecord, cache: FileCache) -> Section | None:
     """Return histograms of scores and probabilities, and the directions of each map."""
     path = record.directory.particles(record.last)
-    if not record.last or not path.exists():
+    if not path.exists():
         return None
     table = cache.get("particles", path, _particle_columns)
     chosen = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
@@ -29,7 +29,7 @@ def particle_section(record: RunRecord, cache: FileCache) -> Section | None:
         *_score_charts(record, table, chosen),
         *_direction_charts(record, table, chosen),
     ]
-    return Section("particles", "Scores and directions", charts=tuple(made))
+    return Section(charts=tuple(made))
 
 
 _PARTICLE_COLUMNS = (

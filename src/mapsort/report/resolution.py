@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,7 @@ from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
 from mapsort.report import charts
 from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
-from mapsort.report.palette import DASHES, colour_of, dash_of
+from mapsort.report.palette import DASHES, Curve, colour_of, styled
 from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.set_counts import COUNTING, HARD, POSTERIOR, USED
 from mapsort.rundir.text import read_fsc
@@ -21,13 +22,13 @@ _MASK_CHART_MAPS = 3
 
 def resolution_course(record: RunRecord) -> Chart:
     """Return each map's resolution over iterations."""
-    curves = []
-    for model in range(record.n_models):
-        values = charts.as_floats(
-            [entry["maps"][model]["resolution_fsc_0143_ang"] for entry in record.iterations]
-        )
-        curves.append((f"map {model + 1}", values, colour_of(model), dash_of(model)))
-    last = ", ".join(f"{words} {values[-1]} Å" for words, values, _, _ in curves)
+    curves = {
+        f"map {model + 1}": [
+            entry["maps"][model]["resolution_fsc_0143_ang"] for entry in record.iterations
+        ]
+        for model in range(record.n_models)
+    }
+    last = ", ".join(f"{words} {values[-1]} Å" for words, values in curves.items())
     return Chart.of_svg(
         "Resolution",
         f"Lines: resolution of each map's halves at FSC 0.143 over iterations; last {last}.",
@@ -40,10 +41,8 @@ def resolution_course(record: RunRecord) -> Chart:
     )
 
 
-def resolution_section(record: RunRecord, _: FileCache) -> Section | None:
+def resolution_section(record: RunRecord, _: FileCache) -> Section:
     """Return the curves of the last iteration and its table of maps."""
-    if not record.iterations:
-        return None
     made = [
         _single_chart(record) if record.is_single else _half_map_chart(record),
         _mask_chart(record),
@@ -51,8 +50,6 @@ def resolution_section(record: RunRecord, _: FileCache) -> Section | None:
         _mutual_chart(record),
     ]
     return Section(
-        "fsc",
-        "Fourier shell correlation",
         charts=tuple(chart for chart in made if chart is not None),
         tables=(_map_table(record),),
         words=() if record.is_single else (COUNTING,),
@@ -74,16 +71,13 @@ def _half_map_chart(record: RunRecord) -> Chart | None:
     if any(curve is None for curve in curves) or not known.exists():
         return None
     frequency, _ = read_fsc(known)
-    styled = [
-        (f"map {m + 1}", np.array(curve, dtype=float), colour_of(m), dash_of(m))
-        for m, curve in enumerate(curves)
-    ]
+    shown = styled((f"map {m}", curve) for m, curve in enumerate(curves, start=1))
     marked = [item["resolution_fsc_0143_ang"] for item in entry["maps"]]
     text = ", ".join(f"map {m + 1} {r:.1f} Å" for m, r in enumerate(marked))
     return Chart.of_svg(
         "Halves of each map",
         f"Curves: FSC of the even and odd particles' maps; resolution at 0.143: {text}.",
-        charts.fsc_curves("fsc-halves", frequency, styled, marked=marked),
+        charts.fsc_curves("fsc-halves", frequency, shown, marked=marked),
         f"At FSC 0.143: {text}. "
         + (
             "Of independent half maps, kept apart from the start, corrected for the mask."
@@ -102,17 +96,14 @@ def _single_chart(record: RunRecord) -> Chart | None:
     if curves.ndim != 2:
         return None
     names = ("corrected", "masked", "no mask", "random phases")
-    styled = [
-        (name, curves[:, place], colour_of(place), dash_of(place))
-        for place, name in enumerate(names[: curves.shape[1]])
-    ]
+    shown = styled(zip(names, curves.T, strict=False))
     reached = float(record.iterations[-1]["maps"][0]["resolution_fsc_0143_ang"])
     return Chart.of_svg(
         "Independent half maps",
         "Curves: FSC of the half maps: corrected for the mask, under the mask, without it, and "
         "under it after phases beyond the well-agreeing shells were made random; the corrected one "
         f"is 0.143 at {reached:.1f} Å.",
-        charts.fsc_curves("fsc-halves", frequency, styled, marked=[reached]),
+        charts.fsc_curves("fsc-halves", frequency, shown, marked=[reached]),
         f"Of independent half maps, kept apart from the start; the corrected curve is 0.143 at "
         f"{reached:.1f} Å. "
         "Random phases should not agree: where their curve is high, the mask is too tight.",
@@ -127,38 +118,30 @@ def _mask_chart(record: RunRecord) -> Chart | None:
         return None
     frequency, _ = read_fsc(known)
     named = (("masked", "masked"), ("unmasked", "no mask"), ("randomised", "random phases"))
-    styled = [
-        (
-            f"map {m + 1}, {words}",
-            np.array(item[f"half_fsc_{name}"], dtype=float),
-            colour_of(m),
-            DASHES[place % len(DASHES)],
-        )
+    shown: list[Curve] = [
+        (f"map {m + 1}, {words}", np.array(item[f"half_fsc_{name}"], float), colour_of(m), dash)
         for m, item in enumerate(maps[:_MASK_CHART_MAPS])
-        for place, (name, words) in enumerate(named)
+        for (name, words), dash in zip(named, DASHES, strict=False)
     ]
     return Chart.of_svg(
         "Effect of the mask",
         "Curves: FSC of each map's halves under the mask, without it, and under it after phases "
         "beyond the well-agreeing shells were made random.",
-        charts.fsc_curves("fsc-mask", frequency, styled, thresholds=(GOLD_STANDARD,)),
+        charts.fsc_curves("fsc-mask", frequency, shown, thresholds=(GOLD_STANDARD,)),
         "Random phases should not agree: where their curve is high, the mask is too tight.",
     )
 
 
 def _previous_chart(record: RunRecord) -> Chart | None:
-    styled, frequency = [], None
-    for model in range(record.n_models):
-        path = record.directory.fsc(record.last, model + 1)
-        if path.exists():
-            frequency, curve = read_fsc(path)
-            styled.append((f"map {model + 1}", curve, colour_of(model), dash_of(model)))
-    if frequency is None:
+    paths = [record.directory.fsc(record.last, number + 1) for number in range(record.n_models)]
+    if not all(path.exists() for path in paths):
         return None
+    read = [read_fsc(path) for path in paths]
+    shown = styled((f"map {m}", curve) for m, (_, curve) in enumerate(read, start=1))
     return Chart.of_svg(
         "With the iteration before",
         "Curves: FSC of each map with itself one iteration earlier; near 1 when converged.",
-        charts.fsc_curves("fsc-previous", frequency, styled, thresholds=(ONE_HALF,)),
+        charts.fsc_curves("fsc-previous", read[0][0], shown, thresholds=(ONE_HALF,)),
         "Near 1 everywhere when the refinement has converged.",
     )
 
@@ -174,59 +157,44 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
     if len(names) > charts.LONG_LEGEND:
         pairs = np.stack([pairs.max(axis=1), pairs.mean(axis=1), pairs.min(axis=1)], axis=1)
         names = ["most alike", "mean", "least alike"]
-    styled = [
-        (name, pairs[:, i], colour_of(i), dash_of(i))
-        for i, name in enumerate(names[: pairs.shape[1]])
-    ]
     return Chart.of_svg(
         "Between maps",
         f"Curves: FSC between each two maps: {', '.join(names)}.",
-        charts.fsc_curves("fsc-mutual", frequency, styled, thresholds=(ONE_HALF,)),
+        charts.fsc_curves(
+            "fsc-mutual",
+            frequency,
+            styled(zip(names, pairs.T, strict=True)),
+            thresholds=(ONE_HALF,),
+        ),
         "Of each two maps. Low values are where the classes differ.",
     )
 
 
 def _map_table(record: RunRecord) -> Table:
-    entry, options, counts = record.iterations[-1], record.manifest.options, record.counts[-1]
-    seeds, groups = options.get("models") or [], options.get("sym") or []
-    columns = (
-        "set",
-        HARD,
-        "occupancy [%]",
-        POSTERIOR,
-        USED,
-        "FSC 0.143 [Å]",
-        "FSC 0.5 [Å]",
-        "to previous, 0.5 [Å]",
-        "symmetry",
-        "started from",
-    )
-    nothing = (None,) * record.n_models
-    posterior, used = (
-        nothing if values is None else values for values in (counts.posterior, counts.used)
-    )
-    rows: list[tuple[Cell, ...]] = [
-        (
-            counts.names[model],
-            counts.maps[model],
-            counts.shares[model],
-            posterior[model],
-            used[model],
-            float(item["resolution_fsc_0143_ang"]),
-            float(item["resolution_fsc_05_ang"]),
-            float(item["resolution_to_previous_fsc_05_ang"]),
-            str(groups[model]) if model < len(groups) else None,
-            str(seeds[model]) if model < len(seeds) else None,
-        )
-        for model, item in enumerate(entry["maps"])
-    ]
-    empty = (None,) * (len(columns) - 3)
-    rows += [
-        (name, n, share, *empty)
-        for name, n, share in zip(
-            counts.junk_names, counts.junk, counts.shares[record.n_models :], strict=True
-        )
-    ]
-    return Table(
-        f"Maps of iteration {record.last}", columns, tuple(rows), (None, None, 1, 1, None, 2, 2, 2)
-    )
+    options, counts = record.manifest.options, record.counts[-1]
+    n_models, n_sets = record.n_models, len(counts.all)
+
+    def padded(values: Sequence[Cell] | None) -> list[Cell]:
+        """Return a value for each set, None where there is none; junk has none."""
+        given = list(values or ())[:n_models]
+        return given + [None] * (n_sets - len(given))
+
+    def reached(name: str) -> list[Cell]:
+        maps = record.iterations[-1]["maps"]
+        return padded([float(item[f"resolution_{name}_ang"]) for item in maps])
+
+    columns: dict[str, Sequence[Cell]] = {
+        "set": counts.names,
+        HARD: counts.all,
+        "occupancy [%]": counts.shares,
+        POSTERIOR: padded(counts.posterior),
+        USED: padded(counts.used),
+        "FSC 0.143 [Å]": reached("fsc_0143"),
+        "FSC 0.5 [Å]": reached("fsc_05"),
+        "to previous, 0.5 [Å]": reached("to_previous_fsc_05"),
+        "symmetry": padded(options.get("sym")),
+        "started from": padded(options.get("models")),
+    }
+    rows = tuple(zip(*columns.values(), strict=True))
+    digits = (None, None, 1, 1, None, 2, 2, 2)
+    return Table(f"Maps of iteration {record.last}", tuple(columns), rows, digits)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from mapsort.report import charts
 from mapsort.report.content import Chart, Section, Table
-from mapsort.report.palette import COLOURS
+from mapsort.report.file_cache import FileCache
 from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.wording import readable_size, readable_time
 
 _LOG_LINES = 400
 
 
-def resources_section(record: RunRecord) -> Section:
+def resources_section(record: RunRecord, _: FileCache) -> Section:
     """Return the time of each stage and the memory, by iteration."""
     if not record.iterations:
-        return Section("resources", "Time and memory", words=("No iteration has ended yet.",))
+        return Section(words=("No iteration has ended yet.",))
     numbers, entries = record.iteration_numbers, record.iterations
     seconds = [entry["seconds"] for entry in entries]
-    memory = charts.as_floats([entry["peak_memory_mib"] for entry in entries])
+    memory = [entry["peak_memory_mib"] for entry in entries]
     total = sum(sum(entry.values()) for entry in seconds)
     peak = readable_size(2**20 * max(value for value in memory if value is not None))
     shares: dict[str, float] = {}
@@ -27,8 +27,6 @@ def resources_section(record: RunRecord) -> Section:
     words = ", ".join(f"{stage} {readable_time(value)}" for stage, value in shares.items())
     gib = [None if value is None else value / 1024 for value in memory]
     return Section(
-        "resources",
-        "Time and memory",
         charts=(
             Chart.of_svg(
                 "Time of each stage",
@@ -40,16 +38,14 @@ def resources_section(record: RunRecord) -> Section:
             Chart.of_svg(
                 "Memory",
                 f"Line: highest resident memory so far after each iteration; peak {peak}.",
-                charts.lines_over_iterations(
-                    "memory", numbers, [("peak", gib, COLOURS[0], "solid")], label="peak [GiB]"
-                ),
+                charts.lines_over_iterations("memory", numbers, {"peak": gib}, label="peak [GiB]"),
                 f"Highest so far: {peak}.",
             ),
         ),
     )
 
 
-def settings_section(record: RunRecord) -> Section:
+def settings_section(record: RunRecord, _: FileCache) -> Section:
     """Return what was chosen automatically, all options, input files and the machine."""
     manifest = record.manifest
     tables = []
@@ -63,8 +59,6 @@ def settings_section(record: RunRecord) -> Section:
     )
     machine = tuple((key, _written(value)) for key, value in manifest.machine.items())
     return Section(
-        "settings",
-        "Settings",
         words=(f"Command: {' '.join(manifest.command)}",) if manifest.command else (),
         tables=tuple(tables),
         folded_tables=(
@@ -86,8 +80,8 @@ def _written(value: object) -> str:
     return "–" if value is None else str(value)
 
 
-def log_section(record: RunRecord) -> Section:
+def log_section(record: RunRecord, _: FileCache) -> Section:
     """Return warnings and the last lines of the log."""
     warnings = tuple(f"{line.level}: {line.text}" for line in record.warnings())
     lines = tuple(line.whole for line in record.log[-_LOG_LINES:])
-    return Section("log", "Log", words=warnings, log=lines)
+    return Section(words=warnings, log=lines)

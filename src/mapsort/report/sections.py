@@ -2,71 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mapsort.errors import FormatError
 from mapsort.report import charts
-from mapsort.report.assignments import assigned_sets, transitions
-from mapsort.report.class_pairs import class_pairs
-from mapsort.report.content import Cell, Chart, ClassGallery, Section, Strip, StripRow, Table
+from mapsort.report.assignments import flow_section
+from mapsort.report.class_pairs import classes_section
+from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
-from mapsort.report.flow import sankey
-from mapsort.report.junk_pictures import junk_pictures
-from mapsort.report.map_pictures import map_strip_uris, strip_uris
-from mapsort.report.palette import colour_of, set_colours
+from mapsort.report.junk_pictures import junk_section
+from mapsort.report.map_pictures import maps_section
+from mapsort.report.palette import set_colours
 from mapsort.report.particles import particle_section
 from mapsort.report.resolution import resolution_course, resolution_section
 from mapsort.report.run_sections import log_section, resources_section, settings_section
 from mapsort.rundir.result_record import ResultRecord, read_results
 from mapsort.rundir.run_record import RunRecord
-from mapsort.rundir.wording import counted
 
-#: Columns of the flow diagram; older iterations are left out.
-_FLOW_COLUMNS = 11
+Maker = Callable[[RunRecord, FileCache], Section | None]
 
 
 def all_sections(record: RunRecord, cache: FileCache) -> list[Section]:
     """Return the sections that there is something to show for, in the order of the page."""
-    makers: tuple[Callable[[RunRecord, FileCache], Section | None], ...] = (
-        _course,
-        _maps,
-        resolution_section,
-        _flow,
-        particle_section,
-        _classes,
-        _junk,
-    )
-    made = [maker(record, cache) for maker in makers]
-    results = [
-        _result(number, result)
-        for number, result in enumerate(read_results(record.directory.path), start=1)
-    ]
+    results = enumerate(read_results(record.directory.path), start=1)
     return [
-        *(section for section in made if section is not None),
-        *results,
-        resources_section(record),
-        settings_section(record),
-        log_section(record),
+        *_made(_FOUND, record, cache),
+        *(_result(number, result) for number, result in results),
+        *_made(_HOW, record, cache),
     ]
 
 
-def _course(record: RunRecord, _: FileCache) -> Section | None:
-    if not record.iterations:
-        return None
+def _made(
+    kinds: tuple[tuple[str, str, int, Maker], ...], record: RunRecord, cache: FileCache
+) -> Iterator[Section]:
+    for name, title, least, make in kinds:
+        section = make(record, cache) if len(record.iterations) >= least else None
+        if section is not None:
+            yield replace(section, name=name, title=title)
+
+
+def _course(record: RunRecord, _: FileCache) -> Section:
     soft = record.iterations[-1].get("soft_since") or 0
     words = (
         f"From iteration {soft} on particles go to maps by their probabilities, to their best map "
-        "before."
-        if soft > 1
-        else "",
+        "before.",
     )
     return Section(
-        "course",
-        "Course of the refinement",
-        words=tuple(filter(None, words)),
+        words=words if soft > 1 else (),
         charts=(*_occupancy(record), *_movement(record), resolution_course(record)),
         tables=(_iteration_table(record),),
     )
@@ -96,8 +80,8 @@ def _movement(record: RunRecord) -> list[Chart]:
     numbers, entries = record.iteration_numbers, record.iterations
     if len(entries) < 2:
         return []
-    changed = charts.as_floats([entry["fraction_changed_map"] for entry in entries])
-    angle = charts.as_floats([entry["mean_angle_change_deg"] for entry in entries])
+    changed = [entry["fraction_changed_map"] for entry in entries]
+    angle = [entry["mean_angle_change_deg"] for entry in entries]
     last = "unknown" if changed[-1] is None else f"{changed[-1]:.1%}"
     turned = "unknown" if angle[-1] is None else f"{angle[-1]:.1f}°"
     if record.n_models == 1:
@@ -106,7 +90,7 @@ def _movement(record: RunRecord) -> list[Chart]:
                 "Rotation",
                 f"Line over iterations: rotation of the particles since the last; last {turned}.",
                 charts.lines_over_iterations(
-                    "movement", numbers, [("", angle, colour_of(0), "solid")], label="rotation [°]"
+                    "movement", numbers, {"": angle}, label="rotation [°]"
                 ),
                 f"Last: {turned}.",
             )
@@ -124,166 +108,27 @@ def _movement(record: RunRecord) -> list[Chart]:
 
 
 def _iteration_table(record: RunRecord) -> Table:
-    models = record.counts[-1].names
-    rows = tuple(
-        (
-            entry["iteration"],
-            *counts.all,
-            _percent(entry["fraction_changed_map"]),
-            entry["mean_angle_change_deg"],
-            entry["mean_shift_change_px"],
-            entry["mean_log_likelihood"],
-            float(entry["scale"]),
-            entry["highest_ring"],
-            float(sum(entry["seconds"].values())),
-        )
-        for entry, counts in zip(record.iterations, record.counts, strict=True)
-    )
-    columns = (
-        "iteration",
-        *models,
-        "changed [%]",
-        "rotation [°]",
-        "shift [px]",
-        "mean score",
-        "scale",
-        "rings",
-        "time [s]",
-    )
-    digits = (None, *[None] * len(models), 2, 2, 2, 2, 3, None, 1)
-    return Table("Figures of each iteration", columns, rows, digits)
+    entries = record.iterations
 
+    def figure(name: str) -> list[Cell]:
+        return [entry[name] for entry in entries]
 
-def _percent(fraction: float | None) -> float | None:
-    return None if fraction is None else 100.0 * fraction
-
-
-def _maps(record: RunRecord, cache: FileCache) -> Section | None:
-    rows = []
-    for iteration in [*reversed(record.iteration_numbers), 0]:
-        newest = iteration == record.last
-        strips = [
-            _strip(record, iteration, model, cache, newest=newest)
-            for model in range(record.n_models)
-        ]
-        if newest and iteration and record.is_single:
-            strips.append(_sharpened(record, cache))
-        shown = tuple(strip for strip in strips if strip is not None)
-        title = f"Iteration {iteration}" if iteration else "Starting maps"
-        if shown:
-            rows.append(StripRow(f"maps-{iteration}", title, shown, newest))
-    if not rows:
-        return None
-    words = (
-        "Left: central slices perpendicular to z, y and x, on one grey scale. Right: projections "
-        "along z, y and x. Bright = dense.",
-    )
-    return Section("maps", "Maps", words=words, strip_rows=tuple(rows))
-
-
-def _strip(
-    record: RunRecord, iteration: int, model: int, cache: FileCache, *, newest: bool
-) -> Strip | None:
-    uris = map_strip_uris(record, iteration, model, cache, large=newest)
-    if uris is None:
-        return None
-    words = f"map {model + 1}"
-    if iteration:
-        entry = record.iterations[record.iteration_numbers.index(iteration)]
-        resolution = entry["maps"][model]["resolution_fsc_0143_ang"]
-        words += f" · {counted(entry['occupancy'][model], 'particle')} · {resolution:.1f} Å"
-    place = f"iteration {iteration}" if iteration else "the start"
-    return Strip(words, *uris, alt=f"map {model + 1} of {place}")
-
-
-def _sharpened(record: RunRecord, cache: FileCache) -> Strip | None:
-    path = record.directory.threed_filt(record.last, 1)
-    uris = strip_uris(path, cache, large=True)
-    if uris is None:
-        return None
-    bfactor = record.iterations[-1].get("bfactor_ang2")
-    words = "sharpened map" if bfactor is None else f"sharpened map · B factor {bfactor:.0f} Å²"
-    return Strip(words, *uris, alt=f"the sharpened map of iteration {record.last}")
-
-
-def _flow(record: RunRecord, cache: FileCache) -> Section | None:
-    n_models, n_junk = record.n_models, record.n_junk
-    known = [
-        (number, found)
-        for number in record.iteration_numbers[-_FLOW_COLUMNS:]
-        if (found := assigned_sets(record.directory, number, n_models, n_junk, cache)) is not None
-    ]
-    if len(known) < 2 or n_models + n_junk < 2:
-        return None
-    names = record.counts[-1].names
-    tables = [transitions(before, after, len(names)) for (_, before), (_, after) in pairwise(known)]
-    first, last = known[-2][0], known[-1][0]
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (name, *(int(count) for count in row), int(row.sum()))
-        for name, row in zip(names, tables[-1], strict=True)
-    )
-    columns = (f"from (iteration {first})", *(f"to {name}" for name in names), "all")
-    what = "Bars are maps and junk" if n_junk else "Bars are maps"
-    return Section(
-        "flow",
-        "Flow of particles between maps",
-        words=(f"{what}, bands are particles; strong bands are particles that changed.",),
-        sankey=sankey(
-            [number for number, _ in known], tables, names, set_colours(n_models, n_junk)
-        ),
-        tables=(Table(f"Particles that went to iteration {last}", columns, rows),),
-    )
-
-
-def _junk(record: RunRecord, cache: FileCache) -> Section | None:
-    if not record.n_junk or not record.directory.particles(record.last).exists():
-        return None
-    counts = record.counts[-1]
-    words = [
-        "Junk enters no map: images that match no better than noise, and from junk2 on images that "
-        "are nothing like their map."
-    ]
-    try:
-        pictures = junk_pictures(record, cache)
-    except FormatError as error:
-        # The images may have moved since; the rest of the page is right without them.
-        words.append(f"Its images cannot be shown: {error}")
-        pictures = []
-    made = tuple(
-        Chart(
-            f"{name}: {counted(n, 'particle')}",
-            f"Some images of {name}, evenly spread over its {counted(n, 'particle')}.",
-            png=picture,
-        )
-        for name, n, picture in zip(counts.junk_names, counts.junk, pictures, strict=False)
-        if picture
-    )
-    return Section("junk", "Junk", words=tuple(words), charts=made)
-
-
-def _classes(record: RunRecord, cache: FileCache) -> Section | None:
-    if not record.last:
-        return None
-    found = class_pairs(record.directory, record.last, record.n_models, cache)
-    if found is None:
-        return None
-    galleries = []
-    for model, classes in enumerate(found):
-        every = counted(classes.n_classes, "class", "classes")
-        note = f"{every}, {classes.n_occupied} of them with particles"
-        if classes.n_occupied > len(classes.pairs):
-            note += f"; the {len(classes.pairs)} with most are shown"
-        galleries.append(
-            ClassGallery(
-                f"classes-{model + 1}", f"Map {model + 1}", note + ".", classes.pairs, model == 0
-            )
-        )
-    words = (
-        "Each pair: class average left, projection of the map right. Bold: particles averaged; Σ: "
-        "the sum of their weights in the class, where they are shared; after a minus: members kept "
-        "out of the average.",
-    )
-    return Section("classes", "Class averages", words=words, galleries=tuple(galleries))
+    changed = figure("fraction_changed_map")
+    sets = zip(*(counts.all for counts in record.counts), strict=True)
+    columns: dict[str, Sequence[Cell]] = {
+        "iteration": record.iteration_numbers,
+        **dict(zip(record.counts[-1].names, sets, strict=True)),
+        "changed [%]": [None if share is None else 100.0 * float(share) for share in changed],
+        "rotation [°]": figure("mean_angle_change_deg"),
+        "shift [px]": figure("mean_shift_change_px"),
+        "mean score": figure("mean_log_likelihood"),
+        "scale": [float(entry["scale"]) for entry in entries],
+        "rings": figure("highest_ring"),
+        "time [s]": [float(sum(entry["seconds"].values())) for entry in entries],
+    }
+    digits = (None, *[None] * len(record.counts[-1].names), 2, 2, 2, 2, 3, None, 1)
+    rows = tuple(zip(*columns.values(), strict=True))
+    return Table("Figures of each iteration", tuple(columns), rows, digits)
 
 
 def _result(number: int, result: ResultRecord) -> Section:
@@ -306,9 +151,26 @@ def _result(number: int, result: ResultRecord) -> Section:
     ]
     tables = tuple(Table(item.caption, item.columns, item.rows) for item in result.tables)
     return Section(
-        f"result-{number}",
-        result.title,
+        name=f"result-{number}",
+        title=result.title,
         words=result.summary,
         charts=(*curves, *matrices),
         tables=tables,
     )
+
+
+#: Name, heading, how many finished iterations it needs, and what makes it if there is more to need.
+_FOUND: tuple[tuple[str, str, int, Maker], ...] = (
+    ("course", "Course of the refinement", 1, _course),
+    ("maps", "Maps", 0, maps_section),
+    ("fsc", "Fourier shell correlation", 1, resolution_section),
+    ("flow", "Flow of particles between maps", 2, flow_section),
+    ("particles", "Scores and directions", 1, particle_section),
+    ("classes", "Class averages", 1, classes_section),
+    ("junk", "Junk", 1, junk_section),
+)
+_HOW: tuple[tuple[str, str, int, Maker], ...] = (
+    ("resources", "Time and memory", 0, resources_section),
+    ("settings", "Settings", 0, settings_section),
+    ("log", "Log", 0, log_section),
+)

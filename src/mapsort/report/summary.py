@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mapsort.report.file_cache import FileCache
-from mapsort.report.map_pictures import map_strip_uris
-from mapsort.report.palette import colour_of, set_colours
+from mapsort.report.map_pictures import strip_uris
+from mapsort.report.palette import set_colours
 from mapsort.rundir.run_record import RunRecord
+from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.wording import counted, readable_size
 
 
@@ -25,11 +26,11 @@ class MapCard:
 
     title: str
     colour: str
-    picture: str
-    alt: str
     particles: str
     share: float
-    resolution: str
+    picture: str = ""
+    alt: str = ""
+    resolution: str = ""
 
 
 def figures_of_merit(record: RunRecord) -> list[Merit]:
@@ -55,50 +56,23 @@ def figures_of_merit(record: RunRecord) -> list[Merit]:
 
 
 def map_cards(record: RunRecord, cache: FileCache) -> list[MapCard]:
-    """Return a card for each map as it is now; none before the seeds are written."""
+    """Return a card for each map as it is now, then for junk; none before the seeds are written."""
+    begun = bool(record.iterations)
+    counts = record.counts[-1] if begun else SetCounts((0,) * record.n_models)
+    maps = record.iterations[-1]["maps"] if begun else ()
+    colours = set_colours(record.n_models, record.n_junk)
     cards = []
-    for model in range(record.n_models):
-        uris = map_strip_uris(record, record.last, model, cache, large=True)
-        if uris is None:
-            continue
-        particles, share, resolution = "starting map", 0.0, ""
-        if record.iterations:
-            entry, counts = record.iterations[-1], record.counts[-1]
-            share = counts.shares[model]
-            particles = _particles(counts.maps[model], share)
-            resolution = f"{entry['maps'][model]['resolution_fsc_0143_ang']:.1f} Å"
-        cards.append(
-            MapCard(
-                title=f"Map {model + 1}",
-                colour=colour_of(model),
-                picture=uris[1],
-                alt=f"Projections of map {model + 1} along z, y and x",
-                particles=particles,
-                share=share,
-                resolution=resolution,
-            )
-        )
-    return cards + _junk_cards(record)
-
-
-def _junk_cards(record: RunRecord) -> list[MapCard]:
-    if not record.n_junk:
-        return []
-    counts, n_models = record.counts[-1], record.n_models
-    colours = set_colours(n_models, record.n_junk)
-    return [
-        MapCard(
-            title=name.capitalize(),
-            colour=colours[n_models + place],
-            picture="",
-            alt="",
-            particles=_particles(counts.junk[place], counts.shares[n_models + place]),
-            share=counts.shares[n_models + place],
-            resolution="",
-        )
-        for place, name in enumerate(counts.junk_names)
-    ]
-
-
-def _particles(count: int, share: float) -> str:
-    return f"{counted(count, 'particle')} · {share:.1f}%"
+    for place, (name, n, share) in enumerate(
+        zip(counts.names, counts.all, counts.shares, strict=True)
+    ):
+        particles = f"{counted(n, 'particle')} · {share:.1f}%" if begun else "starting map"
+        card = MapCard(name.capitalize(), colours[place], particles, share)
+        if place < record.n_models:
+            uris = strip_uris(record.directory.maps(record.last, place + 1), cache, large=True)
+            if uris is None:
+                continue
+            reached = f"{maps[place]['resolution_fsc_0143_ang']:.1f} Å" if begun else ""
+            words = f"Projections of {name} along z, y and x"
+            card = replace(card, picture=uris[1], alt=words, resolution=reached)
+        cards.append(card)
+    return cards
