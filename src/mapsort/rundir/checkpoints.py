@@ -20,10 +20,6 @@ T = TypeVar("T")
 SAVE_SECONDS = 60.0
 
 
-def _nothing() -> None:
-    """Verify nothing."""
-
-
 @dataclass(frozen=True)
 class Checkpoints:
     """Records in the run's ``checkpoint`` directory, by iteration and stage.
@@ -42,7 +38,7 @@ class Checkpoints:
     """
 
     path: Path | None = None
-    verify: Callable[[], None] = _nothing
+    verify: Callable[[], None] = lambda: None
     scratch: Scratch = field(default_factory=Scratch)
 
     def kept(self, iteration: int, stage: str, kind: type[T], compute: Callable[[], T]) -> T:
@@ -85,20 +81,16 @@ class Checkpoints:
 
     def drop_before(self, iteration: int) -> None:
         """Remove the records of earlier iterations, and the stages that led to this one."""
-        if self.path is None:
-            return
-        for file in self.path.glob("*_[0-9][0-9]*.npz"):
-            name, _, rest = file.stem.partition("_")
-            number = int(rest[:2])
-            if number < iteration or (number == iteration and name != "state"):
-                file.unlink(missing_ok=True)
+        self._drop(lambda name, at: at < iteration or (at == iteration and name != "state"))
 
     def drop_stages(self) -> None:
         """Remove the results of an unfinished iteration's stages: it is to be done otherwise."""
-        if self.path is None:
-            return
-        for file in self.path.glob("*_[0-9][0-9]*.npz"):
-            if not file.stem.startswith("state_"):
+        self._drop(lambda name, _: name != "state")
+
+    def _drop(self, is_done_with: Callable[[str, int], bool]) -> None:
+        for file in self.path.glob("*_[0-9][0-9]*.npz") if self.path is not None else ():
+            name, _, rest = file.stem.partition("_")
+            if is_done_with(name, int(rest[:2])):
                 file.unlink(missing_ok=True)
 
     @contextmanager

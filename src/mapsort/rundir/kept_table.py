@@ -4,40 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mapsort.rundir.scratch import Gathered, Scratch
+from mapsort.rundir.scratch import Scratch
 
 #: Rows of text that are worked on together.
 _ROWS_AT_ONCE = 8192
-
-
-@dataclass(frozen=True)
-class _Text:
-    """UTF-8, one byte an element."""
-
-    characters: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class _TextColumn:
-    """Texts one after the other; that of row i is at ``end[i]`` to ``end[i + 1]``."""
-
-    characters: npt.NDArray[np.uint8]
-    end: npt.NDArray[np.int64]
-
-    def __getitem__(self, where: slice) -> npt.NDArray[np.object_]:
-        first, last = where.start, where.stop
-        bounds = self.end[first : last + 1].tolist()
-        text = self.characters[bounds[0] : bounds[-1]].tobytes()
-        ends = [bound - bounds[0] for bound in bounds]
-        rows = [text[a:b].decode() for a, b in pairwise(ends)]
-        return np.array(rows, dtype=object)
 
 
 @dataclass(frozen=True)
@@ -52,7 +28,7 @@ class KeptTable:
     """
 
     n_rows: int
-    columns: dict[str, npt.NDArray[Any] | _TextColumn | None]
+    columns: dict[str, npt.NDArray[Any] | None]
 
     @classmethod
     def of(cls, table: pd.DataFrame, scratch: Scratch, *, emptied: Iterable[str] = ()) -> KeptTable:
@@ -70,7 +46,7 @@ class KeptTable:
         OSError
             The disk is full.
         """
-        columns: dict[str, npt.NDArray[Any] | _TextColumn | None] = {}
+        columns: dict[str, npt.NDArray[Any] | None] = {}
         for name in map(str, table.columns):
             column = table[name]
             if name in emptied:
@@ -94,23 +70,29 @@ class KeptTable:
         empty = np.full(where.stop - where.start, "", dtype=object)
         return pd.DataFrame(
             {
-                name: empty if column is None else np.array(column[where])
+                name: empty if column is None else _as_given(column[where])
                 for name, column in wanted.items()
             }
         )
 
 
-def _text_column(column: pd.Series, scratch: Scratch) -> _TextColumn:
-    """Keep texts; missing values as a STAR file has them."""
-    gathered: Gathered[_Text] = Gathered(scratch)
-    lengths = np.zeros(len(column) + 1, dtype=np.int64)
-    for first in range(0, max(1, len(column)), _ROWS_AT_ONCE):
+def _text_column(column: pd.Series, scratch: Scratch) -> npt.NDArray[np.bytes_]:
+    """Keep texts as UTF-8 of one width; missing values as a STAR file has them."""
+
+    def encoded(first: int) -> list[bytes]:
         part = column.iloc[first : first + _ROWS_AT_ONCE]
-        missing = part.isna().tolist()
-        texts = [
-            ("nan" if absent else str(value)).encode()
-            for value, absent in zip(part.tolist(), missing, strict=True)
-        ]
-        lengths[first + 1 : first + 1 + len(texts)] = list(map(len, texts))
-        gathered.add(_Text(np.frombuffer(b"".join(texts), dtype=np.uint8)))
-    return _TextColumn(gathered.joined().characters, scratch.placed(np.cumsum(lengths)))
+        rows = zip(part.tolist(), part.isna().tolist(), strict=True)
+        return [("nan" if absent else str(value)).encode() for value, absent in rows]
+
+    starts = range(0, len(column), _ROWS_AT_ONCE)
+    width = max((len(text) for first in starts for text in encoded(first)), default=1)
+    kept = scratch.zeros((len(column),), f"S{max(1, width)}")
+    for first in starts:
+        kept[first : first + _ROWS_AT_ONCE] = encoded(first)
+    return kept
+
+
+def _as_given(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy of kept values, texts as such."""
+    texts = values.dtype.kind == "S"
+    return np.char.decode(values, "utf-8").astype(object) if texts else np.array(values)

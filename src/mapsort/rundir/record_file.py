@@ -35,12 +35,8 @@ _TREE = "tree"
 _PART_BYTES = 2**24
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 def write_record(
-    path: str | Path, record: object, *, written: Callable[[], None] = _nothing
+    path: str | Path, record: object, *, written: Callable[[], None] = lambda: None
 ) -> None:
     """Write a dataclass with all it holds, whole or not at all.
 
@@ -90,17 +86,12 @@ def _write_array(entry: IO[bytes], array: npt.NDArray[Any], written: Callable[[]
         written()
 
 
-def _as_read(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the array."""
-    return array
-
-
 def read_record(
     path: str | Path,
     kind: type[T],
     *,
     holding: tuple[type, ...] = (),
-    place: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = _as_read,
+    place: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = lambda array: array,
 ) -> T:
     """Read what `write_record` wrote.
 
@@ -126,8 +117,7 @@ def read_record(
             tree = json.loads(file[_TREE].tobytes())
             if tree["format"] != _FORMAT:
                 raise FormatError(f"{path}: written by another version of mapsort.")
-            entries = _Entries(file, place)
-            record = _unpacked(tree["record"], entries, known)
+            record = _unpacked(tree["record"], lambda name: place(file[name]), known)
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file.") from None
     except FormatError:
@@ -161,31 +151,20 @@ def _packed(value: object, arrays: list[npt.NDArray[Any]]) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be kept in a record file")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Entries:
-    """The arrays of a file, each put in its place as it is read."""
-
-    file: Any
-    place: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
-
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self.place(self.file[name])
-
-
-def _unpacked(tree: Any, file: _Entries, known: dict[str, type]) -> Any:
+def _unpacked(tree: Any, read: Callable[[str], npt.NDArray[Any]], known: dict[str, type]) -> Any:
     if not isinstance(tree, dict):
         return tree
     if "array" in tree:
-        array = file[f"array_{tree['array']}"]
+        array = read(f"array_{tree['array']}")
         return array[()] if tree["scalar"] else array
     if "record" in tree:
-        fields = {name: _unpacked(item, file, known) for name, item in tree["fields"].items()}
+        fields = {name: _unpacked(item, read, known) for name, item in tree["fields"].items()}
         return _made(known[tree["record"]], fields)
     if "dict" in tree:
-        return {key: _unpacked(item, file, known) for key, item in tree["dict"]}
+        return {key: _unpacked(item, read, known) for key, item in tree["dict"]}
     if "tuple" in tree:
-        return tuple(_unpacked(item, file, known) for item in tree["tuple"])
-    return [_unpacked(item, file, known) for item in tree["list"]]
+        return tuple(_unpacked(item, read, known) for item in tree["tuple"])
+    return [_unpacked(item, read, known) for item in tree["list"]]
 
 
 def _made(kind: type, fields: dict[str, Any]) -> Any:

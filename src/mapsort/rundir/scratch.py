@@ -8,6 +8,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 from weakref import WeakSet, finalize
@@ -110,8 +111,15 @@ class Scratch:
         self._mapped.add(mapped)
         return np.frombuffer(mapped, kind, math.prod(shape)).reshape(shape)
 
-    def _named_errors(self) -> _NamedErrors:
-        return _NamedErrors(self._directory)
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Let errors of the disk say where it was full: writing, unlike opening, does not."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None or error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, str(self._directory)) from error
 
 
 class Gathered(Generic[T]):
@@ -181,20 +189,6 @@ class Gathered(Generic[T]):
             return np.zeros(shape, like.dtype)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return self._scratch._array(mapped, shape, like.dtype)
-
-
-class _NamedErrors:
-    """Errors of the disk say where it was full: writing, unlike opening, does not."""
-
-    def __init__(self, directory: Path | None) -> None:
-        self._directory = directory
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(self._directory)) from error
 
 
 def _close(files: list[IO[bytes]]) -> None:
