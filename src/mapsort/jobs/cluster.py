@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,11 +93,9 @@ def engine_for(options: MultiOptions, inputs: MultiInputs) -> Iterator[DaskEngin
         yield engine
 
 
-@contextmanager
-def connected(name: str, request: ParallelRequest) -> Iterator[DaskEngine]:
-    """Connect to the workers that a request names."""
-    with dask_engine(name, address=request.scheduler, n_local=request.n_local) as engine:
-        yield engine
+def connected(name: str, request: ParallelRequest) -> AbstractContextManager[DaskEngine]:
+    """Connect to the workers that a request names, while the block lasts."""
+    return dask_engine(name, address=request.scheduler, n_local=request.n_local)
 
 
 def refuse_unfit(

@@ -170,14 +170,14 @@ def _writer(target: Path) -> Callable[[_Job], Converted]:
         raise ConfigError(
             f"{target}: cryoSPARC's .cs files are not written; write a .star, which it imports"
         )
-    if suffix == STAR_SUFFIX:
-        return _write_star
-    if suffix in LIST_SUFFIXES:
-        return _write_list
-    if suffix in HDF_SUFFIXES:
-        return _write_hdf
-    if suffix in MRC_SUFFIXES:
-        return _write_mrc
+    for suffixes, write in (
+        ((STAR_SUFFIX,), _write_star),
+        (LIST_SUFFIXES, _write_list),
+        (HDF_SUFFIXES, _write_hdf),
+        (MRC_SUFFIXES, _write_mrc),
+    ):
+        if suffix in suffixes:
+            return write
     raise ConfigError(f"{target}: written are .star, .lst, .hdf, .mrcs, .mrc, .st and .map")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -80,8 +81,23 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
         ),
         progress=shown,
     )
-    finished = refine_multi_run(_request(options), progress=shown)
-    return score(RunDirectory(finished.path), options.iter, made)
+    return classify_and_score(
+        made,
+        progress=shown,
+        path=_free_run(options.path),
+        iter=options.iter,
+        randomseed=options.seed,
+        parallel=options.parallel,
+    )
+
+
+def classify_and_score(
+    made: Simulated, *, progress: Progress | None = None, **options: Any
+) -> DemoScore:
+    """Classify simulated particles from their seeds, with these options of multi; score the result."""
+    request = MultiOptions(input=made.particles, models=made.seeds, **options).validated()
+    finished = refine_multi_run(request, progress=progress)
+    return score(RunDirectory(finished.path), len(finished.convergence), made)
 
 
 def best_labelling(found: ArrayLike, true: ArrayLike, n_classes: int) -> tuple[float, list[int]]:
@@ -109,17 +125,6 @@ def best_labelling(found: ArrayLike, true: ArrayLike, n_classes: int) -> tuple[f
     np.add.at(confusion, (np.asarray(found), np.asarray(true)), 1)
     rows, columns = linear_sum_assignment(-confusion)
     return float(confusion[rows, columns].sum() / confusion.sum()), [int(c) for c in columns]
-
-
-def _request(options: DemoOptions) -> MultiOptions:
-    return MultiOptions(
-        input=options.path / "particles.star",
-        models=tuple(options.path / f"seed_{index + 1:02d}.mrc" for index in range(N_CLASSES)),
-        path=_free_run(options.path),
-        iter=options.iter,
-        randomseed=options.seed,
-        parallel=options.parallel,
-    ).validated()
 
 
 def _free_run(parent: Path) -> Path:

@@ -13,13 +13,10 @@ import numpy as np
 
 from mapsort import _core
 from mapsort.geometry.euler import eman_to_matrix
-from mapsort.jobs.demo import score
-from mapsort.jobs.multi import refine_multi_run
+from mapsort.jobs.demo import classify_and_score
 from mapsort.jobs.simulate import simulate
-from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.phantom import phantom_map
-from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.fourier_grid import Complex64, FourierGrid
 
 #: Two classes sorted by chance would come to 0.5 +- 0.03 of 300 particles.
@@ -50,15 +47,6 @@ def small_run(*, n_threads: int) -> SmallRun:
 
     Everything happens in a temporary directory: particles, maps, tables and log are written and
     read as in any run.
-
-    Parameters
-    ----------
-    n_threads : int
-        Threads to use.
-
-    Returns
-    -------
-    SmallRun
     """
     with tempfile.TemporaryDirectory(prefix="mapsort-") as parent:
         out = Path(parent)
@@ -67,19 +55,16 @@ def small_run(*, n_threads: int) -> SmallRun:
                 phantom=2, out=out, n=_PARTICLES, box=_BOX, apix=4.0, snr=2.0, seed=1, seedres=28.0
             )
         )
-        request = MultiOptions(
-            input=made.particles,
-            models=made.seeds,
+        started = time.perf_counter()
+        result = classify_and_score(
+            made,
             path=out / "multi_00",
             iter=_ITERATIONS,
             orientgen="eman:delta=15",
             randomseed=1,
             parallel=f"thread:{n_threads}",
-        ).validated()
-        started = time.perf_counter()
-        finished = refine_multi_run(request)
+        )
         seconds = time.perf_counter() - started
-        result = score(RunDirectory(finished.path), _ITERATIONS, made)
     return SmallRun(result.accuracy, seconds)
 
 

@@ -191,32 +191,32 @@ def _sets(
 ) -> list[ParticleSet]:
     """Return the sets; what is left out by a filter forms sets of its own."""
     table = particles.table
-    names: list[str]
     number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
     highest = finished.n_models + finished.n_junk
     if number.min() < 1 or number.max() > highest:
         raise FormatError(f"{particles.source}: rlnClassNumber must lie between 1 and {highest}.")
+    # Who is in each set; the last one that a particle is in counts.
+    inside: dict[str, npt.NDArray[np.bool_]] = {}
     if options.by == BY_MAP:
-        names = [f"m{number}" for number in range(1, finished.n_models + 1)]
-        place = number - 1
+        inside |= {f"m{model}": number == model for model in range(1, finished.n_models + 1)}
     else:
         assert members is not None, "_members() refuses a range without classes"
-        inside = _in_ranges(options.by, members, finished, iteration)
-        names = [f"classes_{options.by.replace(',', '_').replace(' ', '')}", "classes_other"]
-        place = np.where(inside, 0, 1)
+        chosen = _in_ranges(options.by, members, finished, iteration)
+        inside[f"classes_{options.by.replace(',', '_').replace(' ', '')}"] = chosen
+        inside["classes_other"] = ~chosen
     # Junk is in no class, so that no filter of classes concerns it.
     kind = number - finished.n_models
-    place = np.where(kind > 0, len(names) + kind - 1, place)
-    names += [junk_name(kind) for kind in range(1, finished.n_junk + 1)]
+    inside |= {junk_name(k): kind == k for k in range(1, finished.n_junk + 1)}
     if options.min_prob is not None:
-        names.append(UNSURE)
         probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
-        place = np.where((kind <= 0) & (probability < options.min_prob), len(names) - 1, place)
+        inside[UNSURE] = (kind <= 0) & (probability < options.min_prob)
     if options.exclude_rejected:
         assert members is not None, "_members() refuses this without the matrix"
-        names.append(REJECTED)
-        place = np.where((kind <= 0) & members.kept_out[:, 0], len(names) - 1, place)
-    return [ParticleSet(name, np.flatnonzero(place == i)) for i, name in enumerate(names)]
+        inside[REJECTED] = (kind <= 0) & members.kept_out[:, 0]
+    place = np.zeros(len(number), dtype=np.int64)
+    for order, these in enumerate(inside.values()):
+        place[these] = order
+    return [ParticleSet(name, np.flatnonzero(place == i)) for i, name in enumerate(inside)]
 
 
 def _in_ranges(

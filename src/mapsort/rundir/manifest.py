@@ -102,27 +102,10 @@ def make_manifest(
     choices: Iterable[Mapping[str, str]] = (),
     asked: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Collect the manifest of a run that begins now.
+    """Collect the manifest of a run that begins now, from what are its attributes.
 
-    Parameters
-    ----------
-    options : mapping
-        Options as resolved; paths become text, tuples lists.
-    seed : int
-        Random seed.
-    inputs : iterable of path
-        Input files; each is recorded once.
-    command : iterable of str, optional
-        The command line.
-    choices : iterable of mappings, optional
-        What the program decided by itself: ``name``, ``value``, ``reason``.
-    asked : mapping, optional
-        Options as they were given.
-
-    Returns
-    -------
-    Manifest
-        The manifest; not yet written.
+    Options may hold paths, which become text, and tuples, which become lists; each of the input
+    files is recorded once.
 
     Raises
     ------
@@ -141,30 +124,12 @@ def make_manifest(
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
-    """Write a manifest as JSON, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write.
-    manifest : Manifest
-        What to write.
-    """
+    """Write a manifest as JSON, whole or not at all."""
     write_json(path, {"format": _FORMAT} | asdict(manifest))
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Read a manifest.
-
-    Parameters
-    ----------
-    path : str or Path
-        A ``0_refine_parms.json`` written by mapsort.
-
-    Returns
-    -------
-    Manifest
-        As written.
+    """Read a ``0_refine_parms.json`` that mapsort wrote.
 
     Raises
     ------
@@ -184,16 +149,6 @@ def read_manifest(path: str | Path) -> Manifest:
 
 def record_input(path: str | Path) -> InputRecord:
     """Record size, time and checksum of an input file.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    InputRecord
-        Its record.
 
     Raises
     ------
@@ -229,17 +184,9 @@ def record_input(path: str | Path) -> InputRecord:
 
 
 def changed_inputs(manifest: Manifest) -> list[str]:
-    """Name the input files that are gone or differ from what the manifest recorded.
+    """Name the input files that are gone or differ from what the manifest recorded, a phrase each.
 
-    Parameters
-    ----------
-    manifest : Manifest
-        A manifest as read from a run directory.
-
-    Returns
-    -------
-    list of str
-        One phrase for each such file; empty when a run can be resumed as it was.
+    None are named when a run can be resumed as it was.
     """
     changes = []
     for old in manifest.inputs:
@@ -253,13 +200,7 @@ def changed_inputs(manifest: Manifest) -> list[str]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Describe the machine: host, system, processor, cores, Python.
-
-    Returns
-    -------
-    dict
-        JSON values.
-    """
+    """Return host, system, processor, cores and Python of this machine."""
     return {
         "host": platform.node(),
         "system": platform.platform(),
