@@ -38,7 +38,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import USED
 from mapsort.rundir.text import read_fsc, write_fsc
-from mapsort.runfiles.maps import write_volume
+from mapsort.runfiles.maps import write_half_maps
 from mapsort.stages.fourier_grid import Float32
 
 Float64 = npt.NDArray[np.float64]
@@ -242,13 +242,10 @@ def _compare(
     even, odd = half_maps(run, slices.half_equations(n_threads=run.plan.n_threads))
     masked = half_map_fsc(even, odd, _mask(run, directory, iteration, number))
     unmasked = fsc(even, odd)
-    even_path = directory.threed_even(iteration, number)
-    odd_path = directory.threed_odd(iteration, number)
-    write_volume(even_path, scaled_to_mass(run, even, model), apix)
-    write_volume(odd_path, scaled_to_mass(run, odd, model), apix)
-    curve_file = directory.fsc_eo(iteration, number)
+    scaled = (scaled_to_mass(run, half, model) for half in (even, odd))
+    write_half_maps(run, directory, iteration, model, *scaled)
     write_fsc(
-        curve_file,
+        directory.fsc_eo(iteration, number),
         frequencies_per_ang(box, apix),
         np.stack([masked, unmasked], axis=1),
         title=f"1/A, FSC of even and odd particles of map {number} under its mask, and without",
@@ -257,9 +254,9 @@ def _compare(
         number=number,
         n_even=int(members[0, model]),
         n_odd=int(members[1, model]),
-        even=even_path,
-        odd=odd_path,
-        curve_file=curve_file,
+        even=directory.threed_even(iteration, number),
+        odd=directory.threed_odd(iteration, number),
+        curve_file=directory.fsc_eo(iteration, number),
         masked=masked,
         unmasked=unmasked,
         resolution_0143_ang=resolution_at(masked, GOLD_STANDARD, apix, box=box),

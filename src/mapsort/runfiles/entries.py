@@ -17,6 +17,7 @@ from mapsort.model.references import References
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, fsc, resolution_at
 from mapsort.refinement.run import Outcome, Run, State
 from mapsort.stages.classify.junk import JUNK_FROM
+from mapsort.stages.fourier_grid import Float32
 
 #: Particles whose poses are compared together.
 _AT_ONCE = 16_384
@@ -75,19 +76,11 @@ def pose_change(
 
 def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, Any]:
     """Return one iteration's record for convergence.json."""
-    box, apix = run.plan.grid.box, run.inputs.apix
     changed, angle, shift = (None, None, None)
     if previous.matches is not None:
         changed, angle, shift = pose_change(run, previous.matches, outcome.matches, outcome.junk)
-    maps: list[dict[str, Any]] = [
-        {
-            "resolution_fsc_05_ang": round(resolution_at(curve, ONE_HALF, apix, box=box), 3),
-            "resolution_fsc_0143_ang": round(resolution_at(curve, GOLD_STANDARD, apix, box=box), 3),
-            "resolution_to_previous_fsc_05_ang": round(
-                resolution_at(fsc(before, after), ONE_HALF, apix, box=box), 3
-            ),
-            "half_fsc": np.round(curve, 4).tolist(),
-        }
+    maps = [
+        map_entry(curve, before, after, run.inputs.apix)
         for curve, before, after in zip(
             outcome.half_fsc, previous.references, outcome.state.references, strict=True
         )
@@ -115,6 +108,22 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
         "maps": maps,
         "seconds": outcome.seconds,
         "peak_memory_mib": round(peak_memory_bytes() / 2**20, 1),
+    }
+
+
+def map_entry(
+    half_fsc: npt.NDArray[np.floating], before: Float32, after: Float32, apix: float
+) -> dict[str, Any]:
+    """Return what is recorded of a map: the curve of its halves, and resolutions [A]."""
+
+    def reached(curve: npt.NDArray[np.floating], threshold: float) -> float:
+        return round(resolution_at(curve, threshold, apix, box=len(after)), 3)
+
+    return {
+        "resolution_fsc_05_ang": reached(half_fsc, ONE_HALF),
+        "resolution_fsc_0143_ang": reached(half_fsc, GOLD_STANDARD),
+        "resolution_to_previous_fsc_05_ang": reached(fsc(before, after), ONE_HALF),
+        "half_fsc": np.round(half_fsc, 4).tolist(),
     }
 
 

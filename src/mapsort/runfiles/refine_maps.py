@@ -9,15 +9,15 @@ import pandas as pd
 
 from mapsort.io.star import write_particles
 from mapsort.model.half_sets import SUBSET
-from mapsort.physics.fsc import ONE_HALF, frequencies_per_ang, fsc, resolution_at
+from mapsort.physics.fsc import frequencies_per_ang, fsc
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.refinement.reconstruction import scaled_to_mass
 from mapsort.refinement.single_state import SingleOutcome, SingleRun, SingleState
 from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
-from mapsort.runfiles.entries import peak_memory_bytes
-from mapsort.runfiles.maps import write_volume
+from mapsort.runfiles.entries import map_entry, peak_memory_bytes
+from mapsort.runfiles.maps import write_half_maps, write_volume
 from mapsort.runfiles.tables import image_names, without_found
 
 #: Maps are numbered from 1, and there is one.
@@ -28,8 +28,7 @@ def write_starting_maps(run: SingleRun, directory: RunDirectory, state: SingleSt
     """Write the seeds: of each half, and their mean as threed_00_01."""
     apix = run.whole.inputs.apix
     even, odd = (half.reference for half in state.halves)
-    write_volume(directory.threed_even(0, MAP), even, apix)
-    write_volume(directory.threed_odd(0, MAP), odd, apix)
+    write_half_maps(run.whole, directory, 0, MAP - 1, even, odd)
     write_volume(directory.maps(0, MAP), scaled_to_mass(run.whole, state.map, 0), apix)
 
 
@@ -39,8 +38,7 @@ def write_single_maps(
     """Write half maps (unfiltered), the filtered and the sharpened map, mask and curves."""
     iteration, apix = outcome.state.iteration, run.whole.inputs.apix
     even, odd = (half.volume for half in outcome.halves)
-    write_volume(directory.threed_even(iteration, MAP), even, apix)
-    write_volume(directory.threed_odd(iteration, MAP), odd, apix)
+    write_half_maps(run.whole, directory, iteration, MAP - 1, even, odd)
     for path, volume in (
         (directory.maps(iteration, MAP), outcome.map),
         (directory.threed_filt(iteration, MAP), outcome.sharpened),
@@ -93,8 +91,6 @@ def write_single_table(
 
 def single_entry(run: SingleRun, previous: SingleState, outcome: SingleOutcome) -> dict[str, Any]:
     """Return one iteration's record for convergence.json."""
-    box, apix = len(outcome.map), run.whole.inputs.apix
-    curve = outcome.curves.corrected
     scores = np.concatenate([half.poses.score[:, 0] for half in outcome.halves])
     return {
         "iteration": outcome.state.iteration,
@@ -117,16 +113,7 @@ def single_entry(run: SingleRun, previous: SingleState, outcome: SingleOutcome) 
         "noise_power": [half.noise_power.tolist() for half in outcome.halves],
         "random_phases_from_shell": outcome.curves.random_from,
         "maps": [
-            {
-                "resolution_fsc_05_ang": round(
-                    outcome.curves.resolution(ONE_HALF, apix, box=box), 3
-                ),
-                "resolution_fsc_0143_ang": round(outcome.state.resolution_ang, 3),
-                "resolution_to_previous_fsc_05_ang": round(
-                    resolution_at(fsc(previous.map, outcome.map), ONE_HALF, apix, box=box), 3
-                ),
-                "half_fsc": np.round(curve, 4).tolist(),
-            }
+            map_entry(outcome.curves.corrected, previous.map, outcome.map, run.whole.inputs.apix)
         ],
         "seconds": outcome.seconds,
         "peak_memory_mib": round(peak_memory_bytes() / 2**20, 1),
