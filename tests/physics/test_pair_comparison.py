@@ -57,7 +57,7 @@ def test_band_leaves_the_rest_out(pair):
 
 
 def test_soft_band_is_half_at_its_ends():
-    weight = SoftBand.of(box=100, apix=2.0, minres=20.0, maxres=5.0).weights(50)
+    weight = SoftBand.of(200.0, (20.0, 1.0), (None, 5.0), None, None).weights(50)
     assert weight[10] == pytest.approx(0.5)
     assert weight[40] == pytest.approx(0.5)
     assert weight[25] == pytest.approx(1.0, abs=1e-3)

@@ -37,17 +37,19 @@ class SoftBand:
     @classmethod
     def of(
         cls,
-        *,
-        box: int,
-        apix: float,
-        minres: float,
-        maxres: float,
-        pmin: float | None = None,
-        pmax: float | None = None,
+        length_ang: float,
+        minres: tuple[float | None, float],
+        maxres: tuple[float | None, float],
+        pmin: float | None,
+        pmax: float | None,
     ) -> SoftBand:
-        """Return the band between two resolutions [A], or two shells, which win."""
-        low = apix * box / minres if minres > 0 else 0.0
-        high = apix * box / maxres if maxres > 0 else 0.0
+        """Return the band between two resolutions [A], or two shells, which win.
+
+        A resolution is what is asked for, or else a default; 0 or less is no limit.
+        """
+        coarse, fine = (default if asked is None else asked for asked, default in (minres, maxres))
+        low = length_ang / coarse if coarse > 0 else 0.0
+        high = length_ang / fine if fine > 0 else 0.0
         return cls(low if pmin is None else pmin, high if pmax is None else pmax)
 
     def weights(self, n_shells: int) -> Float64:

@@ -9,11 +9,12 @@ from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
 
 from mapsort.physics.filters import apply_radial_curve, radial_power
+from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.stages.fourier_grid import Float32
 
 #: Noise added to each seed, relative to the map's standard deviation.
 NOISE_SHARE = 0.1
-#: Resolution [A] beyond which phases are made random.
+#: Resolution [A] from which on phases are made random.
 RANDOM_BEYOND_ANG = 50.0
 #: Density that belongs to the molecule when it is cut into segments, relative to the maximum.
 SEGMENT_FROM = 0.15
@@ -35,18 +36,8 @@ def random_phases(
     volume: Float32, count: int, apix: float, rng: np.random.Generator
 ) -> list[Float32]:
     """Return so many copies of a map whose phases beyond 50 A are random: those of real noise."""
-    box = len(volume)
-    k = np.fft.fftfreq(box, apix)
-    kx = np.fft.rfftfreq(box, apix)
-    beyond = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + kx**2) > 1 / RANDOM_BEYOND_ANG
-    spectrum = scipy.fft.rfftn(volume)
-    seeds = []
-    for _ in range(count):
-        noise = scipy.fft.rfftn(rng.standard_normal(volume.shape))
-        turned = np.abs(spectrum) * noise / np.maximum(np.abs(noise), np.finfo(float).tiny)
-        mixed = np.where(beyond, turned, spectrum)
-        seeds.append(np.asarray(scipy.fft.irfftn(mixed, s=volume.shape), np.float32))
-    return seeds
+    cutoff = apix / RANDOM_BEYOND_ANG
+    return [randomise_phases(volume, cutoff=cutoff, rng=rng) for _ in range(count)]
 
 
 def without_segments(volume: Float32, count: int, rng: np.random.Generator) -> list[Float32]:

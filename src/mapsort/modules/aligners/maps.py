@@ -26,9 +26,8 @@ from mapsort.physics.registration3d import (
 _POSITIVE = Limits(above=0.0)
 _NOT_NEGATIVE = Limits(low=0.0)
 _STEP = Limits(low=1.0, high=180.0)
-_SYM = Parameter("sym", str, "c1", "point group of the fixed map, for example d7")
-_DELTA = Parameter("delta", float, 10.0, "step between directions [degrees]", _STEP)
-_DPHI = Parameter("dphi", float, 10.0, "step about each direction [degrees]", _STEP)
+_Delta = Annotated[float, "step between directions [degrees]", _STEP]
+_Dphi = Annotated[float, "step about each direction [degrees]", _STEP]
 
 
 def _start(start: Transform | None, name: str) -> Transform3D:
@@ -101,21 +100,6 @@ def _check_phi(low: str, high: str, arguments: Mapping[str, Any]) -> None:
     "rotate_translate_3d",
     help="best rotation and shift of a map, by trying rotations in steps and polishing the best",
     ndim=3,
-    parameters=(
-        _SYM,
-        Parameter("orientgen", str, "eman", "orientation generator of the directions"),
-        _DELTA,
-        Parameter("n", int, None, "number of directions, in place of delta", Limits(low=1)),
-        _DPHI,
-        Parameter("phi0", float, 0.0, "first rotation about a direction [degrees]"),
-        Parameter("phi1", float, 360.0, "end of the rotations about a direction [degrees]"),
-        Parameter("search", int, 3, "largest shift along each axis [pixels]", Limits(low=0)),
-        *(
-            Parameter(f"search{axis}", int, None, f"largest shift along {axis}", Limits(low=0))
-            for axis in "xyz"
-        ),
-        Parameter("dotrans", bool, True, "search shifts, too"),
-    ),
     check=lambda arguments: _check_phi("phi0", "phi1", arguments),
 )
 def _rotate_translate_3d(
@@ -124,16 +108,18 @@ def _rotate_translate_3d(
     *,
     score: Score,
     start: Transform | None,
-    sym: str,
-    orientgen: str,
-    delta: float,
-    n: int | None,
-    dphi: float,
-    phi0: float,
-    phi1: float,
-    search: int,
-    dotrans: bool,
-    **searches: int | None,
+    sym: Annotated[str, "point group of the fixed map, for example d7"] = "c1",
+    orientgen: Annotated[str, "orientation generator of the directions"] = "eman",
+    delta: _Delta = 10.0,
+    n: Annotated[int | None, "number of directions, in place of delta", Limits(low=1)] = None,
+    dphi: _Dphi = 10.0,
+    phi0: Annotated[float, "first rotation about a direction [degrees]"] = 0.0,
+    phi1: Annotated[float, "end of the rotations about a direction [degrees]"] = 360.0,
+    search: Annotated[int, "largest shift along each axis [pixels]", Limits(low=0)] = 3,
+    searchx: Annotated[int | None, "largest shift along x", Limits(low=0)] = None,
+    searchy: Annotated[int | None, "largest shift along y", Limits(low=0)] = None,
+    searchz: Annotated[int | None, "largest shift along z", Limits(low=0)] = None,
+    dotrans: Annotated[bool, "search shifts, too"] = True,
 ) -> Transform:
     step: dict[str, int | float | str] = {"delta": delta} if n is None else {"n": n}
     call = ModuleCall(orientgen, {**step, "inc_mirror": 1})
@@ -141,13 +127,15 @@ def _rotate_translate_3d(
     # S V is V for the fixed map: rotations S R are alike, that is, inverses R^-1 S^-1
     inverse = rotation_grid(orientations(call, group), np.arange(phi0, phi1 - 1e-6, dphi))
     rotations = np.swapaxes(inverse, 1, 2) @ _start(start, "rotate_translate_3d").rotation
-    reach = [searches[f"search{axis}"] for axis in "xyz"]
-    limits = tuple((search if limit is None else limit) if dotrans else 0 for limit in reach)
+    x, y, z = (
+        (search if limit is None else limit) if dotrans else 0
+        for limit in (searchx, searchy, searchz)
+    )
     return register_maps(
         moving,
         fixed,
         rotations,
-        reach_px=(limits[0], limits[1], limits[2]),
+        reach_px=(x, y, z),
         score=score,
         step_deg=max(delta if n is None else 10.0, dphi),
         translate=dotrans,
@@ -166,8 +154,8 @@ def _symalign(
     *,
     start: Transform | None,
     sym: Annotated[str, "point group, for example d7"],
-    delta: Annotated[float, _DELTA] = 10.0,
-    dphi: Annotated[float, _DPHI] = 10.0,
+    delta: _Delta = 10.0,
+    dphi: _Dphi = 10.0,
     lphi: Annotated[float, "first rotation about a direction [degrees]"] = 0.0,
     uphi: Annotated[float, "end of the rotations about a direction [degrees]"] = 359.9,
 ) -> Transform:

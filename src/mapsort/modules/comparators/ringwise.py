@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mapsort.errors import ConfigError
 from mapsort.modules.array_parameter import CURVE
 from mapsort.modules.comparators.pixelwise import Maxres, Minres, check_band
-from mapsort.modules.parameter import Limits, Parameter
+from mapsort.modules.parameter import Limits
 from mapsort.modules.registries import COMPARATORS, Pixels
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.pair_comparison_fourier import (
@@ -28,48 +28,23 @@ Float64 = NDArray[np.float64]
 # An unknown or negative signal-to-noise ratio.
 _LEAST_SNR = 0.001
 
-_SNR_WEIGHT = Parameter(
-    "snrweight", bool, False, "weigh rings by the signal-to-noise ratio: snr, else the CTF squared"
-)
-_SNR = Parameter("snr", CURVE, None, "frequency [1/A] and signal-to-noise ratio, for snrweight")
-_AMP_WEIGHT = Parameter("ampweight", bool, False, "weigh by amplitude")
-_ZERO_MASK = Parameter("zeromask", bool, False, "zero both images where either is 0")
+_SnrWeight = Annotated[bool, "weigh rings by the signal-to-noise ratio: snr, else the CTF squared"]
+_Snr = Annotated[
+    NDArray[Any] | None, "frequency [1/A] and signal-to-noise ratio, for snrweight", CURVE
+]
+_AmpWeight = Annotated[bool, "weigh by amplitude"]
+_ZeroMask = Annotated[bool, "zero both images where either is 0"]
+_Pmin = Annotated[float | None, "first ring [Fourier pixels], in place of minres"]
+_Pmax = Annotated[float | None, "last ring [Fourier pixels], in place of maxres"]
 
 
-def _resolution(name: str, default: float, end: str) -> Parameter:
-    return Parameter(
-        name, float, None, f"{end} resolution [A], soft; by default {default:g}; 0: no limit"
-    )
-
-
-def _band_parameters(minres: float, maxres: float) -> tuple[Parameter, ...]:
-    """Return the parameters of a soft band; the search uses all frequencies by default."""
-    return (
-        _resolution("minres", minres, "coarsest"),
-        _resolution("maxres", maxres, "finest"),
-        Parameter("pmin", float, None, "first ring [Fourier pixels], in place of minres"),
-        Parameter("pmax", float, None, "last ring [Fourier pixels], in place of maxres"),
-    )
+def _resolution(end: str, default: float) -> str:
+    return f"{end} resolution [A], soft; by default {default:g}; 0: no limit"
 
 
 def _check_soft_band(arguments: Mapping[str, Any]) -> None:
     """As `check_band`, but 0 stands for no limit."""
     check_band({name: arguments[name] or None for name in ("minres", "maxres")})
-
-
-def _band(
-    image: Pixels, apix: float, defaults: tuple[float, float], arguments: Mapping[str, Any]
-) -> Float64:
-    minres, maxres = arguments["minres"], arguments["maxres"]
-    band = SoftBand.of(
-        box=len(image),
-        apix=apix,
-        minres=defaults[0] if minres is None else minres,
-        maxres=defaults[1] if maxres is None else maxres,
-        pmin=arguments["pmin"],
-        pmax=arguments["pmax"],
-    )
-    return band.weights(len(image) // 2)
 
 
 def _signal_to_noise(
@@ -87,29 +62,8 @@ def _signal_to_noise(
     return np.where(ratio > 0, ratio, _LEAST_SNR)
 
 
-_FRC_BAND = (200.0, 8.0)
-
-
 @COMPARATORS.register(
-    "frc",
-    help="Fourier ring correlation, weighted by ring size",
-    parameters=(
-        *_band_parameters(*_FRC_BAND),
-        _SNR_WEIGHT,
-        _SNR,
-        _AMP_WEIGHT,
-        Parameter("sweight", bool, True, "weigh rings by their number of terms"),
-        Parameter("nweight", bool, False, "reduce the correlation to that of a single particle"),
-        Parameter(
-            "ptcl_repr",
-            float,
-            1.0,
-            "particles averaged in the reference, for nweight",
-            Limits(above=0.0),
-        ),
-        _ZERO_MASK,
-    ),
-    check=_check_soft_band,
+    "frc", help="Fourier ring correlation, weighted by ring size", check=_check_soft_band
 )
 def _frc(
     this: Pixels,
@@ -117,16 +71,22 @@ def _frc(
     *,
     apix: float,
     ctf: ContrastTransfer | None,
-    snrweight: bool,
-    snr: NDArray[Any] | None,
-    ampweight: bool,
-    sweight: bool,
-    nweight: bool,
-    ptcl_repr: float,
-    zeromask: bool,
-    **band: float | None,
+    minres: Annotated[float | None, _resolution("coarsest", 200.0)] = None,
+    maxres: Annotated[float | None, _resolution("finest", 8.0)] = None,
+    pmin: _Pmin = None,
+    pmax: _Pmax = None,
+    snrweight: _SnrWeight = False,
+    snr: _Snr = None,
+    ampweight: _AmpWeight = False,
+    sweight: Annotated[bool, "weigh rings by their number of terms"] = True,
+    nweight: Annotated[bool, "reduce the correlation to that of a single particle"] = False,
+    ptcl_repr: Annotated[
+        float, "particles averaged in the reference, for nweight", Limits(above=0.0)
+    ] = 1.0,
+    zeromask: _ZeroMask = False,
 ) -> float:
-    weights = _band(this, apix, _FRC_BAND, band)
+    band = SoftBand.of(len(this) * apix, (minres, 200.0), (maxres, 8.0), pmin, pmax)
+    weights = band.weights(len(this) // 2)
     if snrweight:
         weights = weights * _signal_to_noise(this, apix, snr, ctf)
     if zeromask:
@@ -141,20 +101,9 @@ def _frc(
     )
 
 
-_PHASE_BAND = (500.0, 10.0)
-
-
 @COMPARATORS.register(
     "phase",
     help="mean difference of phases [radians], amplitudes left out",
-    parameters=(
-        *_band_parameters(*_PHASE_BAND),
-        _SNR_WEIGHT,
-        _SNR,
-        Parameter("snrfn", bool, False, "weight x exp(-x), x = 10 r / (n/2)"),
-        _AMP_WEIGHT,
-        _ZERO_MASK,
-    ),
     check=_check_soft_band,
 )
 def _phase(
@@ -163,14 +112,18 @@ def _phase(
     *,
     apix: float,
     ctf: ContrastTransfer | None,
-    snrweight: bool,
-    snr: NDArray[Any] | None,
-    snrfn: bool,
-    ampweight: bool,
-    zeromask: bool,
-    **band: float | None,
+    minres: Annotated[float | None, _resolution("coarsest", 500.0)] = None,
+    maxres: Annotated[float | None, _resolution("finest", 10.0)] = None,
+    pmin: _Pmin = None,
+    pmax: _Pmax = None,
+    snrweight: _SnrWeight = False,
+    snr: _Snr = None,
+    snrfn: Annotated[bool, "weight x exp(-x), x = 10 r / (n/2)"] = False,
+    ampweight: _AmpWeight = False,
+    zeromask: _ZeroMask = False,
 ) -> float:
-    weights = _band(this, apix, _PHASE_BAND, band)
+    band = SoftBand.of(len(this) * apix, (minres, 500.0), (maxres, 10.0), pmin, pmax)
+    weights = band.weights(len(this) // 2)
     if snrweight:
         weights = weights * _signal_to_noise(this, apix, snr, ctf)
     elif snrfn:
