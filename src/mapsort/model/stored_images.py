@@ -146,17 +146,9 @@ class StoredImages:
         return images, dict(sorted(bad.items()))
 
     def eman_header(self, index: int) -> dict[str, HeaderValue]:
-        """Read what an EMAN2 stack says of one of its images; empty for other formats.
+        """Return EMAN2's header of a particle's image; see `mapsort.io.hdf.HdfReader.header`.
 
-        Parameters
-        ----------
-        index : int
-            Which particle, from 0.
-
-        Returns
-        -------
-        dict
-            Item name to value; see `mapsort.io.hdf.HdfReader.header`.
+        Empty where the image is not in an EMAN2 file.
 
         Raises
         ------

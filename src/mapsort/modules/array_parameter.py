@@ -15,16 +15,7 @@ from mapsort.modules.parameter import ArrayKind
 
 
 def read_image(path: str) -> NDArray[np.float32]:
-    """Read the one image or map of a file.
-
-    Parameters
-    ----------
-    path : str
-        MRC or EMAN2 HDF.
-
-    Returns
-    -------
-    ndarray of shape (ny, nx) or (nz, ny, nx), float32
+    """Read the one image or map of an MRC or EMAN2 HDF file, (ny, nx) or (nz, ny, nx) float32.
 
     Raises
     ------
@@ -42,16 +33,7 @@ def read_image(path: str) -> NDArray[np.float32]:
 
 
 def read_curve(path: str) -> NDArray[np.float64]:
-    """Read the first two columns of a text file.
-
-    Parameters
-    ----------
-    path : str
-        Numbers in columns; lines that start with # are skipped.
-
-    Returns
-    -------
-    ndarray of shape (n, 2), float64
+    """Read the first two columns of a text file, (n, 2) float64; # begins a comment.
 
     Raises
     ------

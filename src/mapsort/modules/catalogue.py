@@ -12,17 +12,7 @@ from mapsort.modules.registry import ModuleKind, Registry
 
 
 def registry_of(kind: ModuleKind) -> Registry[..., Any]:
-    """Return the registry of a kind.
-
-    Parameters
-    ----------
-    kind : ModuleKind
-
-    Returns
-    -------
-    Registry
-        With everything that mapsort declares of this kind; empty if it declares nothing.
-    """
+    """Return the registry of a kind, with everything that mapsort declares of it."""
     return _registries()[kind]
 
 

@@ -66,18 +66,10 @@ _BAND = frozenset({"minres", "maxres"})
 
 
 def search_comparator(spec: ModuleCall | str) -> SearchComparator:
-    """Return how the search takes a comparator into account.
+    """Return how the search takes a comparator, for example ``"frc:zeromask=1"``, into account.
 
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"frc:zeromask=1"``.
-
-    Returns
-    -------
-    SearchComparator
-        With the nearest scoring that the kernels know (the correlation coefficient for
-        comparators that they do not) and, where that is not the whole comparator, the comparator.
+    With the nearest scoring that the kernels know (the correlation coefficient for comparators that
+    they do not) and, where that is not the whole comparator, the comparator.
 
     Raises
     ------
@@ -101,11 +93,8 @@ def search_comparator(spec: ModuleCall | str) -> SearchComparator:
 def pose_scoring(spec: ModuleCall | str) -> Scoring:
     """Return what a comparator means where poses are searched: what the kernels know of it.
 
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"frc:maxres=10"``. Parameters that only aligned pairs are compared by, as
-        ``zeromask``, are checked and have no part in it.
+    Parameters that only aligned pairs are compared by, as ``zeromask``, are checked and have no
+    part in it.
 
     Raises
     ------

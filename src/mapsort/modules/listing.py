@@ -47,19 +47,7 @@ def modules_of(kind: str) -> tuple[Module[..., object], ...]:
 
 
 def listing(kind: str, *, parameters: bool) -> list[str]:
-    """Return the lines that list a kind.
-
-    Parameters
-    ----------
-    kind : str
-        As `find_kind` gives it.
-    parameters : bool
-        Also every parameter with its values and default.
-
-    Returns
-    -------
-    list of str
-    """
+    """Return the lines that list a kind of `find_kind`, perhaps with all parameters."""
     lines = [f"{title(kind)}:"]
     if kind == SYMMETRY:
         return [*lines, f"  {ALLOWED_NAMES}"]

@@ -54,12 +54,7 @@ def _check(arguments: Mapping[str, Any]) -> None:
 
 
 def reconstructor(spec: ModuleCall | str) -> ReconstructionMethod:
-    """Return the method that a specification names.
-
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"fourier:mode=gauss_2"``.
+    """Return the method that a specification, for example ``"fourier:mode=gauss_2"``, names.
 
     Raises
     ------

@@ -149,6 +149,7 @@ class Registry(Generic[P, R]):
         Parameters
         ----------
         name, help : str
+            Name in specifications, and one line of explanation.
         parameters : sequence of Parameter, optional
             Of a function that takes some of them as ``**arguments``, and names what else it is to
             be told; by default those of its signature (`mapsort.modules.signature`).
@@ -188,26 +189,18 @@ class Registry(Generic[P, R]):
     def bind(
         self, call: ModuleCall | str, given: Mapping[str, Any] | None = None
     ) -> BoundModule[P, R]:
-        """Find the module a specification names and settle its parameters.
+        """Find the module that a specification, as ``"eman:delta=10"``, names and set parameters.
 
-        Parameters
-        ----------
-        call : ModuleCall or str
-            For example ``"eman:delta=10"``.
-        given : mapping of str to values, optional
-            More parameters, from Python; they win over those of the specification, and may be
-            arrays where the parameter is a file's content.
-
-        Returns
-        -------
-        BoundModule
-            Callable with the kind's own arguments.
+        Those given from Python win over those of the specification, and may be arrays where the
+        parameter is a file's content.
 
         Raises
         ------
         ConfigError
             For an unknown name or parameter (the nearest known one is suggested), a value of the
             wrong type, or a combination the module refuses.
+        FormatError
+            A file that a parameter names cannot be read.
         """
         parsed = parse_modopt(call) if isinstance(call, str) else call
         if parsed is None:

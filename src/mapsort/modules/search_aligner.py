@@ -78,12 +78,7 @@ class Polish:
 
 
 def search_aligner(spec: ModuleCall | str) -> SearchAligner:
-    """Return what an aligner means to the search.
-
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"rotate_translate_flip:maxshift=5"``.
+    """Return what an aligner, as ``"rotate_translate_flip:maxshift=5"``, means to the search.
 
     Raises
     ------
@@ -117,12 +112,7 @@ def search_aligner(spec: ModuleCall | str) -> SearchAligner:
 def polish(spec: ModuleCall | str, *, steps: int) -> Polish | None:
     """Return the refinement that follows a search: ``refine``, or None for ``none``.
 
-    Parameters
-    ----------
-    spec : ModuleCall or str
-        For example ``"refine:maxshift=3"``.
-    steps : int
-        Newton steps that the refinement takes unless ``maxiter`` is less.
+    It takes ``steps`` Newton steps unless ``maxiter`` is less.
 
     Raises
     ------

@@ -27,14 +27,8 @@ def signature_parameters(
 ) -> tuple[Parameter, ...]:
     """Return the parameters that a function declares, in the order of its signature.
 
-    Parameters
-    ----------
-    function : callable
-    context : collection of str
-        Keyword-only arguments that the caller fills: no parameters, unless they are annotated with
-        a help text.
-    owner : str
-        For messages.
+    Keyword-only arguments of ``context`` are filled by the caller: no parameters, unless they are
+    annotated with a help text. ``owner`` is for messages.
 
     Raises
     ------

@@ -9,18 +9,8 @@ from collections.abc import Iterable
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the hint to append to a message about an unknown word.
 
-    Parameters
-    ----------
-    word : str
-        What the user wrote.
-    known : iterable of str
-        What could have been meant.
-
-    Returns
-    -------
-    str
-        ``"; did you mean X?"``, or ``"; known: A, B"`` when nothing is near and there are few
-        choices, or an empty string.
+    ``"; did you mean X?"``, or ``"; known: A, B"`` when nothing is near and there are few choices,
+    or an empty string.
 
     Examples
     --------

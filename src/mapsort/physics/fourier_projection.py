@@ -77,15 +77,7 @@ class Interpolation:
 
 @lru_cache(maxsize=64)
 def interpolation_error(width: int, oversampling: float) -> float:
-    """Return the relative l2 error of slices of white noise that fills the box.
-
-    Parameters
-    ----------
-    width : int
-        Width of the kernel, 4 to 8.
-    oversampling : float
-        Padded size over box.
-    """
+    """Return the relative l2 error of slices of white noise that fills the box."""
     along = np.linspace(-0.5, 0.5, 101) / oversampling
 
     def transform(frequencies: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -97,14 +89,7 @@ def interpolation_error(width: int, oversampling: float) -> float:
 
 @lru_cache(maxsize=64)
 def interpolation_for(tolerance: float, box: int) -> Interpolation:
-    """Return the fastest kernel and padding whose error stays below a tolerance.
-
-    Parameters
-    ----------
-    tolerance : float
-        Relative l2 error of the slices, 1e-6 to 0.01.
-    box : int
-        Edge of the map [pixels].
+    """Return the fastest kernel and padding whose error stays below a tolerance, 1e-6 to 0.01.
 
     Raises
     ------
@@ -148,17 +133,8 @@ def transform_window(
     max_radius: float,
     n_threads: int = 1,
 ) -> Complex64:
-    """Return the Fourier window of a map, ready for slicing up to ``max_radius``.
+    """Return the Fourier window of a map, ready for slicing up to ``max_radius`` Fourier pixels.
 
-    Parameters
-    ----------
-    volume : ndarray of shape (box, box, box)
-    interpolation : Interpolation
-    max_radius : float
-        Highest frequency that will be read, in Fourier pixels of the box.
-
-    Notes
-    -----
     The kernel's transform is divided out first. The padded map is zero but for one eighth of it,
     and the half transform beyond the window is of no use: the transform goes axis by axis, and
     along each only over what is neither.

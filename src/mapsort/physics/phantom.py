@@ -92,25 +92,12 @@ def phantom_map(state: int, box: int, apix: float) -> NDArray[np.float32]:
 
 
 def phantom_slice(state: int, box: int, apix: float, rotations: ArrayLike) -> NDArray[np.complex64]:
-    """Return the Fourier transforms of the phantom's projections.
+    """Return the Fourier transforms of the phantom's projections, (n, box, box // 2 + 1) complex64.
 
-    Parameters
-    ----------
-    state, box, apix
-        As `phantom_map`.
-    rotations : array_like of shape (n, 3, 3)
-        Rotations from object to view, acting on x, y, z; the projection runs along the view's z.
-
-    Returns
-    -------
-    ndarray of shape (n, box, box // 2 + 1), complex64
-        Half transforms with the origin at [0, 0] and phases about pixel ``box // 2``: equal to
-        ``rfft2(ifftshift(image))`` of the image that sums the voxels along the view's z.
-
-    Raises
-    ------
-    ConfigError
-        As `phantom_map`.
+    Half transforms with the origin at [0, 0] and phases about pixel ``box // 2``: equal to
+    ``rfft2(ifftshift(image))`` of the image that sums the voxels along the view's z. Rotations (n,
+    3, 3) are from object to view, acting on x, y, z; other arguments and errors as for
+    `phantom_map`.
 
     Notes
     -----

@@ -19,29 +19,20 @@ GUINIER_SHELLS = 4
 def guinier_bfactor(
     volume: NDArray[Any], apix: float, *, resolution_ang: float, curve: NDArray[np.floating]
 ) -> float | None:
-    """Fit the overall B factor of a map's amplitudes.
+    """Fit the overall B factor of a map's amplitudes, the decay ``exp(-B s^2 / 4)`` [A^2].
+
+    ln(F sqrt(2 FSC / (1 + FSC))) over s^2 has the slope -B/4 (Rosenthal & Henderson, J. Mol. Biol.
+    333 (2003) 721, section on sharpening). None where fewer than four shells lie between 10 A and
+    the resolution.
 
     Parameters
     ----------
     volume : ndarray of shape (n, n, n)
         Unfiltered mean of two half maps, masked.
-    apix : float
-        Pixel size, Angstrom.
-    resolution_ang : float
-        End of the fit.
+    apix, resolution_ang : float
+        Pixel size, and end of the fit, Angstrom.
     curve : ndarray of shape (n//2 + 1,)
         FSC of the half maps, which tells the signal's share of the amplitudes.
-
-    Returns
-    -------
-    float or None
-        B of the decay ``exp(-B s^2 / 4)`` [square Angstrom]; it is positive where the map is
-        blurred. None where fewer than four shells lie between 10 A and the resolution.
-
-    Notes
-    -----
-    ln(F sqrt(2 FSC / (1 + FSC))) over s^2 has the slope -B/4 (Rosenthal & Henderson, J. Mol. Biol.
-    333 (2003) 721, section on sharpening).
     """
     box = len(volume)
     s = np.arange(box // 2 + 1) / (box * apix)

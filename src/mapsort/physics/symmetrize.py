@@ -20,27 +20,10 @@ def symmetrize(
 ) -> Float32:
     """Return the mean of a map's symmetry copies.
 
-    Parameters
-    ----------
-    volume : ndarray of shape (box, box, box)
-        Density, (z, y, x); the axes pass through pixel box//2.
-    group : Symmetry
-        A point group, or a helix along z.
-    apix : float
-        Pixel size [A]; helices only.
-    order : int
-        Of the interpolating spline: 1 is trilinear, 3 keeps fine detail.
-
-    Returns
-    -------
-    ndarray of shape (box, box, box), float32
-        Obeys V(S x + t) = V(x) but for interpolation; what turns in from outside the cube counts
-        as 0.
-
-    Notes
-    -----
-    The mean over all operations of V(S x + t). For a point group that is the projection onto the
-    symmetric maps; applied twice it changes nothing more.
+    The mean over all operations of V(S x + t): it obeys V(S x + t) = V(x) but for interpolation;
+    what turns in from outside the cube counts as 0. For a point group that is the projection onto
+    the symmetric maps; applied twice it changes nothing more. The spline's order 3 keeps fine
+    detail, 1 is trilinear; the pixel size [A] is for helices only.
     """
     source = np.asarray(volume, dtype=np.float64)
     if order > 1:

@@ -81,20 +81,6 @@ def check_symmetry(
 ) -> SymmetryFinding:
     """Compare a map with its symmetry copies; if they disagree, look for the symmetry elsewhere.
 
-    Parameters
-    ----------
-    volume : ndarray of shape (box, box, box)
-        Density, (z, y, x), centre at pixel box//2.
-    group : Symmetry
-    apix : float
-        Pixel size [A]; helices only.
-
-    Returns
-    -------
-    SymmetryFinding
-
-    Notes
-    -----
     Correlations are of the map less its spherical average, which every rotation leaves as it is,
     within the inscribed sphere, at 32 pixels. Named settings are tried first, then a shift of the
     centre, then all orientations 9 degrees apart, the best refined. A helix is only compared.

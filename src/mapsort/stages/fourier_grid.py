@@ -72,14 +72,7 @@ class FourierGrid:
     def volume_window(
         self, volume: npt.NDArray[np.floating], *, max_radius: float, n_threads: int = 1
     ) -> Complex64:
-        """Return the Fourier window of a map, ready for slicing up to ``max_radius``.
-
-        Parameters
-        ----------
-        volume : ndarray of shape (box, box, box)
-        max_radius : float
-            Highest frequency that will be read, in Fourier pixels of the box.
-        """
+        """Return the Fourier window of a map, for slicing up to ``max_radius`` Fourier pixels."""
         interpolation = Interpolation(KERNEL_WIDTH, self.padded)
         return transform_window(volume, interpolation, max_radius=max_radius, n_threads=n_threads)
 
@@ -105,14 +98,9 @@ def centred_images(slices: Complex64, box: int, *, n_threads: int = 1) -> Float3
 
 
 def shift_images(spectra: Complex64, shifts: npt.ArrayLike) -> None:
-    """Move the content of images by the phases of their transforms, in place.
+    """Move the content of images by the phases of their rfft2 (n, box, box//2+1), in place.
 
-    Parameters
-    ----------
-    spectra : ndarray of shape (n, box, box//2+1)
-        rfft2 of images.
-    shifts : array_like of shape (n, 2)
-        By how much along x and y [pixels].
+    ``shifts`` (n, 2) are along x and y [pixels].
     """
     moved = np.asarray(shifts, dtype=np.float64)
     box = spectra.shape[1]

@@ -16,12 +16,7 @@ from mapsort.modules.registry import BoundModule
 
 
 def processor_chain(text: str) -> tuple[BoundModule[..., Float32], ...]:
-    """Return the processors that a list names; none for ``none``.
-
-    Parameters
-    ----------
-    text : str
-        Specifications separated by commas, for example ``"normalize.edgemean,mask.sharp"``.
+    """Return the processors that a list names, ``"normalize.edgemean,mask.sharp"`` or ``none``.
 
     Raises
     ------
@@ -98,23 +93,10 @@ def process(
 def apply_chain(
     chain: Sequence[BoundModule[..., Float32]], image: NDArray[Any], *, apix: float, index: int = 0
 ) -> tuple[Float32, float]:
-    """Apply several processors, one after the other, to one image or map.
+    """Apply processors (`processor_chain`), one after the other, to one image or map of pixels [A].
 
-    Parameters
-    ----------
-    chain : sequence of BoundModule
-        As `processor_chain` gives them.
-    image : ndarray of shape (n, n) or (n, n, n)
-    apix : float
-        Pixel size, Angstrom.
-    index : int
-        Number of the image in its stack, which random processors add to their seed.
-
-    Returns
-    -------
-    image : ndarray, float32
-    apix : float
-        Pixel size of the result; another one where a processor changed the box.
+    Returns the result and its pixel size, another one where a processor changed the box. ``index``
+    is the number of the image in its stack, which random processors add to their seed.
     """
     result = np.asarray(image, dtype=np.float32)
     for bound in chain:
