@@ -107,8 +107,14 @@ def test_the_average_of_aligned_views_is_the_reference(scene):
             assert error <= 2e-3 * max(np.linalg.norm(expected), 1e-3)
 
 
+def kept(matches, members, *, keep):
+    """Members of which the best of each class are in use."""
+    quality = matches.quality[members.particle, members.column]
+    return members.keeping(quality, keep=keep, keep_sigma=False)
+
+
 def test_excluded_members_are_left_out_and_shares_are_weights(scene):
-    membership = classify(scene.matches, N_CLASSES, sep=2, keep=0.6)
+    membership = kept(scene.matches, classify(scene.matches, N_CLASSES, sep=2), keep=0.6)
     averages = scene.average(membership).finish()
     inside = measured(scene.box)
     density = np.zeros((2, N_CLASSES))
@@ -222,7 +228,7 @@ def test_averages_as_images_are_projections_damped_by_the_wiener_term(scene):
 @pytest.mark.parametrize("sep", [1, 2])
 def test_pieces_made_apart_and_merged_are_the_whole(scene, sep):
     """Each piece starts from zero; float32 sums of at most N terms differ by N roundings."""
-    membership = classify(scene.matches, N_CLASSES, sep=sep, keep=0.7)
+    membership = kept(scene.matches, classify(scene.matches, N_CLASSES, sep=sep), keep=0.7)
     group = np.arange(N) % 2
     noise = np.linspace(1.0, 2.0, 2 * (scene.box // 2 + 1)).reshape(2, -1)
     spectra = scene.grid.image_spectra(scene.images)

@@ -99,9 +99,10 @@ def test_every_particle_is_looked_at_whether_averaged_or_not():
     )
     # alone by the noise's level: particles 0 and 3 are of one class and of groups 0 and 1
     np.testing.assert_allclose(every.fit.reference[0], 4 * every.fit.reference[3], rtol=1e-3)
-    kept = views.summed(
-        classify(views.matches, 3, keep=0.5), noise_power=noise, group=group, n_groups=2
-    )
+    members = classify(views.matches, 3)
+    quality = views.matches.quality[members.particle, members.column]
+    members = members.keeping(quality, keep=0.5, keep_sigma=False)
+    kept = views.summed(members, noise_power=noise, group=group, n_groups=2)
     for name in ("cross", "reference", "misfit"):
         np.testing.assert_allclose(
             getattr(kept.fit, name), getattr(every.fit, name), rtol=1e-5, err_msg=name

@@ -51,9 +51,15 @@ def test_every_particle_is_in_sep_classes_with_shares_that_add_up(matches, sep):
     np.testing.assert_allclose(shares, 1.0, rtol=1e-6)
 
 
+def kept(matches, members, *, keep, keep_sigma=False):
+    """Members of which the best of each class are in use."""
+    quality = matches.quality[members.particle, members.column]
+    return members.keeping(quality, keep=keep, keep_sigma=keep_sigma)
+
+
 @given(random_matches(), st.floats(0.05, 1.0))
 def test_keep_uses_the_best_of_each_class(matches, keep):
-    members = classify(matches, N_CLASSES, keep=keep)
+    members = kept(matches, classify(matches, N_CLASSES), keep=keep)
     quality = matches.quality[:, 0]
     for c in range(N_CLASSES):
         used, excluded = members.members(c), members.excluded(c)
@@ -68,7 +74,7 @@ def test_keep_uses_the_best_of_each_class(matches, keep):
 def test_sigma_excludes_only_the_far_worse():
     quality = np.array([5.0, 5.1, 4.9, 5.0, 0.0])[:, None]
     matches = matches_of(np.zeros((5, 1)), quality)
-    members = classify(matches, 1, keep=1.5, keep_sigma=True)
+    members = kept(matches, classify(matches, 1), keep=1.5, keep_sigma=True)
     np.testing.assert_array_equal(members.members(0), [0, 1, 2, 3])
     np.testing.assert_array_equal(members.excluded(0), [4])
 
@@ -78,7 +84,7 @@ def test_quality_of_the_same_column_decides():
     matches = matches_of(
         np.array([[0, 1], [0, 1], [1, 0]]), np.array([[9.0, 1.0], [8.0, 5.0], [7.0, 6.0]])
     )
-    members = classify(matches, 2, sep=2, keep=0.5)
+    members = kept(matches, classify(matches, 2, sep=2), keep=0.5)
     np.testing.assert_array_equal(members.members(0), [0, 1])  # 9, 8 and not 6
     np.testing.assert_array_equal(members.members(1), [1, 2])  # 5, 7 and not 1
 

@@ -105,7 +105,9 @@ def test_members_carry_their_probabilities():
 
 def test_classkeep_leaves_out_the_worst_of_each_class():
     matches = matches_of([[0, 3]] * 4, [[4.0, 4.0], [3.0, 3.0], [2.0, 2.0], [1.0, 1.0]])
-    members = soft_membership(matches, np.full((4, 2), 0.5), 5, keep=0.5)
+    members = soft_membership(matches, np.full((4, 2), 0.5), 5)
+    quality = matches.quality[members.particle, members.column]
+    members = members.keeping(quality, keep=0.5, keep_sigma=False)
     assert [list(members.members(c)) for c in (0, 3)] == [[0, 1], [0, 1]]
 
 

@@ -8,6 +8,7 @@ from mapsort.options.fields import (
     flag,
     option,
     real_number,
+    refuse,
     text,
     whole_number,
 )
@@ -77,6 +78,15 @@ class AverageOptions(Options, group=AVERAGES):
         "them, not by a soft disc"
     )
 
+    def _check(self) -> None:
+        super()._check()
+        _check_keep("classkeep", self.classkeep, in_sigmas=self.classkeepsig)
+
+
+def _check_keep(name: str, keep: float, *, in_sigmas: bool) -> None:
+    if not in_sigmas and not 0 < keep <= 1:
+        raise refuse(name, keep, f"a fraction above 0 and up to 1 (any number with --{name}sig)")
+
 
 class Automask(Options, group=RECONSTRUCTION):
     """How maps are masked."""
@@ -140,3 +150,7 @@ class ReconstructionOptions(
         "of an image together): each has its own starting maps (phases random beyond 24 A, or "
         "twice --targetres), references and poses; FSC between them per map and iteration"
     )
+
+    def _check(self) -> None:
+        super()._check()
+        _check_keep("m3dkeep", self.m3dkeep, in_sigmas=self.m3dkeepsig)

@@ -57,8 +57,6 @@ class MultiOptions(
         if self.mass:
             per_map("mass", self.mass, len(self.models))
         _check_breaksym(self)
-        _check_keep("classkeep", self.classkeep, self.classkeepsig)
-        _check_keep("m3dkeep", self.m3dkeep, self.m3dkeepsig)
         _check_resolution(self)
         _check_named(self)
         _check_own_poses(self)
@@ -131,11 +129,6 @@ def _check_breaksym(options: MultiOptions) -> None:
         raise ConfigError("--breaksym: --sym names no symmetry to break; give one, for example c4")
     if any(name.startswith("h") for name in names):
         raise ConfigError("--breaksym: takes point groups in --sym, no helices")
-
-
-def _check_keep(name: str, keep: float, in_sigmas: bool) -> None:
-    if not in_sigmas and not 0 < keep <= 1:
-        raise refuse(name, keep, f"a fraction above 0 and up to 1 (any number with --{name}sig)")
 
 
 def _check_own_poses(options: MultiOptions) -> None:

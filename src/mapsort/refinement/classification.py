@@ -100,14 +100,8 @@ def classification(
     good = np.ones(len(matches), bool) if junk is None else ~junk
     n_classes = len(references)
     if soft_since == 0 or dying or random:
-        membership = classify(
-            matches,
-            n_classes,
-            sep=options.sep,
-            keep=options.classkeep,
-            keep_sigma=options.classkeepsig,
-            allowed=good,
-        )
+        hard = classify(matches, n_classes, sep=options.sep, allowed=good)
+        membership = _kept(options, matches, hard)
         count = np.bincount(
             references.model[matches.reference[good, 0]], minlength=references.n_models
         )
@@ -119,15 +113,15 @@ def classification(
         temperature = annealed(start, iteration)
     probability = posterior(matches, references, shares=state.shares, temperature=temperature)
     probability *= good[:, None]
-    membership = soft_membership(
-        matches,
-        probability,
-        n_classes,
-        keep=options.classkeep,
-        keep_sigma=options.classkeepsig,
-    )
+    membership = _kept(options, matches, soft_membership(matches, probability, n_classes))
     totals = map_posterior(probability, matches, references).sum(axis=0)
     return Classification(matches, membership, _fractions(totals), dying, temperature, soft_since)
+
+
+def _kept(options: MultiOptions, matches: Matches, members: Membership) -> Membership:
+    """Return members of which the best of each class are in use (``--classkeep``)."""
+    quality = matches.quality[members.particle, members.column]
+    return members.keeping(quality, keep=options.classkeep, keep_sigma=options.classkeepsig)
 
 
 def _splits_at_random(options: MultiOptions) -> bool:

@@ -17,18 +17,14 @@ def classify(
     n_classes: int,
     *,
     sep: int = 1,
-    keep: float = 1.0,
-    keep_sigma: bool = False,
     allowed: npt.NDArray[np.bool_] | None = None,
 ) -> Membership:
-    """Return the members of each class (reference) of all maps.
+    """Return the members of each class (reference) of all maps, all of them in use.
 
     Parameters
     ----------
     sep : int
         How many classes a particle enters: its ``sep`` best references, each with weight 1/sep.
-    keep, keep_sigma
-        As for `Membership.keeping`; quality decides.
     allowed : ndarray of shape (n,), bool, optional
         Particles that may enter a class; by default all.
 
@@ -44,10 +40,8 @@ def classify(
     if allowed is not None:
         columns = np.where(allowed[:, None], columns, -1)
     chosen = np.ascontiguousarray(columns).ravel()
-    quality = np.ascontiguousarray(matches.quality[:, :sep]).ravel()
     start, entry = group_by_class(chosen.astype(np.intc), n_classes)
-    members = _membership(start, entry, np.ones(len(entry), dtype=np.bool_), n, sep)
-    return members.keeping(quality[entry], keep=keep, keep_sigma=keep_sigma)
+    return _membership(start, entry, np.ones(len(entry), dtype=np.bool_), n, sep)
 
 
 def given_membership(

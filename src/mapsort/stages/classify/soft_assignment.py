@@ -90,17 +90,11 @@ def annealed(start: float, iteration: int, *, over: int = ANNEALED_AFTER) -> flo
 
 
 def soft_membership(
-    matches: Matches,
-    probability: npt.NDArray[np.float64],
-    n_classes: int,
-    *,
-    keep: float = 1.0,
-    keep_sigma: bool = False,
+    matches: Matches, probability: npt.NDArray[np.float64], n_classes: int
 ) -> Membership:
     """Return the members of each class with their probabilities (n, top) as weights.
 
-    Rows may add up to less than 1 where a particle counts for less; ``keep`` and ``keep_sigma`` are
-    those of `Membership.keeping`.
+    Rows may add up to less than 1 where a particle counts for less.
     """
     row, column = np.nonzero((probability >= LEAST_PROBABILITY) & (matches.reference >= 0))
     chosen = matches.reference[row, column].astype(np.intc)
@@ -109,11 +103,10 @@ def soft_membership(
     whole = np.maximum(kept.sum(axis=1), np.finfo(np.float64).tiny)
     weight = kept * (probability.sum(axis=1) / whole)[:, None]
     row, column = row[entry], column[entry]
-    members = Membership(
+    return Membership(
         start=start,
         particle=row,
         column=column,
         used=np.ones(len(entry), dtype=np.bool_),
         weight=weight[row, column].astype(np.float32),
     )
-    return members.keeping(matches.quality[row, column], keep=keep, keep_sigma=keep_sigma)
