@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from mapsort.engines.progress import SilentProgress
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.found_classes import ComponentSettings, find_classes
+from mapsort.stages.components.memory import search_bytes
 
 SETTINGS = ComponentSettings(rings=7, radius_px=11.0)
 
@@ -123,3 +125,34 @@ def test_more_classes_than_particles_are_refused(two_states):
             seed=0,
             progress=SilentProgress(),
         )
+
+
+def test_where_there_is_one_state_components_are_worth_nothing(simulated):
+    data = simulated(400, states=1, noise=0.8, seed=12)
+    classes = found(data)
+    assert classes.components.n_worth == 0
+    assert classes.components.held_out_gain.max() < 0.1
+    assert np.mean(classes.junk > 0.5) < 0.02
+
+
+def test_maps_have_the_symmetry_asked_for(simulated):
+    data = simulated(200, noise=0.8, seed=13)
+    classes = found(data, settings=replace(SETTINGS, symmetry="c2"))
+    for volume in classes.maps:
+        turned = np.roll(volume[:, ::-1, ::-1], 1, axis=(1, 2))
+        middle = np.s_[4:-4, 4:-4, 4:-4]
+        assert np.corrcoef(volume[middle].ravel(), turned[middle].ravel())[0, 1] > 0.99
+    with pytest.raises(ConfigError, match="helices"):
+        found(data, settings=replace(SETTINGS, symmetry="h5:1:20:7.5"))
+
+
+def test_memory_is_as_stated(two_states):
+    n, folds = len(two_states.state), two_states.folds.count
+    stated = search_bytes(
+        n, two_states.particles.band, 7, n_classes=2, n_components=4, n_folds=folds
+    )
+    tracemalloc.start()
+    found(two_states)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.4 * stated < peak < stated

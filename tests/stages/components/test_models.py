@@ -180,7 +180,7 @@ def test_components_of_noise_are_worth_nothing():
 
 
 def test_the_band_ends_with_the_signal():
-    assert signal_band(np.array([0.0, 5, 5, 5, 5, 5, 5, 0.1, -0.1, 0.1])) == 5
+    assert signal_band(np.array([0.0, 5, 5, 5, 5, 5, 5, 0.1, -0.1, 0.1])) == 6
     assert signal_band(np.array([0.0, 9.0, 0.0, 0.0])) == 3
 
 

@@ -113,7 +113,7 @@ def test_transforms_there_and_back():
 
 def test_a_blob_in_the_box_is_where_it_was():
     """A Gaussian on the grid, of band-limited width, comes out in the box at the same place."""
-    line = (np.arange(GRID.side) - GRID.half) * GRID.pixel
+    line = np.fft.ifftshift(np.arange(GRID.side) - GRID.half) * GRID.pixel
     z, y, x = np.meshgrid(line, line, line, indexing="ij")
     width = 2.0
     blob = np.exp(-((x - 2.0) ** 2 + (y + 1.0) ** 2 + (z - 1.0) ** 2) / (2 * width**2))
@@ -125,7 +125,7 @@ def test_a_blob_in_the_box_is_where_it_was():
 
 def test_derivatives_are_those_of_the_slices():
     """The first moments give how a slice changes when its plane is moved."""
-    line = (np.arange(GRID.side) - GRID.half) * GRID.pixel
+    line = np.fft.ifftshift(np.arange(GRID.side) - GRID.half) * GRID.pixel
     z, y, x = np.meshgrid(line, line, line, indexing="ij")
     blob = np.exp(-((x - 1.0) ** 2 + (y + 2.0) ** 2 + (z - 0.5) ** 2) / 4.5)
     moments = GRID.moments(GRID.fourier(blob[..., None].astype(np.float32)))

@@ -60,6 +60,8 @@ class PrincipalAxes:
     ) -> PrincipalAxes:
         covariance = _coordinate_covariance(products.rows(own))
         power = products.precision[own].mean(axis=0)[1:, 1:]
+        # components may be nothing
+        power += (1e-6 * np.trace(power) + 1e-9) * np.eye(len(power))
         root = np.linalg.cholesky(power)
         variance, axes = np.linalg.eigh(root.T @ covariance[1:, 1:] @ root)
         axes = np.linalg.solve(root.T, axes)[:, ::-1]

@@ -18,15 +18,16 @@ import numpy.typing as npt
 from mapsort.stages.components.band import Float64
 from mapsort.stages.components.class_maps import mean_map
 from mapsort.stages.components.observed import FoldSums, Observed, Piece, Products, power_of
-from mapsort.stages.components.scale import ScaleModel
+from mapsort.stages.components.scale import LEAST_GAUGE, ScaleModel
 from mapsort.stages.components.shrinkage import shell_prior
 from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.fourier_grid import Complex64, Float32
 
 #: Iterations, the first half of them at a coarser band.
 ITERATIONS = 8
-#: Bands of the two halves, as parts of that of the maps: components need more signal.
-COARSE, FINE = 0.57, 0.86
+#: Bands of the two halves, as parts of that of the maps: their sums are as many as the square of
+#: the components, and a mixture that is refined afterwards gains nothing from more.
+COARSE, FINE = 0.4, 0.6
 #: Inverse variance of the scale.
 SCALE_PRECISION = 16.0
 #: Amplitude of the random components to begin with, relative to the mean map.
@@ -34,6 +35,8 @@ FIRST_SIZE = 0.3
 #: A prior from before is no more than this times the data's own weight.
 _MOST_PRIOR = 10.0
 _SCALE_ROUNDS = 20
+#: Precision of coordinates that are all but free: components may be nothing.
+_FREE_PRECISION = 1e-3
 #: Iterations in which the noise is learnt.
 NOISE_STEPS = (ITERATIONS // 2, ITERATIONS - 2)
 
@@ -271,10 +274,11 @@ def with_noise_left(observed: Observed, components: Components, found: Coordinat
 
 def real_particles(products: Products) -> Float64:
     """Return each image's probability of being a particle, by its scale with all else free."""
-    inverse = np.linalg.inv(products.precision)
+    weak = _FREE_PRECISION * np.eye(products.target.shape[1])
+    inverse = np.linalg.inv(products.precision + weak)
     norm = 1 / inverse[:, 0, 0]
     cross = norm * np.einsum("nb,nb->n", inverse[:, 0], products.target)
-    gauge = float(np.median(cross / norm))
+    gauge = max(float(np.median(cross / norm)), LEAST_GAUGE)
     columns = (norm * gauge**2)[:, None], (cross * gauge)[:, None]
     _, found = ScaleModel.start(junk=True).settled(*columns, np.ones(1), _SCALE_ROUNDS)
     return found.responsibilities[:, 0]

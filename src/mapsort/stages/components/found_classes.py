@@ -214,12 +214,14 @@ class _Search:
     def run(self, observed: Observed) -> FoundClasses:
         """Polish, decompose, cluster, refine."""
         rng, junk = np.random.default_rng(self.seed), self.settings.junk
-        rings = self._rings(observed)
-        grid = self._grid(rings)
+        first = self._grid(self._rings(observed))
         self._start("poses", POSE_ROUNDS)
         polish = polished(
-            observed, grid, junk=junk, correct_poses=self.settings.correct_poses, told=self._told
+            observed, first, junk=junk, correct_poses=self.settings.correct_poses, told=self._told
         )
+        # with poses corrected there is signal further out
+        rings = self._rings(polish.observed)
+        grid = self._grid(rings)
         self.progress.finish(f"{rings} rings, {1 - polish.brightness.real.mean():.1%} junk")
         self._start("components", ITERATIONS)
         search = Decomposition(

@@ -98,8 +98,7 @@ class Observed:
             data = self.particles.spectra[rows, :n_points]
             transfer = self.particles.transfer[rows, :n_points]
             phase = self.origins[rows].astype(np.float32) @ frequencies
-            turned = data * np.exp(1j * phase, dtype=np.complex64)
-            yield Piece(fold, rows, turned, transfer, self.rotations[rows])
+            yield Piece(fold, rows, data * _turns(phase), transfer, self.rotations[rows])
 
     def with_noise_of(self, power_left: Callable[[Piece], Float32], rings: int) -> Observed:
         """Return the same with noise of the power that a model leaves of raw pieces.
@@ -122,6 +121,14 @@ class Observed:
             Added to the shifts that centre the particles [pixels].
         """
         return replace(self, rotations=turns @ self.rotations, origins=self.origins + shifts)
+
+
+def _turns(phase: Float32) -> Complex64:
+    """Return exp(i phase); sine and cosine are several times faster than the exponential."""
+    turns = np.empty(phase.shape, np.complex64)
+    np.cos(phase, out=turns.real)
+    np.sin(phase, out=turns.imag)
+    return turns
 
 
 def power_of(data: Complex64) -> Float32:

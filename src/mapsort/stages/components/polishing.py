@@ -12,7 +12,7 @@ from mapsort.stages.components.band import Float64
 from mapsort.stages.components.class_maps import FoldMaps, compared, mean_map
 from mapsort.stages.components.observed import Observed, Piece, power_of
 from mapsort.stages.components.pose_errors import PoseErrors
-from mapsort.stages.components.scale import ScaleModel
+from mapsort.stages.components.scale import LEAST_GAUGE, ScaleModel
 from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.fourier_grid import Float32
 
@@ -120,7 +120,7 @@ def _judged(
             "the particles do not agree with their own mean map beyond chance: are the poses those "
             "of these images, or do most of them hold no particle?"
         )
-    gauge = max(float(np.median(cross / norm)), 1e-3)
+    gauge = max(float(np.median(cross / np.maximum(norm, LEAST_GAUGE))), LEAST_GAUGE)
     norm, cross = norm * gauge**2, cross * gauge
     _, found = ScaleModel.start(junk=junk).settled(norm, cross, np.ones(1), _SCALE_ROUNDS)
     real = found.responsibilities[:, 0]

@@ -15,6 +15,8 @@ from mapsort.stages.components.band import Float64
 
 #: Particles whose worth the starting values of a distribution keep while it is learnt.
 PRIOR_PARTICLES = 10.0
+#: Particles are never dimmer than this relative to a map of them, before the map is scaled.
+LEAST_GAUGE = 1e-3
 #: Junk is never more probable than this before an image is looked at.
 MOST_JUNK = 0.9
 

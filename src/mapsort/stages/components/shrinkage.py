@@ -72,7 +72,7 @@ def solved(
 
 
 def local_weight(grid: SliceGrid, halves: tuple[Complex64, Complex64]) -> Float32:
-    """Return how far maps can be trusted at each place, (side, side, side), 0 to 1.
+    """Return how far maps can be trusted at each place, (side, side, side), 0 to 1, as `real`.
 
     A Wiener filter in real space, from the local correlation of two halves (voxels, q) of all maps.
     """
@@ -81,7 +81,7 @@ def local_weight(grid: SliceGrid, halves: tuple[Complex64, Complex64]) -> Float3
     width = LOCAL_WIDTH * resolution
 
     def blurred(values: npt.NDArray[np.floating]) -> Float32:
-        return np.asarray(scipy.ndimage.gaussian_filter(values.sum(axis=-1), width))
+        return np.asarray(scipy.ndimage.gaussian_filter(values.sum(axis=-1), width, mode="wrap"))
 
     power = blurred(0.5 * (first * first + second * second))
     cross = blurred(first * second)

@@ -171,7 +171,7 @@ class SliceGrid:
 
     @cached_property
     def window(self) -> Float32:
-        """Soft sphere about the particle, (side, side, side)."""
+        """Soft sphere about the particle, (side, side, side), the origin at index 0."""
         radius = self._distance
         edge = max(0.08 * self.band.box, 1.0)
         return np.clip((self.radius_px - radius) / edge + 0.5, 0.0, 1.0).astype(np.float32)
@@ -179,9 +179,13 @@ class SliceGrid:
     @property
     def _distance(self) -> Float64:
         """Of the grid's points in real space from the centre [pixels of the box]."""
-        line = (np.arange(self.side) - self.half) * self.pixel
-        square = line**2
+        square = (self._line * self.pixel) ** 2
         return np.asarray(np.sqrt(square[:, None, None] + square[:, None] + square))
+
+    @property
+    def _line(self) -> Float64:
+        """Positions of the grid's points in real space, from index 0 on."""
+        return np.asarray(scipy.fft.ifftshift(np.arange(self.side) - self.half), np.float64)
 
     @property
     def pixel(self) -> float:
@@ -189,17 +193,16 @@ class SliceGrid:
         return FINENESS * self.band.box / self.side
 
     def real(self, volumes: Complex64) -> Float32:
-        """Return maps (side, side, side, q), the origin in the middle."""
+        """Return maps (side, side, side, q), the origin at index 0."""
         stored = scipy.fft.ifftshift(volumes.reshape(*self.shape, -1), axes=(0, 1))
         maps = scipy.fft.irfftn(
             stored, s=(self.side,) * 3, axes=(0, 1, 2), workers=self.n_threads, overwrite_x=True
         )
-        return np.asarray(scipy.fft.fftshift(maps, axes=(0, 1, 2)), dtype=np.float32)
+        return np.asarray(maps, dtype=np.float32)
 
     def fourier(self, maps: Float32) -> Complex64:
-        """Return the transforms (voxels, q) of maps (side, side, side, q)."""
-        moved = scipy.fft.ifftshift(maps, axes=(0, 1, 2))
-        stored = scipy.fft.rfftn(moved, axes=(0, 1, 2), workers=self.n_threads, overwrite_x=True)
+        """Return the transforms (voxels, q) of maps (side, side, side, q) as `real` gives them."""
+        stored = scipy.fft.rfftn(maps, axes=(0, 1, 2), workers=self.n_threads)
         whole = scipy.fft.fftshift(stored, axes=(0, 1))
         return np.ascontiguousarray(whole, dtype=np.complex64).reshape(self.voxels, -1)
 
@@ -215,8 +218,7 @@ class SliceGrid:
         have Friedel mates; volume (voxels, 1).
         """
         density = self.real(volume)[..., 0]
-        turn = (-2 * np.pi * FINENESS / self.side) * (np.arange(self.side) - self.half)
-        line = turn.astype(np.float32)
+        line = ((-2 * np.pi * FINENESS / self.side) * self._line).astype(np.float32)
         slopes = [density * line, density * line[:, None], density * line[:, None, None]]
         return np.concatenate([volume, self.fourier(np.stack(slopes, axis=-1))], axis=1)
 
