@@ -27,7 +27,7 @@ from mapsort.io.particle_files import (
     read_particle_files,
 )
 from mapsort.io.star import write_particles
-from mapsort.jobs.mixed_sizes import Part, Recipe, parts_of_one_size
+from mapsort.jobs.convert_images import Part, Recipe, parts_of_one_size
 from mapsort.jobs.selection import select
 from mapsort.jobs.stack_links import stacks_for_relion
 from mapsort.model.particles import Particles
@@ -138,7 +138,7 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     # Sizes are compared after the selection: that may leave one of them.
     read = read.subset(chosen)
     parts = parts_of_one_size(options.source, read, apix_given=options.inputapix is not None)
-    validated = [note for part in parts for note in part.particles.validate()]
+    validated = [note for _, particles in parts for note in particles.validate()]
     for note in (*read.notes, *validated):
         warn(shown, note)
     particles = _whole(read, parts)
@@ -153,10 +153,11 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
 
 def _whole(read: ParticleFiles, parts: Sequence[Part]) -> Particles:
     """Return particles of all sizes, of which the tables count: images are made of the parts."""
-    if len(parts) == 1:
-        return parts[0].particles
+    (_, particles), *others = parts
+    if not others:
+        return particles
     return replace(
-        parts[0].particles,
+        particles,
         table=read.particles,
         optics=read.optics,
         file_of=read.file_of,
