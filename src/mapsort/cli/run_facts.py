@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 from mapsort.cli.facts import Fact, Facts, plain
 from mapsort.errors import FormatError
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.manifest import read_manifest
-from mapsort.rundir.run_lock import killed_holder
+from mapsort.rundir.run_record import RunRecord, read_run
 from mapsort.rundir.set_counts import HARD, POSTERIOR, USED, SetCounts
-from mapsort.rundir.text import read_convergence
+from mapsort.rundir.text import read_json
 from mapsort.rundir.wording import counted
 
 
@@ -41,39 +39,38 @@ def describe_run(path: Path) -> Facts:
     FormatError
         A file of the run is damaged.
     """
-    directory = RunDirectory(path)
-    manifest = read_manifest(directory.parms)
+    record = read_run(path)
+    directory, manifest = record.directory, record.manifest
     facts = [
         plain("kind", f"run of {manifest.program}"),
         plain("command", shlex.join(manifest.command)),
         plain("started", manifest.started),
-        *_state(directory),
+        *_state(record),
+        plain("iterations", record.last),
     ]
-    entries = read_convergence(directory.convergence) if directory.convergence.exists() else []
-    facts.append(plain("iterations", len(entries)))
-    if entries:
-        facts += _maps(entries[-1])
-        facts.append(plain("particle table", str(directory.particles(len(entries)))))
+    if record.iterations:
+        facts += _maps(record.iterations[-1])
+        facts.append(plain("particle table", str(directory.particles(record.last))))
     if directory.report.exists():
         facts.append(plain("report", str(directory.report)))
     return facts
 
 
-def _state(directory: RunDirectory) -> Facts:
+def _state(record: RunRecord) -> Facts:
     """Return how a run stands: what it told last, or that its process was killed."""
-    path, killed = directory.progress, killed_holder(directory.lock)
+    path, killed = record.directory.progress, record.killed
     if killed is not None:
         text = (
             f"stopped: process {killed.pid} was killed; "
-            f"to go on: --resume {shlex.quote(str(directory.path))}"
+            f"to go on: --resume {shlex.quote(str(record.directory.path))}"
         )
         return [Fact("state", text, "stopped")]
     if not path.exists():
         return []
+    progress = read_json(path)
     try:
-        progress = json.loads(path.read_text(encoding="utf-8"))
         state, message = str(progress["state"]), str(progress["message"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise FormatError(f"{path}: damaged: {error}.") from error
     # How a run finished or was interrupted says that it did.
     says_so = state == "finished" or message.startswith(state)

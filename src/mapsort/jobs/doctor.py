@@ -11,8 +11,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from mapsort._version import __version__
 from mapsort.engines.memory import available_memory
@@ -62,19 +64,18 @@ def examine() -> Iterator[Finding]:
     """
     yield Finding("mapsort", State.GOOD, f"{__version__} in {Path(__file__).parents[1]}")
     yield Finding("Python", State.GOOD, f"{platform.python_version()} at {sys.executable}")
-    yield Finding("system", State.GOOD, f"{platform.system()} {platform.release()} {_machine()}")
+    yield Finding(
+        "system", State.GOOD, f"{platform.system()} {platform.release()} {platform.machine()}"
+    )
+    config = build_config()
     yield _packages()
-    yield _instruction_sets()
-    yield _threads()
+    yield _instruction_sets(config)
+    yield _threads(config)
     yield _memory()
     yield _disk("working directory", Path())
     yield _disk("temporary files", Path(tempfile.gettempdir()))
     yield _guarded("kernels agree", _kernels)
-    yield _guarded("small problem", _small_problem)
-
-
-def _machine() -> str:
-    return platform.machine()
+    yield _guarded("small problem", partial(_small_problem, config["threads"]))
 
 
 def _packages() -> Finding:
@@ -95,51 +96,44 @@ def _packages() -> Finding:
     return Finding("packages", State.GOOD, ", ".join(found))
 
 
-def _instruction_sets() -> Finding:
-    config = build_config()
+def _noted(name: str, text: str, note: str = "") -> Finding:
+    """Return a finding that is good, or one with what is to be noted of it."""
+    return Finding(name, State.NOTE, f"{text}: {note}") if note else Finding(name, State.GOOD, text)
+
+
+def _instruction_sets(config: dict[str, Any]) -> Finding:
     active, available = config["isa_active"], config["isa_available"]
     text = f"{active} of {', '.join(available)} (compiled: {', '.join(config['isa_compiled'])})"
-    if active == available[0]:
-        return Finding("instruction set", State.GOOD, text)
     wish = os.environ.get("MAPSORT_ISA", "")
-    return Finding(
-        "instruction set",
-        State.NOTE,
-        f"{text}: MAPSORT_ISA={wish} asks for a slower one; unset it for speed",
-    )
+    note = f"MAPSORT_ISA={wish} asks for a slower one; unset it for speed"
+    return _noted("instruction set", text, "" if active == available[0] else note)
 
 
-def _threads() -> Finding:
-    config = build_config()
+def _threads(config: dict[str, Any]) -> Finding:
     count, processors = config["threads"], config["processors"]
     text = f"{count} of {processors} processors"
     if config["openmp"] is None:
         return Finding("threads", State.NOTE, "compiled without OpenMP: the kernels use one thread")
-    if count > processors:
-        return Finding(
-            "threads", State.NOTE, f"{text}: OMP_NUM_THREADS asks for more; runs will be slower"
-        )
     if count < processors:
         why = "OMP_NUM_THREADS" if os.environ.get("OMP_NUM_THREADS") else "affinity or quota"
-        return Finding("threads", State.GOOD, f"{text} ({why})")
-    return Finding("threads", State.GOOD, text)
+        return _noted("threads", f"{text} ({why})")
+    note = "OMP_NUM_THREADS asks for more; runs will be slower"
+    return _noted("threads", text, note if count > processors else "")
 
 
 def _memory() -> Finding:
     size = available_memory()
+    note = "little; mapsort multi --check tells a need"
     text = f"{readable_size(size)} available"
-    if size < _LITTLE_MEMORY:
-        return Finding("memory", State.NOTE, f"{text}: little; mapsort multi --check tells a need")
-    return Finding("memory", State.GOOD, text)
+    return _noted("memory", text, note if size < _LITTLE_MEMORY else "")
 
 
 def _disk(name: str, directory: Path) -> Finding:
-    text = f"{readable_size(shutil.disk_usage(directory).free)} free in {directory.resolve()}"
+    free = shutil.disk_usage(directory).free
+    note = "little" if free < _LITTLE_DISK else ""
     if not os.access(directory, os.W_OK):
-        return Finding(name, State.NOTE, f"{text}: it cannot be written to")
-    if shutil.disk_usage(directory).free < _LITTLE_DISK:
-        return Finding(name, State.NOTE, f"{text}: little")
-    return Finding(name, State.GOOD, text)
+        note = "it cannot be written to"
+    return _noted(name, f"{readable_size(free)} free in {directory.resolve()}", note)
 
 
 def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
@@ -153,17 +147,15 @@ def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
 def _kernels() -> Finding:
     differences = isa_differences()
     text = ", ".join(f"{isa} {value:.1e}" for isa, value in differences.items())
-    good = all(value <= ISA_TOLERANCE for value in differences.values())
     told = f"difference from the baseline: {text}"
-    if good:
+    if all(value <= ISA_TOLERANCE for value in differences.values()):
         return Finding("kernels agree", State.GOOD, told)
-    return Finding(
-        "kernels agree", State.BAD, f"{told}; set MAPSORT_ISA=baseline and report this, please"
-    )
+    what = "set MAPSORT_ISA=baseline and report this, please"
+    return Finding("kernels agree", State.BAD, f"{told}; {what}")
 
 
-def _small_problem() -> Finding:
-    result = small_run(n_threads=build_config()["threads"])
+def _small_problem(n_threads: int) -> Finding:
+    result = small_run(n_threads=n_threads)
     told = f"{result.accuracy:.0%} of 300 particles classified right in {result.seconds:.1f} s"
     if result.accuracy >= LEAST_ACCURACY:
         return Finding("small problem", State.GOOD, told)
