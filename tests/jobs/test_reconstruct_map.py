@@ -15,6 +15,7 @@ from mapsort.io.hdf_header import EmanTransform
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.reconstruct import reconstruct_map
+from mapsort.jobs.reconstruct_inputs import open_slices
 from mapsort.jobs.simulate import simulate
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
@@ -187,6 +188,23 @@ def test_a_transform_s_mirror_and_shift_are_undone(clean, tmp_path):
     made = rebuild(tmp_path / "averages.hdf", tmp_path / "map.mrc")
     # the last row or column of an even image has no mirror: the map is not exact at the edge
     assert agreement(made.volume.data, truth)[:13].min() >= 0.98
+
+
+def test_particles_in_averages_of_both_halves_are_told(clean, tmp_path):
+    """An average holds both half-sets; halves are made of averages in turn."""
+    truth = Volume.open(clean.maps[0]).data
+    rotations = relion_to_matrix(np.random.default_rng(2).uniform(0, 180, (3, 3)))
+    transforms = np.concatenate([rotations, np.zeros((3, 3, 1))], axis=2)
+    path = tmp_path / "averages.hdf"
+    for members, said in (([[1, 2], [3], [2]], ()), ([[1, 2], [2, 7], [7]], ("2 particles",))):
+        with HdfWriter(path, apix=4.0) as writer:
+            images = mapsort.project(truth, rotations)
+            for image, transform, these in zip(images, transforms, members, strict=True):
+                header = {"xform.projection": EmanTransform(transform), "class_ptcl_idxs": these}
+                writer.append(image, header)
+        asked = {"inputs": (path,), "halves": True, "output": tmp_path / "map.mrc"}
+        notes = open_slices(typed_options(ReconstructOptions, asked).validated()).notes
+        assert [note.split(": ")[1].split(" are")[0] for note in notes] == list(said)
 
 
 def test_averages_left_out_of_the_map_stay_out(clean, tmp_path):

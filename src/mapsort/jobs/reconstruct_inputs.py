@@ -13,7 +13,7 @@ import pandas as pd
 from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import HdfReader
-from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.io.hdf_header import EmanTransform, HeaderValue, header_list
 from mapsort.io.particle_files import read_particle_files
 from mapsort.model.half_sets import N_HALVES, half_sets, image_numbers
 from mapsort.model.particles import Particles
@@ -186,6 +186,7 @@ def _averages(options: ReconstructOptions) -> Slices:
     box = first["nx"]
     assert isinstance(box, int), "a reader of headers gives whole numbers as int"
     transforms = [_pose_of_transform(path, n, headers[n]["xform.projection"]) for n in numbers]
+    half = (np.arange(len(numbers)) % N_HALVES).astype(np.uint8)
 
     def read(where: slice) -> Float32:
         with HdfReader(path) as reader:
@@ -207,8 +208,25 @@ def _averages(options: ReconstructOptions) -> Slices:
         sign=-1.0 if options.invert else 1.0,
         rotations=np.stack([rotation for rotation, _ in transforms]),
         shifts=np.stack([shift for _, shift in transforms]),
-        half=(np.arange(len(numbers)) % N_HALVES).astype(np.uint8),
+        half=half,
         weights=np.array([_weight(headers[n]) for n in numbers]),
+        notes=_in_both_halves(path, [headers[n] for n in numbers], half) if options.halves else (),
+    )
+
+
+def _in_both_halves(
+    path: Path, headers: list[dict[str, HeaderValue]], half: npt.NDArray[np.uint8]
+) -> tuple[str, ...]:
+    """Tell of particles that averages of both halves are made of, as far as headers list them."""
+    members = [np.array(header_list(header, "class_ptcl_idxs"), np.int64) for header in headers]
+    sides = ([these for these, h in zip(members, half, strict=True) if h == k] for k in (0, 1))
+    first, second = (np.concatenate([np.zeros(0, np.int64), *side]) for side in sides)
+    n = len(np.intersect1d(first, second))
+    if not n:
+        return ()
+    return (
+        f"{path}: {n} particles are in averages of both halves, whose noise agrees with itself "
+        "there: the FSC of the halves is too good",
     )
 
 
