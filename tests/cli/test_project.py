@@ -99,7 +99,7 @@ def test_the_projector_is_the_one_asked_for():
         ("map0.mrc --out x.hdf --orientgen eman:delta=-1", "--orientgen=eman:delta=-1"),
         ("map0.mrc --out x.hdf --angles a.star --sym c2", "--angles: the file holds the views"),
         ("map0.mrc --out x.hdf --angles none.star", "none.star"),
-        ("map0.mrc --out nowhere/x.hdf", "--out=nowhere/x.hdf"),
+        ("map0.mrc --out nowhere/x.hdf", "nowhere/x.hdf: there is no directory"),
         ("missing.mrc --out x.hdf", "missing.mrc"),
         ("map0.mrc small.mrc --out x.hdf", "small.mrc: 30 px"),
         ("map0.mrc --out x.hdf --angles bad.star", "rlnAngleTilt of particle 1 is x"),

@@ -7,6 +7,7 @@ import numpy as np
 from mapsort.errors import ConfigError, FormatError
 from mapsort.options.stages import ClassifyOptions
 from mapsort.rundir.matrices import read_similarity
+from mapsort.rundir.outputs import check_output
 from mapsort.rundir.scratch import Scratch
 from mapsort.runfiles.matrices import classification_images, write_matrices
 from mapsort.stages.classify.classify import classify
@@ -26,6 +27,7 @@ def classification_matrix(options: ClassifyOptions) -> tuple[int, int]:
         The file is no similarity matrix, or has fewer references than ``--sep`` asks for.
     """
     path = options.files[0]
+    check_output(options.out, path)
     matches = read_similarity(path).ordered()
     n_references = matches.score.shape[1]
     if options.sep > n_references:

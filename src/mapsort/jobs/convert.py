@@ -12,7 +12,7 @@ import pandas as pd
 
 from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.engines.progress import Progress, SilentProgress, warn
-from mapsort.errors import ConfigError, FormatError
+from mapsort.errors import ConfigError
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_tables import eman_headers
 from mapsort.io.hdf_writer import HdfWriter
@@ -37,7 +37,7 @@ from mapsort.options.fields import refuse_to_overwrite
 from mapsort.physics.resample import match_box
 from mapsort.refinement.bad_images import read_all_usable
 from mapsort.rundir.atomic import atomic_path
-from mapsort.rundir.disk import refuse_full_disk
+from mapsort.rundir.outputs import check_output, refuse_full_disk
 from mapsort.runfiles.tables import image_names, seen_from_here
 from mapsort.stages.fourier_grid import Float32
 
@@ -285,18 +285,11 @@ def _tell_dark(job: _Job) -> None:
 
 def _make_room(job: _Job, outputs: list[Path], *, pixels: bool = True) -> None:
     """Refuse to overwrite what is read, and a disk that is too small."""
-    inputs = {path.resolve() for path in (job.particles.source, *job.particles.files)}
     for path in outputs:
-        if path.resolve() in inputs:
-            raise ConfigError(f"{path}: is read and cannot be written over; choose another name")
-        if path.is_dir():
-            raise ConfigError(f"{path}: is a directory; give a file")
+        check_output(path, job.particles.source, *job.particles.files)
         refuse_to_overwrite(path, overwrite=job.overwrite)
-    directory = outputs[0].absolute().parent
-    if not directory.is_dir():
-        raise ConfigError(f"{outputs[0]}: there is no directory {directory}")
     need = len(job.particles) * (4 * job.recipe.box**2 + 4096) if pixels else 0
-    refuse_full_disk(directory, need, what=f"{outputs[0]}: the images take")
+    refuse_full_disk(outputs[0], need, what=f"{outputs[0]}: the images take")
 
 
 def _convert_map(options: ConvertOptions) -> Converted:
@@ -306,8 +299,7 @@ def _convert_map(options: ConvertOptions) -> Converted:
     source, target = options.source, options.target
     if target.suffix.lower() not in (*MRC_SUFFIXES, *HDF_SUFFIXES) or target.suffix == ".mrcs":
         raise ConfigError(f"{target}: a map is written as .mrc, .map or .hdf")
-    if target.resolve() == source.resolve():
-        raise ConfigError(f"{target}: is read and cannot be written over; choose another name")
+    check_output(target, source)
     refuse_to_overwrite(target, overwrite=options.overwrite)
     volume = Volume.open(source, apix=options.inputapix)
     apix = options.apix or volume.apix
@@ -316,9 +308,6 @@ def _convert_map(options: ConvertOptions) -> Converted:
         volume = Volume(match_box(volume.data, volume.apix, box=box, target_apix=apix), apix)
     if options.invert:
         volume = Volume(-volume.data, volume.apix)
-    try:
-        with atomic_path(target) as part:
-            volume.write(part, compressbits=options.compressbits)
-    except FileNotFoundError as error:
-        raise FormatError(f"{target}: cannot be written: {error.strerror}") from error
+    with atomic_path(target) as part:
+        volume.write(part, compressbits=options.compressbits)
     return Converted((target,), 0)

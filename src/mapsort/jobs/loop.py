@@ -31,10 +31,10 @@ from mapsort.refinement.run import Outcome, Run, State
 from mapsort.refinement.stopping import reason_to_stop
 from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.rundir.checkpoints import Checkpoints
-from mapsort.rundir.disk import free_bytes
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import read_manifest
+from mapsort.rundir.outputs import free_bytes
 from mapsort.rundir.run_lock import LockHolder
 from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.text import read_convergence, write_convergence

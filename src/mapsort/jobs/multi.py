@@ -35,9 +35,9 @@ from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.refinement.time_estimate import estimated_time
 from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.checkpoints import Checkpoints
-from mapsort.rundir.disk import existing_parent, free_bytes, refuse_full_disk
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import make_manifest, write_manifest
+from mapsort.rundir.outputs import existing_parent, free_bytes, refuse_full_disk
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.text import read_convergence

@@ -21,6 +21,7 @@ from mapsort.modules.processors import PROCESSORS, apply_chain
 from mapsort.modules.registry import BoundModule
 from mapsort.options.files import ProcessOptions
 from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.outputs import check_output
 
 _MRC = (".mrc", ".map", ".mrcs", ".st", ".ccp4", ".rec")
 _HDF = (".hdf", ".hdf5", ".h5")
@@ -95,10 +96,7 @@ def _bound(spec: str) -> BoundModule[..., NDArray[np.float32]]:
 def _check_target(source: Path, target: Path) -> None:
     if target.suffix.lower() not in (*_MRC, *_HDF):
         raise ConfigError(f"{target}: images are written as {', '.join((*_MRC, *_HDF))}")
-    if not target.parent.is_dir():
-        raise ConfigError(f"{target}: the directory {target.parent} does not exist")
-    if source.exists() and target.exists() and source.samefile(target):
-        raise ConfigError(f"{target}: is the input, too; give another output")
+    check_output(target, source)
 
 
 def _check_target_holds(target: Path, source: Source) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.engines.threads import available_threads
-from mapsort.errors import ConfigError, FormatError
+from mapsort.errors import FormatError
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.mrc import write_stack
@@ -25,6 +25,7 @@ from mapsort.modules.projector import projector
 from mapsort.options.project import ProjectOptions
 from mapsort.refinement.table_poses import ANGLES, pose_columns, table_poses
 from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.outputs import check_output
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.maps import projection_headers
 from mapsort.stages.fourier_grid import Float32
@@ -87,8 +88,7 @@ def project_maps(options: ProjectOptions, *, progress: Progress | None = None) -
     shown = progress if progress is not None else SilentProgress()
     volumes = [Volume.open(path, default_apix=options.apix) for path in options.maps]
     _check_alike(options, volumes)
-    if not options.out.absolute().parent.is_dir():
-        raise ConfigError(f"--out={options.out}: {options.out.absolute().parent} does not exist")
+    check_output(options.out, *options.maps)
     apix = options.apix or volumes[0].apix
     views = _views(options, apix)
     shown.start("project", len(views), iteration=0, n_iterations=0)

@@ -20,6 +20,7 @@ from mapsort.physics.fsc import GOLD_STANDARD, frequencies_per_ang, resolution_a
 from mapsort.physics.half_maps import half_map_fsc
 from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
+from mapsort.rundir.outputs import check_output
 from mapsort.rundir.text import write_fsc
 from mapsort.runfiles.maps import write_volume
 from mapsort.stages.reconstruct.half_maps import solve_halves, solve_whole
@@ -81,9 +82,7 @@ def reconstruct_map(
 
 
 def _check(options: ReconstructOptions, source: Slices) -> None:
-    parent = options.output.parent
-    if not parent.is_dir():
-        raise ConfigError(f"--output={options.output}: no such directory: {parent}")
+    check_output(options.output, options.input)
     if options.maxres is not None and options.maxres < 2 * source.apix:
         raise ConfigError(
             f"--maxres={options.maxres:g}: must be at least {2 * source.apix:g} A, twice the "

@@ -9,7 +9,7 @@ from mapsort.options.types import MOST_ITERATIONS
 from mapsort.refinement.choices import Choice, automatic_choices
 from mapsort.refinement.memory_plan import memory_bytes
 from mapsort.refinement.single_state import SingleRun
-from mapsort.rundir.disk import refuse_full_disk
+from mapsort.rundir.outputs import refuse_full_disk
 from mapsort.rundir.wording import readable_size
 
 #: Decisions of the multi-map refinement that this one takes otherwise.

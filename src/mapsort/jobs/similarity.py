@@ -20,6 +20,7 @@ from mapsort.refinement.comparison import (
 )
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.search_settings import comparison_settings
+from mapsort.rundir.outputs import check_output
 from mapsort.rundir.scratch import Scratch
 from mapsort.runfiles.matrices import write_similarity
 from mapsort.stages.search.match import match_chunk
@@ -42,6 +43,7 @@ def similarity_matrix(
     FormatError, ConfigError
         Before any work: what is wrong with the request or its input.
     """
+    check_output(options.out, *options.files)
     projections = open_projections(options.files[0])
     request = options.as_multi(projections.references.n_models)
     run, state = stage_run(request, projections, progress)

@@ -30,7 +30,7 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import cut_off
 from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.rundir.atomic import atomic_path
-from mapsort.rundir.disk import refuse_full_disk
+from mapsort.rundir.outputs import refuse_full_disk
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.maps import write_volume
 from mapsort.stages.fourier_grid import shift_images

@@ -1,4 +1,4 @@
-"""Whether what is to be written has room on its disk."""
+"""Whether what is to be written has a place, and room on its disk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,23 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.rundir.wording import readable_size
+
+
+def check_output(path: Path, *reads: Path) -> None:
+    """Refuse a file to write that has no directory, is one, or is read.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, and what is wrong with it.
+    """
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise ConfigError(f"{path}: there is no directory {parent}")
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a directory; give a file")
+    if path.resolve() in {read.resolve() for read in reads}:
+        raise ConfigError(f"{path}: is read and cannot be written over; choose another name")
 
 
 def existing_parent(path: Path) -> Path:
