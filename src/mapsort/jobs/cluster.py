@@ -134,12 +134,7 @@ def refuse_unfit(
 def check_cluster(name: str, files: Sequence[Path] = ()) -> tuple[list[str], list[str]]:
     """Look at a cluster: who works there, with what, what they see, and how fast data get there.
 
-    Parameters
-    ----------
-    name : str
-        As for ``--parallel``: ``dask:HOST:PORT`` or ``dask:local=N``.
-    files : sequence of Path
-        Files that every worker should see.
+    ``name`` is as for ``--parallel``; every worker should see the files.
 
     Returns
     -------

@@ -97,17 +97,6 @@ class _Job:
 def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Converted:
     """Convert a particle file or a map.
 
-    Parameters
-    ----------
-    options : ConvertOptions
-    progress : Progress, optional
-        Told of the images done; may raise Interrupted between chunks.
-
-    Returns
-    -------
-    Converted
-        What was written.
-
     Raises
     ------
     ConfigError

@@ -50,18 +50,6 @@ class DemoScore:
 def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore:
     """Simulate two conformations of the phantom, classify them with multi, and score the result.
 
-    Parameters
-    ----------
-    options : DemoOptions
-        Size of the problem and where it is put.
-    progress : Progress, optional
-        Told of every stage.
-
-    Returns
-    -------
-    DemoScore
-        Accuracy, resolutions, and where the results are.
-
     Raises
     ------
     ConfigError

@@ -19,14 +19,13 @@ from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform
 from mapsort.io.star_columns import read_columns
-from mapsort.jobs.finished_run import FinishedRun, open_finished
+from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.stage_inputs import read_classes
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import SUBSET
 from mapsort.model.volume import Volume
 from mapsort.options.after_run import EotestOptions
-from mapsort.options.fields import typed_options
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import half_map_fsc
 from mapsort.refinement.class_sums import average_all
@@ -111,10 +110,6 @@ def eotest(run: str | Path | MultiRun, **options: Any) -> EvenOddTest:
     **options
         Options of ``mapsort eotest`` by name: ``iter``, ``parallel``.
 
-    Returns
-    -------
-    EvenOddTest
-
     Raises
     ------
     ConfigError
@@ -122,8 +117,7 @@ def eotest(run: str | Path | MultiRun, **options: Any) -> EvenOddTest:
     FormatError
         The run directory lacks what is needed, or a file of it is damaged.
     """
-    path = run.path if isinstance(run, MultiRun) else Path(run)
-    return eotest_run(typed_options(EotestOptions, {"run": (path,)} | options).validated())
+    return eotest_run(options_after(EotestOptions, run, options))
 
 
 def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> EvenOddTest:

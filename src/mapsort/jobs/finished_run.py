@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mapsort.errors import ConfigError, FormatError
-from mapsort.options.fields import typed_options
+from mapsort.jobs.loop import MultiRun
+from mapsort.options.fields import Options, typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.rundir.run_record import RunRecord, read_run
+
+Asked = TypeVar("Asked", bound=Options)
 
 
 @dataclass(frozen=True)
@@ -91,3 +94,9 @@ def open_finished(path: str | Path) -> FinishedRun:
     if not record.iterations:
         raise FormatError(f"{path}: no iteration of this run has ended yet.")
     return FinishedRun(record.directory, record.manifest, record.iterations)
+
+
+def options_after(kind: type[Asked], run: str | Path | MultiRun, options: dict[str, Any]) -> Asked:
+    """Return the options of a command for what comes after a run, given from Python."""
+    path = run.path if isinstance(run, MultiRun) else Path(run)
+    return typed_options(kind, {"run": (path,)} | options).validated()

@@ -9,13 +9,12 @@ from typing import Any
 from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.jobs.crossval.job import crossval_run
 from mapsort.jobs.crossval.verdicts import Crossval
-from mapsort.jobs.finished_run import open_finished
+from mapsort.jobs.finished_run import open_finished, options_after
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.refine_result import RefinedMap
 from mapsort.jobs.set_refinement import refine_set, refined_numbers
 from mapsort.jobs.split import Split, split
 from mapsort.options.after_run import FollowupOptions
-from mapsort.options.fields import typed_options
 from mapsort.physics.fsc import frequencies_per_ang
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 
@@ -57,10 +56,6 @@ def followup(run: str | Path | MultiRun, **options: Any) -> Followup:
         Options of ``mapsort followup`` by name: ``iter``, ``refineiter``, ``parallel``,
         ``no_crossval``.
 
-    Returns
-    -------
-    Followup
-
     Raises
     ------
     ConfigError
@@ -68,8 +63,7 @@ def followup(run: str | Path | MultiRun, **options: Any) -> Followup:
     FormatError
         The run directory lacks what is needed, or a file of it is damaged.
     """
-    path = run.path if isinstance(run, MultiRun) else Path(run)
-    return followup_run(typed_options(FollowupOptions, {"run": (path,)} | options).validated())
+    return followup_run(options_after(FollowupOptions, run, options))
 
 
 def followup_run(options: FollowupOptions, *, progress: Progress | None = None) -> Followup:

@@ -59,11 +59,6 @@ def reconstruct_map(
 ) -> Reconstructed:
     """Reconstruct a map; images are read in chunks, so that their number does not matter.
 
-    Parameters
-    ----------
-    options : ReconstructOptions
-    progress : Progress, optional
-
     Raises
     ------
     FormatError, ConfigError

@@ -71,10 +71,7 @@ def small_run(*, n_threads: int) -> SmallRun:
 def isa_differences() -> dict[str, float]:
     """Return how far each available instruction set is from the baseline.
 
-    Returns
-    -------
-    dict
-        Relative root-mean-square difference of central slices, by instruction set.
+    The relative root-mean-square difference of central slices, by instruction set.
     """
     available = _core.available_isas()
     slices = {isa: _slices(importlib.import_module(f"mapsort._core_{isa}")) for isa in available}

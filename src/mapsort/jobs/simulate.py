@@ -78,18 +78,8 @@ class _Classes:
 def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> Simulated:
     """Write particles of known class, pose, shift and defocus.
 
-    Parameters
-    ----------
-    options : SimulateOptions
-        What is made.
-    progress : Progress, optional
-        Told of the images done.
-
-    Returns
-    -------
-    Simulated
-        The files: ``particles.mrcs``, ``particles.star``, ``particles_truth.star``, for the
-        phantom ``true_ZZ.mrc``, and ``seed_ZZ.mrc``.
+    The files are ``particles.mrcs``, ``particles.star``, ``particles_truth.star``, for the phantom
+    ``true_ZZ.mrc``, and ``seed_ZZ.mrc``.
 
     Raises
     ------

@@ -17,12 +17,11 @@ from mapsort.io.lst import can_keep, write_list
 from mapsort.io.mrc import write_stack
 from mapsort.io.optics import IMAGE_SIGN
 from mapsort.io.star import write_particles
-from mapsort.jobs.finished_run import FinishedRun, open_finished
+from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.stack_links import stacks_for_relion
 from mapsort.model.particles import Particles
 from mapsort.options.after_run import BY_MAP, SplitOptions, parse_ranges
-from mapsort.options.fields import typed_options
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.matrices import Members, read_members
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
@@ -107,10 +106,6 @@ def split(run: str | Path | MultiRun, **options: Any) -> Split:
         Options of ``mapsort split`` by name: ``iter``, ``by``, ``exclude_rejected``, ``min_prob``,
         ``stack``, ``out``.
 
-    Returns
-    -------
-    Split
-
     Raises
     ------
     ConfigError
@@ -118,8 +113,7 @@ def split(run: str | Path | MultiRun, **options: Any) -> Split:
     FormatError
         The run directory lacks what is needed, or a file of it is damaged.
     """
-    path = run.path if isinstance(run, MultiRun) else Path(run)
-    return split_run(typed_options(SplitOptions, {"run": (path,)} | options).validated())
+    return split_run(options_after(SplitOptions, run, options))
 
 
 def split_run(options: SplitOptions) -> Split:

@@ -25,7 +25,7 @@ REFRESH_SECONDS = 20
 
 
 def write_report(run: str | Path, *, cache: FileCache | None = None) -> Path:
-    """Write the report of a run, finished or not.
+    """Write the report of a run, finished or not, and return its path.
 
     Parameters
     ----------
@@ -33,11 +33,6 @@ def write_report(run: str | Path, *, cache: FileCache | None = None) -> Path:
         The run directory.
     cache : FileCache, optional
         What earlier reports of the same run made of files that have not changed.
-
-    Returns
-    -------
-    Path
-        ``report/index.html`` in the run directory.
 
     Raises
     ------

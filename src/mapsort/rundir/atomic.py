@@ -22,11 +22,6 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     file in one step; the directory is flushed too. A run killed at any moment leaves the old file
     or the new one, never a part.
 
-    Parameters
-    ----------
-    final : str or Path
-        The file to make; an existing one is replaced.
-
     Yields
     ------
     Path
@@ -72,28 +67,14 @@ def is_leftover(path: Path) -> bool:
 
 
 def remove_leftovers(directory: str | Path) -> None:
-    """Remove what a killed process was writing, here and in the directories below.
-
-    Parameters
-    ----------
-    directory : str or Path
-        Nobody else may be writing in it.
-    """
+    """Remove what a killed process was writing, here and below; nobody may be writing there."""
     for path in Path(directory).rglob(".*"):
         if is_leftover(path):
             path.unlink()
 
 
 def write_text(final: str | Path, text: str) -> None:
-    """Write a UTF-8 text file, whole or not at all.
-
-    Parameters
-    ----------
-    final : str or Path
-        The file to make; an existing one is replaced.
-    text : str
-        Its content.
-    """
+    """Write a UTF-8 text file, whole or not at all; an existing one is replaced."""
     with atomic_path(final) as path:
         path.write_text(text, encoding="utf-8")
 

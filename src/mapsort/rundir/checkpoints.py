@@ -42,18 +42,7 @@ class Checkpoints:
     scratch: Scratch = field(default_factory=Scratch)
 
     def kept(self, iteration: int, stage: str, kind: type[T], compute: Callable[[], T]) -> T:
-        """Return a stage's result: read, if it is there, or computed and saved.
-
-        Parameters
-        ----------
-        iteration : int
-        stage : str
-            Name in the file's name.
-        kind : type
-            Dataclass of the result.
-        compute : callable
-            Makes the result.
-        """
+        """Return a stage's result, a dataclass: read, if it is there, or computed and saved."""
         file = self.file(f"{stage}_{iteration:02d}")
         if file is None:
             return compute()

@@ -32,14 +32,7 @@ class KeptTable:
 
     @classmethod
     def of(cls, table: pd.DataFrame, scratch: Scratch, *, emptied: Iterable[str] = ()) -> KeptTable:
-        """Keep a table.
-
-        Parameters
-        ----------
-        table : DataFrame
-        scratch : Scratch
-        emptied : iterable of str
-            Columns whose texts are not kept.
+        """Keep a table, but for the texts of ``emptied`` columns.
 
         Raises
         ------
@@ -60,11 +53,7 @@ class KeptTable:
     def rows(self, where: slice, names: Iterable[str] | None = None) -> pd.DataFrame:
         """Return consecutive rows, of all columns or some, numbered from 0.
 
-        Parameters
-        ----------
-        where : slice
-            With a start and a stop within the table.
-        names : iterable of str, optional
+        ``where`` has a start and a stop within the table.
         """
         wanted = self.columns if names is None else {name: self.columns[name] for name in names}
         empty = np.full(where.stop - where.start, "", dtype=object)

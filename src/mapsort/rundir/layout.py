@@ -122,12 +122,6 @@ class RunDirectory:
         prefix : str, optional
             ``multi`` or ``refine``.
         map_suffix : str, optional
-            ``.mrc`` or ``.hdf``.
-
-        Returns
-        -------
-        RunDirectory
-            The directory, empty and existing.
 
         Raises
         ------

@@ -61,11 +61,6 @@ def run_lock(path: str | Path) -> Iterator[LockHolder | None]:
     of several) apart, and ends with its process however that ends. The file's content tells where
     it does not reach: a process of another host is believed to run until the file is deleted.
 
-    Parameters
-    ----------
-    path : str or Path
-        The lock file.
-
     Yields
     ------
     LockHolder or None
@@ -95,16 +90,8 @@ def run_lock(path: str | Path) -> Iterator[LockHolder | None]:
 def killed_holder(path: str | Path) -> LockHolder | None:
     """Return the process that left a lock behind when it was killed; the lock is not taken.
 
-    Parameters
-    ----------
-    path : str or Path
-        The lock file.
-
-    Returns
-    -------
-    LockHolder or None
-        None where there is no lock, where its process runs, and where that cannot be known
-        because it is another host's.
+    None where there is no lock, where its process runs, and where that cannot be known because it
+    is another host's.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)

@@ -183,11 +183,6 @@ class RunRecord:
 def read_run(path: str | Path) -> RunRecord:
     """Read a run directory, finished or not.
 
-    Parameters
-    ----------
-    path : str or Path
-        The directory.
-
     Raises
     ------
     FormatError

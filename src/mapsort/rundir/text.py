@@ -20,7 +20,6 @@ def write_fsc(path: str | Path, frequency: ArrayLike, fsc: ArrayLike, *, title: 
     Parameters
     ----------
     path : str or Path
-        File to write, whole or not at all.
     frequency : array_like of shape (n,)
         Spatial frequency [1/A].
     fsc : array_like of shape (n,) or (n, k)
@@ -47,12 +46,7 @@ def write_fsc(path: str | Path, frequency: ArrayLike, fsc: ArrayLike, *, title: 
 
 
 def read_fsc(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read an FSC curve.
-
-    Parameters
-    ----------
-    path : str or Path
-        A file of numbers in columns; lines that begin with ``#`` are skipped.
+    """Read an FSC curve: numbers in columns; lines that begin with ``#`` are skipped.
 
     Returns
     -------
@@ -85,17 +79,7 @@ def write_convergence(path: str | Path, iterations: Sequence[Mapping[str, Any]])
 
 
 def read_convergence(path: str | Path) -> list[dict[str, Any]]:
-    """Read the figures of all iterations.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``convergence.json``; a run that has not finished an iteration has none.
-
-    Returns
-    -------
-    list of dict
-        One for each iteration; empty when the file does not exist.
+    """Read the figures of all iterations; none where no iteration has ended, and no file is there.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from mapsort.jobs.crossval.exchange import SetReturn, compare_return
 from mapsort.jobs.crossval.record import crossval_record, write_crossval
 from mapsort.jobs.crossval.validation import HeldOutPair, held_out_pairs
 from mapsort.jobs.crossval.verdicts import Crossval, PairVerdict
-from mapsort.jobs.finished_run import FinishedRun, open_finished
+from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.refine_result import RefinedMap
 from mapsort.jobs.set_refinement import FEWEST_PARTICLES, refine_set, refined_numbers
@@ -25,7 +25,6 @@ from mapsort.jobs.split import Split, split
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.options.after_run import CrossvalOptions
-from mapsort.options.fields import typed_options
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.part_of_run import part_of
 from mapsort.refinement.plan import resolve
@@ -44,10 +43,6 @@ def crossval(run: str | Path | MultiRun, **options: Any) -> Crossval:
     **options
         Options of ``mapsort crossval`` by name: ``iter``, ``refineiter``, ``parallel``.
 
-    Returns
-    -------
-    Crossval
-
     Raises
     ------
     ConfigError
@@ -55,8 +50,7 @@ def crossval(run: str | Path | MultiRun, **options: Any) -> Crossval:
     FormatError
         The run directory lacks what is needed, or a file of it is damaged.
     """
-    path = run.path if isinstance(run, MultiRun) else Path(run)
-    return crossval_run(typed_options(CrossvalOptions, {"run": (path,)} | options).validated())
+    return crossval_run(options_after(CrossvalOptions, run, options))
 
 
 def crossval_run(
