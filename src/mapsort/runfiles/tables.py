@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from mapsort.model.particles import Particles
 from mapsort.refinement.run import Outcome, Run
 from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
-from mapsort.stages.average.particle_fit import ParticleFit, outlier_scores
+from mapsort.stages.average.particle_fit import outlier_scores
 
 #: Rows that are made and written together.
 _LONGEST_ROWS = 8192
@@ -68,74 +67,54 @@ def image_names(
     return [f"{index + 1:06d}@{seen[owner]}" for index, owner in places]
 
 
-@dataclass(frozen=True)
-class AssignmentTable:
-    """The particle table with class, pose, score and probability of every particle.
+def write_table(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
+    """Write particles_YY.star: class, pose, score and probability of every particle.
 
     Junk is in classes of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
     ``mapsortScale`` is the particle's scale over the mean one, ``mapsortOutlierScore`` how unlike
     the others it is, in standard deviations.
-
-    Attributes
-    ----------
-    run : Run
-    outcome : Outcome
     """
-
-    run: Run
-    outcome: Outcome
-
-    def parts(self) -> Iterator[pd.DataFrame]:
-        """Yield consecutive rows."""
-        fit = self.outcome.fit
-        marks = {} if fit is None else self._marks(fit)
-        for where in chunk_ranges(len(self.outcome.matches), _LONGEST_ROWS):
-            yield self._rows(where, marks)
-            self.run.scratch.release()
-
-    def _marks(self, fit: ParticleFit) -> dict[str, npt.NDArray[np.float64]]:
-        """Return what is told of a particle among all others."""
-        quality = np.array(self.outcome.matches.quality[:, 0])
-        self.run.scratch.release()
-        return {
-            "mapsortScale": np.round(fit.scales(), 4),
-            "mapsortOutlierScore": np.round(outlier_scores(fit, quality), 3),
-        }
-
-    def _rows(self, where: slice, marks: Mapping[str, npt.NDArray[np.float64]]) -> pd.DataFrame:
-        run, outcome = self.run, self.outcome
-        table = without_found(run.inputs.rows(where))
-        matches, references = outcome.matches.part(where), run.plan.references
-        if outcome.poses is None:
-            rotations, origins = matches.poses(references)
-        else:
-            rotations, origins = outcome.poses.rotation[where, 0], outcome.poses.origin[where, 0]
-        model = references.model[matches.reference[:, 0]]
-        probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
-        table["rlnImageName"] = image_names(run.inputs.particles, where)
-        number = model.astype(int) + 1
-        halves = run.inputs.halves
-        # Copies that end up in several sets must stay in one half when sets are refined alone.
-        if run.options.halves or halves.has_copies:
-            table[SUBSET] = halves.half[where].astype(int) + 1
-        if outcome.junk is not None and outcome.junk_kind is not None:
-            kind = outcome.junk_kind[where]
-            number = np.where(kind > 0, references.n_models + kind, number)
-            table["mapsortJunkProbability"] = np.round(outcome.junk[where], 6)
-        table["rlnClassNumber"] = number
-        for name, values in pose_columns(rotations, origins, run.inputs.apix).items():
-            table[name] = np.round(values, 4)
-        table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
-        table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
-        for name, values in marks.items():
-            table[name] = values[where]
-        return table
+    path, optics = directory.particles(outcome.state.iteration), run.inputs.particles.optics
+    write_particles(path, optics, _parts(run, outcome))
 
 
-def write_table(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
-    """Write particles_YY.star."""
-    write_particles(
-        directory.particles(outcome.state.iteration),
-        run.inputs.particles.optics,
-        AssignmentTable(run, outcome).parts(),
-    )
+def _parts(run: Run, outcome: Outcome) -> Iterator[pd.DataFrame]:
+    """Yield consecutive rows."""
+    marks: dict[str, npt.NDArray[np.float64]] = {}
+    if outcome.fit is not None:
+        # What is told of a particle among all others.
+        quality = np.array(outcome.matches.quality[:, 0])
+        run.scratch.release()
+        marks["mapsortScale"] = np.round(outcome.fit.scales(), 4)
+        marks["mapsortOutlierScore"] = np.round(outlier_scores(outcome.fit, quality), 3)
+    for where in chunk_ranges(len(outcome.matches), _LONGEST_ROWS):
+        table = _rows(run, outcome, where)
+        yield table.assign(**{name: values[where] for name, values in marks.items()})
+        run.scratch.release()
+
+
+def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
+    table = without_found(run.inputs.rows(where))
+    matches, references = outcome.matches.part(where), run.plan.references
+    if outcome.poses is None:
+        rotations, origins = matches.poses(references)
+    else:
+        rotations, origins = outcome.poses.rotation[where, 0], outcome.poses.origin[where, 0]
+    model = references.model[matches.reference[:, 0]]
+    probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
+    table["rlnImageName"] = image_names(run.inputs.particles, where)
+    number = model.astype(int) + 1
+    halves = run.inputs.halves
+    # Copies that end up in several sets must stay in one half when sets are refined alone.
+    if run.options.halves or halves.has_copies:
+        table[SUBSET] = halves.half[where].astype(int) + 1
+    if outcome.junk is not None and outcome.junk_kind is not None:
+        kind = outcome.junk_kind[where]
+        number = np.where(kind > 0, references.n_models + kind, number)
+        table["mapsortJunkProbability"] = np.round(outcome.junk[where], 6)
+    table["rlnClassNumber"] = number
+    for name, values in pose_columns(rotations, origins, run.inputs.apix).items():
+        table[name] = np.round(values, 4)
+    table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
+    table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
+    return table
