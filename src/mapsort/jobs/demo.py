@@ -82,7 +82,7 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
 def classify_and_score(
     made: Simulated, *, progress: Progress | None = None, **options: Any
 ) -> DemoScore:
-    """Classify simulated particles from their seeds, with these options of multi; score the result."""
+    """Classify simulated particles from their seeds by multi, with these options; score it."""
     request = MultiOptions(input=made.particles, models=made.seeds, **options).validated()
     finished = refine_multi_run(request, progress=progress)
     return score(RunDirectory(finished.path), len(finished.convergence), made)
