@@ -8,11 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.errors import FormatError
-from mapsort.io.hdf import HdfReader
-from mapsort.io.image_stack import HDF_SUFFIXES
-from mapsort.io.mrc import read_map
-from mapsort.io.mrc_header import read_header
-from mapsort.io.mrc_stack import MrcStack
+from mapsort.io.image_file import open_images
 from mapsort.io.particle_files import CRYOSPARC_SUFFIX, LIST_SUFFIXES, STAR_SUFFIX
 from mapsort.model.particles import Particles
 
@@ -27,14 +23,12 @@ def read_volume(path: Path) -> npt.NDArray[np.float32]:
     FormatError
         The file is missing, damaged or not a map.
     """
-    if path.suffix.lower() in HDF_SUFFIXES:
-        with HdfReader(path) as reader:
-            data = reader.image(0)
-    else:
-        data, _ = read_map(path)
-    if data.ndim != 3:
-        raise FormatError(f"{path}: not a map: its first image has {data.ndim} dimensions.")
-    return data
+    with open_images(path) as file:
+        if not file.holds_maps:
+            raise FormatError(
+                f"{path}: not a map: its first image has {len(file.shape)} dimensions."
+            )
+        return file.image(0)
 
 
 def read_stack(path: Path, first: int, count: int) -> npt.NDArray[np.float32]:
@@ -50,24 +44,14 @@ def read_stack(path: Path, first: int, count: int) -> npt.NDArray[np.float32]:
         if first >= len(particles):
             raise FormatError(f"{path}: holds {len(particles)} particles; {first} is not there.")
         return particles.images(slice(first, first + count))
-    if path.suffix.lower() in HDF_SUFFIXES:
-        with HdfReader(path) as reader:
-            last = min(first + count, reader.n_images)
-            return reader.images(range(first, max(last, first + 1)))
-    stack = MrcStack(path)
-    return stack.read(np.arange(first, max(min(first + count, stack.n_images), first + 1)))
+    with open_images(path) as file:
+        last = max(min(first + count, file.n_images), first + 1)
+        return np.stack([file.image(index) for index in range(first, last)])
 
 
 def is_map(path: Path) -> bool:
-    """Return whether a file holds a map rather than a stack of images.
-
-    An MRC file says so in its header (space group); where it does not, a cube is a map unless its
-    name ends in .mrcs or .st. An HDF file is a map when its only image has three dimensions.
-    """
+    """Return whether a file holds one map rather than a stack of images, as `open_images` tells."""
     if path.suffix.lower() in _TABLES:
         return False
-    if path.suffix.lower() in HDF_SUFFIXES:
-        with HdfReader(path) as reader:
-            return reader.n_images == 1 and reader.image(0).ndim == 3
-    header = read_header(path)
-    return path.suffix.lower() not in (".mrcs", ".st") and header.nx == header.ny == header.nz
+    with open_images(path) as file:
+        return file.n_images == 1 and file.holds_maps
