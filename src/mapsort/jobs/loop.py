@@ -18,14 +18,14 @@ from mapsort.errors import FormatError, Interrupted, MapsortError, RunError
 from mapsort.io.star import read_particles
 from mapsort.jobs.resume import Standing
 from mapsort.jobs.run_display import run_html
-from mapsort.jobs.starts import best_start
+from mapsort.jobs.starts import prepared
 from mapsort.model.volume import Volume
 from mapsort.options.types import KeptFiles
 from mapsort.refinement.assignment_choice import ends_soft
 from mapsort.refinement.contrast import tried_contrast, tried_moves
 from mapsort.refinement.copied_images import Fingerprints
 from mapsort.refinement.half_maps import warn_of_exchanged_maps
-from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
+from mapsort.refinement.iteration import iterate, scanned
 from mapsort.refinement.requirements import plan_lines
 from mapsort.refinement.run import Outcome, Run, State
 from mapsort.refinement.stopping import reason_to_stop
@@ -157,13 +157,9 @@ def _from_where_it_stands(run: Run, directory: RunDirectory, watcher: Watcher | 
     standing = run.checkpoints.latest("state", Standing)
     if standing is None:
         run = run if run.spectra_seen is not None else looked_through(run)
-        if run.options.starts > 1:
-            with stage("try starts"):
-                run = best_start(run, run.seen.averaged)
-        with stage("prepare seeds"):
-            state = prepare_seeds(run, run.seen.averaged)
-            standing = Standing(state, [], run.seen, run.plan.references)
-            write_seeds(run, directory, standing.state)
+        run, state = prepared(run)
+        standing = Standing(state, [], run.seen, run.plan.references)
+        write_seeds(run, directory, standing.state)
         run.checkpoints.save(0, "state", standing)
         _watch(watcher, directory)
     else:

@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from mapsort.errors import NumericalError
+from mapsort.jobs.one_map import start_from_one_map
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.starting_maps import of_start
 from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.rundir.log import stage
 from mapsort.stages.average.average import plane_terms
 from mapsort.stages.fourier_grid import Float32
 
@@ -19,6 +21,17 @@ LOGGER = logging.getLogger(__name__)
 
 #: Iterations after which starts are compared.
 TRIAL_ITERATIONS = 3
+
+
+def prepared(run: Run) -> tuple[Run, State]:
+    """Return a run with its starting maps, and the state that they make."""
+    if run.options.finds_classes:
+        return start_from_one_map(run)
+    if run.options.starts > 1:
+        with stage("try starts"):
+            run = best_start(run, run.seen.averaged)
+    with stage("prepare seeds"):
+        return run, prepare_seeds(run, run.seen.averaged)
 
 
 def likelihood(state: State, box: int) -> float:

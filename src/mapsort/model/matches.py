@@ -84,10 +84,13 @@ class Matches:
 
     def ordered(self) -> Matches:
         """Return the same matches, each particle's best first."""
-        order = np.argsort(-self.score, axis=1, kind="stable")
+        return self.taken_along(np.argsort(-self.score, axis=1, kind="stable"))
+
+    def taken_along(self, columns: npt.NDArray[np.integer]) -> Matches:
+        """Return these columns (n, m) of each row."""
         return Matches(
             **{
-                item.name: np.take_along_axis(getattr(self, item.name), order, axis=1)
+                item.name: np.take_along_axis(getattr(self, item.name), columns, axis=1)
                 for item in fields(self)
             }
         )

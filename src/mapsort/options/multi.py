@@ -19,6 +19,7 @@ from mapsort.options.search import (
 from mapsort.options.types import (
     Assignment,
     InputMode,
+    SeedMethod,
 )
 from mapsort.rundir.wording import counted
 
@@ -62,6 +63,7 @@ class MultiOptions(
         _check_own_poses(self)
         _check_halves(self)
         _check_averager(self)
+        _check_components(self)
 
     @property
     def map_suffix(self) -> str:
@@ -77,6 +79,20 @@ class MultiOptions(
     def masses(self) -> tuple[float, ...] | None:
         """Mass of each map [kDa], or None when maps are not scaled to a mass."""
         return per_map("mass", self.mass, len(self.models)) if self.mass else None
+
+    @property
+    def finds_classes(self) -> bool:
+        """Whether classes are found from one map before maps and poses are refined."""
+        if self.model is None:
+            return False
+        if self.seedmethod is SeedMethod.AUTO:
+            return why_not_components(self) is None
+        return self.seedmethod is SeedMethod.COMPONENTS
+
+    @property
+    def junk_sets(self) -> int:
+        """Number of sets of junk beside the maps; auto is one where classes are found."""
+        return int(self.finds_classes) if self.junk is None else self.junk
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -119,6 +135,25 @@ def _with_models(options: _Multi) -> _Multi:
     if options.models not in ((), made):
         raise ConfigError("--models and --model: give one of them")
     return dataclasses.replace(options, models=made)
+
+
+def why_not_components(options: MultiOptions) -> str | None:
+    """Return why classes cannot be found by components of the particles' volume, or None."""
+    if options.nmodels == 1:
+        return "there is one class"
+    if options.sep > 1:
+        return f"--sep {options.sep} asks for several references of each particle"
+    if options.mask is not None:
+        return "--mask asks for classes by what lies inside it"
+    if any(name.strip().lower() != "c1" for name in options.sym):
+        return f"--sym {','.join(options.sym)}: components are of a volume without symmetry"
+    return None
+
+
+def _check_components(options: MultiOptions) -> None:
+    reason = why_not_components(options)
+    if options.seedmethod is SeedMethod.COMPONENTS and reason is not None:
+        raise ConfigError(f"--seedmethod={options.seedmethod.value}: {reason}")
 
 
 def _check_breaksym(options: MultiOptions) -> None:

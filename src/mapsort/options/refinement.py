@@ -67,9 +67,11 @@ class StartingMaps(Symmetries):
     )
     nmodels: int = option(whole_number(1, 99), "K", "number of starting maps made from --model", 2)
     seedmethod: SeedMethod = choice(
-        SeedMethod.NOISE,
-        "how: noise is added; phases beyond 50 A are random; the maps are the same and "
-        "the particles split at random in the first iteration; or each lacks a segment",
+        SeedMethod.AUTO,
+        "how: pca finds classes first, by the principal components of the particles' volume, and "
+        "starts from their maps; noise is added; phases beyond 50 A are random (randphase); the "
+        "maps are the same and the particles split at random in the first iteration "
+        "(randclassify); each lacks a segment (mapfragment); auto: pca, where other options allow",
     )
     startres: float | None = option(
         real_number(above=0),

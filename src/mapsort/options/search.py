@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mapsort.options.fields import (
     Options,
@@ -18,7 +19,7 @@ from mapsort.options.shared import (
     Projector,
     module,
 )
-from mapsort.options.types import Assignment
+from mapsort.options.types import JUNK_SETS, Assignment
 
 PROJECTION = "projection"
 COMPARISON = "comparison"
@@ -131,11 +132,15 @@ class ClassificationOptions(Options, group=CLASSIFICATION):
         "that are kept, by their posterior probability, from broad to sharp; auto: hard until "
         "few particles change class, then soft",
     )
-    junk: int = option(
-        whole_number(0, 9),
-        "N",
+    junk: int | None = option(
+        JUNK_SETS,
+        "N|auto",
         "1: particles that match no map better than pure noise does go to a class of "
         "their own, after the last map's; from 2: images that are nothing like their map (ice, "
-        "carbon) go to N - 1 more, by their spectra",
-        0,
+        "carbon) go to N - 1 more, by their spectra; 0: none is looked for; by default auto: 1 "
+        "where classes are found from --model, else 0",
     )
+
+    def as_record(self) -> dict[str, Any]:
+        """Return every option as plain JSON types, in the order of the table."""
+        return super().as_record() | ({"junk": "auto"} if self.junk is None else {})

@@ -51,6 +51,8 @@ class InputMode(StrEnum):
 class SeedMethod(StrEnum):
     """How several starting maps are made from one."""
 
+    AUTO = "auto"
+    COMPONENTS = "pca"
     NOISE = "noise"
     RANDOM_PHASES = "randphase"
     RANDOM_CLASSES = "randclassify"
@@ -106,6 +108,17 @@ AUTOMASK_VALUES = ValueKind(
     _accepts_automask,
 )
 
+
+def _parse_junk(written: str) -> int | None:
+    if written == "auto":
+        return None
+    value: int = whole_number(0, 9).parse(written)
+    return value
+
+
+JUNK_SETS = dataclasses.replace(
+    whole_number(0, 9), parse=_parse_junk, words="a whole number from 0 to 9, or auto"
+)
 
 #: From this ``--speed`` on, iterations after the first search near the last matches.
 NARROW_FROM_SPEED = 6

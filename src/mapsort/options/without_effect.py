@@ -97,7 +97,7 @@ WITHOUT_EFFECT = (
     ),
     WithoutEffect(
         ("junk",),
-        lambda options: options.iter == 1,
+        lambda options: options.iter == 1 and not options.finds_classes,
         "junk is told from the second iteration on, and --iter 1 makes one",
     ),
     WithoutEffect(

@@ -13,7 +13,12 @@ from mapsort.model.membership import Membership
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import Assignment, SeedMethod
-from mapsort.refinement.assignment_choice import SETTLED_TEMPERATURE, first_soft_iteration
+from mapsort.refinement.assignment_choice import (
+    SETTLED_TEMPERATURE,
+    ends_soft,
+    first_soft_iteration,
+)
+from mapsort.refinement.known_classes import KnownClasses
 from mapsort.refinement.run import State
 from mapsort.stages.classify.classify import classify
 from mapsort.stages.classify.reseed import dying_maps, reseeded, shuffled
@@ -80,6 +85,8 @@ def classification(
     images : callable
         Gives the number of each particle's image, (n,), for a random split.
     """
+    if state.known is not None:
+        return _as_known(options, state.known, matches, references, junk)
     iteration = state.iteration + 1
     soft_since = first_soft_iteration(
         options,
@@ -122,6 +129,27 @@ def _kept(options: MultiOptions, matches: Matches, members: Membership) -> Membe
     """Return members of which the best of each class are in use (``--classkeep``)."""
     quality = matches.quality[members.particle, members.column]
     return members.keeping(quality, keep=options.classkeep, keep_sigma=options.classkeepsig)
+
+
+def _as_known(
+    options: MultiOptions,
+    known: KnownClasses,
+    matches: Matches,
+    references: References,
+    junk: npt.NDArray[np.bool_] | None,
+) -> Classification:
+    """Classify as was found before; matches have the best of each particle's class first."""
+    good = np.ones(len(matches), bool) if junk is None else ~junk
+    soft = ends_soft(options)
+    if soft:
+        probability = known.shared(matches, references) * good[:, None]
+        membership = soft_membership(matches, probability, len(references))
+        totals = map_posterior(probability, matches, references).sum(axis=0)
+    else:
+        membership = classify(matches, len(references), allowed=good)
+        totals = np.bincount(known.label[good], minlength=references.n_models)
+    membership = _kept(options, matches, membership)
+    return Classification(matches, membership, _fractions(totals), [], None, int(soft))
 
 
 def _splits_at_random(options: MultiOptions) -> bool:

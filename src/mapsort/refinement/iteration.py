@@ -18,6 +18,7 @@ from mapsort.refinement.focus import same_outside
 from mapsort.refinement.half_maps import half_seeds
 from mapsort.refinement.inputs import scan_images
 from mapsort.refinement.insertion import PosedMembers
+from mapsort.refinement.known_classes import Placed, led_by_classes
 from mapsort.refinement.learning import find_junk, learnt
 from mapsort.refinement.matching import Found, match_all, match_narrowed, narrows
 from mapsort.refinement.memory_plan import spills_classes
@@ -187,6 +188,7 @@ def iterate(run: Run, state: State) -> Outcome:
             learnt=learnt(run, averaged, scale, matches, junk, iteration=number),
             trial=state.trial,
             soft_since=classes.soft_since,
+            known=state.known,
         ),
         maps=rebuilt.maps,
         masks=rebuilt.masks,
@@ -216,7 +218,7 @@ def iterate(run: Run, state: State) -> Outcome:
 def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match the particles, each half-set with its own maps."""
     n_sets = len(state.reference_sets)
-    return Found.put_together(
+    found = Found.put_together(
         [
             _matched_part(
                 run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration
@@ -226,6 +228,11 @@ def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int)
         run.inputs.halves.half,
         run.scratch,
     )
+    if state.known is None:
+        return found
+    placed = Placed(found.matches, found.poses)
+    placed = led_by_classes(placed, state.known, run.plan.references, run.scratch)
+    return replace(found, matches=placed.matches, poses=placed.poses)
 
 
 def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:

@@ -65,15 +65,18 @@ def find_junk(
     NumericalError
         Everything is junk.
     """
-    probability = junk_probability(matches.score[:, 0], noise_scores)
+    if state.known is None:
+        probability = junk_probability(matches.score[:, 0], noise_scores)
+    else:
+        probability = state.known.junk.copy() if run.options.junk_sets else None
     if probability is None:
         return Junk(None, None)
     kind = np.asarray(probability > JUNK_FROM, dtype=np.intp)
     unlike_by = state.learnt.misfit
-    if run.options.junk > 1 and unlike_by is not None:
+    if run.options.junk_sets > 1 and unlike_by is not None:
         unlike = np.flatnonzero(unlike_by > UNLIKE_FROM)
         if len(unlike):
-            kind[unlike] = 2 + _kinds(run, unlike, run.options.junk - 1)
+            kind[unlike] = 2 + _kinds(run, unlike, run.options.junk_sets - 1)
             probability[unlike] = 1.0
     if (kind > 0).all():
         raise NumericalError(

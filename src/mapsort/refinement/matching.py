@@ -253,12 +253,13 @@ def by_group(
 
 
 def narrows(run: Run, state: State) -> bool:
-    """Whether this iteration looks only near the last matches, as fast ``--speed`` settings do.
+    """Whether this iteration looks only near the last matches.
 
-    Never in the first iteration, and not where references do not fit into memory together.
+    Fast ``--speed`` settings do, and where classes, and so poses, are known before. Never in the
+    first iteration else, and not where references do not fit into memory together.
     """
     return (
-        run.options.speed >= NARROW_FROM_SPEED
+        (run.options.speed >= NARROW_FROM_SPEED or state.known is not None)
         and state.matches is not None
         and len(run.plan.reference_blocks) == 1
         and not search_aligner(run.options.simalign).exhaustive
@@ -272,7 +273,8 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
     noise = SyntheticNoise.of(run, state)
     n = len(run.inputs.particles)
     table = neighbours(references, run.plan.symmetries)
-    everywhere = searched_everywhere(n, EVERYWHERE_SHARE, seed=run.plan.seed, iteration=iteration)
+    share = EVERYWHERE_SHARE if state.known is None else 0.0
+    everywhere = searched_everywhere(n, share, seed=run.plan.seed, iteration=iteration)
     last, numbers = state.matches, np.arange(n)
 
     def match(where: Rows, raw: Float32) -> Matches:
@@ -331,10 +333,10 @@ class SyntheticNoise:
     def of(cls, run: Run, state: State) -> SyntheticNoise | None:
         """Return noise of the particles' spectrum, with CTFs of theirs.
 
-        None where junk is not asked for, and in the first iteration, when the noise is not known
-        apart from the particles.
+        None where junk is not asked for or known already, and in the first iteration, when the
+        noise is not known apart from the particles.
         """
-        if not run.options.junk or state.matches is None:
+        if not run.options.junk_sets or state.matches is None or state.known is not None:
             return None
         rng = np.random.default_rng([run.plan.seed, state.iteration, run.part])
         n, count = len(run.inputs.particles), NOISE_IMAGES // run.n_parts

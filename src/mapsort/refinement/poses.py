@@ -115,7 +115,7 @@ def _noise_scores(
     run: Run, state: State, plan: LocalSearchPlan, given: Poses
 ) -> npt.NDArray[np.floating] | None:
     """Return what pure noise scores at the particles' poses, for telling junk from particles."""
-    if not run.options.junk or state.matches is None:
+    if not run.options.junk_sets or state.matches is None or state.known is not None:
         return None
     rng = np.random.default_rng([run.plan.seed, state.iteration, run.part])
     n, count = len(given), NOISE_IMAGES // run.n_parts

@@ -26,6 +26,7 @@ from mapsort.physics.ctf import ctf_images
 from mapsort.physics.half_maps import HalfMapFsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.refinement.inputs import MultiInputs
+from mapsort.refinement.known_classes import KnownClasses
 from mapsort.refinement.plan import MultiPlan
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.scratch import Scratch
@@ -279,11 +280,12 @@ class State:
     halves : tuple of two tuples of ndarray, or None
         With ``--halves``, the references of the two half-sets; ``references``
         are then their means, for show.
-    learnt : Learnt
     trial : int
         Which of several starts it comes from, from 0.
     soft_since : int
         First iteration that shared particles by their probabilities, 0 if there was none yet.
+    known : KnownClasses or None
+        Classes that particles stay in, where they were found before the iterations.
     """
 
     iteration: int
@@ -295,10 +297,12 @@ class State:
     learnt: Learnt = field(default_factory=Learnt)
     trial: int = 0
     soft_since: int = 0
+    known: KnownClasses | None = None
 
     def maps_only(self) -> State:
         """Return it without the matches of every particle: little to send elsewhere."""
-        return replace(self, matches=None, halves=None, learnt=replace(self.learnt, misfit=None))
+        learnt = replace(self.learnt, misfit=None)
+        return replace(self, matches=None, halves=None, known=None, learnt=learnt)
 
     def noise_ratios(self) -> list[npt.NDArray[np.float64]]:
         """Return the noise of each optics group over that of all particles, by shell."""
@@ -335,7 +339,6 @@ class Outcome:
         Input of the next iteration.
     maps : tuple of ndarray
         Each map filtered by its own FSC, masked, on the particles' scale.
-    masks : tuple of ndarray
     half_fsc : tuple of ndarray (box//2 + 1,)
         FSC of each map's halves under its mask, corrected for the mask with ``--halves``.
     fit : ParticleFit or None
@@ -348,8 +351,6 @@ class Outcome:
         With ``--halves``: the half maps of each map and their FSC.
     slices : ndarray of shape (n_references, box, box//2+1), complex64
         Projections the iteration compared with.
-    similarity : Similarity or None
-    membership : Membership
     averages : ClassAverages
     particle_noise_to_signal : ndarray of shape (box//2 + 1,)
         For showing class averages: noise over signal power of one particle.

@@ -33,7 +33,9 @@ def made_of_one(
             return tuple(random_phases(volume, count, apix, rng))
         case SeedMethod.FRAGMENTS:
             return tuple(without_segments(volume, count, rng))
-        case SeedMethod.RANDOM_CLASSES:
+        case SeedMethod.AUTO if not options.finds_classes:
+            return tuple(noisy(volume, count, rng))
+        case SeedMethod.RANDOM_CLASSES | SeedMethod.AUTO | SeedMethod.COMPONENTS:
             return (volume,) * count
 
 

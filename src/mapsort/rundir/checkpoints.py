@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -81,6 +82,18 @@ class Checkpoints:
             name, _, rest = file.stem.partition("_")
             if is_done_with(name, int(rest[:2])):
                 file.unlink(missing_ok=True)
+
+    def of_part(self, name: str) -> Checkpoints:
+        """Return those of a refinement that is part of the run, in a directory of their own."""
+        if self.path is None:
+            return self
+        self.path.mkdir(exist_ok=True)
+        return replace(self, path=self.path / name)
+
+    def drop_part(self, name: str) -> None:
+        """Remove those of a part that is done."""
+        if self.path is not None:
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     @contextmanager
     def chunks(self, iteration: int, stage: str, kind: type[T]) -> Iterator[ChunkResults[T]]:

@@ -132,9 +132,9 @@ def _counts(run: Run, outcome: Outcome) -> dict[str, Any]:
     references, kind = run.plan.references, outcome.junk_kind
     junk = None
     if kind is not None:
-        junk = np.bincount(kind, minlength=run.options.junk + 1)[1:].tolist()
-    elif run.options.junk:
-        junk = [0] * run.options.junk
+        junk = np.bincount(kind, minlength=run.options.junk_sets + 1)[1:].tolist()
+    elif run.options.junk_sets:
+        junk = [0] * run.options.junk_sets
     n_junk = sum(junk or ())
     shares = outcome.state.shares
     good = len(outcome.matches) - n_junk

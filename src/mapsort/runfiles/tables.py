@@ -101,7 +101,11 @@ def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
     else:
         rotations, origins = outcome.poses.rotation[where, 0], outcome.poses.origin[where, 0]
     model = references.model[matches.reference[:, 0]]
-    probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
+    known = outcome.state.known
+    if known is None:
+        probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
+    else:
+        probability = known.rows(where).probability
     table["rlnImageName"] = image_names(run.inputs.particles, where)
     number = model.astype(int) + 1
     halves = run.inputs.halves

@@ -162,15 +162,20 @@ def _batch(plan: MatchPlan, spectra: Complex64, ctf: Float32) -> _core.ParticleB
 
 def _best_of_each_map(
     candidates: _Candidates, scores: Float32, references: References, count: int
-) -> npt.NDArray[np.intp]:
-    """Return the columns of the ``count`` best candidates of each map, (n, n_models * count)."""
+) -> _Candidates:
+    """Return the ``count`` best candidates of each map; none where a particle has fewer."""
     model = np.where(candidates.reference >= 0, references.model[candidates.reference], -1)
-    columns = []
+    columns, there = [], []
     for m in range(references.n_models):
-        own = np.where(model == m, scores, -np.inf)
-        n_own = min(count, int((model == m).sum(axis=1).min()))
-        columns.append(np.argsort(-own, axis=1, kind="stable")[:, :n_own])
-    return np.concatenate(columns, axis=1)
+        block = references.block(m)
+        # No particle at hand may have a candidate with a map that others have some with.
+        most = int((model == m).sum(axis=1).max(initial=0)) or block.stop - block.start
+        order = np.argsort(-np.where(model == m, scores, -np.inf), axis=1, kind="stable")
+        columns.append(order[:, : min(count, most)])
+        there.append(np.take_along_axis(model, columns[-1], axis=1) == m)
+    best = candidates.taken(np.concatenate(columns, axis=1))
+    best.reference[~np.concatenate(there, axis=1)] = -1
+    return best
 
 
 def _search_level(
@@ -296,8 +301,7 @@ def _descend(
         scores = _search_level(plan, level, step, candidates, spectra, ctf, n_threads)
         step = min(level.shift_step, 0.5 * step)
         count = refined if level is levels[-1] else max(level.carried, refined)
-        best = _best_of_each_map(candidates, scores, plan.references, count)
-        candidates = candidates.taken(best)
+        candidates = _best_of_each_map(candidates, scores, plan.references, count)
     # lattices reach half a step beyond the limit; poses do not
     np.clip(candidates.origin, -plan.max_shift, plan.max_shift, out=candidates.origin)
     _polish(plan, candidates, spectra, ctf, n_threads)

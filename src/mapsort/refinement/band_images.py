@@ -1,0 +1,74 @@
+"""The particles of a run as the search for classes sees them: few coefficients, centred."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.engines.chunks import Rows, length
+from mapsort.refinement.run import Run
+from mapsort.stages.components.band import Band, BandParticles
+from mapsort.stages.components.folds import N_FOLDS, Folds, deal_folds
+from mapsort.stages.fourier_grid import Complex64, Float32
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Coefficients:
+    """Of some particles; see `BandParticles`."""
+
+    spectra: Complex64
+    transfer: Float32
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """Prepares chunks of particles, in any process."""
+
+    run: Run
+    band: Band
+    origins: Float64
+
+    def __call__(self, where: Rows, raw: Float32) -> _Coefficients:
+        """Return the coefficients of one chunk."""
+        run, n = self.run, length(where)
+        part = BandParticles.empty(n, self.band, run.inputs.apix)
+        part.fill(
+            slice(0, n),
+            -raw if run.plan.treatment.invert else raw,
+            self.origins[where],
+            run.transfer_of(where),
+            n_threads=run.plan.n_threads,
+        )
+        return _Coefficients(part.spectra, part.transfer)
+
+
+def band_particles(run: Run, origins: Float64) -> BandParticles:
+    """Read all particles and return their low-frequency coefficients.
+
+    Parameters
+    ----------
+    run : Run
+    origins : ndarray of shape (n, 2), float64
+        Shift that centres each particle [pixels].
+    """
+    n = len(run.inputs.particles)
+    band = Band.widest(run.plan.grid.box, run.inputs.apix)
+    particles = BandParticles.empty(n, band, run.inputs.apix, run.scratch.zeros)
+    run.start("prepare particles", n, 0)
+    for where, found in run.over_chunks(_Preparation(run, band, origins), run.chunks()):
+        particles.spectra[where] = found.spectra
+        particles.transfer[where] = found.transfer
+        run.advance(length(where))
+    run.progress.finish(f"{n} particles, {len(band.ring)} coefficients up to ring {band.rings}")
+    return particles
+
+
+def dealt_folds(run: Run) -> Folds:
+    """Deal the particles out to parts that are judged without themselves, within half-sets."""
+    image, half = run.inputs.particles.image_numbers(), run.inputs.halves.half
+    smallest = min(len(np.unique(image[half == own])) for own in (0, 1))
+    return deal_folds(image, half, min(N_FOLDS, 2 * max(1, smallest)))
