@@ -14,28 +14,18 @@ from typing import Any
 
 from mapsort.physics.ctf import ContrastTransfer
 
-_NUMBERS = (
-    "defocus_um",
-    "dfdiff_um",
-    "dfang_deg",
-    "bfactor_ang2",
-    "ampcont_percent",
-    "voltage_kv",
-    "cs_mm",
-    "apix",
-    "dsbg",
-)
-_JSON_NAMES = (
-    "defocus",
-    "dfdiff",
-    "dfang",
-    "bfactor",
-    "ampcont",
-    "voltage",
-    "cs",
-    "apix",
-    "dsbg",
-)
+#: Numbers in the order of the text form, and what the JSON form calls them.
+_NUMBERS = {
+    "defocus_um": "defocus",
+    "dfdiff_um": "dfdiff",
+    "dfang_deg": "dfang",
+    "bfactor_ang2": "bfactor",
+    "ampcont_percent": "ampcont",
+    "voltage_kv": "voltage",
+    "cs_mm": "cs",
+    "apix": "apix",
+    "dsbg": "dsbg",
+}
 _JSON_CLASS = "EMAN2Ctf"
 _UM_IN_ANG = 1e4
 
@@ -108,9 +98,7 @@ class EmanCtf:
         if missing:
             raise ValueError(f"the CTF has no {missing[0]}")
         numbers: dict[str, Any] = {
-            name: _finite(value[key])
-            for name, key in zip(_NUMBERS, _JSON_NAMES, strict=True)
-            if key in value
+            name: _finite(value[key]) for name, key in _NUMBERS.items() if key in value
         }
         curves: dict[str, Any] = {
             key: tuple(_finite(item) for item in value[key])
@@ -127,9 +115,7 @@ class EmanCtf:
 
     def json(self) -> dict[str, Any]:
         """Return the JSON form."""
-        numbers = {
-            key: getattr(self, name) for name, key in zip(_NUMBERS, _JSON_NAMES, strict=True)
-        }
+        numbers = {key: getattr(self, name) for name, key in _NUMBERS.items()}
         curves = {"background": list(self.background), "snr": list(self.snr)}
         return {"__class__": _JSON_CLASS, **numbers, **curves}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,61 +14,25 @@ from mapsort.modules.parameter import Argument
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.scoring import Comparator, Scoring
 
-__all__ = ["COMPARATORS", "SearchComparator", "pose_scoring", "search_comparator"]
+__all__ = ["COMPARATORS", "pose_scoring", "search_comparator"]
 
 _BLIND_TO_SCALE = float("inf")
 
 
-@dataclass(frozen=True)
-class SearchComparator:
-    """How a comparator takes part in a search.
-
-    Attributes
-    ----------
-    scoring : Scoring
-        What the kernels evaluate for every pose.
-    left : BoundModule or None
-        The comparator itself, to be evaluated on the aligned pairs of the best poses, if the
-        kernels' scoring does not hold all of it; None if it does.
-    """
-
-    scoring: Scoring
-    left: BoundModule[..., float] | None
-
-
-def _dot(arguments: Mapping[str, Any]) -> tuple[Comparator, float]:
-    kind = Comparator.CCC if arguments["normalize"] else Comparator.DOT
-    return kind, _BLIND_TO_SCALE
-
-
-def _sqeuclidean(arguments: Mapping[str, Any]) -> tuple[Comparator, float]:
-    return Comparator.SQEUCLIDEAN, _BLIND_TO_SCALE if arguments["normto"] else 0.0
-
-
-def _always(kind: Comparator) -> Callable[[Mapping[str, Any]], tuple[Comparator, float]]:
-    return lambda _: (kind, _BLIND_TO_SCALE)
-
-
-#: What the kernels evaluate for a comparator, and the parameters that this honours besides the
-#: range of resolutions.
-_SCORINGS: Mapping[
-    str, tuple[Callable[[Mapping[str, Any]], tuple[Comparator, float]], frozenset[str]]
-] = {
-    "loglik": (_always(Comparator.LOGLIK), frozenset()),
-    "ccc": (_always(Comparator.CCC), frozenset()),
-    "frc": (_always(Comparator.FRC), frozenset()),
-    "phase": (_always(Comparator.PHASE), frozenset()),
-    "dot": (_dot, frozenset({"normalize"})),
-    "sqeuclidean": (_sqeuclidean, frozenset({"normto"})),
+#: Parameters that the kernels' scoring of a comparator honours.
+_HONOURED: Mapping[str, frozenset[str]] = {
+    **{kind.value: frozenset({"minres", "maxres"}) for kind in Comparator},
+    "dot": frozenset({"minres", "maxres", "normalize"}),
+    "sqeuclidean": frozenset({"minres", "maxres", "normto"}),
 }
-_BAND = frozenset({"minres", "maxres"})
 
 
-def search_comparator(spec: ModuleCall | str) -> SearchComparator:
-    """Return how the search takes a comparator, for example ``"frc:zeromask=1"``, into account.
+def search_comparator(spec: ModuleCall | str) -> tuple[Scoring, BoundModule[..., float] | None]:
+    """Return what the kernels evaluate of a comparator, as ``"frc:zeromask=1"``, and what is left.
 
-    With the nearest scoring that the kernels know (the correlation coefficient for comparators that
-    they do not) and, where that is not the whole comparator, the comparator.
+    That is the nearest scoring that they know (the correlation coefficient for comparators that
+    they do not) and, if it is not the whole comparator, the comparator itself, to be evaluated on
+    the aligned pairs of the best poses.
 
     Raises
     ------
@@ -79,15 +42,21 @@ def search_comparator(spec: ModuleCall | str) -> SearchComparator:
     bound = COMPARATORS.bind(spec)
     arguments: Mapping[str, Any] = bound.arguments
     name = bound.module.name
-    if name not in _SCORINGS:
-        return SearchComparator(Scoring(_BLIND_TO_SCALE, Comparator.CCC), bound)
-    make, honoured = _SCORINGS[name]
-    kind, spread = make(arguments)
+    if name not in _HONOURED:
+        return Scoring(_BLIND_TO_SCALE, Comparator.CCC), bound
+    kind, spread = Comparator(name), _BLIND_TO_SCALE
+    if kind is Comparator.DOT and arguments["normalize"]:
+        kind = Comparator.CCC
+    elif kind is Comparator.SQEUCLIDEAN and not arguments["normto"]:
+        spread = 0.0
     # 0 is no limit, as None is
     band = (arguments["minres"] or None, arguments["maxres"] or None)
-    return SearchComparator(
-        Scoring(spread, kind, *band), bound if _left_out(bound, honoured) else None
+    whole = not any(
+        parameter.name not in _HONOURED[name]
+        and _differs(arguments[parameter.name], parameter.default)
+        for parameter in bound.module.parameters
     )
+    return Scoring(spread, kind, *band), None if whole else bound
 
 
 def pose_scoring(spec: ModuleCall | str) -> Scoring:
@@ -106,23 +75,13 @@ def pose_scoring(spec: ModuleCall | str) -> Scoring:
     >>> pose_scoring("frc:maxres=10").highest_ang
     10.0
     """
-    found = search_comparator(spec)
-    if found.left is not None and found.left.module.name not in _SCORINGS:
+    scoring, left = search_comparator(spec)
+    if left is not None and left.module.name not in _HONOURED:
         raise ConfigError(
-            f"comparator {found.left.module.name}: compares aligned pairs (--simcmp, --classcmp); "
-            f"poses are searched by {', '.join(sorted(_SCORINGS))}"
+            f"comparator {left.module.name}: compares aligned pairs (--simcmp, --classcmp); "
+            f"poses are searched by {', '.join(sorted(_HONOURED))}"
         )
-    return found.scoring
-
-
-def _left_out(bound: BoundModule[..., float], honoured: frozenset[str]) -> list[str]:
-    """Names of parameters with another value than their default that the kernels do not know."""
-    return [
-        parameter.name
-        for parameter in bound.module.parameters
-        if parameter.name not in honoured | _BAND
-        and _differs(bound.arguments[parameter.name], parameter.default)
-    ]
+    return scoring
 
 
 def _differs(value: Argument, default: Argument) -> bool:

@@ -27,7 +27,7 @@ def option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> d
         mates = max(len(group.matrices) for group in plan.symmetries)
         need["neighbours"] = _neighbour_bytes(n_references, mates)
         need["neighbours"] += 2 * 12 * NEIGHBOURS * plan.n_models * min(plan.chunk, n_particles)
-    by_pixels = search_comparator(options.simcmp).left is not None
+    by_pixels = search_comparator(options.simcmp)[1] is not None
     if by_pixels or options.prefilt or options.classiter or options.classcmp != "auto":
         need["reference images"] = 3 * n_references * image
     if options.twostage and n_references >= LEAST_REFERENCES:

@@ -28,8 +28,8 @@ def comparison_settings(
 
     The spread of the particles' scales counts from the second iteration on, as far as it is known.
     """
-    asked = search_comparator(options.simcmp)
-    scoring = _with_known_scale(asked.scoring, options, iteration, scale_spread)
+    asked, left = search_comparator(options.simcmp)
+    scoring = _with_known_scale(asked, options, iteration, scale_spread)
     aligner = search_aligner(options.simalign)
     search = None if options.simaligncmp == AUTO else pose_scoring(options.simaligncmp)
     return SearchSettings(
@@ -38,17 +38,18 @@ def comparison_settings(
         search=_limited(search, aligner, scoring),
         polish=polish(options.simralign, steps=NEWTON_STEPS),
         polish_by=None if options.simraligncmp == AUTO else pose_scoring(options.simraligncmp),
-        pairs=asked.left,
+        pairs=left,
     )
 
 
 def member_settings(options: MultiOptions) -> SearchSettings:
     """Return how members of a class are aligned with it and judged (``--classalign``, ...)."""
-    scoring = replace(search_comparator(options.simcmp).scoring, scale_spread=UNKNOWN_SCALE)
+    of_search, _ = search_comparator(options.simcmp)
+    scoring = replace(of_search, scale_spread=UNKNOWN_SCALE)
     spec = "rotate_translate_flip" if options.classalign == AUTO else options.classalign
     aligner = search_aligner(spec)
     by = options.simaligncmp if options.classaligncmp == AUTO else options.classaligncmp
-    search = pose_scoring(by) if by != AUTO else search_comparator(options.simcmp).scoring
+    search = pose_scoring(by) if by != AUTO else of_search
     return SearchSettings(
         scoring,
         aligner,

@@ -23,9 +23,6 @@ _MAXSHIFT = Parameter(
 _FLIP = Parameter("flip", bool, True, "also try the mirrored image")
 _NOZERO = Parameter("nozero", bool, False, "exclude shifts of one pixel or less")
 _FLCF = Parameter("useflcf", bool, False, "locally normalised correlation")
-_RMIN = Parameter("rmin", float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE)
-_RMAX = Parameter("rmax", float, None, "largest radius compared [pixels]", _POSITIVE)
-_RADII = (_RMIN, _RMAX)
 _FOOTPRINT = Parameter(
     "rfp_mode",
     int,
@@ -33,9 +30,16 @@ _FOOTPRINT = Parameter(
     "footprint of the original; here the images themselves are turned, whatever it is",
     Limits(low=0, high=2),
 )
-_R1 = Parameter("r1", float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE)
-_R2 = Parameter("r2", float, None, "largest radius compared [pixels]", _POSITIVE)
-_ITERATIVE = (_R1, _R2)
+
+
+def _radii(inner: str, outer: str) -> tuple[Parameter, Parameter]:
+    return (
+        Parameter(inner, float, None, "smallest radius compared [pixels]", _NOT_NEGATIVE),
+        Parameter(outer, float, None, "largest radius compared [pixels]", _POSITIVE),
+    )
+
+
+_RADII, _ITERATIVE = _radii("rmin", "rmax"), _radii("r1", "r2")
 
 
 def _largest_shift(arguments: Mapping[str, Any], box: int, *, part: int = 4) -> float:

@@ -28,16 +28,12 @@ Float64 = NDArray[np.float64]
 _POSITIVE = Limits(above=0.0)
 
 APIX = Parameter("apix", float, None, "pixel size [A] in place of the image's own", _POSITIVE)
-_CUTOFF_ABS = Parameter(
-    "cutoff_abs", float, None, "cutoff [cycles/pixel], 0.5 is Nyquist", _POSITIVE
+CUTOFFS = (
+    Parameter("cutoff_abs", float, None, "cutoff [cycles/pixel], 0.5 is Nyquist", _POSITIVE),
+    Parameter("cutoff_freq", float, None, "cutoff [1/A]: 0.05 is a 20 A filter", _POSITIVE),
+    Parameter("cutoff_pixels", float, None, "cutoff [Fourier pixels], up to n/2", _POSITIVE),
 )
-_CUTOFF_FREQ = Parameter(
-    "cutoff_freq", float, None, "cutoff [1/A]: 0.05 is a 20 A filter", _POSITIVE
-)
-_CUTOFF_PIXELS = Parameter(
-    "cutoff_pixels", float, None, "cutoff [Fourier pixels], up to n/2", _POSITIVE
-)
-CUTOFFS = (_CUTOFF_ABS, _CUTOFF_FREQ, _CUTOFF_PIXELS)
+_CUTOFF_NAMES = tuple(parameter.name for parameter in CUTOFFS)
 _SIGMA = Parameter("sigma", float, None, "Gaussian sigma [cycles/pixel]; or a cutoff", _POSITIVE)
 _RESOLVE = Parameter(
     "cutoff_resolv", float, None, "frequency [1/A] of the resolution aimed at", _POSITIVE
@@ -62,8 +58,9 @@ def cutoff_of(arguments: Mapping[str, Any], *, apix: float, box: int) -> float:
     return float(arguments["cutoff_pixels"]) / box
 
 
-def exactly_one(*names: str) -> Callable[[Mapping[str, Any]], None]:
-    """Return a check that refuses all but exactly one of some parameters."""
+def one_cutoff(*others: str) -> Callable[[Mapping[str, Any]], None]:
+    """Return a check that refuses all but exactly one of the cutoffs and other parameters."""
+    names = (*others, *_CUTOFF_NAMES)
 
     def check(arguments: Mapping[str, Any]) -> None:
         given = [name for name in names if arguments[name] is not None]
@@ -86,14 +83,13 @@ def _declare_pair(
     shape: str, lowpass: Callable[..., Float64], *, help: str, extra: tuple[Parameter, ...] = ()
 ) -> None:
     """Declare filter.lowpass.SHAPE and filter.highpass.SHAPE, 1 minus the former."""
-    names = [parameter.name for parameter in CUTOFFS]
 
     def declare(kind: str, sign: str) -> None:
         @PROCESSORS.register(
             f"filter.{kind}.{shape}",
             help=f"{kind} filter, {sign}{help}",
             parameters=(*CUTOFFS, *extra, APIX),
-            check=exactly_one(*names),
+            check=one_cutoff(),
         )
         def run(image: Pixels, **arguments: Any) -> Float32:
             apix = arguments["apix"]
@@ -129,7 +125,7 @@ def _gaussian(image: Pixels, arguments: Mapping[str, Any]) -> Float64:
     "filter.lowpass.gauss",
     help="Gaussian low-pass exp(-s^2/c^2), 1/e at the cutoff c; with sigma exp(-s^2/2 sigma^2)",
     parameters=(_SIGMA, *CUTOFFS, _RESOLVE, APIX),
-    check=exactly_one("sigma", "cutoff_abs", "cutoff_freq", "cutoff_pixels", "cutoff_resolv"),
+    check=one_cutoff("sigma", "cutoff_resolv"),
 )
 def _lowpass_gauss(image: Pixels, **arguments: Any) -> Float32:
     return apply_transfer(image, _gaussian(image, arguments))
@@ -139,7 +135,7 @@ def _lowpass_gauss(image: Pixels, **arguments: Any) -> Float32:
     "filter.highpass.gauss",
     help="Gaussian high-pass, 1 - filter.lowpass.gauss",
     parameters=(_SIGMA, *CUTOFFS, APIX),
-    check=exactly_one("sigma", "cutoff_abs", "cutoff_freq", "cutoff_pixels"),
+    check=one_cutoff("sigma"),
 )
 def _highpass_gauss(image: Pixels, **arguments: Any) -> Float32:
     return apply_transfer(image, 1.0 - _gaussian(image, arguments))
@@ -147,7 +143,7 @@ def _highpass_gauss(image: Pixels, **arguments: Any) -> Float32:
 
 def _check_butterworth(arguments: Mapping[str, Any]) -> None:
     band = (arguments["low_cutoff_frequency"], arguments["high_cutoff_frequency"])
-    single = [p.name for p in CUTOFFS if arguments[p.name] is not None]
+    single = [name for name in _CUTOFF_NAMES if arguments[name] is not None]
     if None in band and band != (None, None):
         raise ConfigError(
             "filter: low_cutoff_frequency and high_cutoff_frequency are given together"
@@ -155,7 +151,7 @@ def _check_butterworth(arguments: Mapping[str, Any]) -> None:
     if (band == (None, None)) != (len(single) == 1) or len(single) > 1:
         raise ConfigError(
             "filter: give low_cutoff_frequency and high_cutoff_frequency, or one of "
-            + ", ".join(p.name for p in CUTOFFS)
+            + ", ".join(_CUTOFF_NAMES)
         )
 
 
@@ -188,10 +184,6 @@ def _lowpass_butterworth(image: Pixels, **arguments: Any) -> Float32:
 )
 def _highpass_butterworth(image: Pixels, **arguments: Any) -> Float32:
     return apply_transfer(image, 1.0 - _butterworth(image, arguments))
-
-
-def _required(parameter: Parameter) -> Parameter:
-    return replace(parameter, required=True)
 
 
 def _check_band(arguments: Mapping[str, Any]) -> None:
@@ -230,8 +222,8 @@ def _bandpass_gauss(
     "filter.bandpass.tanh",
     help="band between two edges of tanh shape",
     parameters=(
-        _required(_LOW),
-        _required(_HIGH),
+        replace(_LOW, required=True),
+        replace(_HIGH, required=True),
         Parameter("Low_fall_off", float, 0.1, "lower edge as a fraction of the band", _POSITIVE),
         Parameter("high_fall_off", float, 0.1, "upper edge as a fraction of the band", _POSITIVE),
     ),
@@ -256,7 +248,7 @@ def _bandpass_tanh(image: Pixels, **arguments: Any) -> Float32:
         APIX,
         Parameter("seed", int, 0, "seed of the random numbers", Limits(low=0)),
     ),
-    check=exactly_one(*(parameter.name for parameter in CUTOFFS)),
+    check=one_cutoff(),
 )
 def _randomphase(image: Pixels, **arguments: Any) -> Float32:
     cutoff = cutoff_of(arguments, apix=arguments["apix"], box=len(image))

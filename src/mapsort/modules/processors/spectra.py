@@ -8,7 +8,7 @@ import numpy as np
 
 from mapsort.modules.array_parameter import CURVE, IMAGE
 from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.processors.filters import APIX, CUTOFFS, cutoff_of, exactly_one
+from mapsort.modules.processors.filters import APIX, CUTOFFS, cutoff_of, one_cutoff
 from mapsort.modules.registries import PROCESSORS, Float32, Pixels
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.image_statistics import least_squares_plane
@@ -76,7 +76,7 @@ def _wiener_byfsc(
         Parameter("noisecutoff", float, 1 / 6, "end of the flattening [1/A]", _POSITIVE),
         APIX,
     ),
-    check=exactly_one("bfactor", *(parameter.name for parameter in CUTOFFS)),
+    check=one_cutoff("bfactor"),
 )
 def _autob(image: Pixels, *, apix: float, noisecutoff: float, **arguments: Any) -> Float32:
     bfactor = arguments["bfactor"]
@@ -89,7 +89,7 @@ def _autob(image: Pixels, *, apix: float, noisecutoff: float, **arguments: Any) 
     "filter.highpass.autopeak",
     help="remove the peak of the spectrum at the origin, at most up to the cutoff",
     parameters=(*CUTOFFS, APIX),
-    check=exactly_one(*(parameter.name for parameter in CUTOFFS)),
+    check=one_cutoff(),
 )
 def _autopeak(image: Pixels, *, apix: float, **arguments: Any) -> Float32:
     return zero_low_peak(image, limit=cutoff_of(arguments, apix=apix, box=len(image)))
