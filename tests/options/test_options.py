@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pkgutil
 from pathlib import Path
 
 import pytest
 
+from mapsort.cli.commands import COMMANDS
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag_of, per_map
 from mapsort.options.multi import MultiOptions
@@ -143,3 +145,13 @@ def test_maps_come_from_one_place():
         options(model=Path("c.mrc")).validated()
     with pytest.raises(ConfigError, match="--models is missing"):
         MultiOptions(input=Path("p.star")).validated()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_reads_names_is_there_and_takes_the_default(command):
+    for item in dataclasses.fields(COMMANDS[command].options_type()):
+        if item.metadata["names"]:
+            read = pkgutil.resolve_name(f"mapsort.{item.metadata['names']}")
+            values = item.default if isinstance(item.default, tuple) else (item.default,)
+            for value in set(values) - {None, "auto"}:
+                read(value)

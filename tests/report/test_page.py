@@ -11,8 +11,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mapsort.cli.run_facts import describe_run
 from mapsort.errors import FormatError
+from mapsort.jobs.describe_run import describe_run
 from mapsort.report.page import report_keeper, write_report
 from mapsort.rundir.run_lock import LockHolder
 from mapsort.rundir.run_record import RunState, read_run

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 import mapsort
-from mapsort.cli.info import describe
 from mapsort.errors import FormatError
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
 from mapsort.geometry.pose import match_to_pose
@@ -23,6 +22,7 @@ from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import header_list
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.star import read_particles
+from mapsort.jobs.describe import describe
 from mapsort.options.multi import MultiOptions
 from mapsort.physics.fsc import resolution_at
 from mapsort.rundir.text import read_convergence, read_fsc

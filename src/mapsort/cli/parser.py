@@ -18,7 +18,7 @@ from mapsort.cli.commands import COMMANDS, DESCRIPTION, Command
 from mapsort.cli.other_names import hint_for
 from mapsort.cli.output import terminal_width
 from mapsort.errors import ConfigError
-from mapsort.options.fields import ValueKind, flag_of, refuse
+from mapsort.options.fields import ValueKind, flag_of, parsed
 
 T = TypeVar("T")
 
@@ -240,15 +240,5 @@ def _value(field: dataclasses.Field[Any], written: Any) -> Any:
     if kind is None:
         return True
     if isinstance(written, list):
-        return tuple(item for word in written for item in _parsed(field.name, kind, word))
-    return _parsed(field.name, kind, written)
-
-
-def _parsed(name: str, kind: ValueKind, written: str) -> Any:
-    try:
-        return kind.parse(written)
-    except ConfigError:
-        # The kind has said already what is wrong.
-        raise
-    except ValueError as error:
-        raise refuse(name, written, kind.words) from error
+        return tuple(item for word in written for item in parsed(field.name, kind, word))
+    return parsed(field.name, kind, written)

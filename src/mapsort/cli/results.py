@@ -6,6 +6,7 @@ A number that a generator returns is the exit status.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,13 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.wording import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mapsort.jobs.convert import Converted
     from mapsort.jobs.crossval.verdicts import Crossval
     from mapsort.jobs.demo import DemoScore
     from mapsort.jobs.eotest import EvenOddTest
+    from mapsort.jobs.facts import Facts
     from mapsort.jobs.followup import Followup
     from mapsort.jobs.multi import MultiRun
     from mapsort.jobs.process import Processed
@@ -196,10 +200,37 @@ def reconstruct(options: ReconstructOptions, made: Reconstructed) -> Told:  # no
 
 
 def info(options: InfoOptions) -> Told:
-    """Tell what each file is."""
-    from mapsort.cli.info import tell
+    """Tell what each file is: a table on a terminal, plain lines elsewhere."""
+    from mapsort.jobs.describe import describe
 
-    return tell(options)
+    passthrough = [word for word in options.passthrough.split(",") if word]
+    found = ((path, describe(path, passthrough=passthrough)) for path in options.files)
+    if options.json:
+        objects = [
+            {"file": str(path)} | {fact.name.replace(" ", "_"): fact.value for fact in facts}
+            for path, facts in found
+        ]
+        yield json.dumps(objects, indent=2)
+        return
+    for path, facts in found:
+        if sys.stdout.isatty():
+            yield _drawn(path, facts)
+            continue
+        for fact in facts:
+            yield f"{path}\t{fact.name}\t{fact.text}"
+
+
+def _drawn(path: Path, facts: Facts) -> str:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=str(path), show_header=False, title_justify="left")
+    for fact in facts:
+        table.add_row(fact.name, fact.text)
+    console = Console()
+    with console.capture() as shown:
+        console.print(table)
+    return shown.get().rstrip("\n")
 
 
 def convert(options: ConvertOptions, made: Converted) -> Told:  # noqa: ARG001

@@ -61,6 +61,10 @@ _ALIGNERS = {
 }
 
 
+#: Newton steps that a continuous refinement takes.
+NEWTON_STEPS = 4
+
+
 @dataclass(frozen=True)
 class Polish:
     """A continuous refinement of poses: the aligner ``refine``.
@@ -109,7 +113,7 @@ def search_aligner(spec: ModuleCall | str) -> SearchAligner:
     )
 
 
-def polish(spec: ModuleCall | str, *, steps: int) -> Polish | None:
+def polish(spec: ModuleCall | str, *, steps: int = NEWTON_STEPS) -> Polish | None:
     """Return the refinement that follows a search: ``refine``, or None for ``none``.
 
     It takes ``steps`` Newton steps unless ``maxiter`` is less.

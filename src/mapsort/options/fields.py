@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import math
 import os
+import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
@@ -136,6 +137,7 @@ def option(
     positional: bool = False,
     repeated: bool = False,
     bare: str | None = None,
+    names: str = "",
 ) -> Any:
     """Declare a field of `Options` as an option; the default itself is always accepted.
 
@@ -159,6 +161,9 @@ def option(
         Given once for each item.
     bare : str, optional
         The value when the option stands without one; by default it needs one.
+    names : str
+        Function in mapsort that refuses a value which names nothing, as ``room.module:function``;
+        it is loaded when another value than the default is given.
 
     Returns
     -------
@@ -173,6 +178,7 @@ def option(
         "positional": positional,
         "repeated": repeated,
         "bare": bare,
+        "names": names,
     }
     return field(default=default, metadata=metadata)
 
@@ -233,6 +239,8 @@ class Options:
             # `is` and not `==`: a default is the very object; 1 == True would let a wrong type by.
             elif value is not item.default and not kind.accepts(value):
                 raise refuse(item.name, value, kind.words)
+            if item.metadata["names"] and value not in (None, item.default):
+                _check_names(item, value if isinstance(value, tuple) else (value,))
         self._check()
         return self
 
@@ -302,14 +310,25 @@ def _typed(item: dataclasses.Field[Any], value: Any) -> Any:
     if kind is None or value is item.default or kind.accepts(value):
         return value
     if isinstance(value, str | tuple):
-        try:
-            return kind.parse(_written(value))
-        except ConfigError:
-            # The kind has said already what is wrong.
-            raise
-        except ValueError as error:
-            raise refuse(item.name, value, kind.words) from error
+        return parsed(item.name, kind, _written(value))
     return (value,) if kind.accepts((value,)) else value
+
+
+def parsed(name: str, kind: ValueKind, written: str) -> Any:
+    """Return the value that is written for option `name`.
+
+    Raises
+    ------
+    ConfigError
+        It is not of this kind.
+    """
+    try:
+        return kind.parse(written)
+    except ConfigError:
+        # The kind has said already what is wrong.
+        raise
+    except ValueError as error:
+        raise refuse(name, written, kind.words) from error
 
 
 def per_map(name: str, values: tuple[Any, ...], n_maps: int) -> tuple[Any, ...]:
@@ -362,9 +381,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def check_named(name: str, value: str, make: Callable[[str], object], *, all: str = "") -> None:
-    """Refuse a value that `make` refuses, naming the option; `all` is how it was written."""
+def _check_names(item: dataclasses.Field[Any], values: tuple[str, ...]) -> None:
+    """Refuse values that name nothing, or none where the default is a choice."""
+    # Here and not above: what reads names loads numpy, which `--help` can do without.
+    read = pkgutil.resolve_name(f"mapsort.{item.metadata['names']}")
     try:
-        make(value)
+        for value in values:
+            if item.default == "auto" and value.strip().lower() == "none":
+                raise ConfigError("a module is needed, or auto")
+            read(value)
     except ConfigError as error:
-        raise ConfigError(f"{flag_of(name)}={all or value}: {error}") from error
+        raise ConfigError(f"{flag_of(item.name)}={_written(values)}: {error}") from error

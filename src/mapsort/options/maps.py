@@ -13,6 +13,11 @@ from mapsort.options.fields import (
     whole_number,
 )
 from mapsort.options.shared import (
+    AVERAGER,
+    POSE_COMPARATOR,
+    POSE_REFINEMENT,
+    RANKING_COMPARATOR,
+    SEARCH_ALIGNER,
     Reconstructor,
     module,
     processors,
@@ -34,31 +39,39 @@ class AverageOptions(Options, group=AVERAGES):
         0,
     )
     classcmp: str = module(
+        RANKING_COMPARATOR,
         "auto",
         "ccc",
         "comparator by which --classkeep chooses members; by default their correlation with the "
         "reference in units of its noise",
     )
     classalign: str = module(
+        SEARCH_ALIGNER,
         "auto",
         "rotate_translate_flip",
         "aligner of members, as for --simalign; given, they are also aligned anew with their "
         "projection before the first average; by default rotate_translate_flip, with averages only",
     )
     classaligncmp: str = module(
-        "auto", "ccc", "comparator of this alignment; by default that of --simaligncmp"
+        POSE_COMPARATOR,
+        "auto",
+        "ccc",
+        "comparator of this alignment; by default that of --simaligncmp",
     )
     classralign: str = module(
+        POSE_REFINEMENT,
         "refine",
         "refine:maxshift=2",
         "refine: this alignment is refined continuously; none: not",
     )
     classraligncmp: str = module(
+        POSE_COMPARATOR,
         "auto",
         "ccc",
         "comparator that this refinement improves; by default that of --classaligncmp",
     )
     classaverager: str = module(
+        AVERAGER,
         "auto",
         "mean",
         "averager: auto (CTF-weighted least squares), mean (phases flipped only), ctf.weight, "

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Self, TypeVar
 
 from mapsort.engines.threads import usable_cores
 from mapsort.errors import ConfigError
-from mapsort.options.fields import check_named, per_map, refuse
+from mapsort.options.fields import per_map, refuse
 from mapsort.options.maps import AverageOptions, ReconstructionOptions
 from mapsort.options.refinement import ContinuedOptions, GeneralOptions, RefinementOptions
 from mapsort.options.search import (
@@ -59,7 +58,6 @@ class MultiOptions(
             per_map("mass", self.mass, len(self.models))
         _check_breaksym(self)
         _check_resolution(self)
-        _check_named(self)
         _check_own_poses(self)
         _check_halves(self)
         _check_averager(self)
@@ -228,25 +226,3 @@ def _check_averager(options: MultiOptions) -> None:
             options.classaverager,
             "an averager of weighted images with --assign soft",
         )
-
-
-def _check_named(options: MultiOptions) -> None:
-    """Check the names of symmetries, comparator and orientation generator."""
-    # Imported here: these import numpy, which `--help` can do without.
-    from mapsort.geometry.symmetry import symmetry
-    from mapsort.modules.orientgen import ORIENTATION_GENERATORS
-    from mapsort.modules.projector import projector
-    from mapsort.modules.reconstructor import reconstructor
-    from mapsort.options.module_checks import module_checks
-
-    checks: list[tuple[str, str, Callable[[str], object]]] = [
-        *(("sym", name, symmetry) for name in options.sym),
-        *module_checks(options),
-        ("projector", options.projector, projector),
-        ("recon", options.recon, reconstructor),
-    ]
-    if options.orientgen != "auto":
-        checks.append(("orientgen", options.orientgen, ORIENTATION_GENERATORS.bind))
-    for option_name, value, check in checks:
-        written = ",".join(options.sym) if option_name == "sym" else value
-        check_named(option_name, value, check, all=written)

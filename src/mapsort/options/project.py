@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import (
-    check_named,
     file_path,
     option,
     per_map,
@@ -53,6 +52,7 @@ class ProjectOptions(
         text("an orientation generator, for example eman:delta=7.5"),
         "SPEC",
         "orientation generator, eman or even, as name:delta=DEG (default eman:delta=7.5)",
+        names="modules.orientgen:ORIENTATION_GENERATORS.bind",
     )
     angles: Path | None = option(
         file_path("a .star file"),
@@ -63,10 +63,6 @@ class ProjectOptions(
     randomseed: int = option(whole_number(0), "N", "seed, for perturbed orientations", 1)
 
     def _check(self) -> None:
-        from mapsort.geometry.symmetry import symmetry
-        from mapsort.modules.orientgen import ORIENTATION_GENERATORS
-        from mapsort.modules.projector import projector
-
         super()._check()
         if not self.maps:
             raise ConfigError("give at least one map")
@@ -75,10 +71,6 @@ class ProjectOptions(
         if self.angles is not None and (self.orientgen is not None or self.sym != ("c1",)):
             raise ConfigError("--angles: the file holds the views; leave out --orientgen, --sym")
         per_map("sym", self.sym, len(self.maps))
-        for name in self.sym:
-            check_named("sym", name, symmetry)
-        check_named("projector", self.projector, projector)
-        check_named("orientgen", self.generator, ORIENTATION_GENERATORS.bind)
 
     @property
     def generator(self) -> str:

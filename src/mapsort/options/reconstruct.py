@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import (
-    check_named,
     file_path,
     flag,
     list_of,
@@ -79,6 +78,7 @@ class ReconstructOptions(PosedImages, Reconstructor, Parallel, group=RECONSTRUCT
         "SYM",
         "symmetry c<n>, d<n>, tet, oct or icos",
         "c1",
+        names="geometry.symmetry:symmetry",
     )
     maxres: float | None = option(
         real_number(above=0),
@@ -87,10 +87,6 @@ class ReconstructOptions(PosedImages, Reconstructor, Parallel, group=RECONSTRUCT
     )
 
     def _check(self) -> None:
-        # Imported here: these import numpy, which `--help` can do without.
-        from mapsort.geometry.symmetry import symmetry
-        from mapsort.modules.reconstructor import reconstructor
-
         super()._check()
         if len(self.inputs) != 1:
             raise ConfigError("give one input: particles (.star) or class averages (.hdf)")
@@ -104,8 +100,6 @@ class ReconstructOptions(PosedImages, Reconstructor, Parallel, group=RECONSTRUCT
             raise refuse(
                 "model", self.model, f"no value with particles ({self.input}); see --class"
             )
-        check_named("sym", self.sym, symmetry)
-        check_named("recon", self.recon, reconstructor)
 
     @property
     def input(self) -> Path:

@@ -71,6 +71,7 @@ class SingleMap(Options):
         "SYM",
         "symmetry c<n>, d<n>, tet, oct, icos, icos2 or h<copies>:1:<turn>:<rise>",
         ("c1",),
+        names="geometry.symmetry:symmetry",
     )
     mass: tuple[float, ...] = option(
         list_of(real_number(above=0), "one mass in kDa, above 0"),

@@ -16,6 +16,10 @@ from mapsort.options.fields import (
     whole_number,
 )
 from mapsort.options.shared import (
+    POSE_COMPARATOR,
+    POSE_REFINEMENT,
+    RANKING_COMPARATOR,
+    SEARCH_ALIGNER,
     Projector,
     module,
 )
@@ -35,6 +39,7 @@ class OrientationStep(Options, group=PROJECTION):
         "orientation generator, eman or even, as name:delta=DEG; auto: from "
         "--targetres and --speed",
         "auto",
+        names="modules.orientgen:ORIENTATION_GENERATORS.bind",
     )
 
 
@@ -51,6 +56,7 @@ class PoseSearch(Options, group=COMPARISON):
         "largest shift searched, in pixels; by default auto, an eighth of the box",
     )
     simcmp: str = module(
+        RANKING_COMPARATOR,
         "loglik",
         "frc:maxres=10",
         "comparator that ranks references: loglik, ccc, dot, sqeuclidean, frc or phase with "
@@ -76,6 +82,7 @@ class SearchDetails(Options):
         0,
     )
     simalign: str = module(
+        SEARCH_ALIGNER,
         "rotate_translate_flip",
         "rotate_translate_flip:maxshift=5",
         "aligner, which says what may differ: rotate_translate_flip, rotate_translate, "
@@ -83,17 +90,20 @@ class SearchDetails(Options):
         "full band, slow",
     )
     simaligncmp: str = module(
+        POSE_COMPARATOR,
         "auto",
         "ccc",
         "comparator that chooses the pose of each pair: loglik, ccc, dot, sqeuclidean, frc or "
         "phase; by default as --simcmp",
     )
     simralign: str = module(
+        POSE_REFINEMENT,
         "refine",
         "refine:maxshift=2",
         "refine: poses are refined continuously; none: they stay where the search found them",
     )
     simraligncmp: str = module(
+        POSE_COMPARATOR,
         "auto",
         "ccc",
         "comparator that the refinement improves, as for --simaligncmp, which is the default",

@@ -155,6 +155,7 @@ class Symmetries(Options):
         "symmetry c<n>, d<n>, tet, oct, icos, icos2 or h<copies>:1:<turn>:<rise> (degrees "
         "and Angstrom): one for all maps, or one per map",
         ("c1",),
+        names="geometry.symmetry:symmetry",
     )
 
 
@@ -167,6 +168,7 @@ class Projector(Options):
         "projector: fourier (slices, to :tolerance=E), fourier_gridding, gauss_fft; in "
         "real space standard, pawel, chao, maxval",
         "fourier",
+        names="modules.projector:projector",
     )
 
 
@@ -190,14 +192,28 @@ class Reconstructor(Pad):
         "SPEC",
         "fourier, wiener_fourier, back_projection, nn4, nn4_rect, nn4_ctf or nnSSNR",
         "fourier",
+        names="modules.reconstructor:reconstructor",
     )
 
 
-def module(default: str, example: str, words: str) -> Any:
-    """Declare an option that names a module, with `words` in its help."""
-    return option(text(f"a module, for example {example}"), "SPEC", words, default)
+SEARCH_ALIGNER = "modules.search_aligner:search_aligner"
+POSE_REFINEMENT = "modules.search_aligner:polish"
+RANKING_COMPARATOR = "modules.comparator:search_comparator"
+POSE_COMPARATOR = "modules.comparator:pose_scoring"
+AVERAGER = "modules.averagers:AVERAGERS.bind"
+
+
+def module(names: str, default: str, example: str, words: str) -> Any:
+    """Declare an option that names a module, with `words` in its help; `names` as for `option`."""
+    return option(text(f"a module, for example {example}"), "SPEC", words, default, names=names)
 
 
 def processors(words: str) -> Any:
     """Declare an option that names processors, none by default, with `words` in its help."""
-    return option(chain_of("processors, for example normalize.edgemean"), "SPEC,...", words, "none")
+    return option(
+        chain_of("processors, for example normalize.edgemean"),
+        "SPEC,...",
+        words,
+        "none",
+        names="modules.processors.process:processor_chain",
+    )

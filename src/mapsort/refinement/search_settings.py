@@ -9,7 +9,7 @@ from mapsort.modules.comparator import pose_scoring, search_comparator
 from mapsort.modules.comparators import COMPARATORS
 from mapsort.modules.search_aligner import SearchAligner, polish, search_aligner
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.search.settings import NEWTON_STEPS, SearchSettings
+from mapsort.stages.search.settings import SearchSettings
 
 if TYPE_CHECKING:
     from mapsort.options.multi import MultiOptions
@@ -36,7 +36,7 @@ def comparison_settings(
         scoring,
         aligner,
         search=_limited(search, aligner, scoring),
-        polish=polish(options.simralign, steps=NEWTON_STEPS),
+        polish=polish(options.simralign),
         polish_by=None if options.simraligncmp == AUTO else pose_scoring(options.simraligncmp),
         pairs=left,
     )
@@ -54,7 +54,7 @@ def member_settings(options: MultiOptions) -> SearchSettings:
         scoring,
         aligner,
         search=_limited(search, aligner, scoring),
-        polish=polish(options.classralign, steps=NEWTON_STEPS),
+        polish=polish(options.classralign),
         polish_by=None if options.classraligncmp == AUTO else pose_scoring(options.classraligncmp),
         pairs=None if options.classcmp == AUTO else COMPARATORS.bind(options.classcmp),
     )

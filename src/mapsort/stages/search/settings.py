@@ -9,12 +9,10 @@ import numpy.typing as npt
 
 from mapsort.errors import ConfigError
 from mapsort.modules.registry import BoundModule
-from mapsort.modules.search_aligner import Polish, SearchAligner
+from mapsort.modules.search_aligner import NEWTON_STEPS, Polish, SearchAligner
 from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.stages.fourier_grid import Float32, FourierGrid
 
-#: Newton steps that a continuous refinement takes.
-NEWTON_STEPS = 4
 #: Share of the expected signal in the full band, which decides.
 FULL_BAND = 0.99999
 #: Rings below this are always in the band: coarser images have no orientation.

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mapsort.cli import info
 from mapsort.cli.main import main
 from mapsort.errors import FormatError
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.mrc import write_map, write_stack
+from mapsort.jobs import describe as info
 
 
 def shown(facts: list[info.Fact]) -> dict[str, str]:

@@ -1,22 +1,15 @@
-"""``mapsort info``: what a file is, and how a run stands."""
+"""What a file is, and how a run stands (``mapsort info``)."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
-from mapsort.cli.facts import Fact, Facts, image_facts, measure, plain, size
-from mapsort.cli.run_facts import describe_run, is_run
 from mapsort.errors import FormatError
 from mapsort.io.cryosparc import field_names, read_cryosparc
 from mapsort.io.eman_tables import read_hdf_particles
@@ -29,7 +22,8 @@ from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.optics import FLIPPED
 from mapsort.io.star_tables import read_noted_tables
 from mapsort.io.table_notes import table_notes
-from mapsort.options.files import InfoOptions
+from mapsort.jobs.describe_run import describe_run, is_run
+from mapsort.jobs.facts import Fact, Facts, image_facts, measure, plain, size
 
 _CHUNK = 256  # images in memory at a time
 _MOST = 4096  # statistics of a stack of hundreds of gigabytes must not take an hour
@@ -43,42 +37,6 @@ _CTF = {
     "rlnSphericalAberration": "mm",
     "rlnAmplitudeContrast": "",
 }
-
-
-def tell(options: InfoOptions) -> Iterator[str]:
-    """Tell what each file is: a table on a terminal, plain lines elsewhere.
-
-    Raises
-    ------
-    FormatError
-        A file cannot be read; files before it are already shown.
-    """
-    passthrough = [word for word in options.passthrough.split(",") if word]
-    if options.json:
-        yield json.dumps([_as_object(path, passthrough) for path in options.files], indent=2)
-        return
-    for path in options.files:
-        facts = describe(path, passthrough=passthrough)
-        yield from _table(path, facts) if sys.stdout.isatty() else _lines(path, facts)
-
-
-def _table(path: Path, facts: Facts) -> Iterator[str]:
-    table = Table(title=str(path), show_header=False, title_justify="left")
-    for fact in facts:
-        table.add_row(fact.name, fact.text)
-    console = Console()
-    with console.capture() as drawn:
-        console.print(table)
-    yield drawn.get().rstrip("\n")
-
-
-def _lines(path: Path, facts: Facts) -> Iterator[str]:
-    return (f"{path}\t{fact.name}\t{fact.text}" for fact in facts)
-
-
-def _as_object(path: Path, passthrough: Sequence[str]) -> dict[str, Any]:
-    facts = describe(path, passthrough=passthrough)
-    return {"file": str(path)} | {fact.name.replace(" ", "_"): fact.value for fact in facts}
 
 
 def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mapsort.cli.facts import Fact, Facts, plain
 from mapsort.errors import FormatError
+from mapsort.jobs.facts import Fact, Facts, plain
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.run_record import RunRecord, read_run
 from mapsort.rundir.set_counts import HARD, POSTERIOR, USED, SetCounts
