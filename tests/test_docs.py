@@ -152,7 +152,7 @@ def test_the_reference_lists_every_command():
 def test_the_option_map_tells_where_an_option_acts():
     page = generator("write_option_map").option_map()
     [row] = [line for line in page.splitlines() if line.startswith("| `--classkeep` |")]
-    assert "`refinement.classification.classification`" in row
+    assert "`refinement.classification._kept`" in row
     # By way of a property of the option table.
     [row] = [line for line in page.splitlines() if line.startswith("| `--mass` |")]
     assert "`refinement." in row
