@@ -445,5 +445,5 @@ def test_info_of_a_directory_that_is_no_run_or_a_damaged_one(path, tmp_path):
     shutil.copy(path / "0_refine_parms.json", tmp_path)
     assert {fact.name: fact.value for fact in describe(tmp_path)}["iterations"] == 0
     (tmp_path / "progress.json").write_text('{"state": 1')
-    with pytest.raises(FormatError, match=r"progress\.json: damaged"):
+    with pytest.raises(FormatError, match=r"progress\.json: not a JSON file"):
         describe(tmp_path)
