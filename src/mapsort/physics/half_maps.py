@@ -138,12 +138,16 @@ def noise_to_signal(curves: Sequence[NDArray[np.floating]]) -> Float64:
     """
     mean = np.mean(curves, axis=0)
     mean[0] = max(mean[0], mean[1])
-    below = np.flatnonzero(mean[1:] < NOISE_LEVEL)
-    if len(below):
-        mean[below[0] + 1 :] = 0.0
+    mean[first_of_noise(mean) :] = 0.0
     clipped = np.clip(mean, 1e-6, 0.9999)
     ratio = (1.0 - clipped) / (2.0 * clipped)
     return np.asarray(np.minimum(ratio, MAX_NOISE_TO_SIGNAL))
+
+
+def first_of_noise(curve: NDArray[np.floating]) -> int:
+    """Return the first shell from 1 on whose FSC is that of noise, else the number of shells."""
+    below = np.flatnonzero(curve[1:] < NOISE_LEVEL)
+    return int(below[0]) + 1 if len(below) else len(curve)
 
 
 def wiener_filtered(volume: Float32, ratio: NDArray[np.floating]) -> Float32:

@@ -173,7 +173,15 @@ def iterate(run: Run, state: State) -> Outcome:
         members = None
         if run.options.inputmode is InputMode.PARTICLES and found.poses is not None:
             members = PosedMembers(membership, found.poses)
-        rebuilt = rebuild(run, state, averages, members, classes.shares, iteration=number)
+        rebuilt = rebuild(
+            run,
+            state,
+            averages,
+            members,
+            classes.shares,
+            iteration=number,
+            compared=found.highest_ring,
+        )
         facts["maps"] = run.plan.n_models - len(rebuilt.empty)
     timed("reconstruct", facts)
     noise = noise_floor(statistics.residual_power(scale).astype(np.float32))

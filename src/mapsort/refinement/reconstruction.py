@@ -13,9 +13,17 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor_chain
 from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.auto_mask import auto_mask
-from mapsort.physics.half_maps import half_map_fsc, noise_to_signal, wiener_filtered
-from mapsort.physics.masks import envelope_mask
+from mapsort.physics.filters import apply_radial_curve
+from mapsort.physics.half_maps import (
+    first_of_noise,
+    half_map_fsc,
+    noise_to_signal,
+    wiener_filtered,
+)
+from mapsort.physics.masks import envelope_mask, soft_sphere
 from mapsort.physics.normalization import normalize_by_mass
+from mapsort.physics.reconstruction import MAX_STEPS
+from mapsort.physics.resample import fourier_resample
 from mapsort.refinement.finishing import MapFinishing
 from mapsort.refinement.focus import same_outside
 from mapsort.refinement.half_maps import compared_halves, joined
@@ -34,6 +42,14 @@ LOGGER = logging.getLogger(__name__)
 MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
 #: Residual at which the maps of an iteration are solved: further steps fit noise.
 SOLVED_TO = 1e-3
+#: Steps that half maps are solved with where only their FSC and the mask are made of them: the
+#: first ones are for the lowest frequencies, later ones fit noise.
+HALF_STEPS = 4
+#: The band solved for first: so many times the highest ring compared, and so many shells more.
+BAND_SHARE, BAND_MARGIN = 1.1, 6.0
+#: The shell where halves cease to agree lies within the band by so many shells; if it does not,
+#: a band so many times as wide is solved for.
+BAND_ROOM, BAND_GROWTH = 4.0, 1.6
 
 
 @dataclass(frozen=True)
@@ -58,32 +74,31 @@ def rebuild(
     shares: npt.NDArray[np.floating],
     *,
     iteration: int,
+    compared: int,
 ) -> Rebuilt:
-    """Rebuild every map from its class averages, or from ``members``; filter all alike; mask."""
-    n_models, threads = run.plan.n_models, run.plan.n_threads
+    """Rebuild every map from its class averages, or from ``members``; filter all alike; mask.
+
+    Maps hold nothing beyond the band in which their halves agree: only that is solved for.
+    ``compared`` is the highest ring that particles were compared to.
+    """
+    n_models = run.plan.n_models
     progress = run.progress
     run.start("reconstruct", n_models, iteration)
-    # Of each map, both halves' equations where they are needed apart, else their sum.
-    equations: list[list[NormalEquations]] = []
-    halves: list[tuple[Float32, Float32]] = []
-    rejected: list[npt.NDArray[np.intp]] = []
-    for model in range(n_models):
-        if members is None:
-            slices, left_out = _selected(run, map_slices(run, averages, model), model)
-            rejected.append(left_out)
-            parts = slices.half_equations(n_threads=threads, inserted=run.scratch.release)
-        else:
-            parts = particle_equations(run, members, model)
-        alive = all(np.any(part.circulant) for part in parts)
-        kept = parts if run.options.halves else [parts[0] + parts[1]]
-        equations.append(kept if alive else [])
-        halves.append(half_maps(run, parts) if alive else _last_halves(state, model))
-        progress.advance(1)
+    sphere = run.sphere
+    # half maps that are kept, and particles that are read anew, are worth the full band
+    whole = run.options.halves or members is not None
+    band = run.plan.grid.box / 2 if whole else BAND_SHARE * compared + BAND_MARGIN
+    summed = [_summed(run, state, averages, members, model, band) for model in range(n_models)]
+    while band < (needed := _band_needed(summed, sphere)):
+        band = max(needed, BAND_GROWTH * band)
+        summed.clear()
+        summed = [_summed(run, state, averages, members, model, band) for model in range(n_models)]
+    equations, halves = [item.equations for item in summed], [item.halves for item in summed]
+    rejected = [item.rejected for item in summed]
     live = [m for m in range(n_models) if equations[m]]
     if not live:
         raise NumericalError("no map received enough particles to be reconstructed")
     smooth = [0.5 * (even + odd) for even, odd in halves]
-    sphere = run.sphere
     first = noise_to_signal([half_map_fsc(*halves[m], sphere) for m in live])
     masks = masks_of(
         run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
@@ -97,8 +112,55 @@ def rebuild(
         rebuilt = _alike(run, state, equations, halves, masks, finishing)
     rebuilt = replace(rebuilt, rejected=rejected_all, empty=empty)
     _check_finite(rebuilt.maps)
+    progress.advance(n_models)
     progress.finish(counted(len(live), "map"))
     return _focused(run, rebuilt, shares)
+
+
+@dataclass(frozen=True)
+class _Summed:
+    """One map's equations (both halves' where they are needed apart), half maps, averages left out.
+
+    ``band`` [Fourier pixels] is what the equations are of; no equations: too few particles.
+    """
+
+    equations: list[NormalEquations]
+    halves: tuple[Float32, Float32]
+    rejected: npt.NDArray[np.intp]
+
+
+def _summed(
+    run: Run,
+    state: State,
+    averages: ClassAverages,
+    members: PosedMembers | None,
+    model: int,
+    band: float,
+) -> _Summed:
+    """Sum up what one map is made of, and estimate its halves."""
+    rejected = np.empty(0, dtype=np.intp)
+    if members is None:
+        slices, rejected = _selected(run, map_slices(run, averages, model).within(band), model)
+        parts = slices.half_equations(n_threads=run.plan.n_threads, inserted=run.scratch.release)
+    else:
+        parts = particle_equations(run, members, model)
+    run.progress.advance(0)
+    if not all(np.any(part.circulant) for part in parts):
+        return _Summed([], _last_halves(state, model), rejected)
+    if run.options.halves:
+        return _Summed(parts, half_maps(run, parts), rejected)
+    even, odd = (solved(run, part, max_steps=HALF_STEPS) for part in parts)
+    return _Summed([parts[0] + parts[1]], (even, odd), rejected)
+
+
+def _band_needed(summed: list[_Summed], sphere: Float32) -> float:
+    """Return the band [Fourier pixels] that the maps need, by where their halves cease to agree."""
+    live = [item for item in summed if item.equations]
+    if not live:
+        return 0.0
+    ends = [first_of_noise(half_map_fsc(*item.halves, sphere)) for item in live]
+    box = min(item.equations[0].box for item in live)
+    return 0.0 if box == len(sphere) else max(ends) + BAND_ROOM
 
 
 def _focused(run: Run, rebuilt: Rebuilt, shares: npt.NDArray[np.floating]) -> Rebuilt:
@@ -127,6 +189,9 @@ def _alike(
     """Rebuild the references, filtered alike, and the maps, each filtered by its own FSC."""
     live = [m for m, parts in enumerate(equations) if parts]
     curves = [half_map_fsc(*pair, mask) for pair, mask in zip(halves, masks, strict=True)]
+    for model in live:
+        # nothing beyond the band but what the mask leaks
+        curves[model][equations[model][0].box // 2 + 1 :] = 0.0
     shared = noise_to_signal([curves[m] for m in live])
     alike, single, own = [], [], []
     for model in live:
@@ -135,7 +200,8 @@ def _alike(
         smooth = np.asarray(0.5 * (halves[model][0] + halves[model][1]), np.float32)
         start = wiener_filtered(smooth, shared)
         alike.append(solved(run, this, noise_to_signal=shared, start=start))
-        single.append(solved(run, this, noise_to_signal=own[-1], start=alike[-1]))
+        start = apply_radial_curve(alike[-1], (1.0 + shared) / (1.0 + own[-1]))
+        single.append(solved(run, this, noise_to_signal=own[-1], start=start))
     alike = finishing.finished(alike, [shared] * len(live))
     single = finishing.finished(single, own)
     references, maps = list(state.references), list(state.references)
@@ -208,18 +274,28 @@ def solved(
     *,
     noise_to_signal: npt.NDArray[np.float64] | None = None,
     start: Float32 | None = None,
+    max_steps: int = MAX_STEPS,
 ) -> Float32:
-    """Solve as asked for with ``--recon``."""
+    """Solve as asked for with ``--recon``; equations of a coarser box give a map of their band."""
     method = reconstructor(run.options.recon)
-    return solve(
+    small, box = equations.box, run.plan.grid.box
+    volume = solve(
         equations,
-        noise_to_signal=noise_to_signal,
+        noise_to_signal=None if noise_to_signal is None else noise_to_signal[: small // 2 + 1],
         wiener=method.wiener,
-        start=start,
+        start=None if start is None else _of_box(start, small),
         tolerance=SOLVED_TO,
-        max_steps=method.max_steps,
+        max_steps=min(max_steps, method.max_steps),
         n_threads=run.plan.n_threads,
     )
+    return _of_box(volume, box)
+
+
+def _of_box(volume: Float32, box: int) -> Float32:
+    """Return the same Fourier terms as a map of another box, of the same extent."""
+    if len(volume) == box:
+        return volume
+    return fourier_resample(volume, box=box, ndim=3) * np.float32((len(volume) / box) ** 3)
 
 
 def map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:
@@ -244,7 +320,11 @@ def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, npt.N
     if options.m3diter < 2:
         return slices, np.empty(0, dtype=np.intp)
     selection = AverageSelection(options.m3dkeep, options.m3dkeepsig, options.m3diter)
-    chosen, rejected = slices.selected(selection, run.sphere, n_threads=run.plan.n_threads)
+    part = slices.grid.box / run.plan.grid.box
+    sphere = soft_sphere(
+        slices.grid.box, part * run.plan.sphere_radius, part * run.plan.sphere_edge
+    )
+    chosen, rejected = slices.selected(selection, sphere, n_threads=run.plan.n_threads)
     rejected = rejected + run.plan.references.block(model).start
     if len(rejected):
         listed = ",".join(map(str, rejected))

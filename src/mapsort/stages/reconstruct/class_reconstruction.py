@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.physics.half_maps import filtered_mean
-from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.fourier_grid import Float32, corner_indices
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.reconstruct import solve
@@ -64,8 +65,10 @@ class MapSlices:
     rotations : ndarray of shape (n, 3, 3)
     symmetry : Symmetry
     grid : InsertionGrid
+        Of the averages' box, or of a coarser one of the same extent: what is beyond its band is
+        left out.
     apix : float
-        Pixel size [A]; it counts for helices only.
+        Pixel size of the averages [A]; it counts for helices only.
     """
 
     averages: ClassAverages
@@ -139,6 +142,15 @@ class MapSlices:
             kept = kept_slices(quality, count, keep=selection.keep, keep_sigma=selection.sigma)
         return self.scaled(factor * kept), np.flatnonzero((count > 0) & ~kept)
 
+    def within(self, radius: float) -> MapSlices:
+        """Return the slices for a map that holds nothing beyond this radius [Fourier pixels]."""
+        return replace(self, grid=self.grid.within(radius))
+
+    def _in_band(self, planes: npt.NDArray[np.generic]) -> npt.NDArray[Any]:
+        """Return half planes (n, box, box//2+1) as the grid's box has them."""
+        row = corner_indices(self.grid.box, self.averages.box)
+        return planes[:, np.fft.ifftshift(row), : self.grid.box // 2 + 1]
+
     def _agreement(
         self, kept: npt.NDArray[np.bool_], mask: Float32, n_threads: int
     ) -> SliceAgreement:
@@ -151,8 +163,8 @@ class MapSlices:
         return slice_agreement(
             whole,
             volume,
-            self.averages.numerator.sum(axis=0),
-            self.averages.density.sum(axis=0),
+            self._in_band(self.averages.numerator.sum(axis=0)),
+            self._in_band(self.averages.density.sum(axis=0)),
             self.rotations,
             contained=kept,
             noise_to_signal=ratio,

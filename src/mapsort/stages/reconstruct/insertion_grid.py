@@ -56,6 +56,16 @@ class InsertionGrid:
         half = max((pad + 1) // 2, int(np.ceil(0.5 * least * box - 1e-9)))
         return cls(box, 2 * scipy.fft.next_fast_len(half))
 
+    def within(self, radius: float) -> InsertionGrid:
+        """Return the grid of the coarsest box of the same extent that holds this band.
+
+        The box's Fourier pixels, and so slices up to ``radius`` of them, are the same.
+        """
+        box = 2 * scipy.fft.next_fast_len(max(4, int(np.ceil(radius))))
+        if box >= self.box:
+            return self
+        return InsertionGrid.for_box(box, int(np.ceil(self.scale * box - 1e-9)))
+
     @property
     def scale(self) -> float:
         """Grid points per Fourier pixel of the box."""
