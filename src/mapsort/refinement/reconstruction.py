@@ -42,8 +42,8 @@ LOGGER = logging.getLogger(__name__)
 MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
 #: Residual at which the maps of an iteration are solved: further steps fit noise.
 SOLVED_TO = 1e-3
-#: Steps that half maps are solved with where only their FSC and the mask are made of them: the
-#: first ones are for the lowest frequencies, later ones fit noise.
+#: Steps that half maps are solved with: the first ones are for the lowest frequencies; without
+#: knowledge of the noise, later ones fit it.
 HALF_STEPS = 4
 #: The band solved for first: so many times the highest ring compared, and so many shells more.
 BAND_SHARE, BAND_MARGIN = 1.1, 6.0
@@ -147,10 +147,8 @@ def _summed(
     run.progress.advance(0)
     if not all(np.any(part.circulant) for part in parts):
         return _Summed([], _last_halves(state, model), rejected)
-    if run.options.halves:
-        return _Summed(parts, half_maps(run, parts), rejected)
-    even, odd = (solved(run, part, max_steps=HALF_STEPS) for part in parts)
-    return _Summed([parts[0] + parts[1]], (even, odd), rejected)
+    kept = parts if run.options.halves else [parts[0] + parts[1]]
+    return _Summed(kept, half_maps(run, parts), rejected)
 
 
 def _band_needed(summed: list[_Summed], sphere: Float32) -> float:
@@ -264,7 +262,7 @@ def _half_sets(
 
 def half_maps(run: Run, parts: list[NormalEquations]) -> tuple[Float32, Float32]:
     """Solve the equations of the halves alone."""
-    even, odd = (solved(run, part) for part in parts)
+    even, odd = (solved(run, part, max_steps=HALF_STEPS) for part in parts)
     return even, odd
 
 

@@ -23,6 +23,8 @@ OVERSAMPLING = 2.5
 LARGE_BOX, LARGE_BOX_OVERSAMPLING = 384, 2.2
 #: Width of the kernel that slices are spread with.
 INSERTION_WIDTH = _core.build()["insertion_width"]
+#: Coarser boxes save nothing worth the change from this part of the box on.
+WORTH_IT = 0.9
 #: Elements of a block of rows that are transformed at a time.
 _BLOCK_ELEMENTS = 1 << 23
 
@@ -62,7 +64,7 @@ class InsertionGrid:
         The box's Fourier pixels, and so slices up to ``radius`` of them, are the same.
         """
         box = 2 * scipy.fft.next_fast_len(max(4, int(np.ceil(radius))))
-        if box >= self.box:
+        if box >= WORTH_IT * self.box:
             return self
         return InsertionGrid.for_box(box, int(np.ceil(self.scale * box - 1e-9)))
 
