@@ -11,9 +11,12 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
+from mapsort.physics.fsc import fsc
+from mapsort.physics.masks import inscribed_sphere
 from mapsort.refinement.inputs import open_inputs, scan_images
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.plan import resolve
+from mapsort.refinement.reconstruction import solved
 from mapsort.refinement.run import Run
 from mapsort.stages.fourier_grid import centred_transform
 from mapsort.stages.reconstruct.class_reconstruction import AverageSelection, MapSlices
@@ -79,3 +82,30 @@ def test_noise_planted_among_a_run_s_averages_is_left_out(averaged, seed):
     _, rejected = noisy.selected(AverageSelection(0.8, False, 2), run.sphere)
     assert len(rejected) == len(used) - int(np.ceil(0.8 * len(used)))
     assert np.isin(planted, rejected).mean() >= 0.95
+
+
+def test_a_map_of_its_band_has_the_terms_of_the_whole_map(averaged):
+    """Solved on a coarser box of the same extent, a map differs at the band's end only."""
+    run, slices = averaged
+    whole, coarse = (sum_of_halves(part.half_equations()) for part in (slices, slices.within(13.0)))
+    assert (whole.box, coarse.box) == (40, 28)
+    ratio = np.full(21, 0.3)
+    ratio[12:] = 1e4
+    expected = solved(run, whole, noise_to_signal=ratio)
+    found = solved(run, coarse, noise_to_signal=ratio)
+    difference = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert difference < 0.01
+    assert np.all(fsc(found, expected)[1:11] > 0.995)
+
+
+def sum_of_halves(parts):
+    return parts[0] + parts[1]
+
+
+def test_slices_that_fit_no_map_are_found_in_the_band_too(averaged):
+    _, slices = averaged
+    planted = np.flatnonzero(slices.averages.count > 0)[::9]
+    changed = with_noise(slices, planted, 3).within(13.0)
+    mask = inscribed_sphere(28)
+    _, left_out = changed.selected(AverageSelection(0.8, False, 2), mask)
+    assert np.isin(planted, left_out).mean() > 0.9

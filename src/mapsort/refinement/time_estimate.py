@@ -16,20 +16,19 @@ from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.iteration import reference_slices
 from mapsort.refinement.matching import Search, matched_rows
 from mapsort.refinement.plan import noise_floor
-from mapsort.refinement.reconstruction import solved
+from mapsort.refinement.reconstruction import HALF_STEPS
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.search_settings import comparison_settings
 from mapsort.rundir.wording import counted
 from mapsort.stages.classify.classify import classify
 from mapsort.stages.reconstruct.class_reconstruction import MapSlices
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
+from mapsort.stages.reconstruct.reconstruct import solve
 
 #: Particles that are matched and averaged for the estimate, at most, and the box of a trial map.
 SAMPLE, TRIAL_BOX = 64, 32
 #: No more particles are begun after so much processor time [s].
 TRIAL_SECONDS = 4.0
-#: Maps are solved so often: two halves, filtered alike, filtered each by itself.
-_SOLUTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def _matched_some(run: Run, search: Search) -> tuple[Matches, float]:
 
 
 def _reconstruction(run: Run) -> float:
-    """Return the seconds of solving all maps, scaled up from one small map."""
+    """Return the seconds of solving all maps in the full band, scaled up from one small map."""
     rng = np.random.default_rng(0)
     rotations = run.plan.references.rotations[: 2 * TRIAL_BOX]
     shape = (N_HALVES, len(rotations), TRIAL_BOX, TRIAL_BOX // 2 + 1)
@@ -139,12 +138,15 @@ def _reconstruction(run: Run) -> float:
     )
 
     def trial() -> None:
-        parts = slices.half_equations(n_threads=run.plan.n_threads)
-        solved(run, parts[0])
+        even, odd = slices.half_equations(n_threads=run.plan.n_threads)
+        whole = even + odd
+        # two halves, filtered alike, filtered each by itself
+        for equations in (even, odd, whole, whole):
+            solve(equations, max_steps=HALF_STEPS, n_threads=run.plan.n_threads)
 
     box = run.plan.grid.box
     growth = (box / TRIAL_BOX) ** 3 * math.log2(2 * box) / math.log2(2 * TRIAL_BOX)
-    return _seconds(trial) * growth * _SOLUTIONS * run.plan.n_models
+    return _seconds(trial) * growth * run.plan.n_models
 
 
 def _seconds(job: Callable[[], object]) -> float:
