@@ -92,7 +92,7 @@ def test_results_appear_in_the_report(run, capsys):
         (["followup", "none", "--parallel", "x"], "--parallel=x"),
         (["refine", "--model", "a.mrc"], "--input is missing"),
         (["refine", "--input", "a.star"], "--model is missing"),
-        (["refine", "--resume", "none"], "none/0_refine_parms.json: no such file"),
+        (["refine", "--resume", "none"], "--resume=none: no such run directory"),
         (["report"], "RUN is missing"),
         (["report", "none"], "none: no such run directory"),
         (["show"], "one map or stack is needed"),

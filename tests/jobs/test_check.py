@@ -6,6 +6,7 @@ import itertools
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mapsort.engines.progress import SilentProgress
@@ -37,8 +38,10 @@ def options(small, tmp_path, monkeypatch):
 
 def needs(options, n=20_000):
     """Memory and disk of a run with so many particles."""
-    plan = resolve(options, open_inputs(options))
-    return sum(run_memory(options, plan, n).values()), run_disk(options, plan, n)
+    inputs = open_inputs(options)
+    many = inputs.only(np.arange(n) % len(inputs.particles))
+    run = Run(options, many, resolve(options, inputs), SilentProgress())
+    return sum(run_memory(run).values()), run_disk(run)
 
 
 def test_check_tells_memory_disk_and_time_and_leaves_nothing(options, tmp_path):

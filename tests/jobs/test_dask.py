@@ -14,6 +14,7 @@ from mapsort.engines.dask_engine import DaskEngine
 from mapsort.errors import ConfigError, RunError
 from mapsort.jobs.cluster import WorkerFacts, refuse_unfit, worker_facts
 from mapsort.jobs.multi import refine_multi
+from mapsort.jobs.refine import refine
 from mapsort.jobs.simulate import simulate
 from mapsort.options.parallel import parse_parallel
 from mapsort.options.simulate import SimulateOptions
@@ -25,6 +26,7 @@ SCRIPT = """
 import json, multiprocessing, os, signal, sys
 import mapsort.engines.chunks
 from mapsort.jobs.multi import refine_multi
+from mapsort.jobs.refine import refine
 from mapsort.engines.progress import SilentProgress
 
 
@@ -49,7 +51,11 @@ if __name__ == "__main__":
     mapsort.engines.chunks.LONGEST_CHUNK = 6
     asked = json.loads(sys.argv[1])
     progress = KillsWorkers() if asked.pop("kill") else SilentProgress()
-    refine_multi(asked.pop("particles"), asked.pop("models"), progress=progress, **asked)
+    particles, models = asked.pop("particles"), asked.pop("models")
+    if asked.pop("single"):
+        refine(particles, models[0], progress=progress, **asked)
+    else:
+        refine_multi(particles, models, progress=progress, **asked)
     print(json.dumps(getattr(progress, "killed", [])))
 """
 
@@ -82,11 +88,11 @@ def by_threads(small, tmp_path_factory, results):
     return run
 
 
-def run_script(tmp_path, small, *, kill, **options):
+def run_script(tmp_path, small, *, kill, single=False, **options):
     script = tmp_path / "run_on_dask.py"
     script.write_text(SCRIPT)
     asked = {"particles": str(small.particles), "models": [str(path) for path in small.seeds]}
-    asked |= {"path": str(tmp_path / "run"), "kill": kill} | OPTIONS | options
+    asked |= {"path": str(tmp_path / "run"), "kill": kill, "single": single} | OPTIONS | options
     done = subprocess.run(
         [sys.executable, str(script), json.dumps(asked)],
         capture_output=True,
@@ -101,6 +107,15 @@ def test_two_workers_one_killed_in_each_stage(small, tmp_path, by_threads, resul
     killed = run_script(tmp_path, small, kill=True, parallel="dask:local=2", speed=7)
     assert killed == [["match", 1], ["average", 2]]
     assert results(tmp_path / "run") == by_threads(speed=7)
+
+
+def test_one_map_on_two_workers(small, tmp_path, results, monkeypatch):
+    options = OPTIONS | {"speed": 7, "iter": 3, "orientgen": "auto"}
+    run_script(tmp_path, small, kill=False, single=True, parallel="dask:local=2", **options)
+    monkeypatch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 6)
+    path = tmp_path / "threads"
+    refine(small.particles, small.seeds[0], path=path, parallel="thread:1", **options)
+    assert results(tmp_path / "run") == results(path)
 
 
 @pytest.mark.slow
@@ -140,7 +155,7 @@ def test_a_lost_scheduler_ends_the_run_resumable(small, tmp_path, by_threads, re
         address = scheduler.stdout.readline().strip().removeprefix("tcp://")
         path = tmp_path / "run"
         asked = {"particles": str(small.particles), "models": [str(p) for p in small.seeds]}
-        asked |= {"path": str(path), "kill": True, "pid": scheduler.pid} | OPTIONS
+        asked |= {"path": str(path), "kill": True, "single": False, "pid": scheduler.pid} | OPTIONS
         done = subprocess.run(
             [sys.executable, str(killer), json.dumps(asked | {"parallel": f"dask:{address}"})],
             capture_output=True,

@@ -25,6 +25,7 @@ from mapsort.errors import RunError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.star import read_particles
 from mapsort.jobs.multi import refine_multi
+from mapsort.jobs.refine import refine
 from mapsort.jobs.simulate import simulate
 from mapsort.options.simulate import SimulateOptions
 from mapsort.rundir import atomic
@@ -140,17 +141,23 @@ def assert_whole(path: Path) -> None:
                 assert [arrays[name] for name in arrays]
 
 
-def test_killed_at_every_moment_at_which_files_change(tiny, tmp_path, whole, results, monkeypatch):
-    path = tmp_path / "run"
-    store = tmp_path / "store"
+@contextlib.contextmanager
+def snapshots_of(path: Path, store: Path) -> Iterator[Snapshots]:
+    """Take snapshots of the run directory while a run works in it."""
     store.mkdir()
     snapshots = Snapshots(path, store)
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(atomic, "_flush", snapshots.around(atomic._flush))
         for name in ("replace", "unlink", "rmdir", "mkdir"):
             patch.setattr(os, name, snapshots.around(getattr(os, name)))
         # Files written one after the other: a snapshot is of one moment.
         patch.setattr("mapsort.engines.background.Background.submit", lambda _self, job: job())
+        yield snapshots
+
+
+def test_killed_at_every_moment_at_which_files_change(tiny, tmp_path, whole, results):
+    path = tmp_path / "run"
+    with snapshots_of(path, tmp_path / "store") as snapshots:
         refine_multi(tiny.particles, tiny.seeds, path=path, **OPTIONS)
     assert results(path) == whole
     assert snapshots.points >= 200
@@ -162,6 +169,31 @@ def test_killed_at_every_moment_at_which_files_change(tiny, tmp_path, whole, res
             refine_multi(tiny.particles, tiny.seeds, resume=left)
         else:
             refine_multi(tiny.particles, tiny.seeds, path=left, **OPTIONS)
+        assert results(left) == whole, left
+        assert not [file for file in left.rglob(".*") if atomic.is_leftover(file)]
+
+
+#: Of the moments at which files of a single-map refinement change, each so manieth is tried.
+EVERY = int(os.environ.get("MAPSORT_EVERY_MOMENT", "9"))
+
+
+def test_a_single_map_refinement_killed_at_such_moments(tiny, tmp_path, results, monkeypatch):
+    monkeypatch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 16)
+    monkeypatch.setattr("mapsort.rundir.checkpoints.SAVE_SECONDS", 0.0)
+    options = {"iter": 3, "speed": 7, "randomseed": 1, "parallel": "thread:1"}
+    path = tmp_path / "run"
+    with snapshots_of(path, tmp_path / "store") as snapshots:
+        refine(tiny.particles, tiny.seeds[0], path=path, **options)
+    whole = results(path)
+    assert any(list(left.glob("checkpoint/*_part_*")) for left in snapshots.distinct.values())
+    for number, left in enumerate(snapshots.distinct.values()):
+        if number % EVERY:
+            continue
+        assert_whole(left)
+        if (left / "0_refine_parms.json").exists():
+            refine(tiny.particles, tiny.seeds[0], resume=left)
+        else:
+            refine(tiny.particles, tiny.seeds[0], path=left, **options)
         assert results(left) == whole, left
         assert not [file for file in left.rglob(".*") if atomic.is_leftover(file)]
 
@@ -312,6 +344,7 @@ KILLED = """
 import json, os, sys
 
 from mapsort.jobs.multi import refine_multi
+from mapsort.jobs.refine import refine
 from mapsort.engines.progress import SilentProgress
 
 

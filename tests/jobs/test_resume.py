@@ -22,6 +22,7 @@ from mapsort.io.star import read_particles
 from mapsort.jobs.multi import refine_multi
 from mapsort.jobs.resume import resumed_options
 from mapsort.jobs.simulate import simulate
+from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
 from mapsort.rundir import checkpoints
 from mapsort.rundir.run_lock import run_lock
@@ -409,15 +410,15 @@ def test_going_on_is_refused_where_nothing_is_left_to_go_on_from(small, tmp_path
     path = tmp_path / "multi_00"
     refine_multi(small.particles, small.seeds, path=path, **QUICK)
     with pytest.raises(ConfigError, match="has finished 2 iterations"):
-        resumed_options({"resume": path, "speed": 3})
+        resumed_options(MultiOptions, {"resume": path, "speed": 3})
     with pytest.raises(ConfigError, match=r"--iter=1: .* has finished 2 iterations"):
-        resumed_options({"resume": path, "iter": 1})
+        resumed_options(MultiOptions, {"resume": path, "iter": 1})
     with pytest.raises(ConfigError, match=r"--path=other: the run goes on in .*multi_00; leave"):
-        resumed_options({"resume": path, "path": Path("other")})
-    assert resumed_options({"resume": path, "path": path}).path == path
+        resumed_options(MultiOptions, {"resume": path, "path": Path("other")})
+    assert resumed_options(MultiOptions, {"resume": path, "path": path}).path == path
     shutil.rmtree(path / "checkpoint")
     with pytest.raises(ConfigError, match=r"its last state, .* is not there any more"):
-        resumed_options({"resume": path, "iter": 4})
+        resumed_options(MultiOptions, {"resume": path, "iter": 4})
 
 
 def test_a_run_of_objects_is_refused(small, tmp_path):
@@ -426,7 +427,7 @@ def test_a_run_of_objects_is_refused(small, tmp_path):
     with pytest.raises(Interrupted):
         refine_multi(particles, small.seeds, path=path, progress=StopsAt("match", 2), **QUICK)
     with pytest.raises(ConfigError, match="begun from Python"):
-        resumed_options({"resume": path})
+        resumed_options(MultiOptions, {"resume": path})
 
 
 def test_a_damaged_state_is_told_from_a_whole_one(half):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mapsort.geometry.transform3d import Transform3D
 from mapsort.jobs.crossval.exchange import compare_return, likeness, measured_shells
-from mapsort.jobs.refine_result import RefinedMap
+from mapsort.jobs.refine import RefinedMap
 from mapsort.model.volume import Volume
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.masks import soft_sphere
@@ -24,12 +23,12 @@ def refined(halves):
     mean = 0.5 * (halves[0] + halves[1])
     return RefinedMap(
         path=Path("refine_00"),
-        map=Volume(mean * mask, APIX),
+        maps=(Volume(mean * mask, APIX),),
+        particles=Path("refine_00/particles_03.star"),
         sharpened=Volume(mean * mask, APIX),
         half_maps=tuple(Volume(half, APIX) for half in halves),
         mask=Volume(mask, APIX),
         resolution_ang=10.0,
-        assignments=pd.DataFrame(),
         convergence=[],
     )
 

@@ -22,8 +22,8 @@ from mapsort.model.volume import Volume
 from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.fsc import fsc, independent_counts, resolution_at
 from mapsort.physics.phantom import phantom_map
-from mapsort.refinement.single_search import tilted
-from mapsort.refinement.single_seeds import half_seeds
+from mapsort.refinement.halves.search import tilted
+from mapsort.refinement.halves.start import half_seeds
 from mapsort.refinement.stopping import reason_to_stop_single
 from mapsort.report.page import write_report
 from mapsort.rundir.layout import RunDirectory

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 
 from mapsort.cli.main import main
-from mapsort.errors import FormatError, Interrupted
-from mapsort.jobs.refine_resume import open_stopped, resumed_options
+from mapsort.errors import ConfigError, FormatError, Interrupted
+from mapsort.jobs.refinement import stops
+from mapsort.jobs.resume import resumed_options
 from mapsort.jobs.simulate import simulate
 from mapsort.model.volume import Volume
+from mapsort.options.multi import MultiOptions
+from mapsort.options.refine import RefineOptions
 from mapsort.options.simulate import SimulateOptions
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.run_record import RunState, read_run
+from mapsort.rundir.text import read_convergence
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def whole(tmp_path_factory):
 def stopped_after(whole, path, iterations):
     """The directory as it is when a run is killed after so many iterations."""
     shutil.copytree(whole, path)
-    for file in path.iterdir():
+    for file in path.rglob("*"):
         if any(f"_{n:02d}" in file.stem for n in range(iterations + 1, 4)):
             file.unlink()
     record = path / "convergence.json"
@@ -75,10 +79,9 @@ def test_an_earlier_iteration_can_be_the_start(whole, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--sym", "c2"], "--sym: cannot change with --resume"),
-        ([], "has ended with iteration 3"),
+        (["--sym", "c2"], "--sym: differs from the run"),
         (["--startiter", "9"], "--startiter=9"),
-        (["--iter", "2"], "has ended with iteration 3"),
+        (["--iter", "2"], "--iter=2"),
     ],
 )
 def test_what_cannot_go_on_is_refused(whole, capsys, words, message):
@@ -88,9 +91,19 @@ def test_what_cannot_go_on_is_refused(whole, capsys, words, message):
     assert (whole / "run.log").read_text() == before
 
 
-def test_other_directories_are_refused(tmp_path):
-    with pytest.raises(FormatError, match="no such file"):
-        resumed_options({"resume": tmp_path})
+def test_other_directories_are_refused(whole, tmp_path):
+    with pytest.raises(ConfigError, match="no run has begun there"):
+        resumed_options(RefineOptions, {"resume": tmp_path})
+    with pytest.raises(FormatError, match="is a run of mapsort refine"):
+        resumed_options(MultiOptions, {"resume": whole})
+
+
+def test_a_finished_run_is_left_as_it_is(whole, tmp_path, results):
+    path = tmp_path / "refine_00"
+    shutil.copytree(whole, path)
+    assert main(["refine", "--resume", str(path), "-q", "--no-report"]) == 0
+    assert results(path) == results(whole)
+    assert json.loads((path / "progress.json").read_text())["state"] == "finished"
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -121,19 +134,19 @@ def test_a_finished_run_goes_on_in_a_project_that_was_moved(whole, tmp_path, mon
 def test_a_run_of_so_many_iterations_goes_on_until_it_has_converged(whole, tmp_path):
     path = tmp_path / "refine_00"
     shutil.copytree(whole, path)
-    assert resumed_options({"resume": path, "iter": None}).iter is None
-    stopped = open_stopped(resumed_options({"resume": path, "iter": None}))
-    assert [entry["end"] for entry in stopped.entries] == [None] * 3
+    options = resumed_options(RefineOptions, {"resume": path, "iter": None})
+    assert options.iter is None
+    assert stops(options, read_convergence(path / "convergence.json"), 0) is None
 
 
 def test_a_signal_is_no_error_and_tells_how_to_go_on(whole, tmp_path, capsys, monkeypatch):
     path = stopped_after(whole, tmp_path / "refine_00", 1)
     log = (path / "run.log").read_text()
 
-    def interrupted(*_):
+    def interrupted(*_, **_of):
         raise Interrupted("interrupted by SIGHUP; finished files are kept")
 
-    monkeypatch.setattr("mapsort.jobs.refine.iterate", interrupted)
+    monkeypatch.setattr("mapsort.refinement.halves.iteration.search_half", interrupted)
     assert main(["refine", "--resume", str(path), "-q", "--no-report"]) == 75
     told = f"to go on: mapsort refine --resume {path}"
     assert told in capsys.readouterr().err
@@ -149,7 +162,7 @@ def test_changed_particles_are_refused(whole):
     try:
         source.write_text(text + "\n")
         with pytest.raises(FormatError, match="has changed"):
-            resumed_options({"resume": whole})
+            resumed_options(RefineOptions, {"resume": whole})
     finally:
         source.write_text(text)
 

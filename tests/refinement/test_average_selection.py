@@ -45,7 +45,7 @@ def averaged(tmp_path_factory):
     power = scan_images(inputs.particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
     outcome = iterate(run, prepare_seeds(run, power))
     slices = MapSlices(
-        outcome.averages,
+        outcome.averaged.averages,
         plan.references.rotations,
         plan.symmetries[0],
         plan.map_grid,

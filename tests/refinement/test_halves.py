@@ -22,6 +22,7 @@ from mapsort.physics.half_maps import half_map_curves
 from mapsort.refinement.choices import automatic_choices
 from mapsort.refinement.comparison import match_plan
 from mapsort.refinement.half_maps import (
+    HalfMaps,
     half_seeds,
     joined_resolution_ang,
     start_resolution_ang,
@@ -30,7 +31,7 @@ from mapsort.refinement.half_maps import (
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import matched, prepare_seeds
 from mapsort.refinement.plan import resolve
-from mapsort.refinement.run import HalfMaps, ParticleSpectra, Run
+from mapsort.refinement.run import ParticleSpectra, Run
 from mapsort.refinement.search_settings import comparison_settings
 from mapsort.report.page import write_report
 from mapsort.rundir.text import read_convergence, read_fsc

@@ -117,11 +117,11 @@ def test_images_unlike_any_map_are_a_class_of_their_own(run_small, spoilt):
 @pytest.mark.slow
 def test_kinds_of_junk_are_told_by_their_spectra(small, spoilt):
     run, outcome = iterated(small, spoilt[1], n=3, junk=3)
-    unlike = outcome.junk_kind > 1
+    unlike = outcome.junk.kind > 1
     # Edges lie in even places only, all in the first optics group: as one kind, or as two.
     assert set(np.flatnonzero(unlike)) == set(spoilt[3])
-    assert set(outcome.junk_kind[unlike]) == {2, 3}
-    assert np.sum(outcome.junk_kind == 2) >= np.sum(outcome.junk_kind == 3)
+    assert set(outcome.junk.kind[unlike]) == {2, 3}
+    assert np.sum(outcome.junk.kind == 2) >= np.sum(outcome.junk.kind == 3)
     assert run.options.junk == 3
 
 

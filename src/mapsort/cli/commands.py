@@ -7,20 +7,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
-class Refinement(NamedTuple):
-    """What the commands have that refine for hours: ``--check``, ``--resume``, a report.
-
-    Attributes
-    ----------
-    plan, resumed : str
-        Functions of `mapsort.jobs`: the text of ``--check``, and the options of the run that
-        ``--resume`` names.
-    """
-
-    plan: str
-    resumed: str
-
-
 class Command(NamedTuple):
     """One command.
 
@@ -44,7 +30,9 @@ class Command(NamedTuple):
         Whether the job takes a ``progress``.
     refreshes : bool
         Whether the report of the run that the options name is written anew, if there is one.
-    refinement : Refinement, optional
+    plan : str
+        Of commands that refine for hours, with ``--check``, ``--resume`` and a report: the function
+        in `mapsort.jobs` that returns the text of ``--check``.
     """
 
     group: str
@@ -54,7 +42,7 @@ class Command(NamedTuple):
     job: str = ""
     shows_progress: bool = True
     refreshes: bool = False
-    refinement: Refinement | None = None
+    plan: str = ""
 
     def options_type(self) -> type[Any]:
         """Return the type of its options."""
@@ -85,7 +73,7 @@ COMMANDS: Mapping[str, Command] = {
         "classify particles against several references and refine these together",
         options="multi.MultiOptions",
         job="multi.refine_multi_run",
-        refinement=Refinement("multi.plan_text", "resume.resumed_options"),
+        plan="multi.plan_text",
         examples=(
             ("--input particles.star --models a.mrc,b.mrc --check", "what would run"),
             ("--input particles.star --models a.mrc,b.mrc", "the job, until it converges"),
@@ -100,7 +88,7 @@ COMMANDS: Mapping[str, Command] = {
         "refine one map by half-sets that are kept apart from the start",
         options="refine.RefineOptions",
         job="refine.refine_run",
-        refinement=Refinement("refine.refine_plan_text", "refine_resume.resumed_options"),
+        plan="refine.refine_plan_text",
         examples=(
             ("--input particles.star --model map.mrc", "one map, two halves kept apart"),
             ("--input multi_00/sets/particles_mul00_it06_m1.star --model a.mrc", "one set"),

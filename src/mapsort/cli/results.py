@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.process import Processed
     from mapsort.jobs.project import Projected
     from mapsort.jobs.reconstruct import Reconstructed
-    from mapsort.jobs.refine_result import RefinedMap
+    from mapsort.jobs.refine import RefinedMap
     from mapsort.jobs.simulate import Simulated
     from mapsort.jobs.split import Split
     from mapsort.options.after_run import (

@@ -34,8 +34,8 @@ def run(name: str, args: argparse.Namespace) -> int:
 
     told: Callable[..., Iterator[str]] = load("cli", f"results.{name.replace('-', '_')}")
     with _requested(command, args) as options:
-        if command.refinement is not None and options.check:
-            _say_plan(command.refinement.plan, options)
+        if command.plan and options.check:
+            _say_plan(command.plan, options)
             return 0
         # The parser gives a --quiet to commands whose options have none.
         quiet = bool(getattr(options, "quiet", getattr(args, "quiet", False)))
@@ -49,16 +49,17 @@ def run(name: str, args: argparse.Namespace) -> int:
 @contextmanager
 def _requested(command: Command, args: argparse.Namespace) -> Iterator[Any]:
     """Give the options, validated; with ``--resume``, those of the run, where it was begun."""
-    refinement = command.refinement
-    if refinement is None or args.resume is None:
-        yield options_from(command.options_type(), args).validated()
+    kind = command.options_type()
+    if not command.plan or args.resume is None:
+        yield options_from(kind, args).validated()
         return
-    # Here and not above, as in what follows: it loads the kernels.
+    # Here and not above, as in what follows: they load the kernels.
+    from mapsort.jobs.resume import resumed_options
     from mapsort.jobs.run_place import at_home
 
-    given = given_values(command.options_type(), args)
+    given = given_values(kind, args)
     with at_home(given["resume"]) as resume:
-        yield load("jobs", refinement.resumed)(given | {"resume": resume})
+        yield resumed_options(kind, given | {"resume": resume})
 
 
 def _say_plan(plan: str, options: Any) -> None:
@@ -74,7 +75,7 @@ def _done(command: Command, options: Any, *, quiet: bool) -> tuple[Any]:
     job = load("jobs", command.job)
     if not command.shows_progress:
         return (job(options),)
-    kept = {"watcher": _report_keeper(options)} if command.refinement else {}
+    kept = {"watcher": _report_keeper(options)} if command.plan else {}
     shows = progress_display(quiet=quiet, verbosity=getattr(options, "verbose", 0))
     with shows as shown, interruptible(shown) as progress:
         for note in options.notes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from itertools import repeat
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from mapsort.engines.dask_engine import DaskEngine
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,3 +51,41 @@ def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R,
             if index + 1 < len(ranges):
                 waiting = reader.submit(read, ranges[index + 1])
             yield this, current
+
+
+def over_chunks(
+    read: Callable[[Rows], T],
+    work: Callable[..., R],
+    chunks: Sequence[Rows],
+    *,
+    engine: DaskEngine | None = None,
+    along: Iterable[tuple[Any, ...]] = repeat(()),
+) -> Iterator[tuple[Rows, R]]:
+    """Yield (rows, work(rows, read(rows), ...)) for chunks of particles, in order.
+
+    Parameters
+    ----------
+    read, work : callable
+        With an engine they are sent to every worker once, and there read and work on chunks.
+    chunks : sequence of slice or ndarray
+    engine : DaskEngine, optional
+        By default work is done here.
+    along : iterable of tuple, optional
+        Further arguments of ``work`` for each chunk.
+    """
+    if engine is None:
+        for (where, raw), more in zip(read_ahead(read, chunks), along, strict=False):
+            yield where, work(where, raw, *more)
+        return
+    pieces = zip(chunks, along, strict=False)
+    results = engine.in_order(_read_and_work, (read, work), pieces)
+    yield from zip(chunks, results, strict=True)
+
+
+def _read_and_work(
+    shared: tuple[Callable[[Rows], T], Callable[..., R]], piece: tuple[Rows, tuple[Any, ...]]
+) -> R:
+    """Do one chunk on a worker."""
+    read, work = shared
+    where, more = piece
+    return work(where, read(where), *more)

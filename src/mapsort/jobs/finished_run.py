@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mapsort.errors import ConfigError, FormatError
-from mapsort.jobs.loop import MultiRun
+from mapsort.jobs.refinement import MultiRun
 from mapsort.options.fields import Options, typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.rundir.run_record import RunRecord, read_run

@@ -11,7 +11,7 @@ from mapsort.jobs.crossval.job import crossval_run
 from mapsort.jobs.crossval.verdicts import Crossval
 from mapsort.jobs.finished_run import open_finished, options_after
 from mapsort.jobs.multi import MultiRun
-from mapsort.jobs.refine_result import RefinedMap
+from mapsort.jobs.refine import RefinedMap
 from mapsort.jobs.set_refinement import refine_set, refined_numbers
 from mapsort.jobs.split import Split, split
 from mapsort.options.after_run import FollowupOptions

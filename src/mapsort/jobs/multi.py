@@ -2,48 +2,158 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.allocation import give_back_freed_memory
 from mapsort.engines.memory import available_memory
 from mapsort.engines.progress import Progress, SilentProgress, warn
-from mapsort.jobs.cluster import engine_for
-from mapsort.jobs.loop import MultiRun, Watcher, carried_out, looked_through
-from mapsort.jobs.resume import record_going_on, resumed_options
+from mapsort.jobs.loop import carried_out, check_disk
+from mapsort.jobs.refinement import (
+    Entry,
+    MultiRun,
+    Refinement,
+    Watcher,
+    final_maps,
+    with_seed,
+)
+from mapsort.jobs.resume import resumed_options
 from mapsort.jobs.run_place import at_home
+from mapsort.jobs.starts import prepared
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.refinement.choices import automatic_choices
-from mapsort.refinement.inputs import MultiInputs, open_inputs
-from mapsort.refinement.plan import MultiPlan, resolve
-from mapsort.refinement.requirements import (
-    plan_lines,
-    run_disk,
-    run_memory,
-)
-from mapsort.refinement.run import Run
+from mapsort.refinement.contrast import tried_contrast, tried_moves
+from mapsort.refinement.copied_images import Fingerprints
+from mapsort.refinement.half_maps import warn_of_exchanged_maps
+from mapsort.refinement.inputs import open_inputs
+from mapsort.refinement.iteration import Outcome, iterate, scanned
+from mapsort.refinement.plan import resolve
+from mapsort.refinement.requirements import plan_lines, run_memory
+from mapsort.refinement.run import Run, State
 from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.refinement.time_estimate import estimated_time
-from mapsort.rundir.atomic import remove_leftovers
-from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.manifest import make_manifest, write_manifest
-from mapsort.rundir.outputs import existing_parent, free_bytes, refuse_full_disk
-from mapsort.rundir.run_lock import run_lock
-from mapsort.rundir.scratch import Scratch
-from mapsort.rundir.text import read_convergence
+from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.wording import readable_size
+from mapsort.runfiles.entries import convergence_entry
+from mapsort.runfiles.maps import write_averages, write_maps, write_projections
+from mapsort.runfiles.matrices import (
+    write_best_matches,
+    write_classification,
+    write_first_stage,
+    write_similarity,
+)
+from mapsort.runfiles.mutual_fsc import write_mutual_fsc
+from mapsort.runfiles.tables import assignment_rows, write_table
 
 __all__ = ["MultiRun", "Watcher", "plan_text", "refine_multi", "refine_multi_run"]
+
+LOGGER = logging.getLogger(__name__)
+
+
+def _looked_through(run: Run) -> Run:
+    """Read every image once, and note copies under another name and the wrong contrast."""
+    prints = Fingerprints(len(run.inputs.particles))
+    run = scanned(run, look=prints.add)
+    found = prints.copies_in_words(run.inputs.particles)
+    contrast = tried_contrast(run)
+    found += (contrast.note,) if contrast.note else ()
+    seeds, moved = tried_moves(run)
+    found += moved
+    for note in found:
+        LOGGER.info("%s", note)
+        warn(run.progress, note)
+    notes = run.inputs.notes + found
+    return replace(
+        run, inputs=replace(run.inputs, seeds=seeds, notes=notes, contrast=contrast.finding)
+    )
+
+
+def _line(entry: Entry) -> str:
+    """Return the particles of each map, how many changed map, and the resolutions."""
+    resolutions = "/".join(f"{m['resolution_fsc_0143_ang']:.1f}" for m in entry["maps"])
+    changed = entry["fraction_changed_map"]
+    moved = "" if changed is None else f", {changed:.1%} changed class"
+    shares = SetCounts.of_entry(entry).written()
+    return f"particles {shares}{moved}, resolution {resolutions} A"
+
+
+def _warn(run: Run, outcome: Outcome, ended: bool) -> None:
+    """Tell of empty maps, of the change to probabilities, and of halves that differ."""
+    iteration = outcome.state.iteration
+    for model in outcome.classes.reseeded:
+        text = (
+            f"class {model + 1} was nearly empty and has been re-seeded from the worst-fitting "
+            "particles"
+        )
+        LOGGER.warning("iteration %d: %s", iteration, text)
+        warn(run.progress, text)
+    for model in outcome.rebuilt.empty:
+        text = f"map {model + 1} received no particles; it stays as it was"
+        LOGGER.warning("iteration %d: %s", iteration, text)
+        warn(run.progress, text)
+    if outcome.state.soft_since == iteration:
+        # This moves figures by itself.
+        text = f"soft from iteration {iteration}: particles go to maps by their probabilities"
+        LOGGER.info("%s", text)
+        run.progress.message(text)
+    if ended and outcome.rebuilt.halves is not None:
+        warn_of_exchanged_maps(run, outcome.rebuilt.halves)
+
+
+def _write(
+    run: Run, directory: RunDirectory, outcome: Outcome, previous: State, ended: bool
+) -> None:
+    """Write one iteration's files."""
+    iteration, found = outcome.state.iteration, outcome.found
+    write_projections(run, directory, outcome)
+    if found.similarity is not None:
+        write_similarity(directory.simmx(iteration), found.similarity, run.scratch)
+    else:
+        write_best_matches(directory, iteration, outcome.averaged.matches, run.scratch)
+        LOGGER.info(
+            "simmx_%02d.h5 holds the best matches of each particle only: the full matrix "
+            "would exceed 256 MiB, was not searched, or --lowmem does without",
+            iteration,
+        )
+    if found.first_stage is not None:
+        write_first_stage(run, directory, iteration, found.first_stage)
+    write_classification(run, directory, outcome)
+    write_averages(run, directory, outcome)
+    write_maps(run, directory, outcome.rebuilt, previous)
+    write_mutual_fsc(run, directory, outcome, ended=ended)
+    write_table(run, directory, iteration, assignment_rows(run, outcome))
+
+
+def _result(
+    run: Run, directory: RunDirectory, entries: list[Entry], _state: State | None
+) -> MultiRun:
+    """Return the finished run, as its files tell."""
+    last = len(entries)
+    paths = [directory.maps(last, model + 1) for model in range(run.plan.n_models)]
+    return MultiRun(directory.path, final_maps(run, paths), directory.particles(last), entries)
+
+
+MULTI = Refinement(
+    command="multi",
+    resolved=lambda run: {"orientgen": run.plan.orientgen},
+    choices=lambda run: automatic_choices(run.options, run.inputs, run.plan),
+    looked_through=_looked_through,
+    prepared=prepared,
+    iterate=iterate,
+    entry=convergence_entry,
+    line=_line,
+    warn=_warn,
+    write=_write,
+    result=_result,
+)
 
 
 def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str:
@@ -54,32 +164,35 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     FormatError, ConfigError
         What is wrong with the request or its input.
     """
-    shown = progress if progress is not None else SilentProgress()
-    inputs = open_inputs(options)
-    plan = resolve(options, inputs)
-    _check_disk(options, inputs, plan)
-    with threadpool_limits(plan.n_threads):
-        run = looked_through(Run(options, inputs, plan, shown))
+    run = _opened(options, progress)
+    check_disk(run)
+    with threadpool_limits(run.plan.n_threads):
+        run = _looked_through(run)
         estimate = estimated_time(run)
-    lines = plan_lines(options, run.inputs, plan, free_disk=free_bytes(options.path or Path()))
+    lines = plan_lines(run, MULTI.command)
     lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
-    warnings = [*_memory_warnings(options, inputs, plan), *symmetry_warnings(options, inputs)]
+    warnings = [*_memory_warnings(run), *symmetry_warnings(options, run.inputs)]
     return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
 
 
-def _memory_warnings(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> list[str]:
-    need = sum(run_memory(options, plan, len(inputs.particles)).values())
-    free = available_memory()
+def _opened(
+    options: MultiOptions,
+    progress: Progress | None,
+    particles: Particles | None = None,
+    volumes: Sequence[Volume] | None = None,
+) -> Run:
+    inputs = open_inputs(options, particles=particles, volumes=volumes)
+    shown = progress if progress is not None else SilentProgress()
+    return Run(options, inputs, resolve(options, inputs), shown)
+
+
+def _memory_warnings(run: Run) -> list[str]:
+    need, free = sum(run_memory(run).values()), available_memory()
     if need <= free:
         return []
-    hint = "" if options.lowmem else "; --lowmem takes less"
+    hint = "" if run.options.lowmem else "; --lowmem takes less"
     sizes = f"{readable_size(need)} of memory, {readable_size(free)} are free"
     return [f"the run needs about {sizes}{hint}"]
-
-
-def _check_disk(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan) -> None:
-    place, need = options.path or Path(), run_disk(options, plan, len(inputs.particles))
-    refuse_full_disk(place, need, what=f"--path={place}: the run needs")
 
 
 def refine_multi_run(
@@ -110,79 +223,9 @@ def refine_multi_run(
     NumericalError
         When the computation cannot go on.
     """
-    shown = progress if progress is not None else SilentProgress()
-    options = with_seed(options)
-    inputs = open_inputs(options, particles=particles, volumes=volumes)
-    for note in inputs.notes:
-        warn(shown, note)
-    plan = resolve(options, inputs)
-    if options.resume is None:
-        _check_disk(options, inputs, plan)
+    run = _opened(with_seed(options), progress, particles, volumes)
     in_files = particles is None and volumes is None
-    give_back_freed_memory()
-    scratch = Scratch(existing_parent(options.path or Path()))
-    inputs = inputs.in_scratch(scratch)
-    with threadpool_limits(plan.n_threads), engine_for(options, inputs) as engine:
-        run = Run(options, inputs, plan, shown, scratch=scratch, engine=engine)
-        if options.resume is not None:
-            directory = RunDirectory(options.resume, map_suffix=options.map_suffix)
-            with run_lock(directory.lock) as killed:
-                remove_leftovers(directory.path)
-                _record_going_on(run, directory)
-                return carried_out(run, directory, watcher, killed=killed)
-        run = looked_through(run)
-        directory = _make_directory(options)
-        with run_lock(directory.lock):
-            _write_manifest(run, directory, in_files=in_files)
-            return carried_out(run, directory, watcher)
-
-
-def with_seed(options: MultiOptions) -> MultiOptions:
-    """Return the options with a random seed, drawn when none is given."""
-    if options.randomseed is not None:
-        return options
-    return replace(options, randomseed=int(np.random.SeedSequence().generate_state(1)[0]))
-
-
-def _make_directory(options: MultiOptions) -> RunDirectory:
-    if options.path is None:
-        return RunDirectory.next_free(Path(), prefix="multi", map_suffix=options.map_suffix)
-    options.path.mkdir(parents=True, exist_ok=True)
-    return RunDirectory(options.path, map_suffix=options.map_suffix)
-
-
-def _record_going_on(run: Run, directory: RunDirectory) -> None:
-    n_done = len(read_convergence(directory.convergence))
-    record = _resolved_record(run, directory)
-    if record_going_on(directory, record, run.options.as_record(), n_done=n_done):
-        Checkpoints(directory.checkpoint).drop_stages()
-
-
-def _resolved_record(run: Run, directory: RunDirectory) -> dict[str, Any]:
-    return run.options.as_record() | {
-        "path": str(directory.path),
-        "apix": run.inputs.apix,
-        "orientgen": run.plan.orientgen,
-        "maxshift": run.plan.max_shift,
-        "pad": run.plan.map_grid.padded,
-        "parallel": run.options.parallel if run.engine else f"thread:{run.plan.n_threads}",
-        "randomseed": run.plan.seed,
-        "sym": [group.name for group in run.plan.symmetries],
-    }
-
-
-def _write_manifest(run: Run, directory: RunDirectory, *, in_files: bool) -> None:
-    record = _resolved_record(run, directory)
-    choices = automatic_choices(run.options, run.inputs, run.plan)
-    manifest = make_manifest(
-        record,
-        seed=run.plan.seed,
-        inputs=run.inputs.files,
-        command=sys.argv,
-        choices=[choice.as_record() for choice in choices],
-        asked=run.options.as_record() if in_files else None,
-    )
-    write_manifest(directory.parms, manifest)
+    return carried_out(MULTI, run, watcher, in_files=in_files)
 
 
 def refine_multi(
@@ -224,7 +267,7 @@ def refine_multi(
     if request.resume is not None:
         with at_home(request.resume) as resume:
             asked = {name: getattr(request, name) for name in options} | {"resume": resume}
-            return refine_multi_run(resumed_options(asked), progress=progress)
+            return refine_multi_run(resumed_options(MultiOptions, asked), progress=progress)
     request = request.validated()
     volumes = None
     if any(given):

@@ -2,52 +2,155 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.background import Background
-from mapsort.engines.progress import Progress, SilentProgress, warn
-from mapsort.errors import MapsortError
-from mapsort.jobs.loop import ending, log_the_end
-from mapsort.jobs.multi import Watcher
-from mapsort.jobs.refine_plan import check_disk, single_choices, single_plan_lines
-from mapsort.jobs.refine_result import RefinedMap
-from mapsort.jobs.refine_resume import Stopped, open_stopped, state_of, write_poses
-from mapsort.jobs.resume import record_going_on
+from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.jobs.loop import carried_out, check_disk
+from mapsort.jobs.refinement import (
+    Entry,
+    MultiRun,
+    Refinement,
+    Watcher,
+    final_maps,
+    with_seed,
+)
+from mapsort.jobs.resume import resumed_options
+from mapsort.jobs.run_place import at_home
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
-from mapsort.options.refine import RefineOptions
-from mapsort.options.types import MOST_ITERATIONS
-from mapsort.refinement.single_inputs import open_single
-from mapsort.refinement.single_iteration import iterate
-from mapsort.refinement.single_seeds import (
-    prepare_halves,
-    read_halves,
-)
-from mapsort.refinement.single_state import SingleOutcome, SingleRun, SingleState
-from mapsort.refinement.stopping import reason_to_stop_single
+from mapsort.options.refine import AUTO, RefineOptions
+from mapsort.refinement.choices import Choice, automatic_choices
+from mapsort.refinement.halves.iteration import HalvesOutcome, iterate
+from mapsort.refinement.halves.start import looked_through, open_halves, prepare_halves
+from mapsort.refinement.requirements import plan_lines
+from mapsort.refinement.run import Run, State
 from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.log import run_log, stage
-from mapsort.rundir.manifest import make_manifest, write_manifest
-from mapsort.rundir.run_lock import run_lock
-from mapsort.rundir.text import write_convergence
-from mapsort.runfiles.refine_maps import (
-    single_entry,
-    single_table,
-    write_single_maps,
-    write_single_table,
-    write_starting_maps,
-)
+from mapsort.rundir.log import stage
+from mapsort.runfiles.entries import halves_entry
+from mapsort.runfiles.maps import write_maps
+from mapsort.runfiles.tables import pose_rows, write_table
 
-LOGGER = logging.getLogger(__name__)
+#: Decisions of the multi-map refinement that this one takes otherwise.
+_NOT_HERE = ("--orientgen", "--startres", "mask", "similarity matrix", "--assign")
+
+
+@dataclass(frozen=True)
+class RefinedMap(MultiRun):
+    """A finished single-map refinement.
+
+    Attributes
+    ----------
+    sharpened : Volume
+        The map with its amplitudes restored.
+    half_maps : tuple of Volume
+        Even and odd, unfiltered, not masked.
+    mask : Volume
+    resolution_ang : float
+        Where the corrected FSC of the half maps falls below 0.143.
+    """
+
+    sharpened: Volume
+    half_maps: tuple[Volume, ...]
+    mask: Volume
+    resolution_ang: float
+
+    @property
+    def map(self) -> Volume:
+        """Mean of the half maps, filtered by their FSC, masked."""
+        return self.maps[0]
+
+
+def _resolved(run: Run) -> dict[str, Any]:
+    return {"startres": run.policy.start_resolution_ang, "independent_halves": True}
+
+
+def _choices(run: Run) -> tuple[Choice, ...]:
+    """Return the decisions that were left to the program."""
+    options = run.policy.asked
+    every = automatic_choices(run.options, run.inputs, run.plan)
+    chosen = [choice for choice in every if choice.name not in _NOT_HERE]
+    if options.startres is None:
+        reason = "a quarter of the particle's diameter: its shape, and no detail"
+        if options.targetres is not None:
+            reason = f"coarse enough beside --targetres {options.targetres:g} A"
+        value = f"{run.policy.start_resolution_ang:.1f} A"
+        chosen.append(Choice("--startres", value, reason))
+    if options.orientgen == AUTO:
+        reason = "the step follows the resolution; then about the last poses only"
+        chosen.append(Choice("--orientgen", "chosen in each iteration", reason))
+    if options.bfactor == AUTO and options.m3dsetsf is None:
+        reason = "fitted beyond 10 A where there are shells enough, else none"
+        chosen.append(Choice("--bfactor", "chosen in each iteration", reason))
+    if options.automask3d is None:
+        reason = "a soft envelope about the mean map for the FSC, about each half's own for it"
+        chosen.append(Choice("mask", "automatic", reason))
+    return tuple(chosen)
+
+
+def _prepared(run: Run) -> tuple[Run, State]:
+    with stage("prepare seeds"):
+        return run, prepare_halves(run)
+
+
+def _line(entry: Entry) -> str:
+    """Return how was searched, the resolution, and how far poses turned."""
+    step, turn = entry["angular_step_deg"], entry["mean_angle_change_deg"]
+    search = "about the last poses" if step is None else f"grid of {step:.1f} degrees"
+    turned = "" if turn is None else f", poses turned by {turn:.2f} degrees"
+    return f"{search}, resolution {entry['maps'][0]['resolution_fsc_0143_ang']:.2f} A{turned}"
+
+
+def _write(
+    run: Run, directory: RunDirectory, outcome: HalvesOutcome, previous: State, _ended: bool
+) -> None:
+    """Write one iteration's files."""
+    write_maps(run, directory, outcome.rebuilt, previous)
+    poses = outcome.state.poses
+    assert poses is not None, "there has been an iteration"
+    write_table(run, directory, outcome.state.iteration, pose_rows(run, poses))
+
+
+def _result(
+    run: Run, directory: RunDirectory, entries: list[Entry], state: State | None
+) -> RefinedMap:
+    """Return the finished run, as its files tell."""
+    last = len(entries)
+    of_last = ("maps", "threed_filt", "threed_even", "threed_odd", "threed_mask")
+    paths = [getattr(directory, name)(last, 1) for name in of_last]
+    volume, sharpened, even, odd, mask = final_maps(run, paths)
+    reached = float(entries[-1]["maps"][0]["resolution_fsc_0143_ang"])
+    return RefinedMap(
+        directory.path,
+        (volume,),
+        directory.particles(last),
+        entries,
+        sharpened,
+        (even, odd),
+        mask,
+        resolution_ang=reached if state is None else state.resolution_ang,
+    )
+
+
+REFINE = Refinement(
+    command="refine",
+    resolved=_resolved,
+    choices=_choices,
+    looked_through=looked_through,
+    prepared=_prepared,
+    iterate=iterate,
+    entry=halves_entry,
+    line=_line,
+    warn=lambda _run, _outcome, _ended: None,
+    write=_write,
+    result=_result,
+    keeps_states=True,
+)
 
 
 def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None) -> str:
@@ -58,14 +161,12 @@ def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None
     FormatError, ConfigError
         What is wrong with the request or its input.
     """
-    run = open_single(options, progress if progress is not None else SilentProgress())
+    run = open_halves(options, progress if progress is not None else SilentProgress())
     check_disk(run)
-    with threadpool_limits(run.whole.plan.n_threads):
-        run = read_halves(run)
-    warnings = [
-        f"warning: {line}" for line in symmetry_warnings(run.whole.options, run.whole.inputs)
-    ]
-    return "\n".join([*single_plan_lines(run), *warnings])
+    with threadpool_limits(run.plan.n_threads):
+        run = looked_through(run)
+    warnings = [f"warning: {line}" for line in symmetry_warnings(run.options, run.inputs)]
+    return "\n".join([*plan_lines(run, REFINE.command), *warnings])
 
 
 def refine_run(
@@ -86,7 +187,8 @@ def refine_run(
     particles, volume : optional
         Objects to use in place of ``options.input`` and ``options.model``.
     watcher : callable, optional
-        Called with the run directory whenever an iteration has been written.
+        Called with the run directory when the seeds and when each iteration has been written, and
+        when the run fails.
 
     Raises
     ------
@@ -96,156 +198,9 @@ def refine_run(
         When the computation cannot go on.
     """
     shown = progress if progress is not None else SilentProgress()
-    run = open_single(options, shown, particles=particles, volume=volume)
-    check_disk(run)
-    for note in run.whole.inputs.notes:
-        warn(shown, note)
-    with threadpool_limits(run.whole.plan.n_threads):
-        run = read_halves(run)
-        stopped = None if options.resume is None else open_stopped(options)
-        directory = _make_directory(options) if stopped is None else stopped.directory
-        with run_lock(directory.lock), run_log(directory.log):
-            for line in single_plan_lines(run):
-                LOGGER.info("%s", line)
-            for line in symmetry_warnings(run.whole.options, run.whole.inputs):
-                LOGGER.warning("%s", line)
-                warn(shown, line)
-            if stopped is None:
-                _write_manifest(run, directory)
-            else:
-                record = _resolved_record(run, directory) | {"startiter": None}
-                record_going_on(directory, record, {}, n_done=len(stopped.entries))
-            try:
-                state, entries = _beginning(run, directory, stopped)
-                _watch(watcher, directory)
-                return _refine(run, directory, state, entries, watcher)
-            except (MapsortError, OSError) as error:
-                ended = ending(error, directory, "refine")
-                log_the_end(ended)
-                _watch(watcher, directory)
-                raise ended from error
-
-
-def _beginning(
-    run: SingleRun, directory: RunDirectory, stopped: Stopped | None
-) -> tuple[SingleState, list[dict[str, Any]]]:
-    """Return the prepared seeds, or the state from which a stopped run goes on."""
-    if stopped is not None and stopped.entries:
-        with stage("resume", iteration=len(stopped.entries)):
-            return state_of(run, stopped), list(stopped.entries)
-    with stage("prepare seeds"):
-        state = prepare_halves(run)
-        write_starting_maps(run, directory, state)
-    return state, []
-
-
-def _watch(watcher: Watcher | None, directory: RunDirectory) -> None:
-    if watcher is not None:
-        watcher(directory.path)
-
-
-def _make_directory(options: RefineOptions) -> RunDirectory:
-    if options.path is None:
-        return RunDirectory.next_free(Path(), prefix="refine")
-    options.path.mkdir(parents=True, exist_ok=True)
-    return RunDirectory(options.path)
-
-
-def _resolved_record(run: SingleRun, directory: RunDirectory) -> dict[str, Any]:
-    plan = run.whole.plan
-    return run.options.as_record() | {
-        "path": str(directory.path),
-        "apix": run.whole.inputs.apix,
-        "startres": run.start_resolution_ang,
-        "maxshift": plan.max_shift,
-        "pad": plan.map_grid.padded,
-        "parallel": f"thread:{plan.n_threads}",
-        "randomseed": plan.seed,
-        "sym": [group.name for group in plan.symmetries],
-        "independent_halves": True,
-    }
-
-
-def _write_manifest(run: SingleRun, directory: RunDirectory) -> None:
-    manifest = make_manifest(
-        _resolved_record(run, directory),
-        seed=run.whole.plan.seed,
-        inputs=run.whole.inputs.files,
-        command=sys.argv,
-        choices=[choice.as_record() for choice in single_choices(run)],
-    )
-    write_manifest(directory.parms, manifest)
-
-
-def _refine(
-    run: SingleRun,
-    directory: RunDirectory,
-    state: SingleState,
-    entries: list[dict[str, Any]],
-    watcher: Watcher | None,
-) -> RefinedMap:
-    """Iterate; what an iteration found is written while the next one computes."""
-    with Background() as background:
-        while True:
-            outcome = iterate(run, state)
-            entry = single_entry(run, state, outcome)
-            table = single_table(run, outcome)
-            entries.append(entry)
-            entry["end"] = reason_to_stop_single(entries, run.options.iter)
-            _tell(run, entry)
-            job = partial(_write, run, directory, outcome, state, table, entries[:], watcher)
-            background.submit(job)
-            state = outcome.state
-            if entry["end"] is not None:
-                break
-    LOGGER.info("%s", entry["end"])
-    run.whole.progress.message(entry["end"])
-    apix = run.whole.inputs.apix
-    return RefinedMap(
-        path=directory.path,
-        map=Volume(outcome.map, apix),
-        sharpened=Volume(outcome.sharpened, apix),
-        half_maps=tuple(Volume(half.volume, apix) for half in outcome.halves),
-        mask=Volume(outcome.mask, apix),
-        resolution_ang=outcome.state.resolution_ang,
-        assignments=table,
-        convergence=entries,
-    )
-
-
-def _write(
-    run: SingleRun,
-    directory: RunDirectory,
-    outcome: SingleOutcome,
-    previous: SingleState,
-    table: pd.DataFrame,
-    entries: list[dict[str, Any]],
-    watcher: Watcher | None,
-) -> None:
-    """Write one iteration's files; convergence.json, which says that it is complete, last."""
-    iteration = outcome.state.iteration
-    with stage("write", iteration=iteration) as facts:
-        write_single_maps(run, directory, outcome, previous)
-        write_single_table(run, directory, iteration, table)
-        write_poses(directory, outcome)
-    entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
-    write_convergence(directory.convergence, entries)
-    _watch(watcher, directory)
-
-
-def _tell(run: SingleRun, entry: dict[str, Any]) -> None:
-    """Tell the user one line about an iteration."""
-    step = entry["angular_step_deg"]
-    search = "about the last poses" if step is None else f"grid of {step:.1f} degrees"
-    turn = entry["mean_angle_change_deg"]
-    turned = "" if turn is None else f", poses turned by {turn:.2f} degrees"
-    text = (
-        f"iteration {entry['iteration']}/{run.options.iter or f'up to {MOST_ITERATIONS}'}: "
-        f"{search}, resolution {entry['maps'][0]['resolution_fsc_0143_ang']:.2f} A{turned}, "
-        f"{sum(entry['seconds'].values()):.1f} s"
-    )
-    LOGGER.info("%s", text)
-    run.whole.progress.message(text)
+    run = open_halves(with_seed(options), shown, particles=particles, volume=volume)
+    in_files = particles is None and volume is None
+    return carried_out(REFINE, run, watcher, in_files=in_files)
 
 
 def refine(
@@ -278,9 +233,13 @@ def refine(
     given = model if isinstance(model, Volume) else None
     path = Path("map") if isinstance(model, Volume) else Path(model)
     source = particles.source if isinstance(particles, Particles) else Path(particles)
-    request = typed_options(RefineOptions, {"input": source, "model": path} | options).validated()
+    request = typed_options(RefineOptions, {"input": source, "model": path} | options)
+    if request.resume is not None:
+        with at_home(request.resume) as resume:
+            asked = {name: getattr(request, name) for name in options} | {"resume": resume}
+            return refine_run(resumed_options(RefineOptions, asked), progress=progress)
     return refine_run(
-        request,
+        request.validated(),
         progress=progress,
         particles=particles if isinstance(particles, Particles) else None,
         volume=given,

@@ -14,16 +14,15 @@ import numpy as np
 
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.errors import ConfigError, FormatError
+from mapsort.jobs.refinement import Asked, stops
 from mapsort.jobs.run_place import relocated
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.options.fields import flag_of, typed_options
-from mapsort.options.multi import MultiOptions
-from mapsort.refinement.assignment_choice import ends_soft
+from mapsort.options.refine import RefineOptions
 from mapsort.refinement.plan import MultiPlan
 from mapsort.refinement.run import ParticleSpectra, State
-from mapsort.refinement.stopping import reason_to_stop
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import Manifest, changed_inputs, read_manifest, write_manifest
 from mapsort.rundir.text import read_convergence
@@ -31,14 +30,14 @@ from mapsort.rundir.wording import counted
 from mapsort.stages.search.nearest_references import nearest_references
 
 #: Options that may differ from those the run was begun with: results do not depend on them.
-FREE = frozenset({"parallel", "verbose", "quiet", "no_report", "log_json", "check"})
+FREE = frozenset({"parallel", "verbose", "quiet", "no_report", "log_json", "check", "startiter"})
 #: Options with which a run may go on further, or more finely, than it was asked to.
 SEARCH = ("targetres", "speed")
 FURTHER = frozenset({"iter", *SEARCH})
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunCheckpoint:
     """Where a run stands between two iterations.
 
     Attributes
@@ -58,7 +57,7 @@ class Standing:
     spectra: ParticleSpectra
     references: References
 
-    def for_plan(self, plan: MultiPlan) -> Standing:
+    def for_plan(self, plan: MultiPlan) -> RunCheckpoint:
         """Return it with matches as a plan has them that may search more finely."""
         matches = self.state.matches
         if matches is None or np.array_equal(self.references.eulers, plan.references.eulers):
@@ -73,11 +72,13 @@ class Standing:
         return dataclasses.replace(self, state=state, references=plan.references)
 
 
-def resumed_options(given: Mapping[str, Any]) -> MultiOptions:
+def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
     """Return the options of the run to go on with.
 
     Parameters
     ----------
+    kind : type
+        `MultiOptions`, or `RefineOptions`.
     given : mapping
         Options given now, typed: ``resume``, and others only as they were, but for those of `FREE`
         and of `FURTHER`.
@@ -97,14 +98,17 @@ def resumed_options(given: Mapping[str, Any]) -> MultiOptions:
             f"--resume={path}: no run has begun there; give the command that begins it again"
         )
     manifest = read_manifest(RunDirectory(path).parms)
+    if manifest.options.get("independent_halves", False) is not (kind is RefineOptions):
+        other = "multi" if kind is RefineOptions else "refine"
+        raise FormatError(f"{path}: is a run of mapsort {other}.")
     if not manifest.asked:
         raise ConfigError(
             f"--resume={path}: was begun from Python with particles or maps that are in no file, "
             "or by a version that could not resume; start it again"
         )
-    begun = typed_options(
-        MultiOptions, {name: value for name, value in manifest.asked.items() if value is not None}
-    )
+    known = {item.name for item in dataclasses.fields(kind)}
+    asked = {k: v for k, v in manifest.asked.items() if k in known and v is not None}
+    begun = typed_options(kind, asked)
     for name, value in given.items():
         if name in FREE or name in FURTHER or name == "resume":
             continue
@@ -117,33 +121,34 @@ def resumed_options(given: Mapping[str, Any]) -> MultiOptions:
                 f"{flag_of(name)}: differs from the run in {path}; "
                 "leave it out to go on as begun, or start a new run"
             )
-    check_inputs(path, manifest)
+    _check_inputs(path, manifest)
     taken = {name: value for name, value in given.items() if name in FREE | FURTHER}
     options = dataclasses.replace(begun, **taken, path=path, resume=path).validated()
     _check_further(path, begun, options, manifest.searched_since)
     return options
 
 
-def check_inputs(path: Path, manifest: Manifest) -> None:
-    """Refuse to go on when an input is gone or has changed, naming it.
-
-    Raises
-    ------
-    FormatError
-        Naming the first.
-    """
+def _check_inputs(path: Path, manifest: Manifest) -> None:
+    """Refuse to go on when an input is gone or has changed, naming it."""
     changes = changed_inputs(relocated(manifest, path))
     if changes:
         more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
         raise FormatError(f"{path}: cannot be resumed: {changes[0]}{more}")
 
 
-def _check_further(path: Path, begun: MultiOptions, options: MultiOptions, since: int) -> None:
+def _check_further(path: Path, begun: Asked, options: Asked, since: int) -> None:
     """Refuse what leaves a run nothing to do, or nothing to begin from."""
     entries = read_convergence(RunDirectory(path).convergence)
+    start = getattr(options, "startiter", None)
+    if start is not None and start > len(entries) + 1:
+        raise ConfigError(
+            f"--startiter={start}: {path} has finished {counted(len(entries), 'iteration')}; "
+            f"takes 1 to {len(entries) + 1}"
+        )
+    entries = entries[: None if start is None else start - 1]
     n_done = len(entries)
     changed = [name for name in FURTHER if getattr(options, name) != getattr(begun, name)]
-    if not changed or not n_done:
+    if not (changed or start) or not n_done:
         return
     finer = [name for name in SEARCH if name in changed]
     since = n_done if finer else since
@@ -153,9 +158,8 @@ def _check_further(path: Path, begun: MultiOptions, options: MultiOptions, since
             f"{what}: {path} has finished {counted(n_done, 'iteration')}; give --iter a larger "
             "number"
         )
-    reason = reason_to_stop(entries, options.iter, ends_soft=ends_soft(options), since=since)
-    state = list(RunDirectory(path).checkpoint.glob("state_*.npz"))
-    if reason is None and not state:
+    reason = stops(options, entries, since)
+    if reason is None and not (RunDirectory(path).checkpoint / f"state_{n_done:02d}.npz").exists():
         raise ConfigError(
             f"--resume={path}: its last state, {RunDirectory(path).checkpoint}, is not there any "
             "more; start a new run from its maps"

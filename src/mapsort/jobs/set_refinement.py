@@ -9,8 +9,7 @@ from typing import Any
 from mapsort.engines.progress import Progress
 from mapsort.errors import FormatError
 from mapsort.jobs.finished_run import FinishedRun
-from mapsort.jobs.refine import refine_run
-from mapsort.jobs.refine_result import RefinedMap
+from mapsort.jobs.refine import RefinedMap, refine_run
 from mapsort.jobs.split import Split
 from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions

@@ -59,6 +59,11 @@ class Poses:
             self.score[rows, columns],
         )
 
+    def first(self, count: int) -> Poses:
+        """Return the first ``count`` columns, or as many as there are."""
+        n, k = self.model.shape
+        return self.taken(np.broadcast_to(np.arange(min(count, k)), (n, min(count, k))))
+
     def rows(self, numbers: npt.NDArray[np.integer] | slice) -> Poses:
         """Return the poses of some particles, in this order."""
         return Poses(
@@ -77,7 +82,7 @@ class Poses:
         parts = []
         for model in range(n_models):
             own = self.only(self.model == model).ranked()
-            parts.append(own.taken(_first(own, count)))
+            parts.append(own.first(count))
         return Poses.beside(parts).ranked()
 
     def only(self, kept: npt.NDArray[np.bool_]) -> Poses:
@@ -108,8 +113,3 @@ class Poses:
             np.concatenate([part.origin for part in parts]),
             np.concatenate([part.score for part in parts]),
         )
-
-
-def _first(poses: Poses, count: int) -> npt.NDArray[np.intp]:
-    n, k = poses.model.shape
-    return np.broadcast_to(np.arange(min(count, k)), (n, min(count, k)))

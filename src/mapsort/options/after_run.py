@@ -16,7 +16,7 @@ from mapsort.options.fields import (
     whole_number,
     words_of,
 )
-from mapsort.options.shared import FinishedRun, Parallel, Quiet
+from mapsort.options.shared import FinishedRun, Parallel, Quiet, Workers
 
 BY_MAP = "map"
 
@@ -97,7 +97,7 @@ class EotestOptions(FinishedRun, Parallel, Quiet, group="even/odd test"):
 
 class CrossvalOptions(
     FinishedRun,
-    Parallel,
+    Workers,
     Quiet,
     group="after the run",
     words={"run": "run directory (multi_XX)"},

@@ -13,7 +13,6 @@ from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
 from mapsort.physics.scoring import Scoring
 from mapsort.refinement.matching import match_all
-from mapsort.refinement.part_of_run import part_of
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.search_settings import UNKNOWN_SCALE
@@ -148,7 +147,7 @@ def _sample(run: Run) -> Run:
         refined=1,
     )
     return replace(
-        part_of(run, chosen),
+        run.only(chosen),
         plan=plan,
         spectra_seen=run.seen,
         progress=SilentProgress(),

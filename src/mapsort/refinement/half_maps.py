@@ -11,6 +11,7 @@ both halves' map 1 the same state.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.optimize
@@ -18,9 +19,9 @@ import scipy.optimize
 from mapsort.engines.progress import warn
 from mapsort.options.multi import MultiOptions
 from mapsort.physics.fsc import fsc
-from mapsort.physics.half_maps import half_map_curves, joined_at_low_resolution
+from mapsort.physics.half_maps import HalfMapFsc, half_map_curves, joined_at_low_resolution
 from mapsort.physics.phase_randomisation import randomise_phases
-from mapsort.refinement.run import HalfMaps, Run
+from mapsort.refinement.run import Run
 from mapsort.stages.fourier_grid import Float32
 
 LOGGER = logging.getLogger(__name__)
@@ -30,6 +31,15 @@ LOGGER = logging.getLogger(__name__)
 START_ANG, START_PIXELS = 24.0, 5.0
 #: Halves of a map share what is coarser than this [A], never finer than so many pixels.
 JOINED_ANG, JOINED_PIXELS = 40.0, 8.0
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """Unfiltered maps of the two half-sets of one map, and their FSC."""
+
+    even: Float32
+    odd: Float32
+    curves: HalfMapFsc
 
 
 def start_resolution_ang(options: MultiOptions, apix: float) -> float:

@@ -16,7 +16,7 @@ from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.star_tables import refuse_unwritable
-from mapsort.model.half_sets import N_HALVES, HalfSets
+from mapsort.model.half_sets import N_HALVES, HalfSets, dealt_out
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume, is_map
 from mapsort.options.multi import MultiOptions
@@ -109,6 +109,22 @@ class MultiInputs:
             poses=scratch.with_arrays(self.poses),
             halves=scratch.with_arrays(self.halves),
             table=KeptTable.of(self.particles.table, scratch, emptied=(IMAGE_NAME,)),
+        )
+
+    def only(self, chosen: npt.NDArray[np.intp]) -> MultiInputs:
+        """Return the inputs with some of the particles.
+
+        Half-sets among them are made anew: what is left of those of all may be one only.
+        """
+        particles = self.particles.subset(chosen)
+        image, poses = particles.image_numbers(), self.poses
+        return replace(
+            self,
+            particles=particles,
+            halves=HalfSets(dealt_out(image), int(image.max(initial=-1)) + 1),
+            filtered=None if self.filtered is None else self.filtered.subset(chosen),
+            ctf=None if self.ctf is None else self.ctf[chosen],
+            poses=None if poses is None else (poses[0][chosen], poses[1][chosen]),
         )
 
     def rows(self, where: slice) -> pd.DataFrame:

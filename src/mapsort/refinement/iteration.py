@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,19 @@ from mapsort.errors import NumericalError
 from mapsort.options.types import InputMode
 from mapsort.refinement.averaging import Averaged, average_classes
 from mapsort.refinement.class_sums import average_all
-from mapsort.refinement.classification import classification
+from mapsort.refinement.classification import Classification, classification
 from mapsort.refinement.focus import same_outside
 from mapsort.refinement.half_maps import half_seeds
 from mapsort.refinement.inputs import scan_images
 from mapsort.refinement.insertion import PosedMembers
 from mapsort.refinement.known_classes import Placed, led_by_classes
-from mapsort.refinement.learning import find_junk, learnt
+from mapsort.refinement.learning import Junk, find_junk, learnt
 from mapsort.refinement.matching import Found, match_all, match_narrowed, narrows
 from mapsort.refinement.memory_plan import spills_classes
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.poses import match_given, match_refined
-from mapsort.refinement.reconstruction import rebuild
-from mapsort.refinement.run import Outcome, ParticleSpectra, Run, State
+from mapsort.refinement.reconstruction import Rebuilt, rebuild
+from mapsort.refinement.run import ParticleSpectra, Run, State
 from mapsort.refinement.search_settings import UNKNOWN_SCALE, comparison_settings
 from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
 from mapsort.rundir.log import stage
@@ -38,6 +38,43 @@ from mapsort.stages.search.settings import SearchSettings
 
 #: Particles from which the seeds' scale is learnt.
 SCALE_SAMPLE = 512
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything an iteration found; the run directory's files are made from it.
+
+    Attributes
+    ----------
+    state : State
+        Input of the next iteration.
+    slices : ndarray of shape (n_references, box, box//2+1), complex64
+        Projections the iteration compared with.
+    found : Found
+    junk : Junk
+    classes : Classification
+        With the poses that particles were classified at, which differ from those that they were
+        averaged at where members were aligned anew.
+    averaged : Averaged
+    rebuilt : Rebuilt
+    particle_noise_to_signal : ndarray of shape (box//2 + 1,)
+        For showing class averages: noise over signal power of one particle.
+    scale : float
+        Least-squares scale of the compared maps in the particles.
+    seconds : dict
+        Time of each stage.
+    """
+
+    state: State
+    slices: Complex64
+    found: Found
+    junk: Junk
+    classes: Classification
+    averaged: Averaged
+    rebuilt: Rebuilt
+    particle_noise_to_signal: npt.NDArray[np.float64]
+    scale: float
+    seconds: dict[str, float]
 
 
 def scanned(run: Run, *, look: Callable[[slice, Float32], None] | None = None) -> Run:
@@ -129,23 +166,21 @@ def iterate(run: Run, state: State) -> Outcome:
         found = run.checkpoints.kept(
             number, "match", Found, lambda: matched(run, state, settings, iteration=number)
         )
-        matches = found.matches
-        facts |= {"particles": len(matches), "rings": found.highest_ring}
+        facts |= {"particles": len(found.matches), "rings": found.highest_ring}
     timed("match", facts)
     with stage("classify", iteration=number) as facts:
-        junk = find_junk(run, state, matches, found.noise_scores)
+        junk = find_junk(run, state, found.matches, found.noise_scores)
         classes = classification(
             run.options,
             state,
-            matches,
+            found.matches,
             run.plan.references,
             junk.chosen,
             seed=run.split_seed(state.trial),
             images=run.inputs.particles.image_numbers,
         )
         classes = run.scratch.with_arrays(classes)
-        matches, membership = classes.matches, classes.membership
-        facts["used"] = int(membership.used.sum())
+        facts["used"] = int(classes.membership.used.sum())
         if classes.temperature is not None:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
@@ -158,25 +193,23 @@ def iterate(run: Run, state: State) -> Outcome:
                 run,
                 state,
                 own_slices,
-                matches,
-                membership,
+                classes.matches,
+                classes.membership,
                 particle_noise_to_signal(slices, state.noise_power),
                 iteration=number,
             ),
         )
-        matches, membership = averaged.matches, averaged.membership
-        averages, statistics = averaged.averages, averaged.statistics
-        scale = statistics.scale(state.noise_power)
+        scale = averaged.statistics.scale(state.noise_power)
         facts["scale"] = round(scale, 4)
     timed("average", facts)
     with stage("reconstruct", iteration=number) as facts:
         members = None
         if run.options.inputmode is InputMode.PARTICLES and found.poses is not None:
-            members = PosedMembers(membership, found.poses)
+            members = PosedMembers(averaged.membership, found.poses)
         rebuilt = rebuild(
             run,
             state,
-            averages,
+            averaged.averages,
             members,
             classes.shares,
             iteration=number,
@@ -184,42 +217,29 @@ def iterate(run: Run, state: State) -> Outcome:
         )
         facts["maps"] = run.plan.n_models - len(rebuilt.empty)
     timed("reconstruct", facts)
-    noise = noise_floor(statistics.residual_power(scale).astype(np.float32))
+    noise = noise_floor(averaged.statistics.residual_power(scale).astype(np.float32))
     return Outcome(
         state=State(
             number,
             rebuilt.references,
             noise,
-            matches,
+            averaged.matches,
             classes.shares,
             halves=rebuilt.half_references,
-            learnt=learnt(run, averaged, scale, matches, junk, iteration=number),
+            learnt=learnt(run, averaged, scale, averaged.matches, junk, iteration=number),
             trial=state.trial,
             soft_since=classes.soft_since,
             known=state.known,
         ),
-        maps=rebuilt.maps,
-        masks=rebuilt.masks,
-        half_fsc=rebuilt.half_fsc,
         slices=slices,
-        similarity=found.similarity,
-        matches=matches,
-        membership=membership,
-        averages=averages,
+        found=found,
+        junk=junk,
+        classes=classes,
+        averaged=averaged,
+        rebuilt=rebuilt,
         particle_noise_to_signal=particle_noise_to_signal(slices, noise),
         scale=scale,
-        highest_ring=found.highest_ring,
         seconds=seconds,
-        rejected=rebuilt.rejected,
-        empty=rebuilt.empty,
-        reseeded=tuple(classes.reseeded),
-        junk=junk.probability,
-        junk_kind=junk.kind,
-        fit=averaged.fit,
-        poses=found.poses,
-        halves=rebuilt.halves,
-        classified=classes.matches,
-        first_stage=found.first_stage,
     )
 
 

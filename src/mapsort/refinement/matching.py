@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import Rows, chunk_ranges, length, read_ahead
+from mapsort.engines.chunks import Rows, chunk_ranges, length
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
@@ -141,26 +141,44 @@ def keeps_similarity(run: Run) -> bool:
     )
 
 
-def compared_chunks(run: Run, n: int | None = None) -> Iterator[tuple[Rows, Float32]]:
-    """Yield rows of particles with the raw images that are compared."""
-    return read_ahead(run.inputs.compared.images, run.chunks(n))
+class PlanInNoise(Generic[AnyPlan]):
+    """A plan for the noise of each optics group; made anew in every process that needs it.
+
+    Parameters
+    ----------
+    run, state
+    make : callable
+        Makes the plan for the noise of all particles.
+    """
+
+    def __init__(self, run: Run, state: State, make: Callable[[], AnyPlan]) -> None:
+        self.plan: MadeAnew[AnyPlan] = MadeAnew(make)
+        self._ratios = state.noise_ratios()
+        self._group = run.optics_group if len(self._ratios) > 1 else None
+
+    def by_group(self, where: Rows) -> list[tuple[AnyPlan, npt.NDArray[np.intp]]]:
+        """Return each optics group's plan, in its noise, with its particles in a range."""
+        plan = self.plan.value
+        if self._group is None:
+            return [(plan, np.arange(length(where)))]
+        own = self._group[where]
+        rows = [np.flatnonzero(own == number) for number in range(len(self._ratios))]
+        return [
+            (plan.in_noise(ratio), these)
+            for ratio, these in zip(self._ratios, rows, strict=True)
+            if len(these)
+        ]
 
 
-class Search:
-    """What particles are compared with; made anew in every process that compares some."""
+class Search(PlanInNoise[MatchPlan]):
+    """What particles are compared with."""
 
     def __init__(
         self, run: Run, state: State, settings: SearchSettings, references: References
     ) -> None:
         which = (run, state.maps_only(), settings, references)
-        self.plan = MadeAnew(partial(match_plan, *which))
-        self._ratios = state.noise_ratios()
-        self._group = run.optics_group if len(self._ratios) > 1 else None
+        super().__init__(run, state, partial(match_plan, *which))
         self._ranking = MadeAnew(partial(pair_ranking, *which))
-
-    def by_group(self, where: Rows) -> list[tuple[MatchPlan, npt.NDArray[np.intp]]]:
-        """Return each optics group's plan, in its noise, with its particles in a range."""
-        return by_group(self.plan.value, self._ratios, self._group, where)
 
     def ranked(self, raw: Float32, where: Rows, matches: Matches) -> Matches:
         """Return the matches of one chunk in the order that ``--simcmp`` asks for."""
@@ -172,13 +190,7 @@ def _match_block(
     run: Run, search: Search, n: int | None, *, full: bool, iteration: int, block: int
 ) -> Matched:
     match = partial(matched_rows, run, search, full=full)
-    compared = run.inputs.compared
-    with run.checkpoints.chunks(iteration, f"match-b{block}{run.part_name}", Matched) as found:
-        left = run.chunks_after(len(found), n)
-        for where, matched in run.over_chunks(match, left, particles=compared):
-            found.add(matched)
-            run.advance(length(where))
-    return found.joined()
+    return run.gathered(Matched, match, iteration=iteration, stage=f"match-b{block}", n=n)
 
 
 def matched_rows(run: Run, search: Search, where: Rows, raw: Float32, *, full: bool) -> Matched:
@@ -221,35 +233,6 @@ def _match_groups(
     order = np.argsort(np.concatenate(numbers), kind="stable")
     whole = Similarity.joined(similarities).rows(order) if similarities else None
     return Matches.joined(matches).rows(order), whole
-
-
-def by_group(
-    plan: AnyPlan,
-    ratios: Sequence[npt.NDArray[np.floating]],
-    group: npt.NDArray[np.intp] | None,
-    where: Rows,
-) -> list[tuple[AnyPlan, npt.NDArray[np.intp]]]:
-    """Return a plan for the noise of each optics group, with its particles in a range.
-
-    Parameters
-    ----------
-    plan : MatchPlan or LocalSearchPlan
-        For the noise of all particles.
-    ratios : sequence of ndarray (box//2 + 1,)
-        Noise of each group over that of all.
-    group : ndarray of shape (n,), or None
-        Group of every particle; None where there is one.
-    where : slice or ndarray
-    """
-    if group is None:
-        return [(plan, np.arange(length(where)))]
-    own = group[where]
-    rows = [np.flatnonzero(own == number) for number in range(len(ratios))]
-    return [
-        (plan.in_noise(ratio), these)
-        for ratio, these in zip(ratios, rows, strict=True)
-        if len(these)
-    ]
 
 
 def narrows(run: Run, state: State) -> bool:
@@ -309,16 +292,11 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
         return search.ranked(raw, where, Matches.joined(found).rows(ranked))
 
     run.start("match", n, iteration)
-    compared = run.inputs.compared
-    with run.checkpoints.chunks(iteration, f"match-near{run.part_name}", Matches) as done:
-        left = run.chunks_after(len(done))
-        for where, matches in run.over_chunks(match, left, particles=compared):
-            done.add(matches)
-            run.advance(length(where))
+    matches = run.gathered(Matches, match, iteration=iteration, stage="match-near")
     run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
     plan = search.plan.value
     best = noise.matched(run, plan).best if noise else None
-    return Found(done.joined(), None, plan.highest_ring, best)
+    return Found(matches, None, plan.highest_ring, best)
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.engines.chunks import Rows
 from mapsort.model.poses import Poses
 from mapsort.physics.scoring import shift_log_prior
 from mapsort.refinement.comparison import compared_maps, compared_noise, search_context
-from mapsort.refinement.matching import Found, by_group, compared_chunks
+from mapsort.refinement.matching import Found, PlanInNoise
 from mapsort.refinement.run import Run, State
+from mapsort.rundir.wording import counted
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
-from mapsort.stages.fourier_grid import centred_transform
+from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.search.local_search import (
     MAX_STEPS,
     LocalSearchPlan,
@@ -24,11 +27,71 @@ from mapsort.stages.search.nearest_references import nearest_references
 from mapsort.stages.search.settings import SearchSettings
 
 
+class PoseSearch(PlanInNoise[LocalSearchPlan]):
+    """The search about poses, continuous in view, in-plane angle and shift.
+
+    Parameters
+    ----------
+    run, state, settings
+    reach : float
+        Largest shift [pixels].
+    """
+
+    def __init__(self, run: Run, state: State, settings: SearchSettings, reach: float) -> None:
+        super().__init__(run, state, partial(_plan, run, state.maps_only(), settings, reach))
+        self._run = run
+
+    def refined(
+        self, started: Poses, *, iteration: int, max_steps: int = MAX_STEPS, kept: int | None = None
+    ) -> Poses:
+        """Return where this part's particles arrive from their candidates, best first.
+
+        Parameters
+        ----------
+        started : Poses
+            Candidates of each.
+        iteration : int
+        max_steps : int
+            As of `search_locally`; 0 only scores.
+        kept : int, optional
+            How many poses of each particle, by default as many as there are candidates.
+        """
+        run, n = self._run, len(started)
+        run.start("refine poses" if max_steps else "score given poses", n, iteration)
+        poses = run.gathered(
+            Poses,
+            partial(self._rows, max_steps, started.model.shape[1] if kept is None else kept),
+            iteration=iteration,
+            stage="poses",
+            along=lambda own: (started.rows(own),),
+        )
+        run.progress.finish(counted(n, "particle"))
+        return poses
+
+    def _rows(self, max_steps: int, kept: int, where: Rows, raw: Float32, started: Poses) -> Poses:
+        """Search about the candidates of one chunk."""
+        run, threads = self._run, self._run.plan.n_threads
+        transforms = centred_transform(run.plan.treatment.images(raw), n_threads=threads)
+        ctf, order, parts = run.ctf_of(where), [], []
+        for plan, rows in self.by_group(where):
+            found = search_locally(
+                plan,
+                transforms[rows],
+                ctf[rows],
+                started.rows(rows),
+                max_steps=max_steps,
+                n_threads=threads,
+            )
+            parts.append(found.first(kept))
+            order.append(rows)
+        return Poses.joined(parts).rows(np.argsort(np.concatenate(order)))
+
+
 def match_given(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Score every particle with every map at the input's pose; nothing is searched."""
     given = _given(run)
-    plan = _plan(run, state, settings, 0.5 * run.plan.grid.box)
-    poses = _searched(run, state, plan, given, iteration=iteration, max_steps=0)
+    search = PoseSearch(run, state, settings, 0.5 * run.plan.grid.box)
+    poses, plan = search.refined(given, iteration=iteration, max_steps=0), search.plan.value
     matches = nearest_references(poses, run.plan.references, run.plan.symmetries)
     return Found(
         matches, None, plan.highest_ring, _noise_scores(run, state, plan, given), None, poses
@@ -44,9 +107,8 @@ def match_refined(
     """
     references = run.plan.references
     started = Poses.of_matches(found.matches, references).best_of_each_map(references.n_models)
-    plan = _plan(run, state, settings, run.plan.max_shift)
-    poses = _searched(run, state, plan, started, iteration=iteration, max_steps=MAX_STEPS)
-    poses = _with_prior(poses, state)
+    search = PoseSearch(run, state, settings, run.plan.max_shift)
+    poses = _with_prior(search.refined(started, iteration=iteration), state)
     matches = nearest_references(poses, references, run.plan.symmetries)
     return replace(found, matches=matches, poses=poses)
 
@@ -68,41 +130,6 @@ def _plan(run: Run, state: State, settings: SearchSettings, reach: float) -> Loc
     """Plan the search about poses with shifts up to ``reach`` pixels."""
     context = replace(search_context(run, compared_noise(run, state)), max_shift=reach)
     return plan_local_search(compared_maps(run, state), context, settings.scoring)
-
-
-def _searched(
-    run: Run,
-    state: State,
-    plan: LocalSearchPlan,
-    started: Poses,
-    *,
-    iteration: int,
-    max_steps: int,
-) -> Poses:
-    """Search about the candidates of this part's particles."""
-    run.start("refine poses" if max_steps else "score given poses", len(started), iteration)
-    ratios = state.noise_ratios()
-    group = run.optics_group if len(ratios) > 1 else None
-    order, parts = [], []
-    first = 0
-    for where, raw in compared_chunks(run):
-        transforms = centred_transform(run.plan.treatment.images(raw))
-        ctf = run.ctf_of(where)
-        for own, rows in by_group(plan, ratios, group, where):
-            found = search_locally(
-                own,
-                transforms[rows],
-                ctf[rows],
-                started.rows(first + rows),
-                max_steps=max_steps,
-                n_threads=run.plan.n_threads,
-            )
-            parts.append(found)
-            order.append(first + rows)
-        first += len(raw)
-        run.advance(len(raw))
-    run.progress.finish(f"{len(started)} particles")
-    return Poses.joined(parts).rows(np.argsort(np.concatenate(order)))
 
 
 def _with_prior(poses: Poses, state: State) -> Poses:

@@ -26,9 +26,9 @@ from mapsort.physics.reconstruction import MAX_STEPS
 from mapsort.physics.resample import fourier_resample
 from mapsort.refinement.finishing import MapFinishing
 from mapsort.refinement.focus import same_outside
-from mapsort.refinement.half_maps import compared_halves, joined
+from mapsort.refinement.half_maps import HalfMaps, compared_halves, joined
 from mapsort.refinement.insertion import PosedMembers, particle_equations
-from mapsort.refinement.run import HalfMaps, Run, State
+from mapsort.refinement.run import Run, State
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.class_spectra import processed_averages
 from mapsort.stages.fourier_grid import Float32
@@ -54,7 +54,28 @@ BAND_ROOM, BAND_GROWTH = 4.0, 1.6
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The maps of an iteration; fields as those of `Outcome`, references as of `State`."""
+    """The maps of an iteration.
+
+    Attributes
+    ----------
+    references : tuple of ndarray (box, box, box)
+        Filtered, masked: what the next iteration projects, as of `State`.
+    maps : tuple of ndarray
+        Each map filtered by its own FSC, masked, on the particles' scale.
+    masks : tuple of ndarray
+    half_fsc : tuple of ndarray (box//2 + 1,)
+        FSC of each map's halves under its mask, corrected for it where half-sets are kept apart.
+    rejected : ndarray of shape (n_rejected,)
+        Numbers of class averages that were left out of their maps.
+    empty : tuple of int
+        Numbers (from 0) of maps that got no particles and were kept as they were.
+    halves : tuple of HalfMaps or None
+        Where half-sets are kept apart: the half maps of each map and their FSC.
+    half_references : tuple of two tuples of ndarray, or None
+        With them: the references of each half.
+    sharpened : tuple of ndarray or None
+        Maps with their amplitudes restored, where that was done.
+    """
 
     references: tuple[Float32, ...]
     maps: tuple[Float32, ...]
@@ -64,6 +85,7 @@ class Rebuilt:
     empty: tuple[int, ...]
     halves: tuple[HalfMaps, ...] | None = None
     half_references: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
+    sharpened: tuple[Float32, ...] | None = None
 
 
 def rebuild(

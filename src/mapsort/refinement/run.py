@@ -1,40 +1,36 @@
-"""What a run keeps, what one iteration hands to the next, and what it leaves to be written."""
+"""What a run keeps, and what one iteration hands to the next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import repeat
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import Rows, chunk_ranges, length, read_ahead
+from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks
 from mapsort.engines.dask_engine import DaskEngine
 from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.engines.threads import available_threads
 from mapsort.io.optics import GROUP
-from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
-from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.modules.projector import Projection, projector
 from mapsort.options.multi import MultiOptions
+from mapsort.options.refine import RefineOptions
 from mapsort.physics.ctf import ctf_images
-from mapsort.physics.half_maps import HalfMapFsc
 from mapsort.physics.masks import soft_sphere
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.known_classes import KnownClasses
 from mapsort.refinement.plan import MultiPlan
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.scratch import Scratch
-from mapsort.stages.average.particle_fit import ParticleFit
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
-from mapsort.stages.search.similarity import Similarity
-from mapsort.stages.search.two_stage import FirstStage
 
 R = TypeVar("R")
 
@@ -42,6 +38,8 @@ R = TypeVar("R")
 @dataclass(frozen=True)
 class ParticleSpectra:
     """Mean |X|^2 in each shell of the treated images, (box//2 + 1,).
+
+    With independent half-sets those of each half by itself, (2, box//2 + 1).
 
     Attributes
     ----------
@@ -61,6 +59,28 @@ class ParticleSpectra:
         response = np.sqrt(ratio)
         return np.asarray(np.maximum(response, 1e-3 * response.max()))
 
+    def of_part(self, part: int) -> ParticleSpectra:
+        """Return those of one half-set."""
+        return ParticleSpectra(self.averaged[part], self.compared[part])
+
+
+@dataclass(frozen=True)
+class IndependentHalves:
+    """What a run needs to know whose half-sets share nothing but the FSC between them.
+
+    Attributes
+    ----------
+    asked : RefineOptions
+    start_resolution_ang : float
+        Where the starting map ends: beyond, each half has random phases of its own.
+    structure_factor : ndarray of shape (m, 2) or None
+        Frequency [1/A] and intensity that the final map is given.
+    """
+
+    asked: RefineOptions
+    start_resolution_ang: float
+    structure_factor: npt.NDArray[np.float64] | None = None
+
 
 @dataclass(frozen=True)
 class Run:
@@ -78,6 +98,8 @@ class Run:
         Room for what grows with the number of particles or projections; by default memory.
     engine : DaskEngine or None
         Where chunks of particles are worked on; None for the threads of this process.
+    independent : IndependentHalves or None
+        Of a single-map refinement, whose half-sets are kept apart from the start.
     """
 
     options: MultiOptions
@@ -87,12 +109,30 @@ class Run:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     scratch: Scratch = field(default_factory=Scratch)
     engine: DaskEngine | None = None
+    independent: IndependentHalves | None = None
     spectra_seen: ParticleSpectra | None = None
     #: Which of several starts (``--starts``), from 0.
     trial: int = 0
-    #: With half-sets: the half (from 0) that this is the run of, and how many there are.
+    #: With half-sets: the half (from 0) that this is the run of, how many there are, and what
+    #: tells its results from those of the other.
     part: int = 0
     n_parts: int = 1
+    part_name: str = ""
+
+    @property
+    def asked(self) -> MultiOptions | RefineOptions:
+        """The command's options, as they were given."""
+        return self.options if self.independent is None else self.independent.asked
+
+    @property
+    def policy(self) -> IndependentHalves:
+        """How independent half-sets are refined, where they are."""
+        assert self.independent is not None, "only asked of a run of independent half-sets"
+        return self.independent
+
+    def only(self, chosen: npt.NDArray[np.intp]) -> Run:
+        """Return the run of some of its particles, of which nothing has been read yet."""
+        return replace(self, inputs=self.inputs.only(chosen), spectra_seen=None)
 
     @property
     def seen(self) -> ParticleSpectra:
@@ -115,12 +155,14 @@ class Run:
 
     def over_chunks(
         self,
-        work: Callable[[Rows, Float32], R],
+        work: Callable[..., R],
         chunks: list[Rows],
         *,
         particles: Particles | None = None,
+        along: Iterable[tuple[Any, ...]] = repeat(()),
+        here: bool = False,
     ) -> Iterator[tuple[Rows, R]]:
-        """Yield (rows, work(rows, raw images)) for chunks of particles, in order.
+        """Yield (rows, work(rows, raw images, ...)) for chunks of particles, in order.
 
         Parameters
         ----------
@@ -130,15 +172,56 @@ class Run:
         chunks : list of slice or ndarray
         particles : Particles, optional
             Those that are compared in place of ``--input``.
+        along : iterable of tuple, optional
+            Further arguments for each chunk.
+        here : bool
+            Work in this process, whatever the engine: on what all chunks add to.
         """
         source = self.inputs.particles if particles is None else particles
-        if self.engine is None:
-            for where, raw in read_ahead(source.images, chunks):
-                yield where, work(where, raw)
-            return
-        read = source.images_only().images
-        results = self.engine.in_order(_read_and_work, (read, work), chunks)
-        yield from zip(chunks, results, strict=True)
+        engine = None if here else self.engine
+        read = source.images if engine is None else source.images_only().images
+        return over_chunks(read, work, chunks, engine=engine, along=along)
+
+    def gathered(
+        self,
+        kind: type[R],
+        work: Callable[..., R],
+        *,
+        iteration: int,
+        stage: str,
+        n: int | None = None,
+        along: Callable[[slice], tuple[Any, ...]] | None = None,
+    ) -> R:
+        """Return what work finds of the compared particles of this part, chunk by chunk.
+
+        What is finished when the run is stopped is not done again.
+
+        Parameters
+        ----------
+        kind : type
+            Dataclass that ``work`` returns; the first axis of its arrays counts particles.
+        work : callable
+            As of `over_chunks`.
+        iteration : int
+        stage : str
+            Name of the results among those of the iteration.
+        n : int, optional
+            How many of this part's particles, by default all.
+        along : callable, optional
+            Gives further arguments for a range of this part's particles.
+        """
+        chunks = self.chunks(n)
+        ranges = chunk_ranges(sum(map(length, chunks)), self.plan.chunk)
+        with self.checkpoints.chunks(iteration, f"{stage}{self.part_name}", kind) as done:
+            if len(done):
+                self.progress.advance(ranges[len(done) - 1].stop)
+            left = chunks[len(done) :]
+            more = repeat(()) if along is None else map(along, ranges[len(done) :])
+            source = self.inputs.compared
+            for where, found in self.over_chunks(work, left, particles=source, along=more):
+                done.add(found)
+                self.advance(length(where))
+        return done.joined()
 
     @property
     def comparison_filter(self) -> npt.NDArray[np.float64] | None:
@@ -166,11 +249,6 @@ class Run:
         if trial == 0:
             return self.plan.seed
         return int(np.random.SeedSequence([self.plan.seed, trial]).generate_state(1)[0])
-
-    @property
-    def part_name(self) -> str:
-        """What tells the results of a half-set from those of the other."""
-        return "" if self.n_parts == 1 else f"-half{self.part}"
 
     def ctf_of(self, where: Rows) -> Float32:
         """CTF coefficients of some particles."""
@@ -200,7 +278,9 @@ class Run:
 
     def of_part(self, part: int, n_parts: int) -> Run:
         """Return the run of one part of the particles: all, or a half-set."""
-        return self if n_parts == 1 else replace(self, part=part, n_parts=n_parts)
+        if n_parts == 1:
+            return self
+        return replace(self, part=part, n_parts=n_parts, part_name=f"-half{part}")
 
     @property
     def numbers(self) -> npt.NDArray[np.intp]:
@@ -209,20 +289,12 @@ class Run:
             return np.arange(len(self.inputs.particles))
         return np.flatnonzero(self.inputs.halves.half == self.part)
 
-    def chunks_after(self, n_done: int, n: int | None = None) -> list[Rows]:
-        """Ranges that are left to do; what an interrupted run had done counts as progress."""
-        every = self.chunks(n)
-        if n_done:
-            self.progress.advance(sum(length(where) for where in every[:n_done]))
-        return every[n_done:]
-
     def chunks(self, n: int | None = None) -> list[Rows]:
-        """Rows of this part's particles, of the first n or all, that are worked on together."""
-        n_particles = len(self.inputs.particles) if n is None else n
+        """Rows of this part's particles, of its first n or all, that are worked on together."""
         if self.n_parts == 1:
+            n_particles = len(self.inputs.particles) if n is None else n
             return list(chunk_ranges(n_particles, self.plan.chunk))
-        own = self.numbers
-        own = own[: np.searchsorted(own, n_particles)]
+        own = self.numbers[:n]
         return [own[part] for part in chunk_ranges(len(own), self.plan.chunk)]
 
 
@@ -249,12 +321,6 @@ class Learnt:
     misfit: npt.NDArray[np.float64] | None = None
 
 
-def _read_and_work(shared: tuple[Callable[[Rows], Float32], Callable[..., R]], where: Rows) -> R:
-    """Do one chunk on a worker."""
-    read, work = shared
-    return work(where, read(where))
-
-
 def _run_elsewhere(kept: dict[str, Any]) -> Run:
     """Return a run as a worker needs it, with the worker's own number of threads."""
     run = Run(**kept, progress=SilentProgress())
@@ -272,7 +338,8 @@ class State:
     references : tuple of ndarray (box, box, box)
         Filtered, masked maps that the next iteration projects.
     noise_power : ndarray of shape (box//2 + 1,)
-        Mean |N|^2 of a particle's noise in each shell.
+        Mean |N|^2 of a particle's noise in each shell; with independent half-sets that of each,
+        (2, box//2 + 1).
     matches : Matches or None
         Of the iteration that made this state.
     shares : ndarray of shape (n_models,) or None
@@ -286,6 +353,13 @@ class State:
         First iteration that shared particles by their probabilities, 0 if there was none yet.
     known : KnownClasses or None
         Classes that particles stay in, where they were found before the iterations.
+    poses : Poses or None
+        With independent half-sets: the best poses of each particle, from the first iteration on.
+    resolution_ang : float
+        With them: at FSC 0.143 of the last iteration, or where the starting map ends.
+    settled : bool
+        With them: whether particles move by less than the grid of views can tell, so that the
+        search goes on about their poses only.
     """
 
     iteration: int
@@ -298,11 +372,14 @@ class State:
     trial: int = 0
     soft_since: int = 0
     known: KnownClasses | None = None
+    poses: Poses | None = None
+    resolution_ang: float = float("inf")
+    settled: bool = False
 
     def maps_only(self) -> State:
         """Return it without the matches of every particle: little to send elsewhere."""
         learnt = replace(self.learnt, misfit=None)
-        return replace(self, matches=None, halves=None, known=None, learnt=learnt)
+        return replace(self, matches=None, poses=None, halves=None, known=None, learnt=learnt)
 
     def noise_ratios(self) -> list[npt.NDArray[np.float64]]:
         """Return the noise of each optics group over that of all particles, by shell."""
@@ -311,90 +388,13 @@ class State:
         return [power / self.noise_power for power in self.learnt.group_noise]
 
     def of_part(self, part: int) -> State:
-        """Return the state of one half-set: with its own references."""
-        return self if self.halves is None else replace(self, references=self.halves[part])
+        """Return the state of one half-set: with its own references, and noise if it has."""
+        if self.halves is None:
+            return self
+        noise = self.noise_power if self.noise_power.ndim == 1 else self.noise_power[part]
+        return replace(self, references=self.halves[part], noise_power=noise)
 
     @property
     def reference_sets(self) -> tuple[tuple[Float32, ...], ...]:
         """The sets of maps that half-sets are matched with; one without ``--halves``."""
         return (self.references,) if self.halves is None else self.halves
-
-
-@dataclass(frozen=True)
-class HalfMaps:
-    """Unfiltered maps of the two half-sets of one map, and their FSC."""
-
-    even: Float32
-    odd: Float32
-    curves: HalfMapFsc
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Everything an iteration found; the run directory's files are made from it.
-
-    Attributes
-    ----------
-    state : State
-        Input of the next iteration.
-    maps : tuple of ndarray
-        Each map filtered by its own FSC, masked, on the particles' scale.
-    half_fsc : tuple of ndarray (box//2 + 1,)
-        FSC of each map's halves under its mask, corrected for the mask with ``--halves``.
-    fit : ParticleFit or None
-        How each particle fits its best match.
-    junk_kind : ndarray of shape (n,) or None
-        Class of junk (from 1; 1 is noise) of each particle, 0 for none, where that was asked for.
-    poses : Poses or None
-        Of each match, where they are not those of the projections.
-    halves : tuple of HalfMaps or None
-        With ``--halves``: the half maps of each map and their FSC.
-    slices : ndarray of shape (n_references, box, box//2+1), complex64
-        Projections the iteration compared with.
-    averages : ClassAverages
-    particle_noise_to_signal : ndarray of shape (box//2 + 1,)
-        For showing class averages: noise over signal power of one particle.
-    scale : float
-        Least-squares scale of the compared maps in the particles.
-    highest_ring : int
-        Highest frequency compared, in Fourier pixels.
-    seconds : dict
-        Time of each stage.
-    rejected : ndarray of shape (n_rejected,)
-        Numbers of class averages that were left out of their maps.
-    empty : tuple of int
-        Numbers (from 0) of maps that got no particles and were kept as they were.
-    reseeded : tuple of int
-        Numbers of maps that were dying and took over particles the others explained worst.
-    junk : ndarray of shape (n,) or None
-        Probability of each particle to be noise, where that was asked for.
-    first_stage : FirstStage or None
-        Of a search in two stages.
-    classified : Matches
-        With the poses that particles were classified at; ``matches`` has those that they were
-        averaged at, which differ where members were aligned anew.
-    """
-
-    state: State
-    maps: tuple[Float32, ...]
-    masks: tuple[Float32, ...]
-    half_fsc: tuple[npt.NDArray[np.float64], ...]
-    slices: Complex64
-    similarity: Similarity | None
-    matches: Matches
-    membership: Membership
-    averages: ClassAverages
-    particle_noise_to_signal: npt.NDArray[np.float64]
-    scale: float
-    highest_ring: int
-    seconds: dict[str, float]
-    rejected: npt.NDArray[np.intp]
-    empty: tuple[int, ...]
-    reseeded: tuple[int, ...]
-    junk: npt.NDArray[np.float64] | None
-    classified: Matches
-    fit: ParticleFit | None = None
-    junk_kind: npt.NDArray[np.intp] | None = None
-    poses: Poses | None = None
-    halves: tuple[HalfMaps, ...] | None = None
-    first_stage: FirstStage | None = None

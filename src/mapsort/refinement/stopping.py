@@ -76,7 +76,9 @@ def _stands_still(before: dict[str, Any], after: dict[str, Any]) -> bool:
 GAIN = 0.01
 
 
-def reason_to_stop_single(entries: Sequence[dict[str, Any]], asked: int | None) -> str | None:
+def reason_to_stop_single(
+    entries: Sequence[dict[str, Any]], asked: int | None, *, since: int = 0
+) -> str | None:
     """Return why a single-map refinement is over, or None while it goes on.
 
     Parameters
@@ -86,9 +88,12 @@ def reason_to_stop_single(entries: Sequence[dict[str, Any]], asked: int | None) 
     asked : int or None
         Number of iterations asked for; None for as many as it takes: until two in a row, searched
         about the last poses, have not brought the resolution beyond what was there before.
+    since : int
+        As of `reason_to_stop`.
     """
     if asked is not None:
         return None if len(entries) < asked else f"ended: {counted(asked, 'iteration')} asked for"
+    entries = entries[since:]
     if len(entries) >= MOST_ITERATIONS:
         return f"ended after {MOST_ITERATIONS} iterations, without having converged"
     if len(entries) <= STILL or any(e["angular_step_deg"] is not None for e in entries[-STILL:]):

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import Rows, length
+from mapsort.engines.chunks import Rows
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.refinement.comparison import (
@@ -103,12 +103,7 @@ def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iterati
         return TwoStageMatches(search.ranked(raw, where, found), first, n_compared)
 
     run.start("match", n, iteration)
-    with run.checkpoints.chunks(iteration, f"match-two{run.part_name}", TwoStageMatches) as done:
-        left = run.chunks_after(len(done))
-        for where, result in run.over_chunks(match, left, particles=run.inputs.compared):
-            done.add(result)
-            run.advance(length(where))
-    both = done.joined()
+    both = run.gathered(TwoStageMatches, match, iteration=iteration, stage="match-two")
     compared = int(both.n_compared.sum(dtype=np.int64))
     run.progress.finish(
         f"{n} particles with {len(clusters.members)} clusters, then {compared / n:.0f} projections"

@@ -69,9 +69,24 @@ class Checkpoints:
         found = sorted(self.path.glob(f"{stage}_[0-9][0-9].npz"))
         return read_record(found[-1], kind, place=self.scratch.placed) if found else None
 
-    def drop_before(self, iteration: int) -> None:
-        """Remove the records of earlier iterations, and the stages that led to this one."""
-        self._drop(lambda name, at: at < iteration or (at == iteration and name != "state"))
+    def drop_before(self, iteration: int, *, states: bool = True) -> None:
+        """Remove the records of earlier iterations, and the stages that led to this one.
+
+        Parameters
+        ----------
+        iteration : int
+        states : bool
+            Whether the states of earlier iterations go, too.
+        """
+        self._drop(
+            lambda name, number: (
+                states and number < iteration if name == "state" else number <= iteration
+            )
+        )
+
+    def drop_after(self, iteration: int) -> None:
+        """Remove what came after an iteration."""
+        self._drop(lambda _, number: number > iteration)
 
     def drop_stages(self) -> None:
         """Remove the results of an unfinished iteration's stages: it is to be done otherwise."""

@@ -84,9 +84,8 @@ class RunDirectory:
     classify = _OfIteration("classify_YY.hdf")
     classes = _OfIteration("classes_YY.hdf")
     cls_result = _OfIteration("cls_result_YY.hdf")
-    #: The particle table, and exact poses of a single-map refinement, from which it goes on.
+    #: The particle table.
     particles = _OfIteration("particles_YY.star")
-    poses = _OfIteration("poses_YY.h5")
     #: Figures of every iteration; the log, and the same as one JSON object a line.
     convergence = _File("convergence.json")
     log = _File("run.log")

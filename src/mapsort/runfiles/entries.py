@@ -15,7 +15,10 @@ from mapsort.geometry.symmetry import turns_deg
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, fsc, resolution_at
-from mapsort.refinement.run import Outcome, Run, State
+from mapsort.refinement.halves.iteration import HalvesOutcome
+from mapsort.refinement.iteration import Outcome
+from mapsort.refinement.reconstruction import Rebuilt
+from mapsort.refinement.run import Run, State
 from mapsort.stages.classify.junk import JUNK_FROM
 from mapsort.stages.fourier_grid import Float32
 
@@ -76,27 +79,23 @@ def pose_change(
 
 def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, Any]:
     """Return one iteration's record for convergence.json."""
+    matches, rebuilt = outcome.averaged.matches, outcome.rebuilt
+    junk, learnt = outcome.junk.probability, outcome.state.learnt
     changed, angle, shift = (None, None, None)
     if previous.matches is not None:
-        changed, angle, shift = pose_change(run, previous.matches, outcome.matches, outcome.junk)
-    maps = [
-        map_entry(curve, before, after, run.inputs.apix)
-        for curve, before, after in zip(
-            outcome.half_fsc, previous.references, outcome.state.references, strict=True
-        )
-    ]
-    for item, halves in zip(maps, outcome.halves or (), strict=False):
+        changed, angle, shift = pose_change(run, previous.matches, matches, junk)
+    maps = _map_records(run, previous, rebuilt)
+    for item, halves in zip(maps, rebuilt.halves or (), strict=False):
         for name in ("unmasked", "masked", "randomised"):
             item[f"half_fsc_{name}"] = np.round(getattr(halves.curves, name), 4).tolist()
-    learnt = outcome.state.learnt
     return {
         "iteration": outcome.state.iteration,
         "soft_since": outcome.state.soft_since,
-        "independent_halves": outcome.halves is not None,
-        "occupancy": occupancies(outcome.matches, run.plan.references, outcome.junk).tolist(),
+        "independent_halves": rebuilt.halves is not None,
+        "occupancy": occupancies(matches, run.plan.references, junk).tolist(),
         **_counts(run, outcome),
-        "empty_maps": [model + 1 for model in outcome.empty],
-        "reseeded_maps": [model + 1 for model in outcome.reseeded],
+        "empty_maps": [model + 1 for model in rebuilt.empty],
+        "reseeded_maps": [model + 1 for model in outcome.classes.reseeded],
         "fraction_changed_map": changed,
         "mean_angle_change_deg": angle,
         "mean_shift_change_px": shift,
@@ -104,11 +103,47 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
         "scale": outcome.scale,
         "scale_spread": learnt.scale_spread,
         "shift_spread_px": learnt.shift_spread if np.isfinite(learnt.shift_spread) else None,
-        "highest_ring": outcome.highest_ring,
+        "highest_ring": outcome.found.highest_ring,
         "maps": maps,
         "seconds": outcome.seconds,
         "peak_memory_mib": round(peak_memory_bytes() / 2**20, 1),
     }
+
+
+def halves_entry(run: Run, previous: State, outcome: HalvesOutcome) -> dict[str, Any]:
+    """Return the record of one iteration of independent half-sets of one map."""
+    n, halves, curves = len(run.inputs.particles), outcome.halves, outcome.curves
+    scores = np.concatenate([half.poses.score[:, 0] for half in halves])
+    return {
+        "iteration": outcome.state.iteration,
+        "occupancy": [n],
+        "junk": None,
+        "junk_sets": None,
+        "posterior_sums": [float(n)],
+        "particles_used": [n],
+        "empty_maps": [],
+        "reseeded_maps": [],
+        "fraction_changed_map": 0.0 if previous.iteration else None,
+        "mean_angle_change_deg": outcome.angle_change_deg,
+        "mean_shift_change_px": outcome.shift_change_px,
+        "mean_log_likelihood": float(scores.mean(dtype=np.float64)),
+        "scale": float(np.mean([half.scale for half in halves])),
+        "highest_ring": max(half.highest_ring for half in halves),
+        "angular_step_deg": outcome.step_deg,
+        "settled": outcome.state.settled,
+        "bfactor_ang2": outcome.bfactor_ang2,
+        "noise_power": outcome.state.noise_power.tolist(),
+        "random_phases_from_shell": curves.random_from,
+        "maps": _map_records(run, previous, outcome.rebuilt),
+        "seconds": outcome.seconds,
+        "peak_memory_mib": round(peak_memory_bytes() / 2**20, 1),
+    }
+
+
+def _map_records(run: Run, previous: State, rebuilt: Rebuilt) -> list[dict[str, Any]]:
+    """Return what is told of each map."""
+    both = zip(rebuilt.half_fsc, previous.references, rebuilt.references, strict=True)
+    return [map_entry(curve, before, after, run.inputs.apix) for curve, before, after in both]
 
 
 def map_entry(
@@ -129,7 +164,7 @@ def map_entry(
 
 def _counts(run: Run, outcome: Outcome) -> dict[str, Any]:
     """Return the particles of each set of junk, and each map's counted in two more ways."""
-    references, kind = run.plan.references, outcome.junk_kind
+    references, kind = run.plan.references, outcome.junk.kind
     junk = None
     if kind is not None:
         junk = np.bincount(kind, minlength=run.options.junk_sets + 1)[1:].tolist()
@@ -137,13 +172,13 @@ def _counts(run: Run, outcome: Outcome) -> dict[str, Any]:
         junk = [0] * run.options.junk_sets
     n_junk = sum(junk or ())
     shares = outcome.state.shares
-    good = len(outcome.matches) - n_junk
+    good = len(outcome.averaged.matches) - n_junk
     return {
         "junk": None if kind is None else n_junk,
         "junk_sets": junk,
         "posterior_sums": None if shares is None else np.round(shares * good, 2).tolist(),
         "particles_used": [
-            outcome.membership.n_used(references.block(model))
+            outcome.averaged.membership.n_used(references.block(model))
             for model in range(references.n_models)
         ],
     }
@@ -151,8 +186,8 @@ def _counts(run: Run, outcome: Outcome) -> dict[str, Any]:
 
 def _mean_score(outcome: Outcome) -> float | None:
     """Return the mean score of the particles that are no junk; None if there are none."""
-    scores = outcome.matches.score[:, 0]
-    good = scores if outcome.junk is None else scores[outcome.junk <= JUNK_FROM]
+    scores, junk = outcome.averaged.matches.score[:, 0], outcome.junk.probability
+    good = scores if junk is None else scores[junk <= JUNK_FROM]
     return float(good.mean(dtype=np.float64)) if len(good) else None
 
 

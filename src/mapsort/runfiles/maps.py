@@ -15,8 +15,9 @@ from mapsort.model.membership import Membership
 from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc
 from mapsort.physics.half_maps import COLUMN_WORDS
-from mapsort.refinement.reconstruction import scaled_to_mass
-from mapsort.refinement.run import Outcome, Run, State
+from mapsort.refinement.iteration import Outcome
+from mapsort.refinement.reconstruction import Rebuilt, scaled_to_mass
+from mapsort.refinement.run import Run, State
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
@@ -54,10 +55,8 @@ def write_half_maps(
     write_volume(directory.threed_odd(iteration, number), odd, apix)
 
 
-def write_halves(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
-    """Write half maps and their FSC curves, with ``--halves``."""
-    iteration = outcome.state.iteration
-    for model, item in enumerate(outcome.halves or ()):
+def _write_halves(run: Run, directory: RunDirectory, iteration: int, rebuilt: Rebuilt) -> None:
+    for model, item in enumerate(rebuilt.halves or ()):
         write_half_maps(run, directory, iteration, model, item.even, item.odd)
         write_fsc(
             directory.fsc_eo(iteration, model + 1),
@@ -67,26 +66,25 @@ def write_halves(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
         )
 
 
-def write_maps(run: Run, directory: RunDirectory, outcome: Outcome, previous: State) -> None:
-    """Write maps, their filtered versions, masks and FSC curves."""
-    iteration, apix = outcome.state.iteration, run.inputs.apix
+def write_maps(run: Run, directory: RunDirectory, rebuilt: Rebuilt, previous: State) -> None:
+    """Write maps, their filtered or sharpened versions, masks, FSC curves, half maps if apart."""
+    iteration, apix = previous.iteration + 1, run.inputs.apix
+    filtered = rebuilt.references if rebuilt.sharpened is None else rebuilt.sharpened
     for model in range(run.plan.n_models):
         number = model + 1
-        write_volume(
-            directory.maps(iteration, number), scaled_to_mass(run, outcome.maps[model], model), apix
-        )
-        write_volume(
-            directory.threed_filt(iteration, number),
-            scaled_to_mass(run, outcome.state.references[model], model),
-            apix,
-        )
-        write_volume(directory.threed_mask(iteration, number), outcome.masks[model], apix)
+        for path, volume in (
+            (directory.maps(iteration, number), rebuilt.maps[model]),
+            (directory.threed_filt(iteration, number), filtered[model]),
+        ):
+            write_volume(path, scaled_to_mass(run, volume, model), apix)
+        write_volume(directory.threed_mask(iteration, number), rebuilt.masks[model], apix)
         write_fsc(
             directory.fsc(iteration, number),
             frequencies_per_ang(run.plan.grid.box, apix),
-            fsc(previous.references[model], outcome.state.references[model]),
+            fsc(previous.references[model], rebuilt.references[model]),
             title=f"1/A, FSC of map {number} with that of iteration {iteration - 1}",
         )
+    _write_halves(run, directory, iteration, rebuilt)
 
 
 def projection_headers(
@@ -130,11 +128,11 @@ def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
         directory.classes(iteration),
         run,
         _projection_headers(run),
-        outcome.averages,
-        outcome.membership,
+        outcome.averaged.averages,
+        outcome.averaged.membership,
         outcome.particle_noise_to_signal,
         projections=directory.projections(iteration).name,
-        rejected=frozenset(outcome.rejected.tolist()),
+        rejected=frozenset(outcome.rebuilt.rejected.tolist()),
     )
 
 

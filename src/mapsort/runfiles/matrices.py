@@ -15,7 +15,8 @@ from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
-from mapsort.refinement.run import Outcome, Run
+from mapsort.refinement.iteration import Outcome
+from mapsort.refinement.run import Run
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.scratch import Scratch
@@ -70,13 +71,14 @@ def classification_images(
 
 def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
     """Write the classification matrix and the same after averaging (used or not)."""
-    iteration, membership = outcome.state.iteration, outcome.membership
+    iteration, averaged = outcome.state.iteration, outcome.averaged
+    membership = averaged.membership
     soft = outcome.state.soft_since > 0
-    columns = outcome.matches.reference.shape[1] if soft else run.options.sep
-    shape = (len(outcome.matches), columns)
+    columns = averaged.matches.reference.shape[1] if soft else run.options.sep
+    shape = (len(averaged.matches), columns)
     for path, matches, values in (
-        (directory.classify(iteration), outcome.classified, membership.weight),
-        (directory.cls_result(iteration), outcome.matches, membership.used),
+        (directory.classify(iteration), outcome.classes.matches, membership.weight),
+        (directory.cls_result(iteration), averaged.matches, membership.used),
     ):
         images = classification_images(matches, membership, values, columns)
         write_matrices(path, shape, images, run.scratch)

@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from mapsort.physics.fsc import frequencies_per_ang, fsc_of_pairs
-from mapsort.refinement.run import Outcome, Run
+from mapsort.refinement.iteration import Outcome
+from mapsort.refinement.run import Run
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.map_register import TOGETHER, Register, in_common_frame
@@ -31,7 +32,7 @@ def write_mutual_fsc(run: Run, directory: RunDirectory, outcome: Outcome, *, end
     n_models, apix = run.plan.n_models, run.inputs.apix
     if n_models == 1:
         return
-    iteration, maps = outcome.state.iteration, outcome.maps
+    iteration, maps = outcome.state.iteration, outcome.rebuilt.maps
     found = in_common_frame(maps, run.plan.symmetries, apix=apix)
     if ended:
         _tell_hands(found)

@@ -13,7 +13,9 @@ from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.star import write_particles
 from mapsort.model.half_sets import SUBSET
 from mapsort.model.particles import Particles
-from mapsort.refinement.run import Outcome, Run
+from mapsort.model.poses import Poses
+from mapsort.refinement.iteration import Outcome
+from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.average.particle_fit import outlier_scores
@@ -67,27 +69,28 @@ def image_names(
     return [f"{index + 1:06d}@{seen[owner]}" for index, owner in places]
 
 
-def write_table(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
-    """Write particles_YY.star: class, pose, score and probability of every particle.
+def write_table(
+    run: Run, directory: RunDirectory, iteration: int, rows: Iterator[pd.DataFrame]
+) -> None:
+    """Write particles_YY.star."""
+    write_particles(directory.particles(iteration), run.inputs.particles.optics, rows)
+
+
+def assignment_rows(run: Run, outcome: Outcome) -> Iterator[pd.DataFrame]:
+    """Yield consecutive rows of the table of several maps: class, pose, score, probability.
 
     Junk is in classes of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
     ``mapsortScale`` is the particle's scale over the mean one, ``mapsortOutlierScore`` how unlike
     the others it is, in standard deviations.
     """
-    path, optics = directory.particles(outcome.state.iteration), run.inputs.particles.optics
-    write_particles(path, optics, _parts(run, outcome))
-
-
-def _parts(run: Run, outcome: Outcome) -> Iterator[pd.DataFrame]:
-    """Yield consecutive rows."""
-    marks: dict[str, npt.NDArray[np.float64]] = {}
-    if outcome.fit is not None:
-        # What is told of a particle among all others.
-        quality = np.array(outcome.matches.quality[:, 0])
-        run.scratch.release()
-        marks["mapsortScale"] = np.round(outcome.fit.scales(), 4)
-        marks["mapsortOutlierScore"] = np.round(outlier_scores(outcome.fit, quality), 3)
-    for where in chunk_ranges(len(outcome.matches), _LONGEST_ROWS):
+    # What is told of a particle among all others.
+    fit, quality = outcome.averaged.fit, np.array(outcome.averaged.matches.quality[:, 0])
+    run.scratch.release()
+    marks = {
+        "mapsortScale": np.round(fit.scales(), 4),
+        "mapsortOutlierScore": np.round(outlier_scores(fit, quality), 3),
+    }
+    for where in chunk_ranges(len(quality), _LONGEST_ROWS):
         table = _rows(run, outcome, where)
         yield table.assign(**{name: values[where] for name, values in marks.items()})
         run.scratch.release()
@@ -95,11 +98,12 @@ def _parts(run: Run, outcome: Outcome) -> Iterator[pd.DataFrame]:
 
 def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
     table = without_found(run.inputs.rows(where))
-    matches, references = outcome.matches.part(where), run.plan.references
-    if outcome.poses is None:
+    matches, references = outcome.averaged.matches.part(where), run.plan.references
+    poses, junk = outcome.found.poses, outcome.junk
+    if poses is None:
         rotations, origins = matches.poses(references)
     else:
-        rotations, origins = outcome.poses.rotation[where, 0], outcome.poses.origin[where, 0]
+        rotations, origins = poses.rotation[where, 0], poses.origin[where, 0]
     model = references.model[matches.reference[:, 0]]
     known = outcome.state.known
     if known is None:
@@ -112,13 +116,41 @@ def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
     # Copies that end up in several sets must stay in one half when sets are refined alone.
     if run.options.halves or halves.has_copies:
         table[SUBSET] = halves.half[where].astype(int) + 1
-    if outcome.junk is not None and outcome.junk_kind is not None:
-        kind = outcome.junk_kind[where]
+    if junk.probability is not None and junk.kind is not None:
+        kind = junk.kind[where]
         number = np.where(kind > 0, references.n_models + kind, number)
-        table["mapsortJunkProbability"] = np.round(outcome.junk[where], 6)
+        table["mapsortJunkProbability"] = np.round(junk.probability[where], 6)
     table["rlnClassNumber"] = number
-    for name, values in pose_columns(rotations, origins, run.inputs.apix).items():
-        table[name] = np.round(values, 4)
-    table["rlnLogLikeliContribution"] = np.round(matches.score[:, 0].astype(float), 4)
+    _place(table, rotations, origins, matches.score[:, 0], run.inputs.apix)
     table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
     return table
+
+
+def _place(
+    table: pd.DataFrame,
+    rotations: npt.NDArray[np.float64],
+    origins: npt.NDArray[np.floating],
+    scores: npt.NDArray[np.floating],
+    apix: float,
+) -> None:
+    """Set the columns of pose and score."""
+    for name, values in pose_columns(rotations, origins, apix).items():
+        table[name] = np.round(values, 4)
+    table["rlnLogLikeliContribution"] = np.round(scores.astype(float), 4)
+
+
+def pose_rows(run: Run, poses: Poses) -> Iterator[pd.DataFrame]:
+    """Yield consecutive rows of the table of one map: half-set, pose and score of every particle.
+
+    ``rlnRandomSubset`` is 1 for the even and 2 for the odd half, as RELION numbers half-sets.
+    """
+    for where in chunk_ranges(len(poses), _LONGEST_ROWS):
+        table = without_found(run.inputs.rows(where))
+        table["rlnImageName"] = image_names(run.inputs.particles, where)
+        table["rlnClassNumber"] = 1
+        table[SUBSET] = run.inputs.halves.half[where].astype(int) + 1
+        best = poses.rows(where).first(1)
+        place = (best.rotation[:, 0], best.origin[:, 0], best.score[:, 0])
+        _place(table, *place, run.inputs.apix)
+        yield table
+        run.scratch.release()

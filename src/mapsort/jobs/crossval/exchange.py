@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from mapsort.jobs.refine_result import RefinedMap
+from mapsort.jobs.refine import RefinedMap
 from mapsort.physics.fsc import fsc, independent_counts
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.registration3d import register_maps

@@ -13,20 +13,20 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.errors import ConfigError
+from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.crossval.exchange import SetReturn, compare_return
 from mapsort.jobs.crossval.record import crossval_record, write_crossval
 from mapsort.jobs.crossval.validation import HeldOutPair, held_out_pairs
 from mapsort.jobs.crossval.verdicts import Crossval, PairVerdict
 from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
-from mapsort.jobs.refine_result import RefinedMap
+from mapsort.jobs.refine import RefinedMap
 from mapsort.jobs.set_refinement import FEWEST_PARTICLES, refine_set, refined_numbers
 from mapsort.jobs.split import Split, split
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.options.after_run import CrossvalOptions
 from mapsort.refinement.inputs import open_inputs
-from mapsort.refinement.part_of_run import part_of
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import table_poses
@@ -148,7 +148,6 @@ def judged_pairs(
     good = np.flatnonzero(numbers <= finished.n_models)
     if len(good) < FEWEST_PARTICLES:
         return []
-    run = part_of(Run(request, inputs, plan, progress), good)
     rotations, origins = table_poses(
         path, table.iloc[good], inputs.apix, rows=good, purpose="cross-validation"
     )
@@ -158,5 +157,6 @@ def judged_pairs(
         origins[:, None],
         np.zeros((len(good), 1), dtype=np.float32),
     )
-    with threadpool_limits(plan.n_threads):
+    with threadpool_limits(plan.n_threads), engine_for(request, inputs) as engine:
+        run = Run(request, inputs, plan, progress, engine=engine).only(good)
         return held_out_pairs(run, known, n_iterations=iteration)

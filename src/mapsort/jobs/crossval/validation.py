@@ -25,7 +25,6 @@ from mapsort.physics.half_maps import filtered_mean
 from mapsort.physics.scoring import Scoring
 from mapsort.refinement.comparison import search_context
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
-from mapsort.refinement.part_of_run import part_of
 from mapsort.refinement.reconstruction import half_maps, masks_of, solved
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.search_settings import KNOWN_SCALE
@@ -118,11 +117,11 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
     image, half_of = run.inputs.particles.image_numbers(), run.inputs.halves.half
     for fold in range(N_HALVES):
         training, judging = np.flatnonzero(half_of == fold), np.flatnonzero(half_of != fold)
-        half = scanned(part_of(run, training))
+        half = scanned(run.only(training))
         state = _classified(half, min(n_iterations, MOST_ITERATIONS))
         parts = _class_equations(half, state)
         for pair in pairs:
-            judges = part_of(run, judging)
+            judges = run.only(judging)
             gain = _gain(judges, state, parts, pair, known.rows(judging))
             if gain is not None:
                 gains[pair].append(gain.of_images(image[judging]))

@@ -1,4 +1,4 @@
-"""Two starting maps from one, independent beyond a resolution: one for each half-set."""
+"""Where independent half-sets begin: inputs opened, images read, a starting map for each half."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from mapsort.engines.progress import warn
+from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
 from mapsort.model.half_sets import N_HALVES
+from mapsort.model.particles import Particles
+from mapsort.model.volume import Volume
+from mapsort.modules.array_parameter import read_curve
 from mapsort.options.refine import RefineOptions
 from mapsort.physics.filters import apply_radial_curve, tanh_lowpass
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.refinement.contrast import tried_contrast
 from mapsort.refinement.copied_images import Fingerprints
-from mapsort.refinement.inputs import MultiInputs
+from mapsort.refinement.inputs import MultiInputs, open_inputs
 from mapsort.refinement.iteration import prepare_seeds, scanned
-from mapsort.refinement.part_of_run import part_of
-from mapsort.refinement.plan import MultiPlan
-from mapsort.refinement.run import Run
-from mapsort.refinement.single_state import HalfState, SingleRun, SingleState
+from mapsort.refinement.plan import MultiPlan, resolve
+from mapsort.refinement.run import IndependentHalves, ParticleSpectra, Run, State
 from mapsort.stages.fourier_grid import Float32
 
 #: The starting map resolves this many parts along the particle's diameter.
@@ -30,6 +31,37 @@ LEAST_SHELLS = 4
 _DECAY = 0.2
 #: Draws of random numbers are told apart by these.
 _SEEDS = 1
+
+
+def open_halves(
+    options: RefineOptions,
+    progress: Progress,
+    *,
+    particles: Particles | None = None,
+    volume: Volume | None = None,
+) -> Run:
+    """Open and check everything.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        What is wrong with the request or its input.
+    """
+    request = options.as_multi()
+    volumes = None if volume is None else [volume]
+    inputs = open_inputs(request, particles=particles, volumes=volumes)
+    if inputs.halves.n_images < N_HALVES:
+        raise ConfigError(
+            f"{inputs.particles.source}: holds {inputs.halves.particles_in_words} particle; halves "
+            "need two distinct images"
+        )
+    plan = resolve(request, inputs)
+    if options.diameter is not None:
+        plan = replace(plan, sphere_radius=sphere_of(options.diameter, inputs))
+    resolution = start_resolution(options, inputs, plan)
+    curve = None if options.m3dsetsf is None else read_curve(str(options.m3dsetsf))
+    policy = IndependentHalves(options, resolution, curve)
+    return Run(request, inputs, plan, progress, independent=policy)
 
 
 def start_resolution(options: RefineOptions, inputs: MultiInputs, plan: MultiPlan) -> float:
@@ -110,40 +142,54 @@ def half_seeds(
     return tuple(made)
 
 
-def half_run(whole: Run, half: int, seed_map: Float32) -> Run:
-    """Return the run of a half-set, with a starting map of its own."""
-    part = part_of(whole, np.flatnonzero(whole.inputs.halves.half == half))
-    return replace(part, inputs=replace(part.inputs, seeds=(seed_map,)))
+def _half_runs(run: Run) -> list[Run]:
+    """Return a run of each half-set alone, with a starting map of its own."""
+    whole, made = run.inputs, []
+    resolution = run.policy.start_resolution_ang
+    seeds = half_seeds(whole.seeds[0], resolution, whole.apix, seed=run.plan.seed)
+    for part, seed in enumerate(seeds):
+        inputs = replace(whole.only(np.flatnonzero(whole.halves.half == part)), seeds=(seed,))
+        made.append(replace(run, inputs=inputs, spectra_seen=None, part_name=f"-half{part}"))
+    return made
 
 
-def read_halves(run: SingleRun) -> SingleRun:
+def looked_through(run: Run) -> Run:
     """Read every image once, refusing unusable ones; each half learns its own mean spectrum.
 
     Images of any half that are copies of others under another name are noted, and particles that
     are dark where the map is white.
     """
-    whole, prints = run.whole, Fingerprints(run.n_particles)
+    prints = Fingerprints(len(run.inputs.particles))
 
-    def read(number: int) -> Run:
-        rows = run.rows(number)
-        return scanned(run.halves[number], look=lambda where, raw: prints.add(rows[where], raw))
+    def read(part: int, half: Run) -> Run:
+        rows = run.of_part(part, N_HALVES).numbers
+        return scanned(half, look=lambda where, raw: prints.add(rows[where], raw))
 
-    halves = tuple(read(number) for number in range(N_HALVES))
-    found = prints.copies_in_words(whole.inputs.particles)
+    halves = [read(part, half) for part, half in enumerate(_half_runs(run))]
+    found = prints.copies_in_words(run.inputs.particles)
     contrast = tried_contrast(halves[0])
     found += (contrast.note,) if contrast.note else ()
     for note in found:
-        warn(whole.progress, note)
-    notes = whole.inputs.notes + found
-    inputs = replace(whole.inputs, notes=notes, contrast=contrast.finding)
-    return replace(run, whole=replace(whole, inputs=inputs), halves=halves)
+        warn(run.progress, note)
+    inputs = replace(run.inputs, notes=run.inputs.notes + found, contrast=contrast.finding)
+    averaged, compared = (
+        np.stack([getattr(half.seen, name) for half in halves]) for name in ("averaged", "compared")
+    )
+    return replace(run, inputs=inputs, spectra_seen=ParticleSpectra(averaged, compared))
 
 
-def prepare_halves(run: SingleRun) -> SingleState:
+def prepare_halves(run: Run) -> State:
     """Return the first state: each half's seed on the scale of its own particles."""
-    halves = []
-    for half in run.halves:
-        state = prepare_seeds(half, half.seen.averaged)
-        halves.append(HalfState(state.references[0], state.noise_power, None))
-    mean = np.asarray(0.5 * (halves[0].reference + halves[1].reference), np.float32)
-    return SingleState(0, tuple(halves), run.start_resolution_ang, False, mean)
+    even, odd = (
+        prepare_seeds(half, run.seen.of_part(part).averaged)
+        for part, half in enumerate(_half_runs(run))
+    )
+    mean = np.asarray(0.5 * (even.references[0] + odd.references[0]), np.float32)
+    return State(
+        0,
+        (mean,),
+        np.stack([even.noise_power, odd.noise_power]),
+        None,
+        halves=(even.references, odd.references),
+        resolution_ang=run.policy.start_resolution_ang,
+    )

@@ -1,0 +1,138 @@
+"""What the refinements of several maps and of one differ in; all else is the loop's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from mapsort.io.star import read_particles
+from mapsort.jobs.run_display import run_html
+from mapsort.model.volume import Volume
+from mapsort.options.multi import MultiOptions
+from mapsort.options.refine import RefineOptions
+from mapsort.refinement.assignment_choice import ends_soft
+from mapsort.refinement.choices import Choice
+from mapsort.refinement.run import Run, State
+from mapsort.refinement.stopping import reason_to_stop, reason_to_stop_single
+from mapsort.rundir.layout import RunDirectory
+
+Watcher = Callable[[Path], None]
+Entry = dict[str, Any]
+Asked = TypeVar("Asked", MultiOptions, RefineOptions)
+
+
+@dataclass(frozen=True)
+class MultiRun:
+    """A finished run.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory.
+    maps : tuple of Volume
+        The last iteration's maps, as its files have them.
+    particles : Path
+        The table of all particles.
+    convergence : list of dict
+        One record per iteration, as in convergence.json.
+    """
+
+    path: Path
+    maps: tuple[Volume, ...]
+    particles: Path
+    convergence: list[Entry]
+
+    @cached_property
+    def assignments(self) -> pd.DataFrame:
+        """One row per particle, RELION columns: class, pose, score, probability."""
+        return read_particles(self.particles)[1]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: each map with its share, resolution and slices."""
+        return run_html(self.path, self.maps, self.convergence)
+
+
+class Found(Protocol):
+    """What an iteration of any kind of refinement has found."""
+
+    @property
+    def state(self) -> State:
+        """Input of the next iteration."""
+
+
+Outcome = TypeVar("Outcome", bound=Found)
+Result = TypeVar("Result", bound=MultiRun)
+
+
+@dataclass(frozen=True)
+class Refinement(Generic[Outcome, Result]):
+    """What one command's refinement does in its own way.
+
+    Attributes
+    ----------
+    command : str
+        Its name, and the beginning of its run directories' names.
+    resolved : callable
+        (run) -> options that it alone resolves, for the record.
+    choices : callable
+        (run) -> the decisions that were left to the program.
+    looked_through : callable
+        (run) -> the run, every image having been read once; what is doubtful of them is noted.
+    prepared : callable
+        (run) -> the run with its starting maps, and the state that they make.
+    iterate : callable
+        (run, state) -> what an iteration finds.
+    entry : callable
+        (run, state before, found) -> the iteration's record for convergence.json.
+    line : callable
+        (entry) -> what a user is told of it, between its number and its seconds.
+    warn : callable
+        (run, found, ended) tells what is doubtful about it.
+    write : callable
+        (run, directory, found, state before, ended) writes its files.
+    result : callable
+        (run, directory, entries, last state or None if it had ended before) -> the finished run, as
+        its files tell.
+    keeps_states : bool
+        Whether the states of all iterations are kept, to go on from any of them.
+    """
+
+    command: str
+    resolved: Callable[[Run], dict[str, Any]]
+    choices: Callable[[Run], tuple[Choice, ...]]
+    looked_through: Callable[[Run], Run]
+    prepared: Callable[[Run], tuple[Run, State]]
+    iterate: Callable[[Run, State], Outcome]
+    entry: Callable[[Run, State, Outcome], Entry]
+    line: Callable[[Entry], str]
+    warn: Callable[[Run, Outcome, bool], None]
+    write: Callable[[Run, RunDirectory, Outcome, State, bool], None]
+    result: Callable[[Run, RunDirectory, list[Entry], State | None], Result]
+    keeps_states: bool = False
+
+
+def with_seed(options: Asked) -> Asked:
+    """Return the options with a random seed, drawn when none is given."""
+    if options.randomseed is not None:
+        return options
+    return replace(options, randomseed=int(np.random.SeedSequence().generate_state(1)[0]))
+
+
+def stops(
+    options: MultiOptions | RefineOptions, entries: Sequence[Entry], since: int
+) -> str | None:
+    """Return why a run with these options is over; see `mapsort.refinement.stopping`."""
+    if isinstance(options, RefineOptions):
+        return reason_to_stop_single(entries, options.iter, since=since)
+    return reason_to_stop(entries, options.iter, ends_soft=ends_soft(options), since=since)
+
+
+def final_maps(run: Run, paths: Sequence[Path]) -> tuple[Volume, ...]:
+    """Return maps that a run has written, with the particles' pixel size as they have it."""
+    return tuple(Volume(Volume.open(path).data, run.inputs.apix) for path in paths)
