@@ -32,7 +32,9 @@ from mapsort.stages.components.scale import ScaleModel
 from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.fourier_grid import Float32
 
-#: Rounds of the maps at most, before and after the poses are corrected by each particle's own.
+#: Corrections of the poses by each particle's own map.
+OWN_MAP_TURNS = 1
+#: Rounds of the maps at most, before and after each of them.
 MAP_ROUNDS = 6
 #: Radius [boxes] of the sphere that holds the particle, unless it is known.
 SPHERE = 0.36
@@ -240,19 +242,20 @@ class _Search:
     def _refined(
         self, grid: SliceGrid, observed: Observed, mixture: Mixture, errors: PoseErrors
     ) -> tuple[Observed, Refined]:
-        """Refine the maps; correct the poses by each particle's own map; refine again."""
-        self._start("classes", 2 * MAP_ROUNDS)
-        scales = ScaleModel.start(junk=self.settings.junk)
-        refined = refine_maps(observed, grid, mixture.found, scales, MAP_ROUNDS, self._told)
-        if self.settings.correct_poses:
-            found = refined.found
-            which = np.where(found.labels < self.n_classes, found.labels, -1)
-            scale = found.own_scale
-            _, observed = errors.corrected(observed, grid, refined.maps, which, scale)
-            again = refine_maps(observed, grid, found, scales, MAP_ROUNDS, self._told)
-            refined = replace(
-                again, log_likelihoods=refined.log_likelihoods + again.log_likelihoods
-            )
+        """Refine the maps and correct the poses by each particle's own map, in turn."""
+        turns = OWN_MAP_TURNS if self.settings.correct_poses else 0
+        self._start("classes", (turns + 1) * MAP_ROUNDS)
+        scales, found = ScaleModel.start(junk=self.settings.junk), mixture.found
+        likelihoods: tuple[float, ...] = ()
+        for turn in range(turns + 1):
+            refined = refine_maps(observed, grid, found, scales, MAP_ROUNDS, self._told)
+            found, likelihoods = refined.found, (*likelihoods, *refined.log_likelihoods)
+            if turn < turns:
+                which = np.where(found.labels < self.n_classes, found.labels, -1)
+                errors, observed = errors.corrected(
+                    observed, grid, refined.maps, which, found.own_scale
+                )
+        refined = replace(refined, log_likelihoods=likelihoods)
         self.progress.finish(f"log likelihood {refined.log_likelihoods[-1]:.4g} nat a particle")
         return observed, refined
 
