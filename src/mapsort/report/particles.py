@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from mapsort.geometry.symmetry import symmetry
@@ -17,6 +17,8 @@ from mapsort.report.file_cache import FileCache
 from mapsort.report.palette import set_colours
 from mapsort.rundir.run_record import RunRecord
 
+Int64 = npt.NDArray[np.int64]
+
 
 def particle_section(record: RunRecord, cache: FileCache) -> Section | None:
     """Return histograms of scores and probabilities, and the directions of each map."""
@@ -25,10 +27,7 @@ def particle_section(record: RunRecord, cache: FileCache) -> Section | None:
         return None
     table = cache.get("particles", path, _particle_columns)
     chosen = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
-    made = [
-        *_score_charts(record, table, chosen),
-        *_direction_charts(record, table, chosen),
-    ]
+    made = _score_charts(record, table, chosen) + _direction_charts(record, table, chosen)
     return Section(charts=tuple(made))
 
 
@@ -45,9 +44,7 @@ def _particle_columns(path: Path) -> pd.DataFrame:
     return read_columns(path, "particles", _PARTICLE_COLUMNS)
 
 
-def _score_charts(
-    record: RunRecord, table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]]
-) -> list[Chart]:
+def _score_charts(record: RunRecord, table: pd.DataFrame, chosen: Int64) -> list[Chart]:
     made = []
     names, n_models = record.counts[-1].names, record.n_models
     colours = set_colours(n_models, record.n_junk)
@@ -95,9 +92,7 @@ def _score_charts(
     return made
 
 
-def _direction_charts(
-    record: RunRecord, table: pd.DataFrame, chosen: np.ndarray[Any, np.dtype[np.int64]]
-) -> list[Chart]:
+def _direction_charts(record: RunRecord, table: pd.DataFrame, chosen: Int64) -> list[Chart]:
     if "rlnAngleRot" not in table or "rlnAngleTilt" not in table:
         return []
     angles = table[["rlnAngleRot", "rlnAngleTilt"]].to_numpy(dtype=np.float64)

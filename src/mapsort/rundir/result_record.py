@@ -7,7 +7,7 @@ matrices in the order of the files' names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -121,24 +121,19 @@ def read_results(run: str | Path) -> list[ResultRecord]:
 
 
 def _read(path: Path) -> ResultRecord:
-    content = read_json(path)
+    content = _frozen(read_json(path))
+    kinds = {"tables": ResultTable, "curves": ResultCurves, "matrices": ResultMatrix}
     try:
-        return ResultRecord(
-            title=content["title"],
-            summary=tuple(content["summary"]),
-            tables=tuple(ResultTable(**_frozen(item)) for item in content["tables"]),
-            curves=tuple(ResultCurves(**_frozen(item)) for item in content["curves"]),
-            matrices=tuple(ResultMatrix(**_frozen(item)) for item in content["matrices"]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        parts = {
+            name: tuple(kind(**item) for item in content[name]) for name, kind in kinds.items()
+        }
+        return ResultRecord(**content | parts)
+    except (KeyError, TypeError) as error:
         raise FormatError(f"{path}: not a result of mapsort: {error}.") from error
 
 
-def _frozen(item: dict[str, Any]) -> dict[str, Any]:
-    return {key: _tuples(value) for key, value in item.items()}
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_tuples(part) for part in value)
-    return value
+def _frozen(value: Any) -> Any:
+    """Return JSON with tuples for lists."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -65,6 +65,11 @@ class SetReturn:
     margin_error: float
 
     @property
+    def name(self) -> str:
+        """What was refined from where, in words."""
+        return f"set {self.number} from map {self.start}"
+
+    @property
     def returns(self) -> bool:
         """Whether it is nearer to its own set's map, by more than chance."""
         return self.margin > SIGNIFICANT * self.margin_error

@@ -63,7 +63,7 @@ def crossval_record(result: Crossval) -> ResultRecord:
                 "Sets refined from each other's maps",
                 returned,
                 {
-                    "refinement": _name,
+                    "refinement": lambda item: item.name,
                     "FSC 0.143 [Å]": lambda item: item.resolution_ang,
                     "likeness to own map": lambda item: item.likeness_own,
                     "likeness to starting map": lambda item: item.likeness_start,
@@ -88,17 +88,13 @@ def crossval_record(result: Crossval) -> ResultRecord:
     )
 
 
-def _name(item: SetReturn) -> str:
-    return f"set {item.number} from map {item.start}"
-
-
 def _matrix(result: Crossval, returned: list[SetReturn]) -> ResultMatrix:
     """Return likenesses: rows are refinements, columns the maps of the sets."""
     numbers = sorted({number for pair in result.pairs for number in pair.maps})
     cells = [{r.number: r.likeness_own, r.start: r.likeness_start} for r in returned]
     return ResultMatrix(
         "Likeness of refined sets to the sets' maps",
-        tuple(map(_name, returned)),
+        tuple(item.name for item in returned),
         tuple(f"map {number}" for number in numbers),
         tuple(tuple(row.get(number) for number in numbers) for row in cells),
     )

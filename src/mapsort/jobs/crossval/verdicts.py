@@ -50,9 +50,7 @@ class PairVerdict:
         name = f"maps {a} and {b}: {SUPPORTED if self.supported else NOT_SUPPORTED}"
         if len(self.returns) < 2 or self.held_out is None:
             return f"{name}; a set is too small to be refined or judged by itself"
-        returned = ", ".join(
-            f"set {item.number} from map {item.start} {item.words}" for item in self.returns
-        )
+        returned = ", ".join(f"{item.name} {item.words}" for item in self.returns)
         gain = self.held_out
         predicted = (
             "particles that were not used are explained better by two maps"
