@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,7 @@ from mapsort.rundir.wording import counted
 _NODE_WIDTH, _COLUMN, _HEIGHT, _GAP, _TOP, _SIDE = 14.0, 130.0, 210.0, 10.0, 22.0, 18.0
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A map or set of junk in an iteration: a bar whose height is its number of particles."""
 
     x: float
@@ -28,8 +27,7 @@ class Node:
     title: str
 
 
-@dataclass(frozen=True)
-class Ribbon:
+class Ribbon(NamedTuple):
     """Particles that went from one map to another between two iterations."""
 
     path: str
@@ -38,8 +36,7 @@ class Ribbon:
     stays: bool
 
 
-@dataclass(frozen=True)
-class Sankey:
+class Sankey(NamedTuple):
     """A diagram: bars, bands between them, iteration names above; sizes in drawing units."""
 
     width: float
