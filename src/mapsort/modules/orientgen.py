@@ -185,59 +185,43 @@ def _eman(
     return _completed(group, generate, rng=rng, **more)
 
 
-@ORIENTATION_GENERATORS.register(
+def _declare(
+    name: str,
+    help: str,
+    generate: Callable[..., Angles],
+    *own: Parameter,
+    check: Callable[[Mapping[str, Any]], None] = _check_step,
+) -> None:
+    """Declare a generator; its own parameters are there for the original's sake and do nothing."""
+
+    @ORIENTATION_GENERATORS.register(name, help=help, parameters=(*_GENERAL, *own), check=check)
+    def run(
+        group: Symmetry,
+        *,
+        delta: float | None,
+        n: int | None,
+        rng: np.random.Generator | None,
+        **more: Any,
+    ) -> Angles:
+        for parameter in own:
+            del more[parameter.name]
+        return _completed(group, partial(generate, group, delta=delta, n=n), rng=rng, **more)
+
+
+_declare(
     "even",
-    help="rings of equal altitude, each filled from its start at the step along the ring",
-    parameters=(*_GENERAL, _PERTURB),
+    "rings of equal altitude, each filled from its start at the step along the ring",
+    even_orientations,
+    _PERTURB,  # refused unless it is off
     check=_check_even,
 )
-def _even(
-    group: Symmetry,
-    *,
-    delta: float | None,
-    n: int | None,
-    perturb: bool,  # noqa: ARG001  (always False: checked)
-    rng: np.random.Generator | None,
-    **more: Any,
-) -> Angles:
-    """Generate without the perturbation that only ``eman`` has."""
-    return _completed(group, partial(even_orientations, group, delta=delta, n=n), rng=rng, **more)
-
-
-@ORIENTATION_GENERATORS.register(
-    "saff",
-    help="a spiral from the pole with equal spacing in height",
-    parameters=_GENERAL,
-    check=_check_step,
-)
-def _saff(
-    group: Symmetry,
-    *,
-    delta: float | None,
-    n: int | None,
-    rng: np.random.Generator | None,
-    **more: Any,
-) -> Angles:
-    return _completed(group, partial(spiral_orientations, group, delta=delta, n=n), rng=rng, **more)
-
-
-@ORIENTATION_GENERATORS.register(
+_declare("saff", "a spiral from the pole with equal spacing in height", spiral_orientations)
+_declare(
     "opt",
-    help="a spiral whose closest directions are pushed apart",
-    parameters=(*_GENERAL, Parameter("use", str, "saff", "what to start from", choices=("saff",))),
-    check=_check_step,
+    "a spiral whose closest directions are pushed apart",
+    repelled_orientations,
+    Parameter("use", str, "saff", "what to start from", choices=("saff",)),
 )
-def _opt(
-    group: Symmetry,
-    *,
-    delta: float | None,
-    n: int | None,
-    use: str,  # noqa: ARG001  (the one choice there is)
-    rng: np.random.Generator | None,
-    **more: Any,
-) -> Angles:
-    generate = partial(repelled_orientations, group, delta=delta, n=n)
-    return _completed(group, generate, rng=rng, **more)
 
 
 @ORIENTATION_GENERATORS.register("rand", help="directions that are uniformly random")

@@ -258,35 +258,3 @@ class FourierProjector:
             box=self.box,
             n_threads=n_threads,
         )
-
-    def polar(
-        self,
-        rotations: npt.NDArray[np.floating],
-        *,
-        n_rings: int,
-        n_angles: int,
-        first_ring: int = 1,
-        n_threads: int = 1,
-    ) -> Complex64:
-        """Return slices on rings at whole Fourier pixels.
-
-        Parameters
-        ----------
-        rotations : ndarray of shape (n, 3, 3)
-        n_rings, first_ring : int
-            Rings first_ring ... first_ring + n_rings - 1, the last at most ``max_radius``.
-        n_angles : int
-            Even number of angles j 2 pi / n_angles of a whole ring; the first half is returned.
-
-        Returns
-        -------
-        ndarray of shape (n, n_rings, n_angles//2), complex64
-        """
-        return _core.project_polar(
-            self.for_kernels,
-            rotations=np.ascontiguousarray(rotations, dtype=np.float64),
-            first_ring=first_ring,
-            n_rings=n_rings,
-            n_angles=n_angles,
-            n_threads=n_threads,
-        )
