@@ -90,30 +90,8 @@ def even_orientations(
 ) -> NDArray[np.float64]:
     """Directions on circles of latitude `delta` apart, without adjustment at the unit's edges.
 
-    Parameters
-    ----------
-    symmetry : Symmetry or str
-        Point group, or its name.
-    delta : float, optional
-        Angular step, degrees.  Give either this or `n`.
-    n : int, optional
-        Number of directions wanted; `delta` is found by bisection.
-    inc_mirror : bool
-        Whether mirror-related views are both generated.
-
-    Returns
-    -------
-    ndarray of shape (m, 3), float64
-        EMAN az, alt, phi in degrees, as for `eman_orientations`.
-
-    Raises
-    ------
-    ConfigError
-        If not exactly one of `delta` and `n` is given, or if it is out of range.
-
-    Notes
-    -----
-    EMAN2's ``EvenOrientationGenerator``: az step ``delta / sin(alt)``, one direction at the poles.
+    Arguments, result and errors as for `eman_orientations`. EMAN2's ``EvenOrientationGenerator``:
+    az step ``delta / sin(alt)``, one direction at the poles.
     """
     group, unit = _unit(symmetry, inc_mirror)
     step = step_for_count("even", _even_rows, unit, delta, n)

@@ -32,7 +32,7 @@ def spiral_orientations(
 ) -> Float64:
     """Directions along a spiral from the pole, equally spaced in height (generator saff).
 
-    Arguments, result and errors as for `even_orientations` (Saff & Kuijlaars (1997), Math.
+    Arguments, result and errors as for `eman_orientations` (Saff & Kuijlaars (1997), Math.
     Intelligencer 19, 5, doi:10.1007/BF03024331).
     """
     unit = asymmetric_unit(group, inc_mirror=inc_mirror)
@@ -76,7 +76,7 @@ def repelled_orientations(
 ) -> Float64:
     """Directions of a spiral, the closest of which are pushed apart (generator opt).
 
-    Arguments, result and errors as for `even_orientations`. On the whole sphere the closest pair is
+    Arguments, result and errors as for `eman_orientations`. On the whole sphere the closest pair is
     moved apart by 1 % of its distance, 100 times; what lies in the unit is kept (EMAN2,
     ``OptimumOrientationGenerator``).
     """
