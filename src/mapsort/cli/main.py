@@ -14,7 +14,7 @@ from mapsort._version import __version__
 from mapsort.cli.commands import COMMANDS, DESCRIPTION
 from mapsort.cli.output import explained, say, terminal_width, warn
 from mapsort.errors import ConfigError, FormatError, Interrupted
-from mapsort.modules.suggestion import did_you_mean
+from mapsort.modules.modopt import did_you_mean
 
 # Threads of OpenMP that spin while they wait take the time of other work on shared processors and,
 # a share being a share, their own: matching ran at a third of its speed beside one busy process.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mapsort.modules.suggestion import did_you_mean
+from mapsort.modules.modopt import did_you_mean
 
 #: Options here, and what others call them, without dashes, underscores and capitals.
 _ELSEWHERE = {

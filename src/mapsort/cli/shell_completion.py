@@ -8,7 +8,7 @@ import re
 from mapsort._version import __version__
 from mapsort.cli.parser import whole_parser
 from mapsort.errors import ConfigError
-from mapsort.modules.suggestion import did_you_mean
+from mapsort.modules.modopt import did_you_mean
 
 SHELLS = ("bash", "zsh", "tcsh")
 

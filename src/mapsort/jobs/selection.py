@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError
 from mapsort.io.optics import GROUP
-from mapsort.modules.suggestion import did_you_mean
+from mapsort.modules.modopt import did_you_mean
 
 _CONDITION = re.compile(r"\s*_?(\w+)\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*")
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {

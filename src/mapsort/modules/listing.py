@@ -5,9 +5,9 @@ from __future__ import annotations
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import ALLOWED_NAMES
 from mapsort.modules.catalogue import registry_of
+from mapsort.modules.modopt import did_you_mean
 from mapsort.modules.parameter import Parameter
 from mapsort.modules.registry import Module, ModuleKind
-from mapsort.modules.suggestion import did_you_mean
 
 SYMMETRY = "symmetry"
 _PLURALS = {kind.value: f"{kind.value}s" for kind in ModuleKind} | {SYMMETRY: "symmetries"}

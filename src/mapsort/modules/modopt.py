@@ -1,10 +1,11 @@
-"""The ``name:key=val:key=val`` grammar that names a module and its parameters."""
+"""The ``name:key=val:key=val`` grammar that names a module, and what names are near others."""
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mapsort.errors import ConfigError
@@ -114,3 +115,21 @@ def _written(value: ParameterValue) -> str:
         raise ConfigError(f"{value!r}: a parameter cannot hold a double quote")
     plain = ":" not in value and value == value.strip() and _value(value) == value
     return value if plain else f'"{value}"'
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the hint to append to a message about an unknown word.
+
+    ``"; did you mean X?"``, or ``"; known: A, B"`` when nothing is near and there are few choices,
+    or an empty string.
+
+    Examples
+    --------
+    >>> did_you_mean("--modles", ["--models", "--mass"])
+    '; did you mean --models?'
+    """
+    choices = sorted(set(known))
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; known: {', '.join(choices)}" if 0 < len(choices) <= 12 else ""

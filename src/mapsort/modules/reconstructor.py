@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from mapsort.errors import ConfigError
-from mapsort.modules.modopt import ModuleCall
+from mapsort.modules.modopt import ModuleCall, did_you_mean
 from mapsort.modules.parameter import Parameter
 from mapsort.modules.registry import ModuleKind, Registry
-from mapsort.modules.suggestion import did_you_mean
 from mapsort.physics.reconstruction import ReconstructionMethod
 
 #: Every reconstructor of this version; each makes a `ReconstructionMethod`.

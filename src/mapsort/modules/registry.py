@@ -8,11 +8,10 @@ from enum import Enum
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from mapsort.errors import ConfigError
-from mapsort.modules.modopt import ModuleCall, parse_modopt
+from mapsort.modules.modopt import ModuleCall, did_you_mean, parse_modopt
 from mapsort.modules.parameter import Argument, Parameter
 from mapsort.modules.plugins import load_plugins
 from mapsort.modules.signature import keywords, names_all, signature_parameters
-from mapsort.modules.suggestion import did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")

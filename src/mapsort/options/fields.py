@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any, Self, TypeVar, dataclass_transform
 
 from mapsort.errors import ConfigError
-from mapsort.modules.suggestion import did_you_mean
+from mapsort.modules.modopt import did_you_mean
 
 T = TypeVar("T", bound="Options")
 
