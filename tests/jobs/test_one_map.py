@@ -85,7 +85,7 @@ class _StopAt(SilentProgress):
 
 @pytest.mark.parametrize(
     ("stage", "nth"),
-    [("consensus 2/3: average", 1), ("prepare particles", 1), ("components", 1), ("match", 7)],
+    [("consensus 2/3: average", 1), ("prepare particles", 1), ("components", 1), ("match", 6)],
 )
 def test_a_run_that_was_stopped_finds_the_same(two_states, whole, tmp_path, results, stage, nth):
     path = tmp_path / "run"

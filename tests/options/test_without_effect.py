@@ -31,6 +31,7 @@ GIVEN = {
     "starts": 3,
     "datadir": Path("images"),
 }
+ONE_MAP = {"models": (), "model": Path("a.mrc")}
 #: For each row of the table what brings its condition about, and what does away with it.
 CONDITIONS = [
     ({"skipalign": True}, {"skipalign": True, "classiter": 1}),
@@ -47,6 +48,7 @@ CONDITIONS = [
     ({"m3diter": 1}, {"m3diter": 2}),
     ({"inputmode": InputMode.PARTICLES}, {}),
     ({"models": (Path("a.mrc"),)}, {}),
+    (ONE_MAP, ONE_MAP | {"seedmethod": SeedMethod.NOISE}),
     ({"input": Path("p.mrcs")}, {"input": Path("p.star")}),
 ]
 

@@ -19,6 +19,7 @@ from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
 from mapsort.options.types import InputMode
 from mapsort.refinement.band_images import band_particles, dealt_folds
+from mapsort.refinement.half_maps import half_seeds
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.known_classes import (
     KnownClasses,
@@ -26,7 +27,7 @@ from mapsort.refinement.known_classes import (
     candidates,
     led_by_classes,
 )
-from mapsort.refinement.plan import resolve
+from mapsort.refinement.plan import noise_floor, resolve
 from mapsort.refinement.run import Learnt, Run, State
 from mapsort.rundir.log import stage
 from mapsort.rundir.scratch import Gathered
@@ -90,7 +91,7 @@ class StartingClasses:
 
 
 def start_from_one_map(run: Run) -> tuple[Run, State]:
-    """Return the run with a starting map for each class found, and the state they make.
+    """Return the run, and the state that the classes' maps make.
 
     Raises
     ------
@@ -99,13 +100,15 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
     """
     kept = run.checkpoints.kept(0, "classes", StartingClasses, lambda: _starting_classes(run))
     run.checkpoints.drop_part(_CONSENSUS)
-    run = replace(run, inputs=replace(run.inputs, seeds=tuple(kept.maps)))
-    state = prepare_seeds(run, run.seen.averaged)
+    # Their scale is that of normalised images, as the engine's; its first iteration asks for none.
+    maps = tuple(np.asarray(volume * run.sphere, np.float32) for volume in kept.maps)
     noise = kept.consensus.noise_power
-    return run, replace(
-        state,
-        noise_power=state.noise_power if noise is None else noise,
+    return run, State(
+        iteration=0,
+        references=maps,
+        noise_power=noise_floor(run.seen.averaged) if noise is None else noise,
         matches=_starting_matches(run, kept),
+        halves=half_seeds(run, maps) if run.options.halves else None,
         learnt=Learnt(shift_spread=kept.consensus.shift_spread),
         known=kept.known,
     )

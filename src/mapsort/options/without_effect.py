@@ -126,6 +126,11 @@ WITHOUT_EFFECT = (
         "tries several divisions into classes, and there is one map",
     ),
     WithoutEffect(
+        ("starts",),
+        lambda options: options.finds_classes,
+        "tries several divisions into classes, and --seedmethod pca does so by itself",
+    ),
+    WithoutEffect(
         ("datadir",),
         lambda options: options.input.suffix.lower() in _OWN_IMAGES and options.usefilt is None,
         "says where the images are that a table names, and --input is a stack",

@@ -55,8 +55,8 @@ def band_particles(run: Run, origins: Float64) -> BandParticles:
     origins : ndarray of shape (n, 2), float64
         Shift that centres each particle [pixels].
     """
-    n = len(run.inputs.particles)
-    band = Band.widest(run.plan.grid.box, run.inputs.apix)
+    n, band = len(run.inputs.particles), run.plan.band
+    assert band is not None, "classes are to be found"
     particles = BandParticles.empty(n, band, run.inputs.apix, run.scratch.zeros)
     run.start("prepare particles", n, 0)
     for where, found in run.over_chunks(_Preparation(run, band, origins), run.chunks()):

@@ -6,6 +6,7 @@ import numpy as np
 
 from mapsort.model.half_sets import N_HALVES
 from mapsort.refinement.plan import MultiPlan, bank_bytes
+from mapsort.stages.components.memory import particle_bytes
 from mapsort.stages.reconstruct.class_reconstruction import CLASSES_AT_ONCE
 from mapsort.stages.reconstruct.reconstruct import reconstruction_bytes
 
@@ -72,6 +73,7 @@ def scratch_bytes(plan: MultiPlan, n_particles: int) -> int:
     similarity = similarity_bytes(plan, n_particles)
     kept = n_particles * (4 * rows * _MATCH_BYTES + _SCRATCH_TABLE_BYTES)
     kept += similarity if similarity <= FULL_SIMILARITY_BYTES else 0
+    kept += 0 if plan.band is None else particle_bytes(n_particles, plan.band)
     if spills_classes(plan):
         kept += len(plan.references) * item_bytes(plan)["class"]
     return kept

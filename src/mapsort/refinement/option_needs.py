@@ -9,6 +9,9 @@ from mapsort.options.types import NARROW_FROM_SPEED, InputMode
 from mapsort.refinement.plan import MultiPlan
 from mapsort.stages.average.member_average import GROUP_BYTES
 from mapsort.stages.average.weighting import Weighting, weighting_of
+from mapsort.stages.components.folds import N_FOLDS
+from mapsort.stages.components.found_classes import MOST_COMPONENTS
+from mapsort.stages.components.memory import search_bytes
 from mapsort.stages.search.narrowing import NEIGHBOURS
 from mapsort.stages.search.two_stage import LEAST_REFERENCES, n_clusters
 
@@ -27,6 +30,15 @@ def option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> d
         mates = max(len(group.matrices) for group in plan.symmetries)
         need["neighbours"] = _neighbour_bytes(n_references, mates)
         need["neighbours"] += 2 * 12 * NEIGHBOURS * plan.n_models * min(plan.chunk, n_particles)
+    if plan.band is not None:
+        need["search for classes"] = search_bytes(
+            n_particles,
+            plan.band,
+            plan.band.rings,
+            n_classes=plan.n_models,
+            n_components=min(plan.n_models + 2, MOST_COMPONENTS),
+            n_folds=N_FOLDS,
+        )
     by_pixels = search_comparator(options.simcmp)[1] is not None
     if by_pixels or options.prefilt or options.classiter or options.classcmp != "auto":
         need["reference images"] = 3 * n_references * image

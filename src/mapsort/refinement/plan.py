@@ -17,6 +17,7 @@ from mapsort.options.multi import MultiOptions
 from mapsort.physics.masks import SPHERE_EDGE, envelope_radius
 from mapsort.refinement.given_maps import largest_shift
 from mapsort.refinement.inputs import MultiInputs
+from mapsort.stages.components.band import Band
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
@@ -64,6 +65,8 @@ class MultiPlan:
         Particles per chunk.
     n_threads : int
     seed : int
+    band : Band or None
+        In which classes are found among the particles; None where they are not.
     """
 
     grid: FourierGrid
@@ -83,6 +86,7 @@ class MultiPlan:
     refined: int
     block_bytes: int
     halves: bool = False
+    band: Band | None = None
 
     @property
     def n_models(self) -> int:
@@ -142,6 +146,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         refined=_refined(options.sep, references),
         block_bytes=BANK_BYTES // LOWMEM_PART if options.lowmem else BANK_BYTES,
         halves=options.halves,
+        band=Band.widest(box, apix) if options.finds_classes else None,
     )
 
 
