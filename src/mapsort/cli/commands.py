@@ -239,10 +239,7 @@ COMMANDS: Mapping[str, Command] = {
         _PROGRAM,
         "list processors, comparators, aligners ... with their parameters",
         options="small.ModulesOptions",
-        examples=(
-            ("comparators -v", "the comparators with their parameters"),
-            ("", "everything"),
-        ),
+        examples=(("comparators -v", "the comparators with their parameters"), ("", "everything")),
     ),
     "doctor": Command(
         _PROGRAM,

@@ -18,7 +18,8 @@ from mapsort.cli.commands import COMMANDS, DESCRIPTION, Command
 from mapsort.cli.other_names import hint_for
 from mapsort.cli.output import terminal_width
 from mapsort.errors import ConfigError
-from mapsort.options.fields import ValueKind, flag_of, parsed
+from mapsort.options.fields import flag_of, parsed
+from mapsort.options.kinds import ValueKind
 
 T = TypeVar("T")
 

@@ -6,16 +6,8 @@ import re
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    Options,
-    ValueKind,
-    file_path,
-    flag,
-    option,
-    real_number,
-    whole_number,
-    words_of,
-)
+from mapsort.options.fields import Options, flag, option
+from mapsort.options.kinds import ValueKind, file_path, real_number, whole_number, words_of
 from mapsort.options.shared import FinishedRun, Parallel, Quiet, Workers
 
 BY_MAP = "map"
@@ -63,9 +55,7 @@ def _accepts_by(value: object) -> bool:
 
 _BY = ValueKind('map, or classes as "a-b" or "a-b,c,d-e" from 0', _parse_by, _accepts_by)
 _PROBABILITY = ValueKind(
-    "a number from 0 to 1",
-    float,
-    lambda value: real_number(low=0).accepts(value) and value <= 1,
+    "a number from 0 to 1", float, lambda value: real_number(low=0).accepts(value) and value <= 1
 )
 
 
@@ -96,18 +86,12 @@ class EotestOptions(FinishedRun, Parallel, Quiet, group="even/odd test"):
 
 
 class CrossvalOptions(
-    FinishedRun,
-    Workers,
-    Quiet,
-    group="after the run",
-    words={"run": "run directory (multi_XX)"},
+    FinishedRun, Workers, Quiet, group="after the run", words={"run": "run directory (multi_XX)"}
 ):
     """Options of ``mapsort crossval``."""
 
     refineiter: int | None = option(
-        whole_number(1),
-        "N",
-        "iterations of each single refinement; by default until nothing moves",
+        whole_number(1), "N", "iterations of each single refinement; by default until nothing moves"
     )
 
 

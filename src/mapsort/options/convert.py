@@ -8,20 +8,9 @@ from mapsort.errors import ConfigError
 from mapsort.io.hdf_pixels import MOST_BITS
 from mapsort.io.image_stack import HDF_SUFFIXES
 from mapsort.io.particle_files import LIST_SUFFIXES
-from mapsort.options.fields import (
-    file_path,
-    flag,
-    list_of,
-    option,
-    real_number,
-    text,
-    whole_number,
-)
-from mapsort.options.shared import (
-    Datadir,
-    Overwrite,
-    Passthrough,
-)
+from mapsort.options.fields import flag, option
+from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
+from mapsort.options.shared import Datadir, Overwrite, Passthrough
 
 FILES = "files"
 SUBSET = "which particles"
@@ -50,9 +39,7 @@ class ConvertOptions(
         positional=True,
     )
     inputapix: float | None = option(
-        real_number(above=0),
-        "A",
-        "pixel size of IN in Angstrom, in place of what it says",
+        real_number(above=0), "A", "pixel size of IN in Angstrom, in place of what it says"
     )
     copy: bool = flag("write the images anew also where OUT could refer to IN's")
     compressbits: int | None = option(

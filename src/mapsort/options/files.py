@@ -5,18 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    Options,
-    ValueKind,
-    file_path,
-    flag,
-    option,
-    real_number,
-    required,
-    text,
-    whole_number,
-    words_of,
-)
+from mapsort.options.fields import Options, flag, option, required
+from mapsort.options.kinds import ValueKind, file_path, real_number, text, whole_number, words_of
 
 _FILES = words_of(file_path("a file"))
 _A_PIXEL_SIZE = ValueKind("a pixel size above 0 [A]", float, real_number(above=0).accepts)

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from mapsort.options.fields import (
-    Options,
-    choice,
-    flag,
-    option,
-    real_number,
-    refuse,
-    text,
-    whole_number,
-)
+from mapsort.options.fields import Options, choice, flag, option, refuse
+from mapsort.options.kinds import real_number, text, whole_number
 from mapsort.options.shared import (
     AVERAGER,
     POSE_COMPARATOR,
@@ -83,7 +75,7 @@ class AverageOptions(Options, group=AVERAGES):
     classkeepsig: bool = flag("--classkeep is in standard deviations from the class's mean score")
     classnormproc: str = processors(
         "processors of every particle before it is averaged, in place of background mean 0 and "
-        "standard deviation 1",
+        "standard deviation 1"
     )
     classrefsf: bool = flag("filter class averages to the radial spectrum of their projections")
     classautomask: bool = flag(

@@ -10,16 +10,8 @@ from mapsort.errors import ConfigError
 from mapsort.options.fields import per_map, refuse
 from mapsort.options.maps import AverageOptions, ReconstructionOptions
 from mapsort.options.refinement import ContinuedOptions, GeneralOptions, RefinementOptions
-from mapsort.options.search import (
-    ClassificationOptions,
-    ComparisonOptions,
-    ProjectionOptions,
-)
-from mapsort.options.types import (
-    Assignment,
-    InputMode,
-    SeedMethod,
-)
+from mapsort.options.search import ClassificationOptions, ComparisonOptions, ProjectionOptions
+from mapsort.options.types import Assignment, InputMode, SeedMethod
 from mapsort.rundir.wording import counted
 
 #: Comparators that score any pose, not only those of projections (`stages.local_search`).

@@ -5,21 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    file_path,
-    option,
-    per_map,
-    refuse,
-    required,
-    text,
-    whole_number,
-)
-from mapsort.options.shared import (
-    Apix,
-    Maps,
-    Projector,
-    Symmetries,
-)
+from mapsort.options.fields import option, per_map, refuse, required
+from mapsort.options.kinds import file_path, text, whole_number
+from mapsort.options.shared import Apix, Maps, Projector, Symmetries
 
 OUTPUT = "output"
 VIEWS = "views"

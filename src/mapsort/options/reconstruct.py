@@ -5,21 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    file_path,
-    flag,
-    list_of,
-    option,
-    real_number,
-    refuse,
-    text,
-    whole_number,
-)
-from mapsort.options.shared import (
-    Parallel,
-    ParticleImages,
-    Reconstructor,
-)
+from mapsort.options.fields import flag, option, refuse
+from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
+from mapsort.options.shared import Parallel, ParticleImages, Reconstructor
 
 INPUT = "input and output"
 IMAGES = "images"

@@ -7,24 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    Options,
-    ValueKind,
-    file_path,
-    list_of,
-    option,
-    real_number,
-    refuse,
-    text,
-    whole_number,
-)
+from mapsort.options.fields import Options, option, refuse
+from mapsort.options.kinds import ValueKind, file_path, list_of, real_number, text, whole_number
 from mapsort.options.maps import RECONSTRUCTION, Automask
 from mapsort.options.multi import MultiOptions
 from mapsort.options.refinement import REFINEMENT, Course, GeneralOptions, RefinementInput
 from mapsort.options.search import OrientationStep, PoseSearch
-from mapsort.options.shared import (
-    Pad,
-)
+from mapsort.options.shared import Pad
 
 _MULTI = {item.name for item in dataclasses.fields(MultiOptions)}
 #: Options of the same name that mean another thing here.

@@ -5,31 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mapsort.options.fields import (
-    Options,
-    choice,
-    file_path,
-    flag,
-    list_of,
-    option,
-    real_number,
-    required,
-    whole_number,
-)
-from mapsort.options.shared import (
-    ParticleImages,
-    Passthrough,
-    Quiet,
-    Symmetries,
-    Workers,
-)
-from mapsort.options.types import (
-    ITERATION_COUNT,
-    MOST_ITERATIONS,
-    KeptFiles,
-    MapFormat,
-    SeedMethod,
-)
+from mapsort.options.fields import Options, choice, flag, option, required
+from mapsort.options.kinds import file_path, list_of, real_number, whole_number
+from mapsort.options.shared import ParticleImages, Passthrough, Quiet, Symmetries, Workers
+from mapsort.options.types import ITERATION_COUNT, MOST_ITERATIONS, KeptFiles, MapFormat, SeedMethod
 
 GENERAL = "general"
 REFINEMENT = "whole refinement"

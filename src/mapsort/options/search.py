@@ -5,16 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mapsort.options.fields import (
-    Options,
-    choice,
-    file_path,
-    flag,
-    option,
-    real_number,
-    text,
-    whole_number,
-)
+from mapsort.options.fields import Options, choice, flag, option
+from mapsort.options.kinds import file_path, real_number, text, whole_number
 from mapsort.options.shared import (
     POSE_COMPARATOR,
     POSE_REFINEMENT,

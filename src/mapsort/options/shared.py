@@ -8,15 +8,12 @@ from typing import Any
 
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    Options,
+from mapsort.options.fields import Options, choice, flag, option
+from mapsort.options.kinds import (
     ValueKind,
     chain_of,
-    choice,
     file_path,
-    flag,
     list_of,
-    option,
     real_number,
     text,
     whole_number,

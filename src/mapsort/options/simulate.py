@@ -5,21 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    file_path,
-    flag,
-    list_of,
-    option,
-    real_number,
-    refuse,
-    required,
-    whole_number,
-)
-from mapsort.options.shared import (
-    Apix,
-    Maps,
-    Overwrite,
-)
+from mapsort.options.fields import flag, option, refuse, required
+from mapsort.options.kinds import file_path, list_of, real_number, whole_number
+from mapsort.options.shared import Apix, Maps, Overwrite
 from mapsort.physics.phantom import MAX_STATES
 
 OUTPUT = "output"

@@ -5,18 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    Options,
-    ValueKind,
-    file_path,
-    flag,
-    list_of,
-    option,
-    required,
-    text,
-    whole_number,
-    words_of,
-)
+from mapsort.options.fields import Options, flag, option, required
+from mapsort.options.kinds import ValueKind, file_path, list_of, text, whole_number, words_of
 from mapsort.options.parallel import parse_parallel
 from mapsort.options.shared import Parallel
 

@@ -7,23 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import (
-    Options,
-    file_path,
-    list_of,
-    option,
-    refuse,
-    required,
-    whole_number,
-)
+from mapsort.options.fields import Options, option, refuse, required
+from mapsort.options.kinds import file_path, list_of, whole_number
 from mapsort.options.maps import AverageOptions
 from mapsort.options.multi import MultiOptions
 from mapsort.options.search import ComparisonOptions
-from mapsort.options.shared import (
-    Parallel,
-    ParticleImages,
-    Quiet,
-)
+from mapsort.options.shared import Parallel, ParticleImages, Quiet
 from mapsort.rundir.wording import counted
 
 FILES = "files"
@@ -75,9 +64,7 @@ class SimilarityOptions(
 
 
 class ClassifyOptions(
-    StageFiles,
-    group=FILES,
-    words={"out": "classification matrix to write, as classify_YY.hdf"},
+    StageFiles, group=FILES, words={"out": "classification matrix to write, as classify_YY.hdf"}
 ):
     """Options of ``mapsort classify``."""
 

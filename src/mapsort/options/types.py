@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from mapsort.options.fields import ValueKind, real_number, whole_number
+from mapsort.options.kinds import ValueKind, or_auto, real_number, whole_number
 
 
 class CtfHandling(StrEnum):
@@ -109,30 +108,10 @@ AUTOMASK_VALUES = ValueKind(
 )
 
 
-def _parse_junk(written: str) -> int | None:
-    if written == "auto":
-        return None
-    value: int = whole_number(0, 9).parse(written)
-    return value
-
-
-JUNK_SETS = dataclasses.replace(
-    whole_number(0, 9), parse=_parse_junk, words="a whole number from 0 to 9, or auto"
-)
-
+JUNK_SETS = or_auto(whole_number(0, 9))
 #: From this ``--speed`` on, iterations after the first search near the last matches.
 NARROW_FROM_SPEED = 6
 #: Where ``--iter auto`` ends at the latest.
 MOST_ITERATIONS = 25
 
-
-def _parse_iterations(written: str) -> int | None:
-    if written == "auto":
-        return None
-    value: int = whole_number(1).parse(written)
-    return value
-
-
-ITERATION_COUNT = dataclasses.replace(
-    whole_number(1), parse=_parse_iterations, words="a whole number from 1, or auto"
-)
+ITERATION_COUNT = or_auto(whole_number(1))
