@@ -127,6 +127,15 @@ def test_more_classes_than_particles_are_refused(two_states):
         )
 
 
+def test_a_few_images_of_something_bright_spoil_nothing(simulated):
+    data = simulated(400, noise=0.6, seed=14)
+    bright = np.arange(0, 400, 40)
+    data.particles.spectra[bright] *= 40.0
+    data.state[bright] = -1
+    classes = found(data)
+    assert data.agreement(classes.labels) > 0.95
+
+
 def test_where_there_is_one_state_components_are_worth_nothing(simulated):
     data = simulated(400, states=1, noise=0.8, seed=12)
     classes = found(data)

@@ -15,6 +15,9 @@ from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.fourier_grid import Complex64, Float32
 
 Indices = npt.NDArray[np.intp]
+#: A ring of an image has no more than this times the median power: the CTF, and the particle's
+#: own strength, make less of a difference.
+MOST_POWER = 25.0
 #: No symmetry.
 IDENTITY: Float64 = np.eye(3)[None]
 
@@ -54,6 +57,8 @@ class Observed:
     noise : NoiseModel
     symmetry : ndarray of shape (g, 3, 3), float64
         The orientation R is equivalent to R S for each of these.
+    limited : ndarray of shape (n, rings), float32
+        Factor of each particle's rings from 1: below 1 where an image is far brighter than most.
     """
 
     particles: BandParticles
@@ -62,6 +67,7 @@ class Observed:
     origins: Float64
     noise: NoiseModel
     symmetry: Float64
+    limited: Float32
 
     @classmethod
     def at_first(
@@ -75,7 +81,8 @@ class Observed:
         rings = particles.band.rings
         none = NoiseModel(np.ones(rings + 1), np.zeros(rings + 1))
         origins = np.zeros((len(particles), 2))
-        observed = cls(particles, folds, rotations, origins, none, symmetry)
+        limited = limiting_factors(particles, folds)
+        observed = cls(particles, folds, rotations, origins, none, symmetry, limited)
         return observed.with_noise_of(lambda piece: power_of(piece.data), rings)
 
     def __len__(self) -> int:
@@ -96,6 +103,7 @@ class Observed:
         for fold, rows in self.folds.chunks():
             # the first columns of what may be a file
             data = self.particles.spectra[rows, :n_points]
+            data = data * self.limited[rows][:, band.ring[:n_points] - 1]
             transfer = self.particles.transfer[rows, :n_points]
             phase = self.origins[rows].astype(np.float32) @ frequencies
             yield Piece(fold, rows, data * _turns(phase), transfer, self.rotations[rows])
@@ -121,6 +129,27 @@ class Observed:
             Added to the shifts that centre the particles [pixels].
         """
         return replace(self, rotations=turns @ self.rotations, origins=self.origins + shifts)
+
+
+def limiting_factors(particles: BandParticles, folds: Folds) -> Float32:
+    """Return factors (n, rings) that limit the power of images to a multiple of their median.
+
+    An image of ice or carbon can have a thousand times the power of a particle: a few of them would
+    pass for the noise of all.
+
+    Parameters
+    ----------
+    particles : BandParticles
+    folds : Folds
+    """
+    ring = particles.band.ring
+    first = np.searchsorted(ring, np.arange(1, particles.band.rings + 1))
+    count = np.diff(np.append(first, len(ring)))
+    power = np.zeros((len(particles), len(first)), np.float32)
+    for _, rows in folds.chunks():
+        power[rows] = np.add.reduceat(power_of(particles.spectra[rows]), first, axis=1) / count
+    limit = np.maximum(MOST_POWER * np.median(power, axis=0), np.finfo(np.float32).tiny)
+    return np.asarray(np.sqrt(limit / np.maximum(power, limit)), np.float32)
 
 
 def _turns(phase: Float32) -> Complex64:
