@@ -12,7 +12,9 @@ import pytest
 from mapsort import refine_multi
 from mapsort.engines.progress import SilentProgress
 from mapsort.errors import ConfigError, Interrupted
+from mapsort.geometry.symmetry import symmetry
 from mapsort.io.star import read_particles
+from mapsort.jobs.one_map import common_symmetry
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
@@ -69,6 +71,12 @@ def test_particles_stay_in_their_classes_with_the_probabilities_they_were_found_
         np.testing.assert_array_equal(first[name], last[name])
     assert [entry["fraction_changed_map"] for entry in whole.convergence] == [0.0, 0.0]
     assert whole.convergence[-1]["junk_sets"] is not None
+
+
+def test_classes_have_the_symmetry_that_all_maps_have():
+    c1, d7, helix = (symmetry(name) for name in ("c1", "d7", "h5:1:20:7.5"))
+    assert common_symmetry([d7, d7]) == "d7"
+    assert [common_symmetry(groups) for groups in ([c1, d7], [helix, helix])] == ["c1", "c1"]
 
 
 class _StopAt(SilentProgress):
