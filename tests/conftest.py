@@ -13,12 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.multi import MultiRun, refine_multi
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.simulate import SimulateOptions
 from mapsort.rundir.text import read_convergence
+
+# Test processes share the cores: threads of BLAS that wait for each other would take them all.
+# In programs that tests start, too.
+threadpool_limits(1, "blas")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # How long an example takes depends on what else the machine does: it is no reason to fail.
 settings.register_profile("untimed", deadline=None)
@@ -127,9 +133,18 @@ def finished(problem: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Mu
     return refine_multi(problem.particles, problem.seeds, path=path, **SETTINGS)
 
 
+#: What makes a run of little input quick.
+QUICK: dict[str, Any] = {
+    "iter": 1,
+    "orientgen": "eman:delta=24",
+    "randomseed": 1,
+    "parallel": "thread:1",
+}
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
-    """Little enough for one iteration to take less than a second."""
+    """Little enough for one iteration to take a second, and enough to be sorted."""
     out = tmp_path_factory.mktemp("small")
     return simulate(
         SimulateOptions(
@@ -138,24 +153,65 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     )
 
 
-@pytest.fixture
-def run_small(small: Simulated, tmp_path: Path):
-    """Run the main job on `small`, or on what is given in its place."""
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    """Little enough for two iterations to take a third of a second, and too little to be sorted."""
+    out = tmp_path_factory.mktemp("tiny")
+    return simulate(
+        SimulateOptions(
+            phantom=2, out=out, n=40, box=16, apix=8.0, snr=0.5, shift=1.0, seed=3, seedres=30.0
+        )
+    )
 
-    def run(
-        particles: Any = small.particles, models: Any = small.seeds, **options: Any
-    ) -> MultiRun:
-        name = f"run_{len(list(tmp_path.glob('run_*'))):02d}"
-        quick = {
-            "iter": 1,
-            "orientgen": "eman:delta=24",
-            "randomseed": 1,
-            "parallel": "thread:1",
-            "path": tmp_path / name,
-        }
-        return refine_multi(particles, models, **(quick | options))
+
+@pytest.fixture(scope="session")
+def uneven(tiny: Simulated) -> Path:
+    """Table of the particles of `tiny` in half-sets of 13 and 27, in no order."""
+    optics, table = read_particles(tiny.particles)
+    first = np.random.default_rng(4).permutation(len(table))[:13]
+    table["rlnRandomSubset"] = np.where(np.isin(np.arange(len(table)), first), 1, 2)
+    path = tiny.particles.with_name("uneven.star")
+    write_particles(path, optics, table)
+    return path
+
+
+def _runs_on(made: Simulated, directory: Path, **quick: Any) -> Callable[..., MultiRun]:
+    """Return the main job on what was made, or on what is given in its place."""
+
+    def run(particles: Any = made.particles, models: Any = made.seeds, **options: Any) -> MultiRun:
+        name = f"run_{len(list(directory.glob('run_*'))):02d}"
+        everything = QUICK | quick | {"path": directory / name} | options
+        return refine_multi(particles, models, **everything)
 
     return run
+
+
+@pytest.fixture
+def run_small(small: Simulated, tmp_path: Path) -> Callable[..., MultiRun]:
+    """Run the main job on `small`, or on what is given in its place."""
+    return _runs_on(small, tmp_path)
+
+
+@pytest.fixture
+def run_tiny(tiny: Simulated, tmp_path: Path) -> Callable[..., MultiRun]:
+    """Run the main job on `tiny`, or on what is given in its place."""
+    return _runs_on(tiny, tmp_path, orientgen="eman:delta=60")
+
+
+@pytest.fixture(scope="session")
+def small_run(
+    small: Simulated, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., MultiRun]:
+    """Finished runs on `small` by their options, for all tests that only read them."""
+    run, made = _runs_on(small, tmp_path_factory.mktemp("small_runs")), {}
+
+    def shared(**options: Any) -> MultiRun:
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = run(**options)
+        return made[key]
+
+    return shared
 
 
 @pytest.fixture(scope="session")

@@ -30,18 +30,10 @@ def classes(run):
     return run.assignments["rlnClassNumber"].to_numpy(int)
 
 
-@pytest.fixture(scope="module")
-def plain(small, tmp_path_factory):
+@pytest.fixture
+def plain(small_run):
     """The run that every option is compared with."""
-    return mapsort.refine_multi(
-        small.particles,
-        small.seeds,
-        path=tmp_path_factory.mktemp("plain") / "run",
-        iter=1,
-        orientgen="eman:delta=24",
-        randomseed=1,
-        parallel="thread:1",
-    )
+    return small_run()
 
 
 def classification(run, name="classify_01.hdf"):
@@ -336,20 +328,20 @@ def test_averages_are_processed_before_they_enter_a_map(run_small, plain):
 # --- files ----------------------------------------------------------------------------------------
 
 
-def test_maps_as_hdf(run_small, plain):
-    run = run_small(format="hdf")
+def test_maps_as_hdf(run_tiny):
+    run, plain = run_tiny(format="hdf"), run_tiny()
     for name in ("threed_00_01", "threed_01_02", "threed_filt_01_01", "threed_mask_01_01"):
         assert not (run.path / f"{name}.mrc").exists()
         one = mapsort.Volume.open(run.path / f"{name}.hdf")
         other = mapsort.Volume.open(plain.path / f"{name}.mrc")
-        assert one.apix == pytest.approx(APIX)
+        assert one.apix == pytest.approx(other.apix)
         np.testing.assert_array_equal(one.data, other.data)
     assert mapsort.split(run.path).path.exists()
 
 
 @pytest.mark.parametrize(("kept", "left"), [("all", {1, 2}), ("last", {2}), ("maps", set())])
-def test_files_that_stay(run_small, kept, left):
-    run = run_small(iter=2, keepfiles=kept)
+def test_files_that_stay(run_tiny, kept, left):
+    run = run_tiny(iter=2, keepfiles=kept)
     for stem in ("projections", "simmx", "classify", "classes", "cls_result"):
         assert {n for n in (1, 2) if (run.path / f"{stem}_{n:02d}.hdf").exists()} == left
     for name in ("threed_01_01.mrc", "threed_02_02.mrc", "particles_01.star", "fsc_01_01.txt"):

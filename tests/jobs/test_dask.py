@@ -118,6 +118,23 @@ def test_one_map_on_two_workers(small, tmp_path, results, monkeypatch):
     assert results(tmp_path / "run") == results(path)
 
 
+def test_half_sets_of_the_table(uneven, tiny, tmp_path, results, monkeypatch):
+    """They are of unequal sizes; the workers are threads of this process."""
+    import dask
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 6)
+    request = OPTIONS | {"halves": True, "orientgen": "eman:delta=60"}
+    here, there = tmp_path / "here", tmp_path / "there"
+    refine_multi(uneven, tiny.seeds, path=here, parallel="thread:1", **request)
+    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": False}
+    patience = dask.config.set({"distributed.comm.timeouts.connect": "120s"})
+    with patience, LocalCluster(dashboard_address=None, protocol="tcp", **workers) as cluster:
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        refine_multi(uneven, tiny.seeds, path=there, parallel=f"dask:{address}", **request)
+    assert results(there) == results(here)
+
+
 @pytest.mark.slow
 def test_four_workers(small, tmp_path, by_threads, results):
     run_script(tmp_path, small, kill=False, parallel="dask:local=4", junk=1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mapsort.jobs.demo import best_labelling, demo
+from mapsort.options.simulate import SimulateOptions
 from mapsort.options.small import DemoOptions
 
 
@@ -29,7 +32,9 @@ def test_chance_level():
     assert 0.5 <= accuracy < 0.53
 
 
-def test_it_may_be_run_again_in_one_place(tmp_path):
+def test_it_may_be_run_again_in_one_place(tmp_path, monkeypatch):
+    little = partial(SimulateOptions, box=20, apix=6.4)
+    monkeypatch.setattr("mapsort.jobs.demo.SimulateOptions", little)
     options = DemoOptions(path=tmp_path, n=60, iter=1, parallel="thread:1")
     first, second = demo(options), demo(options)
     assert {path.name for path in tmp_path.glob("multi_*")} == {"multi_00", "multi_01"}

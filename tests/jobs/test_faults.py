@@ -26,8 +26,6 @@ from mapsort.io.hdf import HdfReader
 from mapsort.io.star import read_particles
 from mapsort.jobs.multi import refine_multi
 from mapsort.jobs.refine import refine
-from mapsort.jobs.simulate import simulate
-from mapsort.options.simulate import SimulateOptions
 from mapsort.rundir import atomic
 from mapsort.rundir.text import read_fsc
 
@@ -37,14 +35,6 @@ OPTIONS: dict[str, Any] = {
     "randomseed": 1,
     "parallel": "thread:1",
 }
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Little enough for a run of two iterations to take a third of a second."""
-    options = {"n": 40, "box": 16, "apix": 8.0, "snr": 0.5, "shift": 1.0, "seed": 3}
-    out = tmp_path_factory.mktemp("tiny")
-    return simulate(SimulateOptions(phantom=2, out=out, seedres=30.0, **options))
 
 
 @pytest.fixture(scope="module")

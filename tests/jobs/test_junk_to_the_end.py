@@ -341,26 +341,26 @@ def taken_for_junk(monkeypatch, share: float) -> None:
     )
 
 
-def test_junk_that_gets_nothing_is_an_empty_set(run_small, capsys, monkeypatch):
+def test_junk_that_gets_nothing_is_an_empty_set(run_tiny, capsys, monkeypatch):
     taken_for_junk(monkeypatch, 0.0)
-    run = run_small(iter=2, junk=1)
+    run = run_tiny(iter=2, junk=1)
     write_report(run.path)
     assert check(run.path, 2, 1).best["junk"] == 0
     told = run_command(capsys, "split", run.path)
     assert "junk  0 particles" in told
-    assert "all sets together: 120 particles" in told
+    assert "all sets together: 40 particles" in told
     facts = json.loads(run_command(capsys, "info", "--json", run.path))[0]
     assert facts["junk"] == {"particles": 0}
 
 
-def test_junk_that_gets_everything_ends_the_run_in_plain_words(run_small, monkeypatch):
+def test_junk_that_gets_everything_ends_the_run_in_plain_words(run_tiny, monkeypatch):
     taken_for_junk(monkeypatch, 1.0)
-    with pytest.raises(mapsort.errors.NumericalError, match="all 120 particles are taken for junk"):
-        run_small(iter=2, junk=2)
+    with pytest.raises(mapsort.errors.NumericalError, match="all 40 particles are taken for junk"):
+        run_tiny(iter=2, junk=2)
 
 
-def test_a_run_without_junk_says_nothing_of_it(run_small, capsys):
-    run = run_small(iter=2)
+def test_a_run_without_junk_says_nothing_of_it(run_tiny, capsys):
+    run = run_tiny(iter=2)
     text = write_report(run.path).read_text(encoding="utf-8")
     assert check(run.path, 2, 0).junk_in_header == 0
     assert "of them junk" not in text
@@ -391,7 +391,7 @@ def test_a_class_beyond_the_junk_is_refused(sorted_run, tmp_path):
         mapsort.split(copy)
 
 
-def test_the_first_soft_iteration_is_told(run_small):
+def test_the_first_soft_iteration_is_told(run_tiny):
     class Told(SilentProgress):
         def __init__(self):
             self.lines = []
@@ -400,7 +400,7 @@ def test_the_first_soft_iteration_is_told(run_small):
             self.lines.append(text)
 
     told = Told()
-    run = run_small(iter=4, progress=told)
+    run = run_tiny(iter=4, progress=told)
     first = run.convergence[-1]["soft_since"]
     assert first > 1
     line = f"soft from iteration {first}: particles go to maps by their probabilities"

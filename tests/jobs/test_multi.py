@@ -103,15 +103,15 @@ def test_the_result_in_memory_is_the_one_on_disk(finished):
 
 
 @pytest.mark.parametrize("other", ["thread:1", "thread:2"])
-def test_the_same_seed_gives_the_same_assignment(run_small, other):
+def test_the_same_seed_gives_the_same_assignment(run_tiny, other):
     """Every column bitwise, with the same and with another number of threads."""
-    first = run_small(iter=2, randomseed=5).assignments
-    second = run_small(iter=2, randomseed=5, parallel=other).assignments
+    first = run_tiny(iter=2, randomseed=5).assignments
+    second = run_tiny(iter=2, randomseed=5, parallel=other).assignments
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
-def test_another_seed_perturbs_the_orientations(run_small):
+def test_another_seed_perturbs_the_orientations(run_tiny):
     spec = "eman:delta=24:perturb=1"
-    first = run_small(orientgen=spec, randomseed=5).assignments
-    second = run_small(orientgen=spec, randomseed=6).assignments
+    first = run_tiny(orientgen=spec, randomseed=5).assignments
+    second = run_tiny(orientgen=spec, randomseed=6).assignments
     assert not first[ANGLES].equals(second[ANGLES])

@@ -38,8 +38,8 @@ def log_of(run):
 # --- soft assignment ------------------------------------------------------------------------------
 
 
-def test_soft_runs_share_particles_among_classes(run_small, small):
-    hard, soft = (run_small(iter=2, assign=way) for way in ("hard", "soft"))
+def test_soft_runs_share_particles_among_classes(small_run, small):
+    hard, soft = (small_run(iter=2, assign=way) for way in ("hard", "soft"))
     with HdfReader(soft.path / "classify_02.hdf") as file:
         reference, weight = file.image(0), file.image(1)
     with HdfReader(hard.path / "classify_02.hdf") as file:
@@ -53,8 +53,8 @@ def test_soft_runs_share_particles_among_classes(run_small, small):
     assert accuracy(soft, small) >= accuracy(hard, small) - 0.1
 
 
-def test_soft_runs_do_not_depend_on_threads(run_small):
-    one, two = (run_small(iter=2, assign="soft", parallel=f"thread:{n}") for n in (1, 2))
+def test_soft_runs_do_not_depend_on_threads(run_tiny):
+    one, two = (run_tiny(iter=2, assign="soft", parallel=f"thread:{n}") for n in (1, 2))
     np.testing.assert_array_equal(classes(one.assignments), classes(two.assignments))
     np.testing.assert_array_equal(one.maps[0].data, two.maps[0].data)
 
@@ -110,8 +110,8 @@ def test_junk_is_a_class_of_its_own(with_noise, tmp_path):
     assert used[~found].mean() > 0.8
 
 
-def test_without_junk_there_is_no_such_class(run_small):
-    run = run_small(iter=2)
+def test_without_junk_there_is_no_such_class(small_run):
+    run = small_run(iter=2)
     assert set(classes(run.assignments)) <= {1, 2}
     assert "mapsortJunkProbability" not in run.assignments
     assert run.convergence[-1]["junk"] is None
@@ -120,14 +120,8 @@ def test_without_junk_there_is_no_such_class(run_small):
 # --- until converged ------------------------------------------------------------------------------
 
 
-def test_runs_go_on_until_nothing_moves(problem, tmp_path):
-    run = refine_multi(
-        problem.particles,
-        problem.seeds,
-        path=tmp_path / "auto",
-        orientgen="eman:delta=18",
-        randomseed=1,
-    )
+def test_runs_go_on_until_nothing_moves(run_tiny):
+    run = run_tiny(iter=None)
     assert 3 <= len(run.convergence) <= 25
     parameters = json.loads((run.path / "0_refine_parms.json").read_text())
     assert "auto" in json.dumps(parameters)
@@ -139,19 +133,12 @@ def test_runs_go_on_until_nothing_moves(problem, tmp_path):
 # --- seeds that are the same ----------------------------------------------------------------------
 
 
-def test_identical_seeds_do_not_leave_a_map_empty(problem, tmp_path):
+def test_identical_seeds_do_not_leave_a_map_empty(run_small, small):
     """All particles prefer the first of two equal maps: the other takes the worst explained."""
-    run = refine_multi(
-        problem.particles,
-        [problem.seeds[0]] * 2,
-        path=tmp_path / "same",
-        iter=4,
-        orientgen="eman:delta=18",
-        randomseed=1,
-    )
+    run = run_small(models=[small.seeds[0]] * 2, iter=4)
     assert run.convergence[0]["reseeded_maps"] == [2]
     assert "class 2 was nearly empty" in log_of(run)
-    assert min(run.convergence[-1]["occupancy"]) >= 0.1 * 320
+    assert min(run.convergence[-1]["occupancy"]) >= 0.1 * 120
     assert run.convergence[-1]["reseeded_maps"] == []
 
 

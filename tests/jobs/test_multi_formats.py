@@ -20,7 +20,7 @@ from mapsort.options.multi import MultiOptions
 from mapsort.options.types import CtfHandling
 from mapsort.refinement.inputs import open_inputs
 
-RunSmall = Callable[..., MultiRun]
+Runs = Callable[..., MultiRun]
 RESULTS = ["rlnClassNumber", "rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst"]
 
 
@@ -48,13 +48,13 @@ def as_cryosparc(star: Path, path: Path) -> Path:
 
 
 @pytest.fixture
-def inputs(small: Simulated, tmp_path: Path) -> dict[str, Path]:
+def inputs(tiny: Simulated, tmp_path: Path) -> dict[str, Path]:
     """The same particles in every format."""
-    made = {"star": small.particles, "mrcs": small.stack}
-    made["cs"] = as_cryosparc(small.particles, tmp_path / "in.cs")
+    made = {"star": tiny.particles, "mrcs": tiny.stack}
+    made["cs"] = as_cryosparc(tiny.particles, tmp_path / "in.cs")
     for kind in ("hdf", "lst"):
         made[kind] = tmp_path / f"in.{kind}"
-        convert(ConvertOptions(files=(small.particles, made[kind])))
+        convert(ConvertOptions(files=(tiny.particles, made[kind])))
     return made
 
 
@@ -62,22 +62,22 @@ def results(run: MultiRun) -> pd.DataFrame:
     return read_tables(run.path / "particles_01.star")["particles"][RESULTS]
 
 
-def test_equal_results_with_ctf(inputs: dict[str, Path], run_small: RunSmall) -> None:
-    expected = results(run_small(inputs["star"]))
+def test_equal_results_with_ctf(inputs: dict[str, Path], run_tiny: Runs) -> None:
+    expected = results(run_tiny(inputs["star"]))
     for kind in ("cs", "hdf", "lst"):
-        pd.testing.assert_frame_equal(results(run_small(inputs[kind])), expected, obj=kind)
+        pd.testing.assert_frame_equal(results(run_tiny(inputs[kind])), expected, obj=kind)
 
 
-def test_equal_results_without_ctf(inputs: dict[str, Path], run_small: RunSmall) -> None:
-    expected = results(run_small(inputs["star"], ctf="none"))
+def test_equal_results_without_ctf(inputs: dict[str, Path], run_tiny: Runs) -> None:
+    expected = results(run_tiny(inputs["star"], ctf="none"))
     for kind in ("cs", "hdf", "lst", "mrcs"):
-        found = results(run_small(inputs[kind], ctf="none"))
+        found = results(run_tiny(inputs[kind], ctf="none"))
         pd.testing.assert_frame_equal(found, expected, obj=kind)
 
 
-def test_columns_of_the_user_survive(small: Simulated, run_small: RunSmall, tmp_path: Path) -> None:
-    optics, table = read_particles(small.particles)
-    names = [f"{small.stack}" for _ in range(len(table))]
+def test_columns_of_the_user_survive(tiny: Simulated, run_tiny: Runs, tmp_path: Path) -> None:
+    optics, table = read_particles(tiny.particles)
+    names = [f"{tiny.stack}" for _ in range(len(table))]
     table = table.assign(
         labNote=[f"page {k}" for k in range(len(table))],
         rlnHelicalTubeID=np.arange(len(table)),
@@ -86,41 +86,41 @@ def test_columns_of_the_user_survive(small: Simulated, run_small: RunSmall, tmp_
     write_particles(tmp_path / "own.star", optics.assign(rlnBeamTiltX=0.25), table)
     convert(ConvertOptions(files=(tmp_path / "own.star", tmp_path / "own.hdf")))
     for kind in ("star", "hdf"):
-        written = read_tables(run_small(tmp_path / f"own.{kind}").path / "particles_01.star")
+        written = read_tables(run_tiny(tmp_path / f"own.{kind}").path / "particles_01.star")
         assert written["particles"]["labNote"].tolist() == table["labNote"].tolist()
         assert written["particles"]["rlnHelicalTubeID"].tolist() == list(range(len(table)))
         assert written["optics"]["rlnBeamTiltX"].tolist() == [0.25]
 
 
-def test_flipped_phases_are_recognised(small: Simulated, tmp_path: Path) -> None:
-    convert(ConvertOptions(files=(small.particles, tmp_path / "f.hdf"), phaseflip=True))
+def test_flipped_phases_are_recognised(tiny: Simulated, tmp_path: Path) -> None:
+    convert(ConvertOptions(files=(tiny.particles, tmp_path / "f.hdf"), phaseflip=True))
     for path, ctf, expected in (
         (tmp_path / "f.hdf", "auto", True),
         (tmp_path / "f.hdf", "apply", False),
-        (small.particles, "auto", False),
-        (small.particles, "flipped", True),
+        (tiny.particles, "auto", False),
+        (tiny.particles, "flipped", True),
     ):
         options = MultiOptions(
-            input=path, models=small.seeds, ctf=CtfHandling(ctf), path=tmp_path / "run"
+            input=path, models=tiny.seeds, ctf=CtfHandling(ctf), path=tmp_path / "run"
         )
         assert open_inputs(options).flipped is expected
 
 
-def test_premultiplied_images_are_refused(small: Simulated, tmp_path: Path) -> None:
-    optics, table = read_particles(small.particles)
-    table["rlnImageName"] = [f"{k:06d}@{small.stack}" for k in range(1, len(table) + 1)]
+def test_premultiplied_images_are_refused(tiny: Simulated, tmp_path: Path) -> None:
+    optics, table = read_particles(tiny.particles)
+    table["rlnImageName"] = [f"{k:06d}@{tiny.stack}" for k in range(1, len(table) + 1)]
     write_particles(tmp_path / "p.star", optics.assign(rlnCtfDataAreCtfPremultiplied=1), table)
-    options = MultiOptions(input=tmp_path / "p.star", models=small.seeds, path=tmp_path / "run")
+    options = MultiOptions(input=tmp_path / "p.star", models=tiny.seeds, path=tmp_path / "run")
     with pytest.raises(ConfigError, match="multiplied with their CTF"):
         open_inputs(options)
 
 
-def test_notes_reach_the_log(small: Simulated, run_small: RunSmall, tmp_path: Path) -> None:
+def test_notes_reach_the_log(tiny: Simulated, run_tiny: Runs, tmp_path: Path) -> None:
     """A pixel size that differs from the stack's is told."""
-    optics, table = read_particles(small.particles)
-    table["rlnImageName"] = [f"{k:06d}@{small.stack}" for k in range(1, len(table) + 1)]
-    write_particles(tmp_path / "p.star", optics.assign(rlnImagePixelSize=4.2), table)
-    run = run_small(tmp_path / "p.star")
+    optics, table = read_particles(tiny.particles)
+    table["rlnImageName"] = [f"{k:06d}@{tiny.stack}" for k in range(1, len(table) + 1)]
+    write_particles(tmp_path / "p.star", optics.assign(rlnImagePixelSize=8.4), table)
+    run = run_tiny(tmp_path / "p.star")
     log = (run.path / "run.log").read_text()
-    assert "the header states 4 A/pixel and" in log
-    assert "4.2 is used" in log
+    assert "the header states 8 A/pixel and" in log
+    assert "8.4 is used" in log

@@ -69,9 +69,9 @@ def test_mass_scales_the_maps_so_that_1_encloses_it(run_small):
             assert enclosed == pytest.approx(mass, abs=0.11)
 
 
-def test_mass_does_not_change_the_assignment(run_small):
+def test_mass_does_not_change_the_assignment(run_tiny):
     """Scaling is of the files; the references keep the particles' scale."""
-    plain, scaled = run_small(iter=2), run_small(iter=2, mass=(100.0,))
+    plain, scaled = run_tiny(iter=2), run_tiny(iter=2, mass=(100.0,))
     pd.testing.assert_frame_equal(plain.assignments, scaled.assignments)
 
 
@@ -102,15 +102,17 @@ def test_symmetry_per_map(run_small):
     assert turned[0] < 0.95
 
 
-def test_inverted_images_with_invert_give_the_same(run_small, small, tmp_path, images):
-    plain = run_small()
+def test_inverted_images_with_invert_give_the_same(run_small, small_run, small, tmp_path, images):
+    plain = small_run()
     inverted = run_small(rewritten(small, tmp_path, -images), invert=True)
     pd.testing.assert_frame_equal(plain.assignments[POSE], inverted.assignments[POSE])
     assert "contrast inverted" in log_of(inverted)
 
 
-def test_scale_and_offset_of_the_images_do_not_matter(run_small, small, tmp_path, images):
-    plain = run_small()
+def test_scale_and_offset_of_the_images_do_not_matter(
+    run_small, small_run, small, tmp_path, images
+):
+    plain = small_run()
     other = run_small(rewritten(small, tmp_path, 40 * images + 700))
     same = plain.assignments["rlnClassNumber"] == other.assignments["rlnClassNumber"]
     assert same.mean() > 0.98
@@ -143,13 +145,13 @@ def test_flipped_images(run_small, tmp_path):
     assert same.mean() > 0.8
 
 
-def test_a_bare_stack_is_a_table_without_ctf(run_small, small):
-    bare = run_small(small.stack, apix=APIX)
-    table = run_small(ctf="none")
+def test_a_bare_stack_is_a_table_without_ctf(run_tiny, tiny):
+    bare = run_tiny(tiny.stack, apix=8.0)
+    table = run_tiny(ctf="none")
     pd.testing.assert_frame_equal(bare.assignments[POSE], table.assignments[POSE])
     assert "CTF: none" in log_of(bare)
     again = mapsort.Particles.open(bare.path / "particles_01.star")
-    assert (len(again), again.apix, again.ctf) == (N, APIX, None)
+    assert (len(again), again.apix, again.ctf) == (40, 8.0, None)
 
 
 def test_ctf_matters(problem, finished, tmp_path):
@@ -168,7 +170,7 @@ def test_ctf_matters(problem, finished, tmp_path):
 
 
 @pytest.mark.parametrize(("box", "apix"), [(48, 2.9), (25, 5.2), (40, 4.0)])
-def test_seeds_of_another_box_and_pixel_size(run_small, small, box, apix):
+def test_seeds_of_another_box_and_pixel_size(run_small, small_run, small, box, apix):
     seeds = [mapsort.Volume(phantom_map(state, box, apix), apix) for state in (0, 1)]
     run = run_small(models=seeds)
     for number in (1, 2):
@@ -177,22 +179,22 @@ def test_seeds_of_another_box_and_pixel_size(run_small, small, box, apix):
         true = mapsort.Volume.open(small.maps[number - 1]).data
         # To 10.4 A, the Nyquist frequency of the coarsest seed, less two shells.
         assert (mapsort.fsc(prepared.data, true)[: BOX * 4 // 10 - 2] > 0.95).all()
-    plain = run_small(models=small.maps)
+    plain = small_run(models=small.maps)
     same = run.assignments["rlnClassNumber"] == plain.assignments["rlnClassNumber"]
     assert same.mean() > 0.85
 
 
-def test_pad(run_small):
+def test_pad(run_tiny):
     """Zero is 2.5 times the box; a larger padded volume changes the interpolation, little."""
-    default, double, wide = (run_small(pad=pad).maps[0].data for pad in (0, 64, 96))
+    default, double, wide = (run_tiny(pad=pad).maps[0].data for pad in (0, 32, 48))
     np.testing.assert_array_equal(default, double)
     assert not np.array_equal(double, wide)
     assert np.corrcoef(double.ravel(), wide.ravel())[0, 1] > 0.95
 
 
-def test_maxshift_bounds_the_origins(run_small):
+def test_maxshift_bounds_the_origins(run_small, small_run):
     origins = run_small(maxshift=1.0).assignments[["rlnOriginXAngst", "rlnOriginYAngst"]]
-    wide = run_small().assignments[["rlnOriginXAngst", "rlnOriginYAngst"]]
+    wide = small_run().assignments[["rlnOriginXAngst", "rlnOriginYAngst"]]
     narrow, wide = (np.abs(o.to_numpy()).max() / APIX for o in (origins, wide))
     # The polishing of a lattice point may leave the bound by half the lattice's step.
     assert narrow < 2.5 < wide
@@ -207,9 +209,9 @@ def test_targetres_and_speed_choose_the_step(run_small):
     assert step(targetres=30.0, speed=7) > step(targetres=30.0, speed=4)
 
 
-def test_options_may_be_given_as_text_lists_or_single_values(run_small):
-    written = run_small(sym="c1,c2", mass="100", automask3d="1,3,1,2,10", ctf="apply")
-    typed = run_small(
+def test_options_may_be_given_as_text_lists_or_single_values(run_tiny):
+    written = run_tiny(sym="c1,c2", mass="100", automask3d="1,3,1,2,10", ctf="apply")
+    typed = run_tiny(
         sym=["c1", "c2"], mass=100.0, automask3d=[1.0, 3.0, 1, 2, 10], ctf=CtfHandling.APPLY
     )
     pd.testing.assert_frame_equal(written.assignments, typed.assignments)
@@ -239,12 +241,12 @@ def test_wrong_values_from_python_are_refused(run_small, tmp_path, options, mess
 
 
 @pytest.mark.parametrize("sep", [1, 9, 20])
-def test_sep_with_maps_of_unequal_symmetry(run_small, sep):
+def test_sep_with_maps_of_unequal_symmetry(run_tiny, sep):
     """The map with few projections cannot give its share; the other makes up for it."""
-    run = run_small(sym=("c1", "icos"), sep=sep)
+    run = run_tiny(orientgen="eman:delta=24", sym=("c1", "icos"), sep=sep)
     with HdfReader(run.path / "classify_01.hdf") as reader:
         chosen = reader.image(0)
-    assert chosen.shape == (N, sep)
+    assert chosen.shape == (40, sep)
     assert (chosen >= 0).all()
     assert all(len(set(row)) == sep for row in chosen)
 
@@ -256,7 +258,7 @@ def test_sep_beyond_the_references_is_refused_before_any_work(run_small, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_map_is_enough(run_small, small):
-    run = run_small(models=small.seeds[:1])
+def test_one_map_is_enough(run_tiny, tiny):
+    run = run_tiny(models=tiny.seeds[:1])
     assert (run.assignments["rlnClassNumber"] == 1).all()
     assert not (run.path / "fsc_mutual_01.txt").exists()

@@ -72,14 +72,14 @@ def three_blocks(monkeypatch):
     return n
 
 
-def test_blocks_find_the_same(run_small, small, three_blocks, request):
+def test_blocks_find_the_same(run_small, small_run, small, three_blocks, request):
     notes = Notes()
     blocked = run_small(iter=2, progress=notes)
     lines = notes.of("match")
     assert set(lines) == {0, 1, 2}
     assert f"{three_blocks} projections" in lines[2]
     request.getfixturevalue("monkeypatch").undo()
-    whole = run_small(iter=2)
+    whole = small_run(iter=2)
     # of 120 particles; the classes of two or three may turn on which poses were refined
     assert same_class(blocked, whole) >= 0.97
     assert abs(accuracy(blocked, small) - accuracy(whole, small)) <= 0.03
@@ -125,13 +125,13 @@ def test_runs_in_blocks_write_the_best_matches_only(run_small, three_blocks):
 
 
 @pytest.mark.usefixtures("three_blocks")
-def test_blocks_do_not_depend_on_threads(run_small):
-    one, two = (run_small(parallel=f"thread:{n}") for n in (1, 2))
+def test_blocks_do_not_depend_on_threads(run_tiny):
+    one, two = (run_tiny(orientgen=STEP, parallel=f"thread:{n}") for n in (1, 2))
     pd.testing.assert_frame_equal(one.assignments, two.assignments, check_exact=True)
 
 
-def test_one_block_writes_the_whole_matrix(run_small):
-    run = run_small()
+def test_one_block_writes_the_whole_matrix(small_run):
+    run = small_run()
     assert (run.path / "simmx_01.hdf").exists()
     assert not (run.path / "simmx_01.h5").exists()
     assert "best matches of each particle only" not in log_of(run)
@@ -160,27 +160,27 @@ def test_fast_runs_narrow_from_the_second_iteration_on(run_small):
 @pytest.mark.parametrize(
     "options", [{"speed": 5}, {"speed": 7, "simalign": "rtf_exhaustive"}], ids=str
 )
-def test_others_do_not_narrow(run_small, options):
+def test_others_do_not_narrow(run_tiny, options):
     notes = Notes()
-    run_small(iter=2, progress=notes, **options)
+    run_tiny(iter=2, progress=notes, **options)
     assert "near" not in notes.of("match")[2]
 
 
 @pytest.mark.usefixtures("three_blocks")
-def test_runs_in_blocks_do_not_narrow(run_small):
+def test_runs_in_blocks_do_not_narrow(run_tiny):
     notes = Notes()
-    run_small(iter=2, speed=7, progress=notes)
+    run_tiny(orientgen=STEP, iter=2, speed=7, progress=notes)
     assert "near" not in notes.of("match")[2]
 
 
-def test_narrowed_runs_do_not_depend_on_threads(run_small):
-    one, two = (run_small(iter=2, speed=7, parallel=f"thread:{n}") for n in (1, 2))
+def test_narrowed_runs_do_not_depend_on_threads(run_tiny):
+    one, two = (run_tiny(iter=2, speed=7, parallel=f"thread:{n}") for n in (1, 2))
     pd.testing.assert_frame_equal(one.assignments, two.assignments, check_exact=True)
 
 
-def test_the_first_iteration_is_the_same(run_small):
+def test_the_first_iteration_is_the_same(run_tiny):
     """With --orientgen given, --speed changes nothing before the narrowing."""
-    fast, thorough = run_small(speed=7), run_small(speed=5)
+    fast, thorough = run_tiny(speed=7), run_tiny(speed=5)
     pd.testing.assert_frame_equal(fast.assignments, thorough.assignments)
 
 
@@ -200,8 +200,8 @@ def test_narrowing_costs_no_accuracy(problem, finished, tmp_path):
 # --- exhaustive, other comparators, masks ---------------------------------------------------------
 
 
-def test_exhaustive_runs_agree(run_small, small):
-    default, exhaustive = run_small(iter=2), run_small(iter=2, simalign="rtf_exhaustive")
+def test_exhaustive_runs_agree(run_small, small_run, small):
+    default, exhaustive = small_run(iter=2), run_small(iter=2, simalign="rtf_exhaustive")
     assert same_class(default, exhaustive) >= 0.97
     assert abs(accuracy(default, small) - accuracy(exhaustive, small)) <= 0.025
 
@@ -216,10 +216,10 @@ def test_comparators_sort(run_small, small, simcmp):
 
 
 @pytest.mark.parametrize("simcmp", ["loglik", "ccc", "dot", "sqeuclidean"])
-def test_the_scale_of_the_seeds_does_not_matter(run_small, small, simcmp):
-    seeds = [mapsort.Volume.open(path) for path in small.seeds]
+def test_the_scale_of_the_seeds_does_not_matter(run_tiny, tiny, simcmp):
+    seeds = [mapsort.Volume.open(path) for path in tiny.seeds]
     weak, strong = (
-        run_small(models=[mapsort.Volume(f * s.data, s.apix) for s in seeds], simcmp=simcmp)
+        run_tiny(models=[mapsort.Volume(f * s.data, s.apix) for s in seeds], simcmp=simcmp)
         for f in (1e-3, 1e3)
     )
     assert same_class(weak, strong) >= 0.98
@@ -230,19 +230,19 @@ def write_mask(path, mask):
     return path
 
 
-def test_a_wide_mask_changes_nothing(run_small, tmp_path):
+def test_a_wide_mask_changes_nothing(run_small, small_run, tmp_path):
     x = np.arange(BOX) - BOX // 2
     disc = np.hypot(x[:, None], x[None, :]) < BOX / 2
-    plain = run_small()
+    plain = small_run()
     masked = run_small(simmask=write_mask(tmp_path / "wide.mrc", disc))
     # the seeds' soft sphere reaches a little beyond the disc's edge
     assert same_class(plain, masked) >= 0.98
 
 
-def test_a_small_mask_does(run_small, tmp_path):
+def test_a_small_mask_does(run_small, small_run, tmp_path):
     x = np.arange(BOX) - BOX // 2
     disc = np.hypot(x[:, None], x[None, :]) < 5
-    plain = run_small()
+    plain = small_run()
     masked = run_small(simmask=write_mask(tmp_path / "small.mrc", disc))
     assert same_class(plain, masked) < 0.98
     likelihood = [r.convergence[0]["mean_log_likelihood"] for r in (masked, plain)]

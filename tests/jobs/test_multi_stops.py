@@ -87,9 +87,9 @@ def test_before_that_it_starts_again(run_small, four_seeds):
     ("stage", "iteration"),
     [("match", 0), ("match", 1), ("average", 2), ("reconstruct", 2)],
 )
-def test_an_interrupted_run_leaves_whole_files_only(run_small, tmp_path, stage, iteration):
+def test_an_interrupted_run_leaves_whole_files_only(run_tiny, tmp_path, stage, iteration):
     with pytest.raises(Interrupted):
-        run_small(iter=3, progress=StopsAt(stage, iteration))
+        run_tiny(iter=3, progress=StopsAt(stage, iteration))
     path = tmp_path / "run_00"
     names = {entry.name for entry in path.iterdir()}
     assert not [name for name in names if name.startswith(".") or "tmp" in name]
@@ -110,27 +110,27 @@ def test_an_interrupted_run_leaves_whole_files_only(run_small, tmp_path, stage, 
             with HdfReader(name) as reader:
                 assert len(reader.images()) == reader.n_images > 0
         elif name.suffix == ".star":
-            assert len(read_particles(name)[1]) == 120
+            assert len(read_particles(name)[1]) == 40
         elif name.suffix == ".txt":
             read_fsc(name)
     assert "interrupted by SIGTERM" in (path / "run.log").read_text()
 
 
-def test_interrupted_before_the_run_directory_is_made(run_small, tmp_path):
+def test_interrupted_before_the_run_directory_is_made(run_tiny, tmp_path):
     with pytest.raises(Interrupted):
-        run_small(progress=StopsAt("read particles", 0))
+        run_tiny(progress=StopsAt("read particles", 0))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_numerical_failure_is_in_the_log(run_small, tmp_path, monkeypatch):
+def test_a_numerical_failure_is_in_the_log(run_tiny, tmp_path, monkeypatch):
     """A failure says what it is, ends the run, and no map is written."""
 
     def empty(_sums, **_options):
-        return np.zeros((32,) * 3, np.float32)
+        return np.zeros((16,) * 3, np.float32)
 
     monkeypatch.setattr("mapsort.refinement.reconstruction.solve", empty)
     with pytest.raises(NumericalError, match="no density"):
-        run_small()
+        run_tiny()
     path = tmp_path / "run_00"
     assert not (path / "threed_01_01.mrc").exists()
     assert re.search(r"ERROR .*no density", (path / "run.log").read_text())

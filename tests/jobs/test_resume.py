@@ -21,14 +21,12 @@ from mapsort.errors import ConfigError, FormatError, Interrupted, RunError
 from mapsort.io.star import read_particles
 from mapsort.jobs.multi import refine_multi
 from mapsort.jobs.resume import resumed_options
-from mapsort.jobs.simulate import simulate
 from mapsort.options.multi import MultiOptions
-from mapsort.options.simulate import SimulateOptions
 from mapsort.rundir import checkpoints
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.text import read_convergence
 
-QUICK = {"iter": 2, "orientgen": "eman:delta=45", "randomseed": 1, "parallel": "thread:1"}
+QUICK = {"iter": 2, "orientgen": "eman:delta=60", "randomseed": 1, "parallel": "thread:1"}
 
 
 class StopsAt(SilentProgress):
@@ -59,29 +57,11 @@ class Stages(SilentProgress):
 @pytest.fixture(autouse=True)
 def _short_chunks(monkeypatch):
     """Several chunks in a small set."""
-    monkeypatch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 16)
+    monkeypatch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 10)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """Little enough for a run of three iterations to take a second."""
-    return simulate(
-        SimulateOptions(
-            phantom=2,
-            out=tmp_path_factory.mktemp("small"),
-            n=60,
-            box=20,
-            apix=6.4,
-            snr=0.4,
-            shift=1.0,
-            seed=3,
-            seedres=24.0,
-        )
-    )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, small, results):
+def whole(tmp_path_factory, tiny, results):
     """An uninterrupted run of each kind, by its options."""
     made = {}
 
@@ -89,16 +69,16 @@ def whole(tmp_path_factory, small, results):
         key = json.dumps(options, sort_keys=True)
         if key not in made:
             path = tmp_path_factory.mktemp("whole") / "multi_00"
-            refine_multi(small.particles, small.seeds, path=path, **QUICK, **options)
+            refine_multi(tiny.particles, tiny.seeds, path=path, **QUICK, **options)
             made[key] = results(path)
         return made[key]
 
     return run
 
 
-def stopped(small, path, progress, **options):
+def stopped(tiny, path, progress, **options):
     with pytest.raises((Interrupted, RunError)) as caught:
-        refine_multi(small.particles, small.seeds, path=path, progress=progress, **QUICK, **options)
+        refine_multi(tiny.particles, tiny.seeds, path=path, progress=progress, **QUICK, **options)
     assert f"to go on: mapsort multi --resume {path}" in str(caught.value)
 
 
@@ -117,12 +97,12 @@ def stopped(small, path, progress, **options):
     ],
 )
 def test_an_interrupted_run_ends_as_if_it_had_not_been(
-    small, tmp_path, whole, results, options, stage, iteration
+    tiny, tmp_path, whole, results, options, stage, iteration
 ):
     path = tmp_path / "multi_00"
-    stopped(small, path, StopsAt(stage, iteration), **options)
+    stopped(tiny, path, StopsAt(stage, iteration), **options)
     again = Stages()
-    run = refine_multi(small.particles, small.seeds, resume=path, progress=again)
+    run = refine_multi(tiny.particles, tiny.seeds, resume=path, progress=again)
     assert results(path) == whole(**options)
     assert len(run.convergence) == 2
     # Nothing finished is done again: the iterations before, and the stages before it in this one.
@@ -135,7 +115,21 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert not (path / "run.lock").exists()
 
 
-def test_chunks_that_were_done_are_not_done_again(small, tmp_path, whole, results):
+@pytest.mark.parametrize("stage", ["match", "average", "reconstruct"])
+def test_half_sets_of_the_table_go_on(uneven, tiny, tmp_path, results, stage):
+    """They are of unequal sizes, and chunks of one are not chunks of the other."""
+    request = QUICK | {"halves": True, "particles": uneven, "models": tiny.seeds}
+    whole, path = tmp_path / "multi_00", tmp_path / "multi_01"
+    refine_multi(path=whole, **request)
+    with pytest.raises(Interrupted):
+        refine_multi(path=path, progress=StopsAt(stage, 2), **request)
+    refine_multi(uneven, tiny.seeds, resume=path)
+    assert results(path) == results(whole)
+    subset = read_particles(path / "particles_02.star")[1]["rlnRandomSubset"].to_numpy(int)
+    assert np.bincount(subset).tolist() == [0, 13, 27]
+
+
+def test_chunks_that_were_done_are_not_done_again(tiny, tmp_path, whole, results):
     class Counts(StopsAt):
         def __init__(self, stop):
             super().__init__("match", stop)
@@ -155,17 +149,17 @@ def test_chunks_that_were_done_are_not_done_again(small, tmp_path, whole, result
         return images(self, where)
 
     path = tmp_path / "multi_00"
-    stopped(small, path, Counts(2))
+    stopped(tiny, path, Counts(2))
     parts = sorted(file.name for file in (path / "checkpoint").glob("match-b0_02_part*"))
     assert parts == ["match-b0_02_part_0000000.npz"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapsort.Particles, "images", counted)
-        refine_multi(small.particles, small.seeds, resume=path)
-    assert read[0].start >= 16
+        refine_multi(tiny.particles, tiny.seeds, resume=path)
+    assert read[0].start >= 10
     assert results(path) == whole()
 
 
-def test_chunks_are_saved_now_and_then(small, tmp_path, whole, results, monkeypatch):
+def test_chunks_are_saved_now_and_then(tiny, tmp_path, whole, results, monkeypatch):
     """A process that is killed has no time to save."""
     monkeypatch.setattr(checkpoints, "SAVE_SECONDS", 0.0)
 
@@ -179,20 +173,18 @@ def test_chunks_are_saved_now_and_then(small, tmp_path, whole, results, monkeypa
 
     path = tmp_path / "multi_00"
     with pytest.raises(Killed):
-        refine_multi(
-            small.particles, small.seeds, path=path, progress=KilledAt("match", 1), **QUICK
-        )
+        refine_multi(tiny.particles, tiny.seeds, path=path, progress=KilledAt("match", 1), **QUICK)
     assert list((path / "checkpoint").glob("match-b0_01_part*"))
-    refine_multi(small.particles, small.seeds, resume=path)
+    refine_multi(tiny.particles, tiny.seeds, resume=path)
     assert results(path) == whole()
 
 
-def test_a_finished_run_is_left_as_it_is(small, tmp_path, results):
+def test_a_finished_run_is_left_as_it_is(tiny, tmp_path, results):
     path = tmp_path / "multi_00"
-    first = refine_multi(small.particles, small.seeds, path=path, **QUICK)
+    first = refine_multi(tiny.particles, tiny.seeds, path=path, **QUICK)
     before = results(path)
     again = Stages()
-    run = refine_multi(small.particles, small.seeds, resume=path, progress=again)
+    run = refine_multi(tiny.particles, tiny.seeds, resume=path, progress=again)
     assert again.begun == []
     assert results(path) == before
     for ours, theirs in zip(run.maps, first.maps, strict=True):
@@ -206,39 +198,39 @@ def test_a_finished_run_is_left_as_it_is(small, tmp_path, results):
     assert progress["iteration"] == progress["n_iterations"] == len(run.convergence)
 
 
-def test_a_drawn_seed_is_kept(small, tmp_path, results):
+def test_a_drawn_seed_is_kept(tiny, tmp_path, results):
     """Without --randomseed, and with seeds made at random."""
     path = tmp_path / "multi_00"
-    options = {"model": small.seeds[0], "nmodels": 2, "models": (), "orientgen": "eman:delta=40"}
+    options = {"model": tiny.seeds[0], "nmodels": 2, "models": (), "orientgen": "eman:delta=60"}
     request = options | {"iter": 2, "parallel": "thread:1", "path": path}
     with pytest.raises(Interrupted):
-        typed(small, request, StopsAt("average", 1))
+        typed(tiny, request, StopsAt("average", 1))
     seed = json.loads((path / "0_refine_parms.json").read_text())["seed"]
-    refine_multi(small.particles, small.seeds, resume=path)
+    refine_multi(tiny.particles, tiny.seeds, resume=path)
     other = tmp_path / "multi_01"
-    typed(small, request | {"path": other, "randomseed": seed}, SilentProgress())
+    typed(tiny, request | {"path": other, "randomseed": seed}, SilentProgress())
     assert results(path) == results(other)
 
 
-def typed(small, request, progress):
+def typed(tiny, request, progress):
     from mapsort.jobs.multi import refine_multi_run
     from mapsort.options.fields import typed_options
     from mapsort.options.multi import MultiOptions
 
-    options = typed_options(MultiOptions, {"input": small.particles} | request).validated()
+    options = typed_options(MultiOptions, {"input": tiny.particles} | request).validated()
     return refine_multi_run(options, progress=progress)
 
 
 @pytest.fixture
-def half(small, tmp_path, monkeypatch):
+def half(tiny, tmp_path, monkeypatch):
     """A run that was interrupted in its second iteration, begun by the command line."""
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
     data.mkdir()
     for name in ("particles.star", "seed_01.mrc", "seed_02.mrc", "particles.mrcs"):
-        (data / name).write_bytes((small.particles.parent / name).read_bytes())
+        (data / name).write_bytes((tiny.particles.parent / name).read_bytes())
     words = ["multi", "--input", "data/particles.star", "--models"]
-    words += ["data/seed_01.mrc,data/seed_02.mrc", "--iter", "2", "--orientgen", "eman:delta=40"]
+    words += ["data/seed_01.mrc,data/seed_02.mrc", "--iter", "2", "--orientgen", "eman:delta=60"]
     words += ["-P", "thread:1", "--randomseed", "1", "--path", "run", "-q", "--no-report"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapsort.refinement.iteration.rebuild", _signalled)
@@ -355,12 +347,12 @@ def test_a_project_moved_with_other_inputs_is_refused(half, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("options", [{}, {"assign": "soft"}, {"halves": True}, {"speed": 7}])
 def test_a_finished_run_goes_on_to_what_one_of_more_iterations_finds(
-    small, tmp_path, results, options
+    tiny, tmp_path, results, options
 ):
     path, whole = tmp_path / "multi_00", tmp_path / "multi_01"
-    refine_multi(small.particles, small.seeds, path=path, **QUICK, **options)
-    refine_multi(small.particles, small.seeds, resume=path, iter=4)
-    refine_multi(small.particles, small.seeds, path=whole, **QUICK | {"iter": 4}, **options)
+    refine_multi(tiny.particles, tiny.seeds, path=path, **QUICK, **options)
+    refine_multi(tiny.particles, tiny.seeds, resume=path, iter=4)
+    refine_multi(tiny.particles, tiny.seeds, path=whole, **QUICK | {"iter": 4}, **options)
     assert results(path) == results(whole)
     first, then = (json.loads((path / f"{n}_refine_parms.json").read_text()) for n in (0, 1))
     assert (first["options"]["iter"], then["options"]["iter"]) == (2, 4)
@@ -369,23 +361,23 @@ def test_a_finished_run_goes_on_to_what_one_of_more_iterations_finds(
     assert "ERROR" not in log
 
 
-def test_a_finished_run_goes_on_until_it_has_converged(small, tmp_path, results):
+def test_a_finished_run_goes_on_until_it_has_converged(tiny, tmp_path, results):
     path, whole = tmp_path / "multi_00", tmp_path / "multi_01"
-    refine_multi(small.particles, small.seeds, path=path, **QUICK)
-    again = refine_multi(small.particles, small.seeds, resume=path, iter="auto")
+    refine_multi(tiny.particles, tiny.seeds, path=path, **QUICK)
+    again = refine_multi(tiny.particles, tiny.seeds, resume=path, iter="auto")
     assert again.convergence[-1]["end"].startswith(("converged", "ended after"))
-    refine_multi(small.particles, small.seeds, path=whole, **QUICK | {"iter": None})
+    refine_multi(tiny.particles, tiny.seeds, path=whole, **QUICK | {"iter": None})
     assert results(path) == results(whole)
 
 
-@pytest.mark.parametrize("finer", [{"targetres": 13.0, "speed": 4}, {"speed": 2}])
+@pytest.mark.parametrize("finer", [{"targetres": 20.0, "speed": 4}, {"speed": 2}])
 @pytest.mark.parametrize("speed", [5, 7])
-def test_a_finished_run_goes_on_more_finely(small, tmp_path, finer, speed):
+def test_a_finished_run_goes_on_more_finely(tiny, tmp_path, finer, speed):
     """Also where the search stays near the last matches, which were with other projections."""
     path = tmp_path / "multi_00"
-    quick = {"iter": 2, "randomseed": 1, "parallel": "thread:1", "speed": speed, "targetres": 25.0}
-    before = refine_multi(small.particles, small.seeds, path=path, **quick)
-    after = refine_multi(small.particles, small.seeds, resume=path, iter=3, **finer)
+    quick = {"iter": 2, "randomseed": 1, "parallel": "thread:1", "speed": speed, "targetres": 30.0}
+    before = refine_multi(tiny.particles, tiny.seeds, path=path, **quick)
+    after = refine_multi(tiny.particles, tiny.seeds, resume=path, iter=3, **finer)
     counts = [len(h5py.File(path / f"projections_{n:02d}.hdf")["MDF/images"]) for n in (2, 3)]
     assert counts[1] > counts[0]
     assert len(after.convergence) == 3
@@ -401,14 +393,14 @@ def test_a_finished_run_goes_on_more_finely(small, tmp_path, finer, speed):
 
 def test_a_finer_search_drops_what_the_unfinished_iteration_had(half):
     assert any(file.name.startswith("match") for file in (half / "checkpoint").iterdir())
-    assert main(["multi", "--resume", "run", "-q", "--no-report", "--targetres", "14"]) == 0
+    assert main(["multi", "--resume", "run", "-q", "--no-report", "--targetres", "20"]) == 0
     entries = read_convergence(half / "convergence.json")
     assert len(entries) == 2
 
 
-def test_going_on_is_refused_where_nothing_is_left_to_go_on_from(small, tmp_path):
+def test_going_on_is_refused_where_nothing_is_left_to_go_on_from(tiny, tmp_path):
     path = tmp_path / "multi_00"
-    refine_multi(small.particles, small.seeds, path=path, **QUICK)
+    refine_multi(tiny.particles, tiny.seeds, path=path, **QUICK)
     with pytest.raises(ConfigError, match="has finished 2 iterations"):
         resumed_options(MultiOptions, {"resume": path, "speed": 3})
     with pytest.raises(ConfigError, match=r"--iter=1: .* has finished 2 iterations"):
@@ -421,11 +413,11 @@ def test_going_on_is_refused_where_nothing_is_left_to_go_on_from(small, tmp_path
         resumed_options(MultiOptions, {"resume": path, "iter": 4})
 
 
-def test_a_run_of_objects_is_refused(small, tmp_path):
-    particles = mapsort.Particles.open(small.particles).subset(slice(0, 60))
+def test_a_run_of_objects_is_refused(tiny, tmp_path):
+    particles = mapsort.Particles.open(tiny.particles).subset(slice(0, 40))
     path = tmp_path / "run"
     with pytest.raises(Interrupted):
-        refine_multi(particles, small.seeds, path=path, progress=StopsAt("match", 2), **QUICK)
+        refine_multi(particles, tiny.seeds, path=path, progress=StopsAt("match", 2), **QUICK)
     with pytest.raises(ConfigError, match="begun from Python"):
         resumed_options(MultiOptions, {"resume": path})
 
@@ -459,7 +451,7 @@ def test_a_directory_in_use_is_refused(half, capsys):
     assert f"WARNING process {other.pid} on " in (half / "run.log").read_text()
 
 
-def test_the_lock_is_held_while_the_run_lasts(small, tmp_path):
+def test_the_lock_is_held_while_the_run_lasts(tiny, tmp_path):
     path = tmp_path / "run"
 
     class Looks(SilentProgress):
@@ -471,7 +463,7 @@ def test_the_lock_is_held_while_the_run_lasts(small, tmp_path):
                 ):
                     pass
 
-    refine_multi(small.particles, small.seeds, path=path, progress=Looks(), **QUICK | {"iter": 1})
+    refine_multi(tiny.particles, tiny.seeds, path=path, progress=Looks(), **QUICK | {"iter": 1})
 
 
 KILLER = """
@@ -482,9 +474,9 @@ import mapsort.engines.chunks
 from mapsort.cli.main import main
 from mapsort.jobs import multi
 
-mapsort.engines.chunks.LONGEST_CHUNK = 16
+mapsort.engines.chunks.LONGEST_CHUNK = 10
 run, begin = Path(sys.argv[1]), sys.argv[2:]
-killed, delays = 0, np.random.default_rng(5).uniform(0.02, 0.5, size=6)
+killed, delays = 0, np.random.default_rng(5).uniform(0.02, 0.25, size=6)
 for delay in [*delays, None]:
     again = ["multi", "--resume", str(run), "-q", "--no-report"]
     child = os.fork()  # before this process has any other thread
@@ -500,10 +492,10 @@ for delay in [*delays, None]:
 """
 
 
-def test_really_killed_runs_go_on(small, tmp_path, whole, results):
+def test_really_killed_runs_go_on(tiny, tmp_path, whole, results):
     """SIGKILL at random moments, again and again until the run gets through."""
     path = tmp_path / "multi_00"
-    words = ["multi", "--input", small.particles, "--models", ",".join(map(str, small.seeds))]
+    words = ["multi", "--input", tiny.particles, "--models", ",".join(map(str, tiny.seeds))]
     words += ["--path", path, "-q", "--no-report"]
     for name, value in QUICK.items():
         words += [f"--{name}", value]

@@ -15,11 +15,11 @@ from mapsort.physics.image_moves import transform_image
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.phantom import phantom_map
 
-BOX, APIX = 40, 3.2
+BOX, APIX = 28, 4.6
 
 
 def refined(halves):
-    mask = soft_sphere(BOX, 16.0, 3.0)
+    mask = soft_sphere(BOX, 0.4 * BOX, 2.0)
     mean = 0.5 * (halves[0] + halves[1])
     return RefinedMap(
         path=Path("refine_00"),

@@ -28,9 +28,6 @@ _ROWS_AT_ONCE = 100_000  # bounds the memory of the parser, which holds every ce
 _SPECIAL = (b"\r", b"\x00", b"\x0b", b"\x0c", b"\n;", b"\n ;")
 _QUOTED = re.compile(rb"(?<![^\s])[\"']")  # within a word a quote is a letter like others
 _HEAD_LINE = 4096  # longer than any line of a loop's head
-# From pandas 3.1 on numbers are exact by default, and asking for it is deprecated.
-_PANDAS = tuple(map(int, pd.__version__.split(".")[:2]))
-_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _PANDAS < (3, 1) else {}
 _NAME = re.compile(rb"[!-~]+")
 
 
@@ -164,7 +161,6 @@ def _frame(loop: _Loop, is_text: Callable[[str], object]) -> pd.DataFrame:
                 engine="c",
                 quoting=csv.QUOTE_NONE,
                 chunksize=_ROWS_AT_ONCE,
-                **_EXACT,
             )
         )
     except (ValueError, OverflowError) as error:  # among them rows that are too long

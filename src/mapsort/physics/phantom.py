@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from mapsort.errors import ConfigError
 
@@ -113,11 +114,13 @@ def phantom_slice(state: int, box: int, apix: float, rotations: ArrayLike) -> ND
         np.exp(-2 * np.pi**2 * blobs.sigmas_px[:, None] ** 2 * f**2) for f in (fx, fy)
     )
     out = np.empty((len(matrices), box, len(fx)), np.complex64)
-    for index, matrix in enumerate(matrices):
-        x, y = matrix[:2] @ blobs.centres_px.T
-        along_x = integral[:, None] * decay_x * np.exp(-2j * np.pi * x[:, None] * fx)
-        along_y = decay_y * np.exp(-2j * np.pi * y[:, None] * fy)
-        out[index] = along_y.T @ along_x
+    # For products as small as these, threads cost more than they do.
+    with threadpool_limits(1, "blas"):
+        for index, matrix in enumerate(matrices):
+            x, y = matrix[:2] @ blobs.centres_px.T
+            along_x = integral[:, None] * decay_x * np.exp(-2j * np.pi * x[:, None] * fx)
+            along_y = decay_y * np.exp(-2j * np.pi * y[:, None] * fy)
+            out[index] = along_y.T @ along_x
     return out
 
 
