@@ -52,6 +52,8 @@ def test_what_is_returned_fits_together(two_states, classes):
     # two states differ along one direction
     assert components.n_worth >= 1
     assert components.held_out_gain[1] > 0.8 * components.held_out_gain.max()
+    assert set(classes.held_out) == {1, 2, 3}
+    assert classes.held_out[2] > max(0.5, classes.held_out[3] - 0.1)
     # each iteration explains the particles better, but for what rounding leaves
     assert classes.log_likelihoods[-1] >= classes.log_likelihoods[0]
 
@@ -141,6 +143,7 @@ def test_where_there_is_one_state_components_are_worth_nothing(simulated):
     classes = found(data)
     assert classes.components.n_worth == 0
     assert classes.components.held_out_gain.max() < 0.1
+    assert max(classes.held_out.values()) < 0.1
     assert np.mean(classes.junk > 0.5) < 0.02
 
 

@@ -24,7 +24,7 @@ from mapsort.stages.components.decomposition import (
     Subspace,
 )
 from mapsort.stages.components.folds import Folds
-from mapsort.stages.components.latent_mixture import Mixture, fit_mixture
+from mapsort.stages.components.latent_mixture import Mixture, fit_mixture, held_out_likelihood
 from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.polishing import POSE_ROUNDS, polished
 from mapsort.stages.components.pose_errors import PoseErrors
@@ -131,6 +131,9 @@ class FoundClasses:
         it.
     rings : int
         Last ring (Fourier pixel) in use.
+    held_out : dict of int to float
+        What K - 1, K and K + 1 classes in the space of the components gain over one, for particles
+        that had no part in components and classes [nat a particle]; empty with few folds.
     """
 
     responsibilities: Float64
@@ -142,6 +145,7 @@ class FoundClasses:
     components: PrincipalComponents
     log_likelihoods: tuple[float, ...]
     rings: int
+    held_out: dict[int, float]
 
     @property
     def labels(self) -> npt.NDArray[np.intp]:
@@ -217,7 +221,7 @@ class _Search:
         """Polish, decompose, cluster, refine."""
         rng, junk = np.random.default_rng(self.seed), self.settings.junk
         first = self._grid(self._rings(observed))
-        self._start("poses", POSE_ROUNDS)
+        self._start("poses", POSE_ROUNDS if self.settings.correct_poses else 1)
         polish = polished(
             observed, first, junk=junk, correct_poses=self.settings.correct_poses, told=self._told
         )
@@ -274,7 +278,24 @@ class _Search:
             components=_components(subspace, observed.folds.number == self._kept_out(observed)),
             log_likelihoods=refined.log_likelihoods,
             rings=rings,
+            held_out=self._held_out(subspace),
         )
+
+    def _held_out(self, subspace: Subspace) -> dict[int, float]:
+        """Return what one class more or less gains over one class for all."""
+        spared = self._kept_out(subspace.observed)
+        if spared < 0:
+            return {}
+        kept_out = subspace.observed.folds.number == spared
+        rng = np.random.default_rng((self.seed, 1))
+        counts = sorted({1, *range(max(1, self.n_classes - 1), self.n_classes + 2)})
+        likelihood = {
+            count: held_out_likelihood(
+                subspace.products, count, kept_out, rng, junk=self.settings.junk
+            )
+            for count in counts
+        }
+        return {count: value - likelihood[1] for count, value in likelihood.items()}
 
     def _start(self, stage: str, total: int) -> None:
         self.progress.start(stage, total, iteration=0, n_iterations=0)

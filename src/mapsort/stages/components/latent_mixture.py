@@ -20,6 +20,8 @@ from mapsort.stages.components.scale import Judgement, ScaleModel
 
 #: Starts from other particles; the likeliest result is kept.
 STARTS = 12
+#: The same where only the likelihood is asked for.
+_FEW_STARTS = 3
 #: Rounds of a start at most, and the gain [nat a particle] below which it has settled.
 _ROUNDS, _SETTLED = 60, 1e-5
 #: Rounds before which a start is not stopped.
@@ -65,7 +67,12 @@ def template_terms(products: Products, templates: Float64) -> tuple[Float64, Flo
 
 
 def fit_mixture(
-    products: Products, n_classes: int, rng: np.random.Generator, *, junk: bool
+    products: Products,
+    n_classes: int,
+    rng: np.random.Generator,
+    *,
+    junk: bool,
+    starts: int = STARTS,
 ) -> Mixture:
     """Find K templates: expectation maximisation from several starts.
 
@@ -78,11 +85,13 @@ def fit_mixture(
         Draws the starting points.
     junk : bool
         Whether some images may hold no particle.
+    starts : int
+        For one class there is only one.
     """
     points = _points(products)
-    starts = STARTS if n_classes > 1 else 1
     tried = [
-        _climbed(products, _spread_out(points, n_classes, rng), junk=junk) for _ in range(starts)
+        _climbed(products, _spread_out(points, n_classes, rng), junk=junk)
+        for _ in range(starts if n_classes > 1 else 1)
     ]
     return max(tried, key=lambda mixture: mixture.log_likelihood)
 
@@ -106,7 +115,8 @@ def held_out_likelihood(
     rng : Generator
     junk : bool
     """
-    mixture = fit_mixture(products.rows(~kept_out), n_classes, rng, junk=junk)
+    learnt = products.rows(~kept_out)
+    mixture = fit_mixture(learnt, n_classes, rng, junk=junk, starts=_FEW_STARTS)
     return float(mixture.judge(products.rows(kept_out)).log_likelihood.mean())
 
 
