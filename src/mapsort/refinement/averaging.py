@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.chunks import Rows
+from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
@@ -26,6 +28,7 @@ from mapsort.refinement.search_settings import (
     comparison_settings,
     member_settings,
 )
+from mapsort.rundir.wording import counted
 from mapsort.stages.average.average import ShellStatistics, wiener_images
 from mapsort.stages.average.class_spectra import matched_to_projections
 from mapsort.stages.average.particle_fit import ParticleFit
@@ -100,15 +103,19 @@ def average_classes(
     box, threads = run.plan.grid.box, run.plan.n_threads
     shared = slices if slices.ndim == 3 else np.asarray(slices.mean(axis=0), np.complex64)
     projections = centred_images(shared, box, n_threads=threads)
+
+    def aligned(images: Float32, turn: int) -> tuple[Matches, Membership]:
+        work = _MemberWork(run, state, settings, images, realigned)
+        return work.done(matches, membership, stage=f"align{turn}", iteration=iteration)
+
     if _aligns_with_projections(run):
-        matches, membership = _aligned_anew(run, state, settings, projections, matches, membership)
+        matches, membership = aligned(projections, 0)
     elif options.classcmp != AUTO:
-        values = _judged(run, state, settings, projections, matches, membership)
-        membership = _chosen(run, membership, values)
-    for _ in range(options.classiter):
+        work = _MemberWork(run, state, settings, projections)
+        matches, membership = work.done(matches, membership, stage="judge", iteration=iteration)
+    for turn in range(options.classiter):
         averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
-        images = _images(run, averages, noise_to_signal)
-        matches, membership = _aligned_anew(run, state, settings, images, matches, membership)
+        matches, membership = aligned(_images(run, averages, noise_to_signal), turn + 1)
     if options.classiter:
         averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
         images = _images(run, averages, noise_to_signal)
@@ -130,17 +137,9 @@ def chosen_by_quality(
     images : ndarray of shape (n_classes, box, box)
         The projections that stand for the classes.
     """
-    settings = comparison_settings(run.options, 1)
-    plan = _class_plan(run, state, settings, images)
-    quality = np.full(len(membership.particle), -np.inf)
-    threads = run.plan.n_threads
-    for where, raw, chunk, placed in _member_chunks(run, matches, membership, _seen(images)):
-        row = membership.particle[chunk] - where.start
-        found = scored(
-            plan, run.spectra_of(raw)[row], run.ctf_of(where)[row], placed, n_threads=threads
-        )
-        quality[chunk] = found.quality[:, 0]
-    return _chosen(run, membership, -quality)
+    settings = replace(comparison_settings(run.options, 1), pairs=None)
+    work = _MemberWork(run, state, settings, images, scored)
+    return work.done(matches, membership, stage="choose", iteration=0)[1]
 
 
 def _aligns_with_projections(run: Run) -> bool:
@@ -165,67 +164,88 @@ def _class_plan(run: Run, state: State, settings: SearchSettings, images: Float3
     return plan_image_match(images, context, settings, matched_to=reference_power(run))
 
 
-def _member_chunks(
-    run: Run, matches: Matches, membership: Membership, seen: npt.NDArray[np.bool_]
-) -> Iterator[tuple[slice, Float32, npt.NDArray[np.intp], Matches]]:
-    """Yield chunks of particles, the members among them (of classes seen), and their poses."""
-    entries = np.flatnonzero(seen[membership.class_of_member])
-    order = entries[np.argsort(membership.particle[entries], kind="stable")]
-    particle = membership.particle[order]
-    ranges = chunk_ranges(len(matches), run.plan.chunk)
-    for where, raw in read_ahead(run.inputs.compared.images, ranges):
-        first, last = np.searchsorted(particle, [where.start, where.stop])
-        chunk = order[first:last]
-        if len(chunk):
-            placed = matches.taken(membership.particle[chunk], membership.column[chunk])
+@dataclass(frozen=True)
+class _Members:
+    """Value of each member (the smaller, the better), and where it lies."""
+
+    value: npt.NDArray[np.float64]
+    placed: Matches
+
+
+class _MemberWork:
+    """Looks at the members of classes beside their class's image; the same here and on workers.
+
+    Parameters
+    ----------
+    run, state, settings
+    images : ndarray of shape (n_classes, box, box)
+        Classes whose image is zero are left out.
+    look : callable, optional
+        `realigned`, or `scored`; by default members are compared as they lie.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        state: State,
+        settings: SearchSettings,
+        images: Float32,
+        look: Callable[..., Matches] | None = None,
+    ) -> None:
+        which = (run, state.maps_only(), settings, images)
+        self._run, self._look, self._seen = run, look, _seen(images)
+        self._plan = MadeAnew(partial(_class_plan, *which))
+        self._comparison = MadeAnew(partial(_comparison, *which))
+
+    def done(
+        self, matches: Matches, membership: Membership, *, stage: str, iteration: int
+    ) -> tuple[Matches, Membership]:
+        """Return the matches with members where they lie now, and those chosen among them."""
+        run = self._run
+        entries = np.flatnonzero(self._seen[membership.class_of_member])
+        order = entries[np.argsort(membership.particle[entries], kind="stable")]
+        particle, column = membership.particle[order], membership.column[order]
+
+        def members(where: slice) -> tuple[npt.NDArray[np.intp], Matches]:
+            own = slice(*np.searchsorted(particle, [where.start, where.stop]))
             # with the class as reference: matches name it, too, but for reseeded maps
-            own = membership.class_of_member[chunk].astype(np.int32)[:, None]
-            yield where, raw, chunk, replace(placed, reference=own)
+            classes = membership.class_of_member[order[own]].astype(np.int32)[:, None]
+            placed = matches.taken(particle[own], column[own])
+            return particle[own] - where.start, replace(placed, reference=classes)
 
-
-def _aligned_anew(
-    run: Run,
-    state: State,
-    settings: SearchSettings,
-    images: Float32,
-    matches: Matches,
-    membership: Membership,
-) -> tuple[Matches, Membership]:
-    """Align every member with its class's image; choose among them again."""
-    plan = _class_plan(run, state, settings, images)
-    comparison = _comparison(run, state, settings, images)
-    values = np.full(len(membership.particle), np.inf)
-    moved = matches.copied()
-    threads = run.plan.n_threads
-    for where, raw, chunk, placed in _member_chunks(run, matches, membership, _seen(images)):
-        row = membership.particle[chunk] - where.start
-        found = realigned(
-            plan, run.spectra_of(raw)[row], run.ctf_of(where)[row], placed, n_threads=threads
+        run.start("align members", len(matches), iteration)
+        found = run.gathered(
+            _Members, self._rows, iteration=iteration, stage=f"average-{stage}", along=members
         )
-        moved.place(membership.particle[chunk], membership.column[chunk], found)
+        run.progress.finish(counted(len(order), "member"))
+        values = np.full(len(membership.particle), np.inf)
+        values[order] = found.value
+        if self._look is realigned:
+            matches = matches.copied()
+            matches.place(particle, column, found.placed)
+        # a member without a value is the worst; keep_best takes finite numbers
+        finite = np.where(np.isfinite(values), values, np.float32(1e30))
+        options = run.options
+        keep, in_sigmas = options.classkeep, options.classkeepsig
+        return matches, membership.keeping(-finite, keep=keep, keep_sigma=in_sigmas)
+
+    def _rows(
+        self, where: Rows, raw: Float32, row: npt.NDArray[np.intp], placed: Matches
+    ) -> _Members:
+        """Look at the members among one chunk of particles."""
+        run, threads = self._run, self._run.plan.n_threads
+        if not len(row):
+            return _Members(np.empty(0), placed)
+        if self._look is not None:
+            spectra, ctf = run.spectra_of(raw)[row], run.ctf_of(where)[row]
+            placed = self._look(self._plan.value, spectra, ctf, placed, n_threads=threads)
+        comparison = self._comparison.value
         if comparison is None:
-            values[chunk] = -found.quality[:, 0]
-        else:
-            values[chunk] = _values(run, comparison, raw[row], where, row, found)
-    return moved, _chosen(run, membership, values)
-
-
-def _judged(
-    run: Run,
-    state: State,
-    settings: SearchSettings,
-    images: Float32,
-    matches: Matches,
-    membership: Membership,
-) -> npt.NDArray[np.float64]:
-    """Return the value of ``--classcmp`` of every member as it lies."""
-    comparison = _comparison(run, state, settings, images)
-    assert comparison is not None, "--classcmp is given"
-    values = np.full(len(membership.particle), np.inf)
-    for where, raw, chunk, placed in _member_chunks(run, matches, membership, _seen(images)):
-        row = membership.particle[chunk] - where.start
-        values[chunk] = _values(run, comparison, raw[row], where, row, placed)
-    return values
+            return _Members(-placed.quality[:, 0].astype(np.float64), placed)
+        own = None if run.inputs.ctf is None else run.inputs.ctf[where][row]
+        images = run.plan.treatment.images(raw[row])
+        values = comparison.values(images, own, placed, n_threads=threads)[:, 0]
+        return _Members(np.asarray(values, np.float64), placed)
 
 
 def _seen(images: Float32) -> npt.NDArray[np.bool_]:
@@ -239,26 +259,6 @@ def _comparison(
     if settings.pairs is None:
         return None
     return pair_comparison(run, state, settings.pairs, images)
-
-
-def _values(
-    run: Run,
-    comparison: PairComparison,
-    raw: Float32,
-    where: slice,
-    row: npt.NDArray[np.intp],
-    placed: Matches,
-) -> npt.NDArray[np.float64]:
-    ctf = None if run.inputs.ctf is None else run.inputs.ctf[where][row]
-    images = run.plan.treatment.images(raw)
-    return comparison.values(images, ctf, placed, n_threads=run.plan.n_threads)[:, 0]
-
-
-def _chosen(run: Run, membership: Membership, values: npt.NDArray[np.float64]) -> Membership:
-    options = run.options
-    # a member without a value is the worst; keep_best takes finite numbers
-    finite = np.where(np.isfinite(values), values, np.float32(1e30))
-    return membership.keeping(-finite, keep=options.classkeep, keep_sigma=options.classkeepsig)
 
 
 def _laid_back(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges, length, read_ahead
+from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks, read_ahead
 from mapsort.errors import ConfigError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
-from mapsort.model.particles import Particles
 from mapsort.modules.processors import processor_chain
 from mapsort.refinement.memory_plan import PIECE_BYTES, class_sum_bytes, spills_classes
 from mapsort.refinement.run import Run
@@ -22,7 +21,7 @@ from mapsort.stages.average.average import ClassAccumulator, PieceSums, ShellSta
 from mapsort.stages.average.member_average import MemberAverager
 from mapsort.stages.average.particle_fit import ParticleFit
 from mapsort.stages.average.weighting import SumWeights, Weighting, weighting_of
-from mapsort.stages.fourier_grid import Complex64
+from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment
 
 #: Particles by which processed images are brought to the scale of the others.
@@ -77,24 +76,6 @@ def accumulated(
     return averages, whole
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive particles, their matches and where they belong.
-
-    Attributes
-    ----------
-    particles : slice
-    matches : Matches
-        Of these particles.
-    membership : Membership
-        Of these particles, by their numbers among all.
-    """
-
-    particles: slice
-    matches: Matches
-    membership: Membership
-
-
 class PieceWork:
     """What pieces of the averaging need; the same here and on workers.
 
@@ -129,26 +110,31 @@ class PieceWork:
             room=run.scratch.zeros if spills_classes(run.plan) else np.zeros,
         )
 
-    def add(self, sums: ClassAccumulator, piece: Piece, images: Particles, *, tells: bool) -> None:
-        """Add a piece's particles to sums, chunk by chunk."""
+    def add(
+        self, sums: ClassAccumulator, particles: slice, matches: Matches, membership: Membership
+    ) -> None:
+        """Add consecutive particles to sums, chunk by chunk; matches and membership are theirs."""
         run, threads = self.run, self.run.plan.n_threads
-        first = piece.particles.start
+        last, step = particles.stop, run.plan.chunk
         ranges = [
-            slice(first + part.start, first + part.stop)
-            for part in chunk_ranges(length(piece.particles), run.plan.chunk)
+            slice(first, min(first + step, last)) for first in range(particles.start, last, step)
         ]
-        for where, raw in read_ahead(images.images, ranges):
-            spectra = self.treatment.spectra(raw, n_threads=threads)
-            sums.add(
-                spectra,
-                run.ctf_of(where),
-                where.start,
-                piece.matches,
-                piece.membership,
-                n_threads=threads,
-            )
-            if tells:
-                run.advance(length(where))
+        for where, raw in read_ahead(run.inputs.particles.images, ranges):
+            spectra, ctf = self.treatment.spectra(raw, n_threads=threads), run.ctf_of(where)
+            sums.add(spectra, ctf, where.start, matches, membership, n_threads=threads)
+            run.advance(length(where))
+
+    def piece(
+        self, particles: slice, _images: None, matches: Matches, membership: Membership
+    ) -> PieceSums:
+        """Return the sums over a piece, whose images are read here."""
+        sums = self.accumulator(particles)
+        self.add(sums, particles, matches, membership)
+        return sums.piece()
+
+
+def _unread(_where: Rows) -> None:
+    """Read nothing ahead."""
 
 
 def _sums_of_pieces(
@@ -156,36 +142,15 @@ def _sums_of_pieces(
 ) -> Iterator[PieceSums]:
     """Yield the sums of pieces in order; one piece alone goes straight into the whole."""
     run, n = work.run, len(matches)
-    images = run.inputs.particles
     ranges = chunk_ranges(n, _CHUNKS_IN_PIECE * run.plan.chunk)
     if class_sum_bytes(run.plan) > PIECE_BYTES or len(ranges) == 1:
-        work.add(whole, Piece(slice(0, n), matches, membership), images, tells=True)
+        work.add(whole, slice(0, n), matches, membership)
         return
-
-    def pieces() -> Iterator[Piece]:
-        for where in ranges:
-            yield Piece(where, matches.part(where), membership.of_particles(where))
-
-    if run.engine is None:
-        for piece in pieces():
-            sums = work.accumulator(piece.particles)
-            work.add(sums, piece, images, tells=True)
-            yield sums.piece()
-        return
-    shared = (work, images.images_only())
-    for where, found in zip(
-        ranges, run.engine.in_order(_piece_elsewhere, shared, pieces()), strict=True
-    ):
-        run.advance(length(where))
+    theirs = ((matches.part(where), membership.of_particles(where)) for where in ranges)
+    for where, found in over_chunks(_unread, work.piece, ranges, engine=run.engine, along=theirs):
+        if run.engine is not None:
+            run.advance(length(where))
         yield found
-
-
-def _piece_elsewhere(shared: tuple[PieceWork, Particles], piece: Piece) -> PieceSums:
-    """Do one piece on a worker."""
-    work, images = shared
-    sums = work.accumulator(piece.particles)
-    work.add(sums, piece, images, tells=False)
-    return sums.piece()
 
 
 def _other_sums(work: PieceWork, matches: Matches, membership: Membership) -> ClassAccumulator:
@@ -196,14 +161,15 @@ def _other_sums(work: PieceWork, matches: Matches, membership: Membership) -> Cl
     sums = ClassAccumulator(
         run.plan.grid, run.inputs.apix, work.slices, run.inputs.halves.half, room=room
     )
-    for where, raw in read_ahead(
-        run.inputs.particles.images, chunk_ranges(len(matches), run.plan.chunk)
-    ):
+
+    def add(where: slice, raw: Float32) -> None:
         own = None if run.inputs.ctf is None else run.inputs.ctf[where]
         images = weights.images(work.treatment.images(raw), own)
         spectra = run.plan.grid.image_spectra(images, n_threads=threads)
         told = weights.ctf(own, len(raw))
         sums.add(spectra, told, where.start, matches, membership, n_threads=threads)
+
+    for _ in run.over_chunks(add, run.chunks(len(matches)), here=True):
         run.scratch.release()
     return sums
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.chunks import Rows, chunk_ranges
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.membership import Membership
 from mapsort.model.poses import Poses
@@ -70,11 +70,8 @@ def _sums(
     box = plan.grid.box
     sums = SliceSums.empty(plan.map_grid, float(box // 2))
 
-    def read(where: slice) -> Float32:
-        return run.inputs.particles.images(particle[where])
-
-    for where, raw in read_ahead(read, chunk_ranges(len(particle), plan.chunk)):
-        rows, columns = particle[where], column[where]
+    def add(rows: Rows, raw: Float32, where: slice) -> None:
+        columns = column[where]
         numerator, density = weighted_slices(
             plan.treatment.images(raw),
             shifts=-poses.origin[rows, columns],
@@ -91,4 +88,8 @@ def _sums(
             apix=apix,
             n_threads=plan.n_threads,
         )
+
+    ranges = chunk_ranges(len(particle), plan.chunk)
+    for _ in run.over_chunks(add, [particle[own] for own in ranges], along=zip(ranges), here=True):
+        run.scratch.release()
     return sums
