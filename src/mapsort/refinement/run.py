@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import repeat
@@ -156,7 +156,7 @@ class Run:
     def over_chunks(
         self,
         work: Callable[..., R],
-        chunks: list[Rows],
+        chunks: Sequence[Rows],
         *,
         particles: Particles | None = None,
         along: Iterable[tuple[Any, ...]] = repeat(()),
@@ -169,7 +169,7 @@ class Run:
         work : callable
             Depends on its arguments and on what it carries only; with an engine it is sent to
             every worker once, and there reads and works on chunks.
-        chunks : list of slice or ndarray
+        chunks : sequence of slice or ndarray
         particles : Particles, optional
             Those that are compared in place of ``--input``.
         along : iterable of tuple, optional

@@ -11,13 +11,16 @@ training particles of both make together; if not, two noisier maps predict them 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.chunks import Rows, chunk_ranges, length
+from mapsort.engines.made_anew import MadeAnew
 from mapsort.errors import NumericalError
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
@@ -32,7 +35,7 @@ from mapsort.rundir.wording import counted
 from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.pose_sums import PoseSums
-from mapsort.stages.search.local_search import plan_local_search, search_locally
+from mapsort.stages.search.local_search import LocalSearchPlan, plan_local_search, search_locally
 
 #: The classification is repeated with so many iterations at most.
 MOST_ITERATIONS = 8
@@ -140,27 +143,48 @@ def _classified(run: Run, n_iterations: int) -> State:
     return state
 
 
+class _Climb:
+    """The search about poses with these maps, in the noise of a state; here, or on workers."""
+
+    def __init__(self, run: Run, maps: Sequence[Float32], state: State) -> None:
+        self._run = run
+        self.plan = MadeAnew(partial(_climb_plan, run, tuple(maps), state.noise_power))
+
+    def over(self, chunks: Sequence[Rows], starts: Iterable[Poses]) -> Iterator[Poses]:
+        """Yield where the particles of each chunk arrive."""
+        along = ((poses,) for poses in starts)
+        for where, found in self._run.over_chunks(self._rows, chunks, along=along):
+            self._run.advance(length(where))
+            yield found
+
+    def _rows(self, where: Rows, raw: Float32, starts: Poses) -> Poses:
+        run, threads = self._run, self._run.plan.n_threads
+        transforms = centred_transform(run.plan.treatment.images(raw), n_threads=threads)
+        return search_locally(
+            self.plan.value, transforms, run.ctf_of(where), starts, n_threads=threads
+        )
+
+
+def _climb_plan(run: Run, maps: Sequence[Float32], noise_power: Float64) -> LocalSearchPlan:
+    return plan_local_search(maps, search_context(run, noise_power), Scoring(KNOWN_SCALE))
+
+
 def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
     """Return each map's equations, of the even and of the odd ones of its particles."""
     assert state.matches is not None, "there was at least one iteration"
     threads, plan = run.plan.n_threads, run.plan
     best = state.matches.taken(np.arange(len(state.matches)), np.zeros(len(state.matches), int))
     poses = Poses.of_matches(best, plan.references)
-    climbing = plan_local_search(
-        state.references, search_context(run, state.noise_power), Scoring(KNOWN_SCALE)
-    )
+    climb = _Climb(run, state.references, state)
     sums = [
         [PoseSums(plan.map_grid, group, run.inputs.apix, projector) for _ in range(2)]
-        for group, projector in zip(plan.symmetries, climbing.projectors, strict=True)
+        for group, projector in zip(plan.symmetries, climb.plan.value.projectors, strict=True)
     ]
     n = len(run.inputs.particles)
     run.start("train", n, state.iteration)
-    for where, raw in read_ahead(run.inputs.particles.images, chunk_ranges(n, plan.chunk)):
+
+    def add(where: slice, raw: Float32, found: Poses) -> None:
         images = plan.treatment.images(raw)
-        transforms = centred_transform(images, n_threads=threads)
-        found = search_locally(
-            climbing, transforms, run.ctf_of(where), poses.rows(where), n_threads=threads
-        )
         transfer = run.transfer_of(where)
         half = run.inputs.halves.half[where]
         for model in range(plan.n_models):
@@ -173,7 +197,11 @@ def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
                     transfer=None if transfer is None else transfer[rows],
                     n_threads=threads,
                 )
-        run.progress.advance(where.stop - where.start)
+
+    chunks = run.chunks()
+    found = ((poses,) for poses in climb.over(chunks, map(poses.rows, chunks)))
+    for _ in run.over_chunks(add, chunks, along=found, here=True):
+        pass
     run.progress.finish(f"{counted(n, 'particle')} in {counted(plan.n_models, 'map')}")
     return [[part.finish(n_threads=threads) for part in parts] for parts in sums]
 
@@ -223,25 +251,20 @@ def _scores(
 
     All maps are looked at with the same noise, in the same band, from the same pose on.
     """
-    threads = run.plan.n_threads
-    context = search_context(run, state.noise_power)
-    plan = plan_local_search(volumes, context, Scoring(KNOWN_SCALE))
     run.start("judge", len(members), state.iteration)
-    scores = np.empty((len(members), len(volumes)))
-    for where in chunk_ranges(len(members), run.plan.chunk):
-        rows = members[where]
-        images = run.plan.treatment.images(run.inputs.particles.images(rows))
+    chunks = [members[where] for where in chunk_ranges(len(members), run.plan.chunk)]
+
+    def with_every(rows: npt.NDArray[np.intp]) -> Poses:
         starts = known.rows(rows)
-        candidates = Poses.beside(
-            [replace(starts, model=np.full_like(starts.model, m)) for m in range(len(volumes))]
-        )
-        transforms = centred_transform(images, n_threads=threads)
-        found = search_locally(plan, transforms, run.ctf_of(rows), candidates, n_threads=threads)
-        order = np.argsort(found.model, axis=1)
-        scores[where] = np.take_along_axis(found.score, order, axis=1)
-        run.progress.advance(len(rows))
+        models = range(len(volumes))
+        return Poses.beside([replace(starts, model=np.full_like(starts.model, m)) for m in models])
+
+    scores = [
+        np.take_along_axis(found.score, np.argsort(found.model, axis=1), axis=1)
+        for found in _Climb(run, volumes, state).over(chunks, map(with_every, chunks))
+    ]
     run.progress.finish(counted(len(members), "particle"))
-    return scores
+    return np.concatenate(scores).astype(np.float64)
 
 
 def _summary(maps: tuple[int, int], images: Float64) -> HeldOutPair:
