@@ -90,7 +90,9 @@ def test_the_groups_noise_counts_in_the_scores(small, spoilt):
     _, one = iterated(small, spoilt[0])
     _, two = iterated(small, spoilt[1])
     assert one.state.learnt.group_noise is None
-    assert not np.allclose(one.matches.score[:, 0], two.matches.score[:, 0], rtol=0.02)
+    assert not np.allclose(
+        one.averaged.matches.score[:, 0], two.averaged.matches.score[:, 0], rtol=0.02
+    )
 
 
 def test_scales_shifts_and_outliers_are_told(small, spoilt):
