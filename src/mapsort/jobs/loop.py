@@ -21,9 +21,8 @@ from mapsort.jobs.refinement import Entry, Outcome, Refinement, Result, Watcher,
 from mapsort.jobs.resume import RunCheckpoint, record_going_on
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import KeptFiles
-from mapsort.refinement.requirements import plan_lines, run_disk
+from mapsort.refinement.requirements import plan_lines, run_disk, symmetry_warnings
 from mapsort.refinement.run import Run, State
-from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.layout import RunDirectory
@@ -162,7 +161,7 @@ def _logged(
         try:
             for line in plan_lines(run, kind.command):
                 LOGGER.info("%s", line)
-            for line in symmetry_warnings(run.options, run.inputs):
+            for line in symmetry_warnings(run):
                 LOGGER.warning("%s", line)
                 warn(told, line)
             if killed is not None:

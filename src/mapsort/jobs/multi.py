@@ -35,9 +35,8 @@ from mapsort.refinement.half_maps import warn_of_exchanged_maps
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import Outcome, iterate, scanned
 from mapsort.refinement.plan import resolve
-from mapsort.refinement.requirements import plan_lines, run_memory
+from mapsort.refinement.requirements import plan_lines, run_memory, symmetry_warnings
 from mapsort.refinement.run import Run, State
-from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.refinement.time_estimate import estimated_time
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.set_counts import SetCounts
@@ -171,7 +170,7 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
         estimate = estimated_time(run)
     lines = plan_lines(run, MULTI.command)
     lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
-    warnings = [*_memory_warnings(run), *symmetry_warnings(options, run.inputs)]
+    warnings = [*_memory_warnings(run), *symmetry_warnings(run)]
     return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
 
 

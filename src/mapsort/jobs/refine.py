@@ -27,9 +27,8 @@ from mapsort.options.refine import AUTO, RefineOptions
 from mapsort.refinement.choices import Choice, automatic_choices
 from mapsort.refinement.halves.iteration import HalvesOutcome, iterate
 from mapsort.refinement.halves.start import looked_through, open_halves, prepare_halves
-from mapsort.refinement.requirements import plan_lines
+from mapsort.refinement.requirements import plan_lines, symmetry_warnings
 from mapsort.refinement.run import Run, State
-from mapsort.refinement.symmetry_warnings import symmetry_warnings
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import stage
 from mapsort.runfiles.entries import halves_entry
@@ -165,7 +164,7 @@ def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None
     check_disk(run)
     with threadpool_limits(run.plan.n_threads):
         run = looked_through(run)
-    warnings = [f"warning: {line}" for line in symmetry_warnings(run.options, run.inputs)]
+    warnings = [f"warning: {line}" for line in symmetry_warnings(run)]
     return "\n".join([*plan_lines(run, REFINE.command), *warnings])
 
 

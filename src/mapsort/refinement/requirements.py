@@ -6,6 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mapsort.geometry.nearest_views import VIEWS_AT_ONCE
+from mapsort.geometry.symmetry import symmetry
+from mapsort.modules.comparator import search_comparator
+from mapsort.options.multi import MultiOptions
+from mapsort.options.types import NARROW_FROM_SPEED, InputMode
+from mapsort.physics.symmetry_check import check_symmetry
+from mapsort.refinement.focus import mask_warning
 from mapsort.refinement.memory_plan import (
     FULL_SIMILARITY_BYTES,
     REPORT_BYTES,
@@ -14,14 +21,24 @@ from mapsort.refinement.memory_plan import (
     scratch_bytes,
     similarity_bytes,
 )
-from mapsort.refinement.option_needs import option_disk, option_memory
 from mapsort.refinement.plan import MultiPlan
 from mapsort.refinement.run import Run
 from mapsort.rundir.outputs import free_bytes
 from mapsort.rundir.wording import readable_size
+from mapsort.stages.average.member_average import GROUP_BYTES
+from mapsort.stages.average.weighting import Weighting, weighting_of
+from mapsort.stages.components.folds import N_FOLDS
+from mapsort.stages.components.found_classes import MOST_COMPONENTS
+from mapsort.stages.components.memory import search_bytes
+from mapsort.stages.search.narrowing import NEIGHBOURS
+from mapsort.stages.search.two_stage import LEAST_REFERENCES, n_clusters
 
 #: Poses of a particle of independent half-sets: where the search begins and arrives.
 _POSES_BYTES = 800
+#: Bytes of a pair in a similarity matrix in memory, and images of one in a file.
+_PAIR_BYTES, _MATRIX_IMAGES = 20, 6
+#: Bytes of a pose beside a match: model, rotation, origin and score, and two copies in work.
+_POSE_BYTES = 3 * 96
 
 
 def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
@@ -38,11 +55,63 @@ def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
     return results + scratch_bytes(plan, n_particles)
 
 
+def _option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> dict[str, int]:
+    """Return the memory that options add, by purpose."""
+    box, n_references = plan.grid.box, len(plan.references)
+    image, plane = 4 * box * box, 12 * box * (box // 2 + 1)
+    need = {}
+    if options.speed >= NARROW_FROM_SPEED:
+        mates = max(len(group.matrices) for group in plan.symmetries)
+        need["neighbours"] = _neighbour_bytes(n_references, mates)
+        need["neighbours"] += 2 * 12 * NEIGHBOURS * plan.n_models * min(plan.chunk, n_particles)
+    if plan.band is not None:
+        need["search for classes"] = search_bytes(
+            n_particles,
+            plan.band,
+            plan.band.rings,
+            n_classes=plan.n_models,
+            n_components=min(plan.n_models + 2, MOST_COMPONENTS),
+            n_folds=N_FOLDS,
+        )
+    by_pixels = search_comparator(options.simcmp)[1] is not None
+    if by_pixels or options.prefilt or options.classiter or options.classcmp != "auto":
+        need["reference images"] = 3 * n_references * image
+    if options.twostage and n_references >= LEAST_REFERENCES:
+        pairs = n_references**2 + n_clusters(n_references) * n_particles
+        need["clusters"] = 2 * _PAIR_BYTES * pairs + 2 * n_references * image
+    if options.skipalign or options.inputmode is InputMode.PARTICLES:
+        need["poses"] = _POSE_BYTES * plan.refined * plan.n_models * n_particles
+    weighting = weighting_of(options.classaverager)
+    if weighting is Weighting.SUM:
+        need["second averages"] = 2 * n_references * plane
+    elif weighting is Weighting.BY_MEMBER:
+        largest = min(3 * GROUP_BYTES, 12 * n_particles * box * box)
+        need["second averages"] = 2 * n_references * plane + largest
+    return need
+
+
+def _neighbour_bytes(n_references: int, mates: int) -> int:
+    """Return what the table of neighbours takes with the tree and one block of its answers."""
+    tree = 2 * mates * n_references * 64
+    answers = min(VIEWS_AT_ONCE, n_references) * 2 * NEIGHBOURS * 64
+    return 4 * NEIGHBOURS * n_references + tree + answers
+
+
+def _option_disk(options: MultiOptions, plan: MultiPlan, n_particles: int) -> int:
+    """Return the disk space that options add in each iteration [bytes]."""
+    n_references = len(plan.references)
+    if not options.twostage or n_references < LEAST_REFERENCES:
+        return 0
+    count = n_clusters(n_references)
+    pairs = n_references**2 + count * n_particles
+    return _MATRIX_IMAGES * 4 * pairs + count * (4 * plan.grid.box**2 + 4096)
+
+
 def run_memory(run: Run) -> dict[str, int]:
     """Return the memory that a run needs, by purpose."""
     options, plan, n_particles = run.options, run.plan, len(run.inputs.particles)
     memory = memory_bytes(plan, n_particles)
-    memory |= option_memory(options, plan, n_particles)
+    memory |= _option_memory(options, plan, n_particles)
     if run.independent is not None:
         memory["poses"] = _POSES_BYTES * n_particles
     if not options.no_report:
@@ -56,7 +125,7 @@ def run_disk(run: Run) -> int:
     n = options.n_iterations
     if run.independent is not None:
         return n * (9 * 4 * plan.grid.box**3 + 1200 * n_particles)
-    added = option_disk(options, plan, n_particles)
+    added = _option_disk(options, plan, n_particles)
     return disk_bytes(plan, n_particles, n) + n * added
 
 
@@ -104,3 +173,20 @@ def plan_lines(run: Run, command: str) -> list[str]:
 def _memory_per_item(plan: MultiPlan) -> list[str]:
     sizes = (f"{name} {readable_size(size)}" for name, size in item_bytes(plan).items())
     return [f"memory per item: {', '.join(sizes)}"]
+
+
+def symmetry_warnings(run: Run) -> list[str]:
+    """Return a line for every starting map that disagrees with its ``--sym``.
+
+    A symmetry about other axes than the map's smears it out; the refinement would not complain.
+    """
+    options, inputs, lines = run.options, run.inputs, []
+    for path, seed, name in zip(options.models, inputs.seeds, options.symmetries, strict=True):
+        finding = check_symmetry(seed, symmetry(name), apix=inputs.apix)
+        if not finding.agrees:
+            lines.append(f"--sym={name}: {path} {finding}")
+    if inputs.focus is not None:
+        groups = {name: symmetry(name) for name in options.symmetries}
+        found = [mask_warning(options, inputs.focus, g, inputs.apix) for g in groups.values()]
+        lines += [line for line in found if line is not None]
+    return lines
