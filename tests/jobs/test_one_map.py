@@ -11,11 +11,11 @@ import pytest
 
 from mapsort import refine_multi
 from mapsort.engines.progress import SilentProgress
-from mapsort.errors import ConfigError, Interrupted
-from mapsort.geometry.symmetry import symmetry
-from mapsort.io.star import read_particles
-from mapsort.jobs.one_map import common_symmetry
+from mapsort.errors import ConfigError, Interrupted, NumericalError
+from mapsort.io.mrc import write_map, write_stack
+from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.simulate import Simulated, simulate
+from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
@@ -73,12 +73,6 @@ def test_particles_stay_in_their_classes_with_the_probabilities_they_were_found_
     assert whole.convergence[-1]["junk_sets"] is not None
 
 
-def test_classes_have_the_symmetry_that_all_maps_have():
-    c1, d7, helix = (symmetry(name) for name in ("c1", "d7", "h5:1:20:7.5"))
-    assert common_symmetry([d7, d7]) == "d7"
-    assert [common_symmetry(groups) for groups in ([c1, d7], [helix, helix])] == ["c1", "c1"]
-
-
 class _StopAt(SilentProgress):
     """Interrupts a run when a stage begins for the n-th time."""
 
@@ -129,12 +123,48 @@ def test_with_given_poses(two_states, tmp_path):
         np.testing.assert_allclose(kept[name], given[name], atol=1e-3)
 
 
+def test_more_classes_than_the_particles_can_carry_are_told(two_states, tmp_path):
+    run = found_from_one(two_states, tmp_path / "run", nmodels=12, iter=1)
+    assert len(run.maps) == 12
+    assert "may be more than they can carry" in (run.path / "run.log").read_text()
+
+
+def test_noise_is_no_particle(two_states, tmp_path):
+    noise = np.random.default_rng(5).normal(size=(120, 32, 32)).astype(np.float32)
+    write_stack(tmp_path / "noise.mrcs", noise, 4.0)
+    optics, table = read_particles(two_states.truth)
+    names = [f"{number:06d}@{tmp_path / 'noise.mrcs'}" for number in range(1, 121)]
+    write_particles(tmp_path / "noise.star", optics, table[:120].assign(rlnImageName=names))
+    made = replace(two_states, particles=tmp_path / "noise.star")
+    with pytest.raises(NumericalError, match=r"no classes were found from --model .*: the"):
+        found_from_one(made, tmp_path / "run", skipalign=True)
+
+
+def test_states_with_a_symmetry(two_states, tmp_path):
+    paths = [tmp_path / f"c2_{number}.mrc" for number in (1, 2)]
+    for source, path in zip(two_states.maps, paths, strict=True):
+        volume = Volume.open(source)
+        turned = np.roll(volume.data[:, ::-1, ::-1], (1, 1), axis=(1, 2))
+        write_map(path, volume.data + turned, volume.apix)
+    asked = SimulateOptions(
+        maps=tuple(paths), out=tmp_path / "c2", n=300, snr=0.6, shift=1.0, seed=3, seedres=40.0
+    )
+    made = simulate(asked)
+    run = found_from_one(made, tmp_path / "run", sym="c2", iter=1)
+    assert agreement(made, run) > 0.9
+    for volume in run.maps:
+        turned = np.roll(volume.data[:, ::-1, ::-1], (1, 1), axis=(1, 2))
+        assert np.corrcoef(volume.data.ravel(), turned.ravel())[0, 1] > 0.99
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
         ({"nmodels": 1}, "there is one class"),
         ({"sep": 2}, "--sep 2"),
-        ({"sym": "c2"}, "--sym c2"),
+        ({"sym": "c2,c4"}, "--sym c2,c4"),
+        ({"sym": "h5:1:20:7.5"}, "--sym h5:1:20:7.5"),
+        ({"sym": "c2", "breaksym": True}, "--breaksym"),
         ({"mask": "mask.mrc"}, "--mask"),
     ],
     ids=str,

@@ -8,7 +8,6 @@ what differs among them. The run starts from the classes' maps, and particles st
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +16,6 @@ import numpy.typing as npt
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import NumericalError
-from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.matches import Matches
 from mapsort.options.types import InputMode
 from mapsort.refinement.band_images import band_particles, dealt_folds
@@ -122,7 +120,7 @@ def _starting_classes(run: Run) -> StartingClasses:
         particles = band_particles(run, consensus.origins)
         settings = ComponentSettings(
             junk=run.options.junk_sets > 0,
-            symmetry=common_symmetry(run.plan.symmetries),
+            symmetry=run.plan.symmetries[0].name,
             n_threads=run.plan.n_threads,
         )
         try:
@@ -145,15 +143,6 @@ def _starting_classes(run: Run) -> StartingClasses:
     return StartingClasses(
         known, found.rotations, consensus.origins + found.origins, found.maps, consensus
     )
-
-
-def common_symmetry(groups: Sequence[Symmetry]) -> str:
-    """Return the symmetry that classes are found with: that of all maps, or none.
-
-    Views of a helix lie all about it: its maps need no copies to be whole.
-    """
-    names = {group.name for group in groups}
-    return names.pop() if len(names) == 1 and not groups[0].helical else "c1"
 
 
 def _consensus(run: Run) -> Consensus:

@@ -135,8 +135,13 @@ def why_not_components(options: MultiOptions) -> str | None:
         return f"--sep {options.sep} asks for several references of each particle"
     if options.mask is not None:
         return "--mask asks for classes by what lies inside it"
-    if any(name.strip().lower() != "c1" for name in options.sym):
-        return f"--sym {','.join(options.sym)}: components are of a volume without symmetry"
+    names = {name.strip().lower() for name in options.sym}
+    if len(names) > 1:
+        return f"--sym {','.join(options.sym)}: components have one symmetry"
+    if any(name.startswith("h") for name in names):
+        return f"--sym {options.sym[0]}: components take point groups, no helices"
+    if options.breaksym:
+        return "--breaksym asks for maps without the symmetry that the poses have"
     return None
 
 
