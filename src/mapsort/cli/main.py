@@ -14,7 +14,6 @@ from mapsort._version import __version__
 from mapsort.cli.commands import COMMANDS, DESCRIPTION
 from mapsort.cli.output import explained, say, terminal_width, warn
 from mapsort.errors import ConfigError, FormatError, Interrupted
-from mapsort.modules.modopt import did_you_mean
 
 # Threads of OpenMP that spin while they wait take the time of other work on shared processors and,
 # a share being a share, their own: matching ran at a third of its speed beside one busy process.
@@ -102,7 +101,7 @@ def _dispatch(words: list[str], *, prog: str) -> int:
     if command.startswith("-"):
         return _program_option(*command.partition("=")[::2], rest)
     if command not in COMMANDS:
-        hint = did_you_mean(command, list(COMMANDS))
+        hint = _nearest(command, tuple(COMMANDS))
         raise ConfigError(f"unknown command {command!r}{hint or '; mapsort --help lists them'}")
     return _run(command, rest, prog=prog if prog != "mapsort" else f"mapsort {command}")
 
@@ -120,9 +119,16 @@ def _program_option(name: str, value: str, rest: Sequence[str]) -> int:
 
         say(man_page())
     else:
-        hint = did_you_mean(name, _PROGRAM_OPTIONS)
+        hint = _nearest(name, _PROGRAM_OPTIONS)
         raise ConfigError(f"unknown option {name}{hint or '; a command comes first'}")
     return DONE
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    # Not above: what the modules are called by loads more than the overview needs.
+    from mapsort.modules.modopt import did_you_mean
+
+    return did_you_mean(word, known)
 
 
 _PROGRAM_OPTIONS = ("--help", "--version", "--print-completion", "--print-man-page")
