@@ -61,6 +61,7 @@ def test_two_states_are_found_from_the_map_of_one(two_states, whole):
     assert agreement(two_states, whole) > 0.9
     log = (whole.path / "run.log").read_text()
     assert "components tell particles apart beyond chance" in log
+    assert "number of classes and gain over one" in log
     assert not (whole.path / "checkpoint" / "consensus").exists()
     assert min(m["resolution_fsc_0143_ang"] for m in whole.convergence[-1]["maps"]) < 16
 

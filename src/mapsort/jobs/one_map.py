@@ -228,6 +228,9 @@ def _tell(run: Run, found: FoundClasses) -> None:
         f"{found.rings}: {run.plan.grid.box * run.inputs.apix / found.rings:.0f} A)",
         f"classes of {shares} % of the particles; junk: {counts[-1]} of {len(found.junk)} images",
     ]
+    if found.held_out:
+        gains = ", ".join(f"{count}: {more:.2f}" for count, more in found.held_out.items())
+        lines.append(f"number of classes and gain over one, likewise [nat a particle]: {gains}")
     for line in lines:
         LOGGER.info("%s", line)
         run.progress.message(line)
