@@ -103,6 +103,20 @@ def test_threads_do_not_matter(two_states, whole, tmp_path, results):
     assert results(tmp_path / "run") == results(whole.path)
 
 
+def test_workers_find_the_same(two_states, tmp_path, results, monkeypatch):
+    """They are threads of this process; each is given several chunks."""
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 60)
+    here, there = tmp_path / "here", tmp_path / "there"
+    found_from_one(two_states, here, iter=1)
+    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": False}
+    with LocalCluster(dashboard_address=None, protocol="tcp", **workers) as cluster:
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        found_from_one(two_states, there, iter=1, parallel=f"dask:{address}")
+    assert results(there) == results(here)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"halves": True}, {"inputmode": "particles"}, {"assign": "hard"}, {"junk": 0}],

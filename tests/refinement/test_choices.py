@@ -86,3 +86,17 @@ def test_they_are_in_the_manifest(run_small):
     names = [choice["name"] for choice in read_manifest(run.path / "0_refine_parms.json").choices]
     assert "--maxshift" in names
     assert "--orientgen" not in names
+
+
+@pytest.mark.parametrize(
+    ("more", "way", "why"),
+    [({}, "pca", "judged by maps made without it"), ({"sep": 2}, "noise", "--sep 2")],
+    ids=["classes are found", "they cannot be"],
+)
+def test_how_classes_start_from_one_map(chosen, small, more, way, why):
+    found, _ = chosen(models=(), model=small.seeds[0], nmodels=2, **more)
+    assert found["--seedmethod"].value == way
+    assert why in found["--seedmethod"].reason
+    assert ("--junk" in found) is (way == "pca")
+    told, _ = chosen(models=(), model=small.seeds[0], nmodels=2, seedmethod="noise", **more)
+    assert not {"--seedmethod", "--junk"} & set(told)

@@ -99,6 +99,7 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
         Particles and map have nothing in common, or all is junk.
     """
     kept = run.checkpoints.kept(0, "classes", StartingClasses, lambda: _starting_classes(run))
+    kept = run.scratch.with_arrays(kept)
     run.checkpoints.drop_part(_CONSENSUS)
     # Their scale is that of normalised images, as the engine's; its first iteration asks for none.
     maps = tuple(np.asarray(volume * run.sphere, np.float32) for volume in kept.maps)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from mapsort.model.half_sets import SUBSET
-from mapsort.options.multi import MultiOptions
-from mapsort.options.types import NARROW_FROM_SPEED, Assignment, CtfHandling
+from mapsort.options.multi import MultiOptions, why_not_components
+from mapsort.options.types import NARROW_FROM_SPEED, Assignment, CtfHandling, SeedMethod
 from mapsort.refinement.assignment_choice import SETTLED, why_hard
 from mapsort.refinement.half_maps import joined_resolution_ang, start_resolution_ang
 from mapsort.refinement.inputs import MultiInputs
@@ -45,6 +45,7 @@ def automatic_choices(
     return (
         *_particle_choices(options, inputs),
         *_search_choices(options, inputs, plan),
+        *_start_choices(options),
         *_assignment_choices(options),
         *_map_choices(options, inputs, plan),
         _similarity_choice(options, plan, len(inputs.particles)),
@@ -103,6 +104,21 @@ def _search_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan)
         chosen.append(
             Choice("--maxshift", f"{plan.max_shift:g} px", f"an eighth of the {box} px box")
         )
+    return chosen
+
+
+def _start_choices(options: MultiOptions) -> list[Choice]:
+    if options.model is None or options.nmodels == 1:
+        return []
+    reason = why_not_components(options)
+    chosen = []
+    if options.seedmethod is SeedMethod.AUTO:
+        how = "classes in which each particle is judged by maps made without it are kept"
+        value = "pca" if reason is None else "noise"
+        chosen.append(Choice("--seedmethod", value, how if reason is None else reason))
+    if options.junk is None and options.finds_classes:
+        told = "where classes are found, junk is told by its brightness and put apart"
+        chosen.append(Choice("--junk", "1", told))
     return chosen
 
 
