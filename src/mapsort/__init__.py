@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.eotest import eotest
     from mapsort.jobs.followup import followup
     from mapsort.jobs.multi import refine_multi
+    from mapsort.jobs.pca import pca
     from mapsort.jobs.refine import refine
     from mapsort.jobs.split import split
     from mapsort.model.particles import Particles
@@ -59,6 +60,7 @@ __all__ = [
     "fsc",
     "match",
     "orientations",
+    "pca",
     "process",
     "processor",
     "project",
@@ -90,6 +92,7 @@ _HOME = {
     "fsc": "mapsort.physics.fsc",
     "match": "mapsort.api",
     "orientations": "mapsort.modules.orientgen",
+    "pca": "mapsort.jobs.pca",
     "process": "mapsort.modules.processors",
     "processor": "mapsort.modules.extension",
     "project": "mapsort.api",

@@ -94,6 +94,17 @@ COMMANDS: Mapping[str, Command] = {
             ("--input multi_00/sets/particles_mul00_it06_m1.star --model a.mrc", "one set"),
         ),
     ),
+    "pca": Command(
+        _REFINE,
+        "how particles of one map vary: principal components of the volume, movies along them",
+        options="pca.PcaOptions",
+        job="pca.pca_run",
+        examples=(
+            ("--input particles.star --model map.mrc", "components that are worth it"),
+            ("--input run_data.star --model map.mrc --skipalign", "at the poses of the input"),
+            ("--input particles.star --model map.mrc --components 2", "the first two"),
+        ),
+    ),
     "demo": Command(
         _REFINE,
         "run multi on a small problem made on the spot and score it against the truth",

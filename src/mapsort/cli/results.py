@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.facts import Facts
     from mapsort.jobs.followup import Followup
     from mapsort.jobs.multi import MultiRun
+    from mapsort.jobs.pca import Variability
     from mapsort.jobs.process import Processed
     from mapsort.jobs.project import Projected
     from mapsort.jobs.reconstruct import Reconstructed
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from mapsort.options.convert import ConvertOptions
     from mapsort.options.files import InfoOptions, ProcessOptions, ShowOptions
     from mapsort.options.multi import MultiOptions
+    from mapsort.options.pca import PcaOptions
     from mapsort.options.project import ProjectOptions
     from mapsort.options.reconstruct import ReconstructOptions
     from mapsort.options.refine import RefineOptions
@@ -87,6 +89,21 @@ def refine(options: RefineOptions, made: RefinedMap) -> Told:  # noqa: ARG001
     yield f"{halves[0]}  {halves[1]}  half maps, unfiltered"
     yield f"{directory.fsc_eo(last, 1)}  FSC: corrected, masked, unmasked, random phases"
     yield f"{directory.particles(last)}  half-set and pose of every particle"
+
+
+def pca(options: PcaOptions, made: Variability) -> Told:  # noqa: ARG001
+    """Tell what was found and where it is; draw the picture."""
+    from mapsort.report.latent import write_latent_picture
+
+    directory = RunDirectory(made.path)
+    yield made.words
+    yield f"{directory.mean}  mean map"
+    for number in range(1, len(made.components) + 1):
+        movie = directory.movie_frame(number, 1).parent
+        yield f"{directory.component(number)}  {movie}  component {number}, movie along it"
+    yield f"{directory.latent}  coordinates, scale and pose of every particle"
+    write_latent_picture(directory)
+    yield f"{directory.latent_picture}  particles along the components, slices of the maps"
 
 
 def demo(options: DemoOptions, made: DemoScore) -> Told:  # noqa: ARG001

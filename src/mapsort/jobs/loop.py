@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,15 +69,7 @@ def carried_out(
         Whether particles and maps are in files, so that the run can be resumed.
     """
     options = run.options
-    for note in run.inputs.notes:
-        warn(run.progress, note)
-    if options.resume is None:
-        check_disk(run)
-    give_back_freed_memory()
-    scratch = Scratch(existing_parent(options.path or Path()))
-    inputs = run.inputs.in_scratch(scratch)
-    with threadpool_limits(run.plan.n_threads), engine_for(options, inputs) as engine:
-        run = replace(run, inputs=inputs, scratch=scratch, engine=engine)
+    with at_work(run) as run:
         if options.resume is not None:
             directory = RunDirectory(options.resume, map_suffix=options.map_suffix)
             with run_lock(directory.lock) as killed:
@@ -84,16 +78,32 @@ def carried_out(
                 _record_going_on(kind, run, directory)
                 return _logged(kind, run, directory, watcher, killed=killed)
         run = kind.looked_through(run)
-        directory = _make_directory(kind, options)
+        directory = make_directory(kind.command, options)
         with run_lock(directory.lock):
             _write_manifest(kind, run, directory, in_files=in_files)
             return _logged(kind, run, directory, watcher)
 
 
-def _make_directory(kind: Refinement[Any, Any], options: MultiOptions) -> RunDirectory:
+@contextmanager
+def at_work(run: Run) -> Iterator[Run]:
+    """Give an opened run with what it works in, a scratch file and its workers, for a block."""
+    options = run.options
+    for note in run.inputs.notes:
+        warn(run.progress, note)
+    if options.resume is None:
+        check_disk(run)
+    give_back_freed_memory()
+    scratch = Scratch(existing_parent(options.path or Path()))
+    inputs = run.inputs.in_scratch(scratch)
+    with threadpool_limits(run.plan.n_threads), engine_for(options, inputs) as engine:
+        yield replace(run, inputs=inputs, scratch=scratch, engine=engine)
+
+
+def make_directory(command: str, options: MultiOptions) -> RunDirectory:
+    """Make the directory of ``--path``, or the next free one that is called as the command."""
     suffix = options.map_suffix
     if options.path is None:
-        return RunDirectory.next_free(Path(), prefix=kind.command, map_suffix=suffix)
+        return RunDirectory.next_free(Path(), prefix=command, map_suffix=suffix)
     options.path.mkdir(parents=True, exist_ok=True)
     return RunDirectory(options.path, map_suffix=suffix)
 

@@ -57,7 +57,7 @@ __all__ = ["MultiRun", "Watcher", "plan_text", "refine_multi", "refine_multi_run
 LOGGER = logging.getLogger(__name__)
 
 
-def _looked_through(run: Run) -> Run:
+def looked_through(run: Run) -> Run:
     """Read every image once, and note copies under another name and the wrong contrast."""
     prints = Fingerprints(len(run.inputs.particles))
     run = scanned(run, look=prints.add)
@@ -144,7 +144,7 @@ MULTI = Refinement(
     command="multi",
     resolved=lambda run: {"orientgen": run.plan.orientgen},
     choices=lambda run: automatic_choices(run.options, run.inputs, run.plan),
-    looked_through=_looked_through,
+    looked_through=looked_through,
     prepared=prepared,
     iterate=iterate,
     entry=convergence_entry,
@@ -163,10 +163,10 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     FormatError, ConfigError
         What is wrong with the request or its input.
     """
-    run = _opened(options, progress)
+    run = opened(options, progress)
     check_disk(run)
     with threadpool_limits(run.plan.n_threads):
-        run = _looked_through(run)
+        run = looked_through(run)
         estimate = estimated_time(run)
     lines = plan_lines(run, MULTI.command)
     lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
@@ -174,12 +174,13 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
 
 
-def _opened(
+def opened(
     options: MultiOptions,
     progress: Progress | None,
     particles: Particles | None = None,
     volumes: Sequence[Volume] | None = None,
 ) -> Run:
+    """Return the run that a request leads to: its files opened and checked, its plan made."""
     inputs = open_inputs(options, particles=particles, volumes=volumes)
     shown = progress if progress is not None else SilentProgress()
     return Run(options, inputs, resolve(options, inputs), shown)
@@ -222,7 +223,7 @@ def refine_multi_run(
     NumericalError
         When the computation cannot go on.
     """
-    run = _opened(with_seed(options), progress, particles, volumes)
+    run = opened(with_seed(options), progress, particles, volumes)
     in_files = particles is None and volumes is None
     return carried_out(MULTI, run, watcher, in_files=in_files)
 

@@ -17,7 +17,7 @@ from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
-from mapsort.options.types import InputMode
+from mapsort.options.types import CONSENSUS_ITERATIONS, InputMode
 from mapsort.refinement.band_images import band_particles, dealt_folds
 from mapsort.refinement.half_maps import half_seeds
 from mapsort.refinement.iteration import iterate, prepare_seeds
@@ -39,9 +39,6 @@ from mapsort.stages.search.nearest_references import nearest_references
 LOGGER = logging.getLogger(__name__)
 
 Float64 = npt.NDArray[np.float64]
-#: Iterations with the one map. Classes found from the poses of 1, 2 and 4 agree with the truth by
-#: 0.908, 0.947 and 0.956 (4,000 particles of four states).
-CONSENSUS_ITERATIONS = 3
 #: Name of its checkpoints' directory.
 _CONSENSUS = "consensus"
 #: A class with a smaller part of the particles than this part of an equal share is told.
@@ -116,24 +113,11 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
 
 
 def _starting_classes(run: Run) -> StartingClasses:
-    consensus = _consensus(run)
+    consensus = poses_with_one_map(run, CONSENSUS_ITERATIONS)
+    settings = ComponentSettings(junk=run.options.junk_sets > 0)
     with stage("find classes"):
-        particles = band_particles(run, consensus.origins)
-        settings = ComponentSettings(
-            junk=run.options.junk_sets > 0,
-            symmetry=run.plan.symmetries[0].name,
-            n_threads=run.plan.n_threads,
-        )
         try:
-            found = find_classes(
-                particles,
-                consensus.rotations,
-                run.options.nmodels,
-                dealt_folds(run),
-                settings,
-                seed=run.plan.seed,
-                progress=run.progress,
-            )
+            found = classes_at(run, consensus, settings)
         except NumericalError as error:
             raise NumericalError(
                 f"no classes were found from --model {run.options.model}: {error} "
@@ -146,15 +130,29 @@ def _starting_classes(run: Run) -> StartingClasses:
     )
 
 
-def _consensus(run: Run) -> Consensus:
+def classes_at(run: Run, consensus: Consensus, settings: ComponentSettings) -> FoundClasses:
+    """Find ``--nmodels`` classes of particles with known poses; symmetry and threads are the run's."""
+    symmetry = run.plan.symmetries[0].name
+    return find_classes(
+        band_particles(run, consensus.origins),
+        consensus.rotations,
+        run.options.nmodels,
+        dealt_folds(run),
+        replace(settings, symmetry=symmetry, n_threads=run.plan.n_threads),
+        seed=run.plan.seed,
+        progress=run.progress,
+    )
+
+
+def poses_with_one_map(run: Run, n_iterations: int) -> Consensus:
     """Return the input's poses, or those of a refinement with the one map."""
     if run.inputs.poses is not None:
         return Consensus(*run.inputs.poses)
-    LOGGER.info("consensus: all particles with one map, %d iterations", CONSENSUS_ITERATIONS)
-    part = _with_one_map(run)
+    LOGGER.info("consensus: all particles with one map, %d iterations", n_iterations)
+    part = _with_one_map(run, n_iterations)
     kept = part.checkpoints
     state = kept.latest("state", State) or prepare_seeds(part, part.seen.averaged)
-    while state.iteration < CONSENSUS_ITERATIONS:
+    while state.iteration < n_iterations:
         state = iterate(part, state).state
         kept.save(state.iteration, "state", state)
         kept.drop_before(state.iteration)
@@ -163,17 +161,16 @@ def _consensus(run: Run) -> Consensus:
     return Consensus(rotations, origins, state.noise_power, state.learnt.shift_spread)
 
 
-def _with_one_map(run: Run) -> Run:
+def _with_one_map(run: Run, n_iterations: int) -> Run:
     """Return the run of a refinement of all particles with the one map."""
-    assert run.options.model is not None, "classes are found from it"
     options = replace(
         run.options,
-        models=(run.options.model,),
+        models=run.options.models[:1],
         nmodels=1,
         sym=run.options.sym[:1],
         mass=(),
         starts=1,
-        iter=CONSENSUS_ITERATIONS,
+        iter=n_iterations,
         inputmode=InputMode.CLASSES,
     )
     inputs = replace(run.inputs, seeds=run.inputs.seeds[:1])

@@ -111,6 +111,10 @@ AUTOMASK_VALUES = ValueKind(
 JUNK_SETS = or_auto(whole_number(0, 9))
 #: From this ``--speed`` on, iterations after the first search near the last matches.
 NARROW_FROM_SPEED = 6
+#: Iterations that bring particles to one map before it is known how they differ. Classes found
+#: from the poses of 1, 2 and 4 agree with the truth by 0.908, 0.947 and 0.956 (4,000 particles of
+#: four states).
+CONSENSUS_ITERATIONS = 3
 #: Where ``--iter auto`` ends at the latest.
 MOST_ITERATIONS = 25
 

@@ -96,6 +96,11 @@ class RunDirectory:
     #: Directory of what a stopped run goes on from.
     checkpoint = _File("checkpoint")
     report = _File("report/index.html")
+    #: Of ``mapsort pca``: mean map, table with coordinates, summary, picture.
+    mean = _File("mean.mrc")
+    latent = _File("particles.star")
+    pca = _File("pca.json")
+    latent_picture = _File("latent.png")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -119,7 +124,7 @@ class RunDirectory:
         parent : str or Path, optional
             Where run directories are.
         prefix : str, optional
-            ``multi`` or ``refine``.
+            ``multi``, ``refine`` or ``pca``.
         map_suffix : str, optional
 
         Raises
@@ -140,6 +145,14 @@ class RunDirectory:
             except FileExistsError:
                 continue
             return run
+
+    def component(self, number: int) -> Path:
+        """Return the map of a principal component, from 1."""
+        return self.path / f"component_{number:02d}.mrc"
+
+    def movie_frame(self, number: int, frame: int) -> Path:
+        """Return a map of the movie along a principal component, both from 1."""
+        return self.path / f"component_{number:02d}_movie" / f"frame_{frame:02d}.mrc"
 
     def intermediate(self, iteration: int) -> list[Path]:
         """Return files of an iteration between the maps: all but maps, tables and curves."""

@@ -20,8 +20,10 @@ from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.average.particle_fit import outlier_scores
 
+#: Beginning of the names of coordinates along principal components, numbered from 1.
+LATENT = "mapsortLatent"
 #: Rows that are made and written together.
-_LONGEST_ROWS = 8192
+LONGEST_ROWS = 8192
 #: Columns that a run or another program found of the particles and that do not hold any more once
 #: their poses and classes are others. A run that finds them itself writes them anew.
 _FOUND_BEFORE = (
@@ -38,7 +40,9 @@ _FOUND_BEFORE = (
 
 def without_found(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of particles without what an earlier run found of them."""
-    return table.drop(columns=[name for name in _FOUND_BEFORE if name in table])
+    names = map(str, table)
+    found = [name for name in names if name in _FOUND_BEFORE or name.startswith(LATENT)]
+    return table.drop(columns=found)
 
 
 def seen_from_here(paths: Sequence[Path], *, target: Path | None = None) -> list[str]:
@@ -90,7 +94,7 @@ def assignment_rows(run: Run, outcome: Outcome) -> Iterator[pd.DataFrame]:
         "mapsortScale": np.round(fit.scales(), 4),
         "mapsortOutlierScore": np.round(outlier_scores(fit, quality), 3),
     }
-    for where in chunk_ranges(len(quality), _LONGEST_ROWS):
+    for where in chunk_ranges(len(quality), LONGEST_ROWS):
         table = _rows(run, outcome, where)
         yield table.assign(**{name: values[where] for name, values in marks.items()})
         run.scratch.release()
@@ -144,7 +148,7 @@ def pose_rows(run: Run, poses: Poses) -> Iterator[pd.DataFrame]:
 
     ``rlnRandomSubset`` is 1 for the even and 2 for the odd half, as RELION numbers half-sets.
     """
-    for where in chunk_ranges(len(poses), _LONGEST_ROWS):
+    for where in chunk_ranges(len(poses), LONGEST_ROWS):
         table = without_found(run.inputs.rows(where))
         table["rlnImageName"] = image_names(run.inputs.particles, where)
         table["rlnClassNumber"] = 1

@@ -247,7 +247,8 @@ class _Search:
         self, grid: SliceGrid, observed: Observed, mixture: Mixture, errors: PoseErrors
     ) -> tuple[Observed, Refined]:
         """Refine the maps and correct the poses by each particle's own map, in turn."""
-        turns = OWN_MAP_TURNS if self.settings.correct_poses else 0
+        # the map of the only class is the mean, by which they have been corrected
+        turns = OWN_MAP_TURNS if self.settings.correct_poses and self.n_classes > 1 else 0
         self._start("classes", (turns + 1) * MAP_ROUNDS)
         scales, found = ScaleModel.start(junk=self.settings.junk), mixture.found
         likelihoods: tuple[float, ...] = ()

@@ -1,0 +1,262 @@
+"""``mapsort pca``: how the particles of one map vary, from options to a run directory."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mapsort.engines.progress import Progress, warn
+from mapsort.errors import ConfigError, MapsortError, NumericalError
+from mapsort.io.star import read_particles
+from mapsort.jobs.loop import at_work, make_directory
+from mapsort.jobs.multi import looked_through, opened
+from mapsort.jobs.one_map import Consensus, classes_at, poses_with_one_map
+from mapsort.jobs.refinement import with_seed
+from mapsort.model.particles import Particles
+from mapsort.model.volume import Volume
+from mapsort.options.fields import typed_options
+from mapsort.options.pca import PcaOptions
+from mapsort.refinement.requirements import plan_lines
+from mapsort.refinement.run import Run
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.log import run_log, stage
+from mapsort.rundir.manifest import make_manifest, write_manifest
+from mapsort.rundir.run_lock import run_lock
+from mapsort.rundir.wording import counted
+from mapsort.runfiles.components import Latent, variance_shares, write_components
+from mapsort.stages.components.band import Band
+from mapsort.stages.components.found_classes import (
+    PARTICLES_A_COMPONENT,
+    ComponentSettings,
+    FoundClasses,
+)
+
+LOGGER = logging.getLogger(__name__)
+
+COMMAND = "pca"
+#: Components that are sought at least, however few are kept: those beside them take up what would
+#: blur them.
+_SOUGHT = 8
+
+
+@dataclass(frozen=True)
+class Variability:
+    """How the particles vary.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory.
+    mean : Volume
+        The mean map, low-passed to where the particles carry signal.
+    components : tuple of Volume
+        Principal components, the largest first: what one standard deviation of the coordinate adds
+        to the mean.
+    particles : Path
+        The table of all particles, with their coordinates.
+    gain : tuple of float
+        What each component that was sought gains, for particles that had no part in it
+        [nat a particle].
+    n_worth : int
+        Components that gain beyond chance.
+    """
+
+    path: Path
+    mean: Volume
+    components: tuple[Volume, ...]
+    particles: Path
+    gain: tuple[float, ...]
+    n_worth: int
+
+    @cached_property
+    def assignments(self) -> pd.DataFrame:
+        """One row per particle: pose, ``mapsortLatent1`` ..., ``mapsortScale``, class or junk."""
+        return read_particles(self.particles)[1]
+
+    @property
+    def words(self) -> str:
+        """What was found."""
+        if self.n_worth == 0:
+            return "no component is worth it: the particles look like one structure"
+        gains = ", ".join(f"{gain:.1f}" for gain in self.gain[: self.n_worth])
+        are = "is" if self.n_worth == 1 else "are"
+        components = counted(self.n_worth, "component")
+        return f"{components} {are} worth it (gain {gains} nat per unseen particle)"
+
+
+def pca_run(
+    options: PcaOptions,
+    *,
+    progress: Progress | None = None,
+    particles: Particles | None = None,
+    volume: Volume | None = None,
+) -> Variability:
+    """Find the principal components of the volume among particles of one map.
+
+    Parameters
+    ----------
+    options : PcaOptions
+    progress : Progress, optional
+        Told of every stage; may raise Interrupted between chunks.
+    particles, volume : optional
+        Objects to use in place of ``options.input`` and ``options.model``.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        Before any work: what is wrong with the request or its input.
+    NumericalError
+        The particles hold no signal that they agree on.
+    """
+    request = with_seed(options.as_multi()).validated()
+    volumes = None if volume is None else [volume]
+    run = opened(request, progress, particles, volumes)
+    band = Band.widest(run.plan.grid.box, run.inputs.apix)
+    run = replace(run, plan=replace(run.plan, band=band))
+    _check_number(options, len(run.inputs.particles))
+    with at_work(run) as run:
+        run = looked_through(run)
+        directory = make_directory(COMMAND, request)
+        with run_lock(directory.lock), run_log(directory.log):
+            _write_manifest(options, run, directory)
+            try:
+                return _found(options, run, directory)
+            except (MapsortError, OSError) as error:
+                LOGGER.error("%s", error)
+                raise
+
+
+def _check_number(options: PcaOptions, n: int) -> None:
+    most = n // PARTICLES_A_COMPONENT
+    if options.components is not None and options.components > most:
+        raise ConfigError(
+            f"--components={options.components}: at most {most} of {n} particles, "
+            f"{PARTICLES_A_COMPONENT} particles a component"
+        )
+
+
+def _write_manifest(options: PcaOptions, run: Run, directory: RunDirectory) -> None:
+    resolved = {
+        "path": str(directory.path),
+        "apix": run.inputs.apix,
+        "maxshift": run.plan.max_shift,
+        "orientgen": run.plan.orientgen,
+        "randomseed": run.plan.seed,
+    }
+    manifest = make_manifest(
+        options.as_record() | resolved,
+        seed=run.plan.seed,
+        inputs=run.inputs.files,
+        command=sys.argv,
+    )
+    write_manifest(directory.parms, manifest)
+
+
+def _found(options: PcaOptions, run: Run, directory: RunDirectory) -> Variability:
+    for line in plan_lines(run, COMMAND):
+        LOGGER.info("%s", line)
+    consensus = poses_with_one_map(run, run.options.n_iterations)
+    settings = ComponentSettings(n_components=max(options.components or 0, _SOUGHT))
+    with stage("find components"):
+        try:
+            found = classes_at(run, consensus, settings)
+        except NumericalError as error:
+            raise NumericalError(
+                f"no components were found with --model {options.model}: {error}"
+            ) from error
+    made = _written(options, run, directory, consensus, found)
+    LOGGER.info("%s", made.words)
+    if options.components is not None and options.components > made.n_worth:
+        text = (
+            f"--components {options.components}: {counted(made.n_worth, 'component')} only "
+            "explain particles beyond chance; the others may be of noise"
+        )
+        LOGGER.warning("%s", text)
+        warn(run.progress, text)
+    return made
+
+
+def _written(
+    options: PcaOptions,
+    run: Run,
+    directory: RunDirectory,
+    consensus: Consensus,
+    found: FoundClasses,
+) -> Variability:
+    """Write the results, with the poses of the input where they are to be taken."""
+    parts, apix = found.components, run.inputs.apix
+    kept = parts.n_worth if options.components is None else options.components
+    given = options.skipalign
+    latent = Latent(
+        rotations=consensus.rotations if given else found.rotations,
+        origins=consensus.origins if given else consensus.origins + found.origins,
+        coordinates=parts.latent_means[:, :kept],
+        scale=found.scale,
+        junk=found.junk,
+    )
+    # Their scale is that of normalised images, as the engine's.
+    maps = np.concatenate([parts.mean[None], parts.maps[:kept]]) * run.sphere
+    gain = tuple(float(more) for more in parts.held_out_gain[1:] - parts.held_out_gain[:-1])
+    summary = {
+        "components": kept,
+        "components_worth_it": parts.n_worth,
+        "components_sought": len(parts.maps),
+        "held_out_gain_nat": gain,
+        "variance_share": variance_shares(maps[1:]),
+        "rings": found.rings,
+        "resolution_ang": run.plan.grid.box * apix / found.rings,
+        "particles": len(found.junk),
+        "junk": int((found.junk > 0.5).sum()),
+    }
+    with stage("write"):
+        write_components(run, directory, maps, latent, summary)
+    mean, *components = (Volume(volume, apix) for volume in maps)
+    return Variability(
+        directory.path, mean, tuple(components), directory.latent, gain, parts.n_worth
+    )
+
+
+def pca(
+    particles: str | Path | Particles,
+    model: str | Path | Volume,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Variability:
+    """Find how the particles of one map vary (``mapsort pca`` in Python).
+
+    Parameters
+    ----------
+    particles : str, Path or Particles
+    model : str, Path or Volume
+        The map that all particles are brought to.
+    progress : Progress, optional
+    **options
+        Any option of ``mapsort pca`` by its name, for example ``components=2, skipalign=True``.
+
+    Returns
+    -------
+    Variability
+        ``.mean``, ``.components``, ``.assignments``, ``.gain``, ``.n_worth``, ``.path``.
+
+    Raises
+    ------
+    ConfigError, FormatError
+        Before any work.
+    """
+    source = particles.source if isinstance(particles, Particles) else Path(particles)
+    path = Path("map") if isinstance(model, Volume) else Path(model)
+    request = typed_options(PcaOptions, {"input": source, "model": path} | options)
+    return pca_run(
+        request.validated(),
+        progress=progress,
+        particles=particles if isinstance(particles, Particles) else None,
+        volume=model if isinstance(model, Volume) else None,
+    )

@@ -1,0 +1,80 @@
+"""The picture of ``mapsort pca``: particles along the components, slices of the maps."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mapsort.io.png import central_slices, grey
+from mapsort.io.star import read_particles
+from mapsort.report.charts import chart_style
+from mapsort.report.pictures import read_volume
+from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.text import read_json
+
+Float64 = npt.NDArray[np.float64]
+
+#: Components that are shown.
+_SHOWN = 3
+#: Side of a panel [inch], and dots of an inch.
+_SIDE, _DPI = 2.4, 120
+_DOTS = {"s": 4.0, "linewidths": 0, "alpha": 0.5, "color": "#0072B2", "rasterized": True}
+
+
+def write_latent_picture(directory: RunDirectory) -> None:
+    """Draw latent.png from what a run has written.
+
+    Above, particles that are not junk along every two of the first three components; below,
+    central slices of the mean and of these.
+
+    Raises
+    ------
+    FormatError
+        The run's files are missing or damaged.
+    """
+    count = min(_SHOWN, int(read_json(directory.pca)["components"]))
+    maps = {"mean": directory.mean}
+    maps |= {f"component {k}": directory.component(k) for k in range(1, count + 1)}
+    with chart_style():
+        figure = Figure(figsize=((count + 1) * _SIDE, 2.3 * _SIDE), layout="constrained")
+        panels = figure.subplots(2, count + 1, squeeze=False)
+        _scatter(panels[0], _coordinates(directory.latent, count))
+        _slices(panels[1], maps)
+        with atomic_path(directory.latent_picture) as part:
+            figure.savefig(part, format="png", dpi=_DPI)
+
+
+def _coordinates(table: Path, count: int) -> Float64:
+    rows = read_particles(table)[1]
+    names = [f"mapsortLatent{k}" for k in range(1, count + 1)]
+    real = rows["rlnClassNumber"].to_numpy(int) == 1
+    return np.asarray(rows[names].to_numpy(np.float64)[real])
+
+
+def _scatter(panels: npt.NDArray[np.object_], found: Float64) -> None:
+    """Draw a panel for every two components; of one alone, how many particles lie where."""
+    count = found.shape[1]
+    pairs = list(combinations(range(count), 2))
+    for axes, (x, y) in zip(panels, pairs, strict=False):
+        axes.scatter(found[:, x], found[:, y], **_DOTS)
+        axes.set(xlabel=f"component {x + 1}", ylabel=f"component {y + 1}")
+    if count == 1:
+        panels[0].hist(found[:, 0], bins=50, color=_DOTS["color"])
+        panels[0].set(xlabel="component 1", ylabel="particles")
+    for axes in panels[len(pairs) or count :]:
+        axes.set_axis_off()
+
+
+def _slices(panels: npt.NDArray[np.object_], maps: dict[str, Path]) -> None:
+    axes: Axes
+    for axes, (name, path) in zip(panels, maps.items(), strict=False):
+        axes.imshow(grey(central_slices(read_volume(path))[0]), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(name)
+    for axes in panels:
+        axes.set_axis_off()
