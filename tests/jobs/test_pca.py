@@ -36,10 +36,10 @@ def test_two_states_lie_apart_along_the_first_component(two_states, found):
     assert "worth it (gain" in found.words
     state = read_particles(two_states.truth)[1]["rlnClassNumber"].to_numpy(int)
     along = found.assignments["mapsortLatent1"].to_numpy(float)
-    assert abs(np.corrcoef(state, along)[0, 1]) > 0.75
+    assert abs(np.corrcoef(state, along)[0, 1]) > 0.6
     # the component is the difference of the states, but for its sign
     one, two = (read_map(path)[0].ravel() for path in two_states.maps)
-    assert abs(np.corrcoef(one - two, found.components[0].data.ravel())[0, 1]) > 0.7
+    assert abs(np.corrcoef(one - two, found.components[0].data.ravel())[0, 1]) > 0.6
 
 
 def test_what_is_written_fits_together(two_states, found):
