@@ -31,15 +31,23 @@ def found(two_states, tmp_path_factory):
     return mapsort.pca(two_states.truth, two_states.seeds[0], path=path, skipalign=True, **QUICK)
 
 
+def low_passed(volume, rings):
+    """Return a map without what is beyond some rings."""
+    along = np.fft.fftfreq(len(volume), 1 / len(volume))
+    radius = np.sqrt(sum(np.square(axis) for axis in np.meshgrid(along, along, along)))
+    return np.fft.ifftn(np.fft.fftn(volume) * (radius <= rings)).real
+
+
 def test_two_states_lie_apart_along_the_first_component(two_states, found):
     assert found.n_worth >= 1
     assert "worth it (gain" in found.words
     state = read_particles(two_states.truth)[1]["rlnClassNumber"].to_numpy(int)
     along = found.assignments["mapsortLatent1"].to_numpy(float)
     assert abs(np.corrcoef(state, along)[0, 1]) > 0.6
-    # the component is the difference of the states, but for its sign
-    one, two = (read_map(path)[0].ravel() for path in two_states.maps)
-    assert abs(np.corrcoef(one - two, found.components[0].data.ravel())[0, 1]) > 0.6
+    # the component is the difference of the states in its band, but for its sign
+    one, two = (read_map(path)[0] for path in two_states.maps)
+    component = found.components[0].data
+    assert abs(np.corrcoef(low_passed(one - two, 4).ravel(), component.ravel())[0, 1]) > 0.55
 
 
 def test_what_is_written_fits_together(two_states, found):

@@ -131,7 +131,7 @@ def _starting_classes(run: Run) -> StartingClasses:
 
 
 def classes_at(run: Run, consensus: Consensus, settings: ComponentSettings) -> FoundClasses:
-    """Find ``--nmodels`` classes of particles with known poses; symmetry and threads are the run's."""
+    """Find ``--nmodels`` classes of particles with known poses, with the run's symmetry."""
     symmetry = run.plan.symmetries[0].name
     return find_classes(
         band_particles(run, consensus.origins),

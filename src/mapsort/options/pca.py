@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import Options, file_path, flag, option, refuse, whole_number
+from mapsort.options.fields import Options, flag, option, refuse
+from mapsort.options.kinds import file_path, whole_number
 from mapsort.options.multi import MultiOptions
 from mapsort.options.refinement import REFINEMENT, Course, RefinementInput
 from mapsort.options.search import OrientationStep, PoseSearch
