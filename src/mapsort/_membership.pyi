@@ -3,15 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 
-def merge_top(
-    scores: npt.NDArray[np.float32],  # (n, n_block)
-    codes: npt.NDArray[np.int32],  # (n, n_block)
-    first_reference: int,
-    top_score: npt.NDArray[np.float32],  # (n, k), in place
-    top_reference: npt.NDArray[np.int32],  # (n, k), in place
-    top_code: npt.NDArray[np.int32],  # (n, k), in place
-    n_threads: int = 1,
-) -> None: ...
 def group_by_class(
     class_of: npt.NDArray[np.int32],  # (n_members,)
     n_classes: int,

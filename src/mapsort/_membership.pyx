@@ -1,75 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: cdivision=True, freethreading_compatible=True
-"""Per-particle book-keeping: streaming top-k, class membership (CSR), keep and reject."""
+"""Book-keeping of classes: membership (CSR), keep and reject."""
 
 import numpy as np
 
-from cython.parallel cimport prange
 from libc.math cimport ceil
-
-cdef bint better(float a, int ra, float b, int rb) noexcept nogil:
-    # Ties go to the lower reference, so that the order of blocks does not matter.
-    return a > b or (a == b and ra < rb)
-
-
-cdef void merge_row(
-    const float* score,
-    const int* code,
-    Py_ssize_t n_block,
-    int first_reference,
-    float* top_score,
-    int* top_reference,
-    int* top_code,
-    Py_ssize_t k,
-) noexcept nogil:
-    """Insert one particle's scores into its list of the k best."""
-    cdef Py_ssize_t r, at
-    cdef int reference
-    for r in range(n_block):
-        reference = first_reference + <int>r
-        if top_reference[k - 1] >= 0 and not better(
-            score[r], reference, top_score[k - 1], top_reference[k - 1]
-        ):
-            continue
-        at = k - 1
-        while at > 0 and (
-            top_reference[at - 1] < 0
-            or better(score[r], reference, top_score[at - 1], top_reference[at - 1])
-        ):
-            top_score[at] = top_score[at - 1]
-            top_reference[at] = top_reference[at - 1]
-            top_code[at] = top_code[at - 1]
-            at -= 1
-        top_score[at] = score[r]
-        top_reference[at] = reference
-        top_code[at] = code[r]
-
-
-def merge_top(
-    const float[:, ::1] scores not None,  # IN (n, n_block)
-    const int[:, ::1] codes not None,     # IN (n, n_block)
-    int first_reference,                  # IN number of the block's first reference
-    float[:, ::1] top_score not None,     # INOUT (n, k), descending; -inf where empty
-    int[:, ::1] top_reference not None,   # INOUT (n, k); -1 where empty
-    int[:, ::1] top_code not None,        # INOUT (n, k)
-    int n_threads=1,                      # IN
-):
-    """Merge one block of references into the k best of each particle (insertion into lists)."""
-    cdef Py_ssize_t n = scores.shape[0], n_block = scores.shape[1], k = top_score.shape[1]
-    cdef Py_ssize_t i
-    if codes.shape[0] != n or codes.shape[1] != n_block:
-        raise ValueError("codes: expected the shape of scores")
-    if top_score.shape[0] != n or top_reference.shape[0] != n or top_code.shape[0] != n:
-        raise ValueError("top arrays: expected one row per particle")
-    if top_reference.shape[1] != k or top_code.shape[1] != k:
-        raise ValueError("top arrays: expected the same number of columns")
-    if k == 0 or n_block == 0:
-        return
-    for i in prange(n, nogil=True, schedule="static", num_threads=max(1, min(n, n_threads))):
-        merge_row(
-            &scores[i, 0], &codes[i, 0], n_block, first_reference,
-            &top_score[i, 0], &top_reference[i, 0], &top_code[i, 0], k,
-        )
 
 
 def group_by_class(

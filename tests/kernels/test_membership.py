@@ -1,8 +1,6 @@
-"""The book-keeping of classes: streaming top-k, members of classes, keep and reject."""
+"""The book-keeping of classes: members of classes, keep and reject."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,82 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mapsort._membership import group_by_class, keep_best, merge_top
-
-# few distinct values, so that there are ties
-SCORES = hnp.arrays(
-    np.float32,
-    st.tuples(st.integers(1, 4), st.integers(1, 12)),
-    elements=st.sampled_from([-2.0, -0.5, 0.0, 1.0, 1.5, 7.0]),
-)
-
-
-def empty_top(n, k):
-    return (
-        np.full((n, k), -np.inf, np.float32),
-        np.full((n, k), -1, np.int32),
-        np.zeros((n, k), np.int32),
-    )
-
-
-def expected_top(scores, codes, k):
-    """One stable argsort: descending score, ties to the lower reference."""
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    short = max(0, k - scores.shape[1])
-    return (
-        np.pad(np.take_along_axis(scores, best, 1), ((0, 0), (0, short)), constant_values=-np.inf),
-        np.pad(best, ((0, 0), (0, short)), constant_values=-1),
-        np.pad(np.take_along_axis(codes, best, 1), ((0, 0), (0, short))),
-    )
-
-
-@given(SCORES, st.integers(1, 6), st.lists(st.integers(0, 12)), st.randoms())
-def test_merging_blocks_in_any_order_is_one_sort(scores, k, cuts, random):
-    n, n_references = scores.shape
-    codes = np.arange(scores.size, dtype=np.int32).reshape(scores.shape) * 3
-    edges = sorted({0, n_references, *(c for c in cuts if c < n_references)})
-    blocks = list(pairwise(edges))
-    random.shuffle(blocks)
-    top = empty_top(n, k)
-    for first, last in blocks:
-        merge_top(
-            np.ascontiguousarray(scores[:, first:last]),
-            np.ascontiguousarray(codes[:, first:last]),
-            first,
-            *top,
-        )
-    for found, expected in zip(top, expected_top(scores, codes, k), strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_no_block_and_no_column_change_nothing():
-    scores, codes = np.ones((2, 3), np.float32), np.ones((2, 3), np.int32)
-    merge_top(scores, codes, 0, *empty_top(2, 0))
-    top = empty_top(2, 2)
-    merge_top(scores[:, :0].copy(), codes[:, :0].copy(), 0, *top)
-    assert np.all(top[1] == -1)
-
-
-@pytest.mark.parametrize(
-    ("scores", "codes", "tops", "message"),
-    [
-        ((2, 3), (2, 2), [(2, 1)] * 3, "codes: expected the shape of scores"),
-        ((2, 3), (2, 3), [(1, 1)] * 3, "top arrays: expected one row per particle"),
-        ((2, 3), (2, 3), [(2, 2), (2, 1), (2, 2)], "top arrays: expected the same number"),
-        ((2, 3), (2, 3), [(2, 2), (2, 2), (3, 2)], "top arrays: expected one row per particle"),
-    ],
-)
-def test_merge_top_refuses_other_shapes(scores, codes, tops, message):
-    score, reference, code = tops
-    with pytest.raises(ValueError, match=message):
-        merge_top(
-            np.zeros(scores, np.float32),
-            np.zeros(codes, np.int32),
-            0,
-            np.zeros(score, np.float32),
-            np.zeros(reference, np.int32),
-            np.zeros(code, np.int32),
-        )
+from mapsort._membership import group_by_class, keep_best
 
 
 @given(hnp.arrays(np.int32, st.integers(0, 40), elements=st.integers(-1, 6)))

@@ -9,7 +9,7 @@ import pytest
 
 from mapsort.model.references import References
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.search.match import _best_of_each_map, _Candidates, _matches, _top
+from mapsort.stages.search.match import _best_of_each_map, _Candidates, _matches
 
 
 def candidates_of(reference):
@@ -25,24 +25,24 @@ def candidates_of(reference):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_the_best_of_each_map_go_on(count):
-    """As many of each as every particle has; never those of another map."""
+    """Of each map so many, best first over all maps; none where a particle has fewer."""
     references = References.of_models([np.zeros((4, 3)), np.zeros((3, 3))])
     reference = [[0, 5, 3, 6, 2], [4, 1, 6, 2, -1], [6, 5, 4, 0, 1]]
     candidates = candidates_of(reference)
     scores = np.array([[1, 9, 3, 4, 2.0], [5, 1, 7, 3, -np.inf], [1, 2, 3, 5, 4]])
-    columns = _best_of_each_map(candidates, scores, references, count)
-    assert columns.shape == (3, 2 * min(count, 2))
-    for row, kept in enumerate(columns):
-        for model in (0, 1):
-            own = [c for c in range(5) if reference[row][c] >= 0]
-            own = [c for c in own if references.model[reference[row][c]] == model]
-            ranked = sorted(own, key=lambda c: -scores[row, c])[: min(count, 2)]
-            assert [c for c in kept if c in own] == ranked
-    taken = candidates.taken(columns)
-    for name in ("reference", "alpha", "mirror", "cross", "norm"):
-        expected = np.take_along_axis(getattr(candidates, name), columns, axis=1)
-        np.testing.assert_array_equal(getattr(taken, name), expected)
-    assert taken.origin.flags.c_contiguous
+    best = _best_of_each_map(candidates, scores, references, count)
+    assert best.reference.shape == (3, 2 * min(count, 3))
+    for row, found in enumerate(best.reference):
+        ranked = sorted(range(5), key=lambda c: -scores[row, c])
+        there = [c for c in ranked if reference[row][c] >= 0]
+        model = [references.model[reference[row][c]] for c in there]
+        kept = [c for k, c in enumerate(there) if model[:k].count(model[k]) < count]
+        expected = [reference[row][c] for c in kept]
+        assert found.tolist() == expected + [-1] * (len(found) - len(expected))
+        for name in ("alpha", "mirror", "cross", "norm"):
+            got = getattr(best, name)[row, : len(kept)]
+            np.testing.assert_array_equal(got, getattr(candidates, name)[row, kept])
+    assert best.origin.flags.c_contiguous
 
 
 def test_refinements_that_went_too_far_are_taken_back():
@@ -59,17 +59,6 @@ def test_refinements_that_went_too_far_are_taken_back():
     assert candidates.alpha[0, 2] == before.alpha[0, 2]
     np.testing.assert_allclose(candidates.alpha[0, :2], before.alpha[0, :2] + 0.5, rtol=1e-6)
     np.testing.assert_allclose(candidates.origin[0, 1], before.origin[0, 1] + [1.2, 0.9], rtol=1e-5)
-
-
-@pytest.mark.parametrize("k", [1, 3, 5])
-def test_the_best_of_a_block_with_their_codes(k):
-    rng = np.random.default_rng(2)
-    scores = rng.normal(size=(4, 12)).astype(np.float32)
-    code = rng.integers(0, 1000, (4, 12)).astype(np.int32)
-    reference, codes = _top(scores, code, slice(5, 10), k, 1)
-    expected = 5 + np.argsort(-scores[:, 5:10], axis=1)[:, :k]
-    np.testing.assert_array_equal(reference, expected)
-    np.testing.assert_array_equal(codes, np.take_along_axis(code, expected, axis=1))
 
 
 @pytest.mark.parametrize("spread", [np.inf, 2.0])

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort import _core
-from mapsort._membership import merge_top
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.scoring import Scoring, shift_log_prior
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.search.first_look import likely
 from mapsort.stages.search.search_levels import Level
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
 from mapsort.stages.search.settings import SearchContext, SearchSettings, white_noise
@@ -27,10 +27,6 @@ from mapsort.stages.search.similarity import CoarseScores, Similarity
 
 #: Matches of each map that are refined.
 REFINED = 4
-#: Lattice nodes of one particle at a level after the first. Where the noise is strong, candidates
-#: lie far apart: 64 nodes ran out, which cost 2 % of the map assignments at 50 nats; 96 cost single
-#: particles up to 13 nats.
-MAX_NODES = 160
 
 
 @dataclass
@@ -88,11 +84,11 @@ class _Candidates:
 def _coarse(
     plan: MatchPlan, spectra: Complex64, ctf: Float32, n_threads: int, *, at_least: int
 ) -> tuple[_Candidates, CoarseScores]:
-    """Search everything on the coarsest level; keep the best references of each map.
+    """Search everything on the first level; keep the best references of each map.
 
     An exhaustive search does so in the full band, on a lattice as fine as the band needs.
     """
-    level, references = (plan.full if plan.exhaustive else plan.levels[0]), plan.references
+    level, references = plan.first, plan.references
     step, aligner = level.shift_step, plan.settings.aligner
     if plan.exhaustive:
         # nodes a fifth of a period apart at the highest frequency
@@ -102,46 +98,14 @@ def _coarse(
         _batch(plan, spectra, ctf), origins, n_threads=n_threads
     )
     scores = plan.settings.ranking.scores(cross, norm)
-    kept, codes = [], []
-    for model in range(references.n_models):
-        block = references.block(model)
-        n_own = block.stop - block.start
-        k = min(n_own, at_least) if plan.exhaustive else level.n_carried(n_own, at_least=at_least)
-        top_reference, top_code = _top(scores, code, block, k, n_threads)
-        kept.append(top_reference)
-        codes.append(top_code)
-    reference = np.concatenate(kept, axis=1)
-    code_kept = np.concatenate(codes, axis=1)
     # the best first: their surroundings are searched before the nodes run out
-    order = np.argsort(-np.take_along_axis(scores, reference, axis=1), axis=1, kind="stable")
-    reference = np.take_along_axis(reference, order, axis=1)
-    shift, turn = np.divmod(
-        np.take_along_axis(code_kept, order, axis=1), 2 * level.bank.n_rotations
-    )
+    reference = likely(scores, references, plan.n_likely(at_least))
+    code_kept = np.take_along_axis(code, np.maximum(reference, 0), axis=1)
+    shift, turn = np.divmod(code_kept, 2 * level.bank.n_rotations)
     candidates = _Candidates.at(reference, origins[shift])
     candidates.alpha[:] = turn // 2 * (2 * np.pi / level.bank.n_rotations)
     candidates.mirror[:] = turn % 2
     return candidates, CoarseScores(scores, code, origins, level.bank.n_rotations)
-
-
-def _top(
-    scores: Float32, code: npt.NDArray[np.int32], block: slice, k: int, n_threads: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return references and codes of the k best of a block of references, (n, k) each."""
-    n = len(scores)
-    top_score = np.full((n, k), -np.inf, dtype=np.float32)
-    top_reference = np.full((n, k), -1, dtype=np.int32)
-    top_code = np.zeros((n, k), dtype=np.int32)
-    merge_top(
-        np.ascontiguousarray(scores[:, block]),
-        np.ascontiguousarray(code[:, block]),
-        block.start,
-        top_score,
-        top_reference,
-        top_code,
-        n_threads,
-    )
-    return top_reference, top_code
 
 
 def _alignment(plan: MatchPlan, level: Level) -> _core.Alignment:
@@ -163,7 +127,7 @@ def _batch(plan: MatchPlan, spectra: Complex64, ctf: Float32) -> _core.ParticleB
 def _best_of_each_map(
     candidates: _Candidates, scores: Float32, references: References, count: int
 ) -> _Candidates:
-    """Return the ``count`` best candidates of each map; none where a particle has fewer."""
+    """Return the ``count`` best candidates of each map, best first; -1 where there are fewer."""
     model = np.where(candidates.reference >= 0, references.model[candidates.reference], -1)
     columns, there = [], []
     for m in range(references.n_models):
@@ -173,8 +137,12 @@ def _best_of_each_map(
         order = np.argsort(-np.where(model == m, scores, -np.inf), axis=1, kind="stable")
         columns.append(order[:, : min(count, most)])
         there.append(np.take_along_axis(model, columns[-1], axis=1) == m)
-    best = candidates.taken(np.concatenate(columns, axis=1))
-    best.reference[~np.concatenate(there, axis=1)] = -1
+    column, own = np.concatenate(columns, axis=1), np.concatenate(there, axis=1)
+    # the best first: their surroundings are searched before the nodes run out
+    value = np.where(own, np.take_along_axis(scores, column, axis=1), -np.inf)
+    order = np.argsort(-value, axis=1, kind="stable")
+    best = candidates.taken(np.take_along_axis(column, order, axis=1))
+    best.reference[~np.take_along_axis(own, order, axis=1)] = -1
     return best
 
 
@@ -189,11 +157,11 @@ def _search_level(
 ) -> Float32:
     """Search the candidates on one level around where they stand; return their scores there."""
     step = min(level.shift_step, 0.5 * coarser_step)
-    beyond = 0.5 * plan.levels[0].shift_step if plan.settings.aligner.translate else 0.0
+    beyond = 0.5 * plan.first.shift_step if plan.settings.aligner.translate else 0.0
     lattice = _core.ShiftLattice(
         step=step,
         reach=int(np.ceil(0.5 * coarser_step / step - 1e-6)),
-        max_nodes=MAX_NODES,
+        max_nodes=level.max_nodes,
         max_origin=plan.max_shift + beyond,
     )
     _alignment(plan, level).search_candidates(
@@ -232,8 +200,8 @@ def match_chunk(
     Similarity or None
     """
     candidates, every = _coarse(plan, spectra, ctf, n_threads, at_least=refined)
-    searched = () if plan.exhaustive else plan.levels[1:-1]
-    step = plan.levels[0].shift_step
+    step = plan.first.shift_step
+    searched = () if plan.exhaustive else plan.levels[plan.first is plan.levels[0] : -1]
     candidates = _descend(plan, searched, step, candidates, spectra, ctf, refined, n_threads)
     matches = _matches(candidates, plan)
     return matches, every.similarity(matches) if with_similarity else None
@@ -297,10 +265,11 @@ def _descend(
     n_threads: int,
 ) -> _Candidates:
     """Search candidates level by level, keeping the best of each map; refine what is left."""
+    most = int(np.bincount(plan.references.model).max())
     for level in levels:
         scores = _search_level(plan, level, step, candidates, spectra, ctf, n_threads)
         step = min(level.shift_step, 0.5 * step)
-        count = refined if level is levels[-1] else max(level.carried, refined)
+        count = refined if level is levels[-1] else level.n_carried(most, at_least=refined)
         candidates = _best_of_each_map(candidates, scores, plan.references, count)
     # lattices reach half a step beyond the limit; poses do not
     np.clip(candidates.origin, -plan.max_shift, plan.max_shift, out=candidates.origin)

@@ -23,14 +23,20 @@ from mapsort.stages.search.settings import LOWEST_RING, SearchContext
 COARSE_SHARE, MIDDLE_SHARE, FINE_SHARE = 0.90, 0.99, 0.998
 #: Least number of coefficients at these levels: below it the search costs little anyway.
 COARSE_SIZE, MIDDLE_SIZE, FINE_SIZE = 90, 200, 300
+#: The same of a first look, and how many times its cost the coarse level must have to get one.
+LOOK_SHARE, LOOK_SIZE, LOOK_WORTH = 0.60, 40, 8.0
 #: Where references differ by this many nats, the coarse level needs no middle one after it.
 ENOUGH_NATS = 120.0
 #: Share of each map's references that go on to a middle level, and how many to a fine one.
 CARRIED_SHARE, CARRIED = 0.15, 16
 #: Share of the signal that may be lost between the nodes of a level's shift lattice, on average:
 #: where there is plenty of it (`ENOUGH_NATS`), and where a small share is a fraction of a nat and
-#: the many candidates carried on make up for it.
+#: the many candidates carried on make up for it, as those of a first look do.
 SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.035
+#: Lattice nodes of one particle at a level after the first. Where the noise is strong, candidates
+#: lie far apart: 64 nodes ran out, which cost 2 % of the map assignments at 50 nats; 96 cost single
+#: particles up to 13 nats. After a first look, and with plenty of signal, they lie close together.
+MAX_NODES, LOOKED_NODES = 160, 80
 #: Correlations are evaluated at this many angles per period of their highest order.
 ROTATIONS_PER_PERIOD = 3.0
 
@@ -40,7 +46,9 @@ class Level:
     """One level of the search: a part of the references' coefficients.
 
     ``carried`` and ``carried_share`` say how many references of each map go on from here: the
-    larger of the number and the share of the map's references.
+    larger of the number and the share of the map's references. ``look`` is a level of few
+    coefficients that tells which references are worth comparing on this one; None: all are.
+    Of a lattice finer than the one before, ``max_nodes`` nodes are visited for each particle.
     """
 
     bank: _core.ReferenceBank
@@ -48,11 +56,19 @@ class Level:
     shift_step: float
     carried: int = CARRIED
     carried_share: float = 0.0
+    look: Level | None = None
+    max_nodes: int = MAX_NODES
+
+    @property
+    def cost(self) -> float:
+        """What comparing a reference costs: coefficients for each square pixel of shifts."""
+        return self.bank.n_entries / self.shift_step**2
 
     def in_noise(self, ratio: npt.NDArray[np.floating]) -> Level:
         """Return the level for particles whose noise has ``ratio`` (shells) times the power."""
         weight = self.ring_weight / ratio[1 : len(self.ring_weight) + 1]
-        return replace(self, ring_weight=np.ascontiguousarray(weight, dtype=np.float32))
+        look = None if self.look is None else self.look.in_noise(ratio)
+        return replace(self, ring_weight=np.ascontiguousarray(weight, np.float32), look=look)
 
     def n_carried(self, n_references: int, *, at_least: int) -> int:
         """Return how many of a map's references go on."""
@@ -122,19 +138,27 @@ def search_levels(
     weak = total < ENOUGH_NATS
     loss = WEAK_SHIFT_LOSS if weak else SHIFT_LOSS
 
-    def level(part: _core.ReferenceBank, ranges: npt.NDArray[np.integer]) -> Level:
+    def level(part: _core.ReferenceBank, ranges: npt.NDArray[np.integer], loss: float) -> Level:
         weight = context.ring_weight(signal_power, scoring, part.n_rings)
         return Level(part, weight, _shift_step(gain, ranges, context.grid.box, loss))
 
-    needed = [(COARSE_SHARE, COARSE_SIZE), (FINE_SHARE, FINE_SIZE)]
+    def part(share: float, size: int, loss: float) -> Level:
+        ranges = ring_ranges(gain, share * total, size)
+        return level(_part(bank, ranges, context.n_threads), ranges, loss)
+
+    look = part(LOOK_SHARE, LOOK_SIZE, WEAK_SHIFT_LOSS)
+    coarse = part(COARSE_SHARE, COARSE_SIZE, loss)
+    if coarse.cost > LOOK_WORTH * look.cost:
+        loss = WEAK_SHIFT_LOSS
+        coarse = replace(part(COARSE_SHARE, COARSE_SIZE, loss), look=look)
+    finer = [part(FINE_SHARE, FINE_SIZE, loss)]
     if weak:
-        needed.insert(1, (MIDDLE_SHARE, MIDDLE_SIZE))
-    chosen = [ring_ranges(gain, share * total, size) for share, size in needed]
-    parts = [level(_part(bank, ranges, context.n_threads), ranges) for ranges in chosen]
-    if weak:
-        parts[0] = replace(parts[0], carried_share=CARRIED_SHARE)
+        coarse = replace(coarse, carried_share=CARRIED_SHARE)
+        finer.insert(0, part(MIDDLE_SHARE, MIDDLE_SIZE, loss))
+    elif coarse.look is not None:
+        coarse, *finer = (replace(one, max_nodes=LOOKED_NODES) for one in (coarse, *finer))
     whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
-    return (*parts, level(bank, whole))
+    return (coarse, *finer, level(bank, whole, loss))
 
 
 def _part(

@@ -24,6 +24,8 @@ from mapsort.stages.search.settings import SearchContext, SearchSettings
 #: Masked projections go through real space in blocks of this many.
 _IMAGES_AT_ONCE = 256
 
+#: Share of a map's references that go on from a first look at most.
+LIKELY_SHARE = 0.5
 #: Makes a bank of the references with rings up to this one, normalised as named.
 _BankMaker = Callable[[int, str], _core.ReferenceBank]
 
@@ -65,6 +67,21 @@ class MatchPlan:
     def max_shift(self) -> float:
         """Largest shift searched [pixels]."""
         return self.context.max_shift if self.settings.aligner.translate else 0.0
+
+    @property
+    def first(self) -> Level:
+        """The level on which every reference is searched."""
+        return self.full if self.exhaustive else self.levels[0].look or self.levels[0]
+
+    def n_likely(self, at_least: int) -> list[tuple[int, int]]:
+        """Return how many references of each map go on from the first level, at least and most."""
+        sizes = np.bincount(self.references.model, minlength=self.references.n_models)
+        if self.exhaustive:
+            return [(min(n, at_least),) * 2 for n in sizes.tolist()]
+        coarse = self.levels[0]
+        least = [coarse.n_carried(n, at_least=at_least) for n in sizes.tolist()]
+        share = 0.0 if coarse.look is None else LIKELY_SHARE
+        return [(k, max(k, int(share * n))) for k, n in zip(least, sizes.tolist(), strict=True)]
 
     @property
     def full(self) -> Level:

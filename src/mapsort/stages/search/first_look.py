@@ -1,0 +1,75 @@
+"""Which references go on from the first level of a search.
+
+Scores are log-likelihoods of what was compared, so that their posterior tells where a particle's
+best reference will be found, however many references that are: a clear particle is left with few of
+them, a weak one with many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.model.references import References
+from mapsort.stages.fourier_grid import Float32
+
+#: References may be the best one within so many nats of it: exp(-7) is a thousandth of its
+#: probability, and poses between those of lattice and projections lose some more; ...
+WINDOW_NATS = 12.0
+#: ... and within so many of the best one of their own map, which says how probable that map is.
+OWN_WINDOW_NATS = 7.0
+
+
+def likely(
+    scores: Float32, references: References, counts: Sequence[tuple[int, int]]
+) -> npt.NDArray[np.int32]:
+    """Return the references that may be a particle's best, (n, k), best first.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_references)
+        Log-likelihoods [nat] on the first level.
+    references : References
+    counts : sequence of (int, int)
+        How many of each map go on at least and at most; of equal scores the first.
+
+    Returns
+    -------
+    ndarray of shape (n, k), int32
+        -1 where a particle has fewer.
+    """
+    best = scores.max(axis=1, keepdims=True)
+    kept = np.zeros(scores.shape, dtype=bool)
+    for model, (least, most) in enumerate(counts):
+        own = scores[:, references.block(model)]
+        if not most:
+            continue
+        ranked = -np.partition(-own, (0, least - 1, most - 1), axis=1)
+        floor = np.minimum(best - WINDOW_NATS, ranked[:, :1] - OWN_WINDOW_NATS)
+        wanted = np.clip((own >= floor).sum(axis=1, keepdims=True), least, most)
+        floor = np.clip(floor, ranked[:, most - 1, None], ranked[:, least - 1, None])
+        kept[:, references.block(model)] = _first(own, floor, wanted)
+    return _best_first(scores, kept)
+
+
+def _first(
+    scores: Float32, floor: Float32, wanted: npt.NDArray[np.integer]
+) -> npt.NDArray[np.bool_]:
+    """Return which scores are above the floor, and the first that equal it: ``wanted`` in all."""
+    above, level = scores > floor, scores == floor
+    room = wanted - above.sum(axis=1, keepdims=True)
+    return np.asarray(above | (level & (np.cumsum(level, axis=1) <= room)))
+
+
+def _best_first(scores: Float32, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Return the columns of what is kept in each row, by falling score."""
+    count = kept.sum(axis=1)
+    row, column = np.nonzero(kept)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    listed = np.full((len(scores), int(count.max(initial=1))), -1, dtype=np.int32)
+    value = np.full(listed.shape, -np.inf, dtype=np.float32)
+    listed[row, place], value[row, place] = column, scores[row, column]
+    order = np.argsort(-value, axis=1, kind="stable")
+    return np.ascontiguousarray(np.take_along_axis(listed, order, axis=1))
