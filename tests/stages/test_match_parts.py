@@ -66,7 +66,9 @@ def test_matches_are_ranked_with_the_prior_and_in_the_sense_of_eman(spread):
     """Origin o and angle a: the translation after the rotation is R o; empty places come last."""
     candidates = candidates_of([[3, -1, 1, 0], [2, 2, 0, -1]])
     scoring = Scoring(np.inf, Comparator.CCC)
-    plan = SimpleNamespace(scoring=scoring, shift_spread=spread)
+    plan = SimpleNamespace(
+        settings=SimpleNamespace(scoring=scoring), context=SimpleNamespace(shift_spread=spread)
+    )
     found = _matches(candidates, plan)
     score = candidates.cross**2 / (2 * candidates.norm)
     if np.isfinite(spread):
