@@ -20,7 +20,7 @@ from mapsort.model.references import References
 from mapsort.physics.scoring import Scoring, shift_log_prior
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
 from mapsort.stages.search.first_look import likely
-from mapsort.stages.search.search_levels import Level
+from mapsort.stages.search.search_levels import MAX_NODES, Level
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
 from mapsort.stages.search.settings import SearchContext, SearchSettings, white_noise
 from mapsort.stages.search.similarity import CoarseScores, Similarity
@@ -161,7 +161,7 @@ def _search_level(
     lattice = _core.ShiftLattice(
         step=step,
         reach=int(np.ceil(0.5 * coarser_step / step - 1e-6)),
-        max_nodes=level.max_nodes,
+        max_nodes=MAX_NODES,
         max_origin=plan.max_shift + beyond,
     )
     _alignment(plan, level).search_candidates(

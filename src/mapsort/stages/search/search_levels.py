@@ -27,16 +27,17 @@ COARSE_SIZE, MIDDLE_SIZE, FINE_SIZE = 90, 200, 300
 LOOK_SHARE, LOOK_SIZE, LOOK_WORTH = 0.60, 40, 8.0
 #: Where references differ by this many nats, the coarse level needs no middle one after it.
 ENOUGH_NATS = 120.0
-#: Share of each map's references that go on to a middle level, and how many to a fine one.
-CARRIED_SHARE, CARRIED = 0.15, 16
+#: Share of each map's references that go on to a middle level, and how many to a fine one; so many
+#: where a first look came before, for their poses are less certain.
+CARRIED_SHARE, CARRIED, LOOKED_CARRIED = 0.15, 16, 32
 #: Share of the signal that may be lost between the nodes of a level's shift lattice, on average:
 #: where there is plenty of it (`ENOUGH_NATS`), and where a small share is a fraction of a nat and
 #: the many candidates carried on make up for it, as those of a first look do.
 SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.035
 #: Lattice nodes of one particle at a level after the first. Where the noise is strong, candidates
 #: lie far apart: 64 nodes ran out, which cost 2 % of the map assignments at 50 nats; 96 cost single
-#: particles up to 13 nats. After a first look, and with plenty of signal, they lie close together.
-MAX_NODES, LOOKED_NODES = 160, 80
+#: particles up to 13 nats.
+MAX_NODES = 160
 #: Correlations are evaluated at this many angles per period of their highest order.
 ROTATIONS_PER_PERIOD = 3.0
 
@@ -48,7 +49,6 @@ class Level:
     ``carried`` and ``carried_share`` say how many references of each map go on from here: the
     larger of the number and the share of the map's references. ``look`` is a level of few
     coefficients that tells which references are worth comparing on this one; None: all are.
-    Of a lattice finer than the one before, ``max_nodes`` nodes are visited for each particle.
     """
 
     bank: _core.ReferenceBank
@@ -57,7 +57,6 @@ class Level:
     carried: int = CARRIED
     carried_share: float = 0.0
     look: Level | None = None
-    max_nodes: int = MAX_NODES
 
     @property
     def cost(self) -> float:
@@ -150,13 +149,12 @@ def search_levels(
     coarse = part(COARSE_SHARE, COARSE_SIZE, loss)
     if coarse.cost > LOOK_WORTH * look.cost:
         loss = WEAK_SHIFT_LOSS
-        coarse = replace(part(COARSE_SHARE, COARSE_SIZE, loss), look=look)
+        coarse = part(COARSE_SHARE, COARSE_SIZE, loss)
+        coarse = replace(coarse, look=look, carried=LOOKED_CARRIED)
     finer = [part(FINE_SHARE, FINE_SIZE, loss)]
     if weak:
         coarse = replace(coarse, carried_share=CARRIED_SHARE)
         finer.insert(0, part(MIDDLE_SHARE, MIDDLE_SIZE, loss))
-    elif coarse.look is not None:
-        coarse, *finer = (replace(one, max_nodes=LOOKED_NODES) for one in (coarse, *finer))
     whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
     return (coarse, *finer, level(bank, whole, loss))
 
