@@ -19,6 +19,7 @@ from mapsort.physics.phantom import phantom_map, phantom_slice
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.prepare import ctf_coefficients
+from mapsort.stages.search import search_levels
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.search_levels import distinction, ring_ranges
 from mapsort.stages.search.search_plan import plan_match
@@ -155,6 +156,22 @@ def test_the_score_is_the_likelihood_of_the_particle(truth, plan, matches):
     noise = 0.01 * np.var(truth.images) * truth.box**2
     expected = 0.5 * np.sum(weight * np.abs(spectra) ** 2, axis=(1, 2)) / noise
     np.testing.assert_allclose(matches.score[:, 0], expected, rtol=0.05)
+
+
+def test_a_first_look_finds_the_same_poses_in_any_number_of_threads(truth, matches, monkeypatch):
+    monkeypatch.setattr(search_levels, "LOOK_WORTH", 0.0)
+    plan = truth.plan()
+    assert plan.first is plan.levels[0].look
+    assert plan.in_noise(np.full(17, 2.0)).first.ring_weight == pytest.approx(
+        plan.first.ring_weight / 2.0
+    )
+    found, every = truth.match(plan, with_similarity=True)
+    assert every.score.shape == (truth.n, 2 * N_REFERENCES)
+    np.testing.assert_array_equal(found.reference[:, 0], matches.reference[:, 0])
+    np.testing.assert_allclose(found.score[:, 0], matches.score[:, 0], rtol=1e-3)
+    threaded = truth.match(plan, n_threads=3)[0]
+    for name in ("reference", "score", "alpha", "dx", "dy", "mirror"):
+        np.testing.assert_array_equal(getattr(threaded, name), getattr(found, name))
 
 
 def test_a_known_scale_finds_the_same_poses(truth):
