@@ -175,35 +175,44 @@ def uneven(tiny: Simulated) -> Path:
     return path
 
 
-def _runs_on(made: Simulated, directory: Path, **quick: Any) -> Callable[..., MultiRun]:
-    """Return the main job on what was made, or on what is given in its place."""
+Runs = Callable[..., MultiRun]
 
-    def run(particles: Any = made.particles, models: Any = made.seeds, **options: Any) -> MultiRun:
-        name = f"run_{len(list(directory.glob('run_*'))):02d}"
-        everything = QUICK | quick | {"path": directory / name} | options
-        return refine_multi(particles, models, **everything)
 
-    return run
+@pytest.fixture(scope="session")
+def runs_on() -> Callable[..., Runs]:
+    """Make the main job on something simulated, or on what is given in its place."""
+
+    def runs(made: Simulated, directory: Path, **quick: Any) -> Runs:
+        def run(
+            particles: Any = made.particles, models: Any = made.seeds, **options: Any
+        ) -> MultiRun:
+            name = f"run_{len(list(directory.glob('run_*'))):02d}"
+            everything = QUICK | quick | {"path": directory / name} | options
+            return refine_multi(particles, models, **everything)
+
+        return run
+
+    return runs
 
 
 @pytest.fixture
-def run_small(small: Simulated, tmp_path: Path) -> Callable[..., MultiRun]:
-    """Run the main job on `small`, or on what is given in its place."""
-    return _runs_on(small, tmp_path)
+def run_small(small: Simulated, tmp_path: Path, runs_on: Callable[..., Runs]) -> Runs:
+    """Run the main job on `small`."""
+    return runs_on(small, tmp_path)
 
 
 @pytest.fixture
-def run_tiny(tiny: Simulated, tmp_path: Path) -> Callable[..., MultiRun]:
-    """Run the main job on `tiny`, or on what is given in its place."""
-    return _runs_on(tiny, tmp_path, orientgen="eman:delta=60")
+def run_tiny(tiny: Simulated, tmp_path: Path, runs_on: Callable[..., Runs]) -> Runs:
+    """Run the main job on `tiny`."""
+    return runs_on(tiny, tmp_path, orientgen="eman:delta=60")
 
 
 @pytest.fixture(scope="session")
 def small_run(
-    small: Simulated, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., MultiRun]:
+    small: Simulated, tmp_path_factory: pytest.TempPathFactory, runs_on: Callable[..., Runs]
+) -> Runs:
     """Finished runs on `small` by their options, for all tests that only read them."""
-    run, made = _runs_on(small, tmp_path_factory.mktemp("small_runs")), {}
+    run, made = runs_on(small, tmp_path_factory.mktemp("small_runs")), {}
 
     def shared(**options: Any) -> MultiRun:
         key = repr(sorted(options.items()))
