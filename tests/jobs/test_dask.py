@@ -129,7 +129,7 @@ def test_half_sets_of_the_table(uneven, tiny, tmp_path, results, monkeypatch):
     refine_multi(uneven, tiny.seeds, path=here, parallel="thread:1", **request)
     workers = {"n_workers": 2, "threads_per_worker": 1, "processes": False}
     patience = dask.config.set({"distributed.comm.timeouts.connect": "120s"})
-    with patience, LocalCluster(dashboard_address=None, protocol="tcp", **workers) as cluster:
+    with patience, LocalCluster(dashboard_address=":0", protocol="tcp", **workers) as cluster:
         address = cluster.scheduler_address.removeprefix("tcp://")
         refine_multi(uneven, tiny.seeds, path=there, parallel=f"dask:{address}", **request)
     assert results(there) == results(here)
@@ -147,7 +147,7 @@ def test_a_lost_scheduler_ends_the_run_resumable(small, tmp_path, by_threads, re
     code = (
         "import sys; from distributed import LocalCluster\n"
         "if __name__ == '__main__':\n"
-        "    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)\n"
+        "    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=':0')\n"
         "    print(cluster.scheduler_address, flush=True); sys.stdin.read()\n"
     )
     server = tmp_path / "server.py"

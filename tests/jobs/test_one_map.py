@@ -111,7 +111,7 @@ def test_workers_find_the_same(two_states, tmp_path, results, monkeypatch):
     here, there = tmp_path / "here", tmp_path / "there"
     found_from_one(two_states, here, iter=1)
     workers = {"n_workers": 2, "threads_per_worker": 1, "processes": False}
-    with LocalCluster(dashboard_address=None, protocol="tcp", **workers) as cluster:
+    with LocalCluster(dashboard_address=":0", protocol="tcp", **workers) as cluster:
         address = cluster.scheduler_address.removeprefix("tcp://")
         found_from_one(two_states, there, iter=1, parallel=f"dask:{address}")
     assert results(there) == results(here)

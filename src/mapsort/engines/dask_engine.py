@@ -197,7 +197,7 @@ def dask_engine(name: str, *, address: str | None, n_local: int | None) -> Itera
                 n_workers=n_local,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
                 env={"OMP_NUM_THREADS": str(max(1, available_threads() // n_local))},
