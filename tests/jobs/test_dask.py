@@ -26,7 +26,6 @@ SCRIPT = """
 import json, multiprocessing, os, signal, sys
 import mapsort.engines.chunks
 from mapsort.jobs.multi import refine_multi
-from mapsort.jobs.refine import refine
 from mapsort.engines.progress import SilentProgress
 
 
@@ -51,11 +50,7 @@ if __name__ == "__main__":
     mapsort.engines.chunks.LONGEST_CHUNK = 6
     asked = json.loads(sys.argv[1])
     progress = KillsWorkers() if asked.pop("kill") else SilentProgress()
-    particles, models = asked.pop("particles"), asked.pop("models")
-    if asked.pop("single"):
-        refine(particles, models[0], progress=progress, **asked)
-    else:
-        refine_multi(particles, models, progress=progress, **asked)
+    refine_multi(asked.pop("particles"), asked.pop("models"), progress=progress, **asked)
     print(json.dumps(getattr(progress, "killed", [])))
 """
 
@@ -88,11 +83,11 @@ def by_threads(small, tmp_path_factory, results):
     return run
 
 
-def run_script(tmp_path, small, *, kill, single=False, **options):
+def run_script(tmp_path, small, *, kill, **options):
     script = tmp_path / "run_on_dask.py"
     script.write_text(SCRIPT)
     asked = {"particles": str(small.particles), "models": [str(path) for path in small.seeds]}
-    asked |= {"path": str(tmp_path / "run"), "kill": kill, "single": single} | OPTIONS | options
+    asked |= {"path": str(tmp_path / "run"), "kill": kill} | OPTIONS | options
     done = subprocess.run(
         [sys.executable, str(script), json.dumps(asked)],
         capture_output=True,
@@ -109,29 +104,33 @@ def test_two_workers_one_killed_in_each_stage(small, tmp_path, by_threads, resul
     assert results(tmp_path / "run") == by_threads(speed=7)
 
 
-def test_one_map_on_two_workers(small, tmp_path, results, monkeypatch):
-    options = OPTIONS | {"speed": 7, "iter": 3, "orientgen": "auto"}
-    run_script(tmp_path, small, kill=False, single=True, parallel="dask:local=2", **options)
-    monkeypatch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 6)
-    path = tmp_path / "threads"
-    refine(small.particles, small.seeds[0], path=path, parallel="thread:1", **options)
-    assert results(tmp_path / "run") == results(path)
-
-
-def test_half_sets_of_the_table(uneven, tiny, tmp_path, results, monkeypatch):
-    """They are of unequal sizes; the workers are threads of this process."""
+@pytest.fixture
+def two_threads(monkeypatch):
+    """What --parallel names a cluster by whose two workers are threads of this process."""
     import dask
     from distributed import LocalCluster
 
     monkeypatch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 6)
-    request = OPTIONS | {"halves": True, "orientgen": "eman:delta=60"}
-    here, there = tmp_path / "here", tmp_path / "there"
-    refine_multi(uneven, tiny.seeds, path=here, parallel="thread:1", **request)
     workers = {"n_workers": 2, "threads_per_worker": 1, "processes": False}
     patience = dask.config.set({"distributed.comm.timeouts.connect": "120s"})
     with patience, LocalCluster(dashboard_address=":0", protocol="tcp", **workers) as cluster:
-        address = cluster.scheduler_address.removeprefix("tcp://")
-        refine_multi(uneven, tiny.seeds, path=there, parallel=f"dask:{address}", **request)
+        yield f"dask:{cluster.scheduler_address.removeprefix('tcp://')}"
+
+
+def test_one_map_on_two_workers(tiny, tmp_path, results, two_threads):
+    options = OPTIONS | {"speed": 7, "iter": 3, "orientgen": "auto"}
+    here, there = tmp_path / "here", tmp_path / "there"
+    for path, parallel in ((here, "thread:1"), (there, two_threads)):
+        refine(tiny.particles, tiny.seeds[0], path=path, parallel=parallel, **options)
+    assert results(there) == results(here)
+
+
+def test_half_sets_of_the_table(uneven, tiny, tmp_path, results, two_threads):
+    """They are of unequal sizes."""
+    options = OPTIONS | {"halves": True, "orientgen": "eman:delta=60"}
+    here, there = tmp_path / "here", tmp_path / "there"
+    for path, parallel in ((here, "thread:1"), (there, two_threads)):
+        refine_multi(uneven, tiny.seeds, path=path, parallel=parallel, **options)
     assert results(there) == results(here)
 
 
@@ -172,7 +171,7 @@ def test_a_lost_scheduler_ends_the_run_resumable(small, tmp_path, by_threads, re
         address = scheduler.stdout.readline().strip().removeprefix("tcp://")
         path = tmp_path / "run"
         asked = {"particles": str(small.particles), "models": [str(p) for p in small.seeds]}
-        asked |= {"path": str(path), "kill": True, "single": False, "pid": scheduler.pid} | OPTIONS
+        asked |= {"path": str(path), "kill": True, "pid": scheduler.pid} | OPTIONS
         done = subprocess.run(
             [sys.executable, str(killer), json.dumps(asked | {"parallel": f"dask:{address}"})],
             capture_output=True,

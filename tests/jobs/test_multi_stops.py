@@ -41,24 +41,24 @@ class StopsAt(SilentProgress):
 
 
 @pytest.fixture
-def seeds(small):
-    return [mapsort.Volume.open(path) for path in small.seeds]
+def seeds(tiny):
+    return [mapsort.Volume.open(path) for path in tiny.seeds]
 
 
 @pytest.fixture
 def four_seeds(seeds):
     """The two true maps, a black one and a blob of noise, which starve."""
-    radius2 = ((np.indices((32,) * 3) - 16) ** 2).sum(axis=0)
-    noise = np.random.default_rng(0).standard_normal((32,) * 3) * np.exp(-radius2 / 40)
-    return [*seeds, mapsort.Volume(-seeds[0].data, 4.0), mapsort.Volume(noise, 4.0)]
+    radius2 = ((np.indices((16,) * 3) - 8) ** 2).sum(axis=0)
+    noise = np.random.default_rng(0).standard_normal((16,) * 3) * np.exp(-radius2 / 10)
+    return [*seeds, mapsort.Volume(-seeds[0].data, 8.0), mapsort.Volume(noise, 8.0)]
 
 
 def test_a_map_without_particles_in_the_last_iteration_stays_as_it_was(
-    run_small, four_seeds, caplog
+    run_tiny, four_seeds, caplog
 ):
     told = Messages()
     with caplog.at_level(logging.WARNING, logger="mapsort"):
-        run = run_small(models=four_seeds, iter=1, progress=told)
+        run = run_tiny(models=four_seeds, iter=1, progress=told)
     (only,) = run.convergence
     assert 3 in only["empty_maps"]
     assert only["reseeded_maps"] == []
@@ -73,9 +73,9 @@ def test_a_map_without_particles_in_the_last_iteration_stays_as_it_was(
     np.testing.assert_array_equal(before, after)
 
 
-def test_before_that_it_starts_again(run_small, four_seeds):
+def test_before_that_it_starts_again(run_tiny, four_seeds):
     told = Messages()
-    run = run_small(models=four_seeds, iter=3, progress=told)
+    run = run_tiny(models=four_seeds, iter=3, progress=told)
     assert 3 in run.convergence[0]["reseeded_maps"]
     assert 3 not in run.convergence[0]["empty_maps"]
     warning = "class 3 was nearly empty and has been re-seeded from the worst-fitting particles"

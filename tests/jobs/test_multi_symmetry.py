@@ -28,8 +28,8 @@ def likelihood(run):
     return run.convergence[0]["mean_log_likelihood"]
 
 
-def test_the_projector_makes_the_projections_and_decides_the_scores(run_small):
-    usual, real = run_small(), run_small(projector="standard")
+def test_the_projector_makes_the_projections_and_decides_the_scores(run_small, small_run):
+    usual, real = small_run(), run_small(projector="standard")
     a, b = projections(usual), projections(real)
     assert a.shape == b.shape
     assert not np.array_equal(a, b)
@@ -54,9 +54,9 @@ def test_bad_values_are_refused_by_name(options, message, run_small):
         run_small(**options)
 
 
-def test_broken_symmetry_is_searched_in_full_and_not_imposed(run_small):
-    plain, broken = run_small(sym="c4"), run_small(sym="c4", breaksym=True)
+def test_broken_symmetry_is_searched_in_full_and_not_imposed(run_tiny):
     step = "eman:delta=24"
+    plain, broken = (run_tiny(sym="c4", orientgen=step, breaksym=way) for way in (False, True))
     unit = len(mapsort.orientations(step, "c4"))
     full = len(mapsort.orientations(f"{step}:breaksym=1", "c4"))
     assert full > 3 * unit

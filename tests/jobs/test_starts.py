@@ -22,13 +22,13 @@ LINE = re.compile(r"start (\d) of (\d): log-likelihood (-?[\d.]+) per particle")
 
 
 @pytest.fixture
-def run_from_one(small, tmp_path):
+def run_from_one(tiny, tmp_path):
     def run(name, **options):
-        quick = {"iter": 1, "orientgen": "eman:delta=30", "randomseed": 3, "no_report": True}
+        quick = {"iter": 1, "orientgen": "eman:delta=60", "randomseed": 3, "no_report": True}
         return refine_multi(
-            small.particles,
+            tiny.particles,
             (),
-            model=small.seeds[0],
+            model=tiny.seeds[0],
             parallel="thread:1",
             path=tmp_path / name,
             **(quick | options),
@@ -57,15 +57,15 @@ def test_the_likeliest_start_goes_on_and_the_choice_repeats(run_from_one):
     pd.testing.assert_frame_equal(first.assignments, again.assignments)
 
 
-def test_each_start_has_other_maps(small):
-    one = mapsort.Volume.open(small.maps[0]).data
+def test_each_start_has_other_maps(tiny):
+    one = mapsort.Volume.open(tiny.maps[0]).data
     options = typed_options(
         MultiOptions,
         {"input": "p", "model": "m", "seedmethod": "noise", "starts": 2, "randomseed": 5},
     ).validated()
-    given = of_start(options, (one, one), one, 4.0, 0)
+    given = of_start(options, (one, one), one, 8.0, 0)
     assert given == (one, one)
-    second, third = (of_start(options, given, one, 4.0, number) for number in (1, 2))
+    second, third = (of_start(options, given, one, 8.0, number) for number in (1, 2))
     assert len(second) == 2
     for a, b in ((second[0], second[1]), (second[0], third[0]), (second[0], one)):
         assert not np.array_equal(a, b)

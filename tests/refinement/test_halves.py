@@ -151,8 +151,8 @@ def test_files_of_the_halves(run_small):
     np.testing.assert_array_equal(subset, np.arange(120) % 2 + 1)
 
 
-def test_a_run_without_halves_writes_none(run_small):
-    found = run_small()
+def test_a_run_without_halves_writes_none(small_run):
+    found = small_run()
     assert not list(found.path.glob("threed_even*"))
     assert not list(found.path.glob("fsc_eo*"))
     assert "rlnRandomSubset" not in found.assignments
@@ -162,7 +162,7 @@ def test_a_run_without_halves_writes_none(run_small):
 def test_noise_aligned_with_references_of_its_own_half_does_not_agree(run_small, small, tmp_path):
     """Shared references make structure of noise that both halves have; own ones do not."""
     rng = np.random.default_rng(8)
-    stack, n = tmp_path / "noise.mrcs", 720
+    stack, n = tmp_path / "noise.mrcs", 360
     write_stack(stack, rng.standard_normal((n, BOX, BOX)).astype(np.float32), APIX)
     optics, table = read_particles(small.particles)
     table = pd.concat([table] * (n // len(table)), ignore_index=True)
@@ -192,9 +192,9 @@ def sharpened(path, out):
     return out
 
 
-def test_the_report_says_that_the_halves_were_apart(run_small):
+def test_the_report_says_that_the_halves_were_apart(run_tiny):
     apart, shared = (
-        write_report(run_small(halves=halves).path).read_text() for halves in (True, False)
+        write_report(run_tiny(halves=halves).path).read_text() for halves in (True, False)
     )
     assert "kept apart from the start" in apart
     assert "Effect of the mask" in apart

@@ -127,7 +127,7 @@ def test_kinds_of_junk_are_told_by_their_spectra(small, spoilt):
     assert run.options.junk == 3
 
 
-def test_without_junk_there_is_none(run_small):
-    table = run_small().assignments
+def test_without_junk_there_is_none(small_run):
+    table = small_run().assignments
     assert table["rlnClassNumber"].max() <= 2
     assert "mapsortJunkProbability" not in table

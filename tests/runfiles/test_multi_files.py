@@ -250,14 +250,14 @@ def test_the_table_opens_as_particles(path, problem):
     np.testing.assert_array_equal(again.ctf.defocus_u_ang, before.ctf.defocus_u_ang)
 
 
-def test_image_names_resolve_from_the_working_directory(run_small, small, tmp_path, monkeypatch):
+def test_image_names_resolve_from_the_working_directory(run_tiny, tiny, tmp_path, monkeypatch):
     here = tmp_path / "project"
     (here / "extract").mkdir(parents=True)
-    (here / "extract" / "particles.mrcs").symlink_to(small.stack)
+    (here / "extract" / "particles.mrcs").symlink_to(tiny.stack)
     star = here / "extract" / "particles.star"
-    star.write_text(small.particles.read_text())
+    star.write_text(tiny.particles.read_text())
     monkeypatch.chdir(here)
-    run = run_small(Path("extract/particles.star"), path=Path("multi_00"))
+    run = run_tiny(Path("extract/particles.star"), path=Path("multi_00"))
     names = run.assignments["rlnImageName"]
     assert set(names.str.partition("@")[2]) == {"extract/particles.mrcs"}
     mapsort.Particles.open("multi_00/particles_01.star").validate()
@@ -397,11 +397,11 @@ def test_info_knows_every_file_of_a_run(path):
     }
 
 
-def test_classes_too_large_for_a_header_say_so(run_small, monkeypatch):
+def test_classes_too_large_for_a_header_say_so(run_tiny, monkeypatch):
     """An attribute of HDF5 ends at 64 KiB; a run of many particles must not end there."""
-    listed = run_small()
+    listed = run_tiny()
     monkeypatch.setattr("mapsort.runfiles.maps.MOST_LISTED", 3)
-    omitted = run_small()
+    omitted = run_tiny()
     for name in ("class_ptcl_idxs", "exc_class_ptcl_idxs"):
         with (
             HdfReader(listed.path / "classes_01.hdf") as a,
