@@ -97,10 +97,11 @@ def fourier_resample(images: NDArray[Any], *, box: int, ndim: Literal[2, 3]) -> 
     Raises
     ------
     ValueError
-        If the last axes are not equal or the box is not positive.
+        If the last axes are not equal, or they or the box are not positive.
     """
     real_array(images, "images", None, finite=False)
-    if images.ndim < ndim or len(set(images.shape[-ndim:])) != 1 or box < 1:
+    edges = set(images.shape[-ndim:])
+    if images.ndim < ndim or len(edges) != 1 or min(*edges, box) < 1:
         raise ValueError(f"images: cannot resample {images.shape} to a box of {box} in {ndim}-D")
     n = images.shape[-1]
     return _along_axes(images, _interpolation(n, box, n / box), ndim)
