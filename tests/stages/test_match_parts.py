@@ -25,13 +25,14 @@ def candidates_of(reference):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_the_best_of_each_map_go_on(count):
-    """Of each map so many, best first over all maps; none where a particle has fewer."""
+    """Of each map so many, and as many as every particle has (two here), best first."""
     references = References.of_models([np.zeros((4, 3)), np.zeros((3, 3))])
     reference = [[0, 5, 3, 6, 2], [4, 1, 6, 2, -1], [6, 5, 4, 0, 1]]
     candidates = candidates_of(reference)
     scores = np.array([[1, 9, 3, 4, 2.0], [5, 1, 7, 3, -np.inf], [1, 2, 3, 5, 4]])
     best = _best_of_each_map(candidates, scores, references, count)
-    assert best.reference.shape == (3, 2 * min(count, 3))
+    count = min(count, 2)
+    assert best.reference.shape == (3, 2 * count)
     for row, found in enumerate(best.reference):
         ranked = sorted(range(5), key=lambda c: -scores[row, c])
         there = [c for c in ranked if reference[row][c] >= 0]
@@ -43,6 +44,14 @@ def test_the_best_of_each_map_go_on(count):
             got = getattr(best, name)[row, : len(kept)]
             np.testing.assert_array_equal(got, getattr(candidates, name)[row, kept])
     assert best.origin.flags.c_contiguous
+
+
+def test_none_go_on_of_a_map_that_a_particle_has_none_of():
+    references = References.of_models([np.zeros((4, 3)), np.zeros((3, 3))])
+    candidates = candidates_of([[0, 2, 1], [4, 1, 6]])
+    scores = np.array([[1, 3, 2.0], [5, 4, 7]])
+    best = _best_of_each_map(candidates, scores, references, 1)
+    assert best.reference.tolist() == [[2, -1], [6, 1]]
 
 
 def test_refinements_that_went_too_far_are_taken_back():

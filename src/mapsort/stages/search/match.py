@@ -132,8 +132,11 @@ def _best_of_each_map(
     columns, there = [], []
     for m in range(references.n_models):
         block = references.block(m)
-        # No particle at hand may have a candidate with a map that others have some with.
-        most = int((model == m).sum(axis=1).max(initial=0)) or block.stop - block.start
+        # As many as every particle has: with more of one map than of another, a particle would
+        # be compared with them unequally. Where some have none, as many as others have.
+        held = (model == m).sum(axis=1)
+        least = int(held.min()) if len(held) else 0
+        most = least or int(held.max(initial=0)) or block.stop - block.start
         order = np.argsort(-np.where(model == m, scores, -np.inf), axis=1, kind="stable")
         columns.append(order[:, : min(count, most)])
         there.append(np.take_along_axis(model, columns[-1], axis=1) == m)
