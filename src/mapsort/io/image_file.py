@@ -60,6 +60,10 @@ def open_images(path: Path, *, as_stack: bool = False) -> Iterator[ImageFile]:
     as_stack : bool
         Whether a cube is a stack of images whatever its file is called.
 
+    Yields
+    ------
+    ImageFile
+
     Raises
     ------
     FormatError
