@@ -99,6 +99,10 @@ class Snapshots:
             self.distinct[inodes] = copy
         self._busy = False
 
+    def tried(self, *, every: int) -> list[Path]:
+        """Return what was left at each so manieth moment; MAPSORT_EVERY_MOMENT=1: at all."""
+        return list(self.distinct.values())[:: int(os.environ.get("MAPSORT_EVERY_MOMENT", every))]
+
     def _copy(self, source: str, target: str) -> None:
         if Path(source).name not in self.GROWING:
             os.link(source, target)
@@ -152,19 +156,14 @@ def test_killed_at_every_moment_at_which_files_change(tiny, tmp_path, whole, res
     assert results(path) == whole
     assert snapshots.points >= 200
     assert len(snapshots.distinct) >= 50
-    for number, left in enumerate(snapshots.distinct.values()):
-        if number % 8 == 0:
-            assert_whole(left)
+    for left in snapshots.tried(every=3):
+        assert_whole(left)
         if (left / "0_refine_parms.json").exists():
             refine_multi(tiny.particles, tiny.seeds, resume=left)
         else:
             refine_multi(tiny.particles, tiny.seeds, path=left, **OPTIONS)
         assert results(left) == whole, left
         assert not [file for file in left.rglob(".*") if atomic.is_leftover(file)]
-
-
-#: Of the moments at which files of a single-map refinement change, each so manieth is tried.
-EVERY = int(os.environ.get("MAPSORT_EVERY_MOMENT", "9"))
 
 
 def test_a_single_map_refinement_killed_at_such_moments(tiny, tmp_path, results, monkeypatch):
@@ -176,9 +175,7 @@ def test_a_single_map_refinement_killed_at_such_moments(tiny, tmp_path, results,
         refine(tiny.particles, tiny.seeds[0], path=path, **options)
     whole = results(path)
     assert any(list(left.glob("checkpoint/*_part_*")) for left in snapshots.distinct.values())
-    for number, left in enumerate(snapshots.distinct.values()):
-        if number % EVERY:
-            continue
+    for left in snapshots.tried(every=9):
         assert_whole(left)
         if (left / "0_refine_parms.json").exists():
             refine(tiny.particles, tiny.seeds[0], resume=left)

@@ -221,21 +221,36 @@ def typed(tiny, request, progress):
     return refine_multi_run(options, progress=progress)
 
 
-@pytest.fixture
-def half(tiny, tmp_path, monkeypatch):
-    """A run that was interrupted in its second iteration, begun by the command line."""
-    monkeypatch.chdir(tmp_path)
-    data = tmp_path / "data"
-    data.mkdir()
+@pytest.fixture(scope="module")
+def interrupted(tiny, tmp_path_factory):
+    """A project with a run that was interrupted in its second iteration, and a copy of it."""
+    project = tmp_path_factory.mktemp("project") / "here"
+    (project / "data").mkdir(parents=True)
     for name in ("particles.star", "seed_01.mrc", "seed_02.mrc", "particles.mrcs"):
-        (data / name).write_bytes((tiny.particles.parent / name).read_bytes())
+        (project / "data" / name).write_bytes((tiny.particles.parent / name).read_bytes())
     words = ["multi", "--input", "data/particles.star", "--models"]
     words += ["data/seed_01.mrc,data/seed_02.mrc", "--iter", "2", "--orientgen", "eman:delta=60"]
     words += ["-P", "thread:1", "--randomseed", "1", "--path", "run", "-q", "--no-report"]
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        patch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 10)
         patch.setattr("mapsort.refinement.iteration.rebuild", _signalled)
         assert main(words) == 75
-    return tmp_path / "run"
+    shutil.copytree(project, project.with_name("kept"))
+    return project
+
+
+@pytest.fixture
+def half(interrupted, monkeypatch):
+    """The interrupted run as it was, in the directory in which it was begun."""
+    for path in interrupted.parent.iterdir():
+        if path.is_symlink():
+            path.unlink()
+        elif path.name != "kept":
+            shutil.rmtree(path)
+    shutil.copytree(interrupted.with_name("kept"), interrupted)
+    monkeypatch.chdir(interrupted)
+    return interrupted / "run"
 
 
 def _signalled(*_args, **_options):
@@ -283,8 +298,8 @@ def test_inputs_must_be_those_of_the_run(half, capsys, name):
 
 
 @pytest.mark.usefixtures("half")
-def test_what_cannot_be_resumed_is_refused(tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
+def test_what_cannot_be_resumed_is_refused(capsys):
+    Path("empty").mkdir()
     assert main(["multi", "--resume", "nowhere"]) == 2
     assert "--resume=nowhere: no such run directory" in capsys.readouterr().err
     assert main(["multi", "--resume", "empty"]) == 2
@@ -293,14 +308,14 @@ def test_what_cannot_be_resumed_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("link", [False, True])
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_project_that_was_moved_goes_on(half, tmp_path, monkeypatch, capsys, link, inside):
+def test_a_project_that_was_moved_goes_on(half, monkeypatch, capsys, link, inside):
     """From inside it and from elsewhere, with a link in the old place and without."""
-    old, new = half.parent, tmp_path.parent / f"{tmp_path.name}-moved"
+    old, new = half.parent, half.parents[1] / "moved"
     before = (old / "run" / "0_refine_parms.json").read_text()
     old.rename(new)
     if link:
         old.symlink_to(new)
-    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere = half.parents[1] / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(new if inside else elsewhere)
     given = "run" if inside else str(new / "run")
@@ -315,12 +330,12 @@ def test_a_project_that_was_moved_goes_on(half, tmp_path, monkeypatch, capsys, l
     assert record["directory"] == str(new)
     assert record["options"]["path"] == "run"
     assert all(item["path"].startswith(f"{new}/data") for item in record["inputs"])
-    assert main(["split", given, "--out", str(tmp_path.parent / f"{tmp_path.name}-s")]) == 0
+    assert main(["split", given, "--out", str(half.parents[1] / "s")]) == 0
 
 
-def test_a_run_directory_that_was_moved_alone_goes_on(half, tmp_path, monkeypatch):
+def test_a_run_directory_that_was_moved_alone_goes_on(half, monkeypatch):
     """Its inputs are where they were."""
-    other = tmp_path.parent / f"{tmp_path.name}-store" / "deep"
+    other = half.parents[1] / "store" / "deep"
     other.mkdir(parents=True)
     half.rename(other / "run")
     monkeypatch.chdir(other)
@@ -330,8 +345,8 @@ def test_a_run_directory_that_was_moved_alone_goes_on(half, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_project_moved_with_other_inputs_is_refused(half, tmp_path, monkeypatch, capsys, changed):
-    new = tmp_path.parent / f"{tmp_path.name}-moved"
+def test_a_project_moved_with_other_inputs_is_refused(half, monkeypatch, capsys, changed):
+    new = half.parents[1] / "moved"
     half.parent.rename(new)
     stack = new / "data" / "particles.mrcs"
     if changed:
@@ -350,14 +365,14 @@ def test_a_finished_run_goes_on_to_what_one_of_more_iterations_finds(
     tiny, tmp_path, results, options
 ):
     path, whole = tmp_path / "multi_00", tmp_path / "multi_01"
-    refine_multi(tiny.particles, tiny.seeds, path=path, **QUICK, **options)
-    refine_multi(tiny.particles, tiny.seeds, resume=path, iter=4)
-    refine_multi(tiny.particles, tiny.seeds, path=whole, **QUICK | {"iter": 4}, **options)
+    for where, n in ((path, 1), (whole, 3)):
+        refine_multi(tiny.particles, tiny.seeds, path=where, **QUICK | options | {"iter": n})
+    refine_multi(tiny.particles, tiny.seeds, resume=path, iter=3)
     assert results(path) == results(whole)
     first, then = (json.loads((path / f"{n}_refine_parms.json").read_text()) for n in (0, 1))
-    assert (first["options"]["iter"], then["options"]["iter"]) == (2, 4)
+    assert (first["options"]["iter"], then["options"]["iter"]) == (1, 3)
     log = (path / "run.log").read_text()
-    assert "resumed after iteration 2" in log
+    assert "resumed after iteration 1" in log
     assert "ERROR" not in log
 
 
