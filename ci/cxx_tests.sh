@@ -14,6 +14,6 @@ cmake -S . -B "$build" -G Ninja \
   cat "$build/configure.log"
   exit 1
 }
-cmake --build "$build" --target test_adjointness test_interpolation_kernel \
+cmake --build "$build" --target test_adjointness test_interpolation_kernel test_linear_slices \
   test_newton_step test_parallel test_polar_layout test_short_fft
 ctest --test-dir "$build" --output-on-failure
