@@ -142,8 +142,8 @@ def test_runs_in_threads_give_what_each_gives_alone(made, run, tmp_path):
             made.particles, made.seeds, path=tmp_path / str(number), **QUICK
         )
 
-    with ThreadPoolExecutor(3) as pool:
-        others = list(pool.map(one, range(3)))
+    with ThreadPoolExecutor(2) as pool:
+        others = list(pool.map(one, range(2)))
     for other in others:
         assert other.assignments.equals(run.assignments)
         for ours, alone in zip(other.maps, run.maps, strict=True):

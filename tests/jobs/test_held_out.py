@@ -37,7 +37,7 @@ def one_state(tmp_path_factory):
         [],
         model=made.seeds[0],
         nmodels=2,
-        iter=3,
+        iter=2,
         path=out / "multi_00",
         **QUICK,
     )
@@ -51,11 +51,11 @@ def two_states(tmp_path_factory):
             phantom=2, out=out, n=240, box=32, apix=4.0, snr=0.2, shift=1.0, seed=2, seedres=20.0
         )
     )
-    return refine_multi(made.particles, made.seeds, iter=3, path=out / "multi_00", **QUICK)
+    return refine_multi(made.particles, made.seeds, iter=2, path=out / "multi_00", **QUICK)
 
 
 def judged(run):
-    pairs = judged_pairs(open_finished(run.path), 3, SilentProgress(), parallel="thread:1")
+    pairs = judged_pairs(open_finished(run.path), 2, SilentProgress(), parallel="thread:1")
     assert [pair.maps for pair in pairs] == [(1, 2)]
     return pairs[0]
 

@@ -94,6 +94,7 @@ def test_junk_is_a_class_of_its_own(with_noise, tmp_path):
         junk=1,
         orientgen="eman:delta=18",
         randomseed=1,
+        parallel="thread:1",
     )
     found, real = classes(run.assignments) == 3, truth(with_noise) == 3
     assert np.mean(found[real]) >= 0.9

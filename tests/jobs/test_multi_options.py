@@ -54,9 +54,9 @@ def headers(path):
         return [reader.header(index) for index in range(reader.n_images)]
 
 
-def accuracy(run, small):
-    truth = read_particles(small.truth)[1]["rlnClassNumber"].to_numpy(int)
-    return float(np.mean(run.assignments["rlnClassNumber"].to_numpy(int) == truth))
+def accuracy(table, made):
+    truth = read_particles(made.truth)[1]["rlnClassNumber"].to_numpy(int)
+    return float(np.mean(table["rlnClassNumber"].to_numpy(int) == truth))
 
 
 def test_mass_scales_the_maps_so_that_1_encloses_it(run_small):
@@ -156,17 +156,18 @@ def test_a_bare_stack_is_a_table_without_ctf(run_tiny, tiny):
 
 def test_ctf_matters(problem, finished, tmp_path):
     """Of eight such problems all but one were sorted better with it: 0.84 against 0.80 right."""
+    applied = read_particles(finished.path / "particles_01.star")[1]
     ignored = refine_multi(
         problem.particles,
         problem.seeds,
         path=tmp_path / "ignored",
         ctf="none",
-        iter=3,
+        iter=1,
         orientgen="eman:delta=12",
         randomseed=1,
         parallel="thread:1",
     )
-    assert accuracy(finished, problem) > accuracy(ignored, problem)
+    assert accuracy(applied, problem) > accuracy(ignored.assignments, problem)
 
 
 @pytest.mark.parametrize(("box", "apix"), [(48, 2.9), (25, 5.2), (40, 4.0)])
