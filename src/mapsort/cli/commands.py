@@ -223,6 +223,15 @@ COMMANDS: Mapping[str, Command] = {
             ("particles.star some.star --random 1000", "a subset"),
         ),
     ),
+    "expand": Command(
+        _FILES,
+        "every particle once for each operation of a symmetry: its subunits as particles",
+        options="focus.ExpandOptions",
+        job="expand.expand",
+        examples=(
+            ("refine_00/particles_09.star expanded.star --sym d7", "14 rows for each particle"),
+        ),
+    ),
     "process": Command(
         _FILES,
         "apply named processors to a map or a stack of images",

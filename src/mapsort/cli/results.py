@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.crossval.verdicts import Crossval
     from mapsort.jobs.demo import DemoScore
     from mapsort.jobs.eotest import EvenOddTest
+    from mapsort.jobs.expand import Expanded
     from mapsort.jobs.facts import Facts
     from mapsort.jobs.followup import Followup
     from mapsort.jobs.multi import MultiRun
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     )
     from mapsort.options.convert import ConvertOptions
     from mapsort.options.files import InfoOptions, ProcessOptions, ShowOptions
+    from mapsort.options.focus import ExpandOptions
     from mapsort.options.multi import MultiOptions
     from mapsort.options.pca import PcaOptions
     from mapsort.options.project import ProjectOptions
@@ -256,6 +258,12 @@ def convert(options: ConvertOptions, made: Converted) -> Told:  # noqa: ARG001
     yield f"{first}  {counted(made.n_images, 'particle')}" if made.n_images else f"{first}  map"
     for path in others:
         yield f"{path}  their images"
+
+
+def expand(options: ExpandOptions, made: Expanded) -> Told:
+    """Name the table, and tell its size."""
+    rows = made.n_particles * made.n_copies
+    yield f"{options.target}  {counted(made.n_particles, 'particle')}, {rows:,} copies"
 
 
 def process(options: ProcessOptions, made: Processed) -> Told:

@@ -76,7 +76,7 @@ class Split:
     iteration : int
         Iteration whose assignment was used.
     n_particles : int
-        Particles of the run, the sum over all sets.
+        Particles of the run, of copies the one that stays: the sum over all sets.
     sets : tuple of ParticleSet
     rule : str
         How particles were assigned, in words.
@@ -104,7 +104,7 @@ def split(run: str | Path | MultiRun, **options: Any) -> Split:
         A run directory or the run itself.
     **options
         Options of ``mapsort split`` by name: ``iter``, ``by``, ``exclude_rejected``, ``min_prob``,
-        ``stack``, ``out``.
+        ``unique``, ``stack``, ``out``.
 
     Raises
     ------
@@ -129,6 +129,9 @@ def split_run(options: SplitOptions) -> Split:
     members = _members(finished, options, iteration, len(particles))
     sets = _sets(finished, options, particles, members, iteration)
     assert sum(map(len, sets)) == len(particles), "every particle is in exactly one set"
+    if options.unique:
+        kept = _surest_copies(particles)
+        sets = [replace(s, particles=s.particles[kept[s.particles]]) for s in sets]
     directory = options.out if options.out is not None else finished.directory.path / "sets"
     directory.mkdir(parents=True, exist_ok=True)
     stem = f"{_input_name(finished)}_{finished.label}_it{iteration:02d}"
@@ -141,7 +144,7 @@ def split_run(options: SplitOptions) -> Split:
     if any(item.star is not None and item.lst is None for item in written):
         rule += f"; no {_LST} is written: EMAN2's lists cannot keep blanks in the images' names"
     counts = SetCounts.of_entry(finished.entry(iteration))
-    made = Split(directory, iteration, len(particles), written, rule, counts)
+    made = Split(directory, iteration, sum(map(len, written)), written, rule, counts)
     write_result(finished.directory.path, "1_split", _record(made))
     return made
 
@@ -213,6 +216,18 @@ def _sets(
     return [ParticleSet(name, np.flatnonzero(place == i)) for i, name in enumerate(inside)]
 
 
+def _surest_copies(particles: Particles) -> npt.NDArray[np.bool_]:
+    """Return which particles stay where each image does once, (n,)."""
+    image = particles.image_numbers()
+    probability = particles.table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
+    likelihood = particles.table["rlnLogLikeliContribution"].to_numpy(dtype=np.float64)
+    # of equal ones, which many are as sure as can be, the more likely, then the first
+    order = np.lexsort((-likelihood, -probability, image))
+    kept = np.zeros(len(image), dtype=bool)
+    kept[order[np.flatnonzero(np.diff(image[order], prepend=-1))]] = True
+    return kept
+
+
 def _in_ranges(
     by: str, members: Members, finished: FinishedRun, iteration: int
 ) -> npt.NDArray[np.bool_]:
@@ -237,6 +252,8 @@ def _rule(options: SplitOptions, n_junk: int) -> str:
         words += f"; those kept out of their class average are in the set {REJECTED}"
     if options.min_prob is not None:
         words += f"; those with a probability below {options.min_prob:g} are in the set {UNSURE}"
+    if options.unique:
+        words += "; of the copies of an image only the surest is written"
     return words
 
 

@@ -75,6 +75,9 @@ class SplitOptions(FinishedRun, group="what goes where"):
     min_prob: float | None = option(
         _PROBABILITY, "P", "particles less sure of their map than this go to a set of their own"
     )
+    unique: bool = flag(
+        "of the copies of an image (symmetry expansion) only the one surest of its map is written"
+    )
     stack: bool = flag("also write each set's images as a new stack (.mrcs)", group="output")
     out: Path | None = option(
         file_path("a directory"), "DIR", "where sets go; by default RUN/sets", group="output"
