@@ -232,6 +232,17 @@ COMMANDS: Mapping[str, Command] = {
             ("refine_00/particles_09.star expanded.star --sym d7", "14 rows for each particle"),
         ),
     ),
+    "mask": Command(
+        _FILES,
+        "a soft mask of the region where a map is dense",
+        options="focus.MaskOptions",
+        job="mask.make_mask",
+        shows_progress=False,
+        examples=(
+            ("map.mrc -o mask.mrc", "about the whole particle"),
+            ("part.mrc -o region.mrc --threshold 0.02 --extend 4", "about a part cut out"),
+        ),
+    ),
     "process": Command(
         _FILES,
         "apply named processors to a map or a stack of images",

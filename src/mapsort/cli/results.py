@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.expand import Expanded
     from mapsort.jobs.facts import Facts
     from mapsort.jobs.followup import Followup
+    from mapsort.jobs.mask import MadeMask
     from mapsort.jobs.multi import MultiRun
     from mapsort.jobs.pca import Variability
     from mapsort.jobs.process import Processed
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     )
     from mapsort.options.convert import ConvertOptions
     from mapsort.options.files import InfoOptions, ProcessOptions, ShowOptions
-    from mapsort.options.focus import ExpandOptions
+    from mapsort.options.focus import ExpandOptions, MaskOptions
     from mapsort.options.multi import MultiOptions
     from mapsort.options.pca import PcaOptions
     from mapsort.options.project import ProjectOptions
@@ -264,6 +265,14 @@ def expand(options: ExpandOptions, made: Expanded) -> Told:
     """Name the table, and tell its size."""
     rows = made.n_particles * made.n_copies
     yield f"{options.target}  {counted(made.n_particles, 'particle')}, {rows:,} copies"
+
+
+def mask(options: MaskOptions, made: MadeMask) -> Told:
+    """Name the mask, and tell what it holds."""
+    yield (
+        f"{options.output}  {made.part:.1%} of the box; density above {made.threshold:.4g}, "
+        f"{made.n_kept:,} of {counted(made.n_pieces, 'piece')}, {made.mass_kda:.0f} kDa"
+    )
 
 
 def process(options: ProcessOptions, made: Processed) -> Told:

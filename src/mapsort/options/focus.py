@@ -1,13 +1,18 @@
-"""Options of ``mapsort expand``: one part of a particle at a time."""
+"""Options of ``mapsort expand`` and ``mask``: one part of a particle at a time."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import option, refuse, required
-from mapsort.options.kinds import file_path, list_of, text
-from mapsort.options.shared import Apix, Datadir, Overwrite, Passthrough
+from mapsort.options.fields import flag, option, refuse, required
+from mapsort.options.kinds import ValueKind, file_path, list_of, or_auto, real_number, text
+from mapsort.options.reconstruct import MAP_SUFFIXES
+from mapsort.options.shared import Apix, Datadir, Maps, Overwrite, Passthrough
+
+_PART = ValueKind(
+    "a number from 0 to 1", float, lambda value: real_number(low=0).accepts(value) and value <= 1
+)
 
 
 class ExpandOptions(
@@ -53,3 +58,50 @@ class ExpandOptions(
     def target(self) -> Path:
         """What is written."""
         return self.files[1]
+
+
+class MaskOptions(
+    Maps,
+    Apix,
+    Overwrite,
+    group="mask creation",
+    words={
+        "maps": "map, density white (.mrc or .hdf)",
+        "apix": "pixel size of the map in Angstrom; by default as its file says",
+    },
+):
+    """Options of ``mapsort mask``."""
+
+    output: Path = option(
+        file_path("a map file"),
+        "FILE",
+        "mask to write (.mrc or .hdf)",
+        Path("mask.mrc"),
+        flags=("-o",),
+    )
+    lowpass: float = option(
+        real_number(low=0), "A", "low-pass the map to this resolution first; 0: do not", 15.0
+    )
+    threshold: float | None = option(
+        or_auto(real_number()),
+        "auto|T",
+        "density (after the low-pass) above which a voxel belongs to the region; auto: "
+        "clearly above the solvent, 4 standard deviations and 5 % of the highest",
+    )
+    piece: float = option(
+        _PART,
+        "PART",
+        "connected pieces count with at least this part of the largest one's weight; 1 keeps "
+        "the largest only, 0 all",
+        0.05,
+    )
+    extend: float = option(real_number(low=0), "PX", "extend the region by so many pixels", 3.0)
+    edge: float = option(real_number(low=0), "PX", "then a soft edge so wide, in pixels", 6.0)
+    invert: bool = flag("1 outside and 0 inside")
+
+    def _check(self) -> None:
+        super()._check()
+        if len(self.maps) != 1:
+            raise ConfigError(f"one map is needed; {len(self.maps)} are given")
+        if self.output.suffix.lower() not in MAP_SUFFIXES:
+            raise refuse("output", self.output, f"a map: {', '.join(MAP_SUFFIXES)}")

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.physics.image_statistics import squared_radius
-from mapsort.physics.masks import lowpassed
+from mapsort.physics.masks import Mask, lowpassed
 from mapsort.physics.shells import box_of
 
 # The soft edge of a map's mask ends where it falls below this (EMAN2).
 _EDGE_END = 0.002
-
-Mask = NDArray[np.bool_]
 
 
 def auto_mask(

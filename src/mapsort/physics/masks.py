@@ -16,6 +16,8 @@ from mapsort.physics.shells import box_of, fourier_radius
 #: a map, which leaves the box's corners out.
 SPHERE_EDGE, INSCRIBED_EDGE = 0.0625, 0.05
 
+Mask = NDArray[np.bool_]
+
 # Envelope: density counts if it exceeds the background by so many standard deviations ...
 _ENVELOPE_SIGMAS = 4.0
 # ... and this fraction of the highest density, which is the limit in maps without noise ...
@@ -135,9 +137,58 @@ def envelope_mask(
     core = _excess(smooth, box_of(volume, "volume")) > 0
     if not core.any():
         raise NumericalError("envelope mask: the map shows no density above its background")
+    return soft_edged(core, margin_px=margin_px, edge_px=edge_px)
+
+
+def soft_edged(core: Mask, *, margin_px: float, edge_px: float) -> NDArray[np.float32]:
+    """Return a mask about a region, (n, n, n): 1 up to a distance, then a raised-cosine edge.
+
+    The edge is that of `soft_sphere`, of the distance to the nearest voxel of the region [pixels].
+
+    Raises
+    ------
+    NumericalError
+        The region holds no voxel: everything would be infinitely far from it.
+    """
+    if not core.any():
+        raise NumericalError("soft edge: the region holds no voxel")
     distance = scipy.ndimage.distance_transform_edt(~core)
     beyond = np.clip((distance - margin_px) / max(edge_px, 1e-6), 0.0, 1.0)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * beyond), dtype=np.float32)
+
+
+def density_threshold(smooth: NDArray[np.float32]) -> float:
+    """Return the density above which a map is not solvent, as `envelope_radius` says it."""
+    level, noise = _solvent(smooth, box_of(smooth, "volume"))
+    return level + _above_solvent(float(smooth.max()) - level, noise)
+
+
+def heavy_pieces(
+    inside: Mask, weight: NDArray[np.float32], *, part: float
+) -> tuple[Mask, int, int]:
+    """Find the connected pieces of a region (of voxels that share a face) that count.
+
+    Parameters
+    ----------
+    inside : ndarray of shape (n, n, n), bool
+    weight : ndarray of shape (n, n, n), float32
+        Positive inside.
+    part : float
+        Pieces count that have at least this part of the heaviest one's weight; 1 leaves that.
+
+    Returns
+    -------
+    pieces : ndarray of shape (n, n, n), bool
+        Those that count.
+    n_kept, n_pieces : int
+        How many count, of how many.
+    """
+    labels, n_pieces = scipy.ndimage.label(inside)
+    masses = np.bincount(labels.ravel(), weight.ravel(), n_pieces + 1)
+    masses[0] = 0.0
+    counts = masses >= part * masses.max()
+    counts[0] = False
+    return counts[labels], int(counts.sum()), n_pieces
 
 
 def density_above_background(
@@ -170,13 +221,14 @@ def _excess(smooth: NDArray[np.float32], box: int) -> NDArray[np.float32]:
     """Density above the solvent, in the pieces that count."""
     level, noise = _solvent(smooth, box)
     above = smooth - np.float32(level)
-    limit = max(_ENVELOPE_SIGMAS * noise, _ENVELOPE_PEAK_FRACTION * float(above.max()))
-    labels, n_pieces = scipy.ndimage.label(above > limit)
-    masses = np.bincount(labels.ravel(), above.ravel(), n_pieces + 1)
-    masses[0] = 0.0
-    counts = masses >= _ENVELOPE_PIECE_FRACTION * masses.max()
-    counts[0] = False
-    return np.where(counts[labels], above, np.float32(0.0))
+    limit = _above_solvent(float(above.max()), noise)
+    pieces, _, _ = heavy_pieces(above > limit, above, part=_ENVELOPE_PIECE_FRACTION)
+    return np.where(pieces, above, np.float32(0.0))
+
+
+def _above_solvent(highest: float, noise: float) -> float:
+    """How far above the solvent's level density counts; the highest lies so far above it."""
+    return max(_ENVELOPE_SIGMAS * noise, _ENVELOPE_PEAK_FRACTION * highest)
 
 
 def _distance(box: int, ndim: int) -> NDArray[np.float64]:
