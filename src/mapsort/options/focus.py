@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import flag, option, refuse, required
+from mapsort.options.fields import flag, option, refuse
 from mapsort.options.kinds import ValueKind, file_path, list_of, or_auto, real_number, text
 from mapsort.options.reconstruct import MAP_SUFFIXES
 from mapsort.options.shared import Apix, Datadir, Maps, Overwrite, Passthrough
@@ -32,10 +32,11 @@ class ExpandOptions(
         (),
         positional=True,
     )
-    sym: str = required(
+    sym: str = option(
         text("a point group"),
         "SYM",
-        "symmetry of the map that the poses are of: c<n>, d<n>, tet, oct, icos or icos2",
+        "symmetry of the map that the poses are of: c<n>, d<n>, tet, oct, icos or icos2 (required)",
+        "c1",
         names="geometry.symmetry:symmetry",
     )
 
