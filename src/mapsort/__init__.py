@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from mapsort._version import __version__
 
 if TYPE_CHECKING:
+    from mapsort import commands, errors
     from mapsort.api import build_config, match, project, reconstruct
     from mapsort.engines.progress import CallbackProgress, ProgressEvent
     from mapsort.geometry import euler
     from mapsort.geometry.symmetry import symmetry
     from mapsort.jobs.crossval.job import crossval
     from mapsort.jobs.eotest import eotest
+    from mapsort.jobs.finished_run import open_run
     from mapsort.jobs.followup import followup
     from mapsort.jobs.multi import refine_multi
     from mapsort.jobs.pca import pca
@@ -51,14 +53,17 @@ __all__ = [
     "average",
     "averager",
     "build_config",
+    "commands",
     "comparator",
     "compare",
     "crossval",
     "eotest",
+    "errors",
     "euler",
     "followup",
     "fsc",
     "match",
+    "open_run",
     "orientations",
     "pca",
     "process",
@@ -91,6 +96,7 @@ _HOME = {
     "compare": "mapsort.modules.comparators",
     "fsc": "mapsort.physics.fsc",
     "match": "mapsort.api",
+    "open_run": "mapsort.jobs.finished_run",
     "orientations": "mapsort.modules.orientgen",
     "pca": "mapsort.jobs.pca",
     "process": "mapsort.modules.processors",
@@ -107,9 +113,16 @@ _HOME = {
 }
 
 
+_MODULES = {
+    "commands": "mapsort.commands",
+    "errors": "mapsort.errors",
+    "euler": "mapsort.geometry.euler",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "euler":
-        return importlib.import_module("mapsort.geometry.euler")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _HOME:
         raise AttributeError(f"module 'mapsort' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

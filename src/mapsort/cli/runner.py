@@ -42,7 +42,7 @@ def run(name: str, args: argparse.Namespace) -> int:
         made = _done(command, options, quiet=quiet) if command.job else ()
         status = _said(told(options, *made))
     if command.refreshes:
-        _refresh_report(options.run[0])
+        refresh_report(options.run[0])
     return status
 
 
@@ -75,7 +75,7 @@ def _done(command: Command, options: Any, *, quiet: bool) -> tuple[Any]:
     job = load("jobs", command.job)
     if not command.shows_progress:
         return (job(options),)
-    kept = {"watcher": _report_keeper(options)} if command.plan else {}
+    kept = {"watcher": report_watcher(options)} if command.plan else {}
     shows = progress_display(quiet=quiet, verbosity=getattr(options, "verbose", 0))
     with shows as shown, interruptible(shown) as progress:
         for note in options.notes:
@@ -92,7 +92,8 @@ def _said(lines: Iterator[str]) -> int:
             return end.value or 0
 
 
-def _report_keeper(options: Any) -> Callable[[Path], None] | None:
+def report_watcher(options: Any) -> Callable[[Path], None] | None:
+    """Return what keeps a run's report up to date, or None where the options want no report."""
     if options.no_report:
         return None
     # Here and not above, as below: it loads the plotting library.
@@ -101,7 +102,7 @@ def _report_keeper(options: Any) -> Callable[[Path], None] | None:
     return report_keeper()
 
 
-def _refresh_report(run: Path) -> None:
+def refresh_report(run: Path) -> None:
     """Write a run's report anew, if it has one: a run without asked for none."""
     from mapsort.report.page import write_report
     from mapsort.rundir.layout import RunDirectory

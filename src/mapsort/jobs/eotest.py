@@ -26,6 +26,7 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import SUBSET
 from mapsort.model.volume import Volume
 from mapsort.options.after_run import EotestOptions
+from mapsort.options.signature import takes_options
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import half_map_fsc
 from mapsort.refinement.class_sums import average_all
@@ -100,6 +101,7 @@ class EvenOddTest:
     without_halves: tuple[int, ...]
 
 
+@takes_options(EotestOptions)
 def eotest(run: str | Path | MultiRun, **options: Any) -> EvenOddTest:
     """Test a run by even and odd particles (the Python face of ``mapsort eotest``).
 

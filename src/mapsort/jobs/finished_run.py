@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mapsort.errors import ConfigError, FormatError
 from mapsort.jobs.refinement import MultiRun
+from mapsort.model.volume import Volume
 from mapsort.options.fields import Options, typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.rundir.run_record import RunRecord, read_run
@@ -94,6 +95,35 @@ def open_finished(path: str | Path) -> FinishedRun:
     if not record.iterations:
         raise FormatError(f"{path}: no iteration of this run has ended yet.")
     return FinishedRun(record.directory, record.manifest, record.iterations)
+
+
+def open_run(path: str | Path) -> MultiRun:
+    """Open the directory of a run, finished or still at work.
+
+    Parameters
+    ----------
+    path : str or Path
+        A directory of `refine_multi` or `refine`, or of ``mapsort multi`` or ``mapsort refine``.
+
+    Returns
+    -------
+    MultiRun
+        With the maps and particles of the last iteration that has ended.
+
+    Raises
+    ------
+    FormatError
+        It is not a run directory, is damaged, or no iteration has ended.
+
+    Examples
+    --------
+    >>> run = open_run("multi_00")  # doctest: +SKIP
+    >>> run.assignments["rlnClassNumber"].value_counts()  # doctest: +SKIP
+    """
+    run = open_finished(path)
+    paths = [run.directory.maps(run.last, number) for number in range(1, run.n_models + 1)]
+    maps = tuple(Volume.open(path) for path in paths)
+    return MultiRun(run.directory.path, maps, run.directory.particles(run.last), run.iterations)
 
 
 def options_after(kind: type[Asked], run: str | Path | MultiRun, options: dict[str, Any]) -> Asked:

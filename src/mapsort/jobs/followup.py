@@ -15,6 +15,7 @@ from mapsort.jobs.refine import RefinedMap
 from mapsort.jobs.set_refinement import refine_set, refined_numbers
 from mapsort.jobs.split import Split, split
 from mapsort.options.after_run import FollowupOptions
+from mapsort.options.signature import takes_options
 from mapsort.physics.fsc import frequencies_per_ang
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 
@@ -45,6 +46,7 @@ class Followup:
     crossval: Crossval | None
 
 
+@takes_options(FollowupOptions)
 def followup(run: str | Path | MultiRun, **options: Any) -> Followup:
     """Split a run, refine each set, cross-validate (the Python face of ``mapsort followup``).
 

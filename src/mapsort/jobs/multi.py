@@ -28,6 +28,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
+from mapsort.options.signature import takes_options
 from mapsort.refinement.choices import automatic_choices
 from mapsort.refinement.contrast import tried_contrast, tried_moves
 from mapsort.refinement.copied_images import Fingerprints
@@ -228,6 +229,7 @@ def refine_multi_run(
     return carried_out(MULTI, run, watcher, in_files=in_files)
 
 
+@takes_options(MultiOptions, "input")
 def refine_multi(
     particles: str | Path | Particles,
     models: Sequence[str | Path | Volume],

@@ -23,6 +23,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
 from mapsort.options.pca import PcaOptions
+from mapsort.options.signature import takes_options
 from mapsort.refinement.requirements import plan_lines
 from mapsort.refinement.run import Run
 from mapsort.rundir.layout import RunDirectory
@@ -223,6 +224,7 @@ def _written(
     )
 
 
+@takes_options(PcaOptions, "input")
 def pca(
     particles: str | Path | Particles,
     model: str | Path | Volume,

@@ -24,6 +24,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
 from mapsort.options.refine import AUTO, RefineOptions
+from mapsort.options.signature import takes_options
 from mapsort.refinement.choices import Choice, automatic_choices
 from mapsort.refinement.halves.iteration import HalvesOutcome, iterate
 from mapsort.refinement.halves.start import looked_through, open_halves, prepare_halves
@@ -202,6 +203,7 @@ def refine_run(
     return carried_out(REFINE, run, watcher, in_files=in_files)
 
 
+@takes_options(RefineOptions, "input")
 def refine(
     particles: str | Path | Particles,
     model: str | Path | Volume,

@@ -21,15 +21,16 @@ from mapsort.refinement.choices import Choice
 from mapsort.refinement.run import Run, State
 from mapsort.refinement.stopping import reason_to_stop, reason_to_stop_single
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.wording import counted
 
 Watcher = Callable[[Path], None]
 Entry = dict[str, Any]
 Asked = TypeVar("Asked", MultiOptions, RefineOptions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MultiRun:
-    """A finished run.
+    """A run: finished, or as far as it has come.
 
     Attributes
     ----------
@@ -52,6 +53,14 @@ class MultiRun:
     def assignments(self) -> pd.DataFrame:
         """One row per particle, RELION columns: class, pose, score, probability."""
         return read_particles(self.particles)[1]
+
+    def __repr__(self) -> str:
+        state = "not begun"
+        if self.convergence:
+            end = self.convergence[-1].get("end") or "not ended"
+            state = f"{counted(len(self.convergence), 'iteration')}, {end}"
+        kind = type(self).__name__
+        return f"<{kind} {self.path}: {counted(len(self.maps), 'map')}, {state}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: each map with its share, resolution and slices."""

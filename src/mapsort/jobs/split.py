@@ -22,6 +22,7 @@ from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.stack_links import stacks_for_relion
 from mapsort.model.particles import Particles
 from mapsort.options.after_run import BY_MAP, SplitOptions, parse_ranges
+from mapsort.options.signature import takes_options
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.matrices import Members, read_members
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
@@ -95,6 +96,7 @@ class Split:
         return next(item for item in self.sets if item.name == name)
 
 
+@takes_options(SplitOptions)
 def split(run: str | Path | MultiRun, **options: Any) -> Split:
     """Write the particles of a run as sets (the Python face of ``mapsort split``).
 

@@ -51,6 +51,16 @@ class Volume:
         """Side of the cube [pixel]."""
         return len(self.data)
 
+    def __array__(
+        self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        """Return the densities: what takes an array takes a map."""
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        low, high = self.data.min(), self.data.max()
+        return f"<Volume {self.box}^3 voxels, {self.apix:g} A/pixel, {low:.3g} to {high:.3g}>"
+
     @classmethod
     def open(
         cls, path: str | Path, *, apix: float | None = None, default_apix: float | None = None

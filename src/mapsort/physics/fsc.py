@@ -20,13 +20,13 @@ GOLD_STANDARD, ONE_HALF = 0.143, 0.5
 _LARGEST_CORRELATION = 0.9999
 
 
-def fsc(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+def fsc(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """Fourier shell correlation of two images or maps.
 
     Parameters
     ----------
-    a, b : ndarray of shape (n, n) or (n, n, n)
-        Real images or maps of the same shape.
+    a, b : array_like of shape (n, n) or (n, n, n)
+        Real images or maps of the same shape; `Volume` objects, too.
 
     Returns
     -------
@@ -42,11 +42,12 @@ def fsc(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     -----
     See `fsc_of_spectra`.
     """
-    if np.shape(a) != np.shape(b):
-        raise ValueError(f"fsc: shapes differ: {np.shape(a)} and {np.shape(b)}")
-    box_of(a, "a")
-    box_of(b, "b")
-    return fsc_of_spectra(scipy.fft.rfftn(a), scipy.fft.rfftn(b))
+    one, other = np.asarray(a), np.asarray(b)
+    if one.shape != other.shape:
+        raise ValueError(f"fsc: shapes differ: {one.shape} and {other.shape}")
+    box_of(one, "a")
+    box_of(other, "b")
+    return fsc_of_spectra(scipy.fft.rfftn(one), scipy.fft.rfftn(other))
 
 
 def fsc_of_spectra(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:

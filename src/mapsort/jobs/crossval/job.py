@@ -26,6 +26,7 @@ from mapsort.jobs.split import Split, split
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.options.after_run import CrossvalOptions
+from mapsort.options.signature import takes_options
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.run import Run
@@ -33,6 +34,7 @@ from mapsort.refinement.table_poses import table_poses
 from mapsort.rundir.result_record import write_result
 
 
+@takes_options(CrossvalOptions)
 def crossval(run: str | Path | MultiRun, **options: Any) -> Crossval:
     """Cross-validate the split of a run (the Python face of ``mapsort crossval``).
 
