@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mapsort.engines.progress import SilentProgress
 from mapsort.jobs import multi
 from mapsort.jobs.multi import plan_text
 from mapsort.options.multi import MultiOptions
 from mapsort.refinement import plan as plan_module
 from mapsort.refinement import time_estimate
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import scanned
 from mapsort.refinement.plan import resolve
@@ -40,7 +40,7 @@ def needs(options, n=20_000):
     """Memory and disk of a run with so many particles."""
     inputs = open_inputs(options)
     many = inputs.only(np.arange(n) % len(inputs.particles))
-    run = Run(options, many, resolve(options, inputs), SilentProgress())
+    run = Run(options, many, resolve(options, inputs), Execution())
     return sum(run_memory(run).values()), run_disk(run)
 
 
@@ -102,7 +102,7 @@ def test_a_trial_of_some_projections_counts_for_all(options, monkeypatch):
     request = replace(options, orientgen="eman:delta=12")
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
-    run = scanned(Run(request, inputs, plan, SilentProgress()))
+    run = scanned(Run(request, inputs, plan, Execution()))
     whole = estimated_time(run)
     monkeypatch.setattr(plan_module, "_LEAST_BLOCK", len(plan.references) // 4)
     parts = replace(run, plan=replace(plan, block_bytes=1))

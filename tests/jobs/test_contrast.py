@@ -6,13 +6,13 @@ import mrcfile
 import numpy as np
 import pytest
 
-from mapsort.engines.progress import SilentProgress
 from mapsort.jobs.multi import plan_text
 from mapsort.jobs.refine import refine, refine_plan_text
 from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions
 from mapsort.options.refine import RefineOptions
 from mapsort.refinement.contrast import Contrast, tried_contrast
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import scanned
 from mapsort.refinement.plan import resolve
@@ -47,7 +47,7 @@ def dark(small, tmp_path):
 def tried(particles, models, **options):
     request = MultiOptions(input=particles, models=tuple(models), **QUICK, **options)
     inputs = open_inputs(request)
-    return tried_contrast(scanned(Run(request, inputs, resolve(request, inputs), SilentProgress())))
+    return tried_contrast(scanned(Run(request, inputs, resolve(request, inputs), Execution())))
 
 
 def test_dark_particles_are_told(small, dark):

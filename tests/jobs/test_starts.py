@@ -15,8 +15,8 @@ from mapsort.jobs.multi import refine_multi
 from mapsort.jobs.starts import likelihood
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
-from mapsort.refinement.run import State
 from mapsort.refinement.starting_maps import of_start
+from mapsort.refinement.state import State
 
 LINE = re.compile(r"start (\d) of (\d): log-likelihood (-?[\d.]+) per particle")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapsort.engines.progress import SilentProgress
 from mapsort.jobs.simulate import simulate
 from mapsort.model.class_averages import ClassAverages
 from mapsort.options.fields import typed_options
@@ -13,6 +12,7 @@ from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.fsc import fsc
 from mapsort.physics.masks import inscribed_sphere
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs, scan_images
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.plan import resolve
@@ -41,8 +41,10 @@ def averaged(tmp_path_factory):
     ).validated()
     inputs = open_inputs(options)
     plan = resolve(options, inputs)
-    run = Run(options, inputs, plan, SilentProgress())
-    power = scan_images(inputs.particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
+    run = Run(options, inputs, plan, Execution())
+    power = scan_images(
+        inputs.particles, plan.treatment, plan.chunk, run.execution.progress, plan.n_threads
+    )
     outcome = iterate(run, prepare_seeds(run, power))
     slices = MapSlices(
         outcome.averaged.averages,

@@ -10,7 +10,6 @@ import pytest
 import scipy.fft
 
 import mapsort
-from mapsort.engines.progress import SilentProgress
 from mapsort.errors import ConfigError
 from mapsort.io.mrc import write_map, write_stack
 from mapsort.io.star import read_particles, write_particles
@@ -21,6 +20,7 @@ from mapsort.physics.fsc import resolution_at
 from mapsort.physics.half_maps import half_map_curves
 from mapsort.refinement.choices import automatic_choices
 from mapsort.refinement.comparison import match_plan
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.half_maps import (
     HalfMaps,
     half_seeds,
@@ -56,7 +56,7 @@ def run(small):
     inputs = open_inputs(options)
     power = np.full(BOX // 2 + 1, float(BOX) ** 2, np.float32)
     seen = ParticleSpectra(power, power)
-    return Run(options, inputs, resolve(options, inputs), SilentProgress(), spectra_seen=seen)
+    return Run(options, inputs, resolve(options, inputs), Execution(), spectra_seen=seen)
 
 
 @pytest.fixture(scope="module")

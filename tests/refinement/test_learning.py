@@ -13,6 +13,7 @@ from mapsort.io.star import read_particles, write_particles
 from mapsort.model.particles import Particles
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs, scan_images
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.plan import resolve
@@ -58,7 +59,9 @@ def iterated(small, star, n=2, **options):
     plan = resolve(request, inputs)
     progress = SilentProgress()
     power = scan_images(inputs.particles, plan.treatment, plan.chunk, progress, 1)
-    run = Run(request, inputs, plan, progress, spectra_seen=ParticleSpectra(power, power))
+    run = Run(
+        request, inputs, plan, Execution(progress), spectra_seen=ParticleSpectra(power, power)
+    )
     state = prepare_seeds(run, power)
     for _ in range(n):
         outcome = iterate(run, state)

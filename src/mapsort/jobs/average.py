@@ -57,5 +57,5 @@ def class_averages(
         columns = matches.reference.shape[1]
         members = made.membership
         images = classification_images(made.matches, members, members.used, columns)
-        write_matrices(options.result, (len(matches), columns), images, run.scratch)
+        write_matrices(options.result, (len(matches), columns), images, run.execution.scratch)
     return int(made.membership.used.sum()), int((made.averages.count > 0).sum())

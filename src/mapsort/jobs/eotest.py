@@ -30,6 +30,7 @@ from mapsort.options.signature import takes_options
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import half_map_fsc
 from mapsort.refinement.class_sums import average_all
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.reconstruction import half_maps, map_slices, scaled_to_mass
@@ -131,7 +132,7 @@ def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> E
     request = replace(finished.request(), parallel=options.parallel)
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
-    run = Run(request, inputs, plan, progress if progress is not None else SilentProgress())
+    run = Run(request, inputs, plan, Execution(progress or SilentProgress()))
     _check_references(run, finished.directory, iteration)
     with threadpool_limits(plan.n_threads):
         averages, members = _averages(run, finished.directory, iteration)

@@ -23,8 +23,10 @@ from mapsort.jobs.refinement import Entry, Outcome, Refinement, Result, Watcher,
 from mapsort.jobs.resume import RunCheckpoint, record_going_on
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import KeptFiles
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.requirements import plan_lines, run_disk, symmetry_warnings
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.layout import RunDirectory
@@ -89,14 +91,18 @@ def at_work(run: Run) -> Iterator[Run]:
     """Give an opened run with what it works in, a scratch file and its workers, for a block."""
     options = run.options
     for note in run.inputs.notes:
-        warn(run.progress, note)
+        warn(run.execution.progress, note)
     if options.resume is None:
         check_disk(run)
     give_back_freed_memory()
     scratch = Scratch(existing_parent(options.path or Path()))
     inputs = run.inputs.in_scratch(scratch)
     with threadpool_limits(run.plan.n_threads), engine_for(options, inputs) as engine:
-        yield replace(run, inputs=inputs, scratch=scratch, engine=engine)
+        yield replace(
+            run,
+            inputs=inputs,
+            execution=Execution(run.execution.progress, scratch=scratch, engine=engine),
+        )
 
 
 def make_directory(command: str, options: MultiOptions) -> RunDirectory:
@@ -132,7 +138,9 @@ def _resolved_record(
         "apix": run.inputs.apix,
         "maxshift": run.plan.max_shift,
         "pad": run.plan.map_grid.padded,
-        "parallel": run.options.parallel if run.engine else f"thread:{run.plan.n_threads}",
+        "parallel": run.options.parallel
+        if run.execution.engine
+        else f"thread:{run.plan.n_threads}",
         "randomseed": run.plan.seed,
         "sym": [group.name for group in run.plan.symmetries],
     }
@@ -164,10 +172,10 @@ def _logged(
     """Carry out a run, from the beginning or from where it stands; its log tells how it ends."""
     json_log = directory.log_json if run.options.log_json else None
     with run_log(directory.log, json_path=json_log):
-        told = ProgressFile(run.progress, directory.progress)
+        told = ProgressFile(run.execution.progress, directory.progress)
         watch = InputWatch(read_manifest(directory.parms).inputs)
-        kept = Checkpoints(directory.checkpoint, watch.check, run.scratch)
-        run = replace(run, progress=told, checkpoints=kept)
+        kept = Checkpoints(directory.checkpoint, watch.check, run.execution.scratch)
+        run = replace(run, execution=replace(run.execution, progress=told, checkpoints=kept))
         try:
             for line in plan_lines(run, kind.command):
                 LOGGER.info("%s", line)
@@ -225,17 +233,17 @@ def _from_where_it_stands(
     since = read_manifest(directory.parms).searched_since
     ended = entries and entries[-1]["end"] is not None
     if ended and stops(run.asked, entries, since):
-        run.progress.message(f"{directory.path} is finished: there is nothing to do")
+        run.execution.progress.message(f"{directory.path} is finished: there is nothing to do")
         _remove_intermediate(run.options.keepfiles, directory, entries)
         _watch(watcher, directory)
         return kind.result(run, directory, entries, None)
-    checkpoint = run.checkpoints.latest("state", RunCheckpoint)
+    checkpoint = run.execution.checkpoints.latest("state", RunCheckpoint)
     if checkpoint is None:
         run = run if run.spectra_seen is not None else kind.looked_through(run)
         run, state = kind.prepared(run)
         write_seeds(run, directory, state)
         checkpoint = RunCheckpoint(state, [], run.seen, run.plan.references)
-        run.checkpoints.save(0, "state", checkpoint)
+        run.execution.checkpoints.save(0, "state", checkpoint)
         _watch(watcher, directory)
     else:
         run = replace(run, spectra_seen=checkpoint.spectra)
@@ -245,7 +253,7 @@ def _from_where_it_stands(
             checkpoint.entries[-1]["end"] = None
             write_convergence(directory.convergence, checkpoint.entries)
         LOGGER.info("resumed after iteration %d", checkpoint.state.iteration)
-        run.progress.message(f"resumed after iteration {checkpoint.state.iteration}")
+        run.execution.progress.message(f"resumed after iteration {checkpoint.state.iteration}")
     return _iterations(kind, run, directory, checkpoint, watcher, since)
 
 
@@ -274,7 +282,7 @@ def _iterations(
                 break
     LOGGER.info("%s", entries[-1]["end"])
     if run.options.iter is None:
-        run.progress.message(entries[-1]["end"])
+        run.execution.progress.message(entries[-1]["end"])
     return kind.result(run, directory, entries, state)
 
 
@@ -299,8 +307,8 @@ def _write(
     write_convergence(directory.convergence, entries)
     # The last one's stays, too: more iterations may be asked for.
     checkpoint = RunCheckpoint(outcome.state, entries, run.seen, run.plan.references)
-    run.checkpoints.save(iteration, "state", checkpoint)
-    run.checkpoints.drop_before(iteration, states=not kind.keeps_states)
+    run.execution.checkpoints.save(iteration, "state", checkpoint)
+    run.execution.checkpoints.drop_before(iteration, states=not kind.keeps_states)
     _remove_intermediate(run.options.keepfiles, directory, entries)
     _watch(watcher, directory)
 
@@ -328,4 +336,4 @@ def _tell(kind: Refinement[Any, Any], run: Run, entry: Entry) -> None:
     seconds = sum(entry["seconds"].values())
     text = f"iteration {entry['iteration']}{of}: {kind.line(entry)}, {seconds:.1f} s"
     LOGGER.info("%s", text)
-    run.progress.message(text)
+    run.execution.progress.message(text)

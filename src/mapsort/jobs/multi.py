@@ -32,12 +32,14 @@ from mapsort.options.signature import takes_options
 from mapsort.refinement.choices import automatic_choices
 from mapsort.refinement.contrast import tried_contrast, tried_moves
 from mapsort.refinement.copied_images import Fingerprints
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.half_maps import warn_of_exchanged_maps
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import Outcome, iterate, scanned
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.requirements import plan_lines, run_memory, symmetry_warnings
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.refinement.time_estimate import estimated_time
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.set_counts import SetCounts
@@ -69,7 +71,7 @@ def looked_through(run: Run) -> Run:
     found += moved
     for note in found:
         LOGGER.info("%s", note)
-        warn(run.progress, note)
+        warn(run.execution.progress, note)
     notes = run.inputs.notes + found
     return replace(
         run, inputs=replace(run.inputs, seeds=seeds, notes=notes, contrast=contrast.finding)
@@ -94,16 +96,16 @@ def _warn(run: Run, outcome: Outcome, ended: bool) -> None:
             "particles"
         )
         LOGGER.warning("iteration %d: %s", iteration, text)
-        warn(run.progress, text)
+        warn(run.execution.progress, text)
     for model in outcome.rebuilt.empty:
         text = f"map {model + 1} received no particles; it stays as it was"
         LOGGER.warning("iteration %d: %s", iteration, text)
-        warn(run.progress, text)
+        warn(run.execution.progress, text)
     if outcome.state.soft_since == iteration:
         # This moves figures by itself.
         text = f"soft from iteration {iteration}: particles go to maps by their probabilities"
         LOGGER.info("%s", text)
-        run.progress.message(text)
+        run.execution.progress.message(text)
     if ended and outcome.rebuilt.halves is not None:
         warn_of_exchanged_maps(run, outcome.rebuilt.halves)
 
@@ -115,9 +117,9 @@ def _write(
     iteration, found = outcome.state.iteration, outcome.found
     write_projections(run, directory, outcome)
     if found.similarity is not None:
-        write_similarity(directory.simmx(iteration), found.similarity, run.scratch)
+        write_similarity(directory.simmx(iteration), found.similarity, run.execution.scratch)
     else:
-        write_best_matches(directory, iteration, outcome.averaged.matches, run.scratch)
+        write_best_matches(directory, iteration, outcome.averaged.matches, run.execution.scratch)
         LOGGER.info(
             "simmx_%02d.h5 holds the best matches of each particle only: the full matrix "
             "would exceed 256 MiB, was not searched, or --lowmem does without",
@@ -184,7 +186,7 @@ def opened(
     """Return the run that a request leads to: its files opened and checked, its plan made."""
     inputs = open_inputs(options, particles=particles, volumes=volumes)
     shown = progress if progress is not None else SilentProgress()
-    return Run(options, inputs, resolve(options, inputs), shown)
+    return Run(options, inputs, resolve(options, inputs), Execution(shown))
 
 
 def _memory_warnings(run: Run) -> list[str]:

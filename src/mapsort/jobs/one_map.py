@@ -28,7 +28,8 @@ from mapsort.refinement.known_classes import (
     led_by_classes,
 )
 from mapsort.refinement.plan import noise_floor, resolve
-from mapsort.refinement.run import Learnt, Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import Learnt, State
 from mapsort.rundir.log import stage
 from mapsort.rundir.scratch import Gathered
 from mapsort.rundir.set_counts import percentages
@@ -95,9 +96,11 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
     NumericalError
         Particles and map have nothing in common, or all is junk.
     """
-    kept = run.checkpoints.kept(0, "classes", StartingClasses, lambda: _starting_classes(run))
-    kept = run.scratch.with_arrays(kept)
-    run.checkpoints.drop_part(_CONSENSUS)
+    kept = run.execution.checkpoints.kept(
+        0, "classes", StartingClasses, lambda: _starting_classes(run)
+    )
+    kept = run.execution.scratch.with_arrays(kept)
+    run.execution.checkpoints.drop_part(_CONSENSUS)
     # Their scale is that of normalised images, as the engine's; its first iteration asks for none.
     maps = tuple(np.asarray(volume * run.sphere, np.float32) for volume in kept.maps)
     noise = kept.consensus.noise_power
@@ -140,7 +143,7 @@ def classes_at(run: Run, consensus: Consensus, settings: ComponentSettings) -> F
         dealt_folds(run),
         replace(settings, symmetry=symmetry, n_threads=run.plan.n_threads),
         seed=run.plan.seed,
-        progress=run.progress,
+        progress=run.execution.progress,
     )
 
 
@@ -150,7 +153,7 @@ def poses_with_one_map(run: Run, n_iterations: int) -> Consensus:
         return Consensus(*run.inputs.poses)
     LOGGER.info("consensus: all particles with one map, %d iterations", n_iterations)
     part = _with_one_map(run, n_iterations)
-    kept = part.checkpoints
+    kept = part.execution.checkpoints
     state = kept.latest("state", State) or prepare_seeds(part, part.seen.averaged)
     while state.iteration < n_iterations:
         state = iterate(part, state).state
@@ -179,8 +182,11 @@ def _with_one_map(run: Run, n_iterations: int) -> Run:
         options=options,
         inputs=inputs,
         plan=replace(resolve(options, inputs), seed=run.plan.seed, n_threads=run.plan.n_threads),
-        progress=_Titled(run.progress, _CONSENSUS),
-        checkpoints=run.checkpoints.of_part(_CONSENSUS),
+        execution=replace(
+            run.execution,
+            progress=_Titled(run.execution.progress, _CONSENSUS),
+            checkpoints=run.execution.checkpoints.of_part(_CONSENSUS),
+        ),
     )
 
 
@@ -205,13 +211,13 @@ class _Titled:
 def _starting_matches(run: Run, kept: StartingClasses) -> Matches:
     """Return the corrected poses as matches with the maps of the classes they may be in."""
     references = run.plan.references
-    found: Gathered[Matches] = Gathered(run.scratch)
+    found: Gathered[Matches] = Gathered(run.execution.scratch)
     for where in chunk_ranges(len(kept.rotations), run.plan.chunk):
         poses = candidates(kept.known.rows(where), kept.rotations[where], kept.origins[where])
         found.add(nearest_references(poses, references, run.plan.symmetries))
-        run.scratch.release()
+        run.execution.scratch.release()
     placed = Placed(found.joined(), None)
-    return led_by_classes(placed, kept.known, references, run.scratch).matches
+    return led_by_classes(placed, kept.known, references, run.execution.scratch).matches
 
 
 def _tell(run: Run, found: FoundClasses) -> None:
@@ -231,10 +237,10 @@ def _tell(run: Run, found: FoundClasses) -> None:
         lines.append(f"number of classes and gain over one, likewise [nat a particle]: {gains}")
     for line in lines:
         LOGGER.info("%s", line)
-        run.progress.message(line)
+        run.execution.progress.message(line)
     for line in _doubts(run, found, counts):
         LOGGER.warning("%s", line)
-        warn(run.progress, line)
+        warn(run.execution.progress, line)
 
 
 def _doubts(run: Run, found: FoundClasses, counts: npt.NDArray[np.intp]) -> list[str]:

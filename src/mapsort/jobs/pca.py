@@ -180,7 +180,7 @@ def _found(options: PcaOptions, run: Run, directory: RunDirectory) -> Variabilit
             "explain particles beyond chance; the others may be of noise"
         )
         LOGGER.warning("%s", text)
-        warn(run.progress, text)
+        warn(run.execution.progress, text)
     return made
 
 

@@ -29,7 +29,8 @@ from mapsort.refinement.choices import Choice, automatic_choices
 from mapsort.refinement.halves.iteration import HalvesOutcome, iterate
 from mapsort.refinement.halves.start import looked_through, open_halves, prepare_halves
 from mapsort.refinement.requirements import plan_lines, symmetry_warnings
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import stage
 from mapsort.runfiles.entries import halves_entry

@@ -18,7 +18,8 @@ from mapsort.options.multi import MultiOptions
 from mapsort.options.refine import RefineOptions
 from mapsort.refinement.assignment_choice import ends_soft
 from mapsort.refinement.choices import Choice
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.refinement.stopping import reason_to_stop, reason_to_stop_single
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.wording import counted

@@ -22,7 +22,8 @@ from mapsort.model.references import References
 from mapsort.options.fields import flag_of, typed_options
 from mapsort.options.refine import RefineOptions
 from mapsort.refinement.plan import MultiPlan
-from mapsort.refinement.run import ParticleSpectra, State
+from mapsort.refinement.run import ParticleSpectra
+from mapsort.refinement.state import State
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import Manifest, changed_inputs, read_manifest, write_manifest
 from mapsort.rundir.text import read_convergence

@@ -18,8 +18,9 @@ from mapsort.refinement.comparison import (
     search_context,
     search_mask,
 )
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import comparison_settings
+from mapsort.refinement.state import State
 from mapsort.rundir.outputs import check_output
 from mapsort.rundir.scratch import Scratch
 from mapsort.runfiles.matrices import write_similarity
@@ -85,6 +86,8 @@ def _compared(run: Run, state: State, projections: Projections) -> Similarity:
         if ranking is not None:
             every = every.with_matches(ranking.ranked(raw, where, found))
         parts.append(every)
-        run.progress.advance(where.stop - where.start)
-    run.progress.finish(f"{len(run.inputs.particles)} particles with {len(images)} projections")
+        run.execution.progress.advance(where.stop - where.start)
+    run.execution.progress.finish(
+        f"{len(run.inputs.particles)} particles with {len(images)} projections"
+    )
     return Similarity.joined(parts)

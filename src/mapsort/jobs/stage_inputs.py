@@ -20,6 +20,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.given_maps import largest_shift
 from mapsort.refinement.inputs import MultiInputs, open_mask, scan_images
 from mapsort.refinement.plan import (
@@ -29,7 +30,8 @@ from mapsort.refinement.plan import (
     noise_floor,
     particles_at_once,
 )
-from mapsort.refinement.run import ParticleSpectra, Run, State
+from mapsort.refinement.run import ParticleSpectra, Run
+from mapsort.refinement.state import State
 from mapsort.rundir.matrices import read_matches, read_members
 from mapsort.stages.classify.classify import given_membership
 from mapsort.stages.fourier_grid import Float32, FourierGrid
@@ -143,10 +145,12 @@ def stage_run(
         open_mask(options, box),
         flipped=are_flipped(options.ctf, particles),
     )
-    run = Run(options, inputs, _plan(options, inputs, projections), shown)
+    run = Run(options, inputs, _plan(options, inputs, projections), Execution(shown))
     plan = run.plan
     with threadpool_limits(plan.n_threads):
-        power = scan_images(particles, plan.treatment, plan.chunk, run.progress, plan.n_threads)
+        power = scan_images(
+            particles, plan.treatment, plan.chunk, run.execution.progress, plan.n_threads
+        )
     run = replace(run, spectra_seen=ParticleSpectra(power, power))
     return run, State(0, (), noise_floor(power), None)
 

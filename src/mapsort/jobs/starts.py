@@ -10,8 +10,9 @@ import numpy as np
 from mapsort.errors import NumericalError
 from mapsort.jobs.one_map import start_from_one_map
 from mapsort.refinement.iteration import iterate, prepare_seeds
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
 from mapsort.refinement.starting_maps import of_start
+from mapsort.refinement.state import State
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.log import stage
 from mapsort.stages.average.average import plane_terms
@@ -70,7 +71,9 @@ def best_start(run: Run, power: Float32) -> Run:
     found: dict[int, float] = {}
     for number in range(count):
         # What trials find is not what the run's own iterations find.
-        tried = replace(trial(run, number), checkpoints=Checkpoints(scratch=run.scratch))
+        nothing_kept = Checkpoints(scratch=run.execution.scratch)
+        execution = replace(run.execution, checkpoints=nothing_kept)
+        tried = replace(trial(run, number), execution=execution)
         try:
             state = prepare_seeds(tried, power)
             for _ in range(min(TRIAL_ITERATIONS, run.options.n_iterations)):
@@ -91,5 +94,5 @@ def best_start(run: Run, power: Float32) -> Run:
     lead = f", {found[best] - max(others):.3f} nat a particle ahead of the next" if others else ""
     text = f"start {best + 1} of {count} is the likeliest{lead}"
     LOGGER.info("%s", text)
-    run.progress.message(text)
+    run.execution.progress.message(text)
     return trial(run, best)

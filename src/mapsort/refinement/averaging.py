@@ -21,13 +21,14 @@ from mapsort.refinement.comparison import (
     reference_power,
     search_context,
 )
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import (
     AUTO,
     UNKNOWN_SCALE,
     comparison_settings,
     member_settings,
 )
+from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.average import ShellStatistics, wiener_images
 from mapsort.stages.average.class_spectra import matched_to_projections
@@ -217,7 +218,7 @@ class _MemberWork:
         found = run.gathered(
             _Members, self._rows, iteration=iteration, stage=f"average-{stage}", along=members
         )
-        run.progress.finish(counted(len(order), "member"))
+        run.execution.progress.finish(counted(len(order), "member"))
         values = np.full(len(membership.particle), np.inf)
         values[order] = found.value
         if self._look is realigned:

@@ -57,13 +57,15 @@ def band_particles(run: Run, origins: Float64) -> BandParticles:
     """
     n, band = len(run.inputs.particles), run.plan.band
     assert band is not None, "classes are to be found"
-    particles = BandParticles.empty(n, band, run.inputs.apix, run.scratch.zeros)
+    particles = BandParticles.empty(n, band, run.inputs.apix, run.execution.scratch.zeros)
     run.start("prepare particles", n, 0)
     for where, found in run.over_chunks(_Preparation(run, band, origins), run.chunks()):
         particles.spectra[where] = found.spectra
         particles.transfer[where] = found.transfer
-        run.advance(length(where))
-    run.progress.finish(f"{n} particles, {len(band.ring)} coefficients up to ring {band.rings}")
+        run.execution.advance(length(where))
+    run.execution.progress.finish(
+        f"{n} particles, {len(band.ring)} coefficients up to ring {band.rings}"
+    )
     return particles
 
 

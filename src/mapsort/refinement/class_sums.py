@@ -60,11 +60,11 @@ def accumulated(
     """
     work = PieceWork(run, slices, noise)
     whole = work.accumulator(slice(0, len(matches)))
-    whole.fit = ParticleFit.empty(whole.n_particles, room=run.scratch.zeros)
+    whole.fit = ParticleFit.empty(whole.n_particles, room=run.execution.scratch.zeros)
     run.start("average", len(matches), iteration)
     for piece in _sums_of_pieces(work, whole, matches, membership):
         whole.merge(piece)
-        run.scratch.release()
+        run.execution.scratch.release()
     averages = whole.finish()
     weighting = weighting_of(run.options.classaverager)
     if weighting is Weighting.SUM:
@@ -72,7 +72,7 @@ def accumulated(
     elif weighting is Weighting.BY_MEMBER:
         averages = _by_member(run, work.treatment, matches, membership)
     n_occupied = int((averages.count > 0).sum())
-    run.progress.finish(f"{counted(n_occupied, 'class', 'classes')} with particles")
+    run.execution.progress.finish(f"{counted(n_occupied, 'class', 'classes')} with particles")
     return averages, whole
 
 
@@ -107,7 +107,7 @@ class PieceWork:
             n_particles=0 if self.noise is None else length(particles),
             first_particle=particles.start,
             n_groups=self.n_groups,
-            room=run.scratch.zeros if spills_classes(run.plan) else np.zeros,
+            room=run.execution.scratch.zeros if spills_classes(run.plan) else np.zeros,
         )
 
     def add(
@@ -122,7 +122,7 @@ class PieceWork:
         for where, raw in read_ahead(run.inputs.particles.images, ranges):
             spectra, ctf = self.treatment.spectra(raw, n_threads=threads), run.ctf_of(where)
             sums.add(spectra, ctf, where.start, matches, membership, n_threads=threads)
-            run.advance(length(where))
+            run.execution.advance(length(where))
 
     def piece(
         self, particles: slice, _images: None, matches: Matches, membership: Membership
@@ -147,9 +147,11 @@ def _sums_of_pieces(
         work.add(whole, slice(0, n), matches, membership)
         return
     theirs = ((matches.part(where), membership.of_particles(where)) for where in ranges)
-    for where, found in over_chunks(_unread, work.piece, ranges, engine=run.engine, along=theirs):
-        if run.engine is not None:
-            run.advance(length(where))
+    for where, found in over_chunks(
+        _unread, work.piece, ranges, engine=run.execution.engine, along=theirs
+    ):
+        if run.execution.engine is not None:
+            run.execution.advance(length(where))
         yield found
 
 
@@ -157,7 +159,7 @@ def _other_sums(work: PieceWork, matches: Matches, membership: Membership) -> Cl
     """Return the sums that ``--classaverager`` makes of images and counts multiplied otherwise."""
     run, threads = work.run, work.run.plan.n_threads
     weights = SumWeights(run.options.classaverager.strip(), run.plan.flipped, run.inputs.apix)
-    room = run.scratch.zeros if spills_classes(run.plan) else np.zeros
+    room = run.execution.scratch.zeros if spills_classes(run.plan) else np.zeros
     sums = ClassAccumulator(
         run.plan.grid, run.inputs.apix, work.slices, run.inputs.halves.half, room=room
     )
@@ -170,7 +172,7 @@ def _other_sums(work: PieceWork, matches: Matches, membership: Membership) -> Cl
         sums.add(spectra, told, where.start, matches, membership, n_threads=threads)
 
     for _ in run.over_chunks(add, run.chunks(len(matches)), here=True):
-        run.scratch.release()
+        run.execution.scratch.release()
     return sums
 
 

@@ -19,7 +19,7 @@ from mapsort.refinement.assignment_choice import (
     first_soft_iteration,
 )
 from mapsort.refinement.known_classes import KnownClasses
-from mapsort.refinement.run import State
+from mapsort.refinement.state import State
 from mapsort.stages.classify.classify import classify
 from mapsort.stages.classify.reseed import dying_maps, reseeded, shuffled
 from mapsort.stages.classify.soft_assignment import (

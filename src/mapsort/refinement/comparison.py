@@ -14,7 +14,8 @@ from mapsort.model.references import References
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import apply_radial_curve
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.progress import SilentProgress
 from mapsort.geometry.symmetry import symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
 from mapsort.physics.scoring import Scoring
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.matching import match_all
 from mapsort.refinement.plan import noise_floor
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import UNKNOWN_SCALE
-from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.refinement.state import State
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.settings import SearchSettings
 
@@ -150,9 +150,7 @@ def _sample(run: Run) -> Run:
         run.only(chosen),
         plan=plan,
         spectra_seen=run.seen,
-        progress=SilentProgress(),
-        checkpoints=Checkpoints(),
-        engine=None,
+        execution=Execution(scratch=run.execution.scratch),
     )
 
 

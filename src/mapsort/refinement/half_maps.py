@@ -101,4 +101,4 @@ def warn_of_exchanged_maps(run: Run, halves: tuple[HalfMaps, ...]) -> None:
         "--randomseed"
     )
     LOGGER.warning("%s", text)
-    warn(run.progress, text)
+    warn(run.execution.progress, text)

@@ -91,5 +91,5 @@ def _sums(
 
     ranges = chunk_ranges(len(particle), plan.chunk)
     for _ in run.over_chunks(add, [particle[own] for own in ranges], along=zip(ranges), here=True):
-        run.scratch.release()
+        run.execution.scratch.release()
     return sums

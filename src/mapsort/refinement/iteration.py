@@ -25,8 +25,9 @@ from mapsort.refinement.memory_plan import spills_classes
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.poses import match_given, match_refined
 from mapsort.refinement.reconstruction import Rebuilt, rebuild
-from mapsort.refinement.run import ParticleSpectra, Run, State
+from mapsort.refinement.run import ParticleSpectra, Run
 from mapsort.refinement.search_settings import UNKNOWN_SCALE, comparison_settings
+from mapsort.refinement.state import State
 from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
 from mapsort.rundir.log import stage
 from mapsort.stages.classify.classify import classify
@@ -87,7 +88,7 @@ def scanned(run: Run, *, look: Callable[[slice, Float32], None] | None = None) -
         Is given the rows of each chunk, and its images.
     """
     inputs, plan = run.inputs, run.plan
-    how = (plan.treatment, plan.chunk, run.progress, plan.n_threads)
+    how = (plan.treatment, plan.chunk, run.execution.progress, plan.n_threads)
     averaged = compared = scan_images(inputs.particles, *how, look=look)
     if inputs.filtered is not None:
         compared = scan_images(inputs.filtered, *how)
@@ -98,7 +99,7 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     """Return the Cartesian projections of all maps, model by model."""
     references, box = run.plan.references, run.plan.grid.box
     rotations = references.rotations
-    room = run.scratch.zeros if spills_classes(run.plan) else np.zeros
+    room = run.execution.scratch.zeros if spills_classes(run.plan) else np.zeros
     slices: Complex64 = room((len(references), box, box // 2 + 1), np.complex64)
     for m, volume in enumerate(volumes):
         own = references.block(m)
@@ -107,7 +108,7 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
             slices[block] = project_slices(
                 volume, rotations[block], method=run.projection, n_threads=run.plan.n_threads
             )
-            run.scratch.release()
+            run.execution.scratch.release()
     return slices
 
 
@@ -163,7 +164,7 @@ def iterate(run: Run, state: State) -> Outcome:
     timed("project", facts)
     with stage("match", iteration=number) as facts:
         settings = comparison_settings(run.options, number, state.learnt.scale_spread)
-        found = run.checkpoints.kept(
+        found = run.execution.checkpoints.kept(
             number, "match", Found, lambda: matched(run, state, settings, iteration=number)
         )
         facts |= {"particles": len(found.matches), "rings": found.highest_ring}
@@ -179,13 +180,13 @@ def iterate(run: Run, state: State) -> Outcome:
             seed=run.split_seed(state.trial),
             images=run.inputs.particles.image_numbers,
         )
-        classes = run.scratch.with_arrays(classes)
+        classes = run.execution.scratch.with_arrays(classes)
         facts["used"] = int(classes.membership.used.sum())
         if classes.temperature is not None:
             facts["temperature"] = round(classes.temperature, 2)
     timed("classify", facts)
     with stage("average", iteration=number) as facts:
-        averaged = run.checkpoints.kept(
+        averaged = run.execution.checkpoints.kept(
             number,
             "average",
             Averaged,
@@ -254,12 +255,12 @@ def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int)
             for part in range(n_sets)
         ],
         run.inputs.halves.half,
-        run.scratch,
+        run.execution.scratch,
     )
     if state.known is None:
         return found
     placed = Placed(found.matches, found.poses)
-    placed = led_by_classes(placed, state.known, run.plan.references, run.scratch)
+    placed = led_by_classes(placed, state.known, run.plan.references, run.execution.scratch)
     return replace(found, matches=placed.matches, poses=placed.poses)
 
 

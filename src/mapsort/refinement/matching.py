@@ -19,7 +19,8 @@ from mapsort.modules.search_aligner import search_aligner
 from mapsort.options.types import NARROW_FROM_SPEED
 from mapsort.refinement.comparison import match_plan, pair_ranking
 from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.rundir.scratch import Gathered, Scratch
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.fourier_grid import Complex64, Float32
@@ -116,7 +117,9 @@ def match_all(
         similarity = found.similarity
         matches = _merged(run, matches, found.matches, first_reference=block.start)
     assert matches is not None, "there is at least one block"
-    run.progress.finish(f"{n_particles} particles with {len(run.plan.references)} projections")
+    run.execution.progress.finish(
+        f"{n_particles} particles with {len(run.plan.references)} projections"
+    )
     return Found(matches, similarity, highest_ring, noise.best if noise else None)
 
 
@@ -124,11 +127,11 @@ def _merged(run: Run, best: Matches | None, found: Matches, *, first_reference: 
     """Return the best matches so far with those of one more block of references."""
     if best is None:
         return found.renumbered(first_reference)
-    merged: Gathered[Matches] = Gathered(run.scratch)
+    merged: Gathered[Matches] = Gathered(run.execution.scratch)
     for where in chunk_ranges(len(found), run.plan.chunk):
         both = [best.part(where), found.part(where).renumbered(first_reference)]
         merged.add(Matches.merged(both, run.plan.references, per_map=run.plan.refined))
-        run.scratch.release()
+        run.execution.scratch.release()
     return merged.joined()
 
 
@@ -293,7 +296,9 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
 
     run.start("match", n, iteration)
     matches = run.gathered(Matches, match, iteration=iteration, stage="match-near")
-    run.progress.finish(f"{n} particles, {int((~everywhere).sum())} of them near their last match")
+    run.execution.progress.finish(
+        f"{n} particles, {int((~everywhere).sum())} of them near their last match"
+    )
     plan = search.plan.value
     best = noise.matched(run, plan).best if noise else None
     return Found(matches, None, plan.highest_ring, best)

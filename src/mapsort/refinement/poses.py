@@ -13,7 +13,8 @@ from mapsort.model.poses import Poses
 from mapsort.physics.scoring import shift_log_prior
 from mapsort.refinement.comparison import compared_maps, compared_noise, search_context
 from mapsort.refinement.matching import Found, PlanInNoise
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.fourier_grid import Float32, centred_transform
@@ -65,7 +66,7 @@ class PoseSearch(PlanInNoise[LocalSearchPlan]):
             stage="poses",
             along=lambda own: (started.rows(own),),
         )
-        run.progress.finish(counted(n, "particle"))
+        run.execution.progress.finish(counted(n, "particle"))
         return poses
 
     def _rows(self, max_steps: int, kept: int, where: Rows, raw: Float32, started: Poses) -> Poses:

@@ -28,7 +28,8 @@ from mapsort.refinement.finishing import MapFinishing
 from mapsort.refinement.focus import same_outside
 from mapsort.refinement.half_maps import HalfMaps, compared_halves, joined
 from mapsort.refinement.insertion import PosedMembers, particle_equations
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.class_spectra import processed_averages
 from mapsort.stages.fourier_grid import Float32
@@ -103,8 +104,7 @@ def rebuild(
     Maps hold nothing beyond the band in which their halves agree: only that is solved for.
     ``compared`` is the highest ring that particles were compared to.
     """
-    n_models = run.plan.n_models
-    progress = run.progress
+    n_models, progress = run.plan.n_models, run.execution.progress
     run.start("reconstruct", n_models, iteration)
     sphere = run.sphere
     # half maps that are kept, and particles that are read anew, are worth the full band
@@ -160,13 +160,13 @@ def _summed(
     band: float,
 ) -> _Summed:
     """Sum up what one map is made of, and estimate its halves."""
-    rejected = np.empty(0, dtype=np.intp)
+    rejected, release = np.empty(0, dtype=np.intp), run.execution.scratch.release
     if members is None:
         slices, rejected = _selected(run, map_slices(run, averages, model).within(band), model)
-        parts = slices.half_equations(n_threads=run.plan.n_threads, inserted=run.scratch.release)
+        parts = slices.half_equations(n_threads=run.plan.n_threads, inserted=release)
     else:
         parts = particle_equations(run, members, model)
-    run.progress.advance(0)
+    run.execution.progress.advance(0)
     if not all(np.any(part.circulant) for part in parts):
         return _Summed([], _last_halves(state, model), rejected)
     kept = parts if run.options.halves else [parts[0] + parts[1]]

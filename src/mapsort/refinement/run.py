@@ -1,4 +1,4 @@
-"""What a run keeps, and what one iteration hands to the next."""
+"""What a run refines, and how; the same through the whole run."""
 
 from __future__ import annotations
 
@@ -12,23 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks
-from mapsort.engines.dask_engine import DaskEngine
-from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.engines.threads import available_threads
 from mapsort.io.optics import GROUP
-from mapsort.model.matches import Matches
 from mapsort.model.particles import Particles
-from mapsort.model.poses import Poses
 from mapsort.modules.projector import Projection, projector
 from mapsort.options.multi import MultiOptions
 from mapsort.options.refine import RefineOptions
 from mapsort.physics.ctf import ctf_images
 from mapsort.physics.masks import soft_sphere
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import MultiInputs
-from mapsort.refinement.known_classes import KnownClasses
 from mapsort.refinement.plan import MultiPlan
-from mapsort.rundir.checkpoints import Checkpoints
-from mapsort.rundir.scratch import Scratch
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
 
@@ -91,13 +85,8 @@ class Run:
     options : MultiOptions
     inputs : MultiInputs
     plan : MultiPlan
-    progress : Progress
-    checkpoints : Checkpoints
-        Keeps the results of finished stages for a run that is stopped; by default nothing.
-    scratch : Scratch
-        Room for what grows with the number of particles or projections; by default memory.
-    engine : DaskEngine or None
-        Where chunks of particles are worked on; None for the threads of this process.
+    execution : Execution
+        What it is carried out with; stays at home where the run is sent to a worker.
     independent : IndependentHalves or None
         Of a single-map refinement, whose half-sets are kept apart from the start.
     """
@@ -105,10 +94,7 @@ class Run:
     options: MultiOptions
     inputs: MultiInputs
     plan: MultiPlan
-    progress: Progress
-    checkpoints: Checkpoints = field(default_factory=Checkpoints)
-    scratch: Scratch = field(default_factory=Scratch)
-    engine: DaskEngine | None = None
+    execution: Execution = field(default_factory=Execution)
     independent: IndependentHalves | None = None
     spectra_seen: ParticleSpectra | None = None
     #: Which of several starts (``--starts``), from 0.
@@ -141,9 +127,8 @@ class Run:
         return self.spectra_seen
 
     def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Run], tuple[dict[str, Any]]]:
-        """Travel as what work on particles needs: no display, no files but the stacks."""
+        """Travel as what work on particles needs: no files but the stacks."""
         kept = {item.name: getattr(self, item.name) for item in fields(self)}
-        del kept["progress"], kept["checkpoints"], kept["engine"], kept["scratch"]
         filtered = self.inputs.filtered
         inputs = replace(
             self.inputs,
@@ -178,7 +163,7 @@ class Run:
             Work in this process, whatever the engine: on what all chunks add to.
         """
         source = self.inputs.particles if particles is None else particles
-        engine = None if here else self.engine
+        engine = None if here else self.execution.engine
         read = source.images if engine is None else source.images_only().images
         return over_chunks(read, work, chunks, engine=engine, along=along)
 
@@ -212,15 +197,15 @@ class Run:
         """
         chunks = self.chunks(n)
         ranges = chunk_ranges(sum(map(length, chunks)), self.plan.chunk)
-        with self.checkpoints.chunks(iteration, f"{stage}{self.part_name}", kind) as done:
+        execution, source = self.execution, self.inputs.compared
+        with execution.checkpoints.chunks(iteration, f"{stage}{self.part_name}", kind) as done:
             if len(done):
-                self.progress.advance(ranges[len(done) - 1].stop)
+                execution.progress.advance(ranges[len(done) - 1].stop)
             left = chunks[len(done) :]
             more = repeat(()) if along is None else map(along, ranges[len(done) :])
-            source = self.inputs.compared
             for where, found in self.over_chunks(work, left, particles=source, along=more):
                 done.add(found)
-                self.advance(length(where))
+                execution.advance(length(where))
         return done.joined()
 
     @property
@@ -242,7 +227,7 @@ class Run:
     def optics_group(self) -> npt.NDArray[np.intp]:
         """Number of each particle's optics group, from 0, (n,)."""
         _, number = np.unique(self.inputs.column(GROUP), return_inverse=True)
-        return self.scratch.placed(np.asarray(number, dtype=np.intp))
+        return self.execution.scratch.placed(np.asarray(number, dtype=np.intp))
 
     def split_seed(self, trial: int) -> int:
         """Seed of a random split of the particles; each start (from 0) has its own."""
@@ -269,12 +254,9 @@ class Run:
     def start(self, stage_name: str, total: int, iteration: int) -> None:
         """Begin a stage of `total` units on the progress display."""
         n_iterations = self.options.n_iterations
-        self.progress.start(stage_name, total, iteration=iteration, n_iterations=n_iterations)
-
-    def advance(self, n_particles: int) -> None:
-        """Tell that some particles are done with; let the memory go that looking at them took."""
-        self.progress.advance(n_particles)
-        self.scratch.release()
+        self.execution.progress.start(
+            stage_name, total, iteration=iteration, n_iterations=n_iterations
+        )
 
     def of_part(self, part: int, n_parts: int) -> Run:
         """Return the run of one part of the particles: all, or a half-set."""
@@ -298,103 +280,7 @@ class Run:
         return [own[part] for part in chunk_ranges(len(own), self.plan.chunk)]
 
 
-@dataclass(frozen=True)
-class Learnt:
-    """What an iteration learnt of the particles, for the next one.
-
-    Attributes
-    ----------
-    scale_spread : float or None
-        Standard deviation of the particles' scales; None before it is known.
-    shift_spread : float
-        Width of the prior on shifts along each axis [pixels]; infinite before it is known.
-    group_noise : ndarray of shape (n_groups, box//2 + 1), or None
-        Noise spectrum of each optics group; None where there is one group.
-    misfit : ndarray of shape (n,), or None
-        By how many robust deviations what is left of a particle, when its map is taken from it, is
-        less like noise than what is left of others.
-    """
-
-    scale_spread: float | None = None
-    shift_spread: float = float("inf")
-    group_noise: npt.NDArray[np.float64] | None = None
-    misfit: npt.NDArray[np.float64] | None = None
-
-
 def _run_elsewhere(kept: dict[str, Any]) -> Run:
     """Return a run as a worker needs it, with the worker's own number of threads."""
-    run = Run(**kept, progress=SilentProgress())
+    run = Run(**kept)
     return replace(run, plan=replace(run.plan, n_threads=available_threads()))
-
-
-@dataclass(frozen=True)
-class State:
-    """What one iteration hands to the next.
-
-    Attributes
-    ----------
-    iteration : int
-        0 for the prepared seeds.
-    references : tuple of ndarray (box, box, box)
-        Filtered, masked maps that the next iteration projects.
-    noise_power : ndarray of shape (box//2 + 1,)
-        Mean |N|^2 of a particle's noise in each shell; with independent half-sets that of each,
-        (2, box//2 + 1).
-    matches : Matches or None
-        Of the iteration that made this state.
-    shares : ndarray of shape (n_models,) or None
-        Fraction of the particles that each map held in it.
-    halves : tuple of two tuples of ndarray, or None
-        With ``--halves``, the references of the two half-sets; ``references``
-        are then their means, for show.
-    trial : int
-        Which of several starts it comes from, from 0.
-    soft_since : int
-        First iteration that shared particles by their probabilities, 0 if there was none yet.
-    known : KnownClasses or None
-        Classes that particles stay in, where they were found before the iterations.
-    poses : Poses or None
-        With independent half-sets: the best poses of each particle, from the first iteration on.
-    resolution_ang : float
-        With them: at FSC 0.143 of the last iteration, or where the starting map ends.
-    settled : bool
-        With them: whether particles move by less than the grid of views can tell, so that the
-        search goes on about their poses only.
-    """
-
-    iteration: int
-    references: tuple[Float32, ...]
-    noise_power: npt.NDArray[np.float64]
-    matches: Matches | None
-    shares: npt.NDArray[np.float64] | None = None
-    halves: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
-    learnt: Learnt = field(default_factory=Learnt)
-    trial: int = 0
-    soft_since: int = 0
-    known: KnownClasses | None = None
-    poses: Poses | None = None
-    resolution_ang: float = float("inf")
-    settled: bool = False
-
-    def maps_only(self) -> State:
-        """Return it without the matches of every particle: little to send elsewhere."""
-        learnt = replace(self.learnt, misfit=None)
-        return replace(self, matches=None, poses=None, halves=None, known=None, learnt=learnt)
-
-    def noise_ratios(self) -> list[npt.NDArray[np.float64]]:
-        """Return the noise of each optics group over that of all particles, by shell."""
-        if self.learnt.group_noise is None:
-            return [np.ones_like(self.noise_power)]
-        return [power / self.noise_power for power in self.learnt.group_noise]
-
-    def of_part(self, part: int) -> State:
-        """Return the state of one half-set: with its own references, and noise if it has."""
-        if self.halves is None:
-            return self
-        noise = self.noise_power if self.noise_power.ndim == 1 else self.noise_power[part]
-        return replace(self, references=self.halves[part], noise_power=noise)
-
-    @property
-    def reference_sets(self) -> tuple[tuple[Float32, ...], ...]:
-        """The sets of maps that half-sets are matched with; one without ``--halves``."""
-        return (self.references,) if self.halves is None else self.halves

@@ -17,8 +17,9 @@ from mapsort.refinement.iteration import reference_slices
 from mapsort.refinement.matching import Search, matched_rows
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.reconstruction import HALF_STEPS
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import comparison_settings
+from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.classify.classify import classify
 from mapsort.stages.reconstruct.class_reconstruction import MapSlices
@@ -78,7 +79,7 @@ def estimated_time(run: Run) -> TimeEstimate:
     n = len(run.inputs.particles)
     blocks = run.plan.reference_blocks
     block = replace(run.plan, references=run.plan.references.part(blocks[0]))
-    trial = replace(run, plan=block, engine=None)
+    trial = replace(run, plan=block, execution=replace(run.execution, engine=None))
     share = len(run.plan.references) / len(block.references)
     seeds = tuple(np.asarray(seed * run.sphere, np.float32) for seed in run.inputs.seeds)
     state = State(0, seeds, noise_floor(run.seen.averaged), None)
@@ -114,9 +115,9 @@ def _matched_some(run: Run, search: Search) -> tuple[Matches, float]:
         start = time.perf_counter()
         found.append(matched_rows(run, search, where, images(where), full=False).matches)
         seconds.append(time.perf_counter() - start)
-        run.advance(where.stop - done)
+        run.execution.advance(where.stop - done)
         done, size = where.stop, 2 * size
-    run.progress.finish(f"{done} particles")
+    run.execution.progress.finish(f"{done} particles")
     counted_from = 1 if len(found) > 1 else 0
     n_counted = sum(map(len, found[counted_from:]))
     return Matches.joined(found), sum(seconds[counted_from:]) / n_counted

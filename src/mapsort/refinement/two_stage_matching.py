@@ -23,7 +23,8 @@ from mapsort.refinement.matching import (
     SyntheticNoise,
     keeps_similarity,
 )
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.match import match_chunk, match_near
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
@@ -105,7 +106,7 @@ def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iterati
     run.start("match", n, iteration)
     both = run.gathered(TwoStageMatches, match, iteration=iteration, stage="match-two")
     compared = int(both.n_compared.sum(dtype=np.int64))
-    run.progress.finish(
+    run.execution.progress.finish(
         f"{n} particles with {len(clusters.members)} clusters, then {compared / n:.0f} projections"
     )
     plan = search.plan.value

@@ -100,4 +100,4 @@ def _rows(run: Run, latent: Latent) -> Iterator[pd.DataFrame]:
         table = without_found(run.inputs.rows(where))
         table["rlnImageName"] = image_names(run.inputs.particles, where)
         yield table.assign(**latent.columns(where, run.inputs.apix))
-        run.scratch.release()
+        run.execution.scratch.release()

@@ -18,7 +18,8 @@ from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, fsc, resolution_at
 from mapsort.refinement.halves.iteration import HalvesOutcome
 from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.reconstruction import Rebuilt
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.stages.classify.junk import JUNK_FROM
 from mapsort.stages.fourier_grid import Float32
 
@@ -73,7 +74,7 @@ def pose_change(
             rows = np.flatnonzero(stayed[where] & (new[where] == model))
             angles[where.start + rows] = turns_deg(old_rotations[rows], new_rotations[rows], group)
         shifts[where] = np.linalg.norm(new_origins - old_origins, axis=1)
-        run.scratch.release()
+        run.execution.scratch.release()
     return changed, float(angles[stayed].mean()), float(shifts[stayed].mean())
 
 

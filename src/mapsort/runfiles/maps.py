@@ -17,7 +17,8 @@ from mapsort.physics.fsc import frequencies_per_ang, fsc
 from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.reconstruction import Rebuilt, scaled_to_mass
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
@@ -118,7 +119,7 @@ def write_projections(run: Run, directory: RunDirectory, outcome: Outcome) -> No
             images = centred_images(outcome.slices[block], box, n_threads=run.plan.n_threads)
             for image, header in zip(images, headers[block], strict=True):
                 writer.append(image, header)
-            run.scratch.release()
+            run.execution.scratch.release()
 
 
 def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
@@ -168,7 +169,7 @@ def write_class_averages(
                 if index in rejected:
                     header["threed_excl"] = 1
                 writer.append(image, header)
-            run.scratch.release()
+            run.execution.scratch.release()
 
 
 def _listed(name: str, numbers: npt.NDArray[np.integer]) -> dict[str, HeaderValue]:

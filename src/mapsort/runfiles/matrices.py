@@ -81,7 +81,7 @@ def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) ->
         (directory.cls_result(iteration), averaged.matches, membership.used),
     ):
         images = classification_images(matches, membership, values, columns)
-        write_matrices(path, shape, images, run.scratch)
+        write_matrices(path, shape, images, run.execution.scratch)
 
 
 def member_matrix(
@@ -113,8 +113,10 @@ def write_similarity(path: Path, similarity: Similarity, scratch: Scratch) -> No
 
 def write_first_stage(run: Run, directory: RunDirectory, iteration: int, first: FirstStage) -> None:
     """Write what the first of two stages found: clusters, and both of its similarity matrices."""
-    write_similarity(directory.proj_simmx(iteration), first.clusters.similarity, run.scratch)
-    write_similarity(directory.simmx_stg1(iteration), first.similarity, run.scratch)
+    write_similarity(
+        directory.proj_simmx(iteration), first.clusters.similarity, run.execution.scratch
+    )
+    write_similarity(directory.simmx_stg1(iteration), first.similarity, run.execution.scratch)
     with (
         atomic_path(directory.proj_stg1(iteration)) as part,
         HdfWriter(part, apix=run.inputs.apix) as writer,

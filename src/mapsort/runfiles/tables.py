@@ -89,7 +89,7 @@ def assignment_rows(run: Run, outcome: Outcome) -> Iterator[pd.DataFrame]:
     """
     # What is told of a particle among all others.
     fit, quality = outcome.averaged.fit, np.array(outcome.averaged.matches.quality[:, 0])
-    run.scratch.release()
+    run.execution.scratch.release()
     marks = {
         "mapsortScale": np.round(fit.scales(), 4),
         "mapsortOutlierScore": np.round(outlier_scores(fit, quality), 3),
@@ -97,7 +97,7 @@ def assignment_rows(run: Run, outcome: Outcome) -> Iterator[pd.DataFrame]:
     for where in chunk_ranges(len(quality), LONGEST_ROWS):
         table = _rows(run, outcome, where)
         yield table.assign(**{name: values[where] for name, values in marks.items()})
-        run.scratch.release()
+        run.execution.scratch.release()
 
 
 def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
@@ -157,4 +157,4 @@ def pose_rows(run: Run, poses: Poses) -> Iterator[pd.DataFrame]:
         place = (best.rotation[:, 0], best.origin[:, 0], best.score[:, 0])
         _place(table, *place, run.inputs.apix)
         yield table
-        run.scratch.release()
+        run.execution.scratch.release()

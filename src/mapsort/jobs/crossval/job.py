@@ -27,6 +27,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.options.after_run import CrossvalOptions
 from mapsort.options.signature import takes_options
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.run import Run
@@ -160,5 +161,5 @@ def judged_pairs(
         np.zeros((len(good), 1), dtype=np.float32),
     )
     with threadpool_limits(plan.n_threads), engine_for(request, inputs) as engine:
-        run = Run(request, inputs, plan, progress, engine=engine).only(good)
+        run = Run(request, inputs, plan, Execution(progress, engine=engine)).only(good)
         return held_out_pairs(run, known, n_iterations=iteration)

@@ -29,8 +29,9 @@ from mapsort.physics.scoring import Scoring
 from mapsort.refinement.comparison import search_context
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
 from mapsort.refinement.reconstruction import half_maps, masks_of, solved
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import KNOWN_SCALE
+from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.fourier_grid import Float32, centred_transform
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
@@ -154,7 +155,7 @@ class _Climb:
         """Yield where the particles of each chunk arrive."""
         along = ((poses,) for poses in starts)
         for where, found in self._run.over_chunks(self._rows, chunks, along=along):
-            self._run.advance(length(where))
+            self._run.execution.advance(length(where))
             yield found
 
     def _rows(self, where: Rows, raw: Float32, starts: Poses) -> Poses:
@@ -202,7 +203,7 @@ def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
     found = ((poses,) for poses in climb.over(chunks, map(poses.rows, chunks)))
     for _ in run.over_chunks(add, chunks, along=found, here=True):
         pass
-    run.progress.finish(f"{counted(n, 'particle')} in {counted(plan.n_models, 'map')}")
+    run.execution.progress.finish(f"{counted(n, 'particle')} in {counted(plan.n_models, 'map')}")
     return [[part.finish(n_threads=threads) for part in parts] for parts in sums]
 
 
@@ -263,7 +264,7 @@ def _scores(
         np.take_along_axis(found.score, np.argsort(found.model, axis=1), axis=1)
         for found in _Climb(run, volumes, state).over(chunks, map(with_every, chunks))
     ]
-    run.progress.finish(counted(len(members), "particle"))
+    run.execution.progress.finish(counted(len(members), "particle"))
     return np.concatenate(scores).astype(np.float64)
 
 

@@ -25,7 +25,8 @@ from mapsort.physics.sharpening import guinier_bfactor, sharpened
 from mapsort.refinement.half_maps import HalfMaps
 from mapsort.refinement.halves.search import HalfFound, grid_step, search_half, with_grid
 from mapsort.refinement.reconstruction import Rebuilt, masks_of
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
 from mapsort.rundir.log import stage
 from mapsort.stages.fourier_grid import Float32
 
@@ -80,7 +81,7 @@ def iterate(run: Run, state: State) -> HalvesOutcome:
     for part, name in enumerate(HALF_NAMES):
         half, before = searched.of_part(part, N_HALVES), state.of_part(part)
         with stage(f"refine {name} half", iteration=number) as facts:
-            found = run.checkpoints.kept(
+            found = run.execution.checkpoints.kept(
                 number,
                 f"refine{half.part_name}",
                 HalfFound,
@@ -96,7 +97,9 @@ def iterate(run: Run, state: State) -> HalvesOutcome:
         resolution = curves.resolution(GOLD_STANDARD, apix, box=box)
         facts["resolution"] = f"{resolution:.2f} A"
     seconds["compare"] = round(float(str(facts["seconds"])), 3)
-    poses = run.scratch.put_together([half.poses for half in halves], run.inputs.halves.half)
+    poses = run.execution.scratch.put_together(
+        [half.poses for half in halves], run.inputs.halves.half
+    )
     turn, moved = (None, None) if state.poses is None else _changes(run, state.poses, poses)
     return HalvesOutcome(
         state=State(

@@ -16,8 +16,9 @@ from mapsort.refinement.matching import Found, match_all
 from mapsort.refinement.plan import noise_floor, resolve
 from mapsort.refinement.poses import PoseSearch
 from mapsort.refinement.reconstruction import SOLVED_TO
-from mapsort.refinement.run import Run, State
+from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import comparison_settings
+from mapsort.refinement.state import State
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.pose_sums import PoseSums
 from mapsort.stages.reconstruct.reconstruct import solve
@@ -95,7 +96,7 @@ def search_half(half: Run, state: State, step_deg: float, *, iteration: int) -> 
     scale = sums.statistics.scale(state.noise_power)
     half.start("reconstruct", 1, iteration)
     volume = solve(sums.finish(n_threads=threads), tolerance=SOLVED_TO, n_threads=threads)
-    half.progress.finish(f"half map of {len(poses)} particles")
+    half.execution.progress.finish(f"half map of {len(poses)} particles")
     noise = noise_floor(sums.statistics.residual_power(scale).astype(np.float32))
     return HalfFound(poses, volume, noise, scale, plan.highest_ring)
 
@@ -106,7 +107,7 @@ def _starts(half: Run, state: State, step_deg: float, *, iteration: int) -> Pose
         poses = state.poses.rows(half.numbers)
         return Poses.beside([poses, tilted(poses, TILTED_SHARE * step_deg)])
     settings = comparison_settings(half.options, iteration)
-    found = half.checkpoints.kept(
+    found = half.execution.checkpoints.kept(
         iteration,
         f"match{half.part_name}",
         Found,
@@ -141,6 +142,6 @@ def _sums(half: Run, plan: LocalSearchPlan, poses: Poses, *, iteration: int) -> 
 
     ranges = chunk_ranges(len(poses), half.plan.chunk)
     for where, _ in half.over_chunks(add, half.chunks(), along=zip(ranges), here=True):
-        half.advance(length(where))
-    half.progress.finish(f"{len(poses)} particles")
+        half.execution.advance(length(where))
+    half.execution.progress.finish(f"{len(poses)} particles")
     return sums

@@ -17,10 +17,12 @@ from mapsort.physics.filters import apply_radial_curve, tanh_lowpass
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.refinement.contrast import tried_contrast
 from mapsort.refinement.copied_images import Fingerprints
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import MultiInputs, open_inputs
 from mapsort.refinement.iteration import prepare_seeds, scanned
 from mapsort.refinement.plan import MultiPlan, resolve
-from mapsort.refinement.run import IndependentHalves, ParticleSpectra, Run, State
+from mapsort.refinement.run import IndependentHalves, ParticleSpectra, Run
+from mapsort.refinement.state import State
 from mapsort.stages.fourier_grid import Float32
 
 #: The starting map resolves this many parts along the particle's diameter.
@@ -61,7 +63,7 @@ def open_halves(
     resolution = start_resolution(options, inputs, plan)
     curve = None if options.m3dsetsf is None else read_curve(str(options.m3dsetsf))
     policy = IndependentHalves(options, resolution, curve)
-    return Run(request, inputs, plan, progress, independent=policy)
+    return Run(request, inputs, plan, Execution(progress), policy)
 
 
 def start_resolution(options: RefineOptions, inputs: MultiInputs, plan: MultiPlan) -> float:
@@ -170,7 +172,7 @@ def looked_through(run: Run) -> Run:
     contrast = tried_contrast(halves[0])
     found += (contrast.note,) if contrast.note else ()
     for note in found:
-        warn(run.progress, note)
+        warn(run.execution.progress, note)
     inputs = replace(run.inputs, notes=run.inputs.notes + found, contrast=contrast.finding)
     averaged, compared = (
         np.stack([getattr(half.seen, name) for half in halves]) for name in ("averaged", "compared")
