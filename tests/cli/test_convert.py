@@ -361,7 +361,6 @@ def test_compressed_map(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     star = write_set(tmp_path, 2)
     for target, message in (
-        ("o.cs", "are not written; write a .star"),
         ("o.pdb", "written are"),
         ("a.mrcs", "is read and cannot be written over"),
         ("set.star", "is read and cannot be written over"),
@@ -395,7 +394,7 @@ def test_command(
     told = capsys.readouterr()
     assert told.out == "out.hdf  3 particles\n"
     assert "convert: 3 particles" in told.err
-    assert main(["convert", "set.star", "out.cs"]) == 2
+    assert main(["convert", "set.star", "out.pdb"]) == 2
     assert main(["convert", "set.star"]) == 2
     assert main(["convert", "none.star", "out.hdf"]) == 2
     assert "none.star: no such file" in capsys.readouterr().err

@@ -20,7 +20,10 @@ from mapsort.io.cryosparc_fields import Columns, CryosparcFields, read_records
 from mapsort.io.cryosparc_poses import pose_columns
 from mapsort.io.optics import GROUP, IMAGE_SIGN, PIXEL, group_optics
 
-_NUMBERS: Mapping[str, str] = {
+#: Column of the number that cryoSPARC knows a particle by.
+UID = "cryosparc_uid"
+#: Field to column: numbers as they are.
+NUMBERS: Mapping[str, str] = {
     "ctf/df1_A": "rlnDefocusU",
     "ctf/df2_A": "rlnDefocusV",
     "ctf/accel_kv": "rlnVoltage",
@@ -30,16 +33,17 @@ _NUMBERS: Mapping[str, str] = {
     "ctf/exp_group_id": GROUP,
 }
 #: Told by the fit of the CTF, and used by nothing here: not a number in any of them is no fault.
-_ONLY_KEPT: Mapping[str, str] = {
+ONLY_KEPT: Mapping[str, str] = {
     "ctf/cross_corr_ctffind4": "rlnCtfFigureOfMerit",
     "ctf/ctf_fit_to_A": "rlnCtfMaxResolution",
 }
-_ANGLES: Mapping[str, str] = {
+#: Field [rad] to column [degrees].
+ANGLES: Mapping[str, str] = {
     "ctf/df_angle_rad": "rlnDefocusAngle",
     "ctf/phase_shift_rad": "rlnPhaseShift",
 }
 _CTF_FIELDS = ("ctf/df1_A", "ctf/df2_A", "ctf/df_angle_rad", "ctf/accel_kv", "ctf/cs_mm")
-_MM_IN_ANG = 1e7
+MM_IN_ANG = 1e7
 
 
 def read_cryosparc(
@@ -72,6 +76,7 @@ def read_cryosparc(
     table = table.assign(**_optics_and_ctf(fields, notes))
     table = table.assign(**pose_columns(fields, table[PIXEL].to_numpy(dtype=np.float64), notes))
     table = table.assign(**_places_on_micrographs(fields, notes), **_signs(fields, notes))
+    table[UID] = fields.values["uid"].astype(np.uint64)
     optics, particles = group_optics(table)
     return optics, particles, notes
 
@@ -145,13 +150,13 @@ def _optics_and_ctf(fields: CryosparcFields, notes: list[str]) -> Columns:
         missing = next(name for name in _CTF_FIELDS if name not in fields)
         notes.append(f"{path}: no CTF: it has no {missing}; a passthrough file may have it")
     columns: Columns = {}
-    for name, label in _NUMBERS.items():
+    for name, label in NUMBERS.items():
         if name in fields and (has_ctf or label == GROUP):
             columns[label] = fields.numbers(name)
-    for name, label in _ONLY_KEPT.items():
+    for name, label in ONLY_KEPT.items():
         if name in fields and has_ctf:
             columns[label] = fields.any_numbers(name)
-    for name, label in _ANGLES.items():
+    for name, label in ANGLES.items():
         if name in fields and has_ctf:
             columns[label] = np.rad2deg(fields.numbers(name))
     if has_ctf and "rlnAmplitudeContrast" not in columns:
@@ -170,7 +175,7 @@ def _beam_tilt(fields: CryosparcFields, cs_mm: NDArray[np.float64]) -> Columns:
     """Return the beam tilt [mrad]; nothing here uses it."""
     if "ctf/tilt_A" not in fields or not (cs_mm > 0).all():
         return {}
-    sine = fields.any_numbers("ctf/tilt_A", 2) / (cs_mm[:, None] * _MM_IN_ANG)
+    sine = fields.any_numbers("ctf/tilt_A", 2) / (cs_mm[:, None] * MM_IN_ANG)
     tilt_mrad = 1e3 * np.arcsin(np.clip(sine, -1, 1))
     if not tilt_mrad.any():
         return {}

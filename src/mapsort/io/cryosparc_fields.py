@@ -22,6 +22,7 @@ from mapsort.errors import FormatError, reading
 Columns = dict[str, NDArray[Any]]
 
 _HEADER_BYTES = 1 << 20  # a particle set has some hundred fields; NumPy's own limit is 10 kB
+_STREAM_MAGIC = b"\x95CSDAT"
 _DAMAGES = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError)
 
 
@@ -151,6 +152,8 @@ def read_records(path: Path) -> NDArray[Any]:
     """
     try:
         with reading(path), path.open("rb") as file:
+            _refuse_stream(path, file.read(len(_STREAM_MAGIC)))
+            file.seek(0)
             version = npy_format.read_magic(file)
             read = {
                 (1, 0): npy_format.read_array_header_1_0,
@@ -177,6 +180,14 @@ def read_records(path: Path) -> NDArray[Any]:
             f"{path}: it announces {shape[0]} particles and holds {whole}. Copy it again."
         )
     return np.fromfile(path, dtype=dtype, count=shape[0], offset=offset)
+
+
+def _refuse_stream(path: Path, beginning: bytes) -> None:
+    if beginning == _STREAM_MAGIC:
+        raise FormatError(
+            f"{path}: it is in cryoSPARC's compressed stream format. Save it as an array, with "
+            "cryosparc-tools: Dataset.load('IN.cs').save('OUT.cs')."
+        )
 
 
 def _in_order(path: Path, uid: NDArray[Any], extra: Path) -> Columns:

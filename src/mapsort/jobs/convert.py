@@ -19,8 +19,9 @@ from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES
 from mapsort.io.lst import can_keep, write_list
 from mapsort.io.mrc import write_stack
-from mapsort.io.optics import IMAGE_SIGN
+from mapsort.io.optics import FLIPPED, IMAGE_SIGN
 from mapsort.io.particle_files import (
+    CRYOSPARC_SUFFIX,
     LIST_SUFFIXES,
     STAR_SUFFIX,
     ParticleFiles,
@@ -28,6 +29,7 @@ from mapsort.io.particle_files import (
 )
 from mapsort.io.star import write_particles
 from mapsort.jobs.convert_images import Part, Recipe, parts_of_one_size
+from mapsort.jobs.cryosparc_sets import GROUP_SUFFIX, original_fields, write_cryosparc_set
 from mapsort.jobs.selection import select
 from mapsort.jobs.stack_links import stacks_for_relion
 from mapsort.model.particles import Particles
@@ -67,11 +69,10 @@ class _Job:
 
     particles: Particles
     recipe: Recipe
+    options: ConvertOptions
     target: Path
     copy: bool
-    compressbits: int | None
     progress: Progress
-    overwrite: bool = False
 
     @property
     def optics(self) -> pd.DataFrame:
@@ -134,10 +135,7 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     recipe = Recipe.of(options, parts)
     # Compressed images are new images, whatever a list could refer to.
     copy = options.copy or options.compressbits is not None
-    overwrite = options.overwrite
-    return write(
-        _Job(particles, recipe, options.target, copy, options.compressbits, shown, overwrite)
-    )
+    return write(_Job(particles, recipe, options, options.target, copy, shown))
 
 
 def _whole(read: ParticleFiles, parts: Sequence[Part]) -> Particles:
@@ -156,19 +154,16 @@ def _whole(read: ParticleFiles, parts: Sequence[Part]) -> Particles:
 
 def _writer(target: Path) -> Callable[[_Job], Converted]:
     suffix = target.suffix.lower()
-    if suffix == ".cs":
-        raise ConfigError(
-            f"{target}: cryoSPARC's .cs files are not written; write a .star, which it imports"
-        )
     for suffixes, write in (
         ((STAR_SUFFIX,), _write_star),
+        ((CRYOSPARC_SUFFIX,), _write_cryosparc),
         (LIST_SUFFIXES, _write_list),
         (HDF_SUFFIXES, _write_hdf),
         (MRC_SUFFIXES, _write_mrc),
     ):
         if suffix in suffixes:
             return write
-    raise ConfigError(f"{target}: written are .star, .lst, .hdf, .mrcs, .mrc, .st and .map")
+    raise ConfigError(f"{target}: written are .star, .cs, .lst, .hdf, .mrcs, .mrc, .st and .map")
 
 
 def _write_mrc(job: _Job) -> Converted:
@@ -183,7 +178,7 @@ def _write_hdf(job: _Job) -> Converted:
     optics = job.optics
     with (
         atomic_path(job.target) as part,
-        HdfWriter(part, apix=job.recipe.apix, compressbits=job.compressbits) as writer,
+        HdfWriter(part, apix=job.recipe.apix, compressbits=job.options.compressbits) as writer,
     ):
         for where, images in job.images():
             headers = eman_headers(optics, job.white_table.iloc[where])
@@ -199,15 +194,10 @@ def _write_hdf(job: _Job) -> Converted:
 
 
 def _write_star(job: _Job) -> Converted:
-    n = len(job.particles)
-    anew = job.copy or job.recipe.changes_pixels or not _all_of(job.particles, MRC_SUFFIXES)
-    stack = job.target.with_suffix(".mrcs")
-    _make_room(job, [job.target, *([stack] if anew else [])], pixels=anew)
-    if anew:
-        with atomic_path(stack) as part:
-            write_stack(part, (images for _, images in job.images()), job.recipe.apix)
+    stack = _stack_anew(job)
+    if stack is not None:
         (name,) = seen_from_here([stack], target=job.target)
-        names = [f"{number:06d}@{name}" for number in range(1, n + 1)]
+        names = [f"{number:06d}@{name}" for number in range(1, len(job.particles) + 1)]
         table = job.white_table
     else:
         _tell_dark(job)
@@ -221,7 +211,42 @@ def _write_star(job: _Job) -> Converted:
         names = image_names(linked, target=job.target)
         table = job.particles.table
     write_particles(job.target, job.optics, table.assign(rlnImageName=names))
-    return Converted((job.target, *([stack] if anew else [])), n)
+    return Converted((job.target, *([stack] if stack else [])), len(job.particles))
+
+
+def _stack_anew(job: _Job, *others: Path) -> Path | None:
+    """Write the images beside a table that cannot refer to those that there are."""
+    anew = job.copy or job.recipe.changes_pixels or not _all_of(job.particles, MRC_SUFFIXES)
+    stack = job.target.with_suffix(".mrcs")
+    _make_room(job, [job.target, *others, *([stack] if anew else [])], pixels=anew)
+    if not anew:
+        return None
+    with atomic_path(stack) as part:
+        write_stack(part, (images for _, images in job.images()), job.recipe.apix)
+    return stack
+
+
+def _write_cryosparc(job: _Job) -> Converted:
+    optics, particles = job.optics, job.particles
+    if FLIPPED in optics and optics[FLIPPED].astype(bool).any():
+        raise ConfigError(f"{job.target}: cryoSPARC does not know images whose phases are flipped")
+    kept = original_fields(particles.source, job.options.passthrough, particles)
+    stack = _stack_anew(job, job.target.with_suffix(GROUP_SUFFIX))
+    if stack is not None:
+        particles = replace(
+            particles,
+            files=(stack,),
+            table=job.white_table,
+            file_of=np.zeros(len(particles), dtype=np.int64),
+            index_in_file=np.arange(len(particles), dtype=np.int64),
+        )
+    files = write_cryosparc_set(
+        job.target,
+        replace(particles, optics=optics, box=job.recipe.box),
+        kept,
+        new_images=stack is not None or job.options.inputapix is not None,
+    )
+    return Converted((*files, *([stack] if stack else [])), len(particles))
 
 
 def _write_list(job: _Job) -> Converted:
@@ -276,7 +301,7 @@ def _make_room(job: _Job, outputs: list[Path], *, pixels: bool = True) -> None:
     """Refuse to overwrite what is read, and a disk that is too small."""
     for path in outputs:
         check_output(path, job.particles.source, *job.particles.files)
-        refuse_to_overwrite(path, overwrite=job.overwrite)
+        refuse_to_overwrite(path, overwrite=job.options.overwrite)
     need = len(job.particles) * (4 * job.recipe.box**2 + 4096) if pixels else 0
     refuse_full_disk(outputs[0], need, what=f"{outputs[0]}: the images take")
 

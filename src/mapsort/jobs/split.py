@@ -12,11 +12,14 @@ import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError
+from mapsort.io.cryosparc import UID
+from mapsort.io.cryosparc_fields import Columns
 from mapsort.io.hdf import count
 from mapsort.io.lst import can_keep, write_list
 from mapsort.io.mrc import write_stack
 from mapsort.io.optics import IMAGE_SIGN
 from mapsort.io.star import write_particles
+from mapsort.jobs.cryosparc_sets import GROUP_SUFFIX, original_fields, write_cryosparc_set
 from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.stack_links import stacks_for_relion
@@ -37,7 +40,7 @@ from mapsort.rundir.set_counts import (
 from mapsort.runfiles.tables import image_names, seen_from_here
 
 REJECTED, UNSURE = "rejected", "unsure"
-_SUFFIXES = _STAR, _LST, _STACK = (".star", ".lst", ".mrcs")
+_SUFFIXES = _STAR, _LST, _STACK, _CS, _CSG = (".star", ".lst", ".mrcs", ".cs", GROUP_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,9 @@ class ParticleSet:
         ``classes_other`` for a range, ``rejected`` and ``unsure`` for what was left out.
     particles : ndarray of int64
         Positions in the run's particle table, from 0, ascending.
-    star, lst, stack : Path or None
-        Its files; None for an empty set, for a stack that was not asked for, and for a list
-        that cannot keep the images' names.
+    star, lst, stack, cs : Path or None
+        Its files; None for an empty set, for a stack that was not asked for, for a list that
+        cannot keep the images' names, and for a ``.cs`` of particles that came from no ``.cs``.
     """
 
     name: str
@@ -61,6 +64,7 @@ class ParticleSet:
     star: Path | None = None
     lst: Path | None = None
     stack: Path | None = None
+    cs: Path | None = None
 
     def __len__(self) -> int:
         return len(self.particles)
@@ -122,7 +126,8 @@ def split_run(options: SplitOptions) -> Split:
     """Write the particles of a run as sets: see `split`.
 
     Sets of an earlier split under the same names are replaced. Each set becomes a RELION
-    ``.star``, an EMAN2 ``.lst`` and, if asked for, a stack. Images are named by their original
+    ``.star``, an EMAN2 ``.lst``, where particles came from cryoSPARC a ``.cs`` with its ``.csg``
+    and, if asked for, a stack. Images are named by their original
     files, as seen from the working directory.
     """
     finished = open_finished(options.run[0])
@@ -134,12 +139,17 @@ def split_run(options: SplitOptions) -> Split:
     if options.unique:
         kept = _surest_copies(particles)
         sets = [replace(s, particles=s.particles[kept[s.particles]]) for s in sets]
+    original = _original(finished, particles)
     directory = options.out if options.out is not None else finished.directory.path / "sets"
     directory.mkdir(parents=True, exist_ok=True)
     stem = f"{_input_name(finished)}_{finished.label}_it{iteration:02d}"
     _remove_earlier(directory, stem, {*(item.name for item in sets), REJECTED, UNSURE})
     written = tuple(
-        _write(item, particles, directory / f"{stem}_{item.name}", stack=options.stack)
+        _for_cryosparc(
+            _write(item, particles, directory / f"{stem}_{item.name}", stack=options.stack),
+            particles,
+            original,
+        )
         for item in sets
     )
     rule = _rule(options, finished.n_junk)
@@ -285,6 +295,30 @@ def _write(item: ParticleSet, particles: Particles, stem: Path, *, stack: bool) 
         )
     write_particles(star, chosen.optics, table)
     return replace(item, star=star, lst=lst if listed else None, stack=images)
+
+
+def _original(finished: FinishedRun, particles: Particles) -> Columns | None:
+    """Return what the run's ``.cs`` files say of its particles, as far as they are still there."""
+    recorded = {Path(item.path).name: Path(item.path) for item in finished.manifest.inputs}
+    options = finished.manifest.options
+    given = [options["input"], *(options.get("passthrough") or ())]
+    source, *passthrough = (recorded.get(Path(str(name)).name, Path(str(name))) for name in given)
+    if not all(path.exists() for path in (source, *passthrough)):
+        return None
+    return original_fields(source, passthrough, particles)
+
+
+def _for_cryosparc(
+    item: ParticleSet, particles: Particles, original: Columns | None
+) -> ParticleSet:
+    """Write a set for cryoSPARC, too, if its particles came from there."""
+    if item.star is None or UID not in particles.table:
+        return item
+    rows = item.particles
+    kept = None if original is None else {name: values[rows] for name, values in original.items()}
+    chosen = particles.subset(rows)
+    path, _ = write_cryosparc_set(item.star.with_suffix(_CS), chosen, kept, new_poses=True)
+    return replace(item, cs=path)
 
 
 def _chunks(particles: Particles) -> Iterator[npt.NDArray[np.float32]]:

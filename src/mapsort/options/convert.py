@@ -32,9 +32,9 @@ class ConvertOptions(
     files: tuple[Path, ...] = option(
         list_of(file_path("a file"), "two files"),
         "FILE",
-        "IN and OUT. IN: .star, .cs, .hdf, .lst, .mrcs, .mrc; OUT: .star, .hdf, .lst, "
-        ".mrcs, .mrc. A .star or .lst refers to IN's own stacks where it can; else the images "
-        "are written beside it, as .mrcs or .hdf. Maps: .mrc, .map, .hdf",
+        "IN and OUT. IN: .star, .cs, .hdf, .lst, .mrcs, .mrc; OUT: the same. A .star, .cs or .lst "
+        "refers to IN's own stacks where it can; else the images are written beside it, as .mrcs "
+        "or .hdf. Maps: .mrc, .map, .hdf",
         (),
         positional=True,
     )
