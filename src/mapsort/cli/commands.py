@@ -137,6 +137,17 @@ COMMANDS: Mapping[str, Command] = {
         refreshes=True,
         examples=(("multi_00", "does each set come back from the other sets' maps?"),),
     ),
+    "compare": Command(
+        _AFTER,
+        "where maps differ by more than their noise: difference in standard errors, mask, mass",
+        options="compare.CompareOptions",
+        job="compare.compare_maps",
+        refreshes=True,
+        examples=(
+            ("multi_00", "every two maps of a run"),
+            ("a.mrc b.mrc --halves a1.mrc,a2.mrc,b1.mrc,b2.mrc", "two maps of any program"),
+        ),
+    ),
     "followup": Command(
         _AFTER,
         "after a run: split, refine each set alone, measure, cross-validate, report",

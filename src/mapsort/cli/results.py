@@ -16,6 +16,7 @@ from mapsort.rundir.wording import counted
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mapsort.jobs.compare import Compared
     from mapsort.jobs.convert import Converted
     from mapsort.jobs.crossval.verdicts import Crossval
     from mapsort.jobs.demo import DemoScore
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         ReportOptions,
         SplitOptions,
     )
+    from mapsort.options.compare import CompareOptions
     from mapsort.options.convert import ConvertOptions
     from mapsort.options.files import InfoOptions, ProcessOptions, ShowOptions
     from mapsort.options.focus import ExpandOptions, MaskOptions
@@ -142,6 +144,17 @@ def crossval(options: CrossvalOptions, made: Crossval) -> Told:  # noqa: ARG001
     for pair in made.pairs:
         yield pair.words
     yield f"{made.path / 'crossval.txt'}  verdict: {made.verdict}"
+
+
+def compare(options: CompareOptions, made: tuple[Compared, ...]) -> Told:  # noqa: ARG001
+    """Tell where maps differ, and name the maps that show it."""
+    for item in made:
+        yield item.words
+        if item.mirrored:
+            yield f"{item.maps[1]} was in the other hand and has been mirrored"
+        yield f"{item.deviations}  difference in standard errors"
+        yield f"{item.mask}  significant part"
+        yield f"{item.agreement}  resolution down to which both agree, A"
 
 
 def followup(options: FollowupOptions, made: Followup) -> Told:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.ndimage
@@ -20,13 +20,13 @@ Float32 = NDArray[np.float32]
 _NUDGE = 1e-9
 
 
-def transform_image(image: NDArray[Any], matrix: ArrayLike) -> Float32:
+def transform_image(image: NDArray[Any], matrix: ArrayLike, *, order: Literal[1, 3] = 1) -> Float32:
     """Move the content of an image or map by an affine transform about the centre n//2.
 
     A point p, relative to the centre, order x, y(, z), goes to ``matrix[:, :-1] p + matrix[:,
-    -1]``: ``output(p) = image(T^-1 p)``, linear interpolation; 0 where the source lies outside the
-    grid. In the last half-open pixel, n-1 to n, the last pixel is its own neighbour (EMAN2's xform
-    processor).
+    -1]``: ``output(p) = image(T^-1 p)``, interpolated by splines of an ``order``, linear by
+    default; 0 where the source lies outside the grid. In the last half-open pixel, n-1 to n, the
+    last pixel is its own neighbour (EMAN2's xform processor).
 
     Raises
     ------
@@ -46,7 +46,7 @@ def transform_image(image: NDArray[Any], matrix: ArrayLike) -> Float32:
     # a copy of the last pixel is its neighbour
     padded = np.pad(np.asarray(image, dtype=np.float64), (0, 1), mode="edge")
     moved = scipy.ndimage.affine_transform(
-        padded, back, offset, output_shape=image.shape, order=1, prefilter=False
+        padded, back, offset, output_shape=image.shape, order=order, prefilter=order > 1
     )
     return np.asarray(moved, dtype=np.float32)
 

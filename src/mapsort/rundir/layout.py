@@ -146,6 +146,10 @@ class RunDirectory:
                 continue
             return run
 
+    def difference(self, iteration: int, a: int, b: int) -> Path:
+        """Return where map b differs from map a, in standard errors."""
+        return self.path / f"difference_{iteration:02d}_{a:02d}_{b:02d}.mrc"
+
     def component(self, number: int) -> Path:
         """Return the map of a principal component, from 1."""
         return self.path / f"component_{number:02d}.mrc"

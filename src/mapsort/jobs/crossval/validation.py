@@ -122,8 +122,8 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
     for fold in range(N_HALVES):
         training, judging = np.flatnonzero(half_of == fold), np.flatnonzero(half_of != fold)
         half = scanned(run.only(training))
-        state = _classified(half, min(n_iterations, MOST_ITERATIONS))
-        parts = _class_equations(half, state)
+        state = classified_alone(half, n_iterations)
+        parts = class_equations(half, state)
         for pair in pairs:
             judges = run.only(judging)
             gain = _gain(judges, state, parts, pair, known.rows(judging))
@@ -136,10 +136,10 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
     ]
 
 
-def _classified(run: Run, n_iterations: int) -> State:
-    """Repeat the run's classification with these particles alone."""
+def classified_alone(run: Run, n_iterations: int) -> State:
+    """Repeat the run's classification with these particles alone, 8 iterations at most."""
     state = prepare_seeds(run, run.seen.averaged)
-    for _ in range(n_iterations):
+    for _ in range(min(n_iterations, MOST_ITERATIONS)):
         state = iterate(run, state).state
     return state
 
@@ -170,8 +170,11 @@ def _climb_plan(run: Run, maps: Sequence[Float32], noise_power: Float64) -> Loca
     return plan_local_search(maps, search_context(run, noise_power), Scoring(KNOWN_SCALE))
 
 
-def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
-    """Return each map's equations, of the even and of the odd ones of its particles."""
+def class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
+    """Return each map's equations, of the even and of the odd ones of its particles.
+
+    Every particle is in the map it matches best, at the pose it has there.
+    """
     assert state.matches is not None, "there was at least one iteration"
     threads, plan = run.plan.n_threads, run.plan
     best = state.matches.taken(np.arange(len(state.matches)), np.zeros(len(state.matches), int))
