@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import mapsort
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.transform3d import Transform3D
 from mapsort.model.volume import Volume
+from mapsort.options.compare import CompareOptions
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_map
 
@@ -73,11 +75,29 @@ def test_maps_of_another_box_are_refused(four_halves):
         mapsort.commands.compare(four_halves / "a.mrc", four_halves / "b.mrc")
 
 
-def test_one_map_is_refused(tmp_path):
-    with pytest.raises(FormatError):
-        mapsort.commands.compare(tmp_path / "a")
-    with pytest.raises(ConfigError, match="two maps, or the directory of a run"):
-        mapsort.commands.compare("a", "b", "c")
+@pytest.mark.parametrize(
+    ("maps", "words"),
+    [
+        (("a.mrc", "b.mrc", "c.mrc"), "two maps, or the directory of a run"),
+        ((), "two maps, or the directory of a run"),
+    ],
+)
+def test_other_than_two_maps_are_refused(maps, words):
+    with pytest.raises(ConfigError, match=words):
+        CompareOptions(run=tuple(map(Path, maps))).validated()
+
+
+def test_options_that_do_not_fit_are_refused():
+    two, run = (Path("a"), Path("b")), (Path("multi_00"),)
+    for given, name in (
+        ({"run": two, "halves": two}, "--halves"),
+        ({"run": run, "halves": two + two}, "--halves"),
+        ({"run": run, "apix": 1.0}, "--apix"),
+        ({"run": two, "iter": 1}, "--iter"),
+        ({"run": two, "fdr": 1.0}, "--fdr"),
+    ):
+        with pytest.raises(ConfigError, match=name):
+            CompareOptions(**given).validated()
 
 
 def test_maps_of_a_run(small_run, tmp_path):
