@@ -224,7 +224,9 @@ def _statistics(parts: Iterable[NDArray[np.float32]], place: str) -> dict[str, o
         if not (np.isfinite(low) and np.isfinite(high)):
             raise NumericalError(f"{place} holds NaN or infinite values.")
         wide = values.astype(np.float64)
-        total, square_sum = total + float(wide.sum()), square_sum + float(wide @ wide)
+        # not a product by BLAS, whose threads cost ten times an image this small
+        squares = float(np.square(wide).sum())
+        total, square_sum = total + float(wide.sum()), square_sum + squares
         number, n_nonzero = number + values.size, n_nonzero + int(np.count_nonzero(values))
     mean, sigma = _mean_sigma(total, square_sum, number)
     mean_nonzero, sigma_nonzero = _mean_sigma(total, square_sum, n_nonzero)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy  # its parts are loaded when they are used
 import scipy.fft
-from scipy.stats import gumbel_r, norm
 
 from mapsort.physics.shells import shell_index
 from mapsort.stages.fourier_grid import Float32
@@ -64,15 +64,15 @@ class JunkModel:
         noise, however the tails run.
         """
         inside = np.clip(scores, self.noise_mode, max(self.mean, self.noise_mode))
-        noise = self.share * gumbel_r.pdf(inside, self.noise_mode, self.noise_scale)
-        particle = (1 - self.share) * norm.pdf(inside, self.mean, self.deviation)
+        noise = self.share * scipy.stats.gumbel_r.pdf(inside, self.noise_mode, self.noise_scale)
+        particle = (1 - self.share) * scipy.stats.norm.pdf(inside, self.mean, self.deviation)
         return np.asarray(noise / np.maximum(noise + particle, np.finfo(np.float64).tiny))
 
 
 def fit_junk(scores: npt.NDArray[np.floating], noise_scores: npt.NDArray[np.floating]) -> JunkModel:
     """Fit the mixture of best scores by expectation maximisation, the noise's part of it known."""
     values = np.asarray(scores, dtype=np.float64)
-    mode, scale = gumbel_r.fit(np.asarray(noise_scores, dtype=np.float64))
+    mode, scale = scipy.stats.gumbel_r.fit(np.asarray(noise_scores, dtype=np.float64))
     model = JunkModel(
         float(mode),
         float(max(scale, 1e-3)),
