@@ -63,6 +63,13 @@ def png(picture: Grey) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg_uri(picture: Grey, *, quality: int = 82) -> str:
+    """Return a picture, grey (h, w) or coloured (h, w, 3), as JPEG text for an HTML file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
 def data_uri(content: bytes) -> str:
     """Return a PNG as text that stands in an HTML file."""
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

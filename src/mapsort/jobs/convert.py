@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mapsort.engines.chunks import chunk_length, chunk_ranges
-from mapsort.engines.progress import Progress, SilentProgress, warn
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_tables import eman_headers
@@ -107,7 +108,7 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
         The input cannot be read.
     """
     options.validated()
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     write = _writer(options.target)
     if is_map(options.source):
         return _convert_map(options)

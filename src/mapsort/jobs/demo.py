@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.io.mrc import read_map
 from mapsort.io.star import read_particles
@@ -56,7 +57,7 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
         For a bad option.
     """
     options.validated()
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     made = simulate(
         SimulateOptions(
             phantom=N_CLASSES,

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform
@@ -132,7 +133,7 @@ def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> E
     request = replace(finished.request(), parallel=options.parallel)
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
-    run = Run(request, inputs, plan, Execution(progress or SilentProgress()))
+    run = Run(request, inputs, plan, Execution(progress or default_progress()))
     _check_references(run, finished.directory, iteration)
     with threadpool_limits(plan.n_threads):
         averages, members = _averages(run, finished.directory, iteration)

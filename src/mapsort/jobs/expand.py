@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mapsort.engines.progress import Progress, SilentProgress, warn
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.image_stack import MRC_SUFFIXES
@@ -54,7 +55,7 @@ def expand(options: ExpandOptions, *, progress: Progress | None = None) -> Expan
         The particles cannot be read, or have no poses.
     """
     options.validated()
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     particles = Particles.open(
         options.source,
         apix=options.apix,

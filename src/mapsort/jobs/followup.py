@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress
 from mapsort.jobs.crossval.job import crossval_run
 from mapsort.jobs.crossval.verdicts import Crossval
 from mapsort.jobs.finished_run import open_finished, options_after
@@ -70,7 +71,7 @@ def followup(run: str | Path | MultiRun, **options: Any) -> Followup:
 
 def followup_run(options: FollowupOptions, *, progress: Progress | None = None) -> Followup:
     """Do it all: see `followup`."""
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     finished = open_finished(options.run[0])
     iteration = finished.iteration(options.iter)
     run = finished.directory.path

@@ -11,7 +11,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from mapsort.engines.memory import available_memory
-from mapsort.engines.progress import Progress, SilentProgress, warn
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress, warn
 from mapsort.jobs.loop import carried_out, check_disk
 from mapsort.jobs.refinement import (
     Entry,
@@ -185,7 +186,7 @@ def opened(
 ) -> Run:
     """Return the run that a request leads to: its files opened and checked, its plan made."""
     inputs = open_inputs(options, particles=particles, volumes=volumes)
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     return Run(options, inputs, resolve(options, inputs), Execution(shown))
 
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mapsort.engines.chunks import chunk_ranges
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress
 from mapsort.engines.threads import available_threads
 from mapsort.errors import FormatError
 from mapsort.geometry.euler import eman_to_matrix
@@ -85,7 +86,7 @@ def project_maps(options: ProjectOptions, *, progress: Progress | None = None) -
     FormatError, ConfigError
         Before any work: what is wrong with the request or its input.
     """
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     volumes = [Volume.open(path, default_apix=options.apix) for path in options.maps]
     _check_alike(options, volumes)
     check_output(options.out, *options.maps)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.progress import Progress, SilentProgress, warn
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.jobs.reconstruct_inputs import Slices, open_slices
@@ -64,7 +65,7 @@ def reconstruct_map(
     FormatError, ConfigError
         What is wrong with the request or its input.
     """
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     options = options.validated()
     source = open_slices(options)
     _check(options, source)

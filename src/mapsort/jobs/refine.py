@@ -8,7 +8,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress
 from mapsort.jobs.loop import carried_out, check_disk
 from mapsort.jobs.refinement import (
     Entry,
@@ -162,7 +163,7 @@ def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None
     FormatError, ConfigError
         What is wrong with the request or its input.
     """
-    run = open_halves(options, progress if progress is not None else SilentProgress())
+    run = open_halves(options, progress or default_progress())
     check_disk(run)
     with threadpool_limits(run.plan.n_threads):
         run = looked_through(run)
@@ -198,7 +199,7 @@ def refine_run(
     NumericalError
         When the computation cannot go on.
     """
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     run = open_halves(with_seed(options), shown, particles=particles, volume=volume)
     in_files = particles is None and volume is None
     return carried_out(REFINE, run, watcher, in_files=in_files)

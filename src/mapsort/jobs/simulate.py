@@ -11,7 +11,8 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from mapsort.engines.chunks import chunk_ranges
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.geometry.euler import relion_to_matrix
@@ -96,7 +97,7 @@ def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> S
     grow with the number of particles' pixels.
     """
     options.validated()
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     classes = _classes(options)
     truth = draw_truth(options, classes.n)
     stack = options.out / "particles.mrcs"

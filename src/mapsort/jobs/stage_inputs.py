@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.progress import Progress, SilentProgress, warn
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.euler import matrix_to_eman
 from mapsort.geometry.symmetry import symmetry
@@ -127,7 +128,7 @@ def stage_run(
         The particles cannot be used, or do not fit the projections.
     """
     particles = Particles.open(options.input, apix=options.apix, datadir=options.datadir)
-    shown = progress or SilentProgress()
+    shown = progress or default_progress()
     for note in (*particles.notes, *particles.validate()):
         warn(shown, note)
     box = projections.images.shape[1]

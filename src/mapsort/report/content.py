@@ -128,12 +128,50 @@ class ClassGallery:
 
 
 @dataclass(frozen=True)
+class ViewerAxis:
+    """Slices perpendicular to an axis, one below the other in one picture (a data URI)."""
+
+    name: str
+    sheet: str
+
+
+@dataclass(frozen=True)
+class ViewedMap:
+    """A map in the viewer.
+
+    Attributes
+    ----------
+    name : str
+    surface : str
+        Pictures of its surface as a data URI: a row for each level, a column for each view.
+    slices : tuple of ViewerAxis
+    differences : tuple of ViewerAxis, or None
+        The same slices of the map minus the mean of the others; None for one map.
+    """
+
+    name: str
+    surface: str
+    slices: tuple[ViewerAxis, ...]
+    differences: tuple[ViewerAxis, ...] | None
+
+
+@dataclass(frozen=True)
+class MapViewer:
+    """Maps side by side, whose slices and views are chosen for all at once."""
+
+    maps: tuple[ViewedMap, ...]
+    n_slices: int
+    n_views: int
+
+
+@dataclass(frozen=True)
 class Section:
-    """A section: words, then charts side by side, diagram, maps, classes, tables, log."""
+    """A section: words, then charts side by side, diagram, viewer, maps, classes, tables, log."""
 
     words: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
     sankey: Sankey | None = None
+    viewer: MapViewer | None = None
     strip_rows: tuple[StripRow, ...] = ()
     galleries: tuple[ClassGallery, ...] = ()
     tables: tuple[Table, ...] = ()

@@ -8,6 +8,7 @@ from pathlib import Path
 from mapsort.io.png import data_uri, map_strips
 from mapsort.report.content import Section, Strip, StripRow
 from mapsort.report.file_cache import FileCache
+from mapsort.report.map_viewer import map_viewer
 from mapsort.report.pictures import read_volume
 from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.wording import counted
@@ -34,10 +35,10 @@ def maps_section(record: RunRecord, cache: FileCache) -> Section | None:
     if not rows:
         return None
     words = (
-        "Left: central slices perpendicular to z, y and x, on one grey scale. Right: projections "
+        "Below the viewer: left, central slices perpendicular to z, y and x; right, projections "
         "along z, y and x. Bright = dense.",
     )
-    return Section(words=words, strip_rows=tuple(rows))
+    return Section(words=words, viewer=map_viewer(record, cache), strip_rows=tuple(rows))
 
 
 def _strip(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.crossval.exchange import SetReturn, compare_return
@@ -74,7 +75,7 @@ def crossval_run(
     alone : mapping of int to RefinedMap, optional
         Each set refined from its own map, by the map's number, if that has been done already.
     """
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     finished = open_finished(options.run[0])
     if finished.n_models < 2:
         raise ConfigError(f"{options.run[0]}: has one map; cross-validation needs two at least")

@@ -22,6 +22,39 @@ for (const sorts of document.querySelectorAll(".sorts")) {
     pairs.append(...[...pairs.children].sort((a, b) => sign * (a.dataset[key] - b.dataset[key])));
   });
 }
+// Maps: the same slice, level and view of all; dragging a surface turns them.
+for (const viewer of document.querySelectorAll(".viewer")) {
+  const [slice, level, turn] = ["slice", "level", "turn"].map((name) => viewer.querySelector("input." + name));
+  const buttons = [...viewer.querySelectorAll(".controls button")];
+  const slices = Number(viewer.dataset.slices), views = Number(viewer.dataset.views);
+  const part = (value, count) => count > 1 ? (100 * value) / (count - 1) + "%" : "0%";
+  const show = () => {
+    const axis = buttons.find((button) => button.getAttribute("aria-pressed") === "true").dataset.axis;
+    for (const sheet of viewer.querySelectorAll(".sheet")) {
+      sheet.hidden = sheet.dataset.axis !== axis;
+      sheet.style.backgroundPosition = "0 " + part(slice.value, slices);
+    }
+    for (const surface of viewer.querySelectorAll(".surface"))
+      surface.style.backgroundPosition = part(turn.value, views) + " " + part(level.value, 3);
+  };
+  for (const button of buttons) button.addEventListener("click", () => {
+    for (const other of buttons) other.setAttribute("aria-pressed", other === button);
+    show();
+  });
+  for (const input of [slice, level, turn]) input.addEventListener("input", show);
+  for (const surface of viewer.querySelectorAll(".surface")) {
+    let from = null;
+    surface.addEventListener("pointerdown", (event) => { from = [event.clientX, Number(turn.value)]; surface.setPointerCapture(event.pointerId); });
+    surface.addEventListener("pointermove", (event) => {
+      if (from === null) return;
+      const moved = Math.round((event.clientX - from[0]) / surface.clientWidth * views);
+      turn.value = ((from[1] - moved) % views + views) % views;
+      show();
+    });
+    for (const end of ["pointerup", "pointercancel"]) surface.addEventListener(end, () => { from = null; });
+  }
+  show();
+}
 // Printed, everything is unfolded but the log.
 addEventListener("beforeprint", () => {
   for (const item of document.querySelectorAll("details:not(#log-lines)")) item.open = true;

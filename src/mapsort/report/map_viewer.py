@@ -1,0 +1,133 @@
+"""The newest maps side by side: slices to leaf through, differences, surfaces to turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+
+from mapsort.io.png import grey_range, jpeg_uri
+from mapsort.physics.masks import density_threshold
+from mapsort.physics.resample import fourier_resample
+from mapsort.report.content import MapViewer, ViewedMap, ViewerAxis
+from mapsort.report.file_cache import FileCache
+from mapsort.report.palette import set_colours
+from mapsort.report.pictures import read_volume
+from mapsort.report.surfaces import surface_pictures
+from mapsort.rundir.run_record import RunRecord
+
+Float32 = npt.NDArray[np.float32]
+
+#: Largest side of a slice [pixel], slices along an axis, views of a surface.
+_SIDE, _SLICES, _VIEWS = 96, 32, 18
+#: Densities of the surfaces, as parts of the way from the solvent to the densest voxels.
+_LEVELS = (0.15, 0.3, 0.5)
+#: Differences are shown to so many standard deviations.
+_DEVIATIONS = 5.0
+#: Maps shown: the page must stay small, and the eye compares few.
+MOST_MAPS = 12
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is made of one map's file."""
+
+    small: Float32
+    surface: str
+
+
+def map_viewer(record: RunRecord, cache: FileCache) -> MapViewer | None:
+    """Return the newest maps for the viewer; None before there are any.
+
+    All are filtered alike and stand on one grey scale, so that what differs is not the filter.
+    """
+    n = min(record.n_models, MOST_MAPS)
+    directory, last = record.directory, record.last
+    paths = [directory.threed_filt(last, number) for number in range(1, n + 1)]
+    if record.is_single or not all(path.exists() for path in paths):
+        paths = [directory.maps(last, number) for number in range(1, n + 1)]
+    if not all(path.exists() for path in paths):
+        return None
+    colours = set_colours(n, 0)
+    seen = [
+        cache.get(f"viewed {colour}", path, partial(_seen, colour=colour))
+        for path, colour in zip(paths, colours, strict=True)
+    ]
+    smalls = [item.small for item in seen]
+    limits = grey_range(np.concatenate([small.ravel() for small in smalls]))
+    slices = [_sheets(_grey(small, limits)) for small in smalls]
+    differences = _differences(smalls)
+    shown = tuple(
+        ViewedMap(
+            f"map {number}",
+            seen[number - 1].surface,
+            slices[number - 1],
+            differences[number - 1] if differences else None,
+        )
+        for number in range(1, n + 1)
+    )
+    return MapViewer(shown, n_slices=len(_places(len(smalls[0]))), n_views=_VIEWS)
+
+
+def _seen(path: Path, *, colour: str) -> _Seen:
+    volume = read_volume(path)
+    if len(volume) > _SIDE:
+        volume = fourier_resample(volume, box=_SIDE, ndim=3)
+    solvent = density_threshold(volume)
+    densest = float(np.quantile(volume, 0.9995))
+    levels = [solvent + part * (densest - solvent) for part in _LEVELS]
+    pictures = surface_pictures(volume, levels, n_views=_VIEWS)
+    # A row for each level, a column for each view.
+    sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in pictures], axis=0)
+    tint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / 255
+    # Towards white, so that the shading of dark colours is seen.
+    tint = 0.45 + 0.55 * tint
+    return _Seen(volume, jpeg_uri((sheet[..., None] * tint).astype(np.uint8)))
+
+
+def _places(n: int) -> npt.NDArray[np.intp]:
+    """Return the slices shown along an axis of n voxels: the middle ones, n//2 among them."""
+    step = max(1, round(0.8 * n / _SLICES))
+    places = np.arange(n // 2 % step, n, step)
+    return places[(places >= n // 10) & (places < n - n // 10)]
+
+
+def _sheets(coloured: npt.NDArray[np.uint8]) -> tuple[ViewerAxis, ...]:
+    """Return a sheet of slices, one below the other, along z, y and x."""
+    places = _places(len(coloured))
+    return tuple(
+        ViewerAxis(name, jpeg_uri(np.concatenate(list(slices[:, ::-1]), axis=0)))
+        for name, slices in (
+            ("z", coloured[places]),
+            ("y", coloured[:, places].swapaxes(0, 1)),
+            ("x", np.moveaxis(coloured[:, :, places], 2, 0)),
+        )
+    )
+
+
+def _grey(volume: Float32, limits: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    low, high = limits
+    return np.asarray(255 * np.clip((volume - low) / (high - low), 0, 1), dtype=np.uint8)
+
+
+def _differences(volumes: list[Float32]) -> list[tuple[ViewerAxis, ...]] | None:
+    """Return each map minus the mean of the others, in standard deviations, as colours.
+
+    A deviation is the root mean square of the difference where there is one: inside the masks.
+    """
+    if len(volumes) < 2:
+        return None
+    total = np.sum(volumes, axis=0)
+    colours = colormaps["RdBu_r"]
+    shown = []
+    for volume in volumes:
+        difference = volume - (total - volume) / (len(volumes) - 1)
+        within = difference[np.abs(difference) > 1e-6 * np.abs(difference).max(initial=1e-12)]
+        spread = float(np.sqrt(np.mean(within**2))) if within.size else 1.0
+        scaled = difference / max(spread, 1e-12) / (2 * _DEVIATIONS) + 0.5
+        shown.append(_sheets((255 * colours(np.clip(scaled, 0, 1))[..., :3]).astype(np.uint8)))
+    return shown
