@@ -191,3 +191,10 @@ def test_where_classes_cannot_be_found_that_is_said(options, why):
     auto = typed_options(MultiOptions, asked | {"seedmethod": "auto"}).validated()
     assert not auto.finds_classes
     assert auto.junk_sets == 0
+
+
+def test_noise_in_place_of_classes_is_told_with_its_reason(two_states, tmp_path):
+    run = found_from_one(two_states, tmp_path / "run", sep=2, iter=1)
+    log = (run.path / "run.log").read_text()
+    assert "WARNING classes are not found before maps are refined" in log
+    assert "--sep 2 asks for several references of each particle" in log

@@ -7,8 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from mapsort.engines.progress import warn
 from mapsort.errors import NumericalError
 from mapsort.jobs.one_map import start_from_one_map
+from mapsort.options.multi import why_not_components
+from mapsort.options.types import SeedMethod
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.run import Run
 from mapsort.refinement.starting_maps import of_start
@@ -28,11 +31,24 @@ def prepared(run: Run) -> tuple[Run, State]:
     """Return a run with its starting maps, and the state that they make."""
     if run.options.finds_classes:
         return start_from_one_map(run)
+    _tell_of_noise(run)
     if run.options.starts > 1:
         with stage("try starts"):
             run = best_start(run, run.seen.averaged)
     with stage("prepare seeds"):
         return run, prepare_seeds(run, run.seen.averaged)
+
+
+def _tell_of_noise(run: Run) -> None:
+    """Tell where the maps of one are told apart by noise only, though no one asked for that."""
+    options = run.options
+    if options.model is None or options.seedmethod is not SeedMethod.AUTO:
+        return
+    reason = why_not_components(options)
+    if options.nmodels > 1 and reason is not None:
+        text = f"classes are not found before maps are refined, noise is added to --model: {reason}"
+        LOGGER.warning("%s", text)
+        warn(run.progress, text)
 
 
 def likelihood(state: State, box: int) -> float:
