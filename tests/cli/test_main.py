@@ -25,7 +25,7 @@ INTERFACE_TEXT = """
 --classnormproc --classrefsf --classautomask --pad --recon --m3dkeep --m3dkeepsig --m3dsetsf
 --m3diter --m3dpreprocess --m3dpostprocess --automask3d --model --nmodels --seedmethod --targetres
 --speed --mask --assign --inputmode --halves --breaksym --ctf --invert --maxshift --randomseed
---resume --format --keepfiles --starts --junk --skipalign --datadir --passthrough --log-json
+--relax --resume --format --keepfiles --starts --junk --skipalign --datadir --passthrough --log-json
 --no-report --quiet --startres
 """
 INTERFACE = INTERFACE_TEXT.split()

@@ -36,6 +36,7 @@ EXAMPLES = {
     "sym": ("d7,c7", ("d7", "c7")),
     "iter": ("3", 3),
     "breaksym": (None, True),
+    "relax": ("d7", ("d7",)),
     "path": ("run", Path("run")),
     "targetres": ("12", 12.0),
     "speed": ("7", 7),
@@ -121,9 +122,10 @@ def test_the_examples_are_complete():
 @pytest.mark.parametrize("equals", [True, False])
 def test_every_option_reaches_the_dataclass(equals):
     options = parse(written(equals=equals))
-    # --models and --model exclude each other; without classes, what is about them is refused.
+    # --models and --model exclude each other, and --breaksym and --relax; without classes, what is
+    # about them is refused.
     replace(
-        options, model=None, inputmode=InputMode.CLASSES, skipalign=False, halves=False
+        options, model=None, inputmode=InputMode.CLASSES, skipalign=False, halves=False, relax=()
     ).validated()
     for name, (_, value) in EXAMPLES.items():
         held = getattr(options, name)

@@ -27,6 +27,7 @@ EXAMPLES = {
     "resume": ("refine_00", Path("refine_00")),
     "iter": ("3", 3),
     "breaksym": (None, True),
+    "relax": ("d7", ("d7",)),
     "path": ("run", Path("run")),
     "targetres": ("12", 12.0),
     "speed": ("7", 7),
@@ -65,9 +66,10 @@ def test_every_option_reaches_the_dataclass_and_the_shared_ones_the_engine():
     options = parse(words)
     for name, (_, value) in EXAMPLES.items():
         assert getattr(options, name) == value, name
-    engine = dataclasses.replace(options, bfactor="auto").validated().as_multi()
+    # --relax excludes --breaksym
+    engine = dataclasses.replace(options, bfactor="auto", relax=()).validated().as_multi()
     shared = {item.name for item in dataclasses.fields(MultiOptions)} & set(EXAMPLES)
-    for name in shared - {"model", "m3dsetsf", "startres"}:
+    for name in shared - {"model", "m3dsetsf", "startres", "relax"}:
         assert getattr(engine, name) == EXAMPLES[name][1], name
     assert engine.models == (Path("a.mrc"),)
 

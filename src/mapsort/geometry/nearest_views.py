@@ -20,6 +20,8 @@ Indices = NDArray[np.intp]
 VIEWS_AT_ONCE = 4096
 #: Distances that differ by less are equal: mates are rounded differently.
 _EQUAL = 1e-9
+#: Views that lie nearer than this are the same; no grid is so fine.
+_SAME_VIEW = 1e-5
 
 
 class NearestViews:
@@ -45,6 +47,11 @@ class NearestViews:
         point = np.asarray(self._tree.query(views)[1], dtype=np.intp)
         mate = point % (self._n * self._n_operators)
         return mate % self._n, mate // self._n
+
+    def equal(self, views: Float64) -> list[set[int]]:
+        """Return the numbers of the views v that each is equal to."""
+        found = cKDTree(views).query_ball_tree(self._tree, _SAME_VIEW)
+        return [{point % self._n for point in points} for points in found]
 
     def several(self, views: Float64, count: int) -> Indices:
         """Return the ``count`` different views nearest to each, nearest first, (m, count)."""
@@ -73,6 +80,12 @@ class NearestViews:
             left = left[~full]
             asked *= 2
         return found
+
+
+def one_of_mates(views: Float64, group: Symmetry) -> NDArray[np.bool_]:
+    """Return which views (n, 3) are no mate, and no mate's opposite, of one before them, (n,)."""
+    equal = NearestViews(views, group).equal(views)
+    return np.array([min(found) == number for number, found in enumerate(equal)])
 
 
 def _first_occurrences(numbers: Indices) -> NDArray[np.bool_]:

@@ -18,6 +18,8 @@ ALLOWED_NAMES = (
 
 # Beyond this a cyclic order is a typing error, not a molecule.
 _MAX_FOLD = 1000
+# Elements of equal operations, made in different ways, differ by less.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +194,47 @@ def _frozen(
     cleaned.flags.writeable = False
     shifts.flags.writeable = False
     return Symmetry(name, cleaned, shifts, max_tilt_deg)
+
+
+def cosets(group: Symmetry, part: Symmetry) -> NDArray[np.float64]:
+    """Return an operation for each of a group's copies that a map of less symmetry tells apart.
+
+    Of a map with the symmetry of a part of the group (a subgroup about the same axes), R S and
+    R S T are the same orientation for every T of the part.
+
+    Parameters
+    ----------
+    group, part : Symmetry
+
+    Returns
+    -------
+    ndarray of shape (order of the group / order of the part, 3, 3), float64
+        The identity first.
+
+    Raises
+    ------
+    ConfigError
+        The part is none of this group, or either is a helix.
+    """
+    if group.helical or part.helical:
+        raise ConfigError(f"symmetry {group.name} with {part.name}: point groups have copies only")
+
+    def number(matrices: NDArray[np.float64]) -> NDArray[np.int64]:
+        apart = np.abs(matrices[:, None] - group.matrices).max(axis=(2, 3))
+        return np.where(apart.min(axis=1) < _SAME, apart.argmin(axis=1), -1)
+
+    if (number(part.matrices) < 0).any():
+        raise ConfigError(
+            f"symmetry {part.name} is no part of {group.name} about the same axes; parts of a d<n> "
+            "are c<n> and c1, of every group c1"
+        )
+    left = np.ones(group.order, dtype=bool)
+    chosen = []
+    for index, operation in enumerate(group.matrices):
+        if left[index]:
+            chosen.append(operation)
+            left[number(operation @ part.matrices)] = False
+    return np.stack(chosen)
 
 
 def turns_deg(

@@ -74,12 +74,14 @@ def refine_set(
     if path.exists():
         shutil.rmtree(path)
     asked = finished.request()
+    searched, imposed = asked.searched[number - 1], asked.imposed[number - 1]
     options = RefineOptions(
         input=star,
         model=model,
         path=path,
         iter=n_iterations,
-        sym=(asked.symmetries[number - 1],),
+        sym=(imposed,),
+        relax=() if searched == imposed else (searched,),
         diameter=_diameter(finished, iteration),
         startres=None if start == number else max(OTHER_START * reached, 3.0 * apix),
         parallel=parallel,
@@ -121,5 +123,4 @@ def _same(asked: MultiOptions) -> dict[str, Any]:
         "maxshift": asked.maxshift,
         "pad": asked.pad,
         "simcmp": comparator,
-        "breaksym": asked.breaksym,
     }

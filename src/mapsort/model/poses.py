@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,26 @@ class Poses:
             own = self.only(self.model == model).ranked()
             parts.append(own.first(count))
         return Poses.beside(parts).ranked()
+
+    def at_copies(self, copies: Sequence[npt.NDArray[np.float64]]) -> Poses:
+        """Return every candidate R at all copies R S of its map, (n, k times the most copies).
+
+        ``copies`` are the operations S of each map, (c, 3, 3).
+        """
+        count = max(map(len, copies))
+        operations = np.tile(np.eye(3), (len(copies), count, 1, 1))
+        for own, given in zip(operations, copies, strict=True):
+            own[: len(given)] = given
+        held = np.arange(count) < np.array([len(own) for own in copies])[:, None]
+        n, k = self.model.shape
+        there = held[self.model] & (self.model[..., None] >= 0)
+        rotation = self.rotation[:, :, None] @ operations[self.model]
+        return Poses(
+            np.repeat(self.model, count, axis=1),
+            rotation.reshape(n, k * count, 3, 3),
+            np.repeat(self.origin, count, axis=1),
+            np.repeat(self.score, count, axis=1),
+        ).only(there.reshape(n, k * count))
 
     def only(self, kept: npt.NDArray[np.bool_]) -> Poses:
         """Return the candidates for which ``kept`` (n, k) holds; the others are none."""

@@ -48,7 +48,7 @@ class MultiOptions(
         per_map("sym", self.sym, len(self.models))
         if self.mass:
             per_map("mass", self.mass, len(self.models))
-        _check_breaksym(self)
+        _check_relaxation(self)
         _check_resolution(self)
         _check_own_poses(self)
         _check_halves(self)
@@ -64,6 +64,21 @@ class MultiOptions(
     def symmetries(self) -> tuple[str, ...]:
         """Symmetry of each map."""
         return per_map("sym", self.sym, len(self.models))
+
+    @property
+    def imposed(self) -> tuple[str, ...]:
+        """Symmetry that each map is reconstructed with."""
+        return ("c1",) * len(self.models) if self.breaksym else self.symmetries
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Symmetry of each map at whose copies poses are searched: it is nearly true at least."""
+        return per_map("relax", self.relax, len(self.models)) if self.relax else self.symmetries
+
+    @property
+    def weighs_copies(self) -> bool:
+        """Whether each particle is scored at all copies of its best pose with each map."""
+        return bool(self.relax or self.breaksym) and _scores_any_pose(self)
 
     @property
     def masses(self) -> tuple[float, ...] | None:
@@ -140,8 +155,9 @@ def why_not_components(options: MultiOptions) -> str | None:
         return f"--sym {','.join(options.sym)}: components have one symmetry"
     if any(name.startswith("h") for name in names):
         return f"--sym {options.sym[0]}: components take point groups, no helices"
-    if options.breaksym:
-        return "--breaksym asks for maps without the symmetry that the poses have"
+    if options.breaksym or options.relax:
+        asked = "--breaksym" if options.breaksym else "--relax"
+        return f"{asked} asks for maps without the symmetry that the poses have"
     return None
 
 
@@ -151,22 +167,38 @@ def _check_components(options: MultiOptions) -> None:
         raise ConfigError(f"--seedmethod={options.seedmethod.value}: {reason}")
 
 
-def _check_breaksym(options: MultiOptions) -> None:
-    if not options.breaksym:
+def _check_relaxation(options: MultiOptions) -> None:
+    if not (options.breaksym or options.relax):
         return
-    names = [name.strip().lower() for name in options.sym]
-    if all(name == "c1" for name in names):
-        raise ConfigError("--breaksym: --sym names no symmetry to break; give one, for example c4")
-    if any(name.startswith("h") for name in names):
-        raise ConfigError("--breaksym: takes point groups in --sym, no helices")
+    if options.breaksym and options.relax:
+        raise ConfigError(
+            "--breaksym and --relax: give one of them; --breaksym --sym=G is --relax=G --sym=c1"
+        )
+    broken = options.breaksym
+    asked = "--breaksym" if broken else f"--relax={','.join(options.relax)}"
+    searched = [name.strip().lower() for name in options.searched]
+    if searched == [name.strip().lower() for name in options.imposed]:
+        words = "names no symmetry to break; give one, for example c4"
+        if options.relax:
+            words = "is the same; give the part of it that is true, for example c1"
+        raise ConfigError(f"{asked}: --sym {words}")
+    if any(name.startswith("h") for name in (*searched, *options.imposed)):
+        raise ConfigError(f"{asked}: takes point groups{' in --sym' if broken else ''}, no helices")
+
+
+def _scores_any_pose(options: MultiOptions) -> bool:
+    """Whether the comparator scores poses that are not those of projections."""
+    kind = options.simcmp.partition(":")[0]
+    return kind in POSE_COMPARATORS and options.simmask is None
 
 
 def _check_own_poses(options: MultiOptions) -> None:
     """Check what cannot go with poses that are not those of the projections."""
     particles = options.inputmode is InputMode.PARTICLES
-    if not (particles or options.skipalign):
+    if not (particles or options.skipalign or options.relax):
         return
-    asked = "--skipalign" if options.skipalign else "--inputmode=particles"
+    asked = "--inputmode=particles" if particles else "--relax"
+    asked = "--skipalign" if options.skipalign else asked
     if options.simmask is not None:
         raise ConfigError(f"--simmask: masks projections, which {asked} does not compare with")
     if options.sep > len(options.models):

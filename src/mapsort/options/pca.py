@@ -61,6 +61,10 @@ class PcaOptions(
             raise ConfigError("--model is missing: give the map that particles are brought to")
         if len(self.sym) != 1:
             raise refuse("sym", self.sym, "one symmetry: there is one map")
+        if self.skipalign and self.relax:
+            raise ConfigError(
+                "--relax: says where poses are searched, and --skipalign searches none"
+            )
         if self.sym[0].strip().lower().startswith("h") and not self.breaksym:
             raise refuse("sym", self.sym, "a point group: components of helices are not found")
         self.as_multi().validated()

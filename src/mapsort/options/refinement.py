@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.options.fields import Options, choice, flag, option, required
-from mapsort.options.kinds import file_path, list_of, real_number, whole_number
+from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
 from mapsort.options.shared import ParticleImages, Passthrough, Quiet, Symmetries, Workers
 from mapsort.options.types import ITERATION_COUNT, MOST_ITERATIONS, KeptFiles, MapFormat, SeedMethod
 
@@ -84,6 +84,14 @@ class Course(ParticleImages, Workers):
     )
     breaksym: bool = flag(
         "--sym is only nearly true: search all its equivalent views, reconstruct in c1"
+    )
+    relax: tuple[str, ...] = option(
+        list_of(text("a symmetry"), "symmetries, none empty"),
+        "SYM",
+        "symmetry that is only nearly true, of which --sym is the part that is true: poses are "
+        "searched, and weighed, at all its copies; one for all maps, or one per map",
+        (),
+        names="geometry.symmetry:symmetry",
     )
     path: Path | None = option(
         file_path("a directory"), "DIR", "run directory; by default the next free multi_XX"

@@ -75,7 +75,7 @@ def fitted_maps(
         Largest shift searched [pixels].
     """
     maps, notes, moves = [], [], []
-    for path, volume, name in zip(options.models, volumes, options.symmetries, strict=True):
+    for path, volume, name in zip(options.models, volumes, options.searched, strict=True):
         moved, told = _fitted(volume, box, apix)
         steps, offset = _to_the_centre(options, moved, name, max_shift)
         told += [offset] if offset else []

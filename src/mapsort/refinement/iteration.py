@@ -269,7 +269,7 @@ def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration
     if run.options.skipalign:
         return match_given(run, state, settings, iteration=iteration)
     found = _matching(run, state)(run, state, settings, iteration=iteration)
-    if run.options.inputmode is InputMode.PARTICLES:
+    if run.options.inputmode is InputMode.PARTICLES or run.plan.copies is not None:
         found = match_refined(run, state, settings, found, iteration=iteration)
     return found
 

@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError, NumericalError
+from mapsort.geometry.euler import eman_to_matrix
+from mapsort.geometry.nearest_views import one_of_mates
 from mapsort.geometry.orientations import angular_step
-from mapsort.geometry.symmetry import Symmetry, symmetry
+from mapsort.geometry.symmetry import Symmetry, cosets, symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
 from mapsort.options.multi import MultiOptions
@@ -52,7 +54,7 @@ class MultiPlan:
     references : References
         Orientations of all maps; the same in every iteration unless perturbed.
     symmetries : tuple of Symmetry
-        One per map; c1 with ``--breaksym``.
+        One per map, which it is reconstructed with; c1 with ``--breaksym``.
     orientgen : str
         The generator in use, ``auto`` resolved.
     max_shift : float
@@ -67,6 +69,9 @@ class MultiPlan:
     seed : int
     band : Band or None
         In which classes are found among the particles; None where they are not.
+    copies : tuple of ndarray (n, 3, 3), or None
+        Of each map the operations at whose copies poses are weighed (``--relax``, ``--breaksym``),
+        the identity first; None where they are not.
     """
 
     grid: FourierGrid
@@ -87,6 +92,7 @@ class MultiPlan:
     block_bytes: int
     halves: bool = False
     band: Band | None = None
+    copies: tuple[npt.NDArray[np.float64], ...] | None = None
 
     @property
     def n_models(self) -> int:
@@ -117,13 +123,15 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
     if orientgen == "auto":
         step = angular_step(box, apix, target_resolution=options.targetres, speed=options.speed)
         orientgen = f"eman:delta={step:.4g}:inc_mirror=0:perturb=0"
-    symmetries = tuple(symmetry(name) for name in options.symmetries)
-    searched = symmetries
-    if options.breaksym:
-        orientgen = f"{orientgen}:breaksym=1"
-        symmetries = (symmetry("c1"),) * len(searched)
+    symmetries = tuple(symmetry(name) for name in options.imposed)
+    searched = tuple(symmetry(name) for name in options.searched)
+    copies = tuple(map(cosets, searched, symmetries))
     rng = np.random.default_rng(seed)
-    references = References.of_models([orientations(orientgen, s, rng=rng) for s in searched])
+    references = References.of_models(
+        [views(orientgen, *groups, rng=rng) for groups in zip(searched, symmetries, strict=True)]
+    )
+    if symmetries != searched:
+        orientgen = f"{orientgen}:breaksym=1"
     max_radius = None
     if options.targetres is not None:
         max_radius = max(6, int(np.ceil(TARGET_MARGIN * box * apix / options.targetres)))
@@ -147,7 +155,24 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         block_bytes=BANK_BYTES // LOWMEM_PART if options.lowmem else BANK_BYTES,
         halves=options.halves,
         band=Band.widest(box, apix) if options.finds_classes else None,
+        copies=copies if options.weighs_copies else None,
     )
+
+
+def views(
+    orientgen: str, searched: Symmetry, imposed: Symmetry, *, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Return the views of a map, EMAN az, alt, phi (n, 3) [degrees].
+
+    Of a map whose symmetry is only a part of the one searched: those of the unit of this at every
+    copy, so that none of the copies is nearer to a view of the grid.
+    """
+    if searched is imposed:
+        return orientations(orientgen, searched, rng=rng)
+    every = orientations(f"{orientgen}:breaksym=1", searched, rng=rng)
+    if imposed.order == 1:
+        return every
+    return every[one_of_mates(eman_to_matrix(every)[:, 2], imposed)]
 
 
 def particles_at_once(options: MultiOptions, grid: FourierGrid, n_references: int) -> int:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mapsort.engines.chunks import Rows
 from mapsort.model.poses import Poses
+from mapsort.options.types import InputMode
 from mapsort.physics.scoring import shift_log_prior
 from mapsort.refinement.comparison import compared_maps, compared_noise, search_context
 from mapsort.refinement.matching import Found, PlanInNoise
@@ -17,7 +18,7 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
-from mapsort.stages.fourier_grid import Float32, centred_transform
+from mapsort.stages.fourier_grid import Complex64, Float32, centred_transform
 from mapsort.stages.search.local_search import (
     MAX_STEPS,
     LocalSearchPlan,
@@ -26,6 +27,9 @@ from mapsort.stages.search.local_search import (
 )
 from mapsort.stages.search.nearest_references import nearest_references
 from mapsort.stages.search.settings import SearchSettings
+
+#: Copies of a particle's pose that are kept with each map: others are far less likely.
+MOST_COPIES = 16
 
 
 class PoseSearch(PlanInNoise[LocalSearchPlan]):
@@ -55,7 +59,8 @@ class PoseSearch(PlanInNoise[LocalSearchPlan]):
         max_steps : int
             As of `search_locally`; 0 only scores.
         kept : int, optional
-            How many poses of each particle, by default as many as there are candidates.
+            How many poses of each particle, by default as many as there are candidates; with
+            ``--relax`` the likeliest copies of these.
         """
         run, n = self._run, len(started)
         run.start("refine poses" if max_steps else "score given poses", n, iteration)
@@ -75,17 +80,30 @@ class PoseSearch(PlanInNoise[LocalSearchPlan]):
         transforms = centred_transform(run.plan.treatment.images(raw), n_threads=threads)
         ctf, order, parts = run.ctf_of(where), [], []
         for plan, rows in self.by_group(where):
+            images = transforms[rows], ctf[rows]
             found = search_locally(
-                plan,
-                transforms[rows],
-                ctf[rows],
-                started.rows(rows),
-                max_steps=max_steps,
-                n_threads=threads,
+                plan, *images, started.rows(rows), max_steps=max_steps, n_threads=threads
             )
-            parts.append(found.first(kept))
+            parts.append(_relaxed(run, plan, images, found.first(kept)))
             order.append(rows)
         return Poses.joined(parts).rows(np.argsort(np.concatenate(order)))
+
+
+def _relaxed(
+    run: Run, plan: LocalSearchPlan, images: tuple[Complex64, Float32], found: Poses
+) -> Poses:
+    """Return the copies (``--relax``) of poses, the likeliest of each map, best first.
+
+    Poses stay where they are if no copies are weighed. Particles' transforms and CTF coefficients
+    are as `search_locally` takes them.
+    """
+    copies = run.plan.copies
+    if copies is None:
+        return found
+    every = search_locally(
+        plan, *images, found.at_copies(copies), max_steps=0, n_threads=run.plan.n_threads
+    )
+    return every.best_of_each_map(run.plan.n_models, MOST_COPIES)
 
 
 def match_given(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
@@ -104,12 +122,14 @@ def match_refined(
 ) -> Found:
     """Refine each particle's best pose with every map beyond the projections' step.
 
-    The similarity matrix keeps the scores of the projections.
+    With ``--inputmode particles``; else only its copies are weighed (``--relax``). The similarity
+    matrix keeps the scores of the projections.
     """
     references = run.plan.references
     started = Poses.of_matches(found.matches, references).best_of_each_map(references.n_models)
     search = PoseSearch(run, state, settings, run.plan.max_shift)
-    poses = _with_prior(search.refined(started, iteration=iteration), state)
+    steps = MAX_STEPS if run.options.inputmode is InputMode.PARTICLES else 0
+    poses = _with_prior(search.refined(started, iteration=iteration, max_steps=steps), state)
     matches = nearest_references(poses, references, run.plan.symmetries)
     return replace(found, matches=matches, poses=poses)
 
@@ -149,12 +169,8 @@ def _noise_scores(
     n, count = len(given), NOISE_IMAGES // run.n_parts
     rows = np.sort(rng.choice(n, count, replace=n < count))
     images = noise_images(count, run.plan.grid.box, state.noise_power, rng)
-    found = search_locally(
-        plan,
-        centred_transform(run.plan.treatment.images(images)),
-        run.ctf_of(run.numbers[rows]),
-        given.rows(rows),
-        max_steps=0,
-        n_threads=run.plan.n_threads,
-    )
+    treated = centred_transform(run.plan.treatment.images(images))
+    seen = treated, run.ctf_of(run.numbers[rows])
+    found = search_locally(plan, *seen, given.rows(rows), max_steps=0, n_threads=run.plan.n_threads)
+    found = _relaxed(run, plan, seen, found)
     return np.asarray(found.score[:, 0])

@@ -22,6 +22,7 @@ from mapsort.refinement.memory_plan import (
     similarity_bytes,
 )
 from mapsort.refinement.plan import MultiPlan
+from mapsort.refinement.poses import MOST_COPIES
 from mapsort.refinement.run import Run
 from mapsort.rundir.outputs import free_bytes
 from mapsort.rundir.wording import readable_size
@@ -79,8 +80,9 @@ def _option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> 
     if options.twostage and n_references >= LEAST_REFERENCES:
         pairs = n_references**2 + n_clusters(n_references) * n_particles
         need["clusters"] = 2 * _PAIR_BYTES * pairs + 2 * n_references * image
-    if options.skipalign or options.inputmode is InputMode.PARTICLES:
-        need["poses"] = _POSE_BYTES * plan.refined * plan.n_models * n_particles
+    if options.skipalign or options.inputmode is InputMode.PARTICLES or plan.copies is not None:
+        columns = max(plan.refined, 0 if plan.copies is None else MOST_COPIES)
+        need["poses"] = _POSE_BYTES * columns * plan.n_models * n_particles
     weighting = weighting_of(options.classaverager)
     if weighting is Weighting.SUM:
         need["second averages"] = 2 * n_references * plane
@@ -141,8 +143,11 @@ def plan_lines(run: Run, command: str) -> list[str]:
             zip(options.models, plan.symmetries, counts, strict=True), start=1
         )
     ]
-    if options.breaksym:
-        models.append(f"symmetry broken: {', '.join(options.symmetries)} searched in full")
+    if options.searched != options.imposed:
+        weighed = "weighed at every copy" if options.weighs_copies else "not weighed by copies"
+        models.append(
+            f"symmetry relaxed: {', '.join(options.searched)} searched in full, poses {weighed}"
+        )
     if run.independent is not None:
         models.append(
             f"halves: {' and '.join(map(str, inputs.halves.counts))} particles, apart from the "
@@ -181,12 +186,12 @@ def symmetry_warnings(run: Run) -> list[str]:
     A symmetry about other axes than the map's smears it out; the refinement would not complain.
     """
     options, inputs, lines = run.options, run.inputs, []
-    for path, seed, name in zip(options.models, inputs.seeds, options.symmetries, strict=True):
+    for path, seed, name in zip(options.models, inputs.seeds, options.searched, strict=True):
         finding = check_symmetry(seed, symmetry(name), apix=inputs.apix)
         if not finding.agrees:
             lines.append(f"--sym={name}: {path} {finding}")
     if inputs.focus is not None:
-        groups = {name: symmetry(name) for name in options.symmetries}
+        groups = {name: symmetry(name) for name in options.imposed}
         found = [mask_warning(options, inputs.focus, g, inputs.apix) for g in groups.values()]
         lines += [line for line in found if line is not None]
     return lines

@@ -12,13 +12,16 @@ import pandas as pd
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.star import write_particles
 from mapsort.model.half_sets import SUBSET
+from mapsort.model.matches import Matches
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
+from mapsort.model.references import References
 from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.average.particle_fit import outlier_scores
+from mapsort.stages.classify.soft_assignment import map_posterior, posterior
 
 #: Beginning of the names of coordinates along principal components, numbered from 1.
 LATENT = "mapsortLatent"
@@ -35,6 +38,7 @@ _FOUND_BEFORE = (
     "mapsortScale",
     "mapsortOutlierScore",
     "mapsortJunkProbability",
+    "mapsortCopyProbability",
 )
 
 
@@ -85,7 +89,8 @@ def assignment_rows(run: Run, outcome: Outcome) -> Iterator[pd.DataFrame]:
 
     Junk is in classes of its own, after the last map's; ``mapsortJunkProbability`` says how surely.
     ``mapsortScale`` is the particle's scale over the mean one, ``mapsortOutlierScore`` how unlike
-    the others it is, in standard deviations.
+    the others it is, in standard deviations; with ``--relax``, ``mapsortCopyProbability`` how sure
+    the copy is that it lies at, among those of its map.
     """
     # What is told of a particle among all others.
     fit, quality = outcome.averaged.fit, np.array(outcome.averaged.matches.quality[:, 0])
@@ -114,6 +119,8 @@ def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
         probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
     else:
         probability = known.rows(where).probability
+    if run.plan.copies is not None:
+        table["mapsortCopyProbability"] = np.round(_copy_probability(matches, references), 6)
     table["rlnImageName"] = image_names(run.inputs.particles, where)
     number = model.astype(int) + 1
     halves = run.inputs.halves
@@ -128,6 +135,14 @@ def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
     _place(table, rotations, origins, matches.score[:, 0], run.inputs.apix)
     table["rlnMaxValueProbDistribution"] = np.round(probability, 6)
     return table
+
+
+def _copy_probability(matches: Matches, references: References) -> npt.NDArray[np.float64]:
+    """Return how probable the best match is among those with its map, (n,)."""
+    every = posterior(matches, references)
+    model = references.model[matches.reference[:, 0]]
+    own = map_posterior(every, matches, references)[np.arange(len(matches)), model]
+    return np.asarray(every[:, 0] / own)
 
 
 def _place(

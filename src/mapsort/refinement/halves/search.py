@@ -90,7 +90,7 @@ def search_half(half: Run, state: State, step_deg: float, *, iteration: int) -> 
     settings, threads = comparison_settings(half.options, iteration), half.plan.n_threads
     starts = _starts(half, state, step_deg, iteration=iteration)
     search = PoseSearch(half, state, settings, half.plan.max_shift)
-    poses = search.refined(starts, kept=KEPT, iteration=iteration)
+    poses = search.refined(starts, kept=KEPT, iteration=iteration).first(KEPT)
     plan = search.plan.value
     sums = _sums(half, plan, poses, iteration=iteration)
     scale = sums.statistics.scale(state.noise_power)
