@@ -126,13 +126,53 @@ def test_show_a_map(tmp_path, suffix):
         write_map(path, volume, 2.0)
     else:
         write_images(path, [volume], apix=2.0)
-    assert main(["show", str(path), "-o", str(out)]) == 0
+    words = ["show", str(path), "-o", str(out), "--size", "20", "--plain"]
+    assert main(words) == 0
     sheet = picture(out)
     assert sheet.shape == (42, 64)
     tiles = [sheet[22 * r : 22 * r + 20, 22 * c : 22 * c + 20] for r in (0, 1) for c in (0, 1, 2)]
     bright = [np.argwhere(tile > 128).tolist() for tile in tiles]
     # Rows are counted from the top, y and z from the bottom.
     assert bright == [[[15, 15]], [], [], [[15, 15]], [[9, 15]], [[9, 4]]]
+
+
+def test_show_enlarges_labels_and_draws_a_bar(tmp_path):
+    write_map(tmp_path / "a.mrc", np.zeros((20, 20, 20), np.float32), 2.0)
+    out = tmp_path / "a.png"
+    assert main(["show", str(tmp_path / "a.mrc"), "-o", str(out), "--size", "100"]) == 0
+    sheet = picture(out)
+    assert sheet.shape == (202, 304)
+    # 40 A wide; two fifths of that hold a bar of 10 A: 25 pixels and the first.
+    bar = sheet[95, :100] > 128
+    assert np.flatnonzero(bar).tolist() == list(range(4, 30))
+    assert (sheet[:15, :100] > 128).any()
+
+
+def test_show_the_difference_of_two_maps(tmp_path, capsys):
+    volume = np.zeros((20, 20, 20), np.float32)
+    volume[10, 4, 15] = 1.0
+    write_map(tmp_path / "a.mrc", volume, 2.0)
+    write_map(tmp_path / "b.mrc", np.roll(volume, 5, axis=1), 2.0)
+    write_map(tmp_path / "c.mrc", volume[:16, :16, :16], 2.0)
+    out = tmp_path / "d.png"
+    words = ["show", str(tmp_path / "a.mrc"), "-o", str(out), "--plain", "--size", "20", "--minus"]
+    assert main([*words, str(tmp_path / "b.mrc")]) == 0
+    first = picture(out)[:20, :20].astype(int)
+    redness = first[..., 0] - first[..., 2]
+    assert np.unravel_index(redness.argmax(), redness.shape) == (15, 15)
+    assert np.unravel_index(redness.argmin(), redness.shape) == (10, 15)
+    assert main([*words, str(tmp_path / "c.mrc")]) == 2
+    assert "its box is" in told(capsys)[1]
+
+
+def test_show_filters(tmp_path):
+    image = np.random.default_rng(1).normal(size=(1, 32, 32)).astype(np.float32)
+    write_stack(tmp_path / "a.mrcs", image, 2.0)
+    words = ["show", str(tmp_path / "a.mrcs"), "--plain", "--size", "32", "-o"]
+    assert main([*words, str(tmp_path / "a.png")]) == 0
+    assert main([*words, str(tmp_path / "b.png"), "--lowpass", "20"]) == 0
+    rough, smooth = (picture(tmp_path / name).astype(float) for name in ("a.png", "b.png"))
+    assert np.abs(np.diff(smooth)).mean() < 0.3 * np.abs(np.diff(rough)).mean()
 
 
 def test_show_part_of_a_stack(tmp_path):
@@ -142,7 +182,7 @@ def test_show_part_of_a_stack(tmp_path):
     write_stack(tmp_path / "a.mrcs", images, 1.0)
     out = tmp_path / "a.png"
     words = ["show", str(tmp_path / "a.mrcs"), "-o", str(out), "--first", "5", "--count", "3"]
-    assert main(words) == 0
+    assert main([*words, "--size", "8"]) == 0
     sheet = picture(out)
     assert sheet.shape == (18, 18)
     for number, (row, column) in zip((5, 6, 7), ((0, 0), (0, 1), (1, 0)), strict=True):

@@ -167,7 +167,8 @@ COMMANDS: Mapping[str, Command] = {
         options="files.ShowOptions",
         examples=(
             ("multi_00/threed_03_01.mrc -o map.png", "slices and projections of a map"),
-            ("particles.mrcs -o some.png --count 25", "the first images of a stack"),
+            ("particles.mrcs -o some.png --count 25 --lowpass 20", "the first images, filtered"),
+            ("a.mrc --minus b.mrc -o difference.png", "where two maps differ"),
         ),
     ),
     "project": Command(

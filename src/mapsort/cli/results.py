@@ -186,13 +186,7 @@ def show(options: ShowOptions) -> Told:
     """Write the picture, and name it."""
     from mapsort.report.show import show as picture
 
-    shown = picture(
-        options.files[0],
-        options.output,
-        first=options.first,
-        count=options.count,
-        size=options.size,
-    )
+    shown = picture(options)
     yield f"{options.output}  {shown}"
 
 

@@ -36,20 +36,20 @@ def grey(image: Real, limits: tuple[float, float] | None = None) -> Grey:
 
 def shrunk(picture: Grey, largest: int) -> Grey:
     """Return a picture of at most this side, averaged down if it is larger."""
-    side = max(picture.shape)
+    side = max(picture.shape[:2])
     if side <= largest:
         return picture
-    height, width = (max(1, round(n * largest / side)) for n in picture.shape)
+    height, width = (max(1, round(n * largest / side)) for n in picture.shape[:2])
     made = Image.fromarray(picture).resize((width, height), Image.Resampling.BOX)
     return np.asarray(made) // _STEP * _STEP
 
 
 def montage(pictures: Sequence[Grey], *, columns: int, gap: int = 2) -> Grey:
     """Return pictures of one size side by side, row by row, with white between them."""
-    height, width = pictures[0].shape
+    height, width, *colours = pictures[0].shape
     rows = -(-len(pictures) // columns)
     shape = (rows * (height + gap) - gap, min(columns, len(pictures)) * (width + gap) - gap)
-    sheet = np.full(shape, _WHITE, dtype=np.uint8)
+    sheet = np.full((*shape, *colours), _WHITE, dtype=np.uint8)
     for number, picture in enumerate(pictures):
         y, x = (number // columns) * (height + gap), (number % columns) * (width + gap)
         sheet[y : y + height, x : x + width] = picture

@@ -48,7 +48,23 @@ class ShowOptions(Options):
     )
     first: int = option(whole_number(0), "N", "stack: first image, from 0", 0)
     count: int = option(whole_number(1), "N", "stack: how many images at most", 100)
-    size: int = option(whole_number(8), "PX", "largest side of one image in the picture", 256)
+    size: int = option(
+        whole_number(8),
+        "PX",
+        "side of one image in the picture: larger ones are averaged down, small ones enlarged",
+        256,
+    )
+    lowpass: float | None = option(
+        ValueKind("a resolution above 0 [A]", float, real_number(above=0).accepts),
+        "A",
+        "low-pass before it is pictured (Gaussian, 1/e at this resolution) [A]",
+    )
+    minus: Path | None = option(
+        file_path("a map"),
+        "MAP",
+        "map: picture the difference from this one, blue to red in standard deviations",
+    )
+    plain: bool = flag("no labels and no scale bar")
 
     def _check(self) -> None:
         if len(self.files) != 1:

@@ -55,3 +55,11 @@ def is_map(path: Path) -> bool:
         return False
     with open_images(path) as file:
         return file.n_images == 1 and file.holds_maps
+
+
+def stated_apix(path: Path) -> float | None:
+    """Return the pixel size [A] that a file states, None if it states none."""
+    if path.suffix.lower() in _TABLES:
+        return Particles.open(path).apix
+    with open_images(path) as file:
+        return file.apix
