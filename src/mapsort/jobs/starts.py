@@ -48,7 +48,7 @@ def _tell_of_noise(run: Run) -> None:
     if options.nmodels > 1 and reason is not None:
         text = f"classes are not found before maps are refined, noise is added to --model: {reason}"
         LOGGER.warning("%s", text)
-        warn(run.progress, text)
+        warn(run.execution.progress, text)
 
 
 def likelihood(state: State, box: int) -> float:
