@@ -31,6 +31,9 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+#: Files of a run that tell its directory, or are links to others.
+OTHER_NAMES = ("run_it", "RELION_", "job.star")
+
 GOLDEN = Path(__file__).resolve().parent / "data" / "golden"
 
 
@@ -232,6 +235,7 @@ def results() -> Callable[[Path], dict[str, Any]]:
             file.name: hashlib.sha256(file.read_bytes()).hexdigest()
             for file in path.iterdir()
             if file.suffix in (".mrc", ".hdf", ".h5", ".star", ".txt")
+            and not file.name.startswith(OTHER_NAMES)
         }
         entries = read_convergence(path / "convergence.json")
         for entry in entries:

@@ -124,7 +124,7 @@ def assert_whole(path: Path) -> None:
         elif file.suffix == ".hdf":
             with HdfReader(file) as reader:
                 assert len(reader.images()) == reader.n_images > 0
-        elif file.suffix == ".star":
+        elif file.name.startswith("particles_"):
             assert len(read_particles(file)[1]) == 40
         elif file.suffix == ".txt":
             read_fsc(file)

@@ -137,15 +137,17 @@ _PROGRAM_OPTIONS = ("--help", "--version", "--print-completion", "--print-man-pa
 def _run(name: str, words: list[str], *, prog: str) -> int:
     # Here and not above: the overview does without the options' types.
     from mapsort.cli.parser import command_parser, parse_strictly
+    from mapsort.cli.relion_words import as_started
     from mapsort.cli.runner import run
 
     parser = command_parser(name, prog=prog)
-    try:
-        args = parse_strictly(parser, words)
-    except SystemExit:
-        # argparse leaves this way after --help and --version, having printed them.
-        return DONE
-    return run(name, args)
+    with as_started(words) as ours:
+        try:
+            args = parse_strictly(parser, ours)
+        except SystemExit:
+            # argparse leaves this way after --help and --version, having printed them.
+            return DONE
+        return run(name, args)
 
 
 _USES = {

@@ -33,12 +33,14 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
 from mapsort.rundir.manifest import make_manifest, read_manifest, write_manifest
 from mapsort.rundir.outputs import existing_parent, refuse_full_disk
+from mapsort.rundir.relion_job import JobEnd, clear_ends, mark_end
 from mapsort.rundir.run_lock import LockHolder, run_lock
 from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.text import read_convergence, write_convergence
 from mapsort.runfiles.input_watch import InputWatch
 from mapsort.runfiles.maps import write_seeds
 from mapsort.runfiles.progress_file import ProgressFile
+from mapsort.runfiles.relion_files import write_job, write_relion_files
 
 LOGGER = logging.getLogger(__name__)
 
@@ -176,6 +178,8 @@ def _logged(
         watch = InputWatch(read_manifest(directory.parms).inputs)
         kept = Checkpoints(directory.checkpoint, watch.check, run.execution.scratch)
         run = replace(run, execution=replace(run.execution, progress=told, checkpoints=kept))
+        clear_ends(directory.path)
+        write_job(kind.command, run.asked, directory)
         try:
             for line in plan_lines(run, kind.command):
                 LOGGER.info("%s", line)
@@ -190,9 +194,10 @@ def _logged(
             # A signal is no error.
             level = logging.INFO if isinstance(ended, Interrupted) else logging.ERROR
             LOGGER.log(level, "%s", ended)
-            _tell_the_end(told, ended)
+            _tell_the_end(told, ended, directory)
             _watch(watcher, directory)
             raise ended from error
+        mark_end(directory.path, JobEnd.SUCCESS)
         entries = finished.convergence
         told.finish_run(
             str(entries[-1]["end"]), iteration=len(entries), n_iterations=run.options.n_iterations
@@ -200,9 +205,11 @@ def _logged(
         return finished
 
 
-def _tell_the_end(told: ProgressFile, ended: MapsortError) -> None:
+def _tell_the_end(told: ProgressFile, ended: MapsortError, directory: RunDirectory) -> None:
+    stopped = isinstance(ended, Interrupted)
     try:
-        told.end("interrupted" if isinstance(ended, Interrupted) else "failed", str(ended))
+        told.end("interrupted" if stopped else "failed", str(ended))
+        mark_end(directory.path, JobEnd.ABORTED if stopped else JobEnd.FAILURE)
     except OSError as error:
         # The disk that ended the run may not take this either; what ended it must come out.
         LOGGER.error("progress.json does not tell the end: %s", error)
@@ -303,6 +310,7 @@ def _write(
     iteration = outcome.state.iteration
     with stage("write", iteration=iteration) as facts:
         kind.write(run, directory, outcome, previous, entries[-1]["end"] is not None)
+        write_relion_files(run, directory, entries[-1])
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
     # The last one's stays, too: more iterations may be asked for.

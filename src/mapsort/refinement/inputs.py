@@ -33,6 +33,7 @@ from mapsort.refinement.table_poses import table_poses
 from mapsort.rundir.atomic import is_leftover
 from mapsort.rundir.kept_table import KeptTable
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.relion_job import is_of_manager
 from mapsort.rundir.scratch import Scratch
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
@@ -327,8 +328,12 @@ def _check_run_path(path: Path | None) -> None:
             f"or go on with it: mapsort multi --resume {path}"
         )
     lock = RunDirectory(path).lock
-    # What a run that was killed before its first file leaves is no reason to refuse.
-    if not all(entry == lock or is_leftover(entry) for entry in path.iterdir()):
+    # What a run that was killed before its first file leaves is no reason to refuse, nor what
+    # RELION puts there for a job.
+    known = (
+        entry == lock or is_leftover(entry) or is_of_manager(entry) for entry in path.iterdir()
+    )
+    if not all(known):
         raise ConfigError(f"--path={path}: is not empty; give a new or empty directory")
     _check_writable(path, f"--path={path}")
 

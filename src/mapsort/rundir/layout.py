@@ -150,6 +150,10 @@ class RunDirectory:
         """Return where map b differs from map a, in standard errors."""
         return self.path / f"difference_{iteration:02d}_{a:02d}_{b:02d}.mrc"
 
+    def relion(self, iteration: int, name: str) -> Path:
+        """Return a file of an iteration by RELION's name, ``run_itYYY_<name>``."""
+        return self.path / f"run_it{iteration:03d}_{name}"
+
     def component(self, number: int) -> Path:
         """Return the map of a principal component, from 1."""
         return self.path / f"component_{number:02d}.mrc"

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.engines.progress import Progress, warn
+from mapsort.errors import Interrupted
+from mapsort.rundir.relion_job import abort_asked
 from mapsort.rundir.text import write_json
 
 #: The file is written anew at the start and end of every stage, and within one after this time [s].
@@ -29,7 +31,8 @@ class ProgressFile:
     shown : Progress
         The display.
     path : Path
-        The file.
+        The file. A file beside it that asks a job to stop (`abort_asked`) ends the run between two
+        units of work.
     """
 
     def __init__(self, shown: Progress, path: Path) -> None:
@@ -50,7 +53,8 @@ class ProgressFile:
         self._started = self._written = time.monotonic()
 
     def start(self, stage: str, total: int, *, iteration: int, n_iterations: int) -> None:
-        """Begin a stage."""
+        """Begin a stage, or stop."""
+        self._stop_if_asked()
         self._now |= {"iteration": iteration, "n_iterations": n_iterations, "stage": stage}
         self._now |= {"done": 0, "total": total}
         self._started = time.monotonic()
@@ -58,7 +62,8 @@ class ProgressFile:
         self._shown.start(stage, total, iteration=iteration, n_iterations=n_iterations)
 
     def advance(self, amount: int) -> None:
-        """Count units."""
+        """Count units, or stop."""
+        self._stop_if_asked()
         self._now["done"] += amount
         if time.monotonic() - self._written > WRITE_SECONDS:
             self._write()
@@ -92,6 +97,11 @@ class ProgressFile:
         """Say how the run ended: finished, interrupted or failed."""
         self._now |= {"state": state, "message": message}
         self._write()
+
+    def _stop_if_asked(self) -> None:
+        name = abort_asked(self._path.parent)
+        if name is not None:
+            raise Interrupted(f"stopped by {name}; finished files are kept")
 
     def _write(self) -> None:
         self._written = time.monotonic()
