@@ -255,6 +255,16 @@ COMMANDS: Mapping[str, Command] = {
             ("part.mrc -o region.mrc --threshold 0.02 --extend 4", "about a part cut out"),
         ),
     ),
+    "subtract": Command(
+        _FILES,
+        "subtract from particles what a map has outside (inside) a mask, at their poses",
+        options="focus.SubtractOptions",
+        job="subtract.subtract",
+        examples=(
+            ("particles.star --model map.mrc --mask region.mrc -o region.star", "same box"),
+            ("expanded.star --model map.mrc --mask unit.mrc --center --box 96", "a subunit each"),
+        ),
+    ),
     "process": Command(
         _FILES,
         "apply named processors to a map or a stack of images",

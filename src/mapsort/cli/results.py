@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.refine import RefinedMap
     from mapsort.jobs.simulate import Simulated
     from mapsort.jobs.split import Split
+    from mapsort.jobs.subtract import Subtracted
     from mapsort.options.after_run import (
         CrossvalOptions,
         EotestOptions,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from mapsort.options.compare import CompareOptions
     from mapsort.options.convert import ConvertOptions
     from mapsort.options.files import InfoOptions, ProcessOptions, ShowOptions
-    from mapsort.options.focus import ExpandOptions, MaskOptions
+    from mapsort.options.focus import ExpandOptions, MaskOptions, SubtractOptions
     from mapsort.options.multi import MultiOptions
     from mapsort.options.pca import PcaOptions
     from mapsort.options.project import ProjectOptions
@@ -280,6 +281,16 @@ def mask(options: MaskOptions, made: MadeMask) -> Told:
         f"{options.output}  {made.part:.1%} of the box; density above {made.threshold:.4g}, "
         f"{made.n_kept:,} of {counted(made.n_pieces, 'piece')}, {made.mass_kda:.0f} kDa"
     )
+
+
+def subtract(options: SubtractOptions, made: Subtracted) -> Told:  # noqa: ARG001
+    """Name the files, and tell the map's scale."""
+    yield (
+        f"{made.table}  {counted(made.n_particles, 'particle')} of {made.box} px; the map is "
+        f"{made.scale:.4g} times in the images"
+    )
+    yield f"{made.stack}  their images"
+    yield f"{made.map}  {made.mask}  what is left of the map, and where"
 
 
 def process(options: ProcessOptions, made: Processed) -> Told:

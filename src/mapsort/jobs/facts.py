@@ -11,7 +11,7 @@ import pandas as pd
 
 from mapsort.errors import FormatError
 from mapsort.io.star import resolve_stack, split_image_names
-from mapsort.model.half_sets import SUBSET, half_sets, image_numbers
+from mapsort.model.half_sets import SUBSET, half_sets, image_numbers, original_images
 
 
 class Fact(NamedTuple):
@@ -54,7 +54,8 @@ def image_facts(path: Path, table: pd.DataFrame) -> Facts:
     try:
         indices, names = split_image_names(path, table["rlnImageName"])
         file_of, distinct = pd.factorize(pd.Series(names, dtype=object))
-        image = image_numbers([_place(str(name), path) for name in distinct], file_of, indices)
+        places = [_place(str(name), path) for name in distinct]
+        image = image_numbers(places, file_of, indices, original_images(table))
         halves = half_sets(path, table, image)
     except FormatError as error:
         return [plain("note", str(error).removeprefix(f"{path}: "))]

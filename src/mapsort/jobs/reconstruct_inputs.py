@@ -15,10 +15,10 @@ from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform, HeaderValue, header_list
 from mapsort.io.particle_files import read_particle_files
-from mapsort.model.half_sets import N_HALVES, half_sets, image_numbers
+from mapsort.model.half_sets import N_HALVES, half_sets, image_numbers, original_images
 from mapsort.model.particles import Particles
 from mapsort.modules.reconstructor import reconstructor
-from mapsort.options.reconstruct import ReconstructOptions
+from mapsort.options.reconstruct import PosedImages, ReconstructOptions
 from mapsort.physics.ctf import ctf_images
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.table_poses import table_poses
@@ -119,7 +119,9 @@ def open_slices(options: ReconstructOptions) -> Slices:
 def _particles(options: ReconstructOptions) -> Slices:
     """Open particles at the poses of their table."""
     read = read_particle_files(options.input, apix=options.apix, datadir=options.datadir)
-    image = image_numbers(read.files, read.file_of, read.index_in_file)
+    image = image_numbers(
+        read.files, read.file_of, read.index_in_file, original_images(read.particles)
+    )
     halves = half_sets(options.input, read.particles, image)
     rows = _rows_of_class(options, read.particles)
     # Sizes are compared after the selection: that may leave one of them.
@@ -132,17 +134,9 @@ def _particles(options: ReconstructOptions) -> Slices:
     rotations, origins = table_poses(
         options.input, particles.table, particles.apix, rows=rows, purpose="a reconstruction"
     )
-    ctf, flipped = chosen_ctf(options.ctf, particles), are_flipped(options.ctf, particles)
-
-    def transfer(where: slice) -> Float32 | None:
-        if ctf is None:
-            return None
-        images = ctf_images(ctf[where], particles.box, particles.apix)
-        return np.abs(images) if flipped else images
-
     return Slices(
         read=particles.images,
-        transfer=transfer,
+        transfer=transfer_of(options, particles),
         box=particles.box,
         apix=particles.apix,
         sign=-1.0 if options.invert else 1.0,
@@ -151,6 +145,25 @@ def _particles(options: ReconstructOptions) -> Slices:
         half=halves.half[rows],
         notes=notes,
     )
+
+
+def transfer_of(options: PosedImages, particles: Particles) -> Callable[[slice], Float32 | None]:
+    """Return what gives the contrast transfer functions of a range, (m, box, box//2+1), or None.
+
+    Raises
+    ------
+    ConfigError
+        The particles' table does not hold what ``--ctf`` asks for.
+    """
+    ctf, flipped = chosen_ctf(options.ctf, particles), are_flipped(options.ctf, particles)
+
+    def transfer(where: slice) -> Float32 | None:
+        if ctf is None:
+            return None
+        images = ctf_images(ctf[where], particles.box, particles.apix)
+        return np.abs(images) if flipped else images
+
+    return transfer
 
 
 def _rows_of_class(options: ReconstructOptions, table: pd.DataFrame) -> npt.NDArray[np.intp]:

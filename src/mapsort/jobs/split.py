@@ -23,6 +23,7 @@ from mapsort.jobs.cryosparc_sets import GROUP_SUFFIX, original_fields, write_cry
 from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.stack_links import stacks_for_relion
+from mapsort.model.half_sets import ORIGINAL
 from mapsort.model.particles import Particles
 from mapsort.options.after_run import BY_MAP, SplitOptions, parse_ranges
 from mapsort.options.signature import takes_options
@@ -289,10 +290,10 @@ def _write(item: ParticleSet, particles: Particles, stem: Path, *, stack: bool) 
             write_stack(part, _chunks(chosen), chosen.apix)
         (new,) = seen_from_here([images])
         # Density is white in the images as they are written.
-        table = table.drop(columns=IMAGE_SIGN, errors="ignore").assign(
-            rlnImageName=[f"{number:06d}@{new}" for number in range(1, len(item) + 1)],
-            rlnImageOriginalName=names,
-        )
+        table = table.drop(columns=IMAGE_SIGN, errors="ignore")
+        table["rlnImageName"] = [f"{number:06d}@{new}" for number in range(1, len(item) + 1)]
+        if ORIGINAL not in table:  # else these are parts of images already
+            table[ORIGINAL] = names
     write_particles(star, chosen.optics, table)
     return replace(item, star=star, lst=lst if listed else None, stack=images)
 

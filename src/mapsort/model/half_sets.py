@@ -20,6 +20,8 @@ from mapsort.errors import FormatError
 N_HALVES = 2
 #: Column that says which half-set a particle is in, 1 or 2, as RELION and cryoSPARC write it.
 SUBSET = "rlnRandomSubset"
+#: Column that names the image that each was made of, as RELION writes it.
+ORIGINAL = "rlnImageOriginalName"
 
 Int64 = npt.NDArray[np.int64]
 
@@ -63,12 +65,28 @@ class HalfSets:
         return f"{n} (copies of {self.n_images} distinct images)" if self.has_copies else str(n)
 
 
-def image_numbers(files: Sequence[Path], file_of: Int64, index_in_file: Int64) -> Int64:
+def original_images(table: pd.DataFrame) -> Int64 | None:
+    """Return numbers (n,) of the images that those of a table were made of.
+
+    Images with parts of one image, as signal subtraction makes them of expanded particles, share
+    its noise as copies do. None where the table does not say (``rlnImageOriginalName``).
+    """
+    if ORIGINAL not in table or bool(table[ORIGINAL].isna().any()):
+        return None
+    return np.asarray(pd.factorize(table[ORIGINAL])[0], dtype=np.int64)
+
+
+def image_numbers(
+    files: Sequence[Path], file_of: Int64, index_in_file: Int64, made_of: Int64 | None = None
+) -> Int64:
     """Return numbers (n,) of the distinct images from 0, in the order of first occurrence.
 
     Of which file each particle is, and where in it; two names of one file (links, relative and
-    absolute paths) name the same images.
+    absolute paths) name the same images. Images that were made of others are told apart by these
+    (`original_images`).
     """
+    if made_of is not None:
+        return np.asarray(pd.factorize(made_of)[0], dtype=np.int64)
     if not len(file_of):
         return np.zeros(0, dtype=np.int64)
     owners: dict[object, int] = {}

@@ -17,7 +17,7 @@ from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
 from mapsort.io.particle_files import ParticleFiles, read_particle_files
 from mapsort.io.single_particles import refuse_unnumbered
 from mapsort.io.star import ctf_values
-from mapsort.model.half_sets import HalfSets, half_sets
+from mapsort.model.half_sets import HalfSets, half_sets, original_images
 from mapsort.model.stored_images import StoredImages
 from mapsort.physics.ctf import ContrastTransfer
 
@@ -118,6 +118,7 @@ class Particles(StoredImages):
             index_in_file=read.index_in_file,
             notes=read.notes,
             dark=read.dark,
+            made_of=original_images(read.particles),
             _apix_given=apix_given,
         )
 
@@ -200,6 +201,7 @@ class Particles(StoredImages):
             table=self.table.iloc[wanted].reset_index(drop=True),
             file_of=self.file_of[wanted],
             index_in_file=self.index_in_file[wanted],
+            made_of=None if self.made_of is None else self.made_of[wanted],
         )
 
     def images_only(self) -> Particles:
@@ -231,6 +233,7 @@ class Particles(StoredImages):
             table=pd.DataFrame(index=pd.RangeIndex(len(self))),
             file_of=place(self.file_of),
             index_in_file=place(self.index_in_file),
+            made_of=None if self.made_of is None else place(self.made_of),
         )
 
     def validate(self) -> tuple[str, ...]:

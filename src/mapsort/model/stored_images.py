@@ -40,6 +40,8 @@ class StoredImages:
         Position of each particle in its stack, from 0.
     dark : tuple of bool
         Which of ``files`` hold dark density: their images are negated as they are read.
+    made_of : ndarray of shape (n,), int64, optional
+        Number of the image that each was made of, where that is known.
     """
 
     source: Path
@@ -48,6 +50,7 @@ class StoredImages:
     file_of: NDArray[np.int64]
     index_in_file: NDArray[np.int64]
     dark: tuple[bool, ...] = ()
+    made_of: NDArray[np.int64] | None = None
     _stacks: OpenStacks = field(default_factory=OpenStacks, repr=False)
 
     def __len__(self) -> int:
@@ -58,7 +61,7 @@ class StoredImages:
 
         Particles that are copies of one image, as in symmetry-expanded sets, have one number.
         """
-        return image_numbers(self.files, self.file_of, self.index_in_file)
+        return image_numbers(self.files, self.file_of, self.index_in_file, self.made_of)
 
     def images(self, indices: ArrayLike | slice) -> NDArray[np.float32]:
         """Read images, grouped by file.

@@ -1,14 +1,22 @@
-"""Options of ``mapsort expand`` and ``mask``: one part of a particle at a time."""
+"""Options of ``mapsort expand``, ``mask`` and ``subtract``: one part of a particle at a time."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mapsort.errors import ConfigError
-from mapsort.options.fields import flag, option, refuse
-from mapsort.options.kinds import ValueKind, file_path, list_of, or_auto, real_number, text
-from mapsort.options.reconstruct import MAP_SUFFIXES
-from mapsort.options.shared import Apix, Datadir, Maps, Overwrite, Passthrough
+from mapsort.options.fields import flag, option, refuse, required
+from mapsort.options.kinds import (
+    ValueKind,
+    file_path,
+    list_of,
+    or_auto,
+    real_number,
+    text,
+    whole_number,
+)
+from mapsort.options.reconstruct import MAP_SUFFIXES, PosedImages
+from mapsort.options.shared import Apix, Datadir, Maps, Overwrite, Parallel, Passthrough
 
 _PART = ValueKind(
     "a number from 0 to 1", float, lambda value: real_number(low=0).accepts(value) and value <= 1
@@ -106,3 +114,56 @@ class MaskOptions(
             raise ConfigError(f"one map is needed; {len(self.maps)} are given")
         if self.output.suffix.lower() not in MAP_SUFFIXES:
             raise refuse("output", self.output, f"a map: {', '.join(MAP_SUFFIXES)}")
+
+
+class SubtractOptions(
+    PosedImages,
+    Parallel,
+    Overwrite,
+    group="signal subtraction",
+    words={
+        "ctf": "contrast transfer: auto (applied when the table has it), apply, flipped (the "
+        "images are phase-flipped), none",
+    },
+):
+    """Options of ``mapsort subtract``."""
+
+    particles: tuple[Path, ...] = option(
+        list_of(file_path("a particle file"), "one file"),
+        "PARTICLES",
+        "particles with poses (.star, .cs, .hdf or .lst)",
+        (),
+        positional=True,
+    )
+    output: Path = option(
+        file_path("a .star file"),
+        "FILE",
+        "particles to write, a .star; the new stack stands beside it as .mrcs, with what is left "
+        "of map and mask as FILE_map.mrc and FILE_mask.mrc",
+        Path("subtracted.star"),
+        flags=("-o",),
+    )
+    model: Path = required(file_path("a map"), "FILE", "map that the poses are of, not sharpened")
+    mask: Path = required(
+        file_path("a mask volume"),
+        "FILE",
+        "3-D mask, 0 to 1, of what is kept: everything outside is subtracted",
+    )
+    inside: bool = flag("subtract what lies inside the mask instead")
+    center: bool = flag(
+        "recentre the images on what is kept: the centre of mass of the mask comes to their centre"
+    )
+    box: int | None = option(
+        whole_number(16), "PX", "crop the images to this box, about their new centre"
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        if len(self.particles) != 1:
+            raise ConfigError(f"one particle file is needed; {len(self.particles)} are given")
+        if self.output.suffix.lower() != ".star":
+            raise ConfigError(f"{self.output}: subtracted particles are written as .star")
+        if self.inside and self.center:
+            raise ConfigError(
+                "--center: is for what is kept inside the mask; --inside keeps what is outside"
+            )

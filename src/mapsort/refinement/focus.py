@@ -7,6 +7,8 @@ the noise. The density outside still holds the particle in its pose.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,12 +25,12 @@ from mapsort.stages.fourier_grid import Float32
 OVERSHOOT = 0.1
 
 
-def open_focus_mask(options: MultiOptions, particles: Particles) -> Float32 | None:
+def open_focus_mask(path: Path, particles: Particles) -> Float32:
     """Read ``--mask`` at the particles' box and pixel size.
 
     Returns
     -------
-    ndarray of shape (box, box, box), float32, or None
+    ndarray of shape (box, box, box), float32
         Values from 0 to 1.
 
     Raises
@@ -38,21 +40,19 @@ def open_focus_mask(options: MultiOptions, particles: Particles) -> Float32 | No
     FormatError
         The file is missing or damaged.
     """
-    if options.mask is None:
-        return None
-    volume = Volume.open(options.mask, default_apix=particles.apix)
+    volume = Volume.open(path, default_apix=particles.apix)
     low, high = float(volume.data.min()), float(volume.data.max())
     if low < -OVERSHOOT or high > 1 + OVERSHOOT or not high > 0.5:
         raise ConfigError(
-            f"--mask={options.mask}: values from {low:.3g} to {high:.3g}; a mask goes from 0 "
+            f"--mask={path}: values from {low:.3g} to {high:.3g}; a mask goes from 0 "
             "(outside) to 1 (inside)"
         )
     mask = match_box(volume.data, volume.apix, box=particles.box, target_apix=particles.apix)
     mask = np.clip(mask, 0.0, 1.0).astype(np.float32)
     if not mask.max() > 0.5:
-        raise ConfigError(f"--mask={options.mask}: nothing of it lies inside the particles' box")
+        raise ConfigError(f"--mask={path}: nothing of it lies inside the particles' box")
     if mask.min() > 0.5:
-        raise ConfigError(f"--mask={options.mask}: leaves nothing outside; there is no focus")
+        raise ConfigError(f"--mask={path}: leaves nothing outside; there is no focus")
     return mask
 
 

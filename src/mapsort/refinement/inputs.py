@@ -235,7 +235,7 @@ def open_inputs(
         flipped=are_flipped(options.ctf, particles),
         notes=notes,
         one_map=one,
-        focus=open_focus_mask(options, particles),
+        focus=None if options.mask is None else open_focus_mask(options.mask, particles),
         poses=_given_poses(options, particles),
         filtered=filtered,
         moves=given_maps.moves,
