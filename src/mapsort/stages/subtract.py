@@ -87,7 +87,8 @@ def windows(images: Float32, places: npt.NDArray[np.int64], box: int) -> Float32
     size = images.shape[1]
     along = np.arange(box) - box // 2 + size // 2
     x, y = ((places[:, axis, None] + along) % size for axis in (0, 1))
-    return images[np.arange(len(images))[:, None, None], y[:, :, None], x[:, None, :]]
+    every = np.arange(len(images))[:, None, None]
+    return np.asarray(images[every, y[:, :, None], x[:, None, :]], dtype=np.float32)
 
 
 def volume_window(volume: Float32, place: npt.NDArray[np.int64], box: int) -> Float32:
