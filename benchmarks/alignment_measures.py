@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from alignment_problem import MAX_SHIFT, STEP_DEG, Problem, noise_free_problem, noisy_problem
+from threadpoolctl import threadpool_limits
 
 from mapsort import _core
 from mapsort.model.matches import Matches
@@ -20,6 +22,8 @@ from mapsort.stages.search.search_plan import MatchPlan
 NEIGHBOUR_STEPS = 1.6
 #: Shifts tried for each particle on the levels after the first (at most; most particles need it).
 LATER_SHIFTS = 48
+#: Particles that the kernel of a level is timed with.
+KERNEL_PARTICLES = 40
 #: The oracle's shift lattice, in waves of the highest frequency, and how many matches of each map
 #: it refines: finer lattices and more matches find nothing better.
 ORACLE_STEP, ORACLE_REFINED = 0.2, 40
@@ -40,8 +44,6 @@ class Effort:
     particles : mapping of box to number of particles
     repeats : int
         Interleaved repetitions of every timing; the minimum counts.
-    seconds : float
-        Length of each measurement of a kernel.
     counts, steps_deg, max_shifts : sequence
         Numbers of particles, angular steps [degrees] and largest shifts [pixels] for growth.
     """
@@ -49,7 +51,6 @@ class Effort:
     boxes: Sequence[int]
     particles: Mapping[int, int]
     repeats: int
-    seconds: float
     counts: Sequence[int]
     steps_deg: Sequence[float]
     max_shifts: Sequence[float]
@@ -59,7 +60,6 @@ FULL = Effort(
     boxes=(64, 128, 256),
     particles={64: 1000, 128: 600, 256: 300},
     repeats=7,
-    seconds=0.5,
     counts=(125, 250, 500, 1000),
     steps_deg=(15.0, 10.0, 7.5, 5.0),
     max_shifts=(1.0, 2.0, 3.0, 5.0, 8.0),
@@ -68,7 +68,6 @@ QUICK = Effort(
     boxes=(64,),
     particles={64: 40},
     repeats=2,
-    seconds=0.02,
     counts=(20, 40),
     steps_deg=(30.0, 20.0),
     max_shifts=(2.0, 5.0),
@@ -123,16 +122,29 @@ def interleaved(
     return best
 
 
+def sgemm_gflops(effort: Effort) -> float:
+    """Return what one core reaches in products of matrices: the rate to compare kernels with."""
+    size = 512
+    matrix = np.ones((size, size), np.float32)
+    with threadpool_limits(1):
+        (seconds,) = interleaved([lambda: matrix @ matrix], 20 * effort.repeats, time.process_time)
+    return 2e-9 * size**3 / seconds
+
+
 def kernel_rows(searches: Sequence[Search], peak: float, effort: Effort) -> list[Row]:
-    """Product part and FFT of every level that is searched, against the FMA peak."""
-    rows = []
+    """Return what the kernel of each level does: all its references at some shifts."""
+    rows, works = [], []
     for search in searches:
-        plan = search.plan
+        plan, few = search.plan, slice(0, KERNEL_PARTICLES)
+        scale, apix = plan.context.grid.scale, plan.context.apix
+        batch = _core.ParticleBatch(
+            search.spectra[few], search.problem.ctf[few], scale=scale, oversampling=scale, apix=apix
+        )
         for number, level in enumerate(plan.levels[:-1]):
             n_shifts = LATER_SHIFTS if number else len(plan.origins(level.shift_step))
-            gflops, product, fft, used = _core.product_rate(
-                level.bank, n_shifts=n_shifts, seconds=effort.seconds
-            )
+            origins = np.resize(plan.origins(level.shift_step), (n_shifts, 2))
+            kernel = _core.Alignment(level.bank, level.ring_weight)
+            works.append(partial(kernel.search_pairs, batch, origins))
             rows.append(
                 {
                     "box": plan.context.grid.box,
@@ -143,13 +155,16 @@ def kernel_rows(searches: Sequence[Search], peak: float, effort: Effort) -> list
                     "rotations": level.bank.n_rotations,
                     "shift_step_px": level.shift_step,
                     "shifts": n_shifts,
-                    "gflops": gflops,
-                    "share_of_peak": gflops / peak,
-                    "share_used": used,
-                    "product_ns_per_shift_pair": 1e9 * product,
-                    "fft_ns_per_shift_pair": 1e9 * fft,
+                    "pairs": len(search.spectra[few]) * len(level.bank) * n_shifts,
                 }
             )
+    for row, seconds in zip(
+        rows, interleaved(works, effort.repeats, time.process_time), strict=True
+    ):
+        each = seconds / row.pop("pairs")
+        row["ns_per_shift_pair"] = 1e9 * each
+        row["gflops"] = 8e-9 * row["entries"] / each
+        row["share_of_sgemm"] = row["gflops"] / peak
     return rows
 
 
@@ -281,7 +296,7 @@ def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
     searches = [Search.of(noisy_problem(box, effort.particles[box])) for box in effort.boxes]
     first = searches[0]
     say("kernels")
-    peak = max(_core.fma_peak(seconds=effort.seconds) for _ in range(3))
+    peak = sgemm_gflops(effort)
     kernels = kernel_rows(searches, peak, effort)
     say("default search")
     found = search_rows(searches, effort)
@@ -298,7 +313,7 @@ def measure(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
     return {
         "step_deg": STEP_DEG,
         "max_shift_px": MAX_SHIFT,
-        "fma_peak_gflops": peak,
+        "sgemm_gflops": peak,
         "kernels": kernels,
         "search": found,
         "agreement": agreement,

@@ -50,10 +50,7 @@ python_lines() {
 kernel_lines() {
   install counted --config-settings=cmake.define.MAPSORT_COVERAGE=ON \
     --config-settings=cmake.define.MAPSORT_ALL_ISA=OFF
-  # The benchmark's own run repeats what the tests of kernels do, for minutes.
-  (($# > 0)) || set -- tests/kernels tests/modules/test_projector.py \
-    --deselect tests/kernels/test_throughput.py::test_the_benchmark_reports_what_it_should \
-    --deselect tests/kernels/test_throughput.py::test_what_it_found_does_not_depend_on_the_machine
+  (($# > 0)) || set -- tests/kernels tests/modules/test_projector.py
   # Threads that count into the same places wait for each other; tests of threads make their own.
   OMP_NUM_THREADS=1 tested counted "$@"
   "$work/counted/bin/gcovr" --root . --object-directory "$work/counted.build" \

@@ -44,7 +44,7 @@ for preset in "$@"; do
     "$build"/_processor.*.so "$work/site/mapsort"
   library=$(gcc -print-file-name="lib${preset%san}san.so")
   preload=$library
-  chosen="not isa and not throughput and not worker_threads"
+  chosen="not isa and not worker_threads"
   case $preset in
     asan) preload+=" $(gcc -print-file-name=libubsan.so)" ;;
     # The oracles' libraries use OpenMP, which this sanitiser cannot see into: only the tests that

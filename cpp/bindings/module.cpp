@@ -16,5 +16,4 @@ PYBIND11_MODULE(MAPSORT_MODULE, m, pybind11::mod_gil_not_used()) {
   mapsort::bind_class_average(m);
   mapsort::bind_linear_slices(m);
   mapsort::bind_local_search(m);
-  mapsort::bind_throughput(m);
 }

@@ -330,11 +330,3 @@ class ClassSums:
         n_threads: int = 1,
     ) -> tuple[_Float32, _Float32, _Float32]: ...
     # sums over shells of |X|^2, Re conj(X) C P and C^2 |P|^2: each (n_used, box/2+1)
-
-def fma_peak(*, seconds: float) -> float: ...  # GFlop/s
-def product_rate(
-    bank: ReferenceBank,
-    *,
-    n_shifts: int,
-    seconds: float,
-) -> tuple[float, float, float, float]: ...  # GFlop/s, s, s, share of rows and lanes used
