@@ -235,6 +235,33 @@ def test_a_lost_scheduler_has_a_message():
         list(DaskEngine(LosesItsScheduler(), "dask:a:1").in_order(print, None, [1]))
 
 
+class HasNoWorkersLeft:
+    status = "running"
+
+    def submit(self, *_args, **_options):
+        return self
+
+    def result(self, **_options):
+        raise TimeoutError
+
+    def done(self):
+        return False
+
+    def processing(self):
+        return {"tcp://a:2": ()}
+
+    def nthreads(self):
+        return {"tcp://a:2": 1}
+
+    def cancel(self, _futures):
+        pass
+
+
+def test_work_that_no_worker_does_is_given_up():
+    with pytest.raises(RunError, match="work is left and no worker does any"):
+        list(DaskEngine(HasNoWorkersLeft(), "dask:a:1").in_order(print, None, [1]))
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

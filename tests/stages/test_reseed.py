@@ -1,4 +1,4 @@
-"""A dying map takes over the particles that the others explain worst."""
+"""A nearly empty class takes over the particles that the others explain worst."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
-from mapsort.stages.classify.reseed import DONATED, dying_maps, reseeded, shuffled
+from mapsort.stages.classify.reseed import DONATED, nearly_empty, reseeded, shuffled
 
 GRID = orientations("eman:n=20", symmetry("c1"))
 REFERENCES = References.of_models([GRID, GRID, GRID])
@@ -30,14 +30,14 @@ def matches_of(models, rng):
     )
 
 
-def test_maps_with_next_to_nothing_are_dying():
+def test_classes_with_next_to_nothing_are_nearly_empty():
     rng = np.random.default_rng(1)
     models = np.repeat([0, 1, 2], [600, 380, 20])
-    assert dying_maps(matches_of(models, rng), REFERENCES) == []
+    assert nearly_empty(matches_of(models, rng), REFERENCES) == []
     models = np.repeat([0, 1], [600, 400])
-    assert dying_maps(matches_of(models, rng), REFERENCES) == [2]
+    assert nearly_empty(matches_of(models, rng), REFERENCES) == [2]
     models = np.repeat([0, 1, 2], [985, 10, 5])
-    assert dying_maps(matches_of(models, rng), REFERENCES) == [1, 2]
+    assert nearly_empty(matches_of(models, rng), REFERENCES) == [1, 2]
 
 
 def test_the_largest_map_gives_its_worst_with_their_poses():
@@ -57,7 +57,7 @@ def test_the_largest_map_gives_its_worst_with_their_poses():
     assert after.alpha is before.alpha
 
 
-def test_two_dying_maps_get_different_particles():
+def test_two_nearly_empty_get_different_particles():
     rng = np.random.default_rng(3)
     after = reseeded(matches_of(np.zeros(1000, int), rng), REFERENCES, [1, 2])
     count = np.bincount(REFERENCES.model[after.reference[:, 0]], minlength=3)

@@ -26,6 +26,9 @@ AHEAD = 3
 RETRIES = 3
 #: How often one looks whether the scheduler is still there while waiting for a result [s].
 ASK_SECONDS = 10.0
+#: A cluster without workers, or whose workers have nothing to do, while results are waited for, is
+#: given up after so many such looks: workers lost shortly after each other may leave it so.
+MOST_IDLE = 12
 #: How long connecting may take [s].
 CONNECT_SECONDS = 30
 #: For workers of our own: nobody reads Dask's profile, and looking at themselves many times a
@@ -115,13 +118,20 @@ class DaskEngine:
             return self._client.submit(cloudpickle.loads, cloudpickle.dumps(shared), pure=False)
 
     def _result(self, future: Future) -> Any:
-        """Wait for a result as long as the scheduler is there."""
+        """Wait for a result as long as the scheduler is there and something is under way."""
+        idle = 0
         while True:
             try:
                 return future.result(timeout=ASK_SECONDS)
             except TimeoutError:
                 if future.done() or self._client.status != "running":
                     raise
+                idle = 0 if any(self._client.processing().values()) else idle + 1
+            if idle == MOST_IDLE:
+                raise RunError(
+                    f"--parallel={self._name}: work is left and no worker does any; workers were "
+                    "lost, and their logs tell why (memory?)"
+                )
 
     def on_each_worker(self, function: Callable[..., R], *args: object) -> dict[str, R]:
         """Return ``function(*args)`` of every worker by the worker's address."""

@@ -21,7 +21,7 @@ from mapsort.refinement.assignment_choice import (
 from mapsort.refinement.known_classes import KnownClasses
 from mapsort.refinement.state import State
 from mapsort.stages.classify.classify import classify
-from mapsort.stages.classify.reseed import dying_maps, reseeded, shuffled
+from mapsort.stages.classify.reseed import nearly_empty, reseeded, shuffled
 from mapsort.stages.classify.soft_assignment import (
     annealed,
     map_posterior,
@@ -38,13 +38,13 @@ class Classification:
     Attributes
     ----------
     matches : Matches
-        As found, but for particles that a dying map was reseeded with.
+        As found, but for particles that a nearly empty class was re-seeded with.
     membership : Membership
         Members of each class with their weights.
     shares : ndarray of shape (n_models,)
         Fraction of the particles (junk apart) that each map holds.
     reseeded : list of int
-        Maps, from 0, that were dying.
+        Classes, from 0, that were nearly empty.
     temperature : float or None
         Of a soft assignment.
     soft_since : int
@@ -97,22 +97,22 @@ def classification(
         since=state.soft_since,
         junk=junk,
     )
-    dying: list[int] = []
+    empty: list[int] = []
     random = iteration == 1 and _splits_at_random(options)
     if random:
         matches = shuffled(matches, references, np.random.default_rng(seed), images())
     elif references.n_models > 1 and iteration < options.n_iterations:
-        dying = dying_maps(matches, references)
-        matches = reseeded(matches, references, dying) if dying else matches
+        empty = nearly_empty(matches, references)
+        matches = reseeded(matches, references, empty) if empty else matches
     good = np.ones(len(matches), bool) if junk is None else ~junk
     n_classes = len(references)
-    if soft_since == 0 or dying or random:
+    if soft_since == 0 or empty or random:
         hard = classify(matches, n_classes, sep=options.sep, allowed=good)
         membership = _kept(options, matches, hard)
         count = np.bincount(
             references.model[matches.reference[good, 0]], minlength=references.n_models
         )
-        return Classification(matches, membership, _fractions(count), dying, None, soft_since)
+        return Classification(matches, membership, _fractions(count), empty, None, soft_since)
     start = starting_temperature(matches, references)
     if options.assign is Assignment.AUTO:
         temperature = annealed(min(start, SETTLED_TEMPERATURE), iteration - soft_since + 1, over=2)
@@ -122,7 +122,7 @@ def classification(
     probability *= good[:, None]
     membership = _kept(options, matches, soft_membership(matches, probability, n_classes))
     totals = map_posterior(probability, matches, references).sum(axis=0)
-    return Classification(matches, membership, _fractions(totals), dying, temperature, soft_since)
+    return Classification(matches, membership, _fractions(totals), empty, temperature, soft_since)
 
 
 def _kept(options: MultiOptions, matches: Matches, members: Membership) -> Membership:

@@ -1,4 +1,4 @@
-"""Give a dying map a new start: the particles that the others explain worst."""
+"""Give a nearly empty class a new start: the particles that the others explain worst."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from scipy.spatial import cKDTree
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 
-#: A map with less than this fraction of an equal share is dying.
-DYING_SHARE = 0.04
-#: Fraction of the donor's particles that a dying map receives.
+#: A class with less than this fraction of an equal share is nearly empty.
+NEARLY_EMPTY_SHARE = 0.04
+#: Fraction of the donor's particles that a nearly empty class receives.
 DONATED = 0.25
 
 
-def dying_maps(matches: Matches, references: References) -> list[int]:
+def nearly_empty(matches: Matches, references: References) -> list[int]:
     """Return the maps that (nearly) no particle matches best."""
     model = references.model[matches.reference[:, 0]]
     count = np.bincount(model, minlength=references.n_models)
     equal = len(matches) / references.n_models
-    return [int(m) for m in np.flatnonzero(count < DYING_SHARE * equal)]
+    return [int(m) for m in np.flatnonzero(count < NEARLY_EMPTY_SHARE * equal)]
 
 
-def reseeded(matches: Matches, references: References, dying: list[int]) -> Matches:
-    """Return matches in which each dying map takes over the worst explained particles.
+def reseeded(matches: Matches, references: References, empty: list[int]) -> Matches:
+    """Return matches in which each nearly empty class takes over the worst explained particles.
 
     The map with most particles gives its worst-scoring quarter, with their poses: each goes to the
-    dying map's projection in the direction nearest to that of its match.
+    projection of that class's map in the direction nearest to that of its match.
     """
     chosen = matches.reference.copy()
-    for model in dying:
+    for model in empty:
         owner = references.model[chosen[:, 0]]
         donor = int(np.bincount(owner, minlength=references.n_models).argmax())
         members = np.flatnonzero(owner == donor)

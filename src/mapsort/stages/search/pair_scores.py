@@ -109,7 +109,7 @@ def reranked(matches: Matches, values: Float64) -> Matches:
 
     Scores stay log-likelihoods as far as that goes: of each particle they have the mean that they
     had, and over all particles the spread that they had among a particle's matches, so that what
-    is made of scores (probabilities, the fate of dying maps) has a scale.
+    is made of scores (probabilities, the fate of nearly empty classes) has a scale.
     """
     valid = np.isfinite(values) & np.isfinite(matches.score)
     better = np.where(valid, -values, np.nan)
