@@ -15,7 +15,7 @@ from mapsort.errors import BadImagesError, FormatError
 from mapsort.io.mrc import write_stack
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles
-from mapsort.refinement.bad_images import read_all_usable
+from mapsort.refinement.bad_images import counting_bad
 
 BOX = 8
 #: particle → (file, image number from 1); scattered over files on purpose
@@ -323,7 +323,8 @@ def test_bad_images_are_all_counted(star: Path) -> None:
     with pytest.raises(BadImagesError, match=r"particle 6 of .* is constant \(7\)\. Remove it"):
         particles.images([4, 5, 6])
     # Those of later ranges are counted too.
-    read = read_all_usable(particles, particles.images, [slice(n, n + 1) for n in range(7)])
+    ranges = [slice(n, n + 1) for n in range(7)]
+    read = counting_bad(particles, ((own, particles.images(own)) for own in ranges), ranges)
     with pytest.raises(BadImagesError, match=r"4 images cannot be used: particles 1, 3, 4, 6\."):
         list(read)
     many = dict.fromkeys(range(7), "is constant (0)")

@@ -16,6 +16,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 #: Some particles: consecutive ones, or those of a half-set by their numbers.
 Rows = slice | npt.NDArray[np.intp]
+AnyRows = TypeVar("AnyRows", bound=Rows)
 
 #: Bytes of working memory that one chunk of particles may take.
 CHUNK_BYTES = 128 * 2**20
@@ -40,7 +41,7 @@ def length(where: Rows) -> int:
     return len(where)
 
 
-def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R, T]]:
+def _read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R, T]]:
     """Yield (range, read(range)) in order, the next range being read in the background."""
     if not ranges:
         return
@@ -54,13 +55,13 @@ def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R,
 
 
 def over_chunks(
-    read: Callable[[Rows], T],
+    read: Callable[[AnyRows], T],
     work: Callable[..., R],
-    chunks: Sequence[Rows],
+    chunks: Sequence[AnyRows],
     *,
     engine: DaskEngine | None = None,
     along: Iterable[tuple[Any, ...]] = repeat(()),
-) -> Iterator[tuple[Rows, R]]:
+) -> Iterator[tuple[AnyRows, R]]:
     """Yield (rows, work(rows, read(rows), ...)) for chunks of particles, in order.
 
     Parameters
@@ -74,7 +75,7 @@ def over_chunks(
         Further arguments of ``work`` for each chunk.
     """
     if engine is None:
-        for (where, raw), more in zip(read_ahead(read, chunks), along, strict=False):
+        for (where, raw), more in zip(_read_ahead(read, chunks), along, strict=False):
             yield where, work(where, raw, *more)
         return
     pieces = zip(chunks, along, strict=False)

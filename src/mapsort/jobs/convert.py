@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mapsort.engines.chunks import chunk_length, chunk_ranges
+from mapsort.engines.chunks import chunk_length, chunk_ranges, length, over_chunks
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
@@ -38,7 +38,7 @@ from mapsort.model.volume import Volume, is_map
 from mapsort.options.convert import ConvertOptions
 from mapsort.options.fields import refuse_to_overwrite
 from mapsort.physics.resample import match_box
-from mapsort.refinement.bad_images import read_all_usable
+from mapsort.refinement.bad_images import counting_bad
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output, refuse_full_disk
 from mapsort.runfiles.tables import image_names, seen_from_here
@@ -89,10 +89,10 @@ class _Job:
         n, box = len(self.particles), max(self.particles.box, self.recipe.box)
         ranges = chunk_ranges(n, chunk_length(4 * _COPIES * box**2))
         self.progress.start("convert", n, iteration=0, n_iterations=0)
-        read = self.recipe.images
-        for where, images in read_all_usable(self.particles, read, ranges):
+        found = over_chunks(self.recipe.images, lambda _, images: images, ranges)
+        for where, images in counting_bad(self.particles, found, ranges):
             yield where, images
-            self.progress.advance(where.stop - where.start)
+            self.progress.advance(length(where))
         self.progress.finish(f"{n} particles")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
+from mapsort.engines.chunks import chunk_length, chunk_ranges, over_chunks
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform, HeaderValue, header_list
@@ -94,7 +94,8 @@ class Slices:
     def chunks(self, n_threads: int) -> Iterator[SliceChunk]:
         """Yield all slices, CTF and shifts corrected, the next ones being read meanwhile."""
         length = chunk_length(_BYTES_PER_PIXEL * self.box**2)
-        for where, images in read_ahead(self.read, chunk_ranges(len(self), length)):
+
+        def ready(where: slice, images: Float32) -> SliceChunk:
             numerator, density = weighted_slices(
                 np.float32(self.sign) * images,
                 shifts=self.shifts[where],
@@ -102,7 +103,10 @@ class Slices:
                 weights=None if self.weights is None else self.weights[where],
                 n_threads=n_threads,
             )
-            yield SliceChunk(numerator, density, self.rotations[where], self.half[where])
+            return SliceChunk(numerator, density, self.rotations[where], self.half[where])
+
+        for _, chunk in over_chunks(self.read, ready, chunk_ranges(len(self), length)):
+            yield chunk
 
 
 def open_slices(options: ReconstructOptions) -> Slices:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.chunks import chunk_ranges, read_ahead
+from mapsort.engines.chunks import Rows
 from mapsort.engines.progress import Progress
 from mapsort.jobs.stage_inputs import Projections, open_projections, stage_run
 from mapsort.options.stages import SimilarityOptions
@@ -24,6 +24,7 @@ from mapsort.refinement.state import State
 from mapsort.rundir.outputs import check_output
 from mapsort.rundir.scratch import Scratch
 from mapsort.runfiles.matrices import write_similarity
+from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.search_plan import plan_image_match, spectrally_matched
 from mapsort.stages.search.similarity import Similarity
@@ -70,10 +71,8 @@ def _compared(run: Run, state: State, projections: Projections) -> Similarity:
     ranking = None
     if settings.pairs is not None:
         ranking = PairRanking(run, pair_comparison(run, state, settings.pairs, images))
-    run.start("match", len(run.inputs.particles), 0)
-    parts = []
-    ranges = chunk_ranges(len(run.inputs.particles), run.plan.chunk)
-    for where, raw in read_ahead(run.inputs.particles.images, ranges):
+
+    def compared(where: Rows, raw: Float32) -> Similarity:
         found, every = match_chunk(
             plan,
             run.spectra_of(raw),
@@ -83,11 +82,11 @@ def _compared(run: Run, state: State, projections: Projections) -> Similarity:
             n_threads=threads,
         )
         assert every is not None, "it was asked for"
-        if ranking is not None:
-            every = every.with_matches(ranking.ranked(raw, where, found))
-        parts.append(every)
-        run.execution.progress.advance(where.stop - where.start)
+        return every if ranking is None else every.with_matches(ranking.ranked(raw, where, found))
+
+    run.start("match", len(run.inputs.particles), 0)
+    matrix = run.gathered(Similarity, compared, iteration=0, stage="match")
     run.execution.progress.finish(
         f"{len(run.inputs.particles)} particles with {len(images)} projections"
     )
-    return Similarity.joined(parts)
+    return matrix

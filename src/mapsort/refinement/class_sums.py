@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks, read_ahead
+from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks
 from mapsort.errors import ConfigError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
@@ -119,9 +119,12 @@ class PieceWork:
         ranges = [
             slice(first, min(first + step, last)) for first in range(particles.start, last, step)
         ]
-        for where, raw in read_ahead(run.inputs.particles.images, ranges):
+
+        def add(where: slice, raw: Float32) -> None:
             spectra, ctf = self.treatment.spectra(raw, n_threads=threads), run.ctf_of(where)
             sums.add(spectra, ctf, where.start, matches, membership, n_threads=threads)
+
+        for where, _ in run.over_chunks(add, ranges, here=True):
             run.execution.advance(length(where))
 
     def piece(

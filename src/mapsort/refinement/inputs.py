@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mapsort.engines.chunks import chunk_ranges
+from mapsort.engines.chunks import chunk_ranges, length, over_chunks
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.mrc_stack import MrcStack
@@ -23,7 +23,7 @@ from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode
 from mapsort.options.without_effect import options_without_effect
 from mapsort.physics.ctf import ContrastTransfer
-from mapsort.refinement.bad_images import read_all_usable
+from mapsort.refinement.bad_images import counting_bad
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.finishing import given_structure_factor
 from mapsort.refinement.focus import open_focus_mask
@@ -324,8 +324,8 @@ def _check_run_path(path: Path | None) -> None:
         raise ConfigError(f"--path={path}: is a file; give a directory")
     if RunDirectory(path).parms.exists():
         raise ConfigError(
-            f"--path={path}: holds a run already; give another directory, "
-            f"or go on with it: mapsort multi --resume {path}"
+            f"--path={path}: holds a run already; give another directory, or go on with that "
+            "run by --resume"
         )
     lock = RunDirectory(path).lock
     # What a run that was killed before its first file leaves is no reason to refuse, nor what
@@ -385,10 +385,16 @@ def scan_images(
     n = len(particles)
     total = np.zeros(particles.box // 2 + 1)
     progress.start("read particles", n, iteration=0, n_iterations=0)
-    for where, raw in read_all_usable(particles, particles.images, chunk_ranges(n, chunk)):
-        total += treatment.shell_powers(raw, n_threads=n_threads).sum(axis=0)
+
+    def powers(where: slice, raw: Float32) -> Float32:
         if look is not None:
             look(where, raw)
-        progress.advance(where.stop - where.start)
+        return np.asarray(treatment.shell_powers(raw, n_threads=n_threads).sum(axis=0))
+
+    ranges = chunk_ranges(n, chunk)
+    found = over_chunks(particles.images, powers, ranges)
+    for where, power in counting_bad(particles, found, ranges):
+        total += power
+        progress.advance(length(where))
     progress.finish(f"{n} particles")
     return (total / n).astype(np.float32)

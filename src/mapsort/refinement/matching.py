@@ -261,16 +261,17 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
     table = neighbours(references, run.plan.symmetries)
     share = EVERYWHERE_SHARE if state.known is None else 0.0
     everywhere = searched_everywhere(n, share, seed=run.plan.seed, iteration=iteration)
-    last, numbers = state.matches, np.arange(n)
+    last, numbers = state.matches, run.numbers
+    assert last is not None, "narrows() has said so"
 
-    def match(where: Rows, raw: Float32) -> Matches:
-        assert last is not None, "narrows() has said so"
+    def match(
+        where: Rows, raw: Float32, before: Matches, anywhere: npt.NDArray[np.bool_]
+    ) -> Matches:
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
         refined, threads = run.plan.refined, run.plan.n_threads
         found, order = [], []
         for plan, rows in search.by_group(where):
-            wide = rows[everywhere[where][rows]]
-            near = rows[~everywhere[where][rows]]
+            wide, near = rows[anywhere[rows]], rows[~anywhere[rows]]
             order += [wide, near]
             if len(wide):
                 whole, _ = match_chunk(
@@ -278,8 +279,7 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
                 )
                 found.append(whole)
             if len(near):
-                before = last.rows(numbers[where][near])
-                reference, origin = near_candidates(before, references, table)
+                reference, origin = near_candidates(before.rows(near), references, table)
                 found.append(
                     match_near(
                         plan,
@@ -295,7 +295,14 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
         return search.ranked(raw, where, Matches.joined(found).rows(ranked))
 
     run.start("match", n, iteration)
-    matches = run.gathered(Matches, match, iteration=iteration, stage="match-near")
+    matches = run.gathered(
+        Matches,
+        match,
+        iteration=iteration,
+        stage="match-near",
+        # to each chunk its own part: workers are not sent all of it
+        along=lambda own: (last.rows(numbers[own]), everywhere[numbers[own]]),
+    )
     run.execution.progress.finish(
         f"{n} particles, {int((~everywhere).sum())} of them near their last match"
     )
