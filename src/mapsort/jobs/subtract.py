@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
+from mapsort.engines.chunks import chunk_length, chunk_ranges, length, over_chunks
 from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import ConfigError
 from mapsort.io.mrc import write_stack
@@ -79,16 +79,20 @@ class _Work:
         self, subtracted: FourierProjector, scale: float, progress: Progress
     ) -> Iterator[Float32]:
         """Yield the new images in chunks."""
-        for where, raw in read_ahead(self.particles.images, self.ranges()):
+
+        def left(where: slice, raw: Float32) -> Float32:
             gone = self.posed.images(subtracted, where, n_threads=self.n_threads)
             gone *= np.float32(scale) * self.own_scale[where, None, None]
-            yield windows(raw - gone, self.places[where], self.box)
-            progress.advance(len(raw))
+            return windows(raw - gone, self.places[where], self.box)
+
+        for where, images in over_chunks(self.particles.images, left, self.ranges()):
+            yield images
+            progress.advance(length(where))
 
     def ranges(self) -> list[slice]:
         """Return the particles that are worked on together."""
-        length = chunk_length(_BYTES_PER_PIXEL * self.particles.box**2)
-        return chunk_ranges(len(self.particles), length)
+        size = chunk_length(_BYTES_PER_PIXEL * self.particles.box**2)
+        return chunk_ranges(len(self.particles), size)
 
 
 def subtract(options: SubtractOptions, *, progress: Progress | None = None) -> Subtracted:
@@ -181,9 +185,12 @@ def _scale(options: SubtractOptions, work: _Work, whole: Float32, progress: Prog
     ranges = work.ranges()
     ranges = ranges[:: max(1, sum(r.stop - r.start for r in ranges) // SCALE_SAMPLE)]
     progress.start("fit scale", len(ranges), iteration=0, n_iterations=0)
-    for where, raw in read_ahead(particles.images, ranges):
+
+    def add(where: slice, raw: Float32) -> None:
         predicted = work.posed.images(projector, where, n_threads=work.n_threads)
         fit.add(raw, predicted * work.own_scale[where, None, None])
+
+    for _ in over_chunks(particles.images, add, ranges):
         progress.advance(1)
     scale = fit.scale
     progress.finish(f"the map is {scale:.4g} +- {fit.error:.2g} times in the images")
