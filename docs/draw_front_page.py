@@ -1,4 +1,4 @@
-"""Draw the picture of the front page: noisy particles, the one map they came with, the classes found.
+"""Draw the picture of the front page: noisy particles, their one map, the classes found in them.
 
     python docs/draw_front_page.py RUN docs/_static/classes.png
 

@@ -19,7 +19,7 @@ from mapsort.rundir.run_record import RunState, read_run
 from mapsort.rundir.wording import readable_time
 
 ALWAYS = {"maps", "resources", "settings", "log"}
-FULL = ALWAYS | {"course", "fsc", "flow", "particles", "classes"}
+FULL = ALWAYS | {"course", "fsc", "flow", "particles", "classes", "images"}
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
@@ -99,10 +99,10 @@ def test_every_picture_says_what_it_shows(page):
     # occupancy, changes, resolution; three FSC charts; scores, probabilities; times, memory; flow;
     # of each map a surface, and slices and differences along three axes
     assert len(drawn) == 11 + 2 * (1 + 3 + 3)
-    # two maps: cards, four rows of two strips each, directions; and a picture per class
+    # two maps: cards, four rows of two strips each, directions, particles; and a picture per class
     n_pairs = len([a for _, a in page.elements if "data-likeness" in a])
     assert n_pairs > 10
-    assert len(page.all("img")) == 2 + 4 * 2 * 2 + 2 + n_pairs
+    assert len(page.all("img")) == 2 + 4 * 2 * 2 + 2 + 2 + n_pairs
 
 
 def test_tables_hold_the_runs_figures(page, reported):
@@ -213,7 +213,7 @@ def test_without_intermediate_files_the_rest_is_shown(reported, tmp_path):
     for path in run.glob("particles_*"):
         path.unlink()
     page = Page(write_report(run).read_text(encoding="utf-8"))
-    assert sections(page) == FULL - {"classes", "flow", "particles"}
+    assert sections(page) == FULL - {"classes", "flow", "particles", "images"}
 
 
 def test_another_directory_is_refused(tmp_path):

@@ -12,9 +12,9 @@ from mapsort.report.assignments import flow_section
 from mapsort.report.class_pairs import classes_section
 from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
-from mapsort.report.junk_pictures import junk_section
 from mapsort.report.map_pictures import maps_section
 from mapsort.report.palette import set_colours
+from mapsort.report.particle_pictures import pictures_section
 from mapsort.report.particles import particle_section
 from mapsort.report.resolution import resolution_course, resolution_section
 from mapsort.report.run_sections import log_section, resources_section, settings_section
@@ -167,7 +167,7 @@ _FOUND: tuple[tuple[str, str, int, Maker], ...] = (
     ("flow", "Flow of particles between maps", 2, flow_section),
     ("particles", "Scores and directions", 1, particle_section),
     ("classes", "Class averages", 1, classes_section),
-    ("junk", "Junk", 1, junk_section),
+    ("images", "Particle images", 1, pictures_section),
 )
 _HOW: tuple[tuple[str, str, int, Maker], ...] = (
     ("resources", "Time and memory", 0, resources_section),
