@@ -28,7 +28,9 @@ def job(monkeypatch):
         module.during()
         progress.advance(5)
         progress.finish("5 particles")
-        return SimpleNamespace(path=Path("multi_00"), convergence=[{}, {"occupancy": [2, 3]}])
+        return SimpleNamespace(
+            path=Path("multi_00"), convergence=[{}, {"occupancy": [2, 3]}], verdict=None
+        )
 
     module.during = lambda: None
     module.refine_multi_run = refine_multi_run

@@ -37,7 +37,9 @@ def test_called_when_seeds_and_when_each_iteration_is_written(options):
             assert (path / f"particles_{seen[-1]:02d}.star").is_file()
 
     refine_multi_run(options, watcher=look)
-    assert seen == [0, 1, 2]
+    # The last time with the verdict.
+    assert seen == [0, 1, 2, 2]
+    assert (options.path / "verdict.json").is_file()
 
 
 def test_called_when_the_run_fails(options):

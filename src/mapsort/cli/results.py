@@ -80,6 +80,7 @@ def multi(options: MultiOptions, made: MultiRun) -> Told:
     for place, n, share in zip(places, counts.all, counts.shares, strict=True):
         yield f"{place}  {counted(n, 'particle')} ({share:.1f}%)"
     yield f"{directory.particles(last)}  class and pose of every particle"
+    yield from () if made.verdict is None else made.verdict.lines
 
 
 def refine(options: RefineOptions, made: RefinedMap) -> Told:  # noqa: ARG001

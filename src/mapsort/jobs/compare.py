@@ -315,7 +315,6 @@ def _written(
     kda = 1e-3 * DENSITY_DA_PER_ANG3 * apix**3
     called = int(found.significant.sum())
     more = int((found.significant & (found.deviations > 0)).sum())
-    turn = np.clip(0.5 * (np.trace(move.transform.rotation) - 1.0), -1.0, 1.0)
     result = Compared(
         maps=names,
         deviations=path,
@@ -328,7 +327,7 @@ def _written(
         tested=int(found.tested.sum()),
         highest=float(np.abs(found.deviations[found.tested]).max()),
         resolution_ang=len(local) * apix / found.shell,
-        moved_deg=float(np.rad2deg(np.arccos(turn))),
+        moved_deg=move.turn_deg,
         moved_px=float(np.linalg.norm(move.transform.shift)),
         mirrored=move.mirrored,
         scale=found.scale,

@@ -67,7 +67,7 @@ def carried_out(
     kind : Refinement
     run : Run
     watcher : callable or None
-        Called with the run directory when the seeds and when each iteration has been written, and
+        Called with the run directory when the seeds, each iteration and the verdict are written, and
         when the run fails.
     in_files : bool
         Whether particles and maps are in files, so that the run can be resumed.
@@ -242,6 +242,8 @@ def _from_where_it_stands(
     if ended and stops(run.asked, entries, since):
         run.execution.progress.message(f"{directory.path} is finished: there is nothing to do")
         _remove_intermediate(run.options.keepfiles, directory, entries)
+        if not directory.verdict.exists():
+            kind.judge(kind.command, run, directory, entries)
         _watch(watcher, directory)
         return kind.result(run, directory, entries, None)
     checkpoint = run.execution.checkpoints.latest("state", RunCheckpoint)
@@ -290,6 +292,8 @@ def _iterations(
     LOGGER.info("%s", entries[-1]["end"])
     if run.options.iter is None:
         run.execution.progress.message(entries[-1]["end"])
+    kind.judge(kind.command, run, directory, entries)
+    _watch(watcher, directory)
     return kind.result(run, directory, entries, state)
 
 

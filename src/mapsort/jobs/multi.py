@@ -25,6 +25,7 @@ from mapsort.jobs.refinement import (
 from mapsort.jobs.resume import resumed_options
 from mapsort.jobs.run_place import at_home
 from mapsort.jobs.starts import prepared
+from mapsort.jobs.verdict import judge
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
@@ -156,6 +157,7 @@ MULTI = Refinement(
     warn=_warn,
     write=_write,
     result=_result,
+    judge=judge,
 )
 
 
@@ -217,7 +219,7 @@ def refine_multi_run(
     particles, volumes : optional
         Objects to use in place of ``options.input`` and ``options.models``.
     watcher : callable, optional
-        Called with the run directory when the seeds and when each iteration has been written, and
+        Called with the run directory when the seeds, each iteration and the verdict are written, and
         when the run fails; the report is made this way.
 
     Raises

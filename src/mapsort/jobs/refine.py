@@ -21,6 +21,7 @@ from mapsort.jobs.refinement import (
 )
 from mapsort.jobs.resume import resumed_options
 from mapsort.jobs.run_place import at_home
+from mapsort.jobs.verdict import judge
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
@@ -151,6 +152,7 @@ REFINE = Refinement(
     warn=lambda _run, _outcome, _ended: None,
     write=_write,
     result=_result,
+    judge=judge,
     keeps_states=True,
 )
 
@@ -189,7 +191,7 @@ def refine_run(
     particles, volume : optional
         Objects to use in place of ``options.input`` and ``options.model``.
     watcher : callable, optional
-        Called with the run directory when the seeds and when each iteration has been written, and
+        Called with the run directory when the seeds, each iteration and the verdict are written, and
         when the run fails.
 
     Raises

@@ -22,6 +22,7 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.refinement.stopping import reason_to_stop, reason_to_stop_single
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.verdict_record import Verdict, read_verdict
 from mapsort.rundir.wording import counted
 
 Watcher = Callable[[Path], None]
@@ -54,6 +55,11 @@ class MultiRun:
     def assignments(self) -> pd.DataFrame:
         """One row per particle, RELION columns: class, pose, score, probability."""
         return read_particles(self.particles)[1]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What to believe of the run; None while it is at work."""
+        return read_verdict(RunDirectory(self.path), len(self.convergence))
 
     def __repr__(self) -> str:
         state = "not begun"
@@ -109,6 +115,8 @@ class Refinement(Generic[Outcome, Result]):
     result : callable
         (run, directory, entries, last state or None if it had ended before) -> the finished run, as
         its files tell.
+    judge : callable
+        (command, run, directory, entries) writes what to believe of the run once it has ended.
     keeps_states : bool
         Whether the states of all iterations are kept, to go on from any of them.
     """
@@ -124,6 +132,7 @@ class Refinement(Generic[Outcome, Result]):
     warn: Callable[[Run, Outcome, bool], None]
     write: Callable[[Run, RunDirectory, Outcome, State, bool], None]
     result: Callable[[Run, RunDirectory, list[Entry], State | None], Result]
+    judge: Callable[[str, Run, RunDirectory, list[Entry]], Verdict]
     keeps_states: bool = False
 
 

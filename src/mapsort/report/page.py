@@ -16,6 +16,7 @@ from mapsort.report.sections import all_sections
 from mapsort.report.summary import figures_of_merit, map_cards
 from mapsort.rundir.atomic import write_text
 from mapsort.rundir.run_record import RunState, read_run
+from mapsort.rundir.verdict_record import read_verdict
 from mapsort.rundir.wording import readable_time
 
 LOGGER = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def write_report(run: str | Path, *, cache: FileCache | None = None) -> Path:
             written=datetime.now().astimezone(),
             elapsed=readable_time(record.elapsed_seconds),
             left=None if record.seconds_left is None else readable_time(record.seconds_left),
+            verdict=read_verdict(record.directory, record.last),
             merits=figures_of_merit(record),
             cards=cards,
             sections=sections,

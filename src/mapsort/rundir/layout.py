@@ -88,6 +88,8 @@ class RunDirectory:
     particles = _OfIteration("particles_YY.star")
     #: Figures of every iteration; the log, and the same as one JSON object a line.
     convergence = _File("convergence.json")
+    #: What to believe of a run that has ended.
+    verdict = _File("verdict.json")
     log = _File("run.log")
     log_json = _File("run.log.json")
     #: Which process works in the directory; where it stands, for monitors to poll.

@@ -59,6 +59,12 @@ class Register:
     mirrored: bool
     correlation: float
 
+    @property
+    def turn_deg(self) -> float:
+        """By how much the map is turned [degrees]."""
+        cosine = 0.5 * (np.trace(self.transform.rotation) - 1.0)
+        return float(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))
+
     def at(self, scale: float) -> Register:
         """Return it for maps with this many times the pixels."""
         pose = Transform3D(self.transform.rotation, self.transform.shift * scale)
@@ -93,6 +99,12 @@ def in_register(
     small = min(box, COMPARED_BOX)
     a, b = (_compared(volume, small, apix) for volume in (moving, fixed))
     return _anywhere(_turned_a_little(a, b, groups), a, b, groups).at(box / small)
+
+
+def as_they_lie(a: Float32, b: Float32, *, apix: float) -> float:
+    """Return the correlation of two maps as they lie, as they are compared."""
+    small = min(len(a), COMPARED_BOX)
+    return -correlation(_compared(a, small, apix), _compared(b, small, apix))
 
 
 def in_common_frame(

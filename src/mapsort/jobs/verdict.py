@@ -1,0 +1,215 @@
+"""The verdict on a classification, at the end of every run: what to believe, and what to do next.
+
+Whether it has converged, whether its classes are structures, and how surely. Cheap: particles at
+their final poses and in the band of the signal, a sixth of them spared to judge the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats.contingency import association
+
+from mapsort.errors import NumericalError
+from mapsort.geometry.symmetry import Symmetry, symmetry
+from mapsort.jobs.refinement import Entry
+from mapsort.model.particles import Particles
+from mapsort.model.volume import Volume
+from mapsort.refinement.band_images import band_particles, dealt_folds
+from mapsort.refinement.run import Run
+from mapsort.refinement.table_poses import table_poses
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.log import stage
+from mapsort.rundir.set_counts import SetCounts
+from mapsort.rundir.verdict_record import (
+    NOT_SUPPORTED,
+    SUPPORTED,
+    UNDECIDED,
+    Split,
+    Verdict,
+    write_verdict,
+)
+from mapsort.stages.components.band import Band
+from mapsort.stages.components.folds import N_FOLDS
+from mapsort.stages.components.held_out_split import HeldOutSplit, held_out_split
+from mapsort.stages.components.observed import Observed
+from mapsort.stages.map_register import IN_PLACE, as_they_lie, in_common_frame
+
+LOGGER = logging.getLogger(__name__)
+
+#: Particles that are looked at, at least and at most.
+FEWEST, MOST = 300, 20_000
+#: A split must gain so much [nat a particle], and that by so many standard errors. Errors of the
+#: poses and of the brightness are worth about a tenth of a nat where there is one structure.
+WORTH_NATS, SIGNIFICANT = 0.2, 3.0
+#: Classes of the run and those that the judges are in go together if Cramer's V is this high.
+ALIKE = 0.3
+#: Maps that correlate so much better when they are turned do not share a frame.
+APART = 0.1
+#: Part of the particles that makes junk worth a word.
+_MUCH_JUNK = 0.05
+
+
+def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Entry]) -> Verdict:
+    """Judge a run that has ended, and write verdict.json."""
+    split = None
+    if run.plan.n_models > 1:
+        with stage("verdict") as facts:
+            split = _split(run, directory, entries[-1])
+            facts["split"] = split.verdict
+    end = str(entries[-1]["end"])
+    converged = end.startswith("converged")
+    doubts = _doubts(run, entries[-1])
+    made = Verdict(
+        iteration=int(entries[-1]["iteration"]),
+        converged=converged,
+        end=end,
+        split=split,
+        doubts=doubts,
+        next_steps=_next_steps(command, directory, split, converged=converged),
+    )
+    for line in made.lines:
+        LOGGER.info("%s", line)
+    write_verdict(directory, made)
+    return made
+
+
+def _split(run: Run, directory: RunDirectory, entry: Entry) -> Split:
+    """Let particles that nothing was made of judge the split."""
+    iteration = int(entry["iteration"])
+    table = Particles.open(directory.particles(iteration)).table
+    number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
+    good = np.flatnonzero(number <= run.plan.n_models)
+    filled = len(np.unique(number[good]))
+    if filled < 2:
+        return Split(NOT_SUPPORTED, "one class holds all particles")
+    if len(good) < FEWEST:
+        words = f"{len(good)} particles are too few to spare any, {FEWEST} are needed"
+        return Split(UNDECIDED, words)
+    apart = _frames_apart(run, directory, iteration)
+    if apart:
+        return Split(UNDECIDED, apart)
+    some = good[:: -(-len(good) // MOST)]
+    rotations, origins = table_poses(
+        directory.particles(iteration),
+        table.iloc[some],
+        run.inputs.apix,
+        rows=some,
+        purpose="the verdict",
+    )
+    plan = replace(run.plan, band=Band.widest(run.plan.grid.box, run.inputs.apix))
+    part = replace(run, plan=plan).only(some)
+    folds = dealt_folds(part)
+    if folds.count < N_FOLDS:
+        return Split(UNDECIDED, "too few different images to spare any")
+    group = _common_symmetry(run)
+    try:
+        observed = Observed.at_first(
+            band_particles(part, origins), folds, rotations, group.matrices
+        )
+        found = held_out_split(
+            observed, filled, junk=True, seed=plan.seed, n_threads=plan.n_threads
+        )
+    except NumericalError as error:
+        return Split(UNDECIDED, str(error))
+    return judged_split(found, number[some])
+
+
+def judged_split(found: HeldOutSplit, classes: npt.NDArray[np.integer]) -> Split:
+    """Return the verdict on what the judges say.
+
+    Parameters
+    ----------
+    found : HeldOutSplit
+    classes : ndarray of shape (n,)
+        The run's class of every particle.
+    """
+    n = len(found.judges)
+    if n < FEWEST // (2 * N_FOLDS):
+        return Split(UNDECIDED, f"only {n} particles that were spared are no junk", judges=n)
+    gain = float(found.gain_nats.mean())
+    error = float(found.gain_nats.std(ddof=1) / np.sqrt(n))
+    together = _association(found.classes, classes[found.judges])
+    told = (
+        f"several classes explain {n} particles that they were not made of by {gain:+.2f} ± "
+        f"{error:.2f} nat each better than one"
+    )
+    if gain < WORTH_NATS + error:
+        verdict, told = NOT_SUPPORTED, told
+    elif gain < WORTH_NATS + SIGNIFICANT * error:
+        verdict, told = UNDECIDED, f"{told}, which is not enough to be sure"
+    elif together < ALIKE:
+        verdict = UNDECIDED
+        told += f", but these are not the classes of the run (association {together:.2f})"
+    else:
+        verdict = SUPPORTED
+    return Split(verdict, told, gain, error, n, together)
+
+
+def _association(a: npt.NDArray[np.integer], b: npt.NDArray[np.integer]) -> float:
+    """Return Cramer's V of two classifications; 0 where one of them has a single class."""
+    first, second = (np.unique(labels, return_inverse=True)[1] for labels in (a, b))
+    table = np.zeros((first.max() + 1, second.max() + 1), dtype=np.int64)
+    np.add.at(table, (first, second), 1)
+    return float(association(table, method="cramer")) if min(table.shape) > 1 else 0.0
+
+
+def _frames_apart(run: Run, directory: RunDirectory, iteration: int) -> str:
+    """Say which maps lie in a frame of their own, so that poses cannot be compared; or nothing."""
+    numbers = range(1, run.plan.n_models + 1)
+    maps = [Volume.open(directory.maps(iteration, number)).data for number in numbers]
+    found = in_common_frame(maps, run.plan.symmetries, apix=run.inputs.apix)
+    apart = [
+        str(number)
+        for number, volume, item in zip(numbers, maps, found, strict=True)
+        if item.correlation >= IN_PLACE
+        and item.correlation > APART + as_they_lie(volume, maps[0], apix=run.inputs.apix)
+    ]
+    if not apart:
+        return ""
+    which = f"map {apart[0]} lies" if len(apart) == 1 else f"maps {', '.join(apart)} lie"
+    return f"{which} turned or mirrored against map 1, so that poses cannot be compared"
+
+
+def _common_symmetry(run: Run) -> Symmetry:
+    groups = run.plan.symmetries
+    same = all(group.name == groups[0].name for group in groups)
+    return groups[0] if same and not groups[0].helical else symmetry("c1")
+
+
+def _doubts(run: Run, entry: Entry) -> tuple[str, ...]:
+    counts = SetCounts.of_entry(entry)
+    doubts = [f"map {number} is empty: it received no particles" for number in entry["empty_maps"]]
+    if sum(counts.junk) > _MUCH_JUNK * counts.total:
+        share = sum(counts.junk) / counts.total
+        doubts.append(f"{share:.0%} of the images are junk, and are in no class")
+    if not entry.get("independent_halves") and run.plan.n_models > 1:
+        doubts.append("resolutions are those of halves that share references: optimistic")
+    return tuple(doubts)
+
+
+def _next_steps(
+    command: str, directory: RunDirectory, split: Split | None, *, converged: bool
+) -> tuple[str, ...]:
+    place = directory.path
+    steps = []
+    if not converged:
+        steps.append(f"mapsort {command} --resume {place} --iter N: the run has not converged")
+    if split is None:
+        return tuple(steps)
+    if split.verdict == SUPPORTED:
+        steps += [
+            f"mapsort compare {place}: where the maps differ",
+            f"mapsort followup {place}: refine each class by itself",
+        ]
+    elif split.verdict == UNDECIDED:
+        steps.append(f"mapsort crossval {place}: a longer test; or more particles")
+    else:
+        steps.append(
+            "fewer classes, or one (mapsort refine): these particles do not tell so many apart"
+        )
+    return tuple(steps)

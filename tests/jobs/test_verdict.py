@@ -1,0 +1,106 @@
+"""The verdict at the end of a run: one structure is never called two, two are."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from mapsort.jobs.multi import refine_multi
+from mapsort.jobs.simulate import simulate
+from mapsort.jobs.verdict import FEWEST, WORTH_NATS, judged_split
+from mapsort.model.volume import Volume
+from mapsort.options.simulate import SimulateOptions
+from mapsort.physics.phantom import phantom_map
+from mapsort.report.page import write_report
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.verdict_record import NOT_SUPPORTED, SUPPORTED, UNDECIDED, read_verdict
+from mapsort.stages.components.held_out_split import HeldOutSplit
+
+N = 360
+
+
+def ran(tmp_path, states):
+    """A run on particles of a phantom; of two states, the second has a lump more."""
+    base = phantom_map(0, 32, 4.0)
+    more = base.copy()
+    more[11:16, 19:24, 13:18] += 0.5 * base.max()
+    paths = tmp_path / "a.mrc", tmp_path / "b.mrc"
+    for path, volume in zip(paths, (base, more), strict=True):
+        Volume(volume, 4.0).write(path)
+    made = simulate(
+        SimulateOptions(
+            maps=paths[:states], out=tmp_path / "made", n=N, snr=0.3, shift=1.0, seedres=24.0
+        )
+    )
+    one = {"model": made.seeds[0], "nmodels": 2, "seedmethod": "noise"}
+    return refine_multi(
+        made.particles,
+        made.seeds if states == 2 else (),
+        path=tmp_path / "run",
+        iter=2,
+        orientgen="eman:delta=15",
+        randomseed=1,
+        parallel="thread:1",
+        **({} if states == 2 else one),
+    )
+
+
+def test_two_structures_are_supported_and_it_is_told_everywhere(tmp_path):
+    run = ran(tmp_path, 2)
+    split = run.verdict.split
+    assert split.verdict == SUPPORTED
+    assert split.gain_nats > WORTH_NATS + 3 * split.error_nats
+    assert split.judges == pytest.approx(N / 6, abs=5)
+    kept = json.loads((run.path / "verdict.json").read_text())
+    assert kept["split"]["verdict"] == SUPPORTED
+    assert kept["words"][0] in (run.path / "run.log").read_text()
+    assert not run.verdict.converged
+    assert "has not converged" in run.verdict.next_steps[0]
+    page = write_report(run.path).read_text()
+    assert page.index("split supported") < page.index('class="merits"')
+    # It is of an iteration: a run that has gone on has none until it ends.
+    assert read_verdict(RunDirectory(run.path), 3) is None
+
+
+def test_one_structure_is_not_supported(tmp_path):
+    run = ran(tmp_path, 1)
+    assert run.verdict.split.verdict != SUPPORTED
+    assert run.verdict.split.gain_nats < WORTH_NATS + 3 * run.verdict.split.error_nats
+
+
+def test_few_particles_decide_nothing(small_run):
+    split = small_run(iter=2).verdict.split
+    assert split.verdict == UNDECIDED
+    assert f"{FEWEST} are needed" in split.reason
+
+
+def said(gain, deviation, n=400, alike=True):
+    rng = np.random.default_rng(1)
+    gains = rng.standard_normal(n)
+    gains = gain + deviation * (gains - gains.mean()) / gains.std(ddof=1)
+    classes = rng.integers(0, 2, n)
+    theirs = classes if alike else rng.integers(0, 2, n)
+    return judged_split(HeldOutSplit(np.arange(n), gains, classes, 10), 1 + theirs)
+
+
+@pytest.mark.parametrize(
+    ("gain", "deviation", "alike", "verdict"),
+    [
+        (1.0, 2.0, True, SUPPORTED),
+        (1.0, 2.0, False, UNDECIDED),
+        (1.0, 8.0, True, UNDECIDED),
+        (0.1, 0.1, True, NOT_SUPPORTED),
+        (-1.0, 2.0, True, NOT_SUPPORTED),
+    ],
+)
+def test_the_verdict_follows_from_gain_error_and_association(gain, deviation, alike, verdict):
+    found = said(gain, deviation, alike=alike)
+    assert found.verdict == verdict
+    assert found.gain_nats == pytest.approx(gain)
+    assert found.error_nats == pytest.approx(deviation / 20)
+
+
+def test_hardly_any_judges_decide_nothing():
+    assert said(1.0, 0.1, n=10).verdict == UNDECIDED
