@@ -67,7 +67,7 @@ def carried_out(
     kind : Refinement
     run : Run
     watcher : callable or None
-        Called with the run directory when the seeds, each iteration and the verdict are written, and
+        Called with the run directory when the seeds, each iteration and the verdict are there, and
         when the run fails.
     in_files : bool
         Whether particles and maps are in files, so that the run can be resumed.

@@ -219,7 +219,7 @@ def refine_multi_run(
     particles, volumes : optional
         Objects to use in place of ``options.input`` and ``options.models``.
     watcher : callable, optional
-        Called with the run directory when the seeds, each iteration and the verdict are written, and
+        Called with the run directory when the seeds, each iteration and the verdict are there, and
         when the run fails; the report is made this way.
 
     Raises

@@ -191,7 +191,7 @@ def refine_run(
     particles, volume : optional
         Objects to use in place of ``options.input`` and ``options.model``.
     watcher : callable, optional
-        Called with the run directory when the seeds, each iteration and the verdict are written, and
+        Called with the run directory when the seeds, each iteration and the verdict are there, and
         when the run fails.
 
     Raises
