@@ -56,6 +56,19 @@ def test_the_end_names_maps_occupancies_and_the_table(job, capsys):
     assert job.given[0].models == (Path("a.mrc"), Path("b.mrc"))
 
 
+def test_the_end_names_the_report_that_there_is(job, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = Path("multi_00/report/index.html")
+
+    def write():
+        report.parent.mkdir(parents=True)
+        report.touch()
+
+    job.during = write
+    assert main(WORDS) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{report}  report: open it in a browser"
+
+
 def test_quiet_shows_the_end_only(job, capsys):
     assert main([*WORDS, "-q"]) == 0
     captured = capsys.readouterr()

@@ -80,7 +80,13 @@ def multi(options: MultiOptions, made: MultiRun) -> Told:
     for place, n, share in zip(places, counts.all, counts.shares, strict=True):
         yield f"{place}  {counted(n, 'particle')} ({share:.1f}%)"
     yield f"{directory.particles(last)}  class and pose of every particle"
+    yield from _report_of(directory)
     yield from () if made.verdict is None else made.verdict.lines
+
+
+def _report_of(directory: RunDirectory) -> Told:
+    if directory.report.exists():
+        yield f"{directory.report}  report: open it in a browser"
 
 
 def refine(options: RefineOptions, made: RefinedMap) -> Told:  # noqa: ARG001
@@ -96,6 +102,7 @@ def refine(options: RefineOptions, made: RefinedMap) -> Told:  # noqa: ARG001
     yield f"{halves[0]}  {halves[1]}  half maps, unfiltered"
     yield f"{directory.fsc_eo(last, 1)}  FSC: corrected, masked, unmasked, random phases"
     yield f"{directory.particles(last)}  half-set and pose of every particle"
+    yield from _report_of(directory)
 
 
 def pca(options: PcaOptions, made: Variability) -> Told:  # noqa: ARG001
