@@ -18,6 +18,7 @@ _ELSEWHERE = {
     "--startres": "inihigh initiallowpass lowpass refineresinit",
     "--parallel": "j threads nthreads numthreads cpus",
     "--sym": "symmetry refinesymmetry multirefinesymmetry abinitsymmetry",
+    "--relax": "relaxsym relaxsymmetry symmetryrelaxation",
     "--apix": "angpix pixelsize psize psizea",
     "--maxshift": "offsetrange",
     "--orientgen": "healpixorder",
