@@ -71,7 +71,7 @@ def test_the_corrected_curve_never_exceeds_the_masked_one(truth, rng):
     even, odd = halves(truth, rng, 0.2)
     found = half_map_curves(even, odd, soft_sphere(BOX, 9, 3), rng=rng)
     assert np.all(found.corrected <= found.masked + 1e-12)
-    assert found.columns.shape == (BOX // 2 + 1, 4)
+    assert [curve.shape for curve in found.named.values()] == [(BOX // 2 + 1,)] * 4
 
 
 def test_broken_maps_are_refused(truth, rng):

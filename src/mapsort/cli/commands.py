@@ -148,6 +148,17 @@ COMMANDS: Mapping[str, Command] = {
             ("a.mrc b.mrc --halves a1.mrc,a2.mrc,b1.mrc,b2.mrc", "two maps of any program"),
         ),
     ),
+    "deposit": Command(
+        _AFTER,
+        "what EMDB asks of a map: primary map, half maps, mask, FSC as XML, summary",
+        options="deposit.DepositOptions",
+        job="deposit.deposit",
+        shows_progress=False,
+        examples=(
+            ("refine_00", "the map of a refinement"),
+            ("multi_00 --map 2", "one map of several, after mapsort eotest multi_00"),
+        ),
+    ),
     "followup": Command(
         _AFTER,
         "after a run: split, refine each set alone, measure, cross-validate, report",

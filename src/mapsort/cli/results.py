@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.convert import Converted
     from mapsort.jobs.crossval.verdicts import Crossval
     from mapsort.jobs.demo import DemoScore
+    from mapsort.jobs.deposit import Deposited
     from mapsort.jobs.eotest import EvenOddTest
     from mapsort.jobs.expand import Expanded
     from mapsort.jobs.facts import Facts
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     )
     from mapsort.options.compare import CompareOptions
     from mapsort.options.convert import ConvertOptions
+    from mapsort.options.deposit import DepositOptions
     from mapsort.options.files import InfoOptions, ProcessOptions, ShowOptions
     from mapsort.options.focus import ExpandOptions, MaskOptions, SubtractOptions
     from mapsort.options.multi import MultiOptions
@@ -164,6 +166,13 @@ def compare(options: CompareOptions, made: tuple[Compared, ...]) -> Told:  # noq
         yield f"{item.deviations}  difference in standard errors"
         yield f"{item.mask}  significant part"
         yield f"{item.agreement}  resolution down to which both agree, A"
+
+
+def deposit(options: DepositOptions, made: tuple[Deposited, ...]) -> Told:  # noqa: ARG001
+    """Name the directories, and tell which halves were not apart."""
+    for item in made:
+        apart = "" if item.independent else ", of halves that share references"
+        yield f"{item.path}  map {item.number}: {item.resolution_ang:.2f} A{apart}"
 
 
 def followup(options: FollowupOptions, made: Followup) -> Told:

@@ -39,8 +39,8 @@ from mapsort.refinement.run import Run
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import USED
-from mapsort.rundir.text import read_fsc, write_fsc
-from mapsort.runfiles.maps import write_half_maps
+from mapsort.rundir.text import read_fsc
+from mapsort.runfiles.maps import write_half_fsc, write_half_maps
 from mapsort.stages.fourier_grid import Float32
 
 Float64 = npt.NDArray[np.float64]
@@ -242,12 +242,8 @@ def _compare(
     unmasked = fsc(even, odd)
     scaled = (scaled_to_mass(run, half, model) for half in (even, odd))
     write_half_maps(run, directory, iteration, model, *scaled)
-    write_fsc(
-        directory.fsc_eo(iteration, number),
-        frequencies_per_ang(box, apix),
-        np.stack([masked, unmasked], axis=1),
-        title=f"1/A, FSC of even and odd particles of map {number} under its mask, and without",
-    )
+    curves = {"masked": masked, "unmasked": unmasked}
+    write_half_fsc(directory, iteration, number, frequencies_per_ang(box, apix), curves)
     return EvenOddMap(
         number=number,
         n_even=int(members[0, model]),

@@ -59,13 +59,14 @@ class HalfMapFsc:
         return resolution_at(self.corrected, threshold, apix, box=box)
 
     @property
-    def columns(self) -> Float64:
-        """The curves side by side, (box//2 + 1, 4), as `COLUMN_WORDS` names them."""
-        return np.stack([self.corrected, self.masked, self.unmasked, self.randomised], axis=1)
-
-
-#: What the columns of ``fsc_eo_YY_ZZ.txt`` are after the frequency.
-COLUMN_WORDS = "FSC corrected for the mask, masked, unmasked, masked with random phases"
+    def named(self) -> dict[str, Float64]:
+        """The curves by what they are, that to read first."""
+        return {
+            "corrected for the mask": self.corrected,
+            "masked": self.masked,
+            "unmasked": self.unmasked,
+            "masked with random phases": self.randomised,
+        }
 
 
 def half_map_fsc(even: NDArray[Any], odd: NDArray[Any], mask: NDArray[Any]) -> Float64:

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mapsort._version import __version__
 from mapsort.report.charts import chart_style
+from mapsort.report.chimerax import write_view
 from mapsort.report.file_cache import FileCache
 from mapsort.report.sections import all_sections
 from mapsort.report.summary import figures_of_merit, map_cards
@@ -26,7 +27,7 @@ REFRESH_SECONDS = 20
 
 
 def write_report(run: str | Path, *, cache: FileCache | None = None) -> Path:
-    """Write the report of a run, finished or not, and return its path.
+    """Write the report of a run, finished or not, and its view in ChimeraX; return its path.
 
     Parameters
     ----------
@@ -65,6 +66,7 @@ def write_report(run: str | Path, *, cache: FileCache | None = None) -> Path:
     path = record.directory.report
     path.parent.mkdir(exist_ok=True)
     write_text(path, text)
+    write_view(record, kept)
     return path
 
 

@@ -68,9 +68,10 @@ class RunDirectory:
     threed_mask = _OfMap("threed_mask_YY_ZZ")
     threed_even = _OfMap("threed_even_YY_ZZ")
     threed_odd = _OfMap("threed_odd_YY_ZZ")
-    #: FSC with the iteration before, of even and odd particles, and between maps.
+    #: FSC with the iteration before, of even and odd particles (for EMDB, too), and between maps.
     fsc = _OfMap("fsc_YY_ZZ.txt")
     fsc_eo = _OfMap("fsc_eo_YY_ZZ.txt")
+    fsc_xml = _OfMap("fsc_YY_ZZ.xml")
     fsc_mutual = _OfIteration("fsc_mutual_YY.txt")
     #: Projections of all maps, and every particle's similarity with them, or its best matches only.
     projections = _OfIteration("projections_YY.hdf")
@@ -98,6 +99,8 @@ class RunDirectory:
     #: Directory of what a stopped run goes on from.
     checkpoint = _File("checkpoint")
     report = _File("report/index.html")
+    #: What ChimeraX shows of it.
+    view = _File("view.cxc")
     #: Of ``mapsort pca``: mean map, table with coordinates, summary, picture.
     mean = _File("mean.mrc")
     latent = _File("particles.star")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.membership import Membership
 from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc
-from mapsort.physics.half_maps import COLUMN_WORDS
 from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.reconstruction import Rebuilt, scaled_to_mass
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.fsc_xml import write_fsc_xml
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.average.average import wiener_images
@@ -56,15 +57,31 @@ def write_half_maps(
     write_volume(directory.threed_odd(iteration, number), odd, apix)
 
 
+def write_half_fsc(
+    directory: RunDirectory,
+    iteration: int,
+    number: int,
+    frequency_per_ang: npt.NDArray[np.float64],
+    curves: Mapping[str, npt.NDArray[np.floating]],
+) -> None:
+    """Write the FSC of even and odd particles of a map (from 1): as text all, for EMDB the first.
+
+    Curves are by their names, each (box//2 + 1,).
+    """
+    words, first = ", ".join(curves), next(iter(curves))
+    title = f"FSC of even and odd particles of map {number}"
+    columns = np.stack(list(curves.values()), axis=1)
+    path = directory.fsc_eo(iteration, number)
+    write_fsc(path, frequency_per_ang, columns, title=f"1/A, {title}: {words}")
+    path = directory.fsc_xml(iteration, number)
+    write_fsc_xml(path, frequency_per_ang, curves[first], title=f"mapsort {title}, {first}")
+
+
 def _write_halves(run: Run, directory: RunDirectory, iteration: int, rebuilt: Rebuilt) -> None:
+    frequency = frequencies_per_ang(run.plan.grid.box, run.inputs.apix)
     for model, item in enumerate(rebuilt.halves or ()):
         write_half_maps(run, directory, iteration, model, item.even, item.odd)
-        write_fsc(
-            directory.fsc_eo(iteration, model + 1),
-            frequencies_per_ang(run.plan.grid.box, run.inputs.apix),
-            item.curves.columns,
-            title=f"1/A, even and odd particles of map {model + 1}: {COLUMN_WORDS}",
-        )
+        write_half_fsc(directory, iteration, model + 1, frequency, item.curves.named)
 
 
 def write_maps(run: Run, directory: RunDirectory, rebuilt: Rebuilt, previous: State) -> None:
