@@ -11,6 +11,7 @@ from mapsort.geometry.nearest_views import one_of_mates
 from mapsort.geometry.symmetry import cosets, symmetry
 from mapsort.io.mrc import read_map, write_map
 from mapsort.io.star import read_particles, write_particles
+from mapsort.jobs.finished_run import open_finished
 from mapsort.jobs.simulate import simulate
 from mapsort.model.poses import Poses
 from mapsort.options.fields import typed_options
@@ -215,6 +216,20 @@ def test_wrong_requests_are_refused(tmp_path, options, message):
     request = {"input": tmp_path / "p.star", "models": (tmp_path / "a.mrc",)} | options
     with pytest.raises(ConfigError, match=message):
         typed_options(MultiOptions, request).validated()
+
+
+@pytest.mark.parametrize(
+    "options", [{"relax": "c4"}, {"breaksym": True, "sym": "c4"}], ids=["relax", "breaksym"]
+)
+def test_a_run_tells_what_was_relaxed(tmp_path, options):
+    """What follows a run, and goes on with it, searches the same copies."""
+    truth, starts = particles(tmp_path, [assembly("c4", marked=(1,))], n=20)
+    request = {"skipalign": True, "iter": 1} | QUICK | options
+    run = mapsort.refine_multi(truth, starts, path=tmp_path / "run", **request)
+    asked = open_finished(run.path).request()
+    assert (asked.searched, asked.imposed) == (("c4",), ("c1",))
+    more = mapsort.refine_multi(truth, starts, resume=run.path, iter=2)
+    assert len(more.convergence) == 2
 
 
 @pytest.mark.slow

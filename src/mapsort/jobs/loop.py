@@ -18,6 +18,7 @@ from mapsort.engines.allocation import give_back_freed_memory
 from mapsort.engines.background import Background
 from mapsort.engines.progress import warn
 from mapsort.errors import FormatError, Interrupted, MapsortError, RunError
+from mapsort.geometry.symmetry import symmetry
 from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.refinement import Entry, Outcome, Refinement, Result, Watcher, stops
 from mapsort.jobs.resume import RunCheckpoint, record_going_on
@@ -144,7 +145,7 @@ def _resolved_record(
         if run.execution.engine
         else f"thread:{run.plan.n_threads}",
         "randomseed": run.plan.seed,
-        "sym": [group.name for group in run.plan.symmetries],
+        "sym": [symmetry(name).name for name in run.options.symmetries],
     }
     return record | kind.resolved(run)
 
