@@ -5,12 +5,11 @@ from __future__ import annotations
 from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress
-from mapsort.jobs.stage_inputs import open_projections, read_classes, stage_run
+from mapsort.jobs.stage_inputs import read_classes, stage_run
 from mapsort.options.stages import AverageStageOptions
 from mapsort.refinement.averaging import average_classes, chosen_by_quality
 from mapsort.refinement.iteration import particle_noise_to_signal
 from mapsort.refinement.plan import noise_floor
-from mapsort.rundir.outputs import check_output
 from mapsort.runfiles.maps import write_class_averages
 from mapsort.runfiles.matrices import classification_images, write_matrices
 from mapsort.stages.project import image_slices
@@ -31,10 +30,7 @@ def class_averages(
     FormatError, ConfigError
         Before any work: what is wrong with the request or its input.
     """
-    check_output(options.out, *options.files)
-    projections = open_projections(options.files[0])
-    request = options.as_multi(projections.references.n_models)
-    run, state = stage_run(request, projections, progress)
+    run, state, projections = stage_run(options, progress)
     n_classes = len(projections.references)
     matches, membership = read_classes(options.files[2], len(run.inputs.particles), n_classes)
     slices = image_slices(projections.images, n_threads=run.plan.n_threads)

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.engines.chunks import Rows
 from mapsort.engines.progress import Progress
-from mapsort.jobs.stage_inputs import Projections, open_projections, stage_run
+from mapsort.jobs.stage_inputs import Projections, stage_run
 from mapsort.options.stages import SimilarityOptions
 from mapsort.refinement.comparison import (
     PairRanking,
@@ -21,7 +21,6 @@ from mapsort.refinement.comparison import (
 from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import comparison_settings
 from mapsort.refinement.state import State
-from mapsort.rundir.outputs import check_output
 from mapsort.rundir.scratch import Scratch
 from mapsort.runfiles.matrices import write_similarity
 from mapsort.stages.fourier_grid import Float32
@@ -45,10 +44,7 @@ def similarity_matrix(
     FormatError, ConfigError
         Before any work: what is wrong with the request or its input.
     """
-    check_output(options.out, *options.files)
-    projections = open_projections(options.files[0])
-    request = options.as_multi(projections.references.n_models)
-    run, state = stage_run(request, projections, progress)
+    run, state, projections = stage_run(options, progress)
     with threadpool_limits(run.plan.n_threads):
         matrix = _compared(run, state, projections)
     write_similarity(options.out, matrix, Scratch())

@@ -20,6 +20,7 @@ from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
+from mapsort.options.stages import StageOfRun
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.given_maps import largest_shift
@@ -34,6 +35,7 @@ from mapsort.refinement.plan import (
 from mapsort.refinement.run import ParticleSpectra, Run
 from mapsort.refinement.state import State
 from mapsort.rundir.matrices import read_matches, read_members
+from mapsort.rundir.outputs import check_output
 from mapsort.stages.classify.classify import given_membership
 from mapsort.stages.fourier_grid import Float32, FourierGrid
 from mapsort.stages.prepare import ParticleTreatment
@@ -115,10 +117,8 @@ def read_classes(
     return read_matches(path), membership
 
 
-def stage_run(
-    options: MultiOptions, projections: Projections, progress: Progress | None
-) -> tuple[Run, State]:
-    """Return a run and its state for one stage: the noise is what the particles' power is.
+def stage_run(asked: StageOfRun, progress: Progress | None) -> tuple[Run, State, Projections]:
+    """Return a run and its state for one stage, where the noise is what the particles' power is.
 
     As in the first iteration of a run, which does not know yet what of the power is signal.
 
@@ -127,6 +127,9 @@ def stage_run(
     FormatError, ConfigError
         The particles cannot be used, or do not fit the projections.
     """
+    check_output(asked.out, *asked.files)
+    projections = open_projections(asked.files[0])
+    options = asked.as_multi(projections.references.n_models)
     particles = Particles.open(options.input, apix=options.apix, datadir=options.datadir)
     shown = progress or default_progress()
     for note in (*particles.notes, *particles.validate()):
@@ -153,7 +156,7 @@ def stage_run(
             particles, plan.treatment, plan.chunk, run.execution.progress, plan.n_threads
         )
     run = replace(run, spectra_seen=ParticleSpectra(power, power))
-    return run, State(0, (), noise_floor(power), None)
+    return run, State(0, (), noise_floor(power), None), projections
 
 
 def _plan(options: MultiOptions, inputs: MultiInputs, projections: Projections) -> MultiPlan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, option, refuse, required
@@ -38,9 +38,30 @@ class StageFiles(Options, group=FILES):
         _check_hdf("out", self.out)
 
 
+class StageOfRun(StageFiles, StageParticles):
+    """A stage that compares the particles of one file with the projections of another."""
+
+    #: The options of a run that the stage has.
+    _of_run: ClassVar[type[Options]]
+
+    def _check(self) -> None:
+        super()._check()
+        self.as_multi(1)
+
+    def as_multi(self, n_maps: int) -> MultiOptions:
+        """Return the same request as options of a whole run."""
+        taken = {
+            item.name: getattr(self, item.name)
+            for kind in (self._of_run, StageParticles)
+            for item in dataclasses.fields(kind)
+        }
+        # no map is read: projections stand for them
+        projections, particles = self.files[:2]
+        return MultiOptions(input=particles, models=(projections,) * n_maps, **taken).validated()
+
+
 class SimilarityOptions(
-    StageFiles,
-    StageParticles,
+    StageOfRun,
     ComparisonOptions,
     group=FILES,
     words={
@@ -51,16 +72,12 @@ class SimilarityOptions(
     """Options of ``mapsort similarity``."""
 
     _names = ("PROJECTIONS", "PARTICLES")
+    _of_run = ComparisonOptions
 
     def _check(self) -> None:
         super()._check()
         if self.twostage:
             raise refuse("twostage", self.twostage, "0: a matrix by hand is made in one stage")
-        self.as_multi(1)
-
-    def as_multi(self, n_maps: int) -> MultiOptions:
-        """Return the same request as options of a whole run."""
-        return _as_multi(self, ComparisonOptions, self.files[1], self.files[0], n_maps)
 
 
 class ClassifyOptions(
@@ -80,8 +97,7 @@ class ClassifyOptions(
 
 
 class AverageStageOptions(
-    StageFiles,
-    StageParticles,
+    StageOfRun,
     AverageOptions,
     group=FILES,
     words={
@@ -92,6 +108,7 @@ class AverageStageOptions(
     """Options of ``mapsort average``."""
 
     _names = ("PROJECTIONS", "PARTICLES", "CLASSIFY")
+    _of_run = AverageOptions
     result: Path | None = option(
         file_path("an .hdf file"),
         "FILE",
@@ -102,11 +119,6 @@ class AverageStageOptions(
         super()._check()
         if self.result is not None:
             _check_hdf("result", self.result)
-        self.as_multi(1)
-
-    def as_multi(self, n_maps: int) -> MultiOptions:
-        """Return the same request as options of a whole run."""
-        return _as_multi(self, AverageOptions, self.files[1], self.files[0], n_maps)
 
 
 def require_files(files: tuple[Path, ...], names: tuple[str, ...]) -> None:
@@ -124,17 +136,3 @@ def require_files(files: tuple[Path, ...], names: tuple[str, ...]) -> None:
 def _check_hdf(name: str, path: Path) -> None:
     if path.suffix.lower() != ".hdf":
         raise refuse(name, path, "a file ending in .hdf")
-
-
-def _as_multi(
-    stage: StageParticles, group: type[Any], particles: Path, projections: Path, n_maps: int
-) -> MultiOptions:
-    """Return a run's options with those of one group and of the particles as given here."""
-    taken = {
-        item.name: getattr(stage, item.name)
-        for kind in (group, StageParticles)
-        for item in dataclasses.fields(kind)
-    }
-    # no map is read: projections stand for them
-    models = (projections,) * n_maps
-    return MultiOptions(input=particles, models=models, **taken).validated()
