@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 import pytest
@@ -46,7 +47,8 @@ def opened(browser, reported):
 @pytest.mark.parametrize("width", [1400, 400])
 def test_shown_without_errors_requests_or_overflow(opened, reported, width):
     page = opened(width)
-    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    shown = "d => { d.open = true; d.hidden = false; }"
+    page.evaluate(f"document.querySelectorAll('details').forEach({shown})")
     page.wait_for_timeout(200)
     assert page.wrong == []
     elsewhere = [url for url in page.asked if not url.startswith("data:")]
@@ -80,6 +82,44 @@ def test_tables_sort_both_ways(opened):
     assert words == page.evaluate(f"words => words.sort({key})", words)
 
 
+def test_a_slider_goes_through_the_iterations(opened):
+    page = opened(1400)
+    row = page.locator("details.row:visible summary")
+    assert row.all_inner_texts() == ["Iteration 3"]
+    page.locator("input.iterations").fill("0")
+    assert row.all_inner_texts() == ["Starting maps"]
+
+
+def test_the_viewer_shows_one_slice_and_view_of_all_maps(opened):
+    page = opened(1400)
+
+    def places(kind):
+        script = "items => items.map(item => item.style.backgroundPosition)"
+        return set(page.locator(kind).evaluate_all(script))
+
+    first = places(".sheet"), places(".surface")
+    assert [len(seen) for seen in first] == [1, 1]
+    page.locator("input.slice").fill("0")
+    page.locator("input.turn").fill("5")
+    assert places(".sheet") == {"0px 0%"}
+    assert len(places(".surface")) == 1
+    assert places(".surface") != first[1]
+    page.locator(".axes button").nth(2).click()
+    assert set(
+        page.locator(".sheet:visible").evaluate_all("items => items.map(i => i.dataset.axis)")
+    ) == {"2"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_follows_the_systems_colours(browser, reported, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto((reported / "report" / "index.html").as_uri())
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(n) for n in re.findall(r"\d+", colour)[:3])
+    assert (brightness > 600) is (scheme == "light")
+    page.close()
+
+
 def test_class_averages_sort(opened):
     page = opened(1400)
     gallery = page.locator("#classes-1")
@@ -99,12 +139,12 @@ def test_a_running_page_reloads_itself_and_keeps_what_is_unfolded(opened, stoppe
     monkeypatch.setattr("mapsort.report.page.REFRESH_SECONDS", 0.5)
     run = stopped(1)
     page = opened(1400, write_report(run))
-    page.locator("#maps-0 summary").click()
+    page.locator("#settings-1 summary").click()
     with page.expect_navigation(timeout=10_000):
         pass
     page.wait_for_load_state()
     assert page.wrong == []
-    assert page.locator("#maps-0").get_attribute("open") is not None
+    assert page.locator("#settings-1").get_attribute("open") is not None
     assert page.locator("#silent").is_hidden()
 
 

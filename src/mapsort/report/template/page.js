@@ -55,8 +55,20 @@ for (const viewer of document.querySelectorAll(".viewer")) {
   }
   show();
 }
+// Maps of all iterations: a slider shows one of them in place of folded rows, the newest at its right end.
+for (const slider of document.querySelectorAll("input.iterations")) {
+  const rows = [...slider.closest("section").querySelectorAll("details.row")].reverse();
+  const show = () => rows.forEach((row, number) => {
+    row.hidden = number !== Number(slider.value);
+    row.open = row.open || !row.hidden;
+  });
+  slider.addEventListener("input", show);
+  slider.closest(".controls").hidden = false;
+  show();
+}
 // Printed, everything is unfolded but the log.
 addEventListener("beforeprint", () => {
+  for (const row of document.querySelectorAll("details.row")) row.hidden = false;
   for (const item of document.querySelectorAll("details:not(#log-lines)")) item.open = true;
 });
 // A live page loads itself anew; what was folded or unfolded stays so.
