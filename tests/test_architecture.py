@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
+import tomllib
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "mapsort"
@@ -36,6 +38,22 @@ def test_one_concept_a_file():
     }
     # Those that are still to be parted; none may join them.
     assert set(long) <= STILL_LONG
+
+
+def test_nothing_here_needs_the_job_types_of_another_program():
+    needs = [path for path in SOURCE.rglob("*.py") if "ccpem_jobs" in path.read_text()]
+    assert needs == []
+    with (SOURCE.parents[1] / "pyproject.toml").open("rb") as file:
+        declared = tomllib.load(file)["project"]["entry-points"]["ccpem_pipeliner.jobs"]
+    tree = ast.parse((SOURCE / "ccpem_jobs.py").read_text())
+    names = {
+        statement.value.value: node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "PROCESS_NAME"
+    }
+    assert declared == {kind: f"mapsort.ccpem_jobs:{name}" for kind, name in names.items()}
 
 
 #: Longer than that today.

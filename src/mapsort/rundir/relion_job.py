@@ -20,7 +20,7 @@ JOB = "job.star"
 #: What RELION and the pipeliner put into the directory of a job before they start it.
 _OF_MANAGER = re.compile(
     r"\..*|(RELION|PIPELINER)_.*|.*job.*\.(star|job|json)|run\.(out|err|job)|note\.txt"
-    r"|run_submit\.script|default_pipeline\.star|.*_pipeline\.star"
+    r"|InputFiles|run_submit\.script|default_pipeline\.star|.*_pipeline\.star"
 )
 
 
