@@ -1,4 +1,4 @@
-"""Freed arrays do not stay with the process."""
+"""Freed memory is used again, and only so much of it stays with the process."""
 
 from __future__ import annotations
 
@@ -9,28 +9,42 @@ import sys
 import pytest
 
 CODE = """
-import re, sys
+import re, resource, sys
 import numpy as np
-from mapsort.engines.allocation import give_back_freed_memory
+from mapsort.engines.allocation import reuse_freed_memory
 
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 
-if sys.argv[1] == "yes":
-    assert give_back_freed_memory()
+assert reuse_freed_memory()
 kept, before = [], resident()
-for _ in range(8):
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(int(sys.argv[1])):
     # what a chunk of particles does: large arrays that go, small ones that stay
-    large = [np.ones(3_500_000, np.float32) for _ in range(6)]
+    large = [np.ones(int(sys.argv[2]), np.float32) for _ in range(6)]
     kept.append(np.ones(8_000, np.float32))
     del large
-print(resident() - before)
+print(resident() - before, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults)
 """
 
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
-def test_what_is_freed_goes_back():
-    left = subprocess.run(
-        [sys.executable, "-c", CODE, "yes"], check=True, capture_output=True, text=True
-    )
-    assert float(left.stdout) < 16
+
+def left_and_faults(rounds, size):
+    command = [sys.executable, "-c", CODE, str(rounds), str(size)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    left, faults = map(float, done.stdout.split())
+    return left, faults
+
+
+def test_large_arrays_go_back():
+    left, _ = left_and_faults(8, 5_000_000)
+    assert left < 16
+
+
+def test_what_others_leave_is_used_again():
+    """So that eight rounds leave no more than one took, and memory is cleared once."""
+    _, once = left_and_faults(1, 3_500_000)
+    left, often = left_and_faults(8, 3_500_000)
+    assert left < 6 * 14 + 16
+    assert often < 2 * once

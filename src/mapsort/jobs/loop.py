@@ -14,7 +14,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.allocation import give_back_freed_memory
+from mapsort.engines.allocation import reuse_freed_memory
 from mapsort.engines.background import Background
 from mapsort.engines.progress import warn
 from mapsort.errors import FormatError, Interrupted, MapsortError, RunError
@@ -97,7 +97,7 @@ def at_work(run: Run) -> Iterator[Run]:
         warn(run.execution.progress, note)
     if options.resume is None:
         check_disk(run)
-    give_back_freed_memory()
+    reuse_freed_memory()
     scratch = Scratch(existing_parent(options.path or Path()))
     inputs = run.inputs.in_scratch(scratch)
     with threadpool_limits(run.plan.n_threads), engine_for(options, inputs) as engine:
