@@ -101,8 +101,10 @@ def background_normalize(images: NDArray[Any], radius_px: float) -> NDArray[np.f
             f"image {index} (counted from 0): the background outside radius {radius_px} is "
             "constant or not finite, so it cannot be normalized; exclude this image"
         )
-    scaled = (stack - mean[..., None, None]) / deviation[..., None, None]
-    return np.asarray(scaled, dtype=np.float32)
+    # in single precision, as the images are; a large mean goes first
+    scaled = stack - mean.astype(np.float32)[..., None, None]
+    scaled /= deviation.astype(np.float32)[..., None, None]
+    return np.asarray(scaled)
 
 
 def _outside_circle(box: int, radius_px: float) -> NDArray[np.bool_]:

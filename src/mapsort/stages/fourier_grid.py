@@ -78,11 +78,26 @@ class FourierGrid:
 
     def image_spectra(self, images: npt.NDArray[np.floating], *, n_threads: int = 1) -> Complex64:
         """Return padded transforms (n, padded, padded//2+1) of images (n, box, box)."""
-        line = self.kernel_line
-        padded = np.zeros((len(images), self.padded, self.padded), dtype=np.float32)
-        at = corner_indices(self.box, self.padded)
-        padded[:, at[:, None], at[None, :]] = images / (line[:, None] * line[None, :])
-        return np.asarray(scipy.fft.rfft2(padded, workers=n_threads))
+        box, padded = self.box, self.padded
+        factor = 1.0 / self.kernel_line
+        factor = factor[:, None] * factor[None, :]
+        # the half from the centre on begins the line, the other ends it; rows of zeros stay zero
+        rows = np.zeros((len(images), box, padded), dtype=np.float32)
+        for pixels, place in self._halves():
+            np.multiply(images[:, :, pixels], factor[:, pixels], out=rows[:, :, place])
+        lines = scipy.fft.rfft(rows, workers=n_threads)
+        spectra = np.zeros((len(images), padded, padded // 2 + 1), dtype=np.complex64)
+        for pixels, place in self._halves():
+            spectra[:, place] = lines[:, pixels]
+        return np.asarray(scipy.fft.fft(spectra, axis=1, overwrite_x=True, workers=n_threads))
+
+    def _halves(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Return where the two halves of a centred line are, and go in one with its origin at 0."""
+        middle, behind = self.box // 2, self.padded - self.box // 2
+        return (
+            (slice(middle, self.box), slice(0, self.box - middle)),
+            (slice(0, middle), slice(behind, self.padded)),
+        )
 
 
 def centred_transform(images: npt.NDArray[np.floating], *, n_threads: int = 1) -> Complex64:
