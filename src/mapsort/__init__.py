@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mapsort.engines.progress import CallbackProgress, ProgressEvent
     from mapsort.geometry import euler
     from mapsort.geometry.symmetry import symmetry
+    from mapsort.jobs.abinit import abinit
     from mapsort.jobs.crossval.job import crossval
     from mapsort.jobs.eotest import eotest
     from mapsort.jobs.finished_run import open_run
@@ -48,6 +49,7 @@ __all__ = [
     "ProgressEvent",
     "Volume",
     "__version__",
+    "abinit",
     "align",
     "aligner",
     "average",
@@ -84,6 +86,7 @@ _HOME = {
     "Particles": "mapsort.model.particles",
     "ProgressEvent": "mapsort.engines.progress",
     "Volume": "mapsort.model.volume",
+    "abinit": "mapsort.jobs.abinit",
     "align": "mapsort.modules.aligners",
     "aligner": "mapsort.modules.extension",
     "average": "mapsort.modules.averagers",

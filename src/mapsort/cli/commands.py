@@ -105,6 +105,17 @@ COMMANDS: Mapping[str, Command] = {
             ("--input particles.star --model map.mrc --components 2", "the first two"),
         ),
     ),
+    "abinit": Command(
+        _REFINE,
+        "maps from particles alone, without a starting map",
+        options="abinit.AbinitOptions",
+        job="abinit.abinit_run",
+        examples=(
+            ("--input particles.star", "one map, to start a refinement from"),
+            ("--input particles.star --nmodels 3 --sym c4", "three maps of one symmetry"),
+            ("--resume abinit_00", "continue a stopped run"),
+        ),
+    ),
     "demo": Command(
         _REFINE,
         "run multi on a small problem made on the spot and score it against the truth",

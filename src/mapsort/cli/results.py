@@ -16,6 +16,7 @@ from mapsort.rundir.wording import counted
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mapsort.jobs.abinit import AbInitio
     from mapsort.jobs.compare import Compared
     from mapsort.jobs.convert import Converted
     from mapsort.jobs.crossval.verdicts import Crossval
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mapsort.jobs.simulate import Simulated
     from mapsort.jobs.split import Split
     from mapsort.jobs.subtract import Subtracted
+    from mapsort.options.abinit import AbinitOptions
     from mapsort.options.after_run import (
         CrossvalOptions,
         EotestOptions,
@@ -120,6 +122,23 @@ def pca(options: PcaOptions, made: Variability) -> Told:  # noqa: ARG001
     yield f"{directory.latent}  coordinates, scale and pose of every particle"
     write_latent_picture(directory)
     yield f"{directory.latent_picture}  particles along the components, slices of the maps"
+
+
+def abinit(options: AbinitOptions, made: AbInitio) -> Told:  # noqa: ARG001
+    """Tell what was found and where it is; draw the picture."""
+    from mapsort.report.abinit import write_abinit_picture
+
+    directory = RunDirectory(made.path)
+    yield made.words
+    for number in range(1, len(made.maps) + 1):
+        yield f"{directory.abinit_map(number)}  map {number}"
+    yield f"{directory.latent}  map and pose of every particle"
+    write_abinit_picture(directory)
+    yield f"{directory.abinit_picture}  slices of the maps, directions of the particles"
+    if made.structure:
+        maps = ",".join(str(directory.abinit_map(k + 1)) for k in range(len(made.maps)))
+        how = f"refine --model {maps}" if len(made.maps) == 1 else f"multi --models {maps}"
+        yield f"to go on: mapsort {how} --input {directory.latent}"
 
 
 def demo(options: DemoOptions, made: DemoScore) -> Told:  # noqa: ARG001

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from mapsort.engines.dask_engine import DaskEngine
 
@@ -81,6 +82,22 @@ def over_chunks(
     pieces = zip(chunks, along, strict=False)
     results = engine.in_order(_read_and_work, (read, work), pieces)
     yield from zip(chunks, results, strict=True)
+
+
+def on_threads(work: Callable[[T], R], pieces: Sequence[T], n_threads: int) -> Iterator[R]:
+    """Yield work(piece) for pieces in order, several at the same time.
+
+    Each piece is worked on by one thread, so that results do not depend on how many there are.
+
+    Parameters
+    ----------
+    work : callable
+        Depends on its argument only; numpy in it uses one thread.
+    pieces : sequence
+    n_threads : int
+    """
+    with threadpool_limits(1), ThreadPoolExecutor(n_threads, "piece") as pool:
+        yield from pool.map(work, pieces)
 
 
 def _read_and_work(

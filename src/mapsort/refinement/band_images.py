@@ -31,6 +31,7 @@ class _Preparation:
     run: Run
     band: Band
     origins: Float64
+    circle_px: float | None
 
     def __call__(self, where: Rows, raw: Float32) -> _Coefficients:
         """Return the coefficients of one chunk."""
@@ -41,12 +42,13 @@ class _Preparation:
             -raw if run.plan.treatment.invert else raw,
             self.origins[where],
             run.transfer_of(where),
+            circle_px=self.circle_px,
             n_threads=run.plan.n_threads,
         )
         return _Coefficients(part.spectra, part.transfer)
 
 
-def band_particles(run: Run, origins: Float64) -> BandParticles:
+def band_particles(run: Run, origins: Float64, *, circle_px: float | None = None) -> BandParticles:
     """Read all particles and return their low-frequency coefficients.
 
     Parameters
@@ -54,12 +56,14 @@ def band_particles(run: Run, origins: Float64) -> BandParticles:
     run : Run
     origins : ndarray of shape (n, 2), float64
         Shift that centres each particle [pixels].
+    circle_px : float, optional
+        As of `BandParticles.fill`.
     """
     n, band = len(run.inputs.particles), run.plan.band
     assert band is not None, "classes are to be found"
     particles = BandParticles.empty(n, band, run.inputs.apix, run.execution.scratch.zeros)
     run.start("prepare particles", n, 0)
-    for where, found in run.over_chunks(_Preparation(run, band, origins), run.chunks()):
+    for where, found in run.over_chunks(_Preparation(run, band, origins, circle_px), run.chunks()):
         particles.spectra[where] = found.spectra
         particles.transfer[where] = found.transfer
         run.execution.advance(length(where))

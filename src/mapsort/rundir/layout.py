@@ -106,6 +106,9 @@ class RunDirectory:
     latent = _File("particles.star")
     pca = _File("pca.json")
     latent_picture = _File("latent.png")
+    #: Of ``mapsort abinit``: summary and picture; its table is as that of ``pca``.
+    abinit = _File("abinit.json")
+    abinit_picture = _File("abinit.png")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -129,7 +132,7 @@ class RunDirectory:
         parent : str or Path, optional
             Where run directories are.
         prefix : str, optional
-            ``multi``, ``refine`` or ``pca``.
+            ``multi``, ``refine``, ``pca`` or ``abinit``.
         map_suffix : str, optional
 
         Raises
@@ -158,6 +161,10 @@ class RunDirectory:
     def relion(self, iteration: int, name: str) -> Path:
         """Return a file of an iteration by RELION's name, ``run_itYYY_<name>``."""
         return self.path / f"run_it{iteration:03d}_{name}"
+
+    def abinit_map(self, number: int) -> Path:
+        """Return a map made of particles alone, from 1."""
+        return self.path / f"map_{number:02d}.mrc"
 
     def component(self, number: int) -> Path:
         """Return the map of a principal component, from 1."""

@@ -1,0 +1,345 @@
+"""``mapsort abinit``: maps from particles alone, from options to a run directory."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mapsort.engines.progress import Progress, warn
+from mapsort.errors import ConfigError, FormatError, MapsortError
+from mapsort.geometry.symmetry import symmetry
+from mapsort.io.star import read_particles
+from mapsort.jobs.loop import at_work, make_directory
+from mapsort.jobs.multi import looked_through, opened
+from mapsort.jobs.refinement import with_seed
+from mapsort.jobs.run_place import relocated
+from mapsort.model.particles import Particles
+from mapsort.model.volume import Volume
+from mapsort.options.abinit import AbinitOptions
+from mapsort.options.fields import typed_options
+from mapsort.options.multi import MultiOptions
+from mapsort.options.signature import takes_options
+from mapsort.physics.masks import soft_sphere
+from mapsort.refinement.band_images import band_particles
+from mapsort.refinement.run import Run
+from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.log import run_log, stage
+from mapsort.rundir.manifest import changed_inputs, make_manifest, read_manifest, write_manifest
+from mapsort.rundir.run_lock import run_lock
+from mapsort.rundir.wording import counted
+from mapsort.runfiles.abinit import write_abinit
+from mapsort.stages.abinit.polar import BEYOND
+from mapsort.stages.abinit.rounds import Placed, Problem, Standing
+from mapsort.stages.abinit.schedule import Stage, stages
+from mapsort.stages.abinit.search import FoundMaps, find_maps
+from mapsort.stages.abinit.verdict import holds_structure, signs
+from mapsort.stages.components.band import CIRCLE_EDGE, Band
+from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.map_register import other_hand
+
+LOGGER = logging.getLogger(__name__)
+
+COMMAND = "abinit"
+#: Radius of the circle about a particle within which all is kept, and of the particle [boxes].
+_CIRCLE, _RADIUS = 0.42, 0.4
+#: The ball that stands for a map while particles are looked through [boxes].
+_BALL, _BALL_EDGE = 0.3, 0.1
+
+
+@dataclass(frozen=True)
+class AbInitio:
+    """Maps from particles alone.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory.
+    maps : tuple of Volume
+        White, centred, low-passed; of a hand that the particles do not tell.
+    particles : Path
+        The table of all particles, with map and pose of each.
+    resolution_ang : float
+        Of the last ring in use.
+    gain, gain_error : float
+        What the maps explain of a particle that had no part in them, beyond noise alone, and its
+        standard error [nat].
+    signs : tuple of str
+        What speaks against the maps, one line each.
+    structure : bool
+        Whether the maps explain particles at all.
+    """
+
+    path: Path
+    maps: tuple[Volume, ...]
+    particles: Path
+    resolution_ang: float
+    gain: float
+    gain_error: float
+    signs: tuple[str, ...]
+    structure: bool
+
+    @cached_property
+    def assignments(self) -> pd.DataFrame:
+        """One row per particle: class and pose."""
+        return read_particles(self.particles)[1]
+
+    @property
+    def words(self) -> str:
+        """What was found."""
+        if not self.structure:
+            return self.signs[0]
+        return (
+            f"{counted(len(self.maps), 'map')} up to {self.resolution_ang:.1f} A, of unknown hand "
+            f"(gain {self.gain:.1f} +- {self.gain_error:.1f} nat per unseen particle)"
+        )
+
+
+def abinit_run(
+    options: AbinitOptions, *, progress: Progress | None = None, particles: Particles | None = None
+) -> AbInitio:
+    """Make maps from particles alone.
+
+    Parameters
+    ----------
+    options : AbinitOptions
+    progress : Progress, optional
+        Told of every stage; may raise Interrupted between rounds.
+    particles : Particles, optional
+        Used in place of ``options.input``.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        Before any work: what is wrong with the request or its input.
+    """
+    if options.resume is not None:
+        options = _as_begun(options, options.resume)
+    request = with_seed(options.as_multi())
+    if particles is None:
+        particles = Particles.open(
+            request.input,
+            apix=request.apix,
+            datadir=request.datadir,
+            passthrough=request.passthrough,
+        )
+        in_files = True
+    else:
+        in_files = False
+    run = _opened(options, request, particles, progress)
+    options = replace(options, randomseed=run.plan.seed)
+    with at_work(run) as run:
+        if options.resume is not None:
+            directory = RunDirectory(options.resume)
+        else:
+            run = looked_through(run)
+            directory = make_directory(COMMAND, request)
+        with run_lock(directory.lock), run_log(directory.log):
+            if options.resume is None:
+                _write_manifest(options, run, directory, in_files=in_files)
+            checkpoints = Checkpoints(directory.checkpoint, scratch=run.execution.scratch)
+            run = replace(run, execution=replace(run.execution, checkpoints=checkpoints))
+            try:
+                return _found(options, run, directory)
+            except (MapsortError, OSError) as error:
+                LOGGER.error("%s", error)
+                raise
+
+
+def _as_begun(options: AbinitOptions, path: Path) -> AbinitOptions:
+    """Return the options of the run to go on with; threads and hand are as they are now."""
+    parms = RunDirectory(path).parms
+    if not parms.exists():
+        raise ConfigError(f"--resume={path}: no run has begun there")
+    manifest = read_manifest(parms)
+    if not manifest.asked or manifest.options.get("command") != COMMAND:
+        raise FormatError(f"{path}: is no run of mapsort {COMMAND} that could go on")
+    changes = changed_inputs(relocated(manifest, path))
+    if changes:
+        raise FormatError(f"{path}: cannot be resumed: {changes[0]}")
+    asked = {name: value for name, value in manifest.asked.items() if value is not None}
+    begun = typed_options(AbinitOptions, asked)
+    hand = begun.hand is not options.hand
+    return replace(begun, path=path, resume=path, parallel=options.parallel, hand=hand).validated()
+
+
+def _opened(
+    options: AbinitOptions, request: MultiOptions, particles: Particles, progress: Progress | None
+) -> Run:
+    """Return a run with a ball for a map, and the band that the search takes."""
+    box, apix = particles.box, particles.apix
+    if options.diameter is not None and options.diameter > box * apix:
+        raise ConfigError(
+            f"--diameter={options.diameter:g}: is more than the box of {box * apix:g} A"
+        )
+    ball = Volume(soft_sphere(box, _BALL * box, _BALL_EDGE * box), apix)
+    run = opened(request, progress, particles, [ball])
+    band = Band(box, stages(box, apix, options.targetres)[-1].rings + BEYOND)
+    return replace(run, plan=replace(run.plan, band=band))
+
+
+def _write_manifest(
+    options: AbinitOptions, run: Run, directory: RunDirectory, *, in_files: bool
+) -> None:
+    resolved = {
+        "command": COMMAND,
+        "path": str(directory.path),
+        "apix": run.inputs.apix,
+        "maxshift": run.plan.max_shift,
+    }
+    manifest = make_manifest(
+        options.as_record() | resolved,
+        seed=run.plan.seed,
+        inputs=run.inputs.files,
+        command=sys.argv,
+        asked=options.as_record() if in_files else None,
+    )
+    write_manifest(directory.parms, manifest)
+
+
+def _problem(options: AbinitOptions, run: Run) -> Problem:
+    box = run.plan.grid.box
+    n, circle = len(run.inputs.particles), _CIRCLE * box
+    kept = soft_sphere(box, circle, CIRCLE_EDGE * box, ndim=2).astype(np.float64)
+    radius = _RADIUS * box
+    if options.diameter is not None:
+        radius = min(0.5 * options.diameter / run.inputs.apix, 0.5 * box)
+    return Problem(
+        particles=band_particles(run, np.zeros((n, 2)), circle_px=circle),
+        n_models=options.nmodels,
+        symmetry=symmetry(options.sym[0]),
+        radius_px=radius,
+        max_shift=run.plan.max_shift,
+        circle=float(np.mean(kept**2)),
+        seed=run.plan.seed,
+        n_threads=run.plan.n_threads,
+    )
+
+
+def _found(options: AbinitOptions, run: Run, directory: RunDirectory) -> AbInitio:
+    problem = _problem(options, run)
+    box, apix = run.plan.grid.box, run.inputs.apix
+
+    def kept(number: int, start: int, make: Callable[[], Standing]) -> Standing:
+        return run.execution.checkpoints.kept(number, f"start{start}", Standing, make)
+
+    plan: list[Stage] = stages(box, apix, options.targetres)
+    with stage("find maps"):
+        found = find_maps(
+            problem,
+            plan,
+            options.starts,
+            kept=kept,
+            started=lambda words, total: run.start(words, total, 0),
+            told=run.execution.advance,
+        )
+    against = signs(found)
+    for line in _told(found, box * apix):
+        LOGGER.info("%s", line)
+        run.execution.progress.message(line)
+    for line in against:
+        LOGGER.warning("%s", line)
+        warn(run.execution.progress, line)
+    return _written(options, run, directory, found, against)
+
+
+def _told(found: FoundMaps, field_ang: float) -> list[str]:
+    shares = "/".join(f"{share:.0%}" for share in found.share)
+    lines = [f"maps up to ring {found.rings} ({field_ang / found.rings:.1f} A), shares {shares}"]
+    others = ", ".join(
+        f"start {start + 1}: {value:.2f}"
+        for start, value in sorted(found.behind.items())
+        if start != found.best
+    )
+    if others:
+        lines.append(
+            f"start {found.best + 1} is the likeliest; behind it when last compared [nat for each "
+            f"held-out particle]: {others}"
+        )
+    return lines
+
+
+def _written(
+    options: AbinitOptions,
+    run: Run,
+    directory: RunDirectory,
+    found: FoundMaps,
+    against: tuple[str, ...],
+) -> AbInitio:
+    maps, placed = found.maps, found.placed
+    if options.hand:
+        maps, placed = _other_hand(maps, placed)
+    resolution = run.plan.grid.box * run.inputs.apix / found.rings
+    summary = {
+        "maps": len(maps),
+        "rings": found.rings,
+        "resolution_ang": resolution,
+        "structure": holds_structure(found),
+        "held_out_gain_nat": found.gain,
+        "held_out_gain_error_nat": found.gain_error,
+        "share": found.share.tolist(),
+        "start": found.best + 1,
+        "starts_behind_nat": {str(start + 1): value for start, value in found.behind.items()},
+        "other_hand": options.hand,
+        "signs": list(against),
+    }
+    with stage("write"):
+        write_abinit(run, directory, maps, placed, summary)
+    return AbInitio(
+        directory.path,
+        tuple(Volume(volume, run.inputs.apix) for volume in maps),
+        directory.latent,
+        resolution,
+        found.gain,
+        found.gain_error,
+        against,
+        holds_structure(found),
+    )
+
+
+def _other_hand(maps: Float32, placed: Placed) -> tuple[Float32, Placed]:
+    """Return maps mirrored in z, and the views in which these look the same."""
+    mirror = np.diag([1.0, 1.0, -1.0])
+    # the view's own z, along which is summed, is mirrored, too
+    turned = mirror @ placed.rotations @ mirror
+    return np.stack([other_hand(volume) for volume in maps]), replace(placed, rotations=turned)
+
+
+@takes_options(AbinitOptions, "input")
+def abinit(
+    particles: str | Path | Particles, *, progress: Progress | None = None, **options: Any
+) -> AbInitio:
+    """Make maps from particles alone (``mapsort abinit`` in Python).
+
+    Parameters
+    ----------
+    particles : str, Path or Particles
+    progress : Progress, optional
+    **options
+        Any option of ``mapsort abinit`` by its name, for example ``nmodels=2, sym="d7"``.
+
+    Returns
+    -------
+    AbInitio
+        ``.maps``, ``.assignments``, ``.gain``, ``.signs``, ``.path``.
+
+    Raises
+    ------
+    ConfigError, FormatError
+        Before any work.
+    """
+    source = particles.source if isinstance(particles, Particles) else Path(particles)
+    request = typed_options(AbinitOptions, {"input": source} | options)
+    return abinit_run(
+        request.validated(),
+        progress=progress,
+        particles=particles if isinstance(particles, Particles) else None,
+    )

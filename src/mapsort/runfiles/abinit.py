@@ -1,0 +1,53 @@
+"""What ``mapsort abinit`` writes: maps, the table, the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mapsort.engines.chunks import chunk_ranges
+from mapsort.io.star import write_particles
+from mapsort.refinement.run import Run
+from mapsort.refinement.table_poses import pose_columns
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.text import write_json
+from mapsort.runfiles.maps import write_volume
+from mapsort.runfiles.tables import LONGEST_ROWS, image_names, without_found
+from mapsort.stages.abinit.rounds import Placed
+from mapsort.stages.fourier_grid import Float32
+
+
+def write_abinit(
+    run: Run, directory: RunDirectory, maps: Float32, placed: Placed, summary: Mapping[str, Any]
+) -> None:
+    """Write all results of a search for maps without a starting map.
+
+    Parameters
+    ----------
+    run : Run
+    directory : RunDirectory
+    maps : ndarray of shape (K, box, box, box), float32
+    placed : Placed
+    summary : mapping
+        For abinit.json, which is written last: when it is there, all is.
+    """
+    for number, volume in enumerate(maps, start=1):
+        write_volume(directory.abinit_map(number), volume, run.inputs.apix)
+    write_particles(directory.latent, run.inputs.particles.optics, _rows(run, placed))
+    write_json(directory.abinit, summary)
+
+
+def _rows(run: Run, placed: Placed) -> Iterator[pd.DataFrame]:
+    for where in chunk_ranges(len(placed.number), LONGEST_ROWS):
+        table = without_found(run.inputs.rows(where))
+        table["rlnImageName"] = image_names(run.inputs.particles, where)
+        columns: dict[str, npt.NDArray[Any]] = dict(
+            pose_columns(placed.rotations[where], placed.origins[where], run.inputs.apix)
+        )
+        columns["rlnClassNumber"] = placed.number[where] + 1
+        yield table.assign(**{name: np.round(values, 4) for name, values in columns.items()})
+        run.execution.scratch.release()

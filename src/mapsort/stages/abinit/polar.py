@@ -1,0 +1,156 @@
+"""Particles and slices on rings: in-plane rotation is a phase of their angular orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from mapsort import _core
+from mapsort.stages.components.band import BandParticles, Float64
+from mapsort.stages.components.slice_grid import FINENESS, SliceGrid
+from mapsort.stages.fourier_grid import Complex64, Float32
+
+#: Rings of coefficients beyond the last one that is interpolated from them.
+BEYOND = 2
+#: Real space is weighted with 1 up to this distance [boxes] on each axis, then softly to 0 at the
+#: edge: interpolation in Fourier space needs fewer neighbours then.
+_FLAT = 0.4
+
+
+@dataclass(frozen=True)
+class PolarGrid(SliceGrid):
+    """The grid whose slices are rings 1 to ``rings``, half of each: (rings, angles / 2) points.
+
+    Attributes
+    ----------
+    angles : int
+        Points of a whole ring; even.
+    """
+
+    angles: int = 32
+
+    @property
+    def half_angles(self) -> int:
+        """Points of half a ring; the others are Friedel mates."""
+        return self.angles // 2
+
+    @property
+    def n_points(self) -> int:
+        """Points of a slice."""
+        return self.rings * self.half_angles
+
+    @cached_property
+    def points(self) -> Float64:
+        """Frequencies of the points in Fourier pixels of the box, (rings * angles / 2, 2)."""
+        turn = 2 * np.pi * np.arange(self.half_angles) / self.angles
+        circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        radius = np.arange(1, self.rings + 1)
+        return np.asarray((radius[:, None, None] * circle).reshape(-1, 2))
+
+    def _plan(self, rotations: Float64) -> _core.LinearSlices:
+        plan = _core.LinearSlices((FINENESS * self.points).astype(np.float32), self.side)
+        plan.set_views(np.ascontiguousarray(rotations), n_threads=self.n_threads)
+        return plan
+
+    def polar_slices(self, volumes: Complex64, rotations: Float64) -> Complex64:
+        """Return slices of several maps, (q k, rings, angles / 2): the views of each map in turn.
+
+        Parameters
+        ----------
+        volumes : ndarray of shape (voxels, q), complex64
+        rotations : ndarray of shape (k, 3, 3)
+        """
+        slices = np.moveaxis(self.slices(volumes, rotations), -1, 0)
+        return np.ascontiguousarray(slices).reshape(-1, self.rings, self.half_angles)
+
+    @cached_property
+    def _interpolation(self) -> tuple[Float32, Float32]:
+        """What makes the points' real and imaginary parts of the coefficients', (m, points)."""
+        band = self.band
+        size = 8 * (self.rings + BEYOND)
+        place = (np.arange(size + 1) - size // 2) / size
+        weight = np.clip((0.5 - np.abs(place)) / (0.5 - _FLAT), 0.0, 1.0)
+        weight = 0.5 - 0.5 * np.cos(np.pi * weight)
+        known = band.frequencies[: band.n_points(self.rings + BEYOND)].astype(np.float64)
+
+        def kernel(sign: float) -> Float64:
+            product = np.ones((len(known), self.n_points))
+            for axis in (0, 1):
+                apart = sign * known[:, axis, None] - self.points[:, axis]
+                waves = np.cos(2 * np.pi * apart[..., None] * place)
+                product *= (waves @ weight) / size
+            return product
+
+        own, mates = kernel(1.0), kernel(-1.0)
+        return (own + mates).astype(np.float32), (own - mates).astype(np.float32)
+
+    def particles(self, particles: BandParticles, rows: npt.NDArray[np.intp]) -> PolarParticles:
+        """Return some particles on the rings.
+
+        The origin, which a band does not hold, counts as 0: contrast transfer leaves little there.
+        """
+        band = self.band
+        n_known = band.n_points(self.rings + BEYOND)
+        transfer = np.asarray(particles.transfer[rows, :n_known])
+        spectra = np.asarray(particles.spectra[rows, :n_known])
+        ring = band.ring[: band.n_points(self.rings)]
+        first = np.searchsorted(ring, np.arange(1, self.rings + 1))
+        count = np.diff(np.append(first, len(ring))).astype(np.float32)
+
+        def ring_means(values: Float32) -> Float32:
+            return np.asarray(np.add.reduceat(values[:, : len(ring)], first, axis=1) / count)
+
+        seen = spectra * transfer
+        real, imaginary = self._interpolation
+        data = np.empty((len(rows), self.n_points), np.complex64)
+        data.real = np.ascontiguousarray(seen.real) @ real
+        data.imag = np.ascontiguousarray(seen.imag) @ imaginary
+        return PolarParticles(
+            data=data.reshape(len(rows), self.rings, self.half_angles),
+            transfer_power=ring_means(transfer**2),
+            power=ring_means(spectra.real**2 + spectra.imag**2),
+        )
+
+
+@dataclass(frozen=True)
+class PolarParticles:
+    """Some particles on rings.
+
+    Attributes
+    ----------
+    data : ndarray of shape (n, rings, angles / 2), complex64
+        Their transforms times their contrast transfer.
+    transfer_power : ndarray of shape (n, rings), float32
+        Mean square of the transfer over each ring.
+    power : ndarray of shape (n, rings), float32
+        Mean power of the transforms themselves.
+    """
+
+    data: Complex64
+    transfer_power: Float32
+    power: Float32
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def orders_of(half: Complex64) -> Complex64:
+    """Return angular orders 0 to angles / 2 of half rings (..., angles / 2), the orders last."""
+    count = half.shape[-1]
+    rings = np.concatenate([half, half.conj()], axis=-1)
+    found = scipy.fft.fft(rings, axis=-1, overwrite_x=True)[..., : count + 1]
+    return np.asarray(found / np.float32(2 * count))
+
+
+def half_rings(orders: Complex64) -> Complex64:
+    """Return half rings (..., angles / 2) of angular orders (angles / 2 + 1, ...)."""
+    count = len(orders) - 1
+    number = np.arange(1, count).reshape(-1, *(1,) * (orders.ndim - 1))
+    mates = orders[1:count].conj() * np.where(number % 2, -1, 1).astype(np.float32)
+    whole = np.concatenate([orders, mates[::-1]])
+    found = scipy.fft.ifft(whole, axis=0, overwrite_x=True)[:count] * np.float32(2 * count)
+    return np.ascontiguousarray(np.moveaxis(found, 0, -1))

@@ -1,0 +1,87 @@
+"""How rings, views and batches go on from round to round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Where the rounds begin and end [A], and the rings that this is limited to.
+FIRST_ANG, LAST_ANG = 40.0, 12.0
+LEAST_RINGS, MOST_FIRST_RINGS, MOST_RINGS = 3, 6, 16
+#: Rings that the poses of all particles are searched with, at most.
+MOST_POSE_RINGS = 9
+#: Stages of rising resolution.
+STAGES = 6
+#: Of the first and the last stage: rounds, particles of a batch, part that a batch has in the
+#: sums.
+ROUNDS, BATCH, PART = (15, 4), (200, 400), (0.5, 0.25)
+#: Step between views times rings [degrees], and its bounds.
+_STEP, _FINEST, _COARSEST = 80.0, 8.0, 20.0
+#: Points of a ring, for up to so many rings.
+_ANGLES = ((5, 24), (8, 32), (MOST_RINGS, 48))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Rounds at one resolution.
+
+    Attributes
+    ----------
+    rings : int
+    angles : int
+        Points of a ring.
+    step_deg : float
+        Between views.
+    shift_step : float
+        Between shifts [pixels].
+    rounds : int
+    batch : int
+        Particles of a round.
+    part : float
+        Part that a round has in the trailing sums.
+    """
+
+    rings: int
+    angles: int
+    step_deg: float
+    shift_step: float
+    rounds: int
+    batch: int
+    part: float
+
+    @classmethod
+    def at(cls, rings: int, box: int, progress: float = 1.0) -> Stage:
+        """Return the stage of some rings, at 0 to 1 of the way."""
+
+        def between(ends: tuple[float, float]) -> float:
+            return float(ends[0] * (ends[1] / ends[0]) ** progress)
+
+        return cls(
+            rings=rings,
+            angles=next(count for most, count in _ANGLES if rings <= most),
+            step_deg=float(np.clip(_STEP / rings, _FINEST, _COARSEST)),
+            shift_step=max(box / rings / 3, box / 48),
+            rounds=round(between(ROUNDS)),
+            batch=round(between(BATCH)),
+            part=between(PART),
+        )
+
+
+def stages(box: int, apix: float, target_ang: float | None = None) -> list[Stage]:
+    """Return the stages for images of a box [pixels] and pixel size [A].
+
+    Parameters
+    ----------
+    box : int
+    apix : float
+    target_ang : float, optional
+        Resolution of the last stage, by default 12 A.
+    """
+    field = box * apix
+    asked = round(field / (target_ang or LAST_ANG))
+    last = max(LEAST_RINGS, min(asked, MOST_RINGS, (box - 1) // 2 - 3))
+    first = min(last, int(np.clip(round(field / FIRST_ANG), LEAST_RINGS, MOST_FIRST_RINGS)))
+    rings = np.unique(np.rint(np.geomspace(first, last, STAGES)).astype(int))
+    width = max(1, last - first)
+    return [Stage.at(int(ring), box, (ring - first) / width) for ring in rings]

@@ -1,0 +1,158 @@
+"""Soft assignment against sums written out pose by pose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mapsort.stages.abinit.expectation import (
+    Poses,
+    Slices,
+    best_poses,
+    expected,
+    likelihoods,
+    without_map,
+)
+from mapsort.stages.abinit.polar import PolarGrid, PolarParticles, half_rings, orders_of
+from mapsort.stages.components.band import Band, BandParticles
+
+BOX, RINGS, ANGLES = 32, 4, 12
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return PolarGrid(Band(BOX, RINGS + 2), RINGS, 12.0, 1, ANGLES)
+
+
+def random_complex(rng, *shape):
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
+
+
+@pytest.fixture(scope="module")
+def problem(grid):
+    """Three particles, two maps at two views, five shifts."""
+    rng = np.random.default_rng(1)
+    count = grid.half_angles
+    particles = PolarParticles(
+        data=random_complex(rng, 3, RINGS, count),
+        transfer_power=rng.uniform(0.2, 1.0, (3, RINGS)).astype(np.float32),
+        power=rng.uniform(2.0, 4.0, (3, RINGS)).astype(np.float32),
+    )
+    # smooth along rings, so that turned slices have no orders beyond the last
+    orders = random_complex(rng, ANGLES // 2 + 1, 4, RINGS)
+    orders[3:] = 0
+    orders[::2] = orders[::2].real
+    slices = Slices(
+        grid,
+        half_rings(orders),
+        np.log(np.array([0.1, 0.2, 0.3, 0.4])),
+        rng.uniform(1.0, 2.0, RINGS),
+        0.7,
+    )
+    turns = np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])
+    origins = np.array([[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]], float)
+    return particles, slices, Poses(turns, origins, np.log(np.full(5, 0.2)))
+
+
+def written_out(problem):
+    """Return log probabilities (n, references, shifts, angles) by sums over whole rings."""
+    particles, slices, poses = problem
+    grid = slices.grid
+    whole = np.concatenate([slices.data, slices.data.conj()], axis=-1)
+    weight = np.pi * 0.7 * np.arange(1, RINGS + 1) / slices.noise
+    found = np.empty((len(particles), len(whole), len(poses.origins), ANGLES))
+    for o, origin in enumerate(poses.origins):
+        phase = -2j * np.pi / BOX * (grid.points @ origin)
+        moved = particles.data * np.exp(phase).reshape(RINGS, -1)
+        moved = np.concatenate([moved, moved.conj()], axis=-1)
+        for turn in range(ANGLES):
+            turned = np.roll(whole, -turn, axis=-1)
+            cross = np.einsum("nra,dra->ndr", moved.conj(), turned).real / ANGLES
+            norm = particles.transfer_power[:, None] * np.mean(np.abs(whole) ** 2, axis=2)
+            gain = (weight * (2 * cross - norm)).sum(axis=2)
+            found[:, :, o, turn] = gain + slices.prior + poses.origin_prior[o] - np.log(ANGLES)
+    return found + without_map(particles.power, slices.noise, 0.7)[:, None, None, None]
+
+
+def test_orders_and_half_rings_are_each_other_s_inverse():
+    rings = random_complex(np.random.default_rng(2), 5, 3, 8)
+    orders = np.moveaxis(orders_of(rings), -1, 0)
+    np.testing.assert_allclose(half_rings(orders), rings, atol=1e-5)
+
+
+def test_the_evidence_is_the_sum_over_all_poses(problem):
+    found = likelihoods(*problem)
+    np.testing.assert_allclose(
+        found, np.log(np.exp(written_out(problem)).sum(axis=(1, 2, 3))), rtol=1e-4
+    )
+
+
+def test_the_likeliest_pose_is_found(problem):
+    _, _, poses = problem
+    number, rotations, origins = best_poses(*problem)
+    table = written_out(problem)
+    for particle, own in enumerate(table):
+        reference, shift, turn = np.unravel_index(own.argmax(), own.shape)
+        assert number[particle] == reference // 2
+        np.testing.assert_array_equal(origins[particle], poses.origins[shift])
+        angle = 2 * np.pi * turn / ANGLES
+        in_plane = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+        expected_view = poses.rotations[reference % 2].copy()
+        expected_view[:2] = in_plane @ expected_view[:2]
+        np.testing.assert_allclose(rotations[particle], expected_view, atol=1e-6)
+
+
+def test_sums_are_those_of_particles_turned_and_shifted_by_probability(problem):
+    particles, slices, poses = problem
+    table = written_out(problem)
+    chance = np.exp(table - table.max(axis=(1, 2, 3), keepdims=True))
+    chance /= chance.sum(axis=(1, 2, 3), keepdims=True)
+    whole = np.zeros((4, RINGS, ANGLES), complex)
+    for o, origin in enumerate(poses.origins):
+        phase = -2j * np.pi / BOX * (slices.grid.points @ origin)
+        moved = particles.data * np.exp(phase).reshape(RINGS, -1)
+        moved = np.concatenate([moved, moved.conj()], axis=-1)
+        for turn in range(ANGLES):
+            part = np.einsum("nk,nra->kra", chance[:, :, o, turn], moved)
+            whole += np.roll(part, turn, axis=-1)
+    sums = expected(particles, slices, poses)
+    np.testing.assert_allclose(sums.numerator, whole[..., : ANGLES // 2], atol=1e-4)
+    by_view = chance.sum(axis=(2, 3))
+    np.testing.assert_allclose(sums.share, by_view.sum(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(sums.density, by_view.T @ particles.transfer_power, rtol=1e-4)
+    squares = np.sum(poses.origins**2, axis=1)
+    assert sums.shift_square == pytest.approx((chance.sum(axis=(1, 3)) @ squares).sum(), rel=1e-4)
+    # what is left of the particles, pose by pose
+    left = particles.power.sum(axis=0, dtype=float)
+    left -= 2 * np.mean(whole[..., : ANGLES // 2].conj() * slices.data, axis=2).real.sum(axis=0)
+    left += np.sum(by_view.T @ particles.transfer_power * slices.power, axis=0)
+    np.testing.assert_allclose(sums.residual, left, rtol=1e-3)
+    both = sums + sums
+    assert both.count == 2 * len(particles)
+    assert both.likelihood == pytest.approx(2 * sums.likelihood)
+
+
+def test_particles_on_rings_are_their_transforms_there(grid):
+    """Against the sum over pixels, for an image that lies within the circle."""
+    rng = np.random.default_rng(3)
+    line = np.arange(BOX) - BOX // 2
+    image = np.zeros((1, BOX, BOX))
+    for x, y in rng.uniform(-7, 7, (20, 2)):
+        image += rng.uniform(-1, 1) * np.exp(
+            -((line - x) ** 2 + (line[:, None] - y) ** 2) / (2 * 1.5**2)
+        )
+    # the band leaves out the origin, where contrast transfer is next to nothing
+    near = np.exp(-(line**2 + line[:, None] ** 2) / (2 * 4.0**2))
+    image -= near * image.sum() / near.sum()
+    band = grid.band
+    centred = np.fft.fft2(np.fft.ifftshift(image, axes=(1, 2)))[:, :, : BOX // 2 + 1]
+    spectra = centred.reshape(1, -1)[:, band.places].astype(np.complex64)
+    transfer = np.full(spectra.shape, 0.5, np.float32)
+    seen = grid.particles(BandParticles(band, 1.0, spectra, transfer), np.array([0]))
+    waves = np.exp(
+        -2j * np.pi / BOX * np.einsum("pk,kyx->pyx", grid.points, np.meshgrid(line, line))
+    )
+    exact = 0.5 * np.einsum("pyx,yx->p", waves, image[0]).reshape(RINGS, -1)
+    error = np.abs(seen.data[0] - exact)
+    assert error.max() < 0.03 * np.abs(exact).max()
+    np.testing.assert_allclose(seen.transfer_power, 0.25)
