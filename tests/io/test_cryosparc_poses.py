@@ -237,3 +237,21 @@ def test_figures_of_merit_may_be_no_numbers(tmp_path: Path) -> None:
 def test_names_with_blanks_and_ats(tmp_path: Path, name: str) -> None:
     particles, _ = read(tmp_path, {"blob/path": np.array([f">{name}".encode()] * N)})
     assert particles["rlnImageName"].tolist()[2] == f"000003@{name}"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (numbered("alignments_class_"), 0.8),
+        (multi(), 0.8),
+        (group("alignments3D", 1, **{"class": BEST, "class_posterior": np.full(N, 0.6)}), 0.6),
+        (group("alignments3D", 1, **{"class": BEST, "class_posterior": np.zeros(N)}), None),
+        (group("alignments3D", 1, **{"class": BEST}), None),
+    ],
+)
+def test_how_sure_the_class_is(tmp_path: Path, given: Fields, expected: float | None) -> None:
+    particles = read(tmp_path, given)[0]
+    if expected is None:
+        assert "rlnMaxValueProbDistribution" not in particles
+    else:
+        np.testing.assert_allclose(particles["rlnMaxValueProbDistribution"], expected)

@@ -27,9 +27,10 @@ Floats = NDArray[np.float64]
 _ONE, _MULTI, _FLAT = "alignments3D", "alignments3D_multi", "alignments2D"
 #: Of the groups of one file, the first that is there counts.
 _PRECEDENCE = (_ONE, _MULTI, "alignments_class3D_k", "alignments_class_k", _FLAT)
-_OF_ONE = ("pose", "shift", "psize_A", "split", "class")
+_OF_ONE = ("pose", "shift", "psize_A", "split", "class", "class_posterior")
 _WIDTHS = {"pose": 3, "shift": 2, "psize_A": 1, "split": 1, "class_posterior": 1, "class": 1}
 _CLASS, _HALF = "rlnClassNumber", "rlnRandomSubset"
+_POSTERIOR = "rlnMaxValueProbDistribution"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,7 @@ def pose_columns(fields: CryosparcFields, apix: Floats, notes: list[str]) -> Col
         alignment = _alignment(fields, group)
         if alignment.classes is not None and _CLASS not in columns:
             columns[_CLASS] = alignment.classes + 1
+            columns |= _posteriors(alignment)
             taken.append(group)
             _tell_classes(fields, alignment, notes)
         if "pose" in alignment.values:
@@ -184,6 +186,13 @@ def _poses(
             "poses takes them, a run with given poses does not"
         )
     return columns
+
+
+def _posteriors(alignment: _Alignment) -> Columns:
+    posterior = alignment.values.get("class_posterior")
+    if posterior is None or not np.isfinite(posterior).all() or not posterior.any():
+        return {}
+    return {_POSTERIOR: posterior}
 
 
 def _halves(alignment: _Alignment) -> Columns:

@@ -16,6 +16,8 @@ from mapsort.rundir.text import write_json
 
 #: The file is written anew at the start and end of every stage, and within one after this time [s].
 WRITE_SECONDS = 5.0
+#: Within a stage, what asks to stop is looked for after this time [s]: disks may be far away.
+LOOK_SECONDS = 1.0
 
 
 class ProgressFile:
@@ -50,7 +52,7 @@ class ProgressFile:
             "message": "",
         }
         # Durations by a clock that never jumps.
-        self._started = self._written = time.monotonic()
+        self._started = self._written = self._looked = time.monotonic()
 
     def start(self, stage: str, total: int, *, iteration: int, n_iterations: int) -> None:
         """Begin a stage, or stop."""
@@ -63,7 +65,8 @@ class ProgressFile:
 
     def advance(self, amount: int) -> None:
         """Count units, or stop."""
-        self._stop_if_asked()
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._stop_if_asked()
         self._now["done"] += amount
         if time.monotonic() - self._written > WRITE_SECONDS:
             self._write()
@@ -99,6 +102,7 @@ class ProgressFile:
         self._write()
 
     def _stop_if_asked(self) -> None:
+        self._looked = time.monotonic()
         name = abort_asked(self._path.parent)
         if name is not None:
             raise Interrupted(f"stopped by {name}; finished files are kept")
