@@ -82,7 +82,7 @@ def said(gain, deviation, n=400, alike=True):
     gains = gain + deviation * (gains - gains.mean()) / gains.std(ddof=1)
     classes = rng.integers(0, 2, n)
     theirs = classes if alike else rng.integers(0, 2, n)
-    return judged_split(HeldOutSplit(np.arange(n), gains, classes, 10), 1 + theirs)
+    return judged_split(HeldOutSplit(np.arange(n), gains, classes), 1 + theirs)
 
 
 @pytest.mark.parametrize(

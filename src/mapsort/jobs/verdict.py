@@ -24,19 +24,28 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import table_poses
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import stage
+from mapsort.rundir.result_record import (
+    ResultCurves,
+    ResultMatrix,
+    ResultRecord,
+    ResultTable,
+    write_result,
+)
 from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.verdict_record import (
     NOT_SUPPORTED,
     SUPPORTED,
     UNDECIDED,
+    PopulationRecord,
     Split,
     Verdict,
     write_verdict,
 )
 from mapsort.stages.components.band import Band
 from mapsort.stages.components.folds import N_FOLDS
-from mapsort.stages.components.held_out_split import HeldOutSplit, held_out_split
+from mapsort.stages.components.held_out_split import HeldOutSplit, Seen, held_out_split
 from mapsort.stages.components.observed import Observed
+from mapsort.stages.components.populations import Populations, populations
 from mapsort.stages.map_register import IN_PLACE, as_they_lie, in_common_frame
 
 LOGGER = logging.getLogger(__name__)
@@ -56,67 +65,123 @@ _MUCH_JUNK = 0.05
 
 def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Entry]) -> Verdict:
     """Judge a run that has ended, and write verdict.json."""
-    split = None
+    split, held = None, None
     if run.plan.n_models > 1:
         with stage("verdict") as facts:
-            split = _split(run, directory, entries[-1])
+            split, held = _split(run, directory, int(entries[-1]["iteration"]))
             facts["split"] = split.verdict
     end = str(entries[-1]["end"])
     converged = end.startswith("converged")
-    doubts = _doubts(run, entries[-1])
     made = Verdict(
         iteration=int(entries[-1]["iteration"]),
         converged=converged,
         end=end,
         split=split,
-        doubts=doubts,
+        populations=held,
+        doubts=_doubts(run, entries[-1]),
         next_steps=_next_steps(command, directory, split, converged=converged),
     )
     for line in made.lines:
         LOGGER.info("%s", line)
     write_verdict(directory, made)
+    if held is not None:
+        write_result(directory.path, "0_populations", population_record(held))
     return made
 
 
-def _split(run: Run, directory: RunDirectory, entry: Entry) -> Split:
-    """Let particles that nothing was made of judge the split."""
-    iteration = int(entry["iteration"])
-    table = Particles.open(directory.particles(iteration)).table
+def _split(
+    run: Run, directory: RunDirectory, iteration: int
+) -> tuple[Split, PopulationRecord | None]:
+    """Let particles that nothing was made of judge the split; count its classes."""
+    path = directory.particles(iteration)
+    table = Particles.open(path).table
     number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
     good = np.flatnonzero(number <= run.plan.n_models)
-    filled = len(np.unique(number[good]))
-    if filled < 2:
-        return Split(NOT_SUPPORTED, "one class holds all particles")
+    some = good[:: max(1, -(-len(good) // MOST))]
+    filled = np.unique(number[some])
+    if len(filled) < 2:
+        return Split(NOT_SUPPORTED, "one class holds all particles"), None
     if len(good) < FEWEST:
         words = f"{len(good)} particles are too few to spare any, {FEWEST} are needed"
-        return Split(UNDECIDED, words)
+        return Split(UNDECIDED, words), None
     apart = _frames_apart(run, directory, iteration)
     if apart:
-        return Split(UNDECIDED, apart)
-    some = good[:: -(-len(good) // MOST)]
-    rotations, origins = table_poses(
-        directory.particles(iteration),
-        table.iloc[some],
-        run.inputs.apix,
-        rows=some,
-        purpose="the verdict",
+        return Split(UNDECIDED, apart), None
+    apix = run.inputs.apix
+    rotations, origins = table_poses(path, table.iloc[some], apix, rows=some, purpose="the verdict")
+    part = replace(run, plan=replace(run.plan, band=Band.widest(run.plan.grid.box, apix))).only(
+        some
     )
-    plan = replace(run.plan, band=Band.widest(run.plan.grid.box, run.inputs.apix))
-    part = replace(run, plan=plan).only(some)
     folds = dealt_folds(part)
     if folds.count < N_FOLDS:
-        return Split(UNDECIDED, "too few different images to spare any")
-    group = _common_symmetry(run)
+        return Split(UNDECIDED, "too few different images to spare any"), None
     try:
         observed = Observed.at_first(
-            band_particles(part, origins), folds, rotations, group.matrices
+            band_particles(part, origins), folds, rotations, _common_symmetry(run).matrices
         )
-        found = held_out_split(
-            observed, filled, junk=True, seed=plan.seed, n_threads=plan.n_threads
-        )
+        seen = Seen.of(observed, junk=True, n_threads=part.plan.n_threads)
+        found = held_out_split(seen, len(filled), seed=part.plan.seed)
+        classes = np.searchsorted(filled, number[some])
+        held, _ = populations(seen, classes, seed=part.plan.seed)
     except NumericalError as error:
-        return Split(UNDECIDED, str(error))
-    return judged_split(found, number[some])
+        return Split(UNDECIDED, str(error)), None
+    return judged_split(found, number[some]), _recorded(held, filled)
+
+
+def _recorded(held: Populations, maps: npt.NDArray[np.integer]) -> PopulationRecord:
+    return PopulationRecord(
+        maps=tuple(maps.tolist()),
+        counts=tuple(held.counts.tolist()),
+        posterior_sums=tuple(held.sums.tolist()),
+        shares=tuple(held.shares.tolist()),
+        errors=tuple(held.errors.tolist()),
+        corrected=tuple(held.corrected.tolist()),
+        confusion=tuple(map(tuple, held.confusion.tolist())),
+        temperature=held.temperature,
+        reliability=tuple(map(tuple, held.reliability.tolist())),
+        calibration_error=held.calibration_error,
+    )
+
+
+def population_record(held: PopulationRecord) -> ResultRecord:
+    """Return the populations for the report."""
+    total = sum(held.counts)
+    table = ResultTable.of(
+        "Populations, junk apart",
+        range(len(held.maps)),
+        {
+            "map": lambda i: held.maps[i],
+            "most probable [%]": lambda i: 100 * held.counts[i] / total,
+            "sum of posteriors [%]": lambda i: 100 * held.posterior_sums[i] / total,
+            "corrected by confusion [%]": lambda i: 100 * held.corrected[i],
+            "maximum likelihood [%]": lambda i: 100 * held.shares[i],
+            "standard error [%]": lambda i: 100 * held.errors[i],
+        },
+    )
+    names = tuple(f"map {number}" for number in held.maps)
+    filled = [row for row in held.reliability if row[2] > 0]
+    curve = ResultCurves(
+        caption="Reliability of the posteriors",
+        x_label="highest posterior",
+        y_label="right",
+        x=tuple(row[0] for row in filled),
+        names=("particles drawn from the maps", "exact"),
+        curves=(tuple(row[1] for row in filled), tuple(row[0] for row in filled)),
+    )
+    words = (
+        "Particles are judged by maps made without them, at fixed poses. Shares of the highest "
+        "likelihood have errors from its curvature. The confusion matrix is of particles drawn "
+        "from the maps with the data's CTF, noise, brightness and poses, and classified.",
+        f"Log likelihoods were divided by {held.temperature:.2f}: what tells the maps apart varies "
+        "by so much more than the noise alone.",
+    )
+    return ResultRecord(
+        title="Populations",
+        summary=(held.words, *words),
+        tables=(table,),
+        curves=(curve,),
+        matrices=(ResultMatrix("Confusion", names, names, held.confusion),),
+    )
 
 
 def judged_split(found: HeldOutSplit, classes: npt.NDArray[np.integer]) -> Split:

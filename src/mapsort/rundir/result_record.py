@@ -121,7 +121,7 @@ def read_results(run: str | Path) -> list[ResultRecord]:
 
 
 def _read(path: Path) -> ResultRecord:
-    content = _frozen(read_json(path))
+    content = frozen(read_json(path))
     kinds = {"tables": ResultTable, "curves": ResultCurves, "matrices": ResultMatrix}
     try:
         parts = {
@@ -132,8 +132,8 @@ def _read(path: Path) -> ResultRecord:
         raise FormatError(f"{path}: not a result of mapsort: {error}.") from error
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """Return JSON with tuples for lists."""
     if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+        return {key: frozen(item) for key, item in value.items()}
+    return tuple(map(frozen, value)) if isinstance(value, list) else value

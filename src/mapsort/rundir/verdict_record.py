@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.result_record import frozen
 from mapsort.rundir.text import read_json, write_json
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
@@ -38,6 +39,53 @@ class Split:
 
 
 @dataclass(frozen=True)
+class PopulationRecord:
+    """How many particles each class holds, counted in four ways; classes from 1, junk apart.
+
+    Attributes
+    ----------
+    maps : tuple of int
+        Numbers of the maps that hold particles.
+    counts : tuple of int
+        Particles by their most probable class.
+    posterior_sums : tuple of float
+    shares, errors : tuple of float
+        Maximum-likelihood shares, and their standard errors.
+    corrected : tuple of float
+        Shares of the counts, corrected by the confusion matrix.
+    confusion : tuple of tuple of float
+        Probability that a particle of one class (row) is put into another (column).
+    temperature : float
+        What log likelihoods were divided by, so that posteriors are not too sure.
+    reliability : tuple of tuple of float
+        Highest posterior, how many of those were right, part of the particles; of particles drawn
+        from the maps.
+    calibration_error : float
+        Expected, of these.
+    """
+
+    maps: tuple[int, ...]
+    counts: tuple[int, ...]
+    posterior_sums: tuple[float, ...]
+    shares: tuple[float, ...]
+    errors: tuple[float, ...]
+    corrected: tuple[float, ...]
+    confusion: tuple[tuple[float, ...], ...]
+    temperature: float
+    reliability: tuple[tuple[float, ...], ...]
+    calibration_error: float
+
+    @property
+    def words(self) -> str:
+        """The shares with their errors."""
+        told = (
+            f"map {number} {share:.1%} ± {error:.1%}"
+            for number, share, error in zip(self.maps, self.shares, self.errors, strict=True)
+        )
+        return f"populations: {', '.join(told)}"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What to believe of a run, and what to do next.
 
@@ -49,6 +97,8 @@ class Verdict:
         Why the run ended.
     split : Split or None
         None of one map.
+    populations : PopulationRecord or None
+        None where the split could not be judged.
     doubts, next_steps : tuple of str
         Sentences.
     """
@@ -57,6 +107,7 @@ class Verdict:
     converged: bool
     end: str
     split: Split | None
+    populations: PopulationRecord | None
     doubts: tuple[str, ...]
     next_steps: tuple[str, ...]
 
@@ -64,7 +115,9 @@ class Verdict:
     def words(self) -> tuple[str, ...]:
         """The verdict in sentences, the split first."""
         split = self.split
-        told = () if split is None else (f"split {split.verdict}: {split.reason}",)
+        told = [] if split is None else [f"split {split.verdict}: {split.reason}"]
+        if self.populations is not None and split is not None and split.verdict == SUPPORTED:
+            told.append(self.populations.words)
         return (*told, self.end, *self.doubts)
 
     @property
@@ -82,10 +135,11 @@ def read_verdict(directory: RunDirectory, iteration: int) -> Verdict | None:
     """Return the verdict on a run as its iteration left it, if there is one."""
     if not directory.verdict.exists():
         return None
-    content = read_json(directory.verdict)
+    content = frozen(read_json(directory.verdict))
     del content["words"]
-    split = content.pop("split")
-    for name in ("doubts", "next_steps"):
-        content[name] = tuple(content[name])
-    made = Verdict(split=None if split is None else Split(**split), **content)
+    parts = {
+        name: None if content[name] is None else kind(**content[name])
+        for name, kind in (("split", Split), ("populations", PopulationRecord))
+    }
+    made = Verdict(**content | parts)
     return made if made.iteration == iteration else None

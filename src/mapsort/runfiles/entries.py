@@ -21,6 +21,7 @@ from mapsort.refinement.reconstruction import Rebuilt
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.stages.classify.junk import JUNK_FROM
+from mapsort.stages.classify.soft_assignment import effective_classes
 from mapsort.stages.fourier_grid import Float32
 
 #: Particles whose poses are compared together.
@@ -177,12 +178,26 @@ def _counts(run: Run, outcome: Outcome) -> dict[str, Any]:
     return {
         "junk": None if kind is None else n_junk,
         "junk_sets": junk,
+        "effective_classes": _effective_classes(outcome, references),
         "posterior_sums": None if shares is None else np.round(shares * good, 2).tolist(),
         "particles_used": [
             outcome.averaged.membership.n_used(references.block(model))
             for model in range(references.n_models)
         ],
     }
+
+
+def _effective_classes(outcome: Outcome, references: References) -> float:
+    """Return the mean effective number of classes of a particle."""
+    known, matches = outcome.state.known, outcome.averaged.matches
+    total = 0.0
+    for where in chunk_ranges(len(matches), _AT_ONCE):
+        if known is None:
+            probability = matches.part(where).map_probabilities(references)
+        else:
+            probability = known.rows(where).responsibilities
+        total += float(effective_classes(probability).sum())
+    return round(total / len(matches), 4)
 
 
 def _mean_score(outcome: Outcome) -> float | None:

@@ -21,10 +21,12 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.average.particle_fit import outlier_scores
-from mapsort.stages.classify.soft_assignment import map_posterior, posterior
+from mapsort.stages.classify.soft_assignment import effective_classes, map_posterior, posterior
 
 #: Beginning of the names of coordinates along principal components, numbered from 1.
 LATENT = "mapsortLatent"
+#: Effective number of classes of each particle: 1 where its class is sure.
+EFFECTIVE = "mapsortEffectiveClasses"
 #: Rows that are made and written together.
 LONGEST_ROWS = 8192
 #: Columns that a run or another program found of the particles and that do not hold any more once
@@ -116,9 +118,13 @@ def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
     model = references.model[matches.reference[:, 0]]
     known = outcome.state.known
     if known is None:
-        probability = matches.map_probabilities(references)[np.arange(len(matches)), model]
+        every = matches.map_probabilities(references)
+        probability = every[np.arange(len(matches)), model]
     else:
+        every = known.rows(where).responsibilities
         probability = known.rows(where).probability
+    if references.n_models > 1:
+        table[EFFECTIVE] = np.round(effective_classes(every), 4)
     if run.plan.copies is not None:
         table["mapsortCopyProbability"] = np.round(_copy_probability(matches, references), 6)
     table["rlnImageName"] = image_names(run.inputs.particles, where)

@@ -58,6 +58,16 @@ def map_posterior(
     )
 
 
+def effective_classes(probability: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return the effective number of classes of each particle, (n,): 1 over the sum of squares.
+
+    Of probabilities (n, K), which need not add up to 1: from 1 where one class is sure to K.
+    """
+    total = np.maximum(probability.sum(axis=1, dtype=np.float64), 1e-300)
+    squares = np.maximum(np.square(probability, dtype=np.float64).sum(axis=1), 1e-300)
+    return np.asarray(total**2 / squares)
+
+
 def starting_temperature(matches: Matches, references: References) -> float:
     """Return the temperature at which the likeliest map has half of what certainty would add.
 

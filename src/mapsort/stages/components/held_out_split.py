@@ -7,7 +7,7 @@ judged goes in but its poses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition
 from mapsort.stages.components.found_classes import MOST_COMPONENTS, SPHERE
 from mapsort.stages.components.latent_mixture import fit_mixture
 from mapsort.stages.components.observed import Observed
-from mapsort.stages.components.polishing import polished
+from mapsort.stages.components.polishing import Polished, polished
 from mapsort.stages.components.slice_grid import SliceGrid
 
 #: The fold that judges.
@@ -39,70 +39,74 @@ class HeldOutSplit:
         Log likelihood of each with K classes less that with one.
     classes : ndarray of shape (m,), intp
         The class that each is in most probably, from 0; numbers are arbitrary.
-    rings : int
-        Last ring in use.
     """
 
     judges: npt.NDArray[np.intp]
     gain_nats: Float64
     classes: npt.NDArray[np.intp]
-    rings: int
 
 
-def held_out_split(
-    observed: Observed, n_classes: int, *, junk: bool, seed: int, n_threads: int
-) -> HeldOutSplit:
-    """Let a fold judge K classes found without it.
+@dataclass(frozen=True)
+class Seen:
+    """Particles with noise, brightness and poses as their mean map tells, and their band.
 
-    Parameters
+    Attributes
     ----------
-    observed : Observed
-        As at first, at poses known to a few degrees, which are corrected by the mean map: what is
-        off in them would pass for a difference.
-    n_classes : int
-        K, from 2.
+    polished : Polished
+    grid : SliceGrid
+        Up to the last ring with signal.
     junk : bool
         Whether some images may hold no particle.
-    seed : int
-        The result depends on it, and not on the number of threads.
-    n_threads : int
-
-    Raises
-    ------
-    NumericalError
-        The particles hold no signal that they agree on.
     """
-    band = observed.particles.band
 
-    def grid(rings: int) -> SliceGrid:
-        return SliceGrid(band, max(rings, FEWEST_RINGS), SPHERE * band.box, n_threads)
+    polished: Polished
+    grid: SliceGrid
+    junk: bool
 
-    # sums by several threads of BLAS would depend on their number
+    @classmethod
+    def of(cls, observed: Observed, *, junk: bool, n_threads: int) -> Seen:
+        """Look at particles whose poses are known to a few degrees.
+
+        The poses are corrected by the mean map: what is off in them would pass for a difference.
+
+        Raises
+        ------
+        NumericalError
+            The particles hold no signal that they agree on.
+        """
+        band = observed.particles.band
+        widest = SliceGrid(band, band.rings, SPHERE * band.box, n_threads)
+        # sums by several threads of BLAS would depend on their number
+        with threadpool_limits(1, "blas"):
+            rings = max(FEWEST_RINGS, signal_band(signal_by_ring(observed, widest)))
+            grid = replace(widest, rings=rings)
+            polish = polished(observed, grid, junk=junk, correct_poses=True, told=lambda: None)
+        return cls(polish, grid, junk)
+
+    def part(self, part: float) -> SliceGrid:
+        """Return the grid of a part of the band."""
+        return replace(self.grid, rings=max(FEWEST_RINGS, round(part * self.grid.rings)))
+
+
+def held_out_split(seen: Seen, n_classes: int, *, seed: int) -> HeldOutSplit:
+    """Let a fold judge K classes, from 2, found without it; the result depends on the seed."""
+    search = Decomposition(
+        seen.part(COARSE), seen.part(FINE), min(n_classes, MOST_COMPONENTS), JUDGES, seen.junk
+    )
+    rng = np.random.default_rng(seed)
+    observed, counted = seen.polished.observed, seen.polished.brightness.counted
     with threadpool_limits(1, "blas"):
-        rings = signal_band(signal_by_ring(observed, grid(band.rings)))
-        found = polished(observed, grid(rings), junk=junk, correct_poses=True, told=lambda: None)
-        search = Decomposition(
-            grid(round(COARSE * rings)),
-            grid(round(FINE * rings)),
-            min(n_classes, MOST_COMPONENTS),
-            JUDGES,
-            junk,
-        )
-        rng = np.random.default_rng(seed)
-        counted = found.brightness.counted
-        products = search.run(found.observed, counted, rng, lambda: None).products
+        products = search.run(observed, counted, rng, lambda: None).products
         spared = observed.folds.number == JUDGES
-        judged = [
-            fit_mixture(products.rows(~spared), count, rng, junk=junk, starts=_STARTS).judge(
+        several, one = (
+            fit_mixture(products.rows(~spared), count, rng, junk=seen.junk, starts=_STARTS).judge(
                 products.rows(spared)
             )
             for count in (n_classes, 1)
-        ]
-    several, one = judged
+        )
     good = one.junk <= 0.5
     return HeldOutSplit(
         judges=np.flatnonzero(spared)[good],
         gain_nats=(several.log_likelihood - one.log_likelihood)[good],
         classes=several.responsibilities.argmax(axis=1)[good],
-        rings=rings,
     )
