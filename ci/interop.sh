@@ -17,4 +17,4 @@ else
   . "$work/environment/bin/activate"
   pip install --quiet ".[interop]"
 fi
-pytest -q -p no:cacheprovider -m interop "$@"
+pytest -q -p no:cacheprovider -m interop tests/interop "$@"

@@ -62,6 +62,18 @@ def test_a_converted_set_is_the_same_by_their_reader_and_ours(run: Path) -> None
     assert again == theirs
 
 
+def test_the_group_file_names_every_slot_of_the_set(run: Path) -> None:
+    import yaml
+    from cryosparc.dataset import Dataset
+
+    group = yaml.safe_load((run.parent / "made.csg").read_text(encoding="utf-8"))
+    prefixes = Dataset.load(run.parent / "made.cs").prefixes()
+    assert set(group["results"]) == set(prefixes)
+    assert group["group"]["type"] == "particle"
+    for name, slot in group["results"].items():
+        assert slot == {"metafile": ">made.cs", "num_items": N, "type": f"particle.{name}"}
+
+
 def test_the_example_finds_each_class_by_uid(run: Path) -> None:
     from cryosparc.dataset import Dataset
 
