@@ -101,7 +101,7 @@ def test_run_draws_a_table_on_a_terminal(
 
 def test_unknown_and_missing(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").touch()
-    with pytest.raises(FormatError, match=r"a\.pdf: info knows \.cs, \.h5, \.hdf"):
+    with pytest.raises(FormatError, match=r"a\.pdf: info knows \.ccp4, \.cs, \.h5"):
         info.describe(tmp_path / "a.pdf")
     with pytest.raises(FormatError, match=r"none: no such file"):
         info.describe(tmp_path / "none")

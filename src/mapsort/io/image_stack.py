@@ -16,6 +16,8 @@ from mapsort.io.mrc_stack import MrcStack
 #: MRC files by what they hold: images (``.st`` of tilt series and negative stains), or a map.
 MRC_SUFFIXES = (".mrcs", ".mrc", ".st", ".map")
 MRC_MAP_SUFFIXES = (".mrc", ".map", ".mrcs", ".ccp4", ".rec")
+#: Of stacks and of maps.
+ANY_MRC_SUFFIXES = tuple(dict.fromkeys((*MRC_MAP_SUFFIXES, *MRC_SUFFIXES)))
 HDF_SUFFIXES = (".hdf", ".hdf5", ".h5")
 
 

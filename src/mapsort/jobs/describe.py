@@ -14,12 +14,13 @@ from mapsort.errors import FormatError
 from mapsort.io.cryosparc import field_names, read_cryosparc
 from mapsort.io.eman_tables import read_hdf_particles
 from mapsort.io.hdf import HdfReader
-from mapsort.io.image_stack import refuse_bdb
+from mapsort.io.image_stack import ANY_MRC_SUFFIXES, refuse_bdb
 from mapsort.io.lst import read_list
 from mapsort.io.mrc import read_map
 from mapsort.io.mrc_header import ISPG_VOLUME, MrcHeader, read_header
 from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.optics import FLIPPED
+from mapsort.io.particle_files import LIST_SUFFIXES
 from mapsort.io.star_tables import read_noted_tables
 from mapsort.io.table_notes import table_notes
 from mapsort.jobs.describe_run import describe_run, is_run
@@ -278,10 +279,10 @@ def _statistics(chunks: Iterable[NDArray[np.float32]]) -> Facts:
 
 
 _READERS: dict[str, Callable[[Path], Facts]] = {
-    **dict.fromkeys((".mrc", ".mrcs", ".map", ".st"), _describe_mrc),
+    **dict.fromkeys(ANY_MRC_SUFFIXES, _describe_mrc),
     ".hdf": _describe_hdf,
     ".h5": _describe_h5,
-    **dict.fromkeys((".lst", ".lsx"), _describe_list),
+    **dict.fromkeys(LIST_SUFFIXES, _describe_list),
     **dict.fromkeys((".txt", ".json", ".log"), _describe_text),
     ".star": _describe_star,
 }

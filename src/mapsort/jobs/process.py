@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.image_file import STACK_SUFFIXES, ImageFile, open_images
-from mapsort.io.image_stack import HDF_SUFFIXES
+from mapsort.io.image_stack import ANY_MRC_SUFFIXES, HDF_SUFFIXES
 from mapsort.io.mrc import write_map, write_stack
 from mapsort.modules.processors import PROCESSORS, apply_chain
 from mapsort.modules.registry import BoundModule
@@ -20,7 +20,7 @@ from mapsort.options.files import ProcessOptions
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output
 
-_MRC = (".mrc", ".map", ".mrcs", ".st", ".ccp4", ".rec")
+_SUFFIXES = (*ANY_MRC_SUFFIXES, *HDF_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def _bound(spec: str) -> BoundModule[..., NDArray[np.float32]]:
 
 
 def _check_files(source: Path, target: Path) -> None:
-    if source.suffix.lower() not in (*_MRC, *HDF_SUFFIXES):
-        raise FormatError(f"{source}: images are read from {', '.join((*_MRC, *HDF_SUFFIXES))}.")
-    if target.suffix.lower() not in (*_MRC, *HDF_SUFFIXES):
-        raise ConfigError(f"{target}: images are written as {', '.join((*_MRC, *HDF_SUFFIXES))}")
+    if source.suffix.lower() not in _SUFFIXES:
+        raise FormatError(f"{source}: images are read from {', '.join(_SUFFIXES)}.")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise ConfigError(f"{target}: images are written as {', '.join(_SUFFIXES)}")
     check_output(target, source)
 
 
@@ -85,7 +85,7 @@ def _check_source(path: Path, source: ImageFile) -> None:
 
 def _check_target_holds(target: Path, source: ImageFile) -> None:
     stack = target.suffix.lower() in STACK_SUFFIXES
-    if target.suffix.lower() in _MRC and stack == source.holds_maps:
+    if target.suffix.lower() in ANY_MRC_SUFFIXES and stack == source.holds_maps:
         kind, suffix = ("a map", ".mrc") if source.holds_maps else ("a stack of images", ".mrcs")
         raise ConfigError(f"{target}: the input is {kind}: write it as {suffix} or .hdf")
 

@@ -12,7 +12,7 @@ from mapsort.jobs.finished_run import FinishedRun
 from mapsort.jobs.refine import RefinedMap, refine_run
 from mapsort.jobs.split import Split
 from mapsort.model.volume import Volume
-from mapsort.options.multi import MultiOptions
+from mapsort.options.multi import POSE_COMPARATORS, MultiOptions
 from mapsort.options.refine import RefineOptions
 from mapsort.physics.masks import envelope_radius
 from mapsort.refinement.plan import SPHERE_MARGIN
@@ -114,7 +114,8 @@ def _diameter(finished: FinishedRun, iteration: int) -> float:
 
 def _same(asked: MultiOptions) -> dict[str, Any]:
     """Return what a single refinement takes over from the run."""
-    comparator = asked.simcmp if asked.simcmp.startswith(("loglik", "ccc", "sqeu")) else "loglik"
+    known = asked.simcmp.partition(":")[0] in POSE_COMPARATORS
+    comparator = asked.simcmp if known else "loglik"
     return {
         "targetres": asked.targetres,
         "speed": asked.speed,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from mapsort.engines.threads import usable_cores
 from mapsort.errors import ConfigError
-from mapsort.options.fields import per_map, refuse
+from mapsort.options.fields import Options, per_map, refuse
 from mapsort.options.maps import AverageOptions, ReconstructionOptions
 from mapsort.options.refinement import ContinuedOptions, GeneralOptions, RefinementOptions
 from mapsort.options.search import ClassificationOptions, ComparisonOptions, ProjectionOptions
@@ -120,6 +120,13 @@ class MultiOptions(
                 "--model FILE --nmodels K"
             )
         return tuple(notes)
+
+
+def as_in_multi(options: Options, *own: str) -> dict[str, Any]:
+    """Return the values of options that ``multi`` has too, but those of a meaning of their own."""
+    known = {item.name for item in dataclasses.fields(MultiOptions)} - set(own)
+    names = [item.name for item in dataclasses.fields(options) if item.name in known]
+    return {name: getattr(options, name) for name in names}
 
 
 def _with_models(options: _Multi) -> _Multi:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option, refuse
 from mapsort.options.kinds import file_path, whole_number
-from mapsort.options.multi import MultiOptions
+from mapsort.options.multi import MultiOptions, as_in_multi
 from mapsort.options.refinement import REFINEMENT, Course, RefinementInput
 from mapsort.options.search import OrientationStep, PoseSearch
 from mapsort.options.shared import Symmetries
 from mapsort.options.types import CONSENSUS_ITERATIONS
 
-_MULTI = {item.name for item in dataclasses.fields(MultiOptions)}
-#: Options of the same name that mean another thing here.
+#: Options of the same name as one of multi that mean another thing here.
 _OWN = ("model", "iter")
 
 
@@ -72,9 +70,5 @@ class PcaOptions(
     def as_multi(self) -> MultiOptions:
         """Return the request as one of several maps, of which there is one."""
         assert self.model is not None, "validated() refuses a request without a map"
-        shared = {
-            item.name: getattr(self, item.name)
-            for item in dataclasses.fields(self)
-            if item.name in _MULTI and item.name not in _OWN
-        }
+        shared = as_in_multi(self, *_OWN)
         return MultiOptions(**shared, models=(self.model,), iter=self.iter or CONSENSUS_ITERATIONS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,13 @@ from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, option, refuse
 from mapsort.options.kinds import ValueKind, file_path, list_of, real_number, text, whole_number
 from mapsort.options.maps import RECONSTRUCTION, Automask
-from mapsort.options.multi import MultiOptions
+from mapsort.options.multi import POSE_COMPARATORS, MultiOptions, as_in_multi
 from mapsort.options.refinement import REFINEMENT, Course, GeneralOptions, RefinementInput
 from mapsort.options.search import OrientationStep, PoseSearch
 from mapsort.options.shared import Pad
 
-_MULTI = {item.name for item in dataclasses.fields(MultiOptions)}
-#: Options of the same name that mean another thing here.
+#: Options of the same name as one of multi that mean another thing here.
 _OWN = ("model", "m3dsetsf", "startres")
-#: Comparators whose derivatives the local search knows.
-COMPARATORS = ("loglik", "ccc", "sqeuclidean")
 AUTO, NONE = "auto", "none"
 
 
@@ -118,7 +114,7 @@ class RefineOptions(
         "randomseed": "seed; the same seed gives the same maps with any number of threads",
         "orientgen": "orientation generator, eman or even, as name:delta=DEG; auto: its step "
         "follows the resolution",
-        "simcmp": f"comparator: {', '.join(COMPARATORS)}, with :minres=A:maxres=A",
+        "simcmp": f"comparator: {', '.join(POSE_COMPARATORS)}, with :minres=A:maxres=A",
     },
 ):
     """Options of ``mapsort refine``."""
@@ -131,8 +127,8 @@ class RefineOptions(
             raise refuse("sym", self.sym, "one symmetry: there is one map")
         if len(self.mass) > 1:
             raise refuse("mass", self.mass, "one mass: there is one map")
-        if self.simcmp.partition(":")[0] not in COMPARATORS:
-            raise refuse("simcmp", self.simcmp, f"one of {', '.join(COMPARATORS)}")
+        if self.simcmp.partition(":")[0] not in POSE_COMPARATORS:
+            raise refuse("simcmp", self.simcmp, f"one of {', '.join(POSE_COMPARATORS)}")
         if self.m3dsetsf is not None and self.bfactor not in (AUTO, NONE):
             raise ConfigError("--m3dsetsf and --bfactor: give one of them")
         if self.startiter is not None and self.resume is None:
@@ -145,11 +141,7 @@ class RefineOptions(
         Opening, checking, planning, matching and masking are those of ``mapsort multi``.
         """
         assert self.model is not None, "validated() refuses a request without a map"
-        shared = {
-            item.name: getattr(self, item.name)
-            for item in dataclasses.fields(self)
-            if item.name in _MULTI and item.name not in _OWN
-        }
+        shared = as_in_multi(self, *_OWN)
         return MultiOptions(**shared, models=(self.model,))
 
     def as_record(self) -> dict[str, Any]:
