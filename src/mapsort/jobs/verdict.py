@@ -16,6 +16,7 @@ from scipy.stats.contingency import association
 
 from mapsort.errors import NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
+from mapsort.jobs.class_causes import causes, causes_record
 from mapsort.jobs.refinement import Entry
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
@@ -36,6 +37,7 @@ from mapsort.rundir.verdict_record import (
     NOT_SUPPORTED,
     SUPPORTED,
     UNDECIDED,
+    Cause,
     PopulationRecord,
     Split,
     Verdict,
@@ -66,10 +68,12 @@ _MUCH_JUNK = 0.05
 def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Entry]) -> Verdict:
     """Judge a run that has ended, and write verdict.json."""
     split, held = None, None
+    tested: tuple[Cause, ...] = ()
     if run.plan.n_models > 1:
         with stage("verdict") as facts:
             split, held = _split(run, directory, int(entries[-1]["iteration"]))
             facts["split"] = split.verdict
+            tested = _causes(run, directory, int(entries[-1]["iteration"]))
     end = str(entries[-1]["end"])
     converged = end.startswith("converged")
     made = Verdict(
@@ -78,15 +82,27 @@ def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Ent
         end=end,
         split=split,
         populations=held,
+        causes=tested,
         doubts=_doubts(run, entries[-1]),
         next_steps=_next_steps(command, directory, split, converged=converged),
     )
     for line in made.lines:
         LOGGER.info("%s", line)
     write_verdict(directory, made)
+    if tested:
+        write_result(directory.path, "0_why", causes_record(tested))
     if held is not None:
         write_result(directory.path, "0_populations", population_record(held))
     return made
+
+
+def _causes(run: Run, directory: RunDirectory, iteration: int) -> tuple[Cause, ...]:
+    """Test the classes against the experiment; nothing where one holds all particles."""
+    table = Particles.open(directory.particles(iteration)).table
+    number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
+    good = number <= run.plan.n_models
+    several = len(np.unique(number[good])) > 1 and good.sum() >= FEWEST
+    return causes(table[good], number[good]) if several else ()
 
 
 def _split(

@@ -86,6 +86,32 @@ class PopulationRecord:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """How classes go with a property of the particles.
+
+    Attributes
+    ----------
+    name, measure : str
+        The property; ``eta squared`` of numbers, ``Cramer's V`` of kinds.
+    effect, p_value : float
+        The measure, and the chance of the test, corrected for the number of tests.
+    large : bool
+        Whether it is beyond chance, and large enough to be told.
+    """
+
+    name: str
+    measure: str
+    effect: float
+    p_value: float
+    large: bool
+
+    @property
+    def words(self) -> str:
+        """What was found, in a sentence."""
+        return f"classes go with {self.name} ({self.measure} {self.effect:.2f})"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What to believe of a run, and what to do next.
 
@@ -99,6 +125,8 @@ class Verdict:
         None of one map.
     populations : PopulationRecord or None
         None where the split could not be judged.
+    causes : tuple of Cause
+        What classes were tested against; empty of one class.
     doubts, next_steps : tuple of str
         Sentences.
     """
@@ -108,6 +136,7 @@ class Verdict:
     end: str
     split: Split | None
     populations: PopulationRecord | None
+    causes: tuple[Cause, ...]
     doubts: tuple[str, ...]
     next_steps: tuple[str, ...]
 
@@ -118,6 +147,7 @@ class Verdict:
         told = [] if split is None else [f"split {split.verdict}: {split.reason}"]
         if self.populations is not None and split is not None and split.verdict == SUPPORTED:
             told.append(self.populations.words)
+        told += [item.words for item in self.causes if item.large]
         return (*told, self.end, *self.doubts)
 
     @property
@@ -141,5 +171,6 @@ def read_verdict(directory: RunDirectory, iteration: int) -> Verdict | None:
         name: None if content[name] is None else kind(**content[name])
         for name, kind in (("split", Split), ("populations", PopulationRecord))
     }
-    made = Verdict(**content | parts)
+    causes = tuple(Cause(**item) for item in content["causes"])
+    made = Verdict(**content | parts | {"causes": causes})
     return made if made.iteration == iteration else None

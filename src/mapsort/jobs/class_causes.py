@@ -1,0 +1,164 @@
+"""Whether classes go with something of the experiment: defocus, micrograph, view, scale ...
+
+Classes of structures do not depend on these, as a rule; classes of artefacts do.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from mapsort.io.optics import GROUP
+from mapsort.rundir.result_record import ResultRecord, ResultTable
+from mapsort.rundir.verdict_record import Cause
+
+Float64 = npt.NDArray[np.float64]
+
+#: Share of the variance that classes explain, and corrected Cramer's V, from which on an effect is
+#: large enough to be told (Cohen 1988: medium), if it is beyond chance by this (Holm).
+LARGE_ETA2, LARGE_V, CHANCE = 0.06, 0.3, 1e-3
+#: Areas that views are put into: bands of equal area, and parts of each.
+_BANDS, _PARTS = 3, 4
+_ETA2, _V = "eta squared", "Cramer's V"
+
+
+def causes(table: pd.DataFrame, classes: npt.NDArray[np.integer]) -> tuple[Cause, ...]:
+    """Test every property in a particle table against the classes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        RELION's and mapsort's columns; what is missing or constant is left out.
+    classes : ndarray of shape (n,)
+
+    Returns
+    -------
+    tuple of Cause
+        Numbers by Kruskal and Wallis' test, kinds by chi-squared; p-values are corrected for how
+        many there are (Holm).
+    """
+    found = [(name, *_of_numbers(values, classes)) for name, values in _numbers(table)] + [
+        (name, *_of_kinds(values, classes)) for name, values in _kinds(table)
+    ]
+    corrected = _holm([p for _, _, _, p in found])
+    return tuple(
+        Cause(
+            name=name,
+            measure=measure,
+            effect=effect,
+            p_value=p,
+            large=p < CHANCE and effect >= (LARGE_ETA2 if measure == _ETA2 else LARGE_V),
+        )
+        for (name, measure, effect, _), p in zip(found, corrected, strict=True)
+    )
+
+
+def _numbers(table: pd.DataFrame) -> Iterator[tuple[str, Float64]]:
+    """Yield the properties that are numbers."""
+
+    def column(name: str) -> Float64:
+        return np.asarray(pd.to_numeric(table[name], errors="coerce"), dtype=np.float64)
+
+    def defocus() -> Float64:
+        return 0.5 * (column("rlnDefocusU") + column("rlnDefocusV"))
+
+    def shift() -> Float64:
+        return np.hypot(column("rlnOriginXAngst"), column("rlnOriginYAngst"))
+
+    made: dict[str, tuple[tuple[str, ...], Callable[[], Float64]]] = {
+        "defocus": (("rlnDefocusU", "rlnDefocusV"), defocus),
+        "shift": (("rlnOriginXAngst", "rlnOriginYAngst"), shift),
+        "scale": (("mapsortScale",), lambda: column("mapsortScale")),
+        "outlier score": (("mapsortOutlierScore",), lambda: column("mapsortOutlierScore")),
+    }
+    for name, (needs, make) in made.items():
+        if all(each in table for each in needs):
+            values = make()
+            if np.isfinite(values).all() and np.ptp(values) > 0:
+                yield name, values
+
+
+def _kinds(table: pd.DataFrame) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
+    """Yield the properties that are kinds, as numbers from 0."""
+    for name, column in (("micrograph", "rlnMicrographName"), ("optics group", GROUP)):
+        if column in table:
+            kinds = np.asarray(table[column].factorize()[0], dtype=np.intp)
+            if kinds.max() > 0:
+                yield name, kinds
+    if "rlnAngleRot" in table and "rlnAngleTilt" in table:
+        yield (
+            "view",
+            views(table["rlnAngleRot"].to_numpy(float), table["rlnAngleTilt"].to_numpy(float)),
+        )
+
+
+def views(rot_deg: Float64, tilt_deg: Float64) -> npt.NDArray[np.intp]:
+    """Return in which of 12 equal areas of the sphere views lie, (n,)."""
+    height = np.cos(np.deg2rad(tilt_deg))
+    band = np.clip(((height + 1.0) / 2.0 * _BANDS).astype(np.intp), 0, _BANDS - 1)
+    part = np.clip((np.mod(rot_deg, 360.0) / 360.0 * _PARTS).astype(np.intp), 0, _PARTS - 1)
+    return np.asarray(_PARTS * band + part)
+
+
+def _of_numbers(values: Float64, classes: npt.NDArray[np.integer]) -> tuple[str, float, float]:
+    """Return measure, effect and p-value: ranks of the values against the classes."""
+    groups = [values[classes == each] for each in np.unique(classes)]
+    height, p = stats.kruskal(*groups)
+    effect = (float(height) - len(groups) + 1) / max(len(values) - len(groups), 1)
+    return _ETA2, max(0.0, effect), float(p)
+
+
+def _of_kinds(
+    kinds: npt.NDArray[np.integer], classes: npt.NDArray[np.integer]
+) -> tuple[str, float, float]:
+    """Return measure, effect and p-value; the effect is free of what chance makes of few."""
+    _, own = np.unique(classes, return_inverse=True)
+    table = np.zeros((int(kinds.max()) + 1, int(own.max()) + 1))
+    np.add.at(table, (kinds, own), 1.0)
+    table = table[table.sum(axis=1) > 0]
+    n, (rows, columns) = table.sum(), table.shape
+    if min(rows, columns) < 2:
+        return _V, 0.0, 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        squared, p, _, _ = stats.chi2_contingency(table, correction=False)
+    # Bergsma, J. Korean Stat. Soc. 42 (2013) 323.
+    phi2 = max(0.0, squared / n - (rows - 1) * (columns - 1) / (n - 1))
+    fewer = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1))
+    return _V, float(np.sqrt(phi2 / max(fewer - 1, 1e-9))), float(p)
+
+
+def _holm(chances: list[float]) -> list[float]:
+    """Return p-values corrected for their number."""
+    order = np.argsort(chances, kind="stable")
+    corrected, highest = np.empty(len(chances)), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(chances) - rank) * chances[place]))
+        corrected[place] = highest
+    return [float(p) for p in corrected]
+
+
+def causes_record(found: tuple[Cause, ...]) -> ResultRecord:
+    """Return the tests for the report."""
+    table = ResultTable.of(
+        "Classes against the experiment",
+        found,
+        {
+            "property": lambda item: item.name,
+            "measure": lambda item: item.measure,
+            "effect": lambda item: item.effect,
+            "p (Holm)": lambda item: item.p_value,
+            "large": lambda item: "yes" if item.large else "",
+        },
+    )
+    words = (
+        "Classes of structures do not go with these, as a rule. Large: classes explain at least "
+        f"{LARGE_ETA2:.0%} of the ranks' variance, or Cramer's V (free of chance) is at least "
+        f"{LARGE_V:g}, and p is below {CHANCE:g}."
+    )
+    return ResultRecord(title="Why a class", summary=(words,), tables=(table,))
