@@ -258,7 +258,7 @@ class HasNoWorkersLeft:
 
 
 def test_work_that_no_worker_does_is_given_up():
-    with pytest.raises(RunError, match="work is left and no worker does any"):
+    with pytest.raises(RunError, match="work is left and no worker did any for 2 minutes"):
         list(DaskEngine(HasNoWorkersLeft(), "dask:a:1").in_order(print, None, [1]))
 
 

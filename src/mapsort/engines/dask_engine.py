@@ -27,8 +27,9 @@ RETRIES = 3
 #: How often one looks whether the scheduler is still there while waiting for a result [s].
 ASK_SECONDS = 10.0
 #: A cluster without workers, or whose workers have nothing to do, while results are waited for, is
-#: given up after so many such looks: workers lost shortly after each other may leave it so.
-MOST_IDLE = 12
+#: given up after so many such looks: workers lost shortly after each other may leave it so. Our own
+#: are started again in seconds; those of a queue may come back when it lets them.
+MOST_IDLE, MOST_IDLE_ELSEWHERE = 12, 180
 #: How long connecting may take [s].
 CONNECT_SECONDS = 30
 #: For workers of our own: nobody reads Dask's profile, and looking at themselves many times a
@@ -54,11 +55,12 @@ class DaskEngine:
     client : distributed.Client
     name : str
         As the user wrote it, for messages.
+    most_idle : int
+        Looks at a cluster that does nothing, `ASK_SECONDS` apart, before it is given up.
     """
 
-    def __init__(self, client: Client, name: str) -> None:
-        self._client = client
-        self._name = name
+    def __init__(self, client: Client, name: str, *, most_idle: int = MOST_IDLE) -> None:
+        self._client, self._name, self._most_idle = client, name, most_idle
 
     def in_order(
         self, function: Callable[[Any, T], R], shared: object, pieces: Iterable[T]
@@ -127,10 +129,11 @@ class DaskEngine:
                 if future.done() or self._client.status != "running":
                     raise
                 idle = 0 if any(self._client.processing().values()) else idle + 1
-            if idle == MOST_IDLE:
+            if idle == self._most_idle:
+                minutes = idle * ASK_SECONDS / 60
                 raise RunError(
-                    f"--parallel={self._name}: work is left and no worker does any; workers were "
-                    "lost, and their logs tell why (memory?)"
+                    f"--parallel={self._name}: work is left and no worker did any for "
+                    f"{minutes:.0f} minutes; workers were lost, and their logs tell why (memory?)"
                 )
 
     def on_each_worker(self, function: Callable[..., R], *args: object) -> dict[str, R]:
@@ -226,4 +229,4 @@ def dask_engine(name: str, *, address: str | None, n_local: int | None) -> Itera
     with client:
         if not client.nthreads():
             raise ConfigError(f"--parallel={name}: the Dask scheduler has no workers yet")
-        yield DaskEngine(client, name)
+        yield DaskEngine(client, name, most_idle=MOST_IDLE_ELSEWHERE)
