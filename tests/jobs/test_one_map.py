@@ -198,3 +198,38 @@ def test_noise_in_place_of_classes_is_told_with_its_reason(two_states, tmp_path)
     log = (run.path / "run.log").read_text()
     assert "WARNING classes are not found before maps are refined" in log
     assert "--sep 2 asks for several references of each particle" in log
+
+
+def test_the_number_of_classes_is_found(two_states, tmp_path, results):
+    """Also by a run that was stopped after they were found."""
+    run = found_from_one(two_states, tmp_path / "whole", nmodels="auto", iter=1)
+    assert len(run.maps) == 2
+    assert agreement(two_states, run) > 0.9
+    with pytest.raises(Interrupted):
+        found_from_one(
+            two_states, tmp_path / "run", nmodels="auto", iter=1, progress=_StopAt("average", 4)
+        )
+    refine_multi(two_states.particles, (), resume=tmp_path / "run")
+    assert results(tmp_path / "run") == results(run.path)
+
+
+def test_one_structure_is_one_class(two_states, tmp_path):
+    optics, table = read_particles(two_states.truth)
+    write_particles(tmp_path / "one.star", optics, table[table["rlnClassNumber"] == 1])
+    made = replace(two_states, particles=tmp_path / "one.star")
+    run = found_from_one(
+        made,
+        tmp_path / "run",
+        nmodels="auto",
+        iter=1,
+        skipalign=True,
+        datadir=two_states.truth.parent,
+    )
+    assert len(run.maps) == 1
+
+
+def test_a_number_cannot_be_found_where_classes_are_not():
+    asked = {"input": "p.star", "model": "m.mrc", "nmodels": "auto"}
+    for other, why in (({"sep": 2}, "--sep 2"), ({"seedmethod": "noise"}, "--seedmethod noise")):
+        with pytest.raises(ConfigError, match=f"--nmodels=auto: {why}"):
+            typed_options(MultiOptions, asked | other).validated()

@@ -256,7 +256,7 @@ def _from_where_it_stands(
         run.execution.checkpoints.save(0, "state", checkpoint)
         _watch(watcher, directory)
     else:
-        run = replace(run, spectra_seen=checkpoint.spectra)
+        run = kind.resumed(replace(run, spectra_seen=checkpoint.spectra), checkpoint.state)
         checkpoint = checkpoint.for_plan(run.plan)
         if checkpoint.entries:
             # It may have ended with this one before more was asked for.
@@ -283,11 +283,13 @@ def _iterations(
             entry = kind.entry(run, state, outcome)
             entries.append(entry)
             entry["end"] = stops(run.asked, entries, since)
+            begins = _with_last_word(kind, run, outcome.state, entry)
             kind.warn(run, outcome, entry["end"] is not None)
             _tell(kind, run, entry)
-            job = partial(_write, kind, run, directory, outcome, state, entries[:], watcher)
+            states = (state, begins)
+            job = partial(_write, kind, run, directory, outcome, states, entries[:], watcher)
             background.submit(job)
-            state = outcome.state
+            state = begins
             if entry["end"] is not None:
                 break
     LOGGER.info("%s", entries[-1]["end"])
@@ -298,28 +300,41 @@ def _iterations(
     return kind.result(run, directory, entries, state)
 
 
+def _with_last_word(kind: Refinement[Any, Any], run: Run, state: State, entry: Entry) -> State:
+    """Return what the next iteration begins with; after the last one, what its kind changes then.
+
+    If it does, one more iteration follows: the entry says so, for a run that is resumed.
+    """
+    changed = None if entry["end"] is None else kind.last_word(run, state)
+    if changed is None:
+        return state
+    entry["last_word_after"], entry["end"] = entry["end"], None
+    return changed
+
+
 def _write(
     kind: Refinement[Outcome, Any],
     run: Run,
     directory: RunDirectory,
     outcome: Outcome,
-    previous: State,
+    states: tuple[State, State],
     entries: list[Entry],
     watcher: Watcher | None,
 ) -> None:
     """Write one iteration's files; convergence.json, which says that it is complete, last.
 
-    Only then is its state what a stopped run goes on from: until it is there, the iteration is
-    done again from the results of its stages, and writes the same files.
+    The states are those that it and the next one begin with. Only then does a stopped run go on
+    from the next one's: until it is there, the iteration is done again from the results of its
+    stages, and writes the same files.
     """
     iteration = outcome.state.iteration
     with stage("write", iteration=iteration) as facts:
-        kind.write(run, directory, outcome, previous, entries[-1]["end"] is not None)
+        kind.write(run, directory, outcome, states[0], entries[-1]["end"] is not None)
         write_relion_files(run, directory, entries[-1])
     entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
     # The last one's stays, too: more iterations may be asked for.
-    checkpoint = RunCheckpoint(outcome.state, entries, run.seen, run.plan.references)
+    checkpoint = RunCheckpoint(states[1], entries, run.seen, run.plan.references)
     run.execution.checkpoints.save(iteration, "state", checkpoint)
     run.execution.checkpoints.drop_before(iteration, states=not kind.keeps_states)
     _remove_intermediate(run.options.keepfiles, directory, entries)

@@ -13,7 +13,9 @@ from threadpoolctl import threadpool_limits
 from mapsort.engines.memory import available_memory
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress, warn
+from mapsort.jobs.last_word import judged_by_others
 from mapsort.jobs.loop import carried_out, check_disk
+from mapsort.jobs.one_map import of_found_number
 from mapsort.jobs.refinement import (
     Entry,
     MultiRun,
@@ -158,6 +160,8 @@ MULTI = Refinement(
     write=_write,
     result=_result,
     judge=judge,
+    resumed=lambda run, state: of_found_number(run, state.known),
+    last_word=judged_by_others,
 )
 
 

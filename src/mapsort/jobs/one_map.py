@@ -17,9 +17,11 @@ from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
+from mapsort.options.multi import MultiOptions
 from mapsort.options.types import CONSENSUS_ITERATIONS, InputMode
 from mapsort.refinement.band_images import band_particles, dealt_folds
 from mapsort.refinement.half_maps import half_seeds
+from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.known_classes import (
     KnownClasses,
@@ -33,7 +35,9 @@ from mapsort.refinement.state import Learnt, State
 from mapsort.rundir.log import stage
 from mapsort.rundir.scratch import Gathered
 from mapsort.rundir.set_counts import percentages
-from mapsort.stages.components.found_classes import ComponentSettings, FoundClasses, find_classes
+from mapsort.rundir.wording import counted
+from mapsort.stages.components.component_settings import ComponentSettings
+from mapsort.stages.components.found_classes import FoundClasses, find_classes
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.nearest_references import nearest_references
 
@@ -100,6 +104,7 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
         0, "classes", StartingClasses, lambda: _starting_classes(run)
     )
     kept = run.execution.scratch.with_arrays(kept)
+    run = of_found_number(run, kept.known)
     run.execution.checkpoints.drop_part(_CONSENSUS)
     # Their scale is that of normalised images, as the engine's; its first iteration asks for none.
     maps = tuple(np.asarray(volume * run.sphere, np.float32) for volume in kept.maps)
@@ -113,6 +118,22 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
         learnt=Learnt(shift_spread=kept.consensus.shift_spread),
         known=kept.known,
     )
+
+
+def of_found_number(run: Run, known: KnownClasses | None) -> Run:
+    """Return the run with as many maps as classes were found, where it asks for that."""
+    if known is None or run.options.nmodels is not None:
+        return run
+    count, one = known.responsibilities.shape[1], run.options.models[:1]
+    # what follows from classes being sought stays, though one is no longer
+    options = replace(run.options, nmodels=count, models=one * count, junk=run.options.junk_sets)
+    return _replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1] * count))
+
+
+def _replanned(run: Run, options: MultiOptions, inputs: MultiInputs) -> Run:
+    """Return the run with other options, in the threads and with the seed that it has."""
+    plan = replace(resolve(options, inputs), seed=run.plan.seed, n_threads=run.plan.n_threads)
+    return replace(run, options=options, inputs=inputs, plan=plan)
 
 
 def _starting_classes(run: Run) -> StartingClasses:
@@ -176,12 +197,9 @@ def _with_one_map(run: Run, n_iterations: int) -> Run:
         iter=n_iterations,
         inputmode=InputMode.CLASSES,
     )
-    inputs = replace(run.inputs, seeds=run.inputs.seeds[:1])
+    part = _replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1]))
     return replace(
-        run,
-        options=options,
-        inputs=inputs,
-        plan=replace(resolve(options, inputs), seed=run.plan.seed, n_threads=run.plan.n_threads),
+        part,
         execution=replace(
             run.execution,
             progress=_Titled(run.execution.progress, _CONSENSUS),
@@ -223,14 +241,16 @@ def _starting_matches(run: Run, kept: StartingClasses) -> Matches:
 def _tell(run: Run, found: FoundClasses) -> None:
     """Tell what was found: components, classes, junk."""
     components = found.components
-    counts = np.bincount(found.labels, minlength=run.options.nmodels + 1)
+    n_classes = found.responsibilities.shape[1]
+    counts = np.bincount(found.labels, minlength=n_classes + 1)
     gain = float(components.held_out_gain.max())
     shares = "/".join(f"{share:.1f}" for share in percentages(counts[:-1].tolist()))
     lines = [
         f"{components.n_worth} of {len(components.maps)} components tell particles apart beyond "
         f"chance (gain {gain:.2f} nat a particle that had no part in them, up to ring "
         f"{found.rings}: {run.plan.grid.box * run.inputs.apix / found.rings:.0f} A)",
-        f"classes of {shares} % of the particles; junk: {counts[-1]} of {len(found.junk)} images",
+        f"{counted(n_classes, 'class', 'classes')} of {shares} % of the particles; junk: "
+        f"{counts[-1]} of {len(found.junk)} images",
     ]
     if found.held_out:
         gains = ", ".join(f"{count}: {more:.2f}" for count, more in found.held_out.items())
@@ -238,21 +258,22 @@ def _tell(run: Run, found: FoundClasses) -> None:
     for line in lines:
         LOGGER.info("%s", line)
         run.execution.progress.message(line)
-    for line in _doubts(run, found, counts):
+    for line in _doubts(found, counts):
         LOGGER.warning("%s", line)
         warn(run.execution.progress, line)
 
 
-def _doubts(run: Run, found: FoundClasses, counts: npt.NDArray[np.intp]) -> list[str]:
+def _doubts(found: FoundClasses, counts: npt.NDArray[np.intp]) -> list[str]:
     lines = []
     if found.components.n_worth == 0:
         lines.append(
             "no difference among the particles was found beyond chance: the classes may be of "
             "noise only"
         )
-    equal = counts[:-1].sum() / run.options.nmodels
+    n_classes = len(counts) - 1
+    equal = counts[:-1].sum() / n_classes
     lines += [
-        f"class {number} holds only {count} particles: --nmodels {run.options.nmodels} may be more "
+        f"class {number} holds only {count} particles: --nmodels {n_classes} may be more "
         "than they can carry"
         for number, count in enumerate(counts[:-1], start=1)
         if count < _SMALL * equal

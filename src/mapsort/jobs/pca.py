@@ -33,11 +33,8 @@ from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.components import Latent, variance_shares, write_components
 from mapsort.stages.components.band import Band
-from mapsort.stages.components.found_classes import (
-    PARTICLES_A_COMPONENT,
-    ComponentSettings,
-    FoundClasses,
-)
+from mapsort.stages.components.component_settings import ComponentSettings
+from mapsort.stages.components.found_classes import PARTICLES_A_COMPONENT, FoundClasses
 
 LOGGER = logging.getLogger(__name__)
 

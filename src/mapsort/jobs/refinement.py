@@ -117,6 +117,10 @@ class Refinement(Generic[Outcome, Result]):
         its files tell.
     judge : callable
         (command, run, directory, entries) writes what to believe of the run once it has ended.
+    resumed : callable
+        (run, state that it stands at) -> the run as the state has it.
+    last_word : callable
+        (run, last state) -> the state that one more iteration begins with, or None.
     keeps_states : bool
         Whether the states of all iterations are kept, to go on from any of them.
     """
@@ -133,6 +137,8 @@ class Refinement(Generic[Outcome, Result]):
     write: Callable[[Run, RunDirectory, Outcome, State, bool], None]
     result: Callable[[Run, RunDirectory, list[Entry], State | None], Result]
     judge: Callable[[str, Run, RunDirectory, list[Entry]], Verdict]
+    resumed: Callable[[Run, State], Run] = lambda run, _state: run
+    last_word: Callable[[Run, State], State | None] = lambda _run, _state: None
     keeps_states: bool = False
 
 

@@ -45,7 +45,7 @@ def _tell_of_noise(run: Run) -> None:
     if options.model is None or options.seedmethod is not SeedMethod.AUTO:
         return
     reason = why_not_components(options)
-    if options.nmodels > 1 and reason is not None:
+    if len(options.models) > 1 and reason is not None:
         text = f"classes are not found before maps are refined, noise is added to --model: {reason}"
         LOGGER.warning("%s", text)
         warn(run.execution.progress, text)

@@ -119,6 +119,7 @@ def or_auto(kind: ValueKind) -> ValueKind:
         kind,
         words=f"{kind.words}, or auto",
         parse=lambda written: None if written == "auto" else kind.parse(written),
+        accepts=lambda value: value is None or kind.accepts(value),
     )
 
 

@@ -95,6 +95,14 @@ class MultiOptions(
         return self.seedmethod is SeedMethod.COMPONENTS
 
     @property
+    def judges_anew(self) -> bool:
+        """Whether particles of a converged run are judged by maps that were made without them."""
+        given = self.iter is None and len(self.models) > 1 and not self.finds_classes
+        # halves are to share nothing; another comparator is what the user wants classes of
+        alike = not self.halves and self.simcmp.partition(":")[0] == "loglik"
+        return given and alike and why_not_components(self) is None
+
+    @property
     def junk_sets(self) -> int:
         """Number of sets of junk beside the maps; auto is one where classes are found."""
         return int(self.finds_classes) if self.junk is None else self.junk
@@ -114,7 +122,7 @@ class MultiOptions(
                 f"{self.n_threads} threads are more than the {counted(usable, 'core')} that this "
                 "process may use; fewer are faster"
             )
-        if len(self.models) == 1:
+        if len(self.models) == 1 and self.nmodels is not None:
             notes.append(
                 "there is one map, so nothing is classified; give two or more by --models, or "
                 "--model FILE --nmodels K"
@@ -143,7 +151,7 @@ def _with_models(options: _Multi) -> _Multi:
                     "give --model or leave it out"
                 )
         return options
-    made = (options.model,) * options.nmodels
+    made = (options.model,) * (options.nmodels or 1)
     if options.models not in ((), made):
         raise ConfigError("--models and --model: give one of them")
     return dataclasses.replace(options, models=made)
@@ -172,6 +180,9 @@ def _check_components(options: MultiOptions) -> None:
     reason = why_not_components(options)
     if options.seedmethod is SeedMethod.COMPONENTS and reason is not None:
         raise ConfigError(f"--seedmethod={options.seedmethod.value}: {reason}")
+    if options.nmodels is None and not options.finds_classes:
+        reason = reason or f"--seedmethod {options.seedmethod.value} finds no classes"
+        raise ConfigError(f"--nmodels=auto: {reason}; give a number")
 
 
 def _check_relaxation(options: MultiOptions) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 from mapsort.options.fields import Options, choice, flag, option, required
 from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
 from mapsort.options.shared import ParticleImages, Passthrough, Quiet, Symmetries, Workers
-from mapsort.options.types import ITERATION_COUNT, MOST_ITERATIONS, KeptFiles, MapFormat, SeedMethod
+from mapsort.options.types import (
+    ITERATION_COUNT,
+    MAP_COUNT,
+    MOST_ITERATIONS,
+    KeptFiles,
+    MapFormat,
+    SeedMethod,
+)
 
 GENERAL = "general"
 REFINEMENT = "whole refinement"
@@ -44,7 +51,13 @@ class StartingMaps(Symmetries):
         "FILE",
         "one map, in place of --models, that --nmodels starting maps are made from",
     )
-    nmodels: int = option(whole_number(1, 99), "K", "number of starting maps made from --model", 2)
+    nmodels: int | None = option(
+        MAP_COUNT,
+        "K|auto",
+        "number of starting maps made from --model; auto: as many classes as tell particles apart "
+        "that had no part in finding them",
+        2,
+    )
     seedmethod: SeedMethod = choice(
         SeedMethod.AUTO,
         "how: pca finds classes first, by the principal components of the particles' volume, and "
@@ -121,7 +134,8 @@ class Course(ParticleImages, Workers):
 
     def as_record(self) -> dict[str, Any]:
         """Return every option as plain JSON types, in the order of the table."""
-        return super().as_record() | ({"iter": "auto"} if self.iter is None else {})
+        autos = ("iter", "nmodels")
+        return super().as_record() | {n: "auto" for n in autos if getattr(self, n, 0) is None}
 
 
 class MapFiles(Options):

@@ -119,3 +119,5 @@ CONSENSUS_ITERATIONS = 3
 MOST_ITERATIONS = 25
 
 ITERATION_COUNT = or_auto(whole_number(1))
+#: Number of maps, or None for as many as there are classes.
+MAP_COUNT = or_auto(whole_number(1, 99))

@@ -112,6 +112,9 @@ def _start_choices(options: MultiOptions) -> list[Choice]:
         return []
     reason = why_not_components(options)
     chosen = []
+    if options.nmodels is None:
+        how = "as many as tell particles apart that had no part in finding them"
+        chosen.append(Choice("--nmodels", "found with the classes", how))
     if options.seedmethod is SeedMethod.AUTO:
         how = "classes in which each particle is judged by maps made without it are kept"
         value = "pca" if reason is None else "noise"

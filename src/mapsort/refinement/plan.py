@@ -68,7 +68,7 @@ class MultiPlan:
     n_threads : int
     seed : int
     band : Band or None
-        In which classes are found among the particles; None where they are not.
+        In which classes are found among the particles, or judged anew; None where neither is.
     copies : tuple of ndarray (n, 3, 3), or None
         Of each map the operations at whose copies poses are weighed (``--relax``, ``--breaksym``),
         the identity first; None where they are not.
@@ -154,7 +154,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
         refined=_refined(options.sep, references),
         block_bytes=BANK_BYTES // LOWMEM_PART if options.lowmem else BANK_BYTES,
         halves=options.halves,
-        band=Band.widest(box, apix) if options.finds_classes else None,
+        band=Band.widest(box, apix) if options.finds_classes or options.judges_anew else None,
         copies=copies if options.weighs_copies else None,
     )
 

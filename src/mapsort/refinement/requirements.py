@@ -66,12 +66,14 @@ def _option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> 
         need["neighbours"] = _neighbour_bytes(n_references, mates)
         need["neighbours"] += 2 * 12 * NEIGHBOURS * plan.n_models * min(plan.chunk, n_particles)
     if plan.band is not None:
+        # of classes whose number is to be found there are hardly more than components
+        n_classes = MOST_COMPONENTS if options.nmodels is None else plan.n_models
         need["search for classes"] = search_bytes(
             n_particles,
             plan.band,
             plan.band.rings,
-            n_classes=plan.n_models,
-            n_components=min(plan.n_models + 2, MOST_COMPONENTS),
+            n_classes=n_classes,
+            n_components=min(n_classes + 2, MOST_COMPONENTS),
             n_folds=N_FOLDS,
         )
     by_pixels = search_comparator(options.simcmp)[1] is not None

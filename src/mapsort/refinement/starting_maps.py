@@ -24,8 +24,9 @@ def made_of_one(
     start : int
         Each start (from 0) draws other maps.
     """
-    rng = np.random.default_rng([options.randomseed or 0, options.nmodels, start])
-    count = options.nmodels
+    # of classes whose number is to be found there is one as yet
+    count = len(options.models)
+    rng = np.random.default_rng([options.randomseed or 0, count, start])
     match options.seedmethod:
         case SeedMethod.NOISE:
             return tuple(noisy(volume, count, rng))

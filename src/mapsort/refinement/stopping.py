@@ -38,6 +38,8 @@ def reason_to_stop(
     if asked is not None:
         return None if len(entries) < asked else f"ended: {counted(asked, 'iteration')} asked for"
     entries = entries[since:]
+    if len(entries) > 1 and (ended := entries[-2].get("last_word_after")):
+        return f"{ended}; then each was judged by maps made without it"
     if len(entries) >= MOST_ITERATIONS:
         return f"ended after {MOST_ITERATIONS} iterations, without having converged"
     if len(entries) <= STILL or (ends_soft and not all(e["soft_since"] for e in entries[-STILL:])):

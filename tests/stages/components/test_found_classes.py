@@ -10,8 +10,9 @@ import pytest
 
 from mapsort.engines.progress import SilentProgress
 from mapsort.errors import ConfigError, NumericalError
+from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.folds import Folds
-from mapsort.stages.components.found_classes import ComponentSettings, find_classes
+from mapsort.stages.components.found_classes import find_classes
 from mapsort.stages.components.memory import search_bytes
 
 SETTINGS = ComponentSettings(rings=7, radius_px=11.0)

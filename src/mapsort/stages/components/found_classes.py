@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,10 @@ from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.stages.components.band import Band, BandParticles, Float64
-from mapsort.stages.components.band_choice import FEWEST_RINGS, signal_band, signal_by_ring
-from mapsort.stages.components.class_maps import Refined, refine_maps
+from mapsort.stages.components.band_choice import signal_band, signal_by_ring
+from mapsort.stages.components.class_count import ClassCounts, found_counts
+from mapsort.stages.components.class_maps import Refined
+from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.component_worth import PrincipalAxes
 from mapsort.stages.components.decomposition import (
     COARSE,
@@ -24,56 +26,24 @@ from mapsort.stages.components.decomposition import (
     Subspace,
 )
 from mapsort.stages.components.folds import Folds
-from mapsort.stages.components.latent_mixture import Mixture, fit_mixture, held_out_likelihood
+from mapsort.stages.components.judged_classes import (
+    MAP_ROUNDS,
+    OWN_MAP_TURNS,
+    refined_in_turns,
+)
+from mapsort.stages.components.latent_mixture import Mixture, fit_mixture
 from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.polishing import POSE_ROUNDS, polished
 from mapsort.stages.components.pose_errors import PoseErrors
-from mapsort.stages.components.scale import ScaleModel
 from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.fourier_grid import Float32
 
-#: Corrections of the poses by each particle's own map.
-OWN_MAP_TURNS = 1
-#: Rounds of the maps at most, before and after each of them.
-MAP_ROUNDS = 6
-#: Radius [boxes] of the sphere that holds the particle, unless it is known.
-SPHERE = 0.36
 #: With fewer folds none is spared to judge the components.
 FOLDS_TO_SPARE_ONE = 4
 #: Most components that are sought unless more are asked for: time grows with their square.
 MOST_COMPONENTS = 10
 #: Fewer particles than this a component say nothing of it.
 PARTICLES_A_COMPONENT = 10
-
-
-@dataclass(frozen=True)
-class ComponentSettings:
-    """What can be chosen; the defaults suit particles of all sizes.
-
-    Attributes
-    ----------
-    n_components : int
-        Components sought; 0 for two more than there are classes.
-    rings : int
-        Last ring in use; 0 to choose it by where the particles' signal ends.
-    radius_px : float or None
-        Radius of the sphere that holds the particle [pixels]; None for 0.36 of the box.
-    junk : bool
-        Whether some images may hold no particle.
-    symmetry : str
-        That all maps and components have.
-    correct_poses : bool
-        Whether the given poses may be off by a few degrees and pixels.
-    n_threads : int
-    """
-
-    n_components: int = 0
-    rings: int = 0
-    radius_px: float | None = None
-    junk: bool = True
-    symmetry: str = "c1"
-    correct_poses: bool = True
-    n_threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -132,8 +102,9 @@ class FoundClasses:
     rings : int
         Last ring (Fourier pixel) in use.
     held_out : dict of int to float
-        What K - 1, K and K + 1 classes in the space of the components gain over one, for particles
-        that had no part in components and classes [nat a particle]; empty with few folds.
+        What numbers of classes in the space of the components gain over one, for particles that
+        had no part in components and classes [nat a particle]: K - 1, K and K + 1, or all that
+        were tried; empty with few folds.
     """
 
     responsibilities: Float64
@@ -156,7 +127,7 @@ class FoundClasses:
 def find_classes(
     particles: BandParticles,
     rotations: Float64,
-    n_classes: int,
+    n_classes: int | None,
     folds: Folds,
     settings: ComponentSettings,
     *,
@@ -171,8 +142,8 @@ def find_classes(
         Prepared, centred by the origins known so far.
     rotations : ndarray of shape (n, 3, 3), float64
         Object to view.
-    n_classes : int
-        K, from 1.
+    n_classes : int or None
+        K, from 1; None for as many as particles tell that have no part in finding them.
     folds : Folds
         Parts that are judged by maps made without them; at least 2, none of them empty.
     settings : ComponentSettings
@@ -191,9 +162,10 @@ def find_classes(
     NumericalError
         The particles hold no signal that they agree on.
     """
-    if folds.count < 2 or n_classes > len(particles):
+    least = 1 if n_classes is None else n_classes
+    if folds.count < 2 or least > len(particles):
         raise ConfigError(
-            f"{n_classes} classes of {len(particles)} particles in {folds.count} folds: expected "
+            f"{least} classes of {len(particles)} particles in {folds.count} folds: expected "
             "no more classes than particles, and at least two folds"
         )
     group = symmetry(settings.symmetry)
@@ -212,7 +184,7 @@ class _Search:
     """What the steps share."""
 
     band: Band
-    n_classes: int
+    n_classes: int | None
     settings: ComponentSettings
     seed: int
     progress: Progress
@@ -238,34 +210,40 @@ class _Search:
             junk,
         )
         subspace = search.run(polish.observed, polish.brightness.counted, rng, self._told)
-        mixture = fit_mixture(subspace.products, self.n_classes, rng, junk=junk)
+        counts = self._counts(subspace)
+        n_classes = self.n_classes or counts.best
+        mixture = fit_mixture(subspace.products, n_classes, rng, junk=junk)
         self.progress.finish(f"log likelihood {mixture.log_likelihood:.4g} nat a particle")
         corrected, refined = self._refined(grid, subspace.observed, mixture, polish.errors)
-        return self._collected(rings, subspace, corrected, refined)
+        return self._collected(rings, subspace, corrected, refined, counts)
 
     def _refined(
         self, grid: SliceGrid, observed: Observed, mixture: Mixture, errors: PoseErrors
     ) -> tuple[Observed, Refined]:
         """Refine the maps and correct the poses by each particle's own map, in turn."""
         # the map of the only class is the mean, by which they have been corrected
-        turns = OWN_MAP_TURNS if self.settings.correct_poses and self.n_classes > 1 else 0
+        several = mixture.templates.shape[0] > 1
+        turns = OWN_MAP_TURNS if self.settings.correct_poses and several else 0
         self._start("classes", (turns + 1) * MAP_ROUNDS)
-        scales, found = ScaleModel.start(junk=self.settings.junk), mixture.found
-        likelihoods: tuple[float, ...] = ()
-        for turn in range(turns + 1):
-            refined = refine_maps(observed, grid, found, scales, MAP_ROUNDS, self._told)
-            found, likelihoods = refined.found, (*likelihoods, *refined.log_likelihoods)
-            if turn < turns:
-                which = np.where(found.labels < self.n_classes, found.labels, -1)
-                errors, observed = errors.corrected(
-                    observed, grid, refined.maps, which, found.own_scale
-                )
-        refined = replace(refined, log_likelihoods=likelihoods)
+        observed, refined = refined_in_turns(
+            observed,
+            grid,
+            mixture.found,
+            errors,
+            junk=self.settings.junk,
+            turns=turns,
+            told=self._told,
+        )
         self.progress.finish(f"log likelihood {refined.log_likelihoods[-1]:.4g} nat a particle")
         return observed, refined
 
     def _collected(
-        self, rings: int, subspace: Subspace, observed: Observed, refined: Refined
+        self,
+        rings: int,
+        subspace: Subspace,
+        observed: Observed,
+        refined: Refined,
+        counts: ClassCounts,
     ) -> FoundClasses:
         """Return what the caller gets."""
         grid, found = self._grid(rings), refined.found
@@ -279,24 +257,20 @@ class _Search:
             components=_components(subspace, observed.folds.number == self._kept_out(observed)),
             log_likelihoods=refined.log_likelihoods,
             rings=rings,
-            held_out=self._held_out(subspace),
+            held_out=counts.gain if counts.log_likelihood else {},
         )
 
-    def _held_out(self, subspace: Subspace) -> dict[int, float]:
-        """Return what one class more or less gains over one class for all."""
+    def _counts(self, subspace: Subspace) -> ClassCounts:
+        """Return what one class more or less says of particles kept out, or all numbers do."""
         spared = self._kept_out(subspace.observed)
         if spared < 0:
-            return {}
+            return ClassCounts({})
         kept_out = subspace.observed.folds.number == spared
-        rng = np.random.default_rng((self.seed, 1))
-        counts = sorted({1, *range(max(1, self.n_classes - 1), self.n_classes + 2)})
-        likelihood = {
-            count: held_out_likelihood(
-                subspace.products, count, kept_out, rng, junk=self.settings.junk
-            )
-            for count in counts
-        }
-        return {count: value - likelihood[1] for count, value in likelihood.items()}
+        seed, junk = self.seed, self.settings.junk
+        if self.n_classes is None:
+            return found_counts(subspace.products, kept_out, seed=seed, junk=junk)
+        near = {1, *range(max(1, self.n_classes - 1), self.n_classes + 2)}
+        return ClassCounts.tried(subspace.products, kept_out, sorted(near), seed=seed, junk=junk)
 
     def _start(self, stage: str, total: int) -> None:
         self.progress.start(stage, total, iteration=0, n_iterations=0)
@@ -315,13 +289,11 @@ class _Search:
         return signal_band(signal_by_ring(observed, self._grid(self.band.rings)))
 
     def _grid(self, rings: int) -> SliceGrid:
-        radius = self.settings.radius_px
-        if radius is None:
-            radius = SPHERE * self.band.box
-        return SliceGrid(self.band, max(rings, FEWEST_RINGS), radius, self.settings.n_threads)
+        return self.settings.grid(self.band, rings)
 
     def _n_components(self, n: int) -> int:
-        wanted = self.settings.n_components or min(self.n_classes + 2, MOST_COMPONENTS)
+        sought = MOST_COMPONENTS if self.n_classes is None else self.n_classes + 2
+        wanted = self.settings.n_components or min(sought, MOST_COMPONENTS)
         return max(1, min(wanted, n // PARTICLES_A_COMPONENT))
 
 

@@ -110,8 +110,8 @@ def held_out_likelihood(
     rng: np.random.Generator,
     *,
     junk: bool,
-) -> float:
-    """Return what K templates of some particles say of others [nat a particle].
+) -> Float64:
+    """Return what K templates of some particles say of each of the others, (m,) [nat].
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def held_out_likelihood(
     """
     learnt = products.rows(~kept_out)
     mixture = fit_mixture(learnt, n_classes, rng, junk=junk, starts=_FEW_STARTS)
-    return float(mixture.judge(products.rows(kept_out)).log_likelihood.mean())
+    return mixture.judge(products.rows(kept_out)).log_likelihood
 
 
 def _points(products: Products) -> Float64:

@@ -1,0 +1,78 @@
+"""The last word on classes of several given maps: particles are judged by maps made without them.
+
+An iteration scores particles by maps that hold them, so that a particle's own noise speaks for the
+class it is in, the more so the less the maps differ. Once a run has converged, its particles are
+judged anew at their poses (`mapsort.stages.components.judged_classes`), and one more iteration
+makes the maps and poses of the classes so found.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from mapsort.engines.progress import warn
+from mapsort.errors import NumericalError
+from mapsort.refinement.band_images import band_particles, dealt_folds
+from mapsort.refinement.known_classes import KnownClasses
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
+from mapsort.rundir.log import stage
+from mapsort.rundir.wording import counted
+from mapsort.stages.classify.junk import JUNK_FROM
+from mapsort.stages.components.component_settings import ComponentSettings
+from mapsort.stages.components.judged_classes import judged_anew
+
+LOGGER = logging.getLogger(__name__)
+#: A smaller part of images that look like junk is not worth a word.
+_WORTH_A_WORD = 0.01
+
+
+def judged_by_others(run: Run, state: State) -> State | None:
+    """Return the state of a converged run with its classes judged anew; None where they stay.
+
+    Parameters
+    ----------
+    run : Run
+    state : State
+        After its last iteration.
+    """
+    if not run.options.judges_anew or state.known is not None:
+        return None
+    assert state.matches is not None, "there was an iteration"
+    references = run.plan.references
+    rotations, origins = run.inputs.poses or state.matches.poses(references)
+    label = references.model[state.matches.reference[:, 0]]
+    settings = ComponentSettings(symmetry=run.plan.symmetries[0].name, n_threads=run.plan.n_threads)
+    with stage("judge classes", iteration=state.iteration):
+        try:
+            found = judged_anew(
+                band_particles(run, origins),
+                rotations,
+                np.eye(run.plan.n_models)[label],
+                dealt_folds(run),
+                settings,
+                run.execution.progress,
+            )
+        except NumericalError as error:
+            LOGGER.warning("classes stay as they are: %s", error)
+            return None
+    known = KnownClasses(found.responsibilities, found.junk)
+    _tell(run, known, float(np.mean(known.label != label)))
+    return replace(state, known=known)
+
+
+def _tell(run: Run, known: KnownClasses, changed: float) -> None:
+    text = f"each particle judged by maps made without it: {changed:.1%} changed class"
+    LOGGER.info("%s", text)
+    run.execution.progress.message(text)
+    junk = int((known.junk > JUNK_FROM).sum())
+    if run.options.junk is None and junk > _WORTH_A_WORD * len(known.junk):
+        text = (
+            f"{counted(junk, 'image')} of {len(known.junk)} look like no particle; "
+            "--junk 1 puts them apart"
+        )
+        LOGGER.warning("%s", text)
+        warn(run.execution.progress, text)

@@ -1,0 +1,103 @@
+"""How many classes particles can be told apart into, by particles that had no part in them.
+
+One class more always explains the particles better that it was learnt from. Those kept out it
+explains better only if it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapsort.stages.components.band import Float64
+from mapsort.stages.components.latent_mixture import held_out_likelihood
+from mapsort.stages.components.observed import Products
+
+#: Standard errors by which one class more must gain.
+SIGNIFICANCE = 2.0
+#: What it must gain at least, beside [nat a particle]: what the model leaves out of the background
+#: and the CTF varies among particles, too.
+LEAST_GAIN = 0.1
+#: Classes that may be found, and how many more are tried after one that gained.
+MOST_CLASSES, TRIED_BEYOND = 24, 2
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """What numbers of classes say of particles that were kept out of finding them.
+
+    Attributes
+    ----------
+    log_likelihood : dict of int to ndarray of shape (m,), float64
+        Of each particle kept out [nat], by the number of classes.
+    """
+
+    log_likelihood: dict[int, Float64]
+
+    @classmethod
+    def tried(
+        cls,
+        products: Products,
+        kept_out: npt.NDArray[np.bool_],
+        counts: Iterable[int],
+        *,
+        seed: int,
+        junk: bool,
+    ) -> ClassCounts:
+        """Find each of some numbers of classes.
+
+        Parameters
+        ----------
+        products : Products
+            With components in which those kept out had no part.
+        kept_out : ndarray of shape (n,), bool
+        counts : iterable of int
+        seed : int
+        junk : bool
+            Whether some images may hold no particle.
+        """
+        return cls(
+            {
+                count: held_out_likelihood(
+                    products, count, kept_out, np.random.default_rng((seed, 1)), junk=junk
+                )
+                for count in counts
+            }
+        )
+
+    @property
+    def gain(self) -> dict[int, float]:
+        """What each number gains over one class [nat a particle]."""
+        one = self.log_likelihood[1].mean()
+        return {count: float(each.mean() - one) for count, each in self.log_likelihood.items()}
+
+    @property
+    def best(self) -> int:
+        """The least number that no greater one gains upon beyond chance."""
+        best = 1
+        for count in sorted(self.log_likelihood):
+            if self.gains(count, over=best):
+                best = count
+        return best
+
+    def gains(self, count: int, *, over: int) -> bool:
+        """Whether a number of classes explains the particles better than a smaller one."""
+        more = self.log_likelihood[count] - self.log_likelihood[over]
+        error = float(more.std()) / np.sqrt(max(1, len(more)))
+        return bool(more.mean() > max(SIGNIFICANCE * error, LEAST_GAIN))
+
+
+def found_counts(
+    products: Products, kept_out: npt.NDArray[np.bool_], *, seed: int, junk: bool
+) -> ClassCounts:
+    """Try numbers of classes from one on, until more have gained nothing twice."""
+    found = ClassCounts({})
+    for count in range(1, MOST_CLASSES + 1):
+        more = ClassCounts.tried(products, kept_out, (count,), seed=seed, junk=junk)
+        found = ClassCounts(found.log_likelihood | more.log_likelihood)
+        if count >= found.best + TRIED_BEYOND:
+            break
+    return found

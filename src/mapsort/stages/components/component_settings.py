@@ -1,0 +1,47 @@
+"""What can be chosen where particles are judged by maps that are made without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mapsort.stages.components.band import Band
+from mapsort.stages.components.band_choice import FEWEST_RINGS
+from mapsort.stages.components.slice_grid import SliceGrid
+
+#: Radius [boxes] of the sphere that holds the particle, unless it is known.
+SPHERE = 0.36
+
+
+@dataclass(frozen=True)
+class ComponentSettings:
+    """What can be chosen; the defaults suit particles of all sizes.
+
+    Attributes
+    ----------
+    n_components : int
+        Components sought; 0 for two more than there are classes.
+    rings : int
+        Last ring in use; 0 to choose it by where the particles' signal ends.
+    radius_px : float or None
+        Radius of the sphere that holds the particle [pixels]; None for 0.36 of the box.
+    junk : bool
+        Whether some images may hold no particle.
+    symmetry : str
+        That all maps and components have.
+    correct_poses : bool
+        Whether the given poses may be off by a few degrees and pixels.
+    n_threads : int
+    """
+
+    n_components: int = 0
+    rings: int = 0
+    radius_px: float | None = None
+    junk: bool = True
+    symmetry: str = "c1"
+    correct_poses: bool = True
+    n_threads: int = 1
+
+    def grid(self, band: Band, rings: int) -> SliceGrid:
+        """Return the grid of maps up to a ring."""
+        radius = SPHERE * band.box if self.radius_px is None else self.radius_px
+        return SliceGrid(band, max(rings, FEWEST_RINGS), radius, self.n_threads)

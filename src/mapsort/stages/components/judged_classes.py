@@ -1,0 +1,156 @@
+"""Classes that are there already, judged anew: each particle by maps made without it.
+
+A refinement scores particles by maps that hold them, and a particle's own noise speaks for the
+class it is in. From its classes and poses, maps are made and particles judged here as in the search
+for classes (`found_classes`), with poses that are corrected by what they were off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from mapsort.engines.progress import Progress
+from mapsort.geometry.symmetry import symmetry
+from mapsort.stages.components.band import BandParticles, Float64
+from mapsort.stages.components.band_choice import signal_band, signal_by_ring
+from mapsort.stages.components.class_maps import Refined, refine_maps
+from mapsort.stages.components.component_settings import ComponentSettings
+from mapsort.stages.components.folds import Folds
+from mapsort.stages.components.observed import Observed
+from mapsort.stages.components.polishing import POSE_ROUNDS, Brightness, polished
+from mapsort.stages.components.pose_errors import PoseErrors
+from mapsort.stages.components.scale import Judgement, ScaleModel
+from mapsort.stages.components.slice_grid import SliceGrid
+
+#: Rounds of the maps at most, before and after each correction of the poses.
+MAP_ROUNDS = 6
+#: Corrections of the poses by each particle's own map.
+OWN_MAP_TURNS = 1
+
+
+@dataclass(frozen=True)
+class JudgedClasses:
+    """Classes of n particles.
+
+    Attributes
+    ----------
+    responsibilities : ndarray of shape (n, K), float64
+        Probability of each class; rows add up to 1 - junk.
+    junk : ndarray of shape (n,), float64
+        Probability that an image holds no particle.
+    """
+
+    responsibilities: Float64
+    junk: Float64
+
+
+def judged_anew(
+    particles: BandParticles,
+    rotations: Float64,
+    probability: Float64,
+    folds: Folds,
+    settings: ComponentSettings,
+    progress: Progress,
+) -> JudgedClasses:
+    """Judge particles of known poses and classes by maps that are made without them.
+
+    Parameters
+    ----------
+    particles : BandParticles
+        Prepared, centred by the origins known so far.
+    rotations : ndarray of shape (n, 3, 3), float64
+        Object to view.
+    probability : ndarray of shape (n, K), float64
+        Of each class, to begin with.
+    folds : Folds
+        Parts that are judged by maps made without them; at least 2, none of them empty.
+    settings : ComponentSettings
+    progress : Progress
+
+    Raises
+    ------
+    NumericalError
+        The particles hold no signal that they agree on.
+    """
+    group = symmetry(settings.symmetry)
+    progress.start("judge classes", POSE_ROUNDS + 2 * MAP_ROUNDS, iteration=0, n_iterations=0)
+    with threadpool_limits(1, "blas"):
+        observed = Observed.at_first(particles, folds, rotations, group.matrices)
+        widest = settings.grid(particles.band, particles.band.rings)
+        rings = signal_band(signal_by_ring(observed, widest))
+        polish = polished(
+            observed,
+            settings.grid(particles.band, rings),
+            junk=settings.junk,
+            correct_poses=True,
+            told=lambda: progress.advance(1),
+        )
+        _, refined = refined_in_turns(
+            polish.observed,
+            widest,
+            _as_judged(probability, polish.brightness),
+            polish.errors,
+            junk=settings.junk,
+            turns=OWN_MAP_TURNS,
+            told=lambda: progress.advance(1),
+        )
+    progress.finish(f"log likelihood {refined.log_likelihoods[-1]:.4g} nat a particle")
+    return JudgedClasses(refined.found.responsibilities, refined.found.junk)
+
+
+def refined_in_turns(
+    observed: Observed,
+    grid: SliceGrid,
+    found: Judgement,
+    errors: PoseErrors,
+    *,
+    junk: bool,
+    turns: int,
+    told: Callable[[], None],
+) -> tuple[Observed, Refined]:
+    """Refine maps, and correct poses by each particle's own map, in turn.
+
+    Parameters
+    ----------
+    observed : Observed
+    grid : SliceGrid
+    found : Judgement
+        What the particles are, to begin with.
+    errors : PoseErrors
+    junk : bool
+        Whether some images may hold no particle.
+    turns : int
+        Corrections of the poses.
+    told : callable
+        Called after each round.
+    """
+    scales = ScaleModel.start(junk=junk)
+    likelihoods: tuple[float, ...] = ()
+    n_classes = found.responsibilities.shape[1]
+    for turn in range(turns + 1):
+        refined = refine_maps(observed, grid, found, scales, MAP_ROUNDS, told)
+        found, likelihoods = refined.found, (*likelihoods, *refined.log_likelihoods)
+        if turn < turns:
+            which = np.where(found.labels < n_classes, found.labels, -1)
+            errors, observed = errors.corrected(
+                observed, grid, refined.maps, which, found.own_scale
+            )
+    return observed, replace(refined, log_likelihoods=likelihoods)
+
+
+def _as_judged(probability: Float64, brightness: Brightness) -> Judgement:
+    """Return classes as a judgement, with what the mean map told of brightness and junk."""
+    real = brightness.counted[:, None] * probability
+    columns: npt.NDArray[np.float64] = np.ones(probability.shape[1])
+    return Judgement(
+        responsibilities=real,
+        junk_like=probability - real,
+        scale=brightness.scale[:, None] * columns,
+        square=brightness.square[:, None] * columns,
+        log_likelihood=np.zeros(len(probability)),
+    )
