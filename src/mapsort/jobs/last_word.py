@@ -26,6 +26,8 @@ from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.judged_classes import judged_anew
 
 LOGGER = logging.getLogger(__name__)
+#: With fewer particles a map, the sixth that is left out of one is missed.
+_LEAST_PARTICLES = 100
 #: A smaller part of images that look like junk is not worth a word.
 _WORTH_A_WORD = 0.01
 
@@ -39,7 +41,8 @@ def judged_by_others(run: Run, state: State) -> State | None:
     state : State
         After its last iteration.
     """
-    if not run.options.judges_anew or state.known is not None:
+    enough = len(run.inputs.particles) >= _LEAST_PARTICLES * run.plan.n_models
+    if not (enough and run.options.judges_anew) or state.known is not None:
         return None
     assert state.matches is not None, "there was an iteration"
     references = run.plan.references

@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.stages.components.band import Float64
 from mapsort.stages.components.band_choice import FEWEST_RINGS, signal_band, signal_by_ring
+from mapsort.stages.components.component_settings import SPHERE
 from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition
-from mapsort.stages.components.found_classes import MOST_COMPONENTS, SPHERE
+from mapsort.stages.components.found_classes import MOST_COMPONENTS
 from mapsort.stages.components.latent_mixture import fit_mixture
 from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.polishing import Polished, polished
