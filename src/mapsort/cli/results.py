@@ -85,6 +85,8 @@ def multi(options: MultiOptions, made: MultiRun) -> Told:
         yield f"{place}  {counted(n, 'particle')} ({share:.1f}%)"
     yield f"{directory.particles(last)}  class and pose of every particle"
     yield from _report_of(directory)
+    if options.replicates > 1:
+        yield f"{directory.consensus}  class that each particle is in most often, its stability"
     yield from () if made.verdict is None else made.verdict.lines
 
 

@@ -24,6 +24,7 @@ from mapsort.jobs.refinement import (
     final_maps,
     with_seed,
 )
+from mapsort.jobs.replicates import replicated
 from mapsort.jobs.resume import resumed_options
 from mapsort.jobs.run_place import at_home
 from mapsort.jobs.starts import prepared
@@ -233,9 +234,20 @@ def refine_multi_run(
     NumericalError
         When the computation cannot go on.
     """
-    run = opened(with_seed(options), progress, particles, volumes)
+    options = with_seed(options)
+    run = opened(options, progress, particles, volumes)
     in_files = particles is None and volumes is None
-    return carried_out(MULTI, run, watcher, in_files=in_files)
+    finished = carried_out(MULTI, run, watcher, in_files=in_files)
+    if options.replicates == 1 or run.plan.n_models == 1:
+        return finished
+
+    def again(asked: MultiOptions, some: Particles) -> MultiRun:
+        return refine_multi_run(asked, progress=progress, particles=some, volumes=volumes)
+
+    replicated(finished, options, run.inputs.particles, again)
+    if watcher is not None:
+        watcher(finished.path)
+    return finished
 
 
 @takes_options(MultiOptions, "input")

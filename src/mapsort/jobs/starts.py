@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
 from mapsort.engines.progress import warn
 from mapsort.errors import NumericalError
@@ -19,6 +21,7 @@ from mapsort.refinement.state import State
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.log import stage
 from mapsort.stages.average.average import plane_terms
+from mapsort.stages.classify.agreement import rand_index
 from mapsort.stages.fourier_grid import Float32
 
 LOGGER = logging.getLogger(__name__)
@@ -85,6 +88,7 @@ def best_start(run: Run, power: Float32) -> Run:
     """
     count = run.options.starts
     found: dict[int, float] = {}
+    classes: list[npt.NDArray[np.int64]] = []
     for number in range(count):
         # What trials find is not what the run's own iterations find.
         nothing_kept = Checkpoints(scratch=run.execution.scratch)
@@ -99,6 +103,9 @@ def best_start(run: Run, power: Float32) -> Run:
             LOGGER.warning("start %d of %d: %s", number + 1, count, error)
             continue
         found[number] = likelihood(state, run.plan.grid.box)
+        assert state.matches is not None, "there was at least one iteration"
+        own = run.plan.references.model[state.matches.reference[:, 0]]
+        classes.append(np.asarray(own, np.int64))
         LOGGER.info(
             "start %d of %d: log-likelihood %.3f per particle", number + 1, count, found[number]
         )
@@ -108,7 +115,15 @@ def best_start(run: Run, power: Float32) -> Run:
     best = max(found, key=lambda number: (found[number], -number))
     others = [value for number, value in found.items() if number != best]
     lead = f", {found[best] - max(others):.3f} nat a particle ahead of the next" if others else ""
-    text = f"start {best + 1} of {count} is the likeliest{lead}"
+    text = f"start {best + 1} of {count} is the likeliest{lead}{_agreement(classes)}"
     LOGGER.info("%s", text)
     run.execution.progress.message(text)
     return trial(run, best)
+
+
+def _agreement(classes: list[npt.NDArray[np.int64]]) -> str:
+    """Say how far the classes of several starts agree."""
+    if len(classes) < 2:
+        return ""
+    every = np.mean([rand_index(a, b) for a, b in combinations(classes, 2)])
+    return f"; the classes of the starts agree by {every:.2f} (mean adjusted Rand index)"

@@ -78,6 +78,13 @@ class StartingMaps(Symmetries):
         "continue with the most likely",
         1,
     )
+    replicates: int = option(
+        whole_number(1, 99),
+        "N",
+        "classify N times, with other seeds and four fifths of the images after the first; the "
+        "classes that particles are in most often, and how stably, are in consensus.star",
+        1,
+    )
     mass: tuple[float, ...] = option(
         list_of(real_number(above=0), "masses in kDa, each above 0"),
         "KDA",

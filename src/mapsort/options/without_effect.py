@@ -126,6 +126,11 @@ WITHOUT_EFFECT = (
         "tries several divisions into classes, and there is one map",
     ),
     WithoutEffect(
+        ("replicates",),
+        lambda options: len(options.models) == 1,
+        "divides into classes again, and there is one map",
+    ),
+    WithoutEffect(
         ("starts",),
         lambda options: options.finds_classes,
         "tries several divisions into classes, and --seedmethod pca does so by itself",

@@ -91,6 +91,9 @@ class RunDirectory:
     convergence = _File("convergence.json")
     #: What to believe of a run that has ended.
     verdict = _File("verdict.json")
+    #: Of ``--replicates``: the table with consensus classes, and how well the runs agree.
+    consensus = _File("consensus.star")
+    replicates = _File("replicates.json")
     log = _File("run.log")
     log_json = _File("run.log.json")
     #: Which process works in the directory; where it stands, for monitors to poll.
