@@ -32,6 +32,7 @@ EXAMPLES = {
     "seedmethod": ("randphase", SeedMethod.RANDOM_PHASES),
     "startres": ("40", 40.0),
     "starts": ("2", 2),
+    "replicates": ("2", 2),
     "mass": ("800,750.5", (800.0, 750.5)),
     "sym": ("d7,c7", ("d7", "c7")),
     "iter": ("3", 3),

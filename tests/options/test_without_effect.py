@@ -29,6 +29,7 @@ GIVEN = {
     "m3dkeepsig": True,
     "classrefsf": True,
     "starts": 3,
+    "replicates": 3,
     "datadir": Path("images"),
 }
 ONE_MAP = {"models": (), "model": Path("a.mrc")}
@@ -47,6 +48,7 @@ CONDITIONS = [
     ({"classkeep": 1.0}, {"classkeep": 1.0, "classkeepsig": True}),
     ({"m3diter": 1}, {"m3diter": 2}),
     ({"inputmode": InputMode.PARTICLES}, {}),
+    ({"models": (Path("a.mrc"),)}, {}),
     ({"models": (Path("a.mrc"),)}, {}),
     (ONE_MAP, ONE_MAP | {"seedmethod": SeedMethod.NOISE}),
     ({"input": Path("p.mrcs")}, {"input": Path("p.star")}),
