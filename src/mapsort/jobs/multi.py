@@ -31,7 +31,7 @@ from mapsort.jobs.starts import prepared
 from mapsort.jobs.verdict import judge
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
-from mapsort.options.fields import typed_options
+from mapsort.options.fields import refuse, typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.signature import takes_options
 from mapsort.refinement.choices import automatic_choices
@@ -192,6 +192,9 @@ def opened(
     volumes: Sequence[Volume] | None = None,
 ) -> Run:
     """Return the run that a request leads to: its files opened and checked, its plan made."""
+    if options.replicates > 1 and options.usefilt is not None:
+        words = "1 with --usefilt: replicates see some of the particles only"
+        raise refuse("replicates", options.replicates, words)
     inputs = open_inputs(options, particles=particles, volumes=volumes)
     shown = progress or default_progress()
     return Run(options, inputs, resolve(options, inputs), Execution(shown))

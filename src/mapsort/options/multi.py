@@ -48,9 +48,6 @@ class MultiOptions(
         per_map("sym", self.sym, len(self.models))
         if self.mass:
             per_map("mass", self.mass, len(self.models))
-        if self.replicates > 1 and self.usefilt is not None:
-            words = "1 with --usefilt: replicates see some of the particles only"
-            raise refuse("replicates", self.replicates, words)
         _check_relaxation(self)
         _check_resolution(self)
         _check_own_poses(self)
