@@ -47,7 +47,7 @@ def test_every_option_of_the_interface_is_taken():
         ("multi --mod a.mrc", "unknown option --mod"),
         ("multi a.star", "unexpected argument 'a.star'"),
         ("multi --models a.mrc", "--input is missing"),
-        ("multi --input a.star", "--models is missing"),
+        ("multi --input a.star --skipalign", "--models is missing"),
         ("multi --input", "--input: a value is missing"),
         ("multi --check=1", "--check: takes no value"),
         ("multi --input a --models b,,c", "--models=b,,c: expected map files"),

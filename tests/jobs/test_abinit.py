@@ -148,3 +148,14 @@ def test_a_run_of_another_command_is_not_resumed(coarse, tmp_path):
     (other / "0_refine_parms.json").write_text(text)
     with pytest.raises(FormatError, match="is no run of mapsort abinit"):
         mapsort.commands.abinit(resume=other)
+
+
+@pytest.mark.slow
+def test_multi_without_maps_makes_them_first(one_state, tmp_path):
+    given = {"nmodels": 1, "iter": 1, "randomseed": 1, "parallel": "thread:2", "speed": 7}
+    made = mapsort.refine_multi(one_state.particles, path=tmp_path / "run", **given)
+    assert len(made.maps) == 1
+    true = views_of(read_particles(one_state.truth)[1])
+    assert median_view_error_deg(views_of(made.assignments), true) < 15.0
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert "is the likeliest; behind it" in log

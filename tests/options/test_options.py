@@ -13,7 +13,7 @@ from mapsort.cli.commands import COMMANDS
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag_of, per_map
 from mapsort.options.multi import MultiOptions
-from mapsort.options.types import Automask3D, CtfHandling
+from mapsort.options.types import Automask3D, CtfHandling, SeedMethod
 
 
 def options(**changes):
@@ -143,8 +143,26 @@ def test_one_map_stands_for_several():
 def test_maps_come_from_one_place():
     with pytest.raises(ConfigError, match="--models and --model: give one of them"):
         options(model=Path("c.mrc")).validated()
-    with pytest.raises(ConfigError, match="--models is missing"):
-        MultiOptions(input=Path("p.star")).validated()
+    made = MultiOptions(input=Path("p.star"), nmodels=3).validated()
+    assert made.makes_maps
+    assert len(made.models) == 3
+    assert "no starting map is given: 3 maps will be made" in made.notes[0]
+    assert made.validated() == made
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"skipalign": True}, "mapsort reconstruct makes one"),
+        ({"sym": ("c1", "c2")}, "one point group is taken"),
+        ({"sym": ("h3:1:20:5",)}, "one point group is taken"),
+        ({"seedmethod": SeedMethod.NOISE}, "makes maps of one"),
+    ],
+    ids=str,
+)
+def test_what_no_maps_are_made_with(given, why):
+    with pytest.raises(ConfigError, match=f"--models is missing: .*{why}"):
+        MultiOptions(input=Path("p.star"), **given).validated()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mapsort.engines.progress import Progress, warn
+from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError, MapsortError
-from mapsort.geometry.symmetry import symmetry
 from mapsort.io.star import read_particles
 from mapsort.jobs.loop import at_work, make_directory
+from mapsort.jobs.made_maps import Sought, maps_from_particles
 from mapsort.jobs.multi import looked_through, opened
 from mapsort.jobs.refinement import with_seed
 from mapsort.jobs.run_place import relocated
@@ -27,9 +26,8 @@ from mapsort.options.abinit import AbinitOptions
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.signature import takes_options
-from mapsort.physics.masks import soft_sphere
-from mapsort.refinement.band_images import band_particles
 from mapsort.refinement.run import Run
+from mapsort.refinement.starting_maps import ball
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
@@ -37,22 +35,15 @@ from mapsort.rundir.manifest import changed_inputs, make_manifest, read_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.abinit import write_abinit
-from mapsort.stages.abinit.polar import BEYOND
-from mapsort.stages.abinit.rounds import Placed, Problem, Standing
-from mapsort.stages.abinit.schedule import Stage, stages
-from mapsort.stages.abinit.search import FoundMaps, find_maps
+from mapsort.stages.abinit.rounds import Placed
+from mapsort.stages.abinit.search import FoundMaps
 from mapsort.stages.abinit.verdict import holds_structure, signs
-from mapsort.stages.components.band import CIRCLE_EDGE, Band
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.map_register import other_hand
 
 LOGGER = logging.getLogger(__name__)
 
 COMMAND = "abinit"
-#: Radius of the circle about a particle within which all is kept, and of the particle [boxes].
-_CIRCLE, _RADIUS = 0.42, 0.4
-#: The ball that stands for a map while particles are looked through [boxes].
-_BALL, _BALL_EDGE = 0.3, 0.1
 
 
 @dataclass(frozen=True)
@@ -174,16 +165,13 @@ def _as_begun(options: AbinitOptions, path: Path) -> AbinitOptions:
 def _opened(
     options: AbinitOptions, request: MultiOptions, particles: Particles, progress: Progress | None
 ) -> Run:
-    """Return a run with a ball for a map, and the band that the search takes."""
+    """Return a run with a ball for a map."""
     box, apix = particles.box, particles.apix
     if options.diameter is not None and options.diameter > box * apix:
         raise ConfigError(
             f"--diameter={options.diameter:g}: is more than the box of {box * apix:g} A"
         )
-    ball = Volume(soft_sphere(box, _BALL * box, _BALL_EDGE * box), apix)
-    run = opened(request, progress, particles, [ball])
-    band = Band(box, stages(box, apix, options.targetres)[-1].rings + BEYOND)
-    return replace(run, plan=replace(run.plan, band=band))
+    return opened(request, progress, particles, [ball(box, apix)])
 
 
 def _write_manifest(
@@ -205,66 +193,16 @@ def _write_manifest(
     write_manifest(directory.parms, manifest)
 
 
-def _problem(options: AbinitOptions, run: Run) -> Problem:
-    box = run.plan.grid.box
-    n, circle = len(run.inputs.particles), _CIRCLE * box
-    kept = soft_sphere(box, circle, CIRCLE_EDGE * box, ndim=2).astype(np.float64)
-    radius = _RADIUS * box
-    if options.diameter is not None:
-        radius = min(0.5 * options.diameter / run.inputs.apix, 0.5 * box)
-    return Problem(
-        particles=band_particles(run, np.zeros((n, 2)), circle_px=circle),
-        n_models=options.nmodels,
-        symmetry=symmetry(options.sym[0]),
-        radius_px=radius,
-        max_shift=run.plan.max_shift,
-        circle=float(np.mean(kept**2)),
-        seed=run.plan.seed,
-        n_threads=run.plan.n_threads,
-    )
-
-
 def _found(options: AbinitOptions, run: Run, directory: RunDirectory) -> AbInitio:
-    problem = _problem(options, run)
-    box, apix = run.plan.grid.box, run.inputs.apix
-
-    def kept(number: int, start: int, make: Callable[[], Standing]) -> Standing:
-        return run.execution.checkpoints.kept(number, f"start{start}", Standing, make)
-
-    plan: list[Stage] = stages(box, apix, options.targetres)
-    with stage("find maps"):
-        found = find_maps(
-            problem,
-            plan,
-            options.starts,
-            kept=kept,
-            started=lambda words, total: run.start(words, total, 0),
-            told=run.execution.advance,
-        )
-    against = signs(found)
-    for line in _told(found, box * apix):
-        LOGGER.info("%s", line)
-        run.execution.progress.message(line)
-    for line in against:
-        LOGGER.warning("%s", line)
-        warn(run.execution.progress, line)
-    return _written(options, run, directory, found, against)
-
-
-def _told(found: FoundMaps, field_ang: float) -> list[str]:
-    shares = "/".join(f"{share:.0%}" for share in found.share)
-    lines = [f"maps up to ring {found.rings} ({field_ang / found.rings:.1f} A), shares {shares}"]
-    others = ", ".join(
-        f"start {start + 1}: {value:.2f}"
-        for start, value in sorted(found.behind.items())
-        if start != found.best
+    sought = Sought(
+        n_models=options.nmodels,
+        starts=options.starts,
+        symmetry=options.sym[0],
+        diameter_ang=options.diameter,
+        target_ang=options.targetres,
     )
-    if others:
-        lines.append(
-            f"start {found.best + 1} is the likeliest; behind it when last compared [nat for each "
-            f"held-out particle]: {others}"
-        )
-    return lines
+    found = maps_from_particles(run, sought)
+    return _written(options, run, directory, found)
 
 
 def _written(
@@ -272,8 +210,8 @@ def _written(
     run: Run,
     directory: RunDirectory,
     found: FoundMaps,
-    against: tuple[str, ...],
 ) -> AbInitio:
+    against = signs(found)
     maps, placed = found.maps, found.placed
     if options.hand:
         maps, placed = _other_hand(maps, placed)

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from mapsort.engines.memory import available_memory
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress, warn
+from mapsort.errors import ConfigError
 from mapsort.jobs.last_word import judged_by_others
 from mapsort.jobs.loop import carried_out, check_disk
 from mapsort.jobs.one_map import of_found_number
@@ -256,7 +257,7 @@ def refine_multi_run(
 @takes_options(MultiOptions, "input")
 def refine_multi(
     particles: str | Path | Particles,
-    models: Sequence[str | Path | Volume],
+    models: Sequence[str | Path | Volume] | None = None,
     *,
     progress: Progress | None = None,
     **options: Any,
@@ -266,8 +267,8 @@ def refine_multi(
     Parameters
     ----------
     particles : str, Path or Particles
-    models : sequence of str, Path or Volume
-        Starting maps, one per class.
+    models : sequence of str, Path or Volume, optional
+        Starting maps, one per class; by default ``nmodels`` maps are made of the particles.
     progress : Progress, optional
     **options
         Any option of ``mapsort multi`` by its name, for example ``iter=4, sym=("d7", "c7")``; text
@@ -283,6 +284,9 @@ def refine_multi(
     ConfigError, FormatError
         Before any work.
     """
+    if models is not None and not len(models):
+        raise ConfigError("--models is empty: give maps, or leave it out")
+    models = models or ()
     given = [m if isinstance(m, Volume) else None for m in models]
     paths = tuple(
         Path(f"map-{number}") if isinstance(m, Volume) else Path(m)

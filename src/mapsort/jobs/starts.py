@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mapsort.engines.progress import warn
 from mapsort.errors import NumericalError
+from mapsort.jobs.made_maps import Sought, maps_from_particles
 from mapsort.jobs.one_map import start_from_one_map
 from mapsort.options.multi import why_not_components
 from mapsort.options.types import SeedMethod
@@ -20,6 +21,7 @@ from mapsort.refinement.starting_maps import of_start
 from mapsort.refinement.state import State
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.log import stage
+from mapsort.stages.abinit.verdict import holds_structure, signs
 from mapsort.stages.average.average import plane_terms
 from mapsort.stages.classify.agreement import rand_index
 from mapsort.stages.fourier_grid import Float32
@@ -28,6 +30,10 @@ LOGGER = logging.getLogger(__name__)
 
 #: Iterations after which starts are compared.
 TRIAL_ITERATIONS = 3
+#: Random starts of maps that are made of the particles.
+MADE_STARTS = 4
+#: Name of their checkpoints' directory.
+_MADE = "abinit"
 
 
 def prepared(run: Run) -> tuple[Run, State]:
@@ -35,11 +41,48 @@ def prepared(run: Run) -> tuple[Run, State]:
     if run.options.finds_classes:
         return start_from_one_map(run)
     _tell_of_noise(run)
+    if run.options.makes_maps:
+        run = _with_made_maps(run)
     if run.options.starts > 1:
         with stage("try starts"):
             run = best_start(run, run.seen.averaged)
     with stage("prepare seeds"):
         return run, prepare_seeds(run, run.seen.averaged)
+
+
+@dataclass(frozen=True)
+class MadeMaps:
+    """Starting maps made of the particles.
+
+    Attributes
+    ----------
+    maps : ndarray of shape (K, box, box, box), float32
+    """
+
+    maps: Float32
+
+
+def _with_made_maps(run: Run) -> Run:
+    """Return the run with starting maps that are made of the particles.
+
+    Raises
+    ------
+    NumericalError
+        They explain no particles.
+    """
+    kept = run.execution.checkpoints
+    part = replace(run, execution=replace(run.execution, checkpoints=kept.of_part(_MADE)))
+    sought = Sought(run.plan.n_models, MADE_STARTS, run.options.symmetries[0])
+
+    def made() -> MadeMaps:
+        found = maps_from_particles(part, sought)
+        if not holds_structure(found):
+            raise NumericalError(signs(found)[0])
+        return MadeMaps(found.maps)
+
+    maps = kept.kept(0, "made", MadeMaps, made).maps
+    kept.drop_part(_MADE)
+    return replace(run, inputs=replace(run.inputs, seeds=tuple(maps)))
 
 
 def _tell_of_noise(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from mapsort.engines.threads import usable_cores
@@ -16,6 +17,9 @@ from mapsort.rundir.wording import counted
 
 #: Comparators that score any pose, not only those of projections (`stages.local_search`).
 POSE_COMPARATORS = ("loglik", "ccc", "sqeuclidean")
+
+#: Stands in ``models`` for each map that is made of the particles.
+MADE_OF_PARTICLES = Path("(made of the particles)")
 
 _Multi = TypeVar("_Multi", bound="MultiOptions")
 
@@ -53,6 +57,7 @@ class MultiOptions(
         _check_own_poses(self)
         _check_halves(self)
         _check_averager(self)
+        _check_made_maps(self)
         _check_components(self)
 
     @property
@@ -103,6 +108,11 @@ class MultiOptions(
         return given and alike and why_not_components(self) is None
 
     @property
+    def makes_maps(self) -> bool:
+        """Whether starting maps are made of the particles, because none is given."""
+        return self.models[:1] == (MADE_OF_PARTICLES,)
+
+    @property
     def junk_sets(self) -> int:
         """Number of sets of junk beside the maps; auto is one where classes are found."""
         return int(self.finds_classes) if self.junk is None else self.junk
@@ -122,6 +132,11 @@ class MultiOptions(
                 f"{self.n_threads} threads are more than the {counted(usable, 'core')} that this "
                 "process may use; fewer are faster"
             )
+        if self.makes_maps:
+            notes.append(
+                f"no starting map is given: {counted(len(self.models), 'map')} will be made of the "
+                "particles first"
+            )
         if len(self.models) == 1 and self.nmodels is not None:
             notes.append(
                 "there is one map, so nothing is classified; give two or more by --models, or "
@@ -140,8 +155,9 @@ def as_in_multi(options: Options, *own: str) -> dict[str, Any]:
 def _with_models(options: _Multi) -> _Multi:
     """Return the options with a path for each map, ``--model`` repeated as often as asked for."""
     if options.model is None:
-        if not options.models:
-            raise ConfigError("--models is missing: give maps A,B,..., or one map by --model")
+        made = (MADE_OF_PARTICLES,) * (options.nmodels or 1)
+        if options.models in ((), made):
+            return dataclasses.replace(options, models=made)
         for name in ("nmodels", "seedmethod"):
             # A run that was begun with them goes on as it was begun.
             given = getattr(options, name) != getattr(MultiOptions, name)
@@ -183,6 +199,25 @@ def _check_components(options: MultiOptions) -> None:
     if options.nmodels is None and not options.finds_classes:
         reason = reason or f"--seedmethod {options.seedmethod.value} finds no classes"
         raise ConfigError(f"--nmodels=auto: {reason}; give a number")
+
+
+def _check_made_maps(options: MultiOptions) -> None:
+    """Check what cannot go without a starting map."""
+    if not options.makes_maps:
+        return
+    why = "--models is missing: give maps A,B,..., or one map by --model"
+    if options.seedmethod is not SeedMethod.AUTO:
+        raise ConfigError(f"{why}: --seedmethod={options.seedmethod.value} makes maps of one")
+    if options.nmodels is None:
+        raise ConfigError(f"{why}: --nmodels=auto finds classes from one map")
+    if options.skipalign:
+        raise ConfigError(
+            f"{why}: mapsort reconstruct makes one with the poses that --skipalign takes"
+        )
+    names = {name.strip().lower() for name in options.symmetries}
+    if len(names) > 1 or any(name.startswith("h") for name in names):
+        asked = ",".join(options.sym)
+        raise ConfigError(f"{why}: with --sym {asked} none are made; one point group is taken")
 
 
 def _check_relaxation(options: MultiOptions) -> None:

@@ -43,7 +43,8 @@ class StartingMaps(Symmetries):
     models: tuple[Path, ...] = option(
         list_of(file_path("a map"), "map files separated by commas, none empty"),
         "A,B,...",
-        "starting maps, one per class, separated by commas",
+        "starting maps, one per class, separated by commas; without any, and without --model, "
+        "--nmodels maps are made of the particles first, as mapsort abinit does",
         (),
     )
     model: Path | None = option(
@@ -54,8 +55,8 @@ class StartingMaps(Symmetries):
     nmodels: int | None = option(
         MAP_COUNT,
         "K|auto",
-        "number of starting maps made from --model; auto: as many classes as tell particles apart "
-        "that had no part in finding them",
+        "number of starting maps made from --model, or without it of the particles; auto: as many "
+        "classes as tell particles apart that had no part in finding them",
         2,
     )
     seedmethod: SeedMethod = choice(

@@ -108,6 +108,9 @@ def _search_choices(options: MultiOptions, inputs: MultiInputs, plan: MultiPlan)
 
 
 def _start_choices(options: MultiOptions) -> list[Choice]:
+    if options.makes_maps:
+        how = "no map is given; random starts, the likeliest for held-out particles"
+        return [Choice("--models", "made of the particles", how)]
     if options.model is None or options.nmodels == 1:
         return []
     reason = why_not_components(options)

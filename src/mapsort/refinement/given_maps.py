@@ -91,7 +91,7 @@ def fitted_maps(
             told += _fine_detail(moved, box * apix)
         maps.append(moved)
         notes += [f"{path}: {words}" for words in told]
-    if options.model is None:
+    if options.model is None and not options.makes_maps:
         notes += _identical(options.models, maps)
     return GivenMaps(tuple(maps), tuple(dict.fromkeys(notes)), tuple(moves))
 

@@ -28,7 +28,7 @@ from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.finishing import given_structure_factor
 from mapsort.refinement.focus import open_focus_mask
 from mapsort.refinement.given_maps import Steps, fitted_maps, largest_shift
-from mapsort.refinement.starting_maps import made_of_one
+from mapsort.refinement.starting_maps import first_maps, made_of_one
 from mapsort.refinement.table_poses import table_poses
 from mapsort.rundir.atomic import is_leftover
 from mapsort.rundir.kept_table import KeptTable
@@ -196,7 +196,7 @@ def open_inputs(
             f"at least {SMALLEST_BOX} are needed"
         )
     if volumes is None:
-        volumes = [Volume.open(path, default_apix=options.apix) for path in options.models]
+        volumes = first_maps(options, particles.box, particles.apix)
     _check_options(options, particles)
     if len(volumes) > halves.n_images:
         raise ConfigError(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import SeedMethod
+from mapsort.physics.masks import soft_sphere
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.seeds import noisy, random_phases, without_segments
+
+#: Radius and edge of the ball that stands for a map [boxes].
+_BALL, _BALL_EDGE = 0.3, 0.1
 
 
 def made_of_one(
@@ -58,3 +63,15 @@ def of_start(
         return made_of_one(options, one, apix, start=start)
     rng = np.random.default_rng([options.randomseed or 0, len(given), start])
     return tuple(noisy(volume, 1, rng)[0] for volume in given)
+
+
+def first_maps(options: MultiOptions, box: int, apix: float) -> list[Volume]:
+    """Open ``--models``; where maps are to be made of the particles, balls stand for them."""
+    if options.makes_maps:
+        return [ball(box, apix)] * len(options.models)
+    return [Volume.open(path, default_apix=options.apix) for path in options.models]
+
+
+def ball(box: int, apix: float) -> Volume:
+    """Return what stands for a map until maps are made of the particles: as large as any."""
+    return Volume(soft_sphere(box, _BALL * box, _BALL_EDGE * box), apix)
