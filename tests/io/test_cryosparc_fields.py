@@ -60,6 +60,7 @@ def test_the_particles_of_which_the_others_are_changes(tmp_path: Path) -> None:
     assert optics["rlnImagePixelSize"].tolist() == [1.31]
     assert optics["rlnAmplitudeContrast"].tolist() == [0.1]
     assert set(particles) == {
+        "cryosparc_uid",
         "rlnImageName",
         "rlnOpticsGroup",
         "rlnDefocusU",
