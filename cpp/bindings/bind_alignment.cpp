@@ -96,11 +96,11 @@ void bind_alignment(py::module_& m) {
            py::arg("reference"), py::arg("origin"), py::arg("alpha"), py::arg("mirror"),
            py::arg("cross"), py::arg("norm"));
   py::class_<ShiftLattice>(m, "ShiftLattice", "Nodes that candidates are searched at.")
-      .def(py::init([](double step, int reach, int max_nodes, double max_origin) {
+      .def(py::init([](double step, int reach, int shared, double max_origin) {
              return ShiftLattice{
-                 .step = step, .reach = reach, .max_nodes = max_nodes, .max_origin = max_origin};
+                 .step = step, .reach = reach, .shared = shared, .max_origin = max_origin};
            }),
-           py::kw_only(), py::arg("step"), py::arg("reach"), py::arg("max_nodes"),
+           py::kw_only(), py::arg("step"), py::arg("reach"), py::arg("shared"),
            py::arg("max_origin"));
   py::class_<Aligner>(m, "Alignment", "What particles are compared with, and how.")
       .def(py::init<py::object, py::array, bool, bool, bool>(), py::arg("bank"),

@@ -1,17 +1,23 @@
 #include "mapsort/pair_product.hpp"
 
+#include <algorithm> // for std::min
+
 namespace mapsort::inline MAPSORT_ISA {
 
-void PairProduct::products(const ShiftedCopies& copies, int first_row, const VecF* references) {
+void PairProduct::products(const ShiftedCopies& copies, std::span<const int> rows,
+                           const VecF* references) {
   const int n_angles = layout_.n_rotations;
+  int row[kRows];
+  for (int r = 0; r < kRows; ++r)
+    row[r] = rows[std::min<std::size_t>(r, rows.size() - 1)];
   for (int m = 0; m <= layout_.max_order(); ++m) {
     VecF ac[kRows]{}, bd[kRows]{}, ad[kRows]{}, bc[kRows]{};
     for (int e = layout_.first_entry[m]; e < layout_.first_entry[m + 1]; ++e) {
       const VecF c = references[2 * e], d = references[2 * e + 1];
-      const float* a = copies.entry(e) + first_row;
+      const float* a = copies.entry(e);
       const float* b = a + copies.rows();
       for (int r = 0; r < kRows; ++r) {
-        const VecF ar = broadcast(a[r]), br = broadcast(b[r]);
+        const VecF ar = broadcast(a[row[r]]), br = broadcast(b[row[r]]);
         ac[r] += ar * c;
         bd[r] += br * d;
         ad[r] += ar * d;
@@ -38,13 +44,15 @@ void PairProduct::products(const ShiftedCopies& copies, int first_row, const Vec
 }
 
 template <bool kRotate, bool kMirror>
-LaneBest PairProduct::best_of(const ShiftedCopies& copies, int n_copies, const VecF* references) {
-  const int n_angles = layout_.n_rotations;
+LaneBest PairProduct::best_of(const ShiftedCopies& copies, std::span<const int> rows,
+                              const VecF* references) {
+  const int n_angles = layout_.n_rotations, n_rows = int(rows.size());
   LaneBest best;
-  for (int first_row = 0; first_row < n_copies; first_row += kRows) {
-    products(copies, first_row, references);
-    for (int r = 0; r < std::min(kRows, n_copies - first_row); ++r) {
-      const int code = (first_row + r) * n_angles * 2;
+  for (int first = 0; first < n_rows; first += kRows) {
+    const int count = std::min(kRows, n_rows - first);
+    products(copies, rows.subspan(first, count), references);
+    for (int r = 0; r < count; ++r) {
+      const int code = (first + r) * n_angles * 2;
       // into locals, so that they stay in registers
       VecF value = best.value;
       VecI found = best.code;
@@ -67,13 +75,13 @@ LaneBest PairProduct::best_of(const ShiftedCopies& copies, int n_copies, const V
   return best;
 }
 
-LaneBest PairProduct::best(const ShiftedCopies& copies, int n_copies, const VecF* references,
-                           const Freedom& freedom) {
+LaneBest PairProduct::best(const ShiftedCopies& copies, std::span<const int> rows,
+                           const VecF* references, const Freedom& freedom) {
   if (freedom.rotate)
-    return freedom.mirror ? best_of<true, true>(copies, n_copies, references)
-                          : best_of<true, false>(copies, n_copies, references);
-  return freedom.mirror ? best_of<false, true>(copies, n_copies, references)
-                        : best_of<false, false>(copies, n_copies, references);
+    return freedom.mirror ? best_of<true, true>(copies, rows, references)
+                          : best_of<true, false>(copies, rows, references);
+  return freedom.mirror ? best_of<false, true>(copies, rows, references)
+                        : best_of<false, false>(copies, rows, references);
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

@@ -217,7 +217,7 @@ class Candidates:
 class ShiftLattice:
     """The origins that candidates are searched at."""
 
-    def __init__(self, *, step: float, reach: int, max_nodes: int, max_origin: float) -> None: ...
+    def __init__(self, *, step: float, reach: int, shared: int, max_origin: float) -> None: ...
 
 @final
 class Alignment:

@@ -63,7 +63,7 @@ def candidates():
 
 def searched():
     found = candidates()
-    lattice = _core.ShiftLattice(step=1.0, reach=2, max_nodes=200, max_origin=4.0)
+    lattice = _core.ShiftLattice(step=1.0, reach=2, shared=3, max_origin=4.0)
     ALIGNMENT.search_candidates(BATCH, _core.Candidates(**found), lattice, n_threads=N_THREADS)
     return found["cross"]
 

@@ -225,7 +225,7 @@ class TestCandidates:
         }
 
     def search(self, case, arrays, **options):
-        settings = {"step": self.STEP, "reach": 1, "max_nodes": 9, "max_origin": 3.0} | options
+        settings = {"step": self.STEP, "reach": 1, "shared": 0, "max_origin": 3.0} | options
         n_threads = settings.pop("n_threads", 1)
         batch = batch_of(case)
         alignment = _core.Alignment(bank_of(case), batch.pop("ring_weight"))
@@ -261,28 +261,48 @@ class TestCandidates:
                     case.norm(i, reference[i, c], ring_means=True), rel=1e-4
                 )
 
-    def test_all_candidates_of_a_particle_share_the_nodes(self, case):
-        """Surroundings of any candidate's origin are searched for every candidate."""
+    def test_candidates_that_are_searched_together_share_their_nodes(self, case):
         origin = np.zeros((4, 2, 2), np.float32)
         origin[:, 1] = [1.5, 1.5]
-        out = self.search(case, self.arrays(np.full((4, 2), 3), origin), max_nodes=18)
+        out = self.search(case, self.arrays(np.full((4, 2), 3), origin))
         np.testing.assert_array_equal(out["cross"][:, 0], out["cross"][:, 1])
         nodes = np.concatenate([self.lattice([0, 0]), self.lattice([1.5, 1.5])])
         for i in range(4):
             assert out["cross"][i, 0] == pytest.approx(case.all_cross(i, 3, nodes).max(), rel=1e-4)
 
-    def test_nodes_run_out_in_the_order_of_candidates(self, case):
-        origin = np.zeros((4, 2, 2), np.float32)
-        origin[:, 1] = [2.25, 2.25]
-        reference = np.tile([6, 8], (4, 1))
-        out = self.search(case, self.arrays(reference, origin), max_nodes=9)
-        assert np.abs(out["origin"]).max() <= self.STEP
+    def test_many_candidates_are_searched_about_their_own_shifts_and_those_of_the_first(self, case):
+        """Each at no less than its own nodes and those about the first ones, as direct sums do."""
+        rng = np.random.default_rng(5)
+        n = 50
+        reference = rng.integers(0, len(case.rotations), (4, n))
+        centre = np.round(rng.uniform(-3, 3, (4, n, 2)) / self.STEP) * self.STEP
+        out = self.search(case, self.arrays(reference, centre), shared=2)
+        found = out["origin"]
+        for i in range(4):
+            first = [self.lattice(c) for c in centre[i, :2]]
+            for c in range(n):
+                nodes = np.concatenate([self.lattice(centre[i, c]), *first])
+                nodes = np.clip(nodes, -3.0, 3.0)
+                at_least = case.all_cross(i, reference[i, c], nodes).max()
+                assert out["cross"][i, c] >= at_least * (1 - 1e-4)
+                here = case.all_cross(i, reference[i, c], found[i, c][None])
+                assert out["cross"][i, c] == pytest.approx(here.max(), rel=1e-4)
+
+    def test_the_order_of_candidates_that_are_not_shared_is_all_the_same(self, case):
+        rng = np.random.default_rng(6)
+        reference = rng.integers(0, len(case.rotations), (4, 40))
+        origin = rng.uniform(-3, 3, (4, 40, 2))
+        one = self.search(case, self.arrays(reference[:, :10], origin[:, :10]))
+        order = rng.permutation(10)
+        other = self.search(case, self.arrays(reference[:, order], origin[:, order]))
+        for name in ("cross", "origin", "alpha", "mirror"):
+            np.testing.assert_array_equal(one[name][:, order], other[name])
 
     def test_more_reach_is_never_worse(self, case):
         reference = np.tile(np.arange(4), (4, 1))
         start = np.zeros((4, 4, 2), np.float32)
         near = self.search(case, self.arrays(reference, start))
-        far = self.search(case, self.arrays(reference, start), reach=2, max_nodes=25)
+        far = self.search(case, self.arrays(reference, start), reach=2)
         assert np.all(far["cross"] >= near["cross"])
         assert np.any(far["cross"] > near["cross"])
 

@@ -55,8 +55,8 @@ def search_pairs(bank, ring_weight, origins, **batch):
     return _core.Alignment(bank, ring_weight).search_pairs(_core.ParticleBatch(**batch), origins)
 
 
-def search_candidates(bank, ring_weight, step, reach, max_nodes, max_origin, **arrays):
-    lattice = _core.ShiftLattice(step=step, reach=reach, max_nodes=max_nodes, max_origin=max_origin)
+def search_candidates(bank, ring_weight, step, reach, shared, max_origin, **arrays):
+    lattice = _core.ShiftLattice(step=step, reach=reach, shared=shared, max_origin=max_origin)
     found = _core.Candidates(**taken(arrays, CANDIDATES))
     _core.Alignment(bank, ring_weight).search_candidates(
         _core.ParticleBatch(**arrays), found, lattice
@@ -154,7 +154,7 @@ def calls():
                 "bank": bank(),
                 "step": 0.5,
                 "reach": 1,
-                "max_nodes": 9,
+                "shared": 0,
                 "max_origin": 2.0,
                 **particles(),
                 **candidates(),
@@ -319,8 +319,8 @@ NO_SENSE = [
     ("search_pairs", {"apix": 0.0}, "apix"),
     ("search_candidates", {"step": 0.0}, "step and max_origin"),
     ("search_candidates", {"max_origin": -1.0}, "step and max_origin"),
-    ("search_candidates", {"reach": -1}, "reach and max_nodes"),
-    ("search_candidates", {"max_nodes": 0}, "reach and max_nodes"),
+    ("search_candidates", {"reach": -1}, "reach and shared"),
+    ("search_candidates", {"shared": -1}, "reach and shared"),
     ("refine_candidates", {"spectra": np.zeros((2, 14, 8), np.complex64)}, "spectra"),
     ("accumulate_classes", {"max_radius": 5.0}, "max_radius"),
     ("accumulate_classes", {"spectra": np.zeros((2, 14, 8), np.complex64)}, "spectra"),

@@ -264,7 +264,7 @@ class TestNormalised:
         bank, batch = bank_of(case, how), batch_of(case)
         alignment = _core.Alignment(bank, batch.pop("ring_weight"))
         particles, candidates = _core.ParticleBatch(**batch), _core.Candidates(**arrays)
-        lattice = _core.ShiftLattice(step=1.5, reach=1, max_nodes=9, max_origin=2.0)
+        lattice = _core.ShiftLattice(step=1.5, reach=1, shared=0, max_origin=2.0)
         alignment.search_candidates(particles, candidates, lattice)
         np.testing.assert_allclose(arrays["cross"], found[0], rtol=1e-5)
         np.testing.assert_allclose(arrays["norm"], found[1], rtol=1e-5)

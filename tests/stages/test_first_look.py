@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mapsort.model.references import References
-from mapsort.stages.search.first_look import OWN_WINDOW_NATS, WINDOW_NATS, likely
+from mapsort.stages.search.first_look import KNOWN, UNKNOWN, likely
 
 REFERENCES = References.of_models([np.zeros((7, 3)), np.zeros((5, 3))])
 #: Few distinct values, so that there are ties.
@@ -21,10 +21,10 @@ SCORES = hnp.arrays(
 COUNTS = st.tuples(st.integers(1, 5), st.integers(0, 5))
 
 
-@given(SCORES, COUNTS, COUNTS)
-def test_what_goes_on_is_within_the_windows_and_counts(scores, first, second):
+@given(SCORES, COUNTS, COUNTS, st.sampled_from([UNKNOWN, KNOWN]))
+def test_what_goes_on_is_within_the_windows_and_counts(scores, first, second, window):
     counts = [(least, min(least + more, n)) for (least, more), n in ((first, 7), (second, 5))]
-    found = likely(scores, REFERENCES, counts)
+    found = likely(scores, REFERENCES, counts, window)
     assert found.dtype == np.int32
     for row, own in zip(scores, found, strict=True):
         listed = own[own >= 0].tolist()
@@ -34,7 +34,7 @@ def test_what_goes_on_is_within_the_windows_and_counts(scores, first, second):
         for model, (least, most) in enumerate(counts):
             block = range(12)[REFERENCES.block(model)]
             ranked = sorted(block, key=lambda r: -row[r])
-            floor = min(row.max() - WINDOW_NATS, row[ranked[0]] - OWN_WINDOW_NATS)
+            floor = min(row.max() - window.nats, row[ranked[0]] - window.own_nats)
             likely_ones = sum(row[r] >= floor for r in ranked)
             expected += ranked[: min(most, max(least, likely_ones))]
         assert sorted(listed) == sorted(expected)

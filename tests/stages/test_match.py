@@ -20,7 +20,7 @@ from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search import search_levels
-from mapsort.stages.search.match import match_chunk
+from mapsort.stages.search.match import Started, match_chunk
 from mapsort.stages.search.search_levels import distinction, ring_ranges
 from mapsort.stages.search.search_plan import plan_match
 from mapsort.stages.search.settings import SearchContext, SearchSettings
@@ -172,6 +172,40 @@ def test_a_first_look_finds_the_same_poses_in_any_number_of_threads(truth, match
     threaded = truth.match(plan, n_threads=3)[0]
     for name in ("reference", "score", "alpha", "dx", "dy", "mirror"):
         np.testing.assert_array_equal(getattr(threaded, name), getattr(found, name))
+
+
+@pytest.mark.parametrize("told", ["right", "wrong", "nothing"])
+def test_last_poses_are_tried_besides_what_is_found(truth, matches, monkeypatch, told):
+    monkeypatch.setattr(search_levels, "LOOK_WORTH", 0.0)
+    rng = np.random.default_rng(1)
+    other = (truth.reference + N_REFERENCES) % (2 * N_REFERENCES)
+    reference = np.stack([truth.reference, other], axis=1)
+    origin = np.repeat(truth.origins[:, None], 2, axis=1)
+    if told == "wrong":
+        reference = rng.integers([0, N_REFERENCES], [N_REFERENCES, 2 * N_REFERENCES], (truth.n, 2))
+        origin = rng.uniform(-4, 4, origin.shape)
+    if told == "nothing":
+        reference[:] = -1
+    last = Started(reference.astype(np.int32), origin.astype(np.float32))
+    found, _ = truth.match(truth.plan(), last=last)
+    np.testing.assert_array_equal(found.reference[:, 0], matches.reference[:, 0])
+    np.testing.assert_allclose(found.score[:, 0], matches.score[:, 0], rtol=1e-3)
+    for row in found.reference:
+        assert len(set(row[row >= 0])) == (row >= 0).sum()
+
+
+def test_the_last_pose_alone_is_found_again(truth, matches, monkeypatch):
+    """Where a first look leaves no more than it must, by a shift that it cannot tell."""
+    monkeypatch.setattr(search_levels, "LOOK_WORTH", 0.0)
+    monkeypatch.setattr(search_levels, "LOOK_SIZE", 1)
+    monkeypatch.setattr(search_levels, "LOOK_SHARE", 0.0)
+    monkeypatch.setattr(search_levels, "LOOKED_CARRIED", 3)
+    plan = truth.plan()
+    alone = truth.match(plan, refined=1)[0]
+    last = Started(matches.reference[:, :1].copy(), matches.origin[:, :1].copy())
+    led = truth.match(plan, last=last, refined=1)[0]
+    assert np.mean(alone.reference[:, 0] == matches.reference[:, 0]) < 1.0
+    np.testing.assert_array_equal(led.reference[:, 0], matches.reference[:, 0])
 
 
 def test_a_known_scale_finds_the_same_poses(truth):

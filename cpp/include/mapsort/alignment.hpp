@@ -46,12 +46,13 @@ struct Candidates {
 /// Check that all candidates' references are the bank's.
 void require_known(View<const std::int32_t, 2> references, const ReferenceBank& bank);
 
-/// The origins that candidates are searched at: nodes within `reach` nodes of any candidate's
-/// origin, the at most max_nodes first ones, in the order of the candidates. Origins farther than
-/// max_origin from zero, on either axis, are not visited.
+/// The origins that candidates are searched at: nodes within `reach` nodes of a candidate's origin.
+/// Candidates that begin near each other are searched together, each at the nodes of all of them
+/// and at those about the first `shared` candidates of the particle.
+/// Origins farther than max_origin from zero, on either axis, are not visited.
 struct ShiftLattice {
   double step; // pixels
-  int reach, max_nodes;
+  int reach, shared;
   double max_origin; // pixels
 };
 

@@ -4,6 +4,10 @@
 
 #include "mapsort/reference_bank.hpp"
 
+#include <numeric> // for std::iota
+#include <span>    // for std::span
+#include <vector>  // for std::vector
+
 namespace mapsort::inline MAPSORT_ISA {
 
 #if defined(__AVX512F__)
@@ -13,13 +17,12 @@ inline constexpr int kRows = 3;
 #endif
 
 /// Coefficients of shifted copies of one particle: entry e, real part of row s at [2 e * rows + s],
-/// imaginary part at [(2 e + 1) * rows + s]; rows is a multiple of kRows, spare rows are zero.
+/// imaginary part at [(2 e + 1) * rows + s].
 class ShiftedCopies {
 public:
   explicit ShiftedCopies(const PolarLayout& layout, int max_copies)
-      : rows_(padded(max_copies)), values_(2 * std::size_t(layout.n_entries()) * rows_, 0.0f) {}
+      : rows_(max_copies), values_(2 * std::size_t(layout.n_entries()) * rows_, 0.0f) {}
 
-  static int padded(int copies) { return (copies + kRows - 1) / kRows * kRows; }
   int rows() const { return rows_; }
   float* real(int entry) { return values_.data() + 2 * std::size_t(entry) * rows_; }
   float* imaginary(int entry) { return real(entry) + rows_; }
@@ -30,6 +33,13 @@ private:
   AlignedVector<float> values_;
 };
 
+/// The first n rows.
+inline std::vector<int> first_rows(int n) {
+  std::vector<int> rows(n);
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+
 /// What may differ between a particle and its reference.
 struct Freedom {
   bool rotate = true;
@@ -37,7 +47,8 @@ struct Freedom {
   bool mirror = true;
 };
 
-/// Best correlation per lane so far, with its code ((row * n_rotations + rotation) * 2 + mirror).
+/// Best correlation per lane so far, with its code ((place * n_rotations + rotation) * 2 + mirror);
+/// the place is that of the copy's row in the list of rows.
 struct LaneBest {
   VecF value = broadcast(-3.4e38f);
   VecI code{};
@@ -49,16 +60,17 @@ public:
       : layout_(layout), fft_(layout.n_rotations), spectrum_(kRows * layout.n_rotations),
         work_(layout.n_rotations) {}
 
-  /// Correlate the first n_copies rows with the block's references, over the poses allowed.
-  LaneBest best(const ShiftedCopies& copies, int n_copies, const VecF* references,
+  /// Correlate the copies in these rows with the block's references, over the poses allowed.
+  LaneBest best(const ShiftedCopies& copies, std::span<const int> rows, const VecF* references,
                 const Freedom& freedom = {});
 
-  /// The part of it before the FFT, for kRows rows: products of coefficients summed over rings.
-  void products(const ShiftedCopies& copies, int first_row, const VecF* references);
+  /// The part of it before the FFT, for at most kRows rows (the last one fills up to kRows):
+  /// products of coefficients summed over rings.
+  void products(const ShiftedCopies& copies, std::span<const int> rows, const VecF* references);
 
 private:
   template <bool kRotate, bool kMirror>
-  LaneBest best_of(const ShiftedCopies& copies, int n_copies, const VecF* references);
+  LaneBest best_of(const ShiftedCopies& copies, std::span<const int> rows, const VecF* references);
 
   const PolarLayout& layout_;
   ShortFft fft_;

@@ -25,7 +25,7 @@ from mapsort.rundir.scratch import Gathered, Scratch
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
 from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.search.local_search import LocalSearchPlan
-from mapsort.stages.search.match import match_chunk, match_near
+from mapsort.stages.search.match import Started, match_chunk, match_near
 from mapsort.stages.search.narrowing import near_candidates, neighbours, searched_everywhere
 from mapsort.stages.search.search_plan import MatchPlan
 from mapsort.stages.search.settings import SearchSettings
@@ -113,7 +113,11 @@ def match_all(
         if noise is not None:
             noise = noise.matched(run, search.plan.value)
         highest_ring = max(highest_ring, search.plan.value.highest_ring)
-        found = _match_block(run, search, n, full=full, iteration=iteration, block=number)
+        last = None if n is not None or len(blocks) > 1 else _last_poses(run, state)
+        match = partial(matched_rows, run, search, full=full)
+        found = run.gathered(
+            Matched, match, iteration=iteration, stage=f"match-b{number}", n=n, along=last
+        )
         similarity = found.similarity
         matches = _merged(run, matches, found.matches, first_reference=block.start)
     assert matches is not None, "there is at least one block"
@@ -189,14 +193,28 @@ class Search(PlanInNoise[MatchPlan]):
         return matches if ranking is None else ranking.ranked(raw, where, matches)
 
 
-def _match_block(
-    run: Run, search: Search, n: int | None, *, full: bool, iteration: int, block: int
+def _last_poses(run: Run, state: State) -> Callable[[slice], tuple[Started]] | None:
+    """Return what gives the last pose of a range of this part's particles on each map."""
+    last, references, numbers = state.matches, run.plan.references, run.numbers
+    if last is None:
+        return None
+    itself = np.arange(len(references), dtype=np.int32)[:, None]
+
+    def started(where: slice) -> tuple[Started]:
+        return (Started(*near_candidates(last.rows(numbers[where]), references, itself)),)
+
+    return started
+
+
+def matched_rows(
+    run: Run,
+    search: Search,
+    where: Rows,
+    raw: Float32,
+    last: Started | None = None,
+    *,
+    full: bool,
 ) -> Matched:
-    match = partial(matched_rows, run, search, full=full)
-    return run.gathered(Matched, match, iteration=iteration, stage=f"match-b{block}", n=n)
-
-
-def matched_rows(run: Run, search: Search, where: Rows, raw: Float32, *, full: bool) -> Matched:
     """Match one chunk of particles; with ``full``, every pair's score is kept.
 
     Parameters
@@ -206,9 +224,11 @@ def matched_rows(run: Run, search: Search, where: Rows, raw: Float32, *, full: b
         Rows of the particles.
     raw : ndarray of shape (n, box, box)
         Their images.
+    last : Started, optional
+        Where they lay before.
     full : bool
     """
-    found, similarity = _match_groups(run, search, where, raw, full)
+    found, similarity = _match_groups(run, search, where, raw, last, full)
     ranked = search.ranked(raw, where, found)
     if ranked is not found and similarity is not None:
         similarity = similarity.with_matches(ranked)
@@ -216,7 +236,7 @@ def matched_rows(run: Run, search: Search, where: Rows, raw: Float32, *, full: b
 
 
 def _match_groups(
-    run: Run, search: Search, where: Rows, raw: Float32, full: bool
+    run: Run, search: Search, where: Rows, raw: Float32, last: Started | None, full: bool
 ) -> tuple[Matches, Similarity | None]:
     """Match a range of particles, those of each optics group in its own noise."""
     spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
@@ -226,6 +246,7 @@ def _match_groups(
             plan,
             spectra[rows],
             ctf[rows],
+            last=None if last is None else last.rows(rows),
             refined=run.plan.refined,
             with_similarity=full,
             n_threads=run.plan.n_threads,

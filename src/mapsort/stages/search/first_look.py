@@ -8,6 +8,7 @@ them, a weak one with many.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,36 @@ import numpy.typing as npt
 from mapsort.model.references import References
 from mapsort.stages.fourier_grid import Float32
 
-#: References may be the best one within so many nats of it: exp(-7) is a thousandth of its
-#: probability, and poses between those of lattice and projections lose some more; ...
-WINDOW_NATS = 12.0
-#: ... and within so many of the best one of their own map, which says how probable that map is.
-OWN_WINDOW_NATS = 7.0
+
+@dataclass(frozen=True)
+class Window:
+    """How far below the best one references may be.
+
+    Attributes
+    ----------
+    nats : float
+        Below the best one of all.
+    own_nats : float
+        And below the best one of their own map, which says how probable that map is.
+    """
+
+    nats: float
+    own_nats: float
+
+
+#: exp(-7) is a thousandth of the best one's probability, and poses between those of lattice and
+#: projections lose some more.
+UNKNOWN = Window(12.0, 7.0)
+#: Where the particle's last poses are candidates, too, this is for poses that it may have changed
+#: to: all that a search of every reference found (80 particles of 128 px at SNR 0.05).
+KNOWN = Window(6.0, 4.0)
 
 
 def likely(
-    scores: Float32, references: References, counts: Sequence[tuple[int, int]]
+    scores: Float32,
+    references: References,
+    counts: Sequence[tuple[int, int]],
+    window: Window = UNKNOWN,
 ) -> npt.NDArray[np.int32]:
     """Return the references that may be a particle's best, (n, k), best first.
 
@@ -34,6 +56,7 @@ def likely(
     references : References
     counts : sequence of (int, int)
         How many of each map go on at least and at most; of equal scores the first.
+    window : Window
 
     Returns
     -------
@@ -47,7 +70,7 @@ def likely(
         if not most:
             continue
         ranked = -np.partition(-own, (0, least - 1, most - 1), axis=1)
-        floor = np.minimum(best - WINDOW_NATS, ranked[:, :1] - OWN_WINDOW_NATS)
+        floor = np.minimum(best - window.nats, ranked[:, :1] - window.own_nats)
         wanted = np.clip((own >= floor).sum(axis=1, keepdims=True), least, most)
         floor = np.clip(floor, ranked[:, most - 1, None], ranked[:, least - 1, None])
         kept[:, references.block(model)] = _first(own, floor, wanted)

@@ -20,13 +20,25 @@ from mapsort.model.references import References
 from mapsort.physics.scoring import Scoring, shift_log_prior
 from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
 from mapsort.stages.search.first_look import likely
-from mapsort.stages.search.search_levels import MAX_NODES, Level
+from mapsort.stages.search.search_levels import Level
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
 from mapsort.stages.search.settings import SearchContext, SearchSettings, white_noise
 from mapsort.stages.search.similarity import CoarseScores, Similarity
 
 #: Matches of each map that are refined.
 REFINED = 4
+
+
+@dataclass(frozen=True)
+class Started:
+    """Candidates of particles to begin with: ``reference`` (n, k), -1 for none; ``origin`` [px]."""
+
+    reference: npt.NDArray[np.int32]
+    origin: Float32
+
+    def rows(self, rows: npt.NDArray[np.intp]) -> Started:
+        """Return those of some of the particles."""
+        return Started(self.reference[rows], self.origin[rows])
 
 
 @dataclass
@@ -50,6 +62,15 @@ class _Candidates:
             np.zeros(shape, np.int32),
             np.zeros(shape, np.float32),
             np.zeros(shape, np.float32),
+        )
+
+    def after(self, first: Started) -> _Candidates:
+        """Return others, and after them these, but for the references that are among the others."""
+        again = (self.reference[:, :, None] == first.reference[:, None, :]).any(axis=2)
+        own = np.where(again, np.int32(-1), self.reference)
+        return _Candidates.at(
+            np.concatenate([first.reference, own], axis=1),
+            np.concatenate([first.origin, self.origin], axis=1),
         )
 
     def for_kernels(self) -> _core.Candidates:
@@ -99,7 +120,7 @@ def _coarse(
     )
     scores = plan.settings.ranking.scores(cross, norm)
     # the best first: their surroundings are searched before the nodes run out
-    reference = likely(scores, references, plan.n_likely(at_least))
+    reference = likely(scores, references, plan.n_likely(at_least), plan.levels[0].window)
     code_kept = np.take_along_axis(code, np.maximum(reference, 0), axis=1)
     shift, turn = np.divmod(code_kept, 2 * level.bank.n_rotations)
     candidates = _Candidates.at(reference, origins[shift])
@@ -164,7 +185,7 @@ def _search_level(
     lattice = _core.ShiftLattice(
         step=step,
         reach=int(np.ceil(0.5 * coarser_step / step - 1e-6)),
-        max_nodes=MAX_NODES,
+        shared=plan.shared,
         max_origin=plan.max_shift + beyond,
     )
     _alignment(plan, level).search_candidates(
@@ -178,6 +199,7 @@ def match_chunk(
     spectra: Complex64,
     ctf: Float32,
     *,
+    last: Started | None = None,
     refined: int = REFINED,
     with_similarity: bool = False,
     n_threads: int = 1,
@@ -191,6 +213,8 @@ def match_chunk(
         Padded transforms of the particles (``ParticleTreatment.spectra``).
     ctf : ndarray of shape (n, 7), float32
         CTF coefficients (``ctf_coefficients``).
+    last : Started, optional
+        Where the particles lay before: candidates besides what the first level finds.
     refined : int
         Matches of each map that are refined and returned.
     with_similarity : bool
@@ -202,7 +226,11 @@ def match_chunk(
         ``refined`` matches of each map, best first.
     Similarity or None
     """
+    if last is not None:
+        plan = plan.where_poses_are_known()
     candidates, every = _coarse(plan, spectra, ctf, n_threads, at_least=refined)
+    if last is not None and not plan.exhaustive:
+        candidates = candidates.after(last)
     step = plan.first.shift_step
     searched = () if plan.exhaustive else plan.levels[plan.first is plan.levels[0] : -1]
     candidates = _descend(plan, searched, step, candidates, spectra, ctf, refined, n_threads)

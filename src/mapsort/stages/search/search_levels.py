@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mapsort import _core
 from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import Float32
+from mapsort.stages.search.first_look import UNKNOWN, Window
 from mapsort.stages.search.settings import LOWEST_RING, SearchContext
 
 #: Shares of the signal that tells references apart at the coarse, middle and fine levels.
@@ -28,16 +29,12 @@ LOOK_SHARE, LOOK_SIZE, LOOK_WORTH = 0.60, 40, 8.0
 #: Where references differ by this many nats, the coarse level needs no middle one after it.
 ENOUGH_NATS = 120.0
 #: Share of each map's references that go on to a middle level, and how many to a fine one; so many
-#: where a first look came before, for their poses are less certain.
+#: where a first look came before and poses are not known, for they are less certain.
 CARRIED_SHARE, CARRIED, LOOKED_CARRIED = 0.15, 16, 32
 #: Share of the signal that may be lost between the nodes of a level's shift lattice, on average:
 #: where there is plenty of it (`ENOUGH_NATS`), and where a small share is a fraction of a nat and
 #: the many candidates carried on make up for it, as those of a first look do.
 SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.035
-#: Lattice nodes of one particle at a level after the first. Where the noise is strong, candidates
-#: lie far apart: 64 nodes ran out, which cost 2 % of the map assignments at 50 nats; 96 cost single
-#: particles up to 13 nats.
-MAX_NODES = 160
 #: Correlations are evaluated at this many angles per period of their highest order.
 ROTATIONS_PER_PERIOD = 3.0
 
@@ -49,6 +46,7 @@ class Level:
     ``carried`` and ``carried_share`` say how many references of each map go on from here: the
     larger of the number and the share of the map's references. ``look`` is a level of few
     coefficients that tells which references are worth comparing on this one; None: all are.
+    ``window`` says which of those that were looked at are.
     """
 
     bank: _core.ReferenceBank
@@ -57,6 +55,7 @@ class Level:
     carried: int = CARRIED
     carried_share: float = 0.0
     look: Level | None = None
+    window: Window = UNKNOWN
 
     @property
     def cost(self) -> float:
