@@ -29,6 +29,31 @@ std::vector<PlanePoint> plane_points(index_t box, double max_radius) {
   return points;
 }
 
+/// Phase factors exp(i (x kx + y ky)) of the half plane.
+class PlanePhases {
+public:
+  PlanePhases(index_t box, float x, float y)
+      : middle_(int(box) / 2), column_(middle_ + 1), row_(2 * middle_ + 1) {
+    for (int k = 0; k <= middle_; ++k)
+      column_[k] = std::polar(1.0f, x * float(k));
+    for (int k = -middle_; k <= middle_; ++k)
+      row_[k + middle_] = std::polar(1.0f, y * float(k));
+  }
+
+  complex_t times(complex_t value, int kx, int ky) const {
+    return product(value, product(column_[kx], row_[ky + middle_]));
+  }
+
+private:
+  /// a b without the library's care for infinities.
+  static complex_t product(complex_t a, complex_t b) {
+    return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
+  }
+
+  int middle_;
+  std::vector<complex_t> column_, row_;
+};
+
 } // namespace
 
 void accumulate_classes(const ParticleBatch& particles, const Placement& placement,
@@ -59,6 +84,9 @@ void accumulate_classes(const ParticleBatch& particles, const Placement& placeme
     const float co = float(std::cos(alpha)), si = float(std::sin(alpha));
     const float flip = placement.mirror(entry) ? -1.0f : 1.0f;
     const float ox = placement.origin(entry, 0), oy = placement.origin(entry, 1);
+    // k.o = q.(M R_alpha o): the phase of a point is the product of one for its column and one for
+    // its row
+    const PlanePhases phases(box, turn * flip * (co * ox + si * oy), turn * (co * oy - si * ox));
     const float weight = placement.weight(entry);
     complex_t* numerator = sums.numerator.item(row);
     float* density = sums.density.item(row);
@@ -70,9 +98,8 @@ void accumulate_classes(const ParticleBatch& particles, const Placement& placeme
       // reference frequency q = M R_alpha k, so the particle's is k = R_alpha^T M q
       const float qx = flip * q.kx;
       const float kx = co * qx - si * q.ky, ky = si * qx + co * q.ky;
-      const float phase = turn * (kx * ox + ky * oy);
       const complex_t x =
-          image(kx * float(scale), ky * float(scale)) * complex_t{std::cos(phase), std::sin(phase)};
+          phases.times(image(kx * float(scale), ky * float(scale)), int(q.kx), int(q.ky));
       const float c = transfer(kx * to_inverse_ang, ky * to_inverse_ang);
       numerator[q.offset] += weight * c * x;
       density[q.offset] += weight * c * c;

@@ -38,7 +38,7 @@ from mapsort.stages.reconstruct.class_reconstruction import CLASSES_AT_ONCE
 from mapsort.stages.search.settings import SearchSettings
 
 #: Particles from which the seeds' scale is learnt.
-SCALE_SAMPLE = 512
+SCALE_SAMPLE = 256
 
 
 @dataclass(frozen=True)
