@@ -12,6 +12,7 @@ from mapsort.geometry.symmetry import cosets, symmetry
 from mapsort.io.mrc import read_map, write_map
 from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.finished_run import open_finished
+from mapsort.jobs.multi import plan_text
 from mapsort.jobs.simulate import simulate
 from mapsort.model.poses import Poses
 from mapsort.options.fields import typed_options
@@ -230,6 +231,20 @@ def test_a_run_tells_what_was_relaxed(tmp_path, options):
     assert (asked.searched, asked.imposed) == (("c4",), ("c1",))
     more = mapsort.refine_multi(truth, starts, resume=run.path, iter=2)
     assert len(more.convergence) == 2
+
+
+def test_equal_copies_are_equally_probable_and_warned_of(tmp_path):
+    """The null: nothing tells the copies of a symmetric map apart."""
+    truth, starts = particles(tmp_path, [assembly("c4")])
+    request = {"relax": "c4", "skipalign": True, "iter": 1} | QUICK
+    run = mapsort.refine_multi(truth, starts, path=tmp_path / "run", **request)
+    assert run.assignments["mapsortCopyProbability"].mean() < 0.4
+    told = f"--relax=c4: {starts[0]} agrees with its symmetry copies to "
+    assert told in (run.path / "run.log").read_text()
+    (tmp_path / "marked").mkdir()
+    truth, starts = particles(tmp_path / "marked", [assembly("c4", marked=(1,))])
+    asked = typed_options(MultiOptions, {"input": truth, "models": starts, "relax": "c4"})
+    assert "agrees with its symmetry copies to" not in plan_text(asked.validated())
 
 
 @pytest.mark.slow

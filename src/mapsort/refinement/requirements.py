@@ -41,6 +41,9 @@ _PAIR_BYTES, _MATRIX_IMAGES = 20, 6
 #: Bytes of a pose beside a match: model, rotation, origin and score, and two copies in work.
 _POSE_BYTES = 3 * 96
 
+#: Correlation from which a map's copies are equal but for interpolation.
+EQUAL_COPIES = 0.995
+
 
 def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
     """Return the disk space a run needs."""
@@ -183,15 +186,25 @@ def _memory_per_item(plan: MultiPlan) -> list[str]:
 
 
 def symmetry_warnings(run: Run) -> list[str]:
-    """Return a line for every starting map that disagrees with its ``--sym``.
+    """Return a line for every starting map that disagrees with its symmetry, or should.
 
-    A symmetry about other axes than the map's smears it out; the refinement would not complain.
+    A symmetry about other axes than the map's smears it out, and of equal copies (``--relax``)
+    every particle takes the one that its noise fits; the refinement would not complain.
     """
     options, inputs, lines = run.options, run.inputs, []
-    for path, seed, name in zip(options.models, inputs.seeds, options.searched, strict=True):
+    asked = "--relax" if options.relax else "--sym"
+    groups = zip(options.searched, options.imposed, strict=True)
+    for path, seed, (name, part) in zip(options.models, inputs.seeds, groups, strict=True):
         finding = check_symmetry(seed, symmetry(name), apix=inputs.apix)
-        if not finding.agrees:
-            lines.append(f"--sym={name}: {path} {finding}")
+        # what is relaxed agrees in part: only that it does better elsewhere is wrong
+        if not finding.agrees and (name == part or finding.setting):
+            lines.append(f"{asked}={name}: {path} {finding}")
+        elif name != part and finding.agreement > EQUAL_COPIES:
+            lines.append(
+                f"{asked}={name}: {path} agrees with its symmetry copies to "
+                f"{finding.agreement:.3f}: where nothing tells them apart, particles choose among "
+                "them by their noise; begin with a map in which the difference shows"
+            )
     if inputs.focus is not None:
         groups = {name: symmetry(name) for name in options.imposed}
         found = [mask_warning(options, inputs.focus, g, inputs.apix) for g in groups.values()]
