@@ -193,8 +193,8 @@ def symmetry_warnings(run: Run) -> list[str]:
     """
     options, inputs, lines = run.options, run.inputs, []
     asked = "--relax" if options.relax else "--sym"
-    groups = zip(options.searched, options.imposed, strict=True)
-    for path, seed, (name, part) in zip(options.models, inputs.seeds, groups, strict=True):
+    relaxed = zip(options.searched, options.imposed, strict=True)
+    for path, seed, (name, part) in zip(options.models, inputs.seeds, relaxed, strict=True):
         finding = check_symmetry(seed, symmetry(name), apix=inputs.apix)
         # what is relaxed agrees in part: only that it does better elsewhere is wrong
         if not finding.agrees and (name == part or finding.setting):
