@@ -190,7 +190,8 @@ struct Start {
   index_t candidate;
   Node node;
 
-  /// Rows of the lattice one after the other, there and back: starts near each other are neighbours.
+  /// Rows of the lattice one after the other, every other one backwards: starts near each other are
+  /// neighbours.
   bool operator<(const Start& other) const {
     if (node.b != other.node.b)
       return node.b < other.node.b;

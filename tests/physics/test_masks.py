@@ -7,7 +7,7 @@ import scipy.ndimage
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.physics.auto_mask import auto_mask
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
-from mapsort.physics.masks import envelope_radius, soft_sphere
+from mapsort.physics.masks import envelope_radius, soft_edged, soft_sphere
 from mapsort.physics.shells import fourier_radius
 
 
@@ -171,3 +171,11 @@ def test_envelope_refusals():
         envelope_radius(np.zeros((16, 16, 16)), fraction=0.0)
     with pytest.raises(NumericalError, match="NaN"):
         envelope_radius(np.full((16, 16, 16), np.nan))
+
+
+def test_a_mask_about_two_regions_is_the_larger_of_theirs():
+    rng = np.random.default_rng(3)
+    cores = rng.random((2, 20, 20, 20)) > 0.999
+    both = soft_edged(cores.any(axis=0), margin_px=2.0, edge_px=4.0)
+    each = [soft_edged(core, margin_px=2.0, edge_px=4.0) for core in cores]
+    np.testing.assert_array_equal(both, np.maximum(*each))

@@ -126,7 +126,14 @@ def envelope_mask(
     margin_px, edge_px : float
         The mask is 1 so near to the density; width of the raised-cosine edge beyond.
     smoothing_px : float
-        As for `envelope_radius`, which also says what counts as density.
+        As for `envelope_core`, which also raises.
+    """
+    core = envelope_core(volume, smoothing_px=smoothing_px)
+    return soft_edged(core, margin_px=margin_px, edge_px=edge_px)
+
+
+def envelope_core(volume: NDArray[Any], *, smoothing_px: float = 6.0) -> Mask:
+    """Return where a map (n, n, n) has density, as `envelope_radius` says what counts.
 
     Raises
     ------
@@ -137,7 +144,7 @@ def envelope_mask(
     core = _excess(smooth, box_of(volume, "volume")) > 0
     if not core.any():
         raise NumericalError("envelope mask: the map shows no density above its background")
-    return soft_edged(core, margin_px=margin_px, edge_px=edge_px)
+    return np.asarray(core)
 
 
 def soft_edged(core: Mask, *, margin_px: float, edge_px: float) -> NDArray[np.float32]:

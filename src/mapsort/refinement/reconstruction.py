@@ -20,7 +20,7 @@ from mapsort.physics.half_maps import (
     noise_to_signal,
     wiener_filtered,
 )
-from mapsort.physics.masks import envelope_mask, soft_sphere
+from mapsort.physics.masks import envelope_core, soft_edged, soft_sphere
 from mapsort.physics.normalization import normalize_by_mass
 from mapsort.physics.reconstruction import MAX_STEPS
 from mapsort.physics.resample import fourier_resample
@@ -373,16 +373,12 @@ def masks_of(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]
             * sphere
             for model, volume in enumerate(volumes)
         ]
-    envelopes = [
-        envelope_mask(
-            volume * sphere,
-            margin_px=MASK_MARGIN * box,
-            edge_px=MASK_EDGE * box,
-            smoothing_px=max(6.0, MASK_SMOOTHING * box),
-        )
-        for volume in volumes
-    ]
-    union = np.max(envelopes, axis=0) * sphere
+    smoothing = max(6.0, MASK_SMOOTHING * box)
+    cores = [envelope_core(volume * sphere, smoothing_px=smoothing) for volume in volumes]
+    # about all of them at once: the edge is one of the distance to the nearest
+    union = sphere * soft_edged(
+        np.any(cores, axis=0), margin_px=MASK_MARGIN * box, edge_px=MASK_EDGE * box
+    )
     return [union] * len(volumes)
 
 
