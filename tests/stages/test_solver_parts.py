@@ -7,7 +7,7 @@ import pytest
 
 from mapsort.stages.reconstruct import insertion_grid, reconstruct
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
-from mapsort.stages.reconstruct.normal_equations import NormalEquations, frequency_radii
+from mapsort.stages.reconstruct.normal_equations import NormalEquations, frequency_radii, on_shells
 from mapsort.stages.reconstruct.reconstruct import (
     FLOOR,
     GAP,
@@ -122,6 +122,13 @@ def shells_of(box):
     k = np.fft.fftfreq(box, 1 / box)
     x = np.arange(box // 2 + 1)
     return np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + x**2)
+
+
+@pytest.mark.parametrize(("size", "points"), [(8, 1), (9, 1), (16, 2)])
+def test_a_curve_at_the_points_of_a_grid(size, points):
+    curve = np.random.default_rng(4).random(6)
+    expected = np.interp(shells_of(size) / points, np.arange(6), curve)
+    np.testing.assert_allclose(on_shells(curve, size, points=points), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("box", [8, 9])

@@ -111,8 +111,24 @@ def _nearest_circulant(half: Float32) -> Float32:
     return np.asarray((1 - j) * folded[:n] + j * opposite, dtype=np.float32)
 
 
+def on_shells(curve: npt.NDArray[np.float64], size: int, *, points: int = 1) -> Float32:
+    """Return a curve of the distance from the origin at the points of a half grid, interpolated.
+
+    ``points`` of the grid lie between one value of the curve and the next. Beyond its end the curve
+    keeps its last value. The squares of distances are whole numbers: each is interpolated once.
+    """
+    squares = _squares(size)
+    distance = np.sqrt(np.arange(int(squares[size // 2, size // 2, -1]) + 1)) / points
+    values = np.interp(distance, np.arange(len(curve)), curve).astype(np.float32)
+    return np.asarray(values[squares])
+
+
 def frequency_radii(size: int) -> Float32:
     """Return the distance of each point of a half grid from the origin, in grid points."""
-    k = np.asarray(scipy.fft.fftfreq(size, 1.0 / size), dtype=np.float32)
-    x = np.arange(size // 2 + 1, dtype=np.float32)
-    return np.asarray(np.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + x**2))
+    return np.sqrt(_squares(size).astype(np.float32))
+
+
+def _squares(size: int) -> npt.NDArray[np.int32]:
+    k = np.rint(scipy.fft.fftfreq(size, 1.0 / size)).astype(np.int32)
+    x = np.arange(size // 2 + 1, dtype=np.int32)
+    return np.asarray(k[:, None, None] ** 2 + k[None, :, None] ** 2 + x**2)

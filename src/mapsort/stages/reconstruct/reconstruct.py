@@ -24,7 +24,11 @@ from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.reconstruction import MAX_STEPS
 from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
-from mapsort.stages.reconstruct.normal_equations import NormalEquations, frequency_radii
+from mapsort.stages.reconstruct.normal_equations import (
+    NormalEquations,
+    frequency_radii,
+    on_shells,
+)
 from mapsort.stages.reconstruct.slice_sums import sorting_bytes, sums_bytes
 
 #: Wiener term that only keeps unmeasured frequencies finite, relative to the shell's mean density.
@@ -146,7 +150,7 @@ def _gaps(equations: NormalEquations) -> Float32:
     """Return what the density lacks to `GAP` of its shell's mean, at each frequency measured."""
     radii = frequency_radii(equations.box)
     mean = equations.shell_density()
-    wanted = _on_shells(GAP * np.append(mean, mean[-1]), radii)
+    wanted = on_shells(GAP * np.append(mean, mean[-1]), equations.box)
     gaps = np.maximum(wanted - np.maximum(equations.circulant, 0.0), 0.0)
     gaps[radii > equations.max_radius] = 0.0
     return np.asarray(gaps, dtype=np.float32)
@@ -181,7 +185,7 @@ class _System:
         cls, equations: NormalEquations, term: npt.NDArray[np.float64], n_threads: int
     ) -> _System:
         box = equations.box
-        whole = _on_shells(term, frequency_radii(2 * box) / np.float32(2.0))
+        whole = on_shells(term, 2 * box, points=2)
         whole += equations.transfer
         return cls(whole, _with_term(equations, term), n_threads)
 
@@ -216,8 +220,7 @@ class _System:
 
 def _with_term(equations: NormalEquations, term: npt.NDArray[np.float64]) -> Float32:
     """Return the circulant matrix's eigenvalues with a Wiener term, all above zero."""
-    radii = frequency_radii(equations.box)
-    return np.asarray(np.maximum(equations.circulant, 0.0) + _on_shells(term, radii))
+    return np.asarray(np.maximum(equations.circulant, 0.0) + on_shells(term, equations.box))
 
 
 def _without_convolution(eigenvalues: Float32, volume: Float32, n_threads: int) -> Float32:
@@ -265,8 +268,3 @@ def wiener_term(
     beyond = max(float(measured[-1]), float(term[len(measured) - 1]))
     term[np.arange(len(term)) > equations.max_radius + 1] = beyond
     return np.append(term, beyond)
-
-
-def _on_shells(term: npt.NDArray[np.float64], radii: Float32) -> Float32:
-    """Return a radial curve at the points of a grid."""
-    return np.interp(radii, np.arange(len(term)), term).astype(np.float32)
