@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
+from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.shells import box_of, fourier_radius
 
 #: Soft edges of spheres, of the box: of those that bound a run's maps, and of the largest one about
@@ -45,7 +46,7 @@ def soft_sphere(
     """
     if box < 1 or not radius_px >= 0 or not width_px >= 0:
         raise ConfigError(f"spherical mask: box {box}, radius {radius_px} or width {width_px} < 0")
-    radius = _distance(box, ndim)
+    radius = np.sqrt(squared_radius(box, ndim=ndim))
     if width_px == 0:
         return (radius <= radius_px).astype(np.float32)
     edge = np.clip((radius - radius_px) / width_px, 0.0, 1.0)
@@ -104,7 +105,9 @@ def envelope_radius(
     total = float(excess.sum(dtype=np.float64))
     if total <= 0:
         raise NumericalError("envelope radius: the map shows no density above its background")
-    steps = np.ceil(_distance(box, volume.ndim) * _STEPS_PER_PIXEL).astype(np.intp)
+    steps = np.ceil(np.sqrt(squared_radius(box, ndim=volume.ndim)) * _STEPS_PER_PIXEL).astype(
+        np.intp
+    )
     held = np.cumsum(np.bincount(steps.ravel(), excess.ravel()))
     last = min(int(np.searchsorted(held, fraction * total)), len(held) - 1)
     return last / _STEPS_PER_PIXEL
@@ -219,7 +222,7 @@ def smoothed_deviations(
 
 def _solvent(smooth: NDArray[np.float32], box: int) -> tuple[float, float]:
     """Level and noise outside the inscribed sphere."""
-    outside = smooth[_distance(box, smooth.ndim) > box // 2]
+    outside = smooth[squared_radius(box, ndim=smooth.ndim) > (box // 2) ** 2]
     level = float(np.median(outside))
     return level, float(np.median(np.abs(outside - level))) / _MAD_OF_NORMAL
 
@@ -236,12 +239,6 @@ def _excess(smooth: NDArray[np.float32], box: int) -> NDArray[np.float32]:
 def _above_solvent(highest: float, noise: float) -> float:
     """How far above the solvent's level density counts; the highest lies so far above it."""
     return max(_ENVELOPE_SIGMAS * noise, _ENVELOPE_PEAK_FRACTION * highest)
-
-
-def _distance(box: int, ndim: int) -> NDArray[np.float64]:
-    offset = np.arange(box, dtype=np.float64) - box // 2
-    square = offset[:, None] ** 2 + offset**2
-    return np.asarray(np.sqrt(square if ndim == 2 else offset[:, None, None] ** 2 + square))
 
 
 def lowpassed(volume: NDArray[Any], cutoff: float) -> NDArray[np.float32]:

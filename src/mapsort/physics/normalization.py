@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.geometry.arrays import real_array
+from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.shells import box_of
 
 PROTEIN_DENSITY_DA_PER_ANG3 = 0.81
@@ -108,8 +109,7 @@ def background_normalize(images: NDArray[Any], radius_px: float) -> NDArray[np.f
 
 
 def _outside_circle(box: int, radius_px: float) -> NDArray[np.bool_]:
-    offset = np.arange(box) - box // 2
-    outside = offset[:, None] ** 2 + offset**2 > radius_px**2
+    outside = squared_radius(box, ndim=2) > radius_px**2
     if radius_px <= 0 or int(outside.sum()) < 2:
         raise ConfigError(
             f"background radius {radius_px} pixels does not suit a box of {box}; use 0 < radius < "

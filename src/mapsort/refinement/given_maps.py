@@ -15,6 +15,7 @@ from mapsort.modules.search_aligner import search_aligner
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode
 from mapsort.physics.filters import cut_off
+from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.masks import density_above_background, smoothed_deviations
 from mapsort.physics.resample import match_box
 from mapsort.physics.shells import fourier_radius
@@ -139,12 +140,7 @@ def _rescaled(volume: Volume, box: int, apix: float) -> str:
 
 def _corner_level(data: Float32) -> float:
     n = len(data)
-    return float(np.median(data[_distance(n) > n // 2]))
-
-
-def _distance(n: int) -> Float32:
-    axis = np.arange(n, dtype=np.float32) - n // 2
-    return np.asarray(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2))
+    return float(np.median(data[squared_radius(n, ndim=3) > (n // 2) ** 2]))
 
 
 def _is_noise(deviations: Float32, noise: float) -> bool:

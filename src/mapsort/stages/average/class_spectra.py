@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.modules.processors import apply_chain
 from mapsort.modules.registry import BoundModule
+from mapsort.physics.shells import shell_index
 from mapsort.stages.fourier_grid import Complex64, Float32, centred_images, centred_transform
 from mapsort.stages.prepare import shell_means
 
@@ -36,7 +36,7 @@ def matched_to_projections(averages: ClassAverages, slices: Complex64) -> ClassA
     wanted = shell_means(np.abs(slices) ** 2, box)
     own = np.divide(power, squares, out=np.zeros_like(power), where=squares > 0)
     factor = np.sqrt(np.divide(wanted, own, out=np.zeros_like(own), where=own > 0))
-    shells = np.minimum(np.rint(_radius(box)).astype(np.intp), box // 2)
+    shells = np.minimum(shell_index(box, ndim=2), box // 2)
     changed = averages.numerator * factor.astype(np.float32)[:, shells]
     return replace(averages, numerator=changed)
 
@@ -93,8 +93,3 @@ def cross_power(averages: ClassAverages) -> npt.NDArray[np.float64]:
     weight = shell_means(d_one.astype(np.float64) * d_two, box).sum(axis=0)
     ratio = np.divide(shared, weight, out=np.zeros_like(shared), where=weight > 0)
     return np.asarray(np.maximum(ratio, 0.0))
-
-
-def _radius(box: int) -> npt.NDArray[np.float64]:
-    k = np.minimum(np.arange(box), box - np.arange(box))
-    return np.hypot(k[:, None], scipy.fft.rfftfreq(box, 1 / box)[None, :])
