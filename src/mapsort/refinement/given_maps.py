@@ -88,7 +88,7 @@ def fitted_maps(
         moves.append(steps)
         if options.startres is not None:
             moved = cut_off(moved, shell=box * apix / options.startres)
-        elif len(options.models) > 1:
+        elif len(options.models) > 1 and not options.makes_maps:
             told += _fine_detail(moved, box * apix)
         maps.append(moved)
         notes += [f"{path}: {words}" for words in told]

@@ -12,7 +12,7 @@ from mapsort.stages.components.band import Float64
 from mapsort.stages.fourier_grid import Float32
 
 #: A gain counts from so many standard errors.
-_CLEAR = 5.0
+_CLEAR = 3.0
 #: A map of which less than this part of the power is no function of the radius is a ball.
 _BALL = 0.1
 #: Directions that views are counted in, how many of them may hold half of the particles at least.
