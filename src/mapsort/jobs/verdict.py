@@ -185,8 +185,8 @@ def population_record(held: PopulationRecord) -> ResultRecord:
         curves=(tuple(row[1] for row in filled), tuple(row[0] for row in filled)),
     )
     words = (
-        "Particles are judged by maps made without them, at fixed poses. Shares of the highest "
-        "likelihood have errors from its curvature. The confusion matrix is of particles drawn "
+        "Particles are judged by maps made without them, at fixed poses. Errors are "
+        "those of particles drawn anew. The confusion matrix is of particles drawn "
         "from the maps with the data's CTF, noise, brightness and poses, and classified.",
         f"Log likelihoods were divided by {held.temperature:.2f}: what tells the maps apart varies "
         "by so much more than the noise alone.",

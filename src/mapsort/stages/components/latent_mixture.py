@@ -96,11 +96,11 @@ def fit_mixture(
     sample = products if n <= TRIED_ON else products.rows(np.arange(0, n, -(-n // TRIED_ON)))
     points = _points(sample)
     tried = [
-        _climbed(sample, _grown(sample, points, n_classes, rng, junk=junk), junk=junk)
+        climbed(sample, _grown(sample, points, n_classes, rng, junk=junk), junk=junk)
         for _ in range(starts if n_classes > 1 else 1)
     ]
     best = _likeliest(tried)
-    return best if sample is products else _climbed(products, best.templates, junk=junk)
+    return best if sample is products else climbed(products, best.templates, junk=junk)
 
 
 def held_out_likelihood(
@@ -160,7 +160,7 @@ def _grown(
             gains.append(found.log_likelihood.mean())
         best = np.argsort(gains)[::-1][:_CLIMBED]
         tried = [
-            _climbed(products, np.vstack([templates, one]), junk=junk, rounds=_CLIMBING_ROUNDS)
+            climbed(products, np.vstack([templates, one]), junk=junk, rounds=_CLIMBING_ROUNDS)
             for one in drawn[best]
         ]
         templates = _likeliest(tried).templates
@@ -171,10 +171,10 @@ def _likeliest(tried: list[Mixture]) -> Mixture:
     return max(tried, key=lambda mixture: mixture.log_likelihood)
 
 
-def _climbed(
+def climbed(
     products: Products, templates: Float64, *, junk: bool, rounds: int = _ROUNDS
 ) -> Mixture:
-    """Return where expectation maximisation leads from these templates."""
+    """Return where expectation maximisation leads from these templates (K, q + 1)."""
     shares, scales = np.full(len(templates), 1 / len(templates)), ScaleModel.start(junk=junk)
     before = -np.inf
     for step in range(rounds):

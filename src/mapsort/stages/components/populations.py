@@ -1,34 +1,33 @@
 """Populations of classes with errors, and how sure classes are, at known poses.
 
 Particles are judged by maps made without their fold, so that no particle finds its own noise in a
-map. How far apart the maps are is taken from the particles, too: of the difference between noisy
-maps only a part is there. What a classification of such particles makes of known classes needs no
-images: at a known pose the cross terms of a particle with the maps are normal, and their means and
-covariances are the products of the maps' slices.
+map. How far apart the classes lie along the maps' differences is taken from the particles, too.
+What a classification of such particles makes of known classes needs no images: at a known pose the
+cross terms of a particle with the maps are normal, and their means and covariances are the products
+of the maps' slices.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy  # its parts are loaded when they are used
 
 from mapsort.stages.components.band import Float64
 from mapsort.stages.components.class_maps import refine_maps
 from mapsort.stages.components.held_out_split import Seen
-from mapsort.stages.components.latent_mixture import template_terms
+from mapsort.stages.components.latent_mixture import climbed, template_terms
 from mapsort.stages.components.observed import Products
 from mapsort.stages.components.scale import Judgement, ScaleModel
 
-#: Rounds of the maps, and steps of the populations.
-ROUNDS, STEPS = 6, 200
-#: Shares that change by less have settled.
-_STILL = 1e-6
+#: Rounds of the maps: the directions in which they differ matter, not how far.
+ROUNDS = 2
 #: Rounds in which the temperature is learnt.
 TEMPERATURE_ROUNDS = 4
-#: Parts of the difference between the maps that are tried.
-PARTS = np.linspace(0.3, 1.3, 41)
+#: Draws of the particles for the errors of the shares, and how many particles at most.
+ERROR_DRAWS, MOST_DRAWN = 24, 4000
 #: Draws of each particle in the bootstrap, and bins of the reliability curve.
 DRAWS, BINS = 4, 10
 
@@ -49,9 +48,6 @@ class Populations:
         Shares of the counts, corrected by the confusion matrix.
     confusion : ndarray of shape (K, K), float64
         Probability that a particle of class i is put into class j.
-    part : float
-        Part of the difference between the maps that the particles show; below 1, posteriors from
-        the maps as they are would be too sure.
     temperature : float
         What log likelihoods are divided by, so that posteriors are not too sure.
     reliability : ndarray of shape (BINS, 3), float64
@@ -65,7 +61,6 @@ class Populations:
     errors: Float64
     corrected: Float64
     confusion: Float64
-    part: float
     temperature: float
     reliability: Float64
 
@@ -103,77 +98,95 @@ def populations(
     first = Judgement(own, np.zeros((n, k if junk else 0)), ones, ones, np.zeros(n))
     refined = refine_maps(observed, grid, first, ScaleModel.start(junk=junk), ROUNDS, lambda: None)
     products = Products.of(observed, grid, refined.maps.maps)
-    scales, _ = ScaleModel.start(junk=junk).settled(
-        products.norm, products.target, refined.found.shares, ROUNDS
-    )
-    model = Model(scales, _part(products, scales, refined.found.shares), 1.0)
-    found = model.judge(products, refined.found.shares)
-    for _ in range(TEMPERATURE_ROUNDS):
-        model = replace(model, temperature=learnt_temperature(products, found, model))
-        found = model.settled(products, found.shares)
+    model, found = settled(products, classes, junk=junk)
     return collected(products, found, model, seed), found
 
 
 @dataclass(frozen=True)
 class Model:
-    """How particles are judged: by which part of the maps' difference, in how much noise."""
+    """How particles are judged.
+
+    Attributes
+    ----------
+    scales : ScaleModel
+    templates : ndarray of shape (K, K), float64
+        Weights of the maps in each class's template.
+    temperature : float
+    """
 
     scales: ScaleModel
-    part: float
+    templates: Float64
     temperature: float
-
-    def templates(self, k: int) -> Float64:
-        """Return weights of the K maps: their mean, and a part of the differences from it."""
-        return _templates(k, self.part)
 
     def judge(self, products: Products, shares: Float64) -> Judgement:
         """Tell what particles are."""
-        norm, cross = template_terms(products, self.templates(len(shares)))
+        norm, cross = template_terms(products, self.templates)
         return self.scales.judge(norm / self.temperature, cross / self.temperature, shares)
 
-    def settled(self, products: Products, shares: Float64) -> Judgement:
-        """Judge with the likeliest shares: the likelihood has no other maximum."""
-        for _ in range(STEPS):
-            found = self.judge(products, shares)
-            if np.abs(found.shares - shares).max() < _STILL:
-                break
-            shares = found.shares
-        return found
+
+def settled(
+    products: Products, classes: npt.NDArray[np.integer], *, junk: bool
+) -> tuple[Model, Judgement]:
+    """Find where the classes lie in the space of the maps, their shares and the temperature.
+
+    Maps are filtered, a small class's most: its map lies between its particles and the others, and
+    would draw these to it. So classes may lie anywhere in the space that the maps span.
+
+    Parameters
+    ----------
+    products : Products
+        Of particles with K maps made without them.
+    classes : ndarray of shape (n,)
+        To begin with.
+    junk : bool
+        Whether some images may hold no particle.
+    """
+    k = products.target.shape[1]
+    basis = _basis(k)
+    templates = np.asarray(np.linalg.inv(basis).T, np.float64)
+    scales, found = ScaleModel.start(junk=junk).settled(
+        products.norm, products.target, np.full(k, 1.0 / k), ROUNDS
+    )
+    first = Model(scales, np.eye(k), 1.0)
+    temperature = learnt_temperature(products, found.scale, classes, first)
+    for _ in range(TEMPERATURE_ROUNDS):
+        warm = Products(products.precision / temperature, products.target / temperature)
+        mixture = climbed(warm.along(basis), templates, junk=junk)
+        templates = mixture.templates
+        model = Model(mixture.scales, templates @ basis.T, temperature)
+        found = mixture.found
+        labels = found.responsibilities.argmax(axis=1)
+        temperature = learnt_temperature(products, found.scale, labels, model)
+    return model, found
 
 
-def learnt_temperature(products: Products, found: Judgement, model: Model) -> float:
+def learnt_temperature(
+    products: Products, scale: Float64, classes: npt.NDArray[np.integer], model: Model
+) -> float:
     """Return the variance of what tells maps apart, over that of the noise; at least 1.
 
     Errors of the poses and of the maps, neighbours and ice tell maps apart as noise does, and the
-    noise's spectrum does not know of them: posteriors would be too sure.
+    noise's spectrum does not know of them: posteriors would be too sure. The median tells, for some
+    particles are in a wrong class.
+
+    Parameters
+    ----------
+    products : Products
+    scale : ndarray of shape (n, K)
+        Of each particle with each template.
+    classes : ndarray of shape (n,)
+    model : Model
     """
-    k = products.target.shape[1]
+    k, rows = products.target.shape[1], np.arange(len(classes))
     apart = np.eye(k)[:, :-1] - np.eye(k)[:, -1:]
     covariance = apart.T @ products.precision @ apart
     trace = np.trace(covariance, axis1=1, axis2=2)[:, None, None]
     inverse = np.linalg.inv(covariance + 1e-9 * (trace + 1e-9) * np.eye(k - 1))
-    told = products.target @ apart
-    expected = np.einsum("ba,nbc,kc->nka", apart, products.precision, model.templates(k))
-    left = told[:, None] - found.scale[..., None] * expected
-    squares = np.einsum("nka,nab,nkb->nk", left, inverse, left)
-    weight = found.responsibilities
-    return max(1.0, float((weight * squares).sum() / (weight.sum() * (k - 1))))
-
-
-def _templates(k: int, part: float) -> Float64:
-    """Return weights of the K maps: their mean, and a part of the differences from it."""
-    return np.full((k, k), (1.0 - part) / k) + part * np.eye(k)
-
-
-def _part(products: Products, scales: ScaleModel, shares: Float64) -> float:
-    """Return the part of the differences between maps that the particles show."""
-    likelihoods = [
-        scales.judge(
-            *template_terms(products, _templates(len(shares), part)), shares
-        ).log_likelihood.mean()
-        for part in PARTS
-    ]
-    return float(PARTS[int(np.argmax(likelihoods))])
+    own = model.templates[classes]
+    expected = np.einsum("ba,nbc,nc->na", apart, products.precision, own)
+    left = products.target @ apart - scale[rows, classes][:, None] * expected
+    squares = np.einsum("na,nab,nb->n", left, inverse, left)
+    return max(1.0, float(np.median(squares) / scipy.stats.chi2.median(k - 1)))
 
 
 def collected(products: Products, found: Judgement, model: Model, seed: int) -> Populations:
@@ -192,33 +205,37 @@ def collected(products: Products, found: Judgement, model: Model, seed: int) -> 
         counts=counts,
         sums=posterior.sum(axis=0),
         shares=shares,
-        errors=share_errors(posterior, shares),
+        errors=share_errors(products, model, junk=found.junk_like.shape[1] > 0, seed=seed),
         corrected=_corrected(counts / max(counts.sum(), 1), confusion),
         confusion=confusion,
-        part=model.part,
         temperature=model.temperature,
         reliability=simulated.reliability,
     )
 
 
-def share_errors(posterior: Float64, shares: Float64) -> Float64:
-    """Return standard errors of maximum-likelihood shares, (K,), from their Fisher information.
+def share_errors(products: Products, model: Model, *, junk: bool, seed: int) -> Float64:
+    """Return standard errors of the shares, (K,), by drawing particles anew.
 
-    Parameters
-    ----------
-    posterior : ndarray of shape (n, K)
-        At these shares.
-    shares : ndarray of shape (K,)
+    Where the classes lie is found again in every draw: with classes held fast the likelihood's
+    curvature would promise too much.
     """
-    k = len(shares)
-    # All but the last are free.
-    slope = posterior[:, :-1] / shares[:-1] - posterior[:, -1:] / shares[-1]
-    covariance = np.linalg.pinv(slope.T @ slope)
-    full = np.zeros((k, k))
-    full[:-1, :-1] = covariance
-    full[-1, :-1] = full[:-1, -1] = -covariance.sum(axis=0)
-    full[-1, -1] = covariance.sum()
-    return np.sqrt(np.maximum(np.diagonal(full), 0.0))
+    n, k = products.target.shape
+    size, rng = min(n, MOST_DRAWN), np.random.default_rng(seed)
+    basis = _basis(k)
+    warm = Products(products.precision / model.temperature, products.target / model.temperature)
+    templates = np.asarray(np.linalg.solve(basis, model.templates.T).T, np.float64)
+    found = [
+        climbed(warm.rows(rng.integers(0, n, size)).along(basis), templates, junk=junk).shares
+        for _ in range(ERROR_DRAWS)
+    ]
+    return np.asarray(np.std(found, axis=0, ddof=1) * np.sqrt(size / n))
+
+
+def _basis(k: int) -> Float64:
+    """Return the mean of K maps, and their differences from the last, as columns of weights."""
+    basis = np.full((k, k), 1.0 / k)
+    basis[:, 1:] = np.eye(k)[:, :-1] - np.eye(k)[:, -1:]
+    return basis
 
 
 def _corrected(observed: Float64, confusion: Float64) -> Float64:
@@ -246,7 +263,7 @@ class _Simulated:
     ) -> _Simulated:
         n, k = products.target.shape
         rng = np.random.default_rng(seed)
-        seen = products.along(model.templates(k).T)
+        seen = products.along(model.templates.T)
         root = np.linalg.cholesky(seen.precision + 1e-9 * np.eye(k) * seen.precision.max())
         root *= np.sqrt(model.temperature)
         counts, truth, told = np.zeros((k, k)), [], []
