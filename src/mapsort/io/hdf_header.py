@@ -146,7 +146,9 @@ def _stored(key: str, value: object) -> NDArray[Any]:
     if isinstance(value, EmanTransform):
         return value.matrix.reshape(12).view(_TRANSFORM_DTYPE)
     if isinstance(value, bool | np.bool_ | int | np.integer):
-        return _integers(key, [int(value)])
+        # most items are one number: the general way takes five times as long
+        inside = _INT32.min <= value <= _INT32.max
+        return np.array([value], dtype="<i4") if inside else _integers(key, [int(value)])
     if isinstance(value, np.float32):
         return np.array([value], dtype="<f4")
     if isinstance(value, float | np.floating):
