@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy  # its parts are loaded when they are used
 
 from mapsort.io.optics import GROUP
 from mapsort.rundir.result_record import ResultRecord, ResultTable
@@ -108,7 +108,7 @@ def views(rot_deg: Float64, tilt_deg: Float64) -> npt.NDArray[np.intp]:
 def _of_numbers(values: Float64, classes: npt.NDArray[np.integer]) -> tuple[str, float, float]:
     """Return measure, effect and p-value: ranks of the values against the classes."""
     groups = [values[classes == each] for each in np.unique(classes)]
-    height, p = stats.kruskal(*groups)
+    height, p = scipy.stats.kruskal(*groups)
     effect = (float(height) - len(groups) + 1) / max(len(values) - len(groups), 1)
     return _ETA2, max(0.0, effect), float(p)
 
@@ -126,7 +126,7 @@ def _of_kinds(
         return _V, 0.0, 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        squared, p, _, _ = stats.chi2_contingency(table, correction=False)
+        squared, p, _, _ = scipy.stats.chi2_contingency(table, correction=False)
     # Bergsma, J. Korean Stat. Soc. 42 (2013) 323.
     phi2 = max(0.0, squared / n - (rows - 1) * (columns - 1) / (n - 1))
     fewer = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1))

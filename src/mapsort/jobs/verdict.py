@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats.contingency import association
+import scipy  # its parts are loaded when they are used
 
 from mapsort.errors import NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
@@ -236,7 +236,9 @@ def _association(a: npt.NDArray[np.integer], b: npt.NDArray[np.integer]) -> floa
     first, second = (np.unique(labels, return_inverse=True)[1] for labels in (a, b))
     table = np.zeros((first.max() + 1, second.max() + 1), dtype=np.int64)
     np.add.at(table, (first, second), 1)
-    return float(association(table, method="cramer")) if min(table.shape) > 1 else 0.0
+    if min(table.shape) < 2:
+        return 0.0
+    return float(scipy.stats.contingency.association(table, method="cramer"))
 
 
 def _frames_apart(run: Run, directory: RunDirectory, iteration: int) -> str:
