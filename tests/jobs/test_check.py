@@ -119,3 +119,8 @@ def test_a_trial_of_some_projections_counts_for_all(options, monkeypatch):
 @pytest.mark.parametrize(("seconds", "words"), [(3.2, "3 s"), (130, "2 min"), (9000, "2.5 h")])
 def test_times_are_readable(seconds, words):
     assert readable_time(seconds) == words
+
+
+def test_the_search_for_classes_counts(options):
+    one = replace(options, model=options.models[0], models=(), nmodels=2, iter=2).validated()
+    assert re.search(r"an iteration \(.*\), \d+ s for classes beside; from a trial", plan_text(one))

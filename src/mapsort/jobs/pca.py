@@ -32,6 +32,7 @@ from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.components import Latent, variance_shares, write_components
+from mapsort.stages.classify.junk import JUNK_FROM
 from mapsort.stages.components.band import Band
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.found_classes import PARTICLES_A_COMPONENT, FoundClasses
@@ -211,7 +212,7 @@ def _written(
         "rings": found.rings,
         "resolution_ang": run.plan.grid.box * apix / found.rings,
         "particles": len(found.junk),
-        "junk": int((found.junk > 0.5).sum()),
+        "junk": int((found.junk > JUNK_FROM).sum()),
     }
     with stage("write"):
         write_components(run, directory, maps, latent, summary)

@@ -12,6 +12,7 @@ import numpy as np
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
+from mapsort.options.types import CONSENSUS_ITERATIONS
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.iteration import reference_slices
 from mapsort.refinement.matching import Search, matched_rows
@@ -22,12 +23,16 @@ from mapsort.refinement.search_settings import comparison_settings
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.classify.classify import classify
+from mapsort.stages.components.component_settings import ComponentSettings
+from mapsort.stages.components.found_classes import MOST_COMPONENTS
 from mapsort.stages.reconstruct.class_reconstruction import MapSlices
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.reconstruct import solve
 
 #: Particles that are matched and averaged for the estimate, at most, and the box of a trial map.
 SAMPLE, TRIAL_BOX = 64, 32
+#: Passes over all particles that judging classes takes, and finding them beside.
+JUDGING_PASSES, SEARCH_PASSES = 16, 24
 #: No more particles are begun after so much processor time [s].
 TRIAL_SECONDS = 4.0
 
@@ -41,12 +46,15 @@ class TimeEstimate:
     match, average, reconstruct : float
     n_tried : int
         Particles of the trial.
+    classes : float
+        Seconds of bringing all particles to one map, and of finding classes or judging them anew.
     """
 
     match: float
     average: float
     reconstruct: float
     n_tried: int = SAMPLE
+    classes: float = 0.0
 
     @property
     def iteration(self) -> float:
@@ -55,7 +63,7 @@ class TimeEstimate:
 
     def line(self, iterations: int, *, at_most: bool) -> str:
         """Return what a user is told."""
-        total = readable_time(iterations * self.iteration)
+        total = readable_time(iterations * self.iteration + self.classes)
         stages = ", ".join(
             f"{name} {readable_time(seconds)}"
             for name, seconds in (
@@ -64,9 +72,11 @@ class TimeEstimate:
                 ("reconstruct", self.reconstruct),
             )
         )
+        beside = f", {readable_time(self.classes)} for classes beside" if self.classes else ""
         return (
             f"time: {'at most ' if at_most else ''}about {total}, {readable_time(self.iteration)} "
-            f"an iteration ({stages}); from a trial with {counted(self.n_tried, 'particle')}"
+            f"an iteration ({stages}){beside}; from a trial with "
+            f"{counted(self.n_tried, 'particle')}"
         )
 
 
@@ -94,8 +104,42 @@ def estimated_time(run: Run) -> TimeEstimate:
     rounds = 1 + 3 * run.options.classiter
     trial.start("trial: make a map", 1, 0)
     solving = _reconstruction(trial)
-    match = share * (once + n * each)
-    return TimeEstimate(match, averaged * n / len(matches) * rounds, solving, len(matches))
+    found = TimeEstimate(
+        share * (once + n * each), averaged * n / len(matches) * rounds, solving, len(matches)
+    )
+    return replace(found, classes=_consensus(run, found) + _classes(run))
+
+
+def _consensus(run: Run, found: TimeEstimate) -> float:
+    """Return the seconds of bringing all particles to one map, where that comes first."""
+    if not run.options.finds_classes or run.inputs.poses is not None:
+        return 0.0
+    one_map = found.average + (found.match + found.reconstruct) / run.plan.n_models
+    return CONSENSUS_ITERATIONS * one_map
+
+
+def _classes(run: Run) -> float:
+    """Return the seconds of finding classes, or of judging them anew: of passes over all particles.
+
+    A pass reads slices of some maps and adds particles to as many; some are tried with noise.
+    """
+    band, n_maps = run.plan.band, run.plan.n_models
+    if band is None:
+        return 0.0
+    passes = JUDGING_PASSES + (SEARCH_PASSES if run.options.finds_classes else 0)
+    columns = n_maps + 1 if run.options.nmodels is not None else MOST_COMPONENTS
+    grid = ComponentSettings(n_threads=run.plan.n_threads).grid(band, band.rings)
+    rotations = run.plan.references.rotations[np.arange(SAMPLE) % len(run.plan.references)]
+    maps = np.ones((grid.voxels, columns), np.complex64)
+    weights = np.ones((SAMPLE, columns), np.float32)
+
+    def one_pass() -> None:
+        seen = np.ascontiguousarray(grid.slices(maps, rotations)[..., 0])
+        grid.insert(seen, weights, seen.real.copy(), weights, rotations)
+
+    run.start("trial: judge particles", 1, 0)
+    one_pass()
+    return passes * _seconds(one_pass) * len(run.inputs.particles) / SAMPLE
 
 
 def _matched_some(run: Run, search: Search) -> tuple[Matches, float]:

@@ -18,6 +18,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_json
 from mapsort.runfiles.maps import write_volume
 from mapsort.runfiles.tables import LATENT, LONGEST_ROWS, image_names, without_found
+from mapsort.stages.classify.junk import JUNK_FROM
 from mapsort.stages.fourier_grid import Float32
 
 Float64 = npt.NDArray[np.float64]
@@ -55,7 +56,7 @@ class Latent:
             found[f"{LATENT}{number}"] = values
         columns = {name: np.round(values, 4) for name, values in found.items()}
         columns["mapsortJunkProbability"] = np.round(self.junk[where], 6)
-        return columns | {"rlnClassNumber": np.where(self.junk[where] > 0.5, 2, 1)}
+        return columns | {"rlnClassNumber": np.where(self.junk[where] > JUNK_FROM, 2, 1)}
 
 
 def variance_shares(components: Float32) -> list[float]:

@@ -19,8 +19,10 @@ from mapsort.stages.fourier_grid import Float32
 
 #: Synthetic images that the distribution of noise is learnt from.
 NOISE_IMAGES = 512
-#: Probability of being noise from which a particle counts as junk.
-JUNK_FROM = 0.5
+#: Probability of being noise from which a particle counts as junk: one that is lost costs more than
+#: an image too many. Of 8 % of junk among 4,000 images, 0.5 finds 99 % at a precision of 0.92 and
+#: loses 0.8 % of the particles; 0.8 finds 99 % at 0.95 and loses 0.4 %, 0.95 96 %, 0.98 and 0.2 %.
+JUNK_FROM = 0.8
 _EM_STEPS = 200
 
 

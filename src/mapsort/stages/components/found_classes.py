@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import symmetry
+from mapsort.stages.classify.junk import JUNK_FROM
 from mapsort.stages.components.band import Band, BandParticles, Float64
 from mapsort.stages.components.band_choice import signal_band, signal_by_ring
 from mapsort.stages.components.class_count import ClassCounts, found_counts
@@ -121,7 +122,8 @@ class FoundClasses:
     @property
     def labels(self) -> npt.NDArray[np.intp]:
         """The most probable class of each particle from 0, or K for junk, (n,)."""
-        return np.asarray(np.column_stack([self.responsibilities, self.junk]).argmax(axis=1))
+        junk = self.junk > JUNK_FROM
+        return np.where(junk, self.responsibilities.shape[1], self.responsibilities.argmax(axis=1))
 
 
 def find_classes(
