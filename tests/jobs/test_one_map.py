@@ -141,7 +141,18 @@ def test_with_given_poses(two_states, tmp_path):
 def test_more_classes_than_the_particles_can_carry_are_told(two_states, tmp_path):
     run = found_from_one(two_states, tmp_path / "run", nmodels=12, iter=1)
     assert len(run.maps) == 12
-    assert "may be more than they can carry" in (run.path / "run.log").read_text()
+    assert "more classes than the particles can carry" in (run.path / "run.log").read_text()
+
+
+@pytest.mark.parametrize("nmodels", [41, "auto"])
+def test_too_few_particles_for_any_classes_are_refused(two_states, tmp_path, nmodels):
+    optics, table = read_particles(two_states.particles)
+    few = tmp_path / "few.star"
+    write_particles(few, optics, table[: 400 if nmodels == 41 else 100])
+    made = replace(two_states, particles=few)
+    with pytest.raises(ConfigError, match=f"--nmodels={nmodels}: .* are too few to find classes"):
+        found_from_one(made, tmp_path / "run", nmodels=nmodels, datadir=two_states.particles.parent)
+    assert not (tmp_path / "run").exists()
 
 
 def test_noise_is_no_particle(two_states, tmp_path):

@@ -16,7 +16,7 @@ from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
 from mapsort.jobs.last_word import judged_by_others
 from mapsort.jobs.loop import carried_out, check_disk
-from mapsort.jobs.one_map import of_found_number
+from mapsort.jobs.one_map import of_found_number, refuse_too_few
 from mapsort.jobs.refinement import (
     Entry,
     MultiRun,
@@ -197,6 +197,7 @@ def opened(
         words = "1 with --usefilt: replicates see some of the particles only"
         raise refuse("replicates", options.replicates, words)
     inputs = open_inputs(options, particles=particles, volumes=volumes)
+    refuse_too_few(options, len(inputs.particles))
     shown = progress or default_progress()
     return Run(options, inputs, resolve(options, inputs), Execution(shown))
 
@@ -284,7 +285,7 @@ def refine_multi(
     ConfigError, FormatError
         Before any work.
     """
-    if models is not None and not len(models):
+    if models is not None and not (len(models) or options.keys() & {"model", "resume"}):
         raise ConfigError("--models is empty: give maps, or leave it out")
     models = models or ()
     given = [m if isinstance(m, Volume) else None for m in models]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress, warn
-from mapsort.errors import NumericalError
+from mapsort.errors import ConfigError, NumericalError
 from mapsort.model.matches import Matches
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import CONSENSUS_ITERATIONS, InputMode
@@ -46,6 +46,8 @@ LOGGER = logging.getLogger(__name__)
 Float64 = npt.NDArray[np.float64]
 #: Name of its checkpoints' directory.
 _CONSENSUS = "consensus"
+#: Fewer particles a class cannot be found; their number cannot be for fewer than so many classes.
+_LEAST_PARTICLES, _LEAST_CLASSES = 10, 12
 #: A class with a smaller part of the particles than this part of an equal share is told.
 _SMALL = 0.1
 
@@ -271,11 +273,33 @@ def _doubts(found: FoundClasses, counts: npt.NDArray[np.intp]) -> list[str]:
             "noise only"
         )
     n_classes = len(counts) - 1
-    equal = counts[:-1].sum() / n_classes
-    lines += [
-        f"class {number} holds only {count} particles: --nmodels {n_classes} may be more "
-        "than they can carry"
-        for number, count in enumerate(counts[:-1], start=1)
-        if count < _SMALL * equal
-    ]
+    small = np.flatnonzero(counts[:-1] < _SMALL * counts[:-1].sum() / n_classes)
+    if len(small):
+        numbers = ", ".join(str(number + 1) for number in small)
+        are = "class" if len(small) == 1 else "classes"
+        lines.append(
+            f"{are} {numbers} of {n_classes} hold{'s' * (len(small) == 1)} only "
+            f"{counted(int(counts[small].sum()), 'particle')}: that may be more classes than the "
+            "particles can carry"
+        )
     return lines
+
+
+def refuse_too_few(options: MultiOptions, n_particles: int) -> None:
+    """Refuse a search for classes among particles that are too few for any.
+
+    Raises
+    ------
+    ConfigError
+        Naming the number asked for, and what is needed.
+    """
+    if not options.finds_classes:
+        return
+    n_classes = options.nmodels or _LEAST_CLASSES
+    least = _LEAST_PARTICLES * n_classes
+    if n_particles < least:
+        asked = "auto" if options.nmodels is None else options.nmodels
+        raise ConfigError(
+            f"--nmodels={asked}: {counted(n_particles, 'particle')} are too few to find classes "
+            f"among, at least {least} are needed; --seedmethod noise takes any number"
+        )

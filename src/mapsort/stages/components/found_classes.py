@@ -122,8 +122,9 @@ class FoundClasses:
     @property
     def labels(self) -> npt.NDArray[np.intp]:
         """The most probable class of each particle from 0, or K for junk, (n,)."""
-        junk = self.junk > JUNK_FROM
-        return np.where(junk, self.responsibilities.shape[1], self.responsibilities.argmax(axis=1))
+        label = self.responsibilities.argmax(axis=1)
+        label[self.junk > JUNK_FROM] = self.responsibilities.shape[1]
+        return np.asarray(label)
 
 
 def find_classes(
