@@ -82,12 +82,15 @@ def test_what_is_written_fits_together(coarse):
     assert set(coarse.assignments["rlnClassNumber"]) == {1}
 
 
-def test_threads_do_not_matter(one_state, coarse, tmp_path):
+@pytest.mark.parametrize(
+    "where", ["thread:3", pytest.param("dask:local=2", marks=pytest.mark.slow)]
+)
+def test_threads_and_workers_do_not_matter(one_state, coarse, tmp_path, where):
     again = mapsort.abinit(
         one_state.particles,
         path=tmp_path / "run",
         targetres=25,
-        **(QUICK | {"parallel": "thread:3"}),
+        **(QUICK | {"parallel": where}),
     )
     assert again.maps[0].data.tobytes() == coarse.maps[0].data.tobytes()
     assert again.assignments.equals(coarse.assignments)
