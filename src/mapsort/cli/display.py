@@ -143,7 +143,6 @@ class LogLines(logging.Handler):
     ----------
     shown : Progress
         Where lines are shown; warnings get there without the log.
-    verbosity : int
     """
 
     def __init__(self, shown: Progress, verbosity: int) -> None:

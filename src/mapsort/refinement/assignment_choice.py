@@ -65,8 +65,6 @@ def first_soft_iteration(
 
     Parameters
     ----------
-    options : MultiOptions
-    references : References
     before, matches : Matches
         Of the last iteration, if there was one, and of this.
     iteration : int

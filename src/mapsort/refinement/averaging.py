@@ -48,7 +48,6 @@ class Averaged:
 
     Attributes
     ----------
-    averages : ClassAverages
     of_groups : list of ShellStatistics
         Of each optics group, CTF-weighted, whatever the averager.
     fit : ParticleFit
@@ -90,14 +89,10 @@ def average_classes(
 
     Parameters
     ----------
-    run, state
     slices : ndarray of shape (n_classes, box, box//2+1), or (2, n_classes, box, box//2+1)
         The projections, of each half-set its own.
-    matches : Matches
-    membership : Membership
     noise_to_signal : ndarray of shape (box//2 + 1,)
         Of one particle, for the averages' Wiener filter.
-    iteration : int
     """
     options = run.options
     settings = member_settings(options)
@@ -178,7 +173,6 @@ class _MemberWork:
 
     Parameters
     ----------
-    run, state, settings
     images : ndarray of shape (n_classes, box, box)
         Classes whose image is zero are left out.
     look : callable, optional

@@ -53,7 +53,6 @@ def band_particles(run: Run, origins: Float64, *, circle_px: float | None = None
 
     Parameters
     ----------
-    run : Run
     origins : ndarray of shape (n, 2), float64
         Shift that centres each particle [pixels].
     circle_px : float, optional

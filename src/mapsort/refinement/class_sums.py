@@ -81,7 +81,6 @@ class PieceWork:
 
     Parameters
     ----------
-    run : Run
     slices : ndarray of shape (n_classes, box, box//2+1), or (2, n_classes, box, box//2+1)
     noise : ndarray of shape (n_groups, box//2 + 1), or None
     """

@@ -73,11 +73,8 @@ def classification(
 
     Parameters
     ----------
-    options : MultiOptions
     state : State
         What the last iteration left.
-    matches : Matches
-    references : References
     junk : ndarray of shape (n,), bool, or None
         Particles that enter no class.
     seed : int

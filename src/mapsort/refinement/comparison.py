@@ -56,8 +56,6 @@ def match_plan(
 
     Parameters
     ----------
-    run, state, settings
-    references : References
     shrink : int, optional
         Compare at this part of the size; by default ``--shrink``.
     """

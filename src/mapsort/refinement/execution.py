@@ -16,7 +16,6 @@ class Execution:
 
     Attributes
     ----------
-    progress : Progress
     checkpoints : Checkpoints
         Keeps the results of finished stages for a run that is stopped; by default nothing.
     scratch : Scratch

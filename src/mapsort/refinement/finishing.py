@@ -36,7 +36,6 @@ class MapFinishing:
     ----------
     curve : ndarray of shape (m, 2) or None
         Structure factor: frequency [1/A] and intensity, on any scale.
-    chain : tuple of BoundModule
     apix : float
         Pixel size [A].
     """

@@ -65,7 +65,6 @@ def fitted_maps(
 
     Parameters
     ----------
-    options : MultiOptions
     volumes : sequence of Volume
         One for each of ``options.models``; of ``--model`` only the first is used.
     box : int

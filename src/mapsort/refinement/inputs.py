@@ -50,7 +50,6 @@ class MultiInputs:
 
     Attributes
     ----------
-    particles : Particles
     seeds : tuple of ndarray (box, box, box)
         Starting maps at the particles' box and pixel size.
     ctf : ContrastTransfer or None
@@ -161,7 +160,6 @@ def open_inputs(
 
     Parameters
     ----------
-    options : MultiOptions
     particles, volumes : optional
         Used in place of ``options.input`` and ``options.models`` (the Python API's objects).
 
@@ -362,12 +360,8 @@ def scan_images(
 
     Parameters
     ----------
-    particles : Particles
-    treatment : ParticleTreatment
     chunk : int
         Particles that are read together.
-    progress : Progress
-    n_threads : int
     look : callable, optional
         Is given the rows of each chunk, and its images.
 

@@ -24,7 +24,6 @@ class PosedMembers:
 
     Attributes
     ----------
-    membership : Membership
     poses : Poses
         Row and column of a member are those of its match.
     """

@@ -51,13 +51,9 @@ class Outcome:
         Input of the next iteration.
     slices : ndarray of shape (n_references, box, box//2+1), complex64
         Projections the iteration compared with.
-    found : Found
-    junk : Junk
     classes : Classification
         With the poses that particles were classified at, which differ from those that they were
         averaged at where members were aligned anew.
-    averaged : Averaged
-    rebuilt : Rebuilt
     particle_noise_to_signal : ndarray of shape (box//2 + 1,)
         For showing class averages: noise over signal power of one particle.
     scale : float
@@ -83,7 +79,6 @@ def scanned(run: Run, *, look: Callable[[slice, Float32], None] | None = None) -
 
     Parameters
     ----------
-    run : Run
     look : callable, optional
         Is given the rows of each chunk, and its images.
     """

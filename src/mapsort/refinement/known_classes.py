@@ -115,7 +115,6 @@ def candidates(known: KnownClasses, rotations: Float64, origins: Float64) -> Pos
 
     Parameters
     ----------
-    known : KnownClasses
     rotations : ndarray of shape (n, 3, 3), float64
     origins : ndarray of shape (n, 2), float64
         [pixels]

@@ -54,10 +54,8 @@ def find_junk(
 
     Parameters
     ----------
-    run : Run
     state : State
         Of the last iteration, with the misfits to its maps.
-    matches : Matches
     noise_scores : ndarray of shape (m,), or None
         Best scores of synthetic noise.
 
@@ -119,13 +117,8 @@ def learnt(
 
     Parameters
     ----------
-    run : Run
-    averaged : Averaged
     scale : float
         Least-squares scale of the maps.
-    matches : Matches
-    junk : Junk
-    iteration : int
     """
     groups = None
     if len(averaged.of_groups) > 1:

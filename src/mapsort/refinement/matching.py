@@ -153,7 +153,6 @@ class PlanInNoise(Generic[AnyPlan]):
 
     Parameters
     ----------
-    run, state
     make : callable
         Makes the plan for the noise of all particles.
     """
@@ -219,14 +218,12 @@ def matched_rows(
 
     Parameters
     ----------
-    run, search
     where : slice or ndarray
         Rows of the particles.
     raw : ndarray of shape (n, box, box)
         Their images.
     last : Started, optional
         Where they lay before.
-    full : bool
     """
     found, similarity = _match_groups(run, search, where, raw, last, full)
     ranked = search.ranked(raw, where, found)

@@ -115,11 +115,6 @@ def memory_bytes(plan: MultiPlan, n_particles: int) -> dict[str, int]:
     Threads share everything: the sum does not depend on their number. Beside what `item_bytes`
     lists, one reconstruction at a time (`reconstruction_bytes`) or the padded transform of a
     projection. Matches, the similarity matrix and tables lie in scratch files (`scratch_bytes`).
-
-    Parameters
-    ----------
-    plan : MultiPlan
-    n_particles : int
     """
     item = item_bytes(plan)
     n_references = len(plan.references)

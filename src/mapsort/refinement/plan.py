@@ -50,7 +50,6 @@ class MultiPlan:
     ----------
     grid : FourierGrid
         For particles and projections; ``map_grid`` for reconstruction (``--pad``).
-    treatment : ParticleTreatment
     references : References
         Orientations of all maps; the same in every iteration unless perturbed.
     symmetries : tuple of Symmetry
@@ -65,8 +64,6 @@ class MultiPlan:
         Soft sphere that holds all maps [pixels].
     chunk : int
         Particles per chunk.
-    n_threads : int
-    seed : int
     band : Band or None
         In which classes are found among the particles, or judged anew; None where neither is.
     copies : tuple of ndarray (n, 3, 3), or None

@@ -37,7 +37,6 @@ class PoseSearch(PlanInNoise[LocalSearchPlan]):
 
     Parameters
     ----------
-    run, state, settings
     reach : float
         Largest shift [pixels].
     """
@@ -55,7 +54,6 @@ class PoseSearch(PlanInNoise[LocalSearchPlan]):
         ----------
         started : Poses
             Candidates of each.
-        iteration : int
         max_steps : int
             As of `search_locally`; 0 only scores.
         kept : int, optional

@@ -64,7 +64,6 @@ class IndependentHalves:
 
     Attributes
     ----------
-    asked : RefineOptions
     start_resolution_ang : float
         Where the starting map ends: beyond, each half has random phases of its own.
     structure_factor : ndarray of shape (m, 2) or None
@@ -82,9 +81,6 @@ class Run:
 
     Attributes
     ----------
-    options : MultiOptions
-    inputs : MultiInputs
-    plan : MultiPlan
     execution : Execution
         What it is carried out with; stays at home where the run is sent to a worker.
     independent : IndependentHalves or None
@@ -187,7 +183,6 @@ class Run:
             Dataclass that ``work`` returns; the first axis of its arrays counts particles.
         work : callable
             As of `over_chunks`.
-        iteration : int
         stage : str
             Name of the results among those of the iteration.
         n : int, optional

@@ -22,7 +22,6 @@ def made_of_one(
 
     Parameters
     ----------
-    options : MultiOptions
     volume : ndarray of shape (box, box, box)
     apix : float
         Pixel size [A].

@@ -43,7 +43,6 @@ class TimeEstimate:
 
     Attributes
     ----------
-    match, average, reconstruct : float
     n_tried : int
         Particles of the trial.
     classes : float

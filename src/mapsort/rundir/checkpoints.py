@@ -74,7 +74,6 @@ class Checkpoints:
 
         Parameters
         ----------
-        iteration : int
         states : bool
             Whether the states of earlier iterations go, too.
         """

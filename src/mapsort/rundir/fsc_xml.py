@@ -16,7 +16,6 @@ def write_fsc_xml(path: str | Path, frequency: ArrayLike, fsc: ArrayLike, *, tit
 
     Parameters
     ----------
-    path : str or Path
     frequency : array_like of shape (n,)
         Spatial frequency [1/A]; zero is left out, of which there is no resolution.
     fsc : array_like of shape (n,)

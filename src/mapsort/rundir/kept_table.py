@@ -22,7 +22,6 @@ class KeptTable:
 
     Attributes
     ----------
-    n_rows : int
     columns : dict
         By name; None for a column of empty texts.
     """

@@ -57,7 +57,6 @@ def read_members(path: str | Path, *, classify: str | Path | None = None) -> Mem
 
     Parameters
     ----------
-    path : str or Path
     classify : str or Path, optional
         ``classify_YY.hdf``, which holds the weights; without, they are 1.
 
@@ -146,7 +145,6 @@ def map_starts(path: str | Path, n_models: int) -> npt.NDArray[np.int64]:
     ----------
     path : str or Path
         ``projections_YY.hdf`` or ``classes_YY.hdf``, whose headers hold ``model_id``.
-    n_models : int
 
     Raises
     ------

@@ -97,7 +97,6 @@ def read_record(
 
     Parameters
     ----------
-    path : str or Path
     kind : type
         The dataclass; those inside it are found by its annotations.
     holding : tuple of type, optional

@@ -24,8 +24,6 @@ class LockHolder:
 
     Attributes
     ----------
-    host : str
-    pid : int
     started : str
         When the process began, in the kernel's count since boot: a process number is given to
         another process some day, but not with the same start. Empty where the system has no /proc.

@@ -58,8 +58,6 @@ class RunRecord:
 
     Attributes
     ----------
-    directory : RunDirectory
-    manifest : Manifest
     iterations : list of dict
         Records of convergence.json, first iteration first; empty at the beginning.
     """

@@ -126,10 +126,6 @@ class Gathered(Generic[T]):
     """Records of consecutive particles, put together as they come.
 
     With a directory only what was added last is in memory.
-
-    Parameters
-    ----------
-    scratch : Scratch
     """
 
     def __init__(self, scratch: Scratch) -> None:

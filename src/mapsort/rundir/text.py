@@ -19,7 +19,6 @@ def write_fsc(path: str | Path, frequency: ArrayLike, fsc: ArrayLike, *, title: 
 
     Parameters
     ----------
-    path : str or Path
     frequency : array_like of shape (n,)
         Spatial frequency [1/A].
     fsc : array_like of shape (n,) or (n, k)

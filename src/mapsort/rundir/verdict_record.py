@@ -48,7 +48,6 @@ class PopulationRecord:
         Numbers of the maps that hold particles.
     counts : tuple of int
         Particles by their most probable class.
-    posterior_sums : tuple of float
     shares, errors : tuple of float
         Maximum-likelihood shares, and their standard errors.
     corrected : tuple of float
@@ -117,8 +116,6 @@ class Verdict:
 
     Attributes
     ----------
-    iteration : int
-    converged : bool
     end : str
         Why the run ended.
     split : Split or None

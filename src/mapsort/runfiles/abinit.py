@@ -28,10 +28,7 @@ def write_abinit(
 
     Parameters
     ----------
-    run : Run
-    directory : RunDirectory
     maps : ndarray of shape (K, box, box, box), float32
-    placed : Placed
     summary : mapping
         For abinit.json, which is written last: when it is there, all is.
     """

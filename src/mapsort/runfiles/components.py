@@ -76,11 +76,8 @@ def write_components(
 
     Parameters
     ----------
-    run : Run
-    directory : RunDirectory
     maps : ndarray of shape (q + 1, box, box, box), float32
         The mean and the components.
-    latent : Latent
     summary : mapping
         For pca.json, which is written last: when it is there, all is.
     """

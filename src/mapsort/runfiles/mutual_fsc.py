@@ -23,9 +23,6 @@ def write_mutual_fsc(run: Run, directory: RunDirectory, outcome: Outcome, *, end
 
     Parameters
     ----------
-    run : Run
-    directory : RunDirectory
-    outcome : Outcome
     ended : bool
         Whether it is the last iteration, after which the maps' hands are told of.
     """

@@ -43,7 +43,6 @@ def write_relion_files(run: Run, directory: RunDirectory, entry: dict[str, Any])
 
     Parameters
     ----------
-    run : Run
     directory : RunDirectory
         Its maps are MRC; with others nothing is written, for RELION does not read them.
     entry : dict

@@ -27,7 +27,6 @@ class ParticleTreatment:
 
     Attributes
     ----------
-    grid : FourierGrid
     background_radius : float
         Outside this radius [pixels] is background: it gets mean 0 and standard deviation 1.
     invert : bool

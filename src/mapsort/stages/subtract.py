@@ -106,7 +106,6 @@ def new_places(
 
     Parameters
     ----------
-    posed : PosedParticles
     centre : ndarray of shape (3,), int64
         x, y, z of the voxel from the map's centre.
 

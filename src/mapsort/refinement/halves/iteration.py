@@ -47,11 +47,9 @@ class HalvesOutcome:
     ----------
     state : State
         Input of the next iteration.
-    halves : tuple of HalfFound
     rebuilt : Rebuilt
         The map is the mean of the halves, filtered by their FSC. Its mask serves the FSC and
         this map, never the references.
-    curves : HalfMapFsc
     step_deg : float or None
         Step of the grid of views; None where the search was about the last poses only.
     bfactor_ang2 : float or None

@@ -48,7 +48,6 @@ class HalfFound:
     noise_power : ndarray of shape (box//2 + 1,)
     scale : float
         Least-squares scale of the reference in the particles.
-    highest_ring : int
     """
 
     poses: Poses

@@ -125,7 +125,6 @@ def half_seeds(
         Beyond it phases are random, drawn for each half by itself.
     apix : float
         Pixel size [A].
-    seed : int
 
     Returns
     -------

@@ -50,7 +50,6 @@ class Slices:
 
     Attributes
     ----------
-    grid : PolarGrid
     data : ndarray of shape (K d, rings, angles / 2), complex64
     prior : ndarray of shape (K d,), float64
         Logarithm of the probability of each.
@@ -91,7 +90,6 @@ def without_map(power: Float32, noise: Float64, circle: float) -> Float64:
     ----------
     power : ndarray of shape (n, rings)
     noise : ndarray of shape (rings,)
-    circle : float
     """
     radius = np.arange(1, len(noise) + 1)
     normal = np.pi * circle * float(np.sum(radius * np.log(noise)))
@@ -114,7 +112,6 @@ class Sums:
         Particles in each view of each map.
     shift_square : float
         Squared shifts, along both axes [pixels^2].
-    likelihood : float
     count : int
         Particles.
     """

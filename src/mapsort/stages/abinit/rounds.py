@@ -55,17 +55,12 @@ class Problem:
 
     Attributes
     ----------
-    particles : BandParticles
-    n_models : int
-    symmetry : Symmetry
     radius_px : float
         Radius of the sphere that holds the particle.
     max_shift : float
         [pixels]
     circle : float
         Part of the noise's power that the circle about the particles leaves.
-    seed : int
-    n_threads : int
     """
 
     particles: BandParticles
@@ -116,12 +111,10 @@ class Standing:
     stage : Stage
         That it has gone through.
     maps : ndarray of shape (voxels, K), complex64
-    sums : Trailing
     correlation : ndarray of shape (rings + 1, K), float64
         Of the halves of the batches.
     taken : int
         Particles that were taken.
-    rounds : int
     """
 
     stage: Stage
@@ -189,7 +182,6 @@ def begun(problem: Problem, stage: Stage, start: int) -> Standing:
 
     Parameters
     ----------
-    problem : Problem
     stage : Stage
         The first one.
     start : int
@@ -230,10 +222,8 @@ def through(
 
     Parameters
     ----------
-    problem : Problem
     standing : Standing
         After the stage before.
-    stage : Stage
     start : int
         Its number.
     told : callable
@@ -355,10 +345,8 @@ def placed(
 
     Parameters
     ----------
-    problem : Problem
     standing : Standing
         Of no fewer rings than the stage.
-    stage : Stage
     told : callable
         Called with the number of particles of each piece that is done.
     """

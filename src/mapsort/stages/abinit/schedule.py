@@ -28,14 +28,12 @@ class Stage:
 
     Attributes
     ----------
-    rings : int
     angles : int
         Points of a ring.
     step_deg : float
         Between views.
     shift_step : float
         Between shifts [pixels].
-    rounds : int
     batch : int
         Particles of a round.
     part : float
@@ -73,8 +71,6 @@ def stages(box: int, apix: float, target_ang: float | None = None) -> list[Stage
 
     Parameters
     ----------
-    box : int
-    apix : float
     target_ang : float, optional
         Resolution of the last stage, by default 12 A.
     """

@@ -36,7 +36,6 @@ class FoundMaps:
     ----------
     maps : ndarray of shape (K, box, box, box), float32
         Low-passed to the last ring.
-    rings : int
     correlation : ndarray of shape (rings + 1, K), float64
         Between maps of the halves of the last batches, which were assigned with the same maps.
     share : ndarray of shape (K,), float64
@@ -77,9 +76,6 @@ def find_maps(
 
     Parameters
     ----------
-    problem : Problem
-    stages : list of Stage
-    n_starts : int
     kept : callable
     started : callable
         Called with the words for what begins, and the number of particles that it takes.

@@ -102,14 +102,12 @@ def inserted(
 
     Parameters
     ----------
-    grid : PolarGrid
     halves : pair of Sums
         Of each half of the batch.
     weight : ndarray of shape (rings,), float32
         What a ring's mean counts in the likelihood.
     rotations : ndarray of shape (d, 3, 3)
         The views.
-    symmetry : Symmetry
     """
     views, each = len(rotations), weight / np.float32(grid.half_angles)
     both = [_inserted(grid, sums, each, rotations, symmetry.matrices) for sums in halves]

@@ -79,7 +79,6 @@ class PieceSums:
     numerator, density : ndarray of shape (m, box, box//2+1)
         Those rows.
     count : ndarray of shape (n_classes,), int64
-    of_groups : list of ShellStatistics
     fit : ParticleFit
         Of these particles.
     """
@@ -99,7 +98,6 @@ class ClassAccumulator:
 
     Parameters
     ----------
-    grid : FourierGrid
     apix : float
         Pixel size [A].
     references : ndarray of shape (n_classes, box, box//2+1), complex64

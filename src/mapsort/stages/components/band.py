@@ -101,7 +101,6 @@ class BandParticles:
 
     Attributes
     ----------
-    band : Band
     apix : float
         Pixel size [A].
     spectra : ndarray of shape (n, m), complex64
@@ -150,7 +149,6 @@ class BandParticles:
             Contrast transfer in rfft layout.
         circle_px : float, optional
             Radius of the circle about the particle [pixels]; by default 0.39 of the box.
-        n_threads : int
 
         Raises
         ------

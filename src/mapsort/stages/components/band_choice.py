@@ -27,7 +27,6 @@ def signal_by_ring(observed: Observed, grid: SliceGrid) -> Float64:
 
     Parameters
     ----------
-    observed : Observed
     grid : SliceGrid
         Up to the last ring that may be worth it.
 

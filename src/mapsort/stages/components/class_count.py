@@ -54,8 +54,6 @@ class ClassCounts:
         products : Products
             With components in which those kept out had no part.
         kept_out : ndarray of shape (n,), bool
-        counts : iterable of int
-        seed : int
         junk : bool
             Whether some images may hold no particle.
         """

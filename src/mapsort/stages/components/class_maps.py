@@ -57,8 +57,6 @@ def mean_map(
 
     Parameters
     ----------
-    observed : Observed
-    grid : SliceGrid
     weight, scale, square : ndarray of shape (n,)
         How much each particle counts; its scale and the scale's square.
     """
@@ -81,7 +79,6 @@ class DifferenceFilter:
 
     Attributes
     ----------
-    grid : SliceGrid
     prior : ndarray of shape (rings + 1, 1) or None
         Of the differences, from the round before.
     """
@@ -154,7 +151,6 @@ class Refined:
     ----------
     found : Judgement
         Scales are relative to the maps.
-    maps : FoldMaps
     log_likelihoods : tuple of float
         Of each iteration [nat a particle].
     """
@@ -176,11 +172,8 @@ def refine_maps(
 
     Parameters
     ----------
-    observed : Observed
-    grid : SliceGrid
     found : Judgement
         First assignments; scales as for the maps that are to be.
-    scales : ScaleModel
     rounds : int
         At most; fewer where particles stay.
     told : callable

@@ -30,7 +30,6 @@ class ComponentSettings:
         That all maps and components have.
     correct_poses : bool
         Whether the given poses may be off by a few degrees and pixels.
-    n_threads : int
     """
 
     n_components: int = 0

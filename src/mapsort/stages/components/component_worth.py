@@ -26,7 +26,6 @@ class PrincipalAxes:
     ----------
     basis : ndarray of shape (q + 1, q + 1), float64
         Maps times it are the mean, and components of coordinates of variance 1.
-    scale_variance : float
     gain : ndarray of shape (q + 1,), float64
         What 0, 1, ... components gain over the mean map [nat a particle kept out].
     count : int

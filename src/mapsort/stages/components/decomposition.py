@@ -47,7 +47,6 @@ class Components:
 
     Attributes
     ----------
-    grid : SliceGrid
     maps : list of ndarray of shape (voxels, q + 1), complex64
     whole : ndarray of shape (voxels, q + 1), complex64
         Of all folds.
@@ -157,7 +156,6 @@ class Decomposition:
 
         Parameters
         ----------
-        observed : Observed
         weight : ndarray of shape (n,)
             How much each particle counts; 0 for junk.
         rng : Generator
@@ -207,9 +205,6 @@ def maximised(
 
     Parameters
     ----------
-    observed : Observed
-    grid : SliceGrid
-    found : Coordinates
     weight : ndarray of shape (n,)
     before : Components
         Whose prior is where this one begins, if they are on the same grid.
@@ -237,7 +232,6 @@ def solved_together(
 
     Parameters
     ----------
-    grid : SliceGrid
     sums : pair of ndarray
         Numerators (voxels, q) and upper triangles of the normal matrices (voxels, q (q + 1) / 2).
     prior : ndarray of shape (rings + 1, q)

@@ -96,7 +96,6 @@ class FoundClasses:
         the origins that the particles were prepared with.
     maps : ndarray of shape (K, box, box, box), float32
         Low-passed to the band.
-    components : PrincipalComponents
     log_likelihoods : tuple of float
         Of each iteration of the maps [nat a particle], each particle judged by maps made without
         it.
@@ -149,10 +148,8 @@ def find_classes(
         K, from 1; None for as many as particles tell that have no part in finding them.
     folds : Folds
         Parts that are judged by maps made without them; at least 2, none of them empty.
-    settings : ComponentSettings
     seed : int
         The result depends on it, and not on the number of threads.
-    progress : Progress
 
     Returns
     -------

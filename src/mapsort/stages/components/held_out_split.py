@@ -53,7 +53,6 @@ class Seen:
 
     Attributes
     ----------
-    polished : Polished
     grid : SliceGrid
         Up to the last ring with signal.
     junk : bool

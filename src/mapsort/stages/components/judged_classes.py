@@ -69,8 +69,6 @@ def judged_anew(
         Of each class, to begin with.
     folds : Folds
         Parts that are judged by maps made without them; at least 2, none of them empty.
-    settings : ComponentSettings
-    progress : Progress
 
     Raises
     ------
@@ -117,11 +115,8 @@ def refined_in_turns(
 
     Parameters
     ----------
-    observed : Observed
-    grid : SliceGrid
     found : Judgement
         What the particles are, to begin with.
-    errors : PoseErrors
     junk : bool
         Whether some images may hold no particle.
     turns : int

@@ -43,7 +43,6 @@ class Mixture:
     templates : ndarray of shape (K, q + 1), float64
         Weights of the mean map (1) and the components.
     shares : ndarray of shape (K,), float64
-    scales : ScaleModel
     found : Judgement
         Of the particles it was fitted to.
     """
@@ -82,7 +81,6 @@ def fit_mixture(
 
     Parameters
     ----------
-    products : Products
     n_classes : int
         K.
     rng : Generator
@@ -117,10 +115,8 @@ def held_out_likelihood(
     ----------
     products : Products
         With components in which those kept out had no part.
-    n_classes : int
     kept_out : ndarray of shape (n,), bool
     rng : Generator
-    junk : bool
     """
     learnt = products.rows(~kept_out)
     mixture = fit_mixture(learnt, n_classes, rng, junk=junk, starts=_FEW_STARTS)

@@ -26,10 +26,8 @@ def search_bytes(
     ----------
     n : int
         Particles.
-    band : Band
     rings : int
         Last ring in use; `band.rings` if it is not known yet.
-    n_classes, n_components, n_folds : int
     """
     columns = n_components + 1
     squares = columns * (columns + 1) // 2

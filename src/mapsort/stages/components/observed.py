@@ -28,7 +28,6 @@ class Piece:
 
     Attributes
     ----------
-    fold : int
     rows : ndarray of shape (k,), intp
     data : ndarray of shape (k, m), complex64
     transfer : ndarray of shape (k, m), float32
@@ -48,13 +47,10 @@ class Observed:
 
     Attributes
     ----------
-    particles : BandParticles
-    folds : Folds
     rotations : ndarray of shape (n, 3, 3), float64
         Object to view.
     origins : ndarray of shape (n, 2), float64
         Shift that centres what is stored, x before y [pixels].
-    noise : NoiseModel
     symmetry : ndarray of shape (g, 3, 3), float64
         The orientation R is equivalent to R S for each of these.
     limited : ndarray of shape (n, rings), float32
@@ -136,11 +132,6 @@ def limiting_factors(particles: BandParticles, folds: Folds) -> Float32:
 
     An image of ice or carbon can have a thousand times the power of a particle: a few of them would
     pass for the noise of all.
-
-    Parameters
-    ----------
-    particles : BandParticles
-    folds : Folds
     """
     ring = particles.band.ring
     first = np.searchsorted(ring, np.arange(1, particles.band.rings + 1))

@@ -54,14 +54,7 @@ class Brightness:
 
 @dataclass(frozen=True)
 class Polished:
-    """Particles after their noise, brightness and poses were learnt.
-
-    Attributes
-    ----------
-    observed : Observed
-    brightness : Brightness
-    errors : PoseErrors
-    """
+    """Particles after their noise, brightness and poses were learnt."""
 
     observed: Observed
     brightness: Brightness
@@ -80,11 +73,8 @@ def polished(
 
     Parameters
     ----------
-    observed : Observed
-    grid : SliceGrid
     junk : bool
         Whether some images may hold no particle.
-    correct_poses : bool
     told : callable
         Called after each round.
 

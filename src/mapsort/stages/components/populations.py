@@ -78,7 +78,6 @@ def populations(
 
     Parameters
     ----------
-    seen : Seen
     classes : ndarray of shape (n,)
         First assignments from 0; every class has members.
     seed : int
@@ -108,10 +107,8 @@ class Model:
 
     Attributes
     ----------
-    scales : ScaleModel
     templates : ndarray of shape (K, K), float64
         Weights of the maps in each class's template.
-    temperature : float
     """
 
     scales: ScaleModel
@@ -171,11 +168,9 @@ def learnt_temperature(
 
     Parameters
     ----------
-    products : Products
     scale : ndarray of shape (n, K)
         Of each particle with each template.
     classes : ndarray of shape (n,)
-    model : Model
     """
     k, rows = products.target.shape[1], np.arange(len(classes))
     apart = np.eye(k)[:, :-1] - np.eye(k)[:, -1:]

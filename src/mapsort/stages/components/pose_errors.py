@@ -60,9 +60,6 @@ class PoseErrors:
 
         Parameters
         ----------
-        observed : Observed
-        grid : SliceGrid
-        maps : FoldMaps
         which : ndarray of shape (n,), intp
             The map that each particle is compared with; others than 0 to K - 1: not moved.
         scale : ndarray of shape (n,)

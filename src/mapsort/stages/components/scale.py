@@ -27,7 +27,6 @@ class ScaleDistribution:
 
     Attributes
     ----------
-    mean, deviation : float
     start : tuple of float
         Mean and deviation that count as some particles when it is learnt.
     """
@@ -113,10 +112,8 @@ class ScaleModel:
 
     Attributes
     ----------
-    particle : ScaleDistribution
     junk : ScaleDistribution or None
         None: all images are particles.
-    junk_share : float
     """
 
     particle: ScaleDistribution = ScaleDistribution(1.0, 0.15, (1.0, 0.15))

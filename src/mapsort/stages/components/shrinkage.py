@@ -27,7 +27,6 @@ def shell_prior(
 
     Parameters
     ----------
-    grid : SliceGrid
     halves : pair of ndarray of shape (voxels, q), complex64
         The same maps from two halves of the particles.
     density : ndarray of shape (rings + 1, q)
@@ -61,7 +60,6 @@ def solved(
 
     Parameters
     ----------
-    grid : SliceGrid
     sums : pair of ndarray of shape (voxels, q)
     prior : ndarray of shape (rings + 1, q or 1)
     """

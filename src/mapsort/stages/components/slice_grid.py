@@ -45,12 +45,10 @@ class SliceGrid:
 
     Attributes
     ----------
-    band : Band
     rings : int
         Last ring in use.
     radius_px : float
         Radius of the sphere that holds the particle [pixels of the box].
-    n_threads : int
     """
 
     band: Band

@@ -43,7 +43,6 @@ class AverageSelection:
     ----------
     keep : float
         Share of the averages kept, or, with ``sigma``, standard deviations below the mean quality.
-    sigma : bool
     passes : int
         1: all are taken as they are. 2: one pass of selection. From 3 on, each further pass also
         brings every average to the scale of the others, and selects anew.
@@ -63,7 +62,6 @@ class MapSlices:
     averages : ClassAverages
         Of this map's references only.
     rotations : ndarray of shape (n, 3, 3)
-    symmetry : Symmetry
     grid : InsertionGrid
         Of the averages' box, or of a coarser one of the same extent: what is beyond its band is
         left out.

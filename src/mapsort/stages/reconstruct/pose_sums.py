@@ -27,14 +27,10 @@ class PoseSums:
 
     Attributes
     ----------
-    grid : InsertionGrid
-    symmetry : Symmetry
     apix : float
         Pixel size [A].
     projector : FourierProjector
         The map that the poses were found with; its slices tell signal from noise.
-    sums : SliceSums
-    statistics : ShellStatistics
     """
 
     grid: InsertionGrid
@@ -70,7 +66,6 @@ class PoseSums:
             The shift that centres each particle [pixels].
         transfer : ndarray of shape (n, box, box//2+1), optional
             Contrast transfer functions.
-        n_threads : int
         """
         box = self.grid.box
         # insertion passes over the whole window for each call: as many at a time as memory allows

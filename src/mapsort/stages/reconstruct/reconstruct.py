@@ -77,7 +77,6 @@ def solve(
 
     Parameters
     ----------
-    equations : NormalEquations
     noise_to_signal : ndarray of shape (box//2 + 1,), optional
         1/SSNR of the map in each shell: the Wiener term, relative to the shell's mean density.
         Without it frequencies are divided by their density alone, with a floor of 1e-3, and of

@@ -24,10 +24,8 @@ class SliceBuffer:
     ----------
     sums : SliceSums
         Changed in place, whenever the buffer is full and at `flush`.
-    group : Symmetry
     apix : float
         Pixel size [A]; helices only.
-    n_threads : int
     """
 
     def __init__(self, sums: SliceSums, group: Symmetry, *, apix: float, n_threads: int = 1):

@@ -24,7 +24,6 @@ class SliceSums:
 
     Attributes
     ----------
-    grid : InsertionGrid
     max_radius : float
         Highest frequency inserted, in Fourier pixels of the box.
     window : ndarray of shape (.., .., .., 3), float32

@@ -53,10 +53,8 @@ def likely(
     ----------
     scores : ndarray of shape (n, n_references)
         Log-likelihoods [nat] on the first level.
-    references : References
     counts : sequence of (int, int)
         How many of each map go on at least and at most; of equal scores the first.
-    window : Window
 
     Returns
     -------

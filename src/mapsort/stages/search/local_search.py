@@ -46,7 +46,6 @@ class LocalSearchPlan:
         Weight of a Fourier term on rings 1, 2, ...
     context : SearchContext
         Origins stay within its ``max_shift`` on either axis.
-    scoring : Scoring
     """
 
     projectors: tuple[FourierProjector, ...]
@@ -83,7 +82,6 @@ def plan_local_search(
     ----------
     volumes : sequence of ndarray (box, box, box)
         Maps, white density.
-    context : SearchContext
     scoring : Scoring
         Of the comparators loglik, ccc and sqeuclidean.
 
@@ -121,7 +119,6 @@ def search_locally(
 
     Parameters
     ----------
-    plan : LocalSearchPlan
     transforms : ndarray of shape (n, box, box//2+1), complex64
         Of the particles, phases about the centre (`centred_transform` of the treated images).
     ctf : ndarray of shape (n, 7), float32

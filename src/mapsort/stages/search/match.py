@@ -208,7 +208,6 @@ def match_chunk(
 
     Parameters
     ----------
-    plan : MatchPlan
     spectra : ndarray of shape (n, padded, padded//2+1), complex64
         Padded transforms of the particles (``ParticleTreatment.spectra``).
     ctf : ndarray of shape (n, 7), float32

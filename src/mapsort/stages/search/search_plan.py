@@ -41,9 +41,6 @@ class MatchPlan:
 
     Attributes
     ----------
-    references : References
-    context : SearchContext
-    settings : SearchSettings
     levels : tuple of Level
         Coarse to fine; the last is the full band of the search.
     polishing, deciding : Level
@@ -138,9 +135,6 @@ def plan_match(
     ----------
     volumes : sequence of ndarray (box, box, box)
         Maps, white density, zero outside ``support_radius``.
-    references : References
-    context : SearchContext
-    settings : SearchSettings
     support_radius : float
         Radius [pixels] that holds the maps.
     mask : ndarray of shape (box, box), optional

@@ -68,7 +68,6 @@ class SearchContext:
 
     Attributes
     ----------
-    grid : FourierGrid
     apix : float
         Pixel size [A].
     noise_power : ndarray of shape (box//2 + 1,)
@@ -79,7 +78,6 @@ class SearchContext:
         Highest ring compared, whatever the references hold; None for no limit.
     shift_spread : float
         Width of the normal prior on shifts along each axis [pixels]; infinite for none.
-    n_threads : int
     """
 
     grid: FourierGrid

@@ -56,7 +56,6 @@ class FirstStage:
 
     Attributes
     ----------
-    clusters : Clusters
     similarity : Similarity
         Particles against the clusters' averages.
     """
@@ -104,10 +103,8 @@ def cluster_candidates(
 
     Parameters
     ----------
-    clusters : Clusters
     first : Similarity
         Particles against the clusters' averages.
-    references : References
     at_least : int
         References of every map: more clusters than the best `VISITED` are taken until there are as
         many (or all), so that no map is lost in the first stage.
