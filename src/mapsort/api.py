@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.engines.threads import available_threads
 from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
@@ -18,7 +19,6 @@ from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.fsc import fsc
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_images
 from mapsort.stages.reconstruct.half_maps import solve_whole
@@ -47,7 +47,7 @@ _SCORES = {
 }
 
 
-def _shifts(shifts: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
+def _shifts(shifts: npt.ArrayLike, n: int) -> Float64:
     moved = real_array(shifts, "shifts")
     if moved.shape != (n, 2):
         raise ConfigError(f"shifts: expected shape ({n}, 2), got {moved.shape}")
@@ -55,7 +55,7 @@ def _shifts(shifts: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
 
 
 def project(
-    volume: Volume | npt.NDArray[np.floating],
+    volume: Volume | Real,
     rotations: npt.ArrayLike,
     *,
     method: str = "fourier",
@@ -109,7 +109,7 @@ def project(
     )
 
 
-def _rotations(rotations: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _rotations(rotations: npt.ArrayLike) -> Float64:
     turns = real_array(rotations, "rotations")
     if turns.ndim != 3 or turns.shape[1:] != (3, 3):
         raise ConfigError(f"rotations: expected shape (n, 3, 3), got {turns.shape}")
@@ -117,8 +117,8 @@ def _rotations(rotations: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def match(
-    particles: npt.NDArray[np.floating],
-    references: npt.NDArray[np.floating],
+    particles: Real,
+    references: Real,
     *,
     maxshift: float,
     top: int = 1,
@@ -187,7 +187,7 @@ def match(
 
 
 def reconstruct(
-    images: npt.NDArray[np.floating],
+    images: Real,
     rotations: npt.ArrayLike,
     *,
     shifts: npt.ArrayLike | None = None,

@@ -7,16 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import repeat
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from mapsort.array_types import Indices
 from mapsort.engines.dask_engine import DaskEngine
 
 T = TypeVar("T")
 R = TypeVar("R")
 #: Some particles: consecutive ones, or those of a half-set by their numbers.
-Rows = slice | npt.NDArray[np.intp]
+Rows = slice | Indices
 AnyRows = TypeVar("AnyRows", bound=Rows)
 
 #: Bytes of working memory that one chunk of particles may take.

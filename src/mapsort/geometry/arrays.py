@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
+from mapsort.array_types import Array
 from mapsort.errors import ConfigError
 
 
 def real_array(
     values: ArrayLike, name: str, dtype: DTypeLike | None = np.float64, *, finite: bool = True
-) -> NDArray[Any]:
+) -> Array:
     """Return numbers as an array of the type that is computed with.
 
     Parameters

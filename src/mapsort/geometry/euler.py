@@ -10,15 +10,16 @@ x, y, z; its third row is the projection direction in the object's frame.  EMAN'
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Float64
 from mapsort.geometry.arrays import real_array
 
 # Below this sine of the polar angle az and phi cannot be told apart in single precision.
 _POLE_SINE = 1e-6
 
 
-def eman_to_matrix(angles_deg: ArrayLike) -> NDArray[np.float64]:
+def eman_to_matrix(angles_deg: ArrayLike) -> Float64:
     """Rotation matrices of EMAN Euler angles.
 
     Parameters
@@ -62,7 +63,7 @@ def eman_to_matrix(angles_deg: ArrayLike) -> NDArray[np.float64]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def matrix_to_eman(matrices: ArrayLike) -> NDArray[np.float64]:
+def matrix_to_eman(matrices: ArrayLike) -> Float64:
     """EMAN Euler angles of rotation matrices.
 
     Parameters
@@ -85,7 +86,7 @@ def matrix_to_eman(matrices: ArrayLike) -> NDArray[np.float64]:
     return np.stack([_positive_turn(az), alt, _positive_turn(phi)], axis=-1)
 
 
-def relion_to_matrix(angles_deg: ArrayLike) -> NDArray[np.float64]:
+def relion_to_matrix(angles_deg: ArrayLike) -> Float64:
     """Rotation matrices of RELION Euler angles.
 
     Parameters
@@ -112,7 +113,7 @@ def relion_to_matrix(angles_deg: ArrayLike) -> NDArray[np.float64]:
     return eman_to_matrix(_angle_rows(angles_deg) + np.array([90.0, 0.0, -90.0]))
 
 
-def matrix_to_relion(matrices: ArrayLike) -> NDArray[np.float64]:
+def matrix_to_relion(matrices: ArrayLike) -> Float64:
     """RELION Euler angles of rotation matrices.
 
     Parameters
@@ -134,9 +135,7 @@ def matrix_to_relion(matrices: ArrayLike) -> NDArray[np.float64]:
     return np.stack([_signed_turn(az - 90.0), tilt, _signed_turn(phi + 90.0)], axis=-1)
 
 
-def _decode(
-    matrices: NDArray[np.float64], *, pole_az_deg: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _decode(matrices: Float64, *, pole_az_deg: float) -> tuple[Float64, Float64, Float64]:
     m = matrices
     sine = np.hypot(m[..., 2, 0], m[..., 2, 1])
     at_pole = sine < _POLE_SINE
@@ -151,24 +150,24 @@ def _decode(
     return np.rad2deg(az), np.rad2deg(alt), np.rad2deg(phi)
 
 
-def _positive_turn(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+def _positive_turn(angle_deg: Float64) -> Float64:
     turned = np.mod(angle_deg, 360.0)
     # np.mod of a tiny negative number rounds up to the modulus itself
     return np.where(turned >= 360.0, 0.0, turned)
 
 
-def _signed_turn(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+def _signed_turn(angle_deg: Float64) -> Float64:
     return 180.0 - _positive_turn(180.0 - angle_deg)
 
 
-def _angle_rows(angles_deg: ArrayLike) -> NDArray[np.float64]:
+def _angle_rows(angles_deg: ArrayLike) -> Float64:
     angles = real_array(angles_deg, "angles_deg")
     if angles.ndim not in (1, 2) or angles.shape[-1] != 3:
         raise ValueError(f"angles_deg: expected shape (3,) or (n, 3), got {angles.shape}")
     return angles
 
 
-def _matrix_stack(matrices: ArrayLike) -> NDArray[np.float64]:
+def _matrix_stack(matrices: ArrayLike) -> Float64:
     stack = real_array(matrices, "matrices")
     if stack.ndim not in (2, 3) or stack.shape[-2:] != (3, 3):
         raise ValueError(f"matrices: expected shape (3, 3) or (n, 3, 3), got {stack.shape}")

@@ -8,13 +8,10 @@ their number only, not with its square.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from mapsort.array_types import Bool, Float64, Indices
 from mapsort.geometry.symmetry import Symmetry
-
-Float64 = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 #: Views that are looked up at a time: bounds the memory that their answers take.
 VIEWS_AT_ONCE = 4096
@@ -82,13 +79,13 @@ class NearestViews:
         return found
 
 
-def one_of_mates(views: Float64, group: Symmetry) -> NDArray[np.bool_]:
+def one_of_mates(views: Float64, group: Symmetry) -> Bool:
     """Return which views (n, 3) are no mate, and no mate's opposite, of one before them, (n,)."""
     equal = NearestViews(views, group).equal(views)
     return np.array([min(found) == number for number, found in enumerate(equal)])
 
 
-def _first_occurrences(numbers: Indices) -> NDArray[np.bool_]:
+def _first_occurrences(numbers: Indices) -> Bool:
     """Return where a number stands for the first time in its row."""
     order = np.argsort(numbers, axis=1, kind="stable")
     ordered = np.take_along_axis(numbers, order, axis=1)

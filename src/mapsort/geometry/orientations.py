@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64
 from mapsort.errors import ConfigError
 from mapsort.geometry import symmetry as groups
 from mapsort.geometry.asymmetric_unit import AsymmetricUnit, asymmetric_unit
@@ -32,7 +32,7 @@ def eman_orientations(
     inc_mirror: bool = False,
     perturb: bool = False,
     rng: np.random.Generator | None = None,
-) -> NDArray[np.float64]:
+) -> Float64:
     """Directions on circles of latitude `delta` apart, with the same step along each circle.
 
     Parameters
@@ -87,7 +87,7 @@ def even_orientations(
     delta: float | None = None,
     n: int | None = None,
     inc_mirror: bool = False,
-) -> NDArray[np.float64]:
+) -> Float64:
     """Directions on circles of latitude `delta` apart, without adjustment at the unit's edges.
 
     Arguments, result and errors as for `eman_orientations`. EMAN2's ``EvenOrientationGenerator``:
@@ -125,9 +125,7 @@ def angular_step(
     return float(89.99 / np.ceil(810.0 / ((speed + 3.0) * np.sqrt(4300.0 / effective))))
 
 
-def broken_symmetry(
-    eulers_deg: NDArray[np.float64], symmetry: Symmetry, *, inc_mirror: bool
-) -> NDArray[np.float64]:
+def broken_symmetry(eulers_deg: Float64, symmetry: Symmetry, *, inc_mirror: bool) -> Float64:
     """Return orientations, and their copies R S under each operation S: EMAN2's ``breaksym``.
 
     For maps that are only nearly symmetric. EMAN az, alt, phi (n, 3) [degrees] of a unit with its
@@ -265,7 +263,7 @@ def _altitudes(unit: AsymmetricUnit, delta: float) -> Iterator[np.float32]:
         alt = np.float32(alt + step)
 
 
-def _finish(group: Symmetry, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _finish(group: Symmetry, rows: Float64) -> Float64:
     angles = np.column_stack([rows[:, 0] % 360.0, rows[:, 1], np.zeros(len(rows))])
     if group.name == "icos2":
         return matrix_to_eman(eman_to_matrix(angles) @ icos2_frame())
@@ -275,7 +273,7 @@ def _finish(group: Symmetry, rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return angles
 
 
-def icos2_frame() -> NDArray[np.float64]:
+def icos2_frame() -> Float64:
     """Return the rotation from the icos2 to the icos frame: a 5-fold to z, the 2-fold on x to y."""
     golden = (1.0 + np.sqrt(5.0)) / 2.0
     five_fold = np.array([0.0, 1.0, golden]) / np.hypot(1.0, golden)

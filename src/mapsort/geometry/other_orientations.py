@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from mapsort.array_types import Float64
 from mapsort.errors import ConfigError
 from mapsort.geometry.asymmetric_unit import AsymmetricUnit, asymmetric_unit
 from mapsort.geometry.euler import eman_to_matrix, matrix_to_eman
 from mapsort.geometry.orientations import icos2_frame, step_for_count
 from mapsort.geometry.symmetry import Symmetry, symmetry
-
-Float64 = NDArray[np.float64]
 
 # A spiral of step d [radians] has (3.6 / d)^2 points on the whole sphere (SPARX).
 _SPIRAL_DENSITY = 3.6

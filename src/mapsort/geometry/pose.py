@@ -11,8 +11,9 @@ upper left block is M), and the RELION origin, the shift that centres the partic
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Bool, Float64
 from mapsort.geometry.arrays import real_array
 
 _MIRROR_SIGNS = np.array([-1.0, 1.0, -1.0])
@@ -24,7 +25,7 @@ def match_to_pose(
     dx: ArrayLike,
     dy: ArrayLike,
     mirror: ArrayLike,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Float64, Float64]:
     """Poses of particles from their matches.
 
     Parameters
@@ -63,7 +64,7 @@ def match_to_pose(
 
 def pose_to_match(
     reference_rotations: ArrayLike, rotations: ArrayLike, origins_px: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+) -> tuple[Float64, Float64, Float64, Bool]:
     """Match of each particle's pose with a given reference; inverse of `match_to_pose`.
 
     Parameters
@@ -109,7 +110,7 @@ def pose_to_match(
     return np.rad2deg(alpha) % 360.0, shifts[:, 0], shifts[:, 1], mirror
 
 
-def _in_plane(alpha_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+def _in_plane(alpha_rad: Float64) -> Float64:
     """Matrices of EMAN (0, 0, alpha), shape (n, 3, 3)."""
     matrices = np.zeros((len(alpha_rad), 3, 3))
     matrices[:, 0, 0] = matrices[:, 1, 1] = np.cos(alpha_rad)
@@ -119,14 +120,14 @@ def _in_plane(alpha_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     return matrices
 
 
-def _rotation_stack(rotations: ArrayLike, name: str) -> NDArray[np.float64]:
+def _rotation_stack(rotations: ArrayLike, name: str) -> Float64:
     stack = real_array(rotations, name)
     if stack.ndim != 3 or stack.shape[1:] != (3, 3):
         raise ValueError(f"{name}: expected shape (n, 3, 3), got {stack.shape}")
     return stack
 
 
-def _column(values: ArrayLike, n: int, name: str) -> NDArray[np.float64]:
+def _column(values: ArrayLike, n: int, name: str) -> Float64:
     column = real_array(values, name)
     if column.shape != (n,):
         raise ValueError(f"{name}: expected shape ({n},), got {column.shape}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64, Int64
 from mapsort.errors import ConfigError
 
 ALLOWED_NAMES = (
@@ -43,8 +43,8 @@ class Symmetry:
     """
 
     name: str
-    matrices: NDArray[np.float64] = field(repr=False)
-    shifts_ang: NDArray[np.float64] = field(repr=False)
+    matrices: Float64 = field(repr=False)
+    shifts_ang: Float64 = field(repr=False)
     max_tilt_deg: float = 90.0
 
     @property
@@ -138,24 +138,24 @@ def _helical(text: str, name: str) -> Symmetry:
     return _frozen(canonical, matrices, shifts, tilt_deg)
 
 
-def _tet() -> list[NDArray[np.float64]]:
+def _tet() -> list[Float64]:
     return [_about([0, 0, 1], 1 / 3), _about([0, np.sqrt(8.0), 1], 1 / 3)]
 
 
-def _oct() -> list[NDArray[np.float64]]:
+def _oct() -> list[Float64]:
     return [_about([0, 0, 1], 1 / 4), _about([1, 0, 0], 1 / 4)]
 
 
-def _icos() -> list[NDArray[np.float64]]:
+def _icos() -> list[Float64]:
     return [_about([0, 0, 1], 1 / 5), _about([2, 0, 1], 1 / 5)]
 
 
-def _icos2() -> list[NDArray[np.float64]]:
+def _icos2() -> list[Float64]:
     golden = (1.0 + np.sqrt(5.0)) / 2.0
     return [_about([0, 1, golden], 1 / 5), _about([1, 1, 1], 1 / 3)]
 
 
-def _about(axis: list[float], turn: float) -> NDArray[np.float64]:
+def _about(axis: list[float], turn: float) -> Float64:
     """Matrix of a right-handed rotation by `turn` full turns about an axis (Rodrigues)."""
     x, y, z = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -164,7 +164,7 @@ def _about(axis: list[float], turn: float) -> NDArray[np.float64]:
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * square)
 
 
-def _closure(generators: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _closure(generators: list[Float64]) -> Float64:
     """All products of the generators; the caller's group must be finite."""
     elements = [np.eye(3)]
     seen = {_key(elements[0])}
@@ -177,16 +177,13 @@ def _closure(generators: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.stack(elements)
 
 
-def _key(matrix: NDArray[np.float64]) -> bytes:
+def _key(matrix: Float64) -> bytes:
     # + 0.0 turns -0.0 into 0.0, which has other bytes
     return (np.round(matrix, 6) + 0.0).tobytes()
 
 
 def _frozen(
-    name: str,
-    matrices: NDArray[np.float64],
-    shifts_ang: NDArray[np.float64] | None = None,
-    max_tilt_deg: float = 90.0,
+    name: str, matrices: Float64, shifts_ang: Float64 | None = None, max_tilt_deg: float = 90.0
 ) -> Symmetry:
     # cos(90 degrees) is 6e-17 in floating point; exact zeros keep exact symmetries exact
     cleaned = np.where(np.abs(matrices) < 1e-14, 0.0, matrices)
@@ -196,7 +193,7 @@ def _frozen(
     return Symmetry(name, cleaned, shifts, max_tilt_deg)
 
 
-def cosets(group: Symmetry, part: Symmetry) -> NDArray[np.float64]:
+def cosets(group: Symmetry, part: Symmetry) -> Float64:
     """Return an operation for each of a group's copies that a map of less symmetry tells apart.
 
     Of a map with the symmetry of a part of the group (a subgroup about the same axes), R S and
@@ -219,7 +216,7 @@ def cosets(group: Symmetry, part: Symmetry) -> NDArray[np.float64]:
     if group.helical or part.helical:
         raise ConfigError(f"symmetry {group.name} with {part.name}: point groups have copies only")
 
-    def number(matrices: NDArray[np.float64]) -> NDArray[np.int64]:
+    def number(matrices: Float64) -> Int64:
         apart = np.abs(matrices[:, None] - group.matrices).max(axis=(2, 3))
         return np.where(apart.min(axis=1) < _SAME, apart.argmin(axis=1), -1)
 
@@ -237,9 +234,7 @@ def cosets(group: Symmetry, part: Symmetry) -> NDArray[np.float64]:
     return np.stack(chosen)
 
 
-def turns_deg(
-    before: NDArray[np.float64], after: NDArray[np.float64], group: Symmetry
-) -> NDArray[np.float64]:
+def turns_deg(before: Float64, after: Float64, group: Symmetry) -> Float64:
     """Angle of the rotation that leads from one orientation to the other.
 
     Parameters

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from mapsort.array_types import Float64
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Transform2D:
         return cls(alpha, float(rows[0, 2]), float(rows[1, 2]), mirror)
 
     @property
-    def matrix(self) -> NDArray[np.float64]:
+    def matrix(self) -> Float64:
         """The transform as a matrix ``[M R | M t]`` of shape (2, 3), float64, x before y."""
         angle = np.deg2rad(self.alpha)
         c, s = np.cos(angle), np.sin(angle)
@@ -69,7 +71,7 @@ class Transform2D:
             rows[0] *= -1.0
         return rows
 
-    def apply(self, points: ArrayLike) -> NDArray[np.float64]:
+    def apply(self, points: ArrayLike) -> Float64:
         """Move points (..., 2): x, y in pixels relative to the image centre.
 
         Raises

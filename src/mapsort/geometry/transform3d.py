@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Float64
 from mapsort.geometry.euler import matrix_to_eman
 
 
@@ -34,8 +35,8 @@ class Transform3D:
     array([1., 2., 0.])
     """
 
-    rotation: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
-    shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    rotation: Float64 = field(default_factory=lambda: np.eye(3))
+    shift: Float64 = field(default_factory=lambda: np.zeros(3))
 
     def __post_init__(self) -> None:
         rotation = np.array(self.rotation, dtype=np.float64)
@@ -51,16 +52,16 @@ class Transform3D:
         object.__setattr__(self, "shift", shift)
 
     @property
-    def matrix(self) -> NDArray[np.float64]:
+    def matrix(self) -> Float64:
         """The transform as ``[R | t]`` of shape (3, 4), float64."""
         return np.column_stack([self.rotation, self.shift])
 
     @property
-    def angles_deg(self) -> NDArray[np.float64]:
+    def angles_deg(self) -> Float64:
         """EMAN's az, alt, phi of the rotation, degrees."""
         return matrix_to_eman(self.rotation)
 
-    def apply(self, points: ArrayLike) -> NDArray[np.float64]:
+    def apply(self, points: ArrayLike) -> Float64:
         """Move points of shape (..., 3), order x, y, z, in pixels relative to the centre."""
         return np.asarray(np.asarray(points, dtype=np.float64) @ self.rotation.T + self.shift)
 

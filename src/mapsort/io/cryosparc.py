@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float64
 from mapsort.errors import FormatError
 from mapsort.io.cryosparc_fields import Columns, CryosparcFields, read_records
 from mapsort.io.cryosparc_poses import pose_columns
@@ -102,7 +101,7 @@ def _refuse_volumes(fields: CryosparcFields) -> None:
         )
 
 
-def _pixel_sizes(fields: CryosparcFields) -> NDArray[np.float64]:
+def _pixel_sizes(fields: CryosparcFields) -> Float64:
     if "blob/psize_A" not in fields:
         raise FormatError(
             f"{fields.path}: it has no blob/psize_A; give the pixel size with --apix."
@@ -171,7 +170,7 @@ def _optics_and_ctf(fields: CryosparcFields, notes: list[str]) -> Columns:
     return {label: values for label, values in columns.items() if _says_something(label, values)}
 
 
-def _beam_tilt(fields: CryosparcFields, cs_mm: NDArray[np.float64]) -> Columns:
+def _beam_tilt(fields: CryosparcFields, cs_mm: Float64) -> Columns:
     """Return the beam tilt [mrad]; nothing here uses it."""
     if "ctf/tilt_A" not in fields or not (cs_mm > 0).all():
         return {}
@@ -182,11 +181,11 @@ def _beam_tilt(fields: CryosparcFields, cs_mm: NDArray[np.float64]) -> Columns:
     return {"rlnBeamTiltX": tilt_mrad[:, 0], "rlnBeamTiltY": tilt_mrad[:, 1]}
 
 
-def _says_something(label: str, values: NDArray[Any]) -> bool:
+def _says_something(label: str, values: Array) -> bool:
     return bool(values.any()) or label not in ("rlnCtfBfactor", "rlnPhaseShift")
 
 
-def _decimals(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _decimals(values: Float64) -> Float64:
     """Drop what float32 added to decimals of seven digits."""
     distinct, place = np.unique(values, return_inverse=True)
     return np.array([float(f"{value:.7g}") for value in distinct.tolist()])[place]

@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float64
 from mapsort.errors import FormatError, reading
 
-Columns = dict[str, NDArray[Any]]
+Columns = dict[str, Array]
 
 _HEADER_BYTES = 1 << 20  # a particle set has some hundred fields; NumPy's own limit is 10 kB
 _STREAM_MAGIC = b"\x95CSDAT"
@@ -109,7 +108,7 @@ class CryosparcFields:
             raise FormatError(f"{self.path}: {name} is not text.")
         return [decoded[i] for i in place.tolist()]
 
-    def any_numbers(self, name: str, width: int = 1) -> NDArray[np.float64]:
+    def any_numbers(self, name: str, width: int = 1) -> Float64:
         """Return a field of numbers, (n,) or (n, width), that may hold NaN: nothing needs them.
 
         Raises
@@ -123,7 +122,7 @@ class CryosparcFields:
             raise FormatError(f"{self.path}: {name} is not {width} number(s) for each particle.")
         return values.astype(np.float64)
 
-    def numbers(self, name: str, width: int = 1) -> NDArray[np.float64]:
+    def numbers(self, name: str, width: int = 1) -> Float64:
         """Return a field of numbers that are needed; otherwise as `any_numbers`.
 
         Raises
@@ -140,7 +139,7 @@ class CryosparcFields:
         return numbers
 
 
-def read_records(path: Path) -> NDArray[Any]:
+def read_records(path: Path) -> Array:
     """Read one array of records with a field ``uid``, one per particle.
 
     Its size is checked against the file's before memory is taken.
@@ -190,7 +189,7 @@ def _refuse_stream(path: Path, beginning: bytes) -> None:
         )
 
 
-def _in_order(path: Path, uid: NDArray[Any], extra: Path) -> Columns:
+def _in_order(path: Path, uid: Array, extra: Path) -> Columns:
     """Read a passthrough file; its particles are put in the order of the set's."""
     records = read_records(extra)
     others = records["uid"]

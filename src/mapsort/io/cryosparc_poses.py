@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float64, Indices, Int64
 from mapsort.errors import FormatError
 from mapsort.geometry.euler import matrix_to_relion
 from mapsort.io.cryosparc_fields import Columns, CryosparcFields
 from mapsort.io.star import ANGLE_LABELS, ORIGIN_LABELS
 
-Floats = NDArray[np.float64]
+Floats = Float64
 
 _ONE, _MULTI, _FLAT = "alignments3D", "alignments3D_multi", "alignments2D"
 #: Of the groups of one file, the first that is there counts.
@@ -41,7 +40,7 @@ class _Alignment:
     """
 
     group: str
-    classes: NDArray[np.int64] | None
+    classes: Int64 | None
     n_classes: int
     values: dict[str, Floats]
 
@@ -110,11 +109,11 @@ def _alignment(fields: CryosparcFields, group: str) -> _Alignment:
     return _Alignment(group, classes, n_classes, chosen)
 
 
-def _whole(number: Floats) -> NDArray[np.int64]:
+def _whole(number: Floats) -> Int64:
     return np.where(np.isfinite(number), number, -1).astype(np.int64)
 
 
-def _class_numbers(fields: CryosparcFields, group: str) -> NDArray[np.int64]:
+def _class_numbers(fields: CryosparcFields, group: str) -> Int64:
     pattern = re.compile(re.escape(group.removesuffix("k")) + r"(\d+)/")
     found = {int(m.group(1)) for m in map(pattern.match, fields.values) if m is not None}
     return np.array(sorted(found), dtype=np.int64)
@@ -140,7 +139,7 @@ def _of_one_array(fields: CryosparcFields, group: str) -> dict[str, Floats]:
     """Read fields that hold all classes, as arrays (n, classes, width)."""
     found: dict[str, Floats] = {}
     for name, width in _WIDTHS.items():
-        values: NDArray[Any] | None = fields.values.get(f"{group}/{name}")
+        values: Array | None = fields.values.get(f"{group}/{name}")
         if values is None:
             continue
         if values.dtype.kind not in "iuf" or (values[0].size % width):
@@ -155,7 +154,7 @@ def _of_one_array(fields: CryosparcFields, group: str) -> dict[str, Floats]:
     return found
 
 
-def _of_class(array: Floats, place: NDArray[np.intp]) -> Floats:
+def _of_class(array: Floats, place: Indices) -> Floats:
     """Return the values of each particle's class; what is there once is of all classes."""
     rows = np.arange(len(array))
     values: Floats = array[rows, place] if array.shape[1] > 1 else array[:, 0]

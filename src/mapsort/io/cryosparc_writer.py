@@ -17,6 +17,7 @@ import pandas as pd
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
+from mapsort.array_types import Array, Float32, Float64, Int64
 from mapsort.errors import FormatError
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.io.cryosparc import ANGLES, MM_IN_ANG, NUMBERS, ONLY_KEPT, UID
@@ -103,7 +104,7 @@ def group_text(name: str, fields: Columns, *, created: str, title: str) -> str:
     return "\n".join([*lines, f"version: {_VERSION}", ""])
 
 
-def rows_of(uids: NDArray[Any], wanted: NDArray[np.uint64], path: Path) -> NDArray[np.int64]:
+def rows_of(uids: Array, wanted: NDArray[np.uint64], path: Path) -> Int64:
     """Return where particles are in a set, by their numbers.
 
     Raises
@@ -117,7 +118,7 @@ def rows_of(uids: NDArray[Any], wanted: NDArray[np.uint64], path: Path) -> NDArr
     missing = uids[rows] != wanted
     if missing.any():
         raise FormatError(f"{path}: it does not hold the particle uid {wanted[missing][0]}.")
-    found: NDArray[np.int64] = rows.astype(np.int64)
+    found: Int64 = rows.astype(np.int64)
     return found
 
 
@@ -189,16 +190,16 @@ def _pose(table: pd.DataFrame) -> Columns:
     return {f"{_ONE}/{name}": values for name, values in fields.items()}
 
 
-def _column(table: pd.DataFrame, label: str, default: float) -> NDArray[np.float64]:
+def _column(table: pd.DataFrame, label: str, default: float) -> Float64:
     if label not in table:
         return np.full(len(table), float(default))
     return table[label].to_numpy(dtype=np.float64)
 
 
-def _floats(column: pd.Series[Any]) -> NDArray[np.float32]:
+def _floats(column: pd.Series[Any]) -> Float32:
     return column.to_numpy(dtype=np.float32)
 
 
-def _repeated(value: ArrayLike, n: int, dtype: type[Any]) -> NDArray[Any]:
+def _repeated(value: ArrayLike, n: int, dtype: type[Any]) -> Array:
     one = np.asarray(value, dtype=dtype)
     return np.broadcast_to(one, (n, *one.shape)).copy()

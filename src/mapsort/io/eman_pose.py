@@ -8,17 +8,15 @@ R``: turning the object over mirrors its projection.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float64
 from mapsort.geometry.euler import matrix_to_relion, relion_to_matrix
 
 _ROTATION_TOLERANCE = 1e-3
 
 
-def poses_from_eman(matrices: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def poses_from_eman(matrices: Array) -> tuple[Float64, Float64]:
     """Return RELION's poses of EMAN2's transforms (n, 3, 4), shifts in pixels.
 
     Angles rot, tilt, psi (n, 3) [degrees], and rlnOriginX, rlnOriginY (n, 2) in pixels.
@@ -42,7 +40,7 @@ def poses_from_eman(matrices: NDArray[Any]) -> tuple[NDArray[np.float64], NDArra
     return matrix_to_relion(proper), -shift
 
 
-def eman_from_poses(angles_deg: NDArray[Any], origins_px: NDArray[Any]) -> NDArray[np.float64]:
+def eman_from_poses(angles_deg: Array, origins_px: Array) -> Float64:
     """Return EMAN2's transforms (n, 3, 4), never mirrored, of RELION's poses in pixels."""
     matrices = np.zeros((len(angles_deg), 3, 4))
     matrices[:, :, :3] = relion_to_matrix(np.asarray(angles_deg, dtype=np.float64))

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64
 from mapsort.errors import FormatError
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_pose import eman_from_poses, poses_from_eman
@@ -319,7 +319,7 @@ def _with_ctf(path: Path, table: pd.DataFrame, notes: list[str]) -> pd.DataFrame
     return table.assign(**{FLIPPED: 1})
 
 
-def _eman_poses(whole: pd.DataFrame, apix: NDArray[np.float64]) -> NDArray[np.float64] | None:
+def _eman_poses(whole: pd.DataFrame, apix: Float64) -> Float64 | None:
     if not all(label in whole for label in ANGLE_LABELS):
         return None
     angles = whole[list(ANGLE_LABELS)].to_numpy(dtype=np.float64)

@@ -13,8 +13,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 from h5py import h5d, h5g, h5s
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float32
 from mapsort.errors import FormatError
 from mapsort.io.hdf_header import (
     HeaderValue,
@@ -48,7 +48,7 @@ def count(path: str | Path) -> int:
         return reader.n_images
 
 
-def read_image(path: str | Path, index: int) -> NDArray[np.float32]:
+def read_image(path: str | Path, index: int) -> Float32:
     """Read image ``index`` (from 0), (ny, nx) or (nz, ny, nx) float32; see `HdfReader.image`."""
     with HdfReader(path) as reader:
         return reader.image(index)
@@ -126,7 +126,7 @@ class HdfReader:
         with self._damage(f"image {index}"):
             return self._sized(self._dataset(self._group(index), index).shape)
 
-    def image(self, index: int) -> NDArray[np.float32]:
+    def image(self, index: int) -> Float32:
         """Read the pixels of an image, (nx,), (ny, nx) or (nz, ny, nx) float32.
 
         Integers of a compressed file are scaled back: ``v / (2**bits - 1) * (max - min) + min``.
@@ -144,7 +144,7 @@ class HdfReader:
             scale = read_attributes(group, is_scale) if stored.dtype.kind in "iu" else {}
             return scaled_back(stored, scale)
 
-    def images(self, indices: Iterable[int] | None = None) -> NDArray[np.float32]:
+    def images(self, indices: Iterable[int] | None = None) -> Float32:
         """Read images of one size, all by default, (n, ny, nx) or (n, nz, ny, nx) float32.
 
         Raises

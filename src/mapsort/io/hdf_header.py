@@ -14,7 +14,9 @@ from typing import Any, Union
 import h5py
 import numpy as np
 from h5py import h5a, h5s, h5t
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from mapsort.array_types import Array, Float32, Int32
 
 PREFIX = b"EMAN."
 #: Read: files of a later version keep attributes of any size ("dense" storage), such as lists of
@@ -38,7 +40,7 @@ class EmanTransform:
         Columns 0 to 2: linear part; column 3: translation [pixel].
     """
 
-    matrix: NDArray[np.float32]
+    matrix: Float32
 
     def __init__(self, matrix: ArrayLike) -> None:
         values = np.array(matrix, dtype=np.float32)
@@ -101,7 +103,7 @@ class AttributeWriter:
         if data.size:
             self.write_array(group, name, data)
 
-    def write_array(self, group: h5py.h5g.GroupID, name: bytes, data: NDArray[Any]) -> None:
+    def write_array(self, group: h5py.h5g.GroupID, name: bytes, data: Array) -> None:
         """Write a one-dimensional int32, float32, float64 or transform array as attribute."""
         _refuse_large(name, data.nbytes)
         space = self._one if data.shape == (1,) else h5s.create_simple(data.shape)
@@ -142,7 +144,7 @@ def read_attributes(
     return header
 
 
-def _stored(key: str, value: object) -> NDArray[Any]:
+def _stored(key: str, value: object) -> Array:
     if isinstance(value, EmanTransform):
         return value.matrix.reshape(12).view(_TRANSFORM_DTYPE)
     if isinstance(value, bool | np.bool_ | int | np.integer):
@@ -158,7 +160,7 @@ def _stored(key: str, value: object) -> NDArray[Any]:
     raise ValueError(f"header item {key!r}: {type(value).__name__} cannot be kept in a header")
 
 
-def _array(key: str, value: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+def _array(key: str, value: Sequence[Any] | Array) -> Array:
     array = np.asarray(value)
     if array.ndim != 1:
         raise ValueError(f"header item {key!r}: expected one dimension, got {array.shape}")
@@ -169,7 +171,7 @@ def _array(key: str, value: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
     raise ValueError(f"header item {key!r}: a list may hold integers or floats only")
 
 
-def _integers(key: str, values: ArrayLike) -> NDArray[np.int32]:
+def _integers(key: str, values: ArrayLike) -> Int32:
     array = np.asarray(values, dtype=np.int64)
     if array.size and (array.min() < _INT32.min or array.max() > _INT32.max):
         raise ValueError(f"header item {key!r}: a number does not fit into 32 bits")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from h5py import h5d, h5g, h5p, h5s, h5t
-from numpy.typing import NDArray
+
+from mapsort.array_types import Array, Float32, Float64
 
 #: Most bits of a pixel that EMAN2 keeps when it compresses.
 MOST_BITS = 16
@@ -19,7 +19,7 @@ _UINT8, _UINT16, _FLOAT32 = 2, 4, 7
 _SCALE = "stored_render"
 
 
-def write_plain(group: h5g.GroupID, pixels: NDArray[np.float32]) -> dict[str, object]:
+def write_plain(group: h5g.GroupID, pixels: Float32) -> dict[str, object]:
     """Write pixels as they are; return the header items that tell how they are stored."""
     dataset, storage = plain_dataset(group, pixels.shape)
     dataset.write(h5s.ALL, h5s.ALL, pixels)
@@ -35,9 +35,7 @@ def plain_dataset(
     return dataset, {"datatype": _FLOAT32}
 
 
-def write_compressed(
-    group: h5g.GroupID, pixels: NDArray[np.float32], bits: int
-) -> dict[str, object]:
+def write_compressed(group: h5g.GroupID, pixels: Float32, bits: int) -> dict[str, object]:
     """Write finite pixels as deflated integers of 1 to 16 bits, or, with 0, as deflated float32.
 
     The layout is EMAN2's: uint8 up to 8 bits and uint16 above, chunks of eight rows, gzip level 1,
@@ -75,7 +73,7 @@ def is_storage(name: str) -> bool:
     return name.startswith(("stored_", "render_"))
 
 
-def scaled_back(stored: NDArray[Any], header: Mapping[str, object]) -> NDArray[np.float32]:
+def scaled_back(stored: Array, header: Mapping[str, object]) -> Float32:
     """Give stored pixels their values, by the items of `is_scale` in the image's header.
 
     Floating-point pixels, and integers without a scale, stay as they are.
@@ -90,7 +88,7 @@ def scaled_back(stored: NDArray[Any], header: Mapping[str, object]) -> NDArray[n
     return np.asarray(scaled, dtype=np.float32)
 
 
-def _levels(pixels: NDArray[np.float32], low: float, high: float, bits: int) -> NDArray[np.float64]:
+def _levels(pixels: Float32, low: float, high: float, bits: int) -> Float64:
     if low == high:
         return np.zeros(pixels.shape)
     # In double precision: 16 bits leave no room for the rounding of a difference of two float32.
@@ -110,6 +108,6 @@ def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*(1,) * (len(shape) - 2), min(_ROWS_IN_CHUNK, shape[-2]), shape[-1])
 
 
-def _write(group: h5g.GroupID, data: NDArray[Any], kind: h5t.TypeID, layout: h5p.PropDCID) -> None:
+def _write(group: h5g.GroupID, data: Array, kind: h5t.TypeID, layout: h5p.PropDCID) -> None:
     dataset = h5d.create(group, _DATASET, kind, h5s.create_simple(data.shape), dcpl=layout)
     dataset.write(h5s.ALL, h5s.ALL, data)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float32, Int64
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import HeaderValue
@@ -60,11 +60,7 @@ class HdfStack:
         return float(value) if usable else None  # type: ignore[arg-type]
 
     def read_into(
-        self,
-        images: NDArray[np.float32],
-        indices: NDArray[np.int64],
-        *,
-        inspect: Callable[[NDArray[np.float32]], None] | None = None,
+        self, images: Float32, indices: Int64, *, inspect: Callable[[Float32], None] | None = None
     ) -> None:
         """Read images into an array that is there already; see `ImageStack.read_into`.
 

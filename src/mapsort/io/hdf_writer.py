@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from h5py import h5f, h5g, h5p, h5s
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32
 from mapsort.errors import NumericalError
 from mapsort.io.disk_space import DiskSpace
 from mapsort.io.hdf_header import AttributeWriter, Header
@@ -33,7 +33,7 @@ _HIGHEST_FLOAT = float(np.finfo(np.float32).max)
 
 def write_images(
     path: str | Path,
-    images: Iterable[NDArray[Any]] | NDArray[Any],
+    images: Iterable[Array] | Array,
     headers: Sequence[Header] | None = None,
     *,
     apix: float = 1.0,
@@ -112,7 +112,7 @@ class HdfWriter:
         """Number of images written so far."""
         return self._count
 
-    def append(self, image: NDArray[Any], header: Header | None = None) -> None:
+    def append(self, image: Array, header: Header | None = None) -> None:
         """Write one image (nx,), (ny, nx) or (nz, ny, nx) after the last.
 
         Header items are int, float, bool, str, `EmanTransform`, lists of int or of float; sizes and
@@ -140,7 +140,7 @@ class HdfWriter:
         self._count += 1
 
     def append_rows(
-        self, shape: tuple[int, int], rows: Callable[[slice], NDArray[Any]], *, at_once: int
+        self, shape: tuple[int, int], rows: Callable[[slice], Array], *, at_once: int
     ) -> None:
         """Write one image (ny, nx) after the last that is made some rows at a time, as float32.
 
@@ -164,7 +164,7 @@ class HdfWriter:
         self._count += 1
 
     def _begun(
-        self, shape: tuple[int, ...], parts: Iterable[NDArray[np.float32]], header: Header | None
+        self, shape: tuple[int, ...], parts: Iterable[Float32], header: Header | None
     ) -> h5g.GroupID:
         """Begin the next image, whose pixels come in parts, with its header."""
         place = f"{self._path}: not written: image {self._count}"
@@ -213,7 +213,7 @@ def _kept(header: Header) -> dict[str, Any]:
     }
 
 
-def _statistics(parts: Iterable[NDArray[np.float32]], place: str) -> dict[str, object]:
+def _statistics(parts: Iterable[Float32], place: str) -> dict[str, object]:
     """Header statistics as EMAN2 defines them: standard deviations divide by n - 1."""
     low, high = np.float32(np.inf), np.float32(-np.inf)
     total = square_sum = 0.0

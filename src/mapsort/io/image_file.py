@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from mapsort.array_types import Float32
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.image_stack import HDF_SUFFIXES
@@ -41,7 +39,7 @@ class ImageFile:
     n_images: int
     shape: tuple[int, ...]
     apix: float | None
-    image: Callable[[int], NDArray[np.float32]]
+    image: Callable[[int], Float32]
     header: Callable[[int], dict[str, HeaderValue]]
 
     @property

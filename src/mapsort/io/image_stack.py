@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from mapsort.array_types import Float32, Int64
 from mapsort.errors import FormatError
 from mapsort.io.hdf_stack import HdfStack
 from mapsort.io.mrc_stack import MrcStack
@@ -44,11 +42,7 @@ class ImageStack(Protocol):
         """Pixel size [A/pixel] that the file states, None when it states none."""
 
     def read_into(
-        self,
-        images: NDArray[np.float32],
-        indices: NDArray[np.int64],
-        *,
-        inspect: Callable[[NDArray[np.float32]], None] | None = None,
+        self, images: Float32, indices: Int64, *, inspect: Callable[[Float32], None] | None = None
     ) -> None:
         """Fill ``images`` (n, ny, nx) float32 in the order of ``indices``, without a look at them.
 

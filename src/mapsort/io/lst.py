@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Int64
 from mapsort.errors import FormatError, reading
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.hdf_header import EmanTransform
@@ -40,7 +40,7 @@ class ImageList:
         Records behind a ``#``, which EMAN2 passes over.
     """
 
-    indices: NDArray[np.int64]
+    indices: Int64
     names: list[str]
     extras: list[dict[str, Any]]
     n_commented: int = 0
@@ -75,7 +75,7 @@ def read_list(path: str | Path) -> ImageList:
 
 def write_list(
     path: str | Path,
-    indices: Sequence[int] | NDArray[np.int64],
+    indices: Sequence[int] | Int64,
     names: Sequence[str],
     extras: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32
 from mapsort.errors import FormatError, NumericalError
 from mapsort.io.mrc_header import (
     HEADER_BYTES,
@@ -22,7 +21,7 @@ from mapsort.io.mrc_header import (
 _ISOTROPY = 0.01  # larger differences between the voxel's sides are refused as not cubic
 
 
-def read_map(path: str | Path, *, cubic: bool = False) -> tuple[NDArray[np.float32], float]:
+def read_map(path: str | Path, *, cubic: bool = False) -> tuple[Float32, float]:
     """Read a whole map, (nz, ny, nx) float32, and its pixel size along x [A/pixel].
 
     Any real mode and byte order; files with permuted axes (``mapc``, ``mapr``, ``maps``) are
@@ -52,7 +51,7 @@ def read_map(path: str | Path, *, cubic: bool = False) -> tuple[NDArray[np.float
 
 def write_map(
     path: str | Path,
-    data: NDArray[Any],
+    data: Array,
     apix: float,
     *,
     origin_ang: tuple[float, float, float] = (0.0, 0.0, 0.0),
@@ -87,9 +86,7 @@ def write_map(
         file.write(pixels.data)
 
 
-def write_stack(
-    path: str | Path, images: Iterable[NDArray[Any]] | NDArray[Any], apix: float
-) -> int:
+def write_stack(path: str | Path, images: Iterable[Array] | Array, apix: float) -> int:
     """Write an image stack as MRC2014 float32; return the number of images.
 
     ``images`` (n, ny, nx), or an iterable of (ny, nx) or (m, ny, nx) arrays, which is never held in
@@ -139,7 +136,7 @@ def _check_cubic(header: MrcHeader) -> None:
         raise FormatError(f"{header.path}: the voxels are {listed} A; cubic ones are needed.")
 
 
-def _standard_axes(data: NDArray[np.float32], axes: tuple[int, int, int]) -> NDArray[np.float32]:
+def _standard_axes(data: Float32, axes: tuple[int, int, int]) -> Float32:
     """Bring stored (section, row, column) into (z, y, x); axes = (mapc, mapr, maps)."""
     stored = axes[::-1]
     return np.ascontiguousarray(np.transpose(data, [stored.index(axis) for axis in (3, 2, 1)]))
@@ -159,7 +156,7 @@ class _Moments:
         self._minimum, self._maximum = np.inf, -np.inf
         self._count, self._sum, self._square_sum = 0, 0.0, 0.0
 
-    def add(self, pixels: NDArray[np.float32]) -> None:
+    def add(self, pixels: Float32) -> None:
         low, high = float(pixels.min()), float(pixels.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             raise NumericalError(f"{self._path}: not written: NaN or infinite values in the data.")

@@ -6,11 +6,11 @@ import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Array, Float32, Int64
 from mapsort.errors import FormatError, reading
 from mapsort.io.mrc_header import read_header
 
@@ -64,7 +64,7 @@ class MrcStack:
         """Pixel size [A/pixel]; 1.0 when the header states none (as EMAN2 does)."""
         return self.header.apix or 1.0
 
-    def read(self, indices: ArrayLike | slice, *, check: bool = True) -> NDArray[np.float32]:
+    def read(self, indices: ArrayLike | slice, *, check: bool = True) -> Float32:
         """Read images, (n, ny, nx) float32 in the order asked for, the file in ascending order.
 
         ``check`` refuses NaN and infinite pixels.
@@ -83,11 +83,7 @@ class MrcStack:
         return images
 
     def read_into(
-        self,
-        images: NDArray[np.float32],
-        indices: NDArray[np.int64],
-        *,
-        inspect: Callable[[NDArray[np.float32]], None] | None = None,
+        self, images: Float32, indices: Int64, *, inspect: Callable[[Float32], None] | None = None
     ) -> None:
         """Read images into an array that is there already; see `ImageStack.read_into`.
 
@@ -113,7 +109,7 @@ class MrcStack:
         """Close the file; the next read opens it again."""
         self._file = None
 
-    def _read_runs(self, wanted: NDArray[np.int64], images: NDArray[np.float32]) -> None:
+    def _read_runs(self, wanted: Int64, images: Float32) -> None:
         if not len(wanted):
             return
         order = np.argsort(wanted, kind="stable")
@@ -126,9 +122,7 @@ class MrcStack:
                 places = order[begin : min(begin + most, stop)]
                 self._read_block(int(ascending[begin]), places, images)
 
-    def _read_block(
-        self, first: int, places: NDArray[np.int64], images: NDArray[np.float32]
-    ) -> None:
+    def _read_block(self, first: int, places: Int64, images: Float32) -> None:
         """Read consecutive images from ``first`` on to the given places."""
         n, header = len(places), self.header
         if self._is_plain and images.flags.c_contiguous and _is_run(places):
@@ -138,7 +132,7 @@ class MrcStack:
         self._read_bytes(first, stored)
         images[places] = header.decode(stored)
 
-    def _read_bytes(self, first: int, stored: NDArray[Any]) -> None:
+    def _read_bytes(self, first: int, stored: Array) -> None:
         file = self._file
         if file is None:
             file = self._file = _OpenFile(self.path)
@@ -155,7 +149,7 @@ class MrcStack:
                 )
             done += got
 
-    def _indices(self, indices: ArrayLike | slice) -> NDArray[np.int64]:
+    def _indices(self, indices: ArrayLike | slice) -> Int64:
         if isinstance(indices, slice):
             return np.arange(self.n_images, dtype=np.int64)[indices]
         wanted = np.atleast_1d(np.asarray(indices, dtype=np.int64))
@@ -168,7 +162,7 @@ class MrcStack:
         return wanted
 
 
-def _is_run(numbers: NDArray[np.int64]) -> bool:
+def _is_run(numbers: Int64) -> bool:
     """Whether numbers count up by one."""
     return bool((numbers[1:] - numbers[:-1] == 1).all())
 
@@ -182,7 +176,7 @@ class _OpenFile:
         weakref.finalize(self, os.close, self.descriptor)
 
 
-def _check_finite(path: Path, indices: NDArray[np.int64], images: NDArray[np.float32]) -> None:
+def _check_finite(path: Path, indices: Int64, images: Float32) -> None:
     # A minimum or maximum is NaN or infinite exactly if a pixel is; both are one SIMD pass.
     extremes = images.min(axis=(1, 2)), images.max(axis=(1, 2))
     bad = ~(np.isfinite(extremes[0]) & np.isfinite(extremes[1]))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from mapsort.array_types import Int64
 
 GROUP = "rlnOpticsGroup"
 PIXEL = "rlnImagePixelSize"
@@ -92,7 +93,7 @@ def one_group(
     )
 
 
-def _numbers(optics: pd.DataFrame) -> NDArray[np.int64]:
+def _numbers(optics: pd.DataFrame) -> Int64:
     """Return the groups' numbers: their own if each is a number that one group has."""
     if GROUP in optics:
         stated = pd.to_numeric(optics[GROUP], errors="coerce").to_numpy(dtype=np.float64)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Int64
 from mapsort.errors import FormatError
 from mapsort.io.cryosparc import read_cryosparc
 from mapsort.io.eman_tables import read_hdf_particles, read_list_particles
@@ -58,12 +58,12 @@ class ParticleFiles:
     optics: pd.DataFrame
     particles: pd.DataFrame
     files: tuple[Path, ...]
-    file_of: NDArray[np.int64]
-    index_in_file: NDArray[np.int64]
+    file_of: Int64
+    index_in_file: Int64
     notes: tuple[str, ...] = ()
     dark: tuple[bool, ...] = ()
 
-    def subset(self, rows: NDArray[np.int64]) -> ParticleFiles:
+    def subset(self, rows: Int64) -> ParticleFiles:
         """Take some of the particles, in this order, and the optics groups that they are of."""
         particles = self.particles.iloc[rows].reset_index(drop=True)
         return replace(
@@ -133,7 +133,7 @@ def _located(
     datadir: str | Path | None,
     optics: pd.DataFrame,
     particles: pd.DataFrame,
-    indices: NDArray[np.int64],
+    indices: Int64,
     names: list[str],
     notes: tuple[str, ...],
 ) -> ParticleFiles:

@@ -7,11 +7,11 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-Grey = npt.NDArray[np.uint8]
-Real = npt.NDArray[np.floating]
+from mapsort.array_types import Real, UInt8
+
+Grey = UInt8
 
 #: Share of pixels at each end that may be cut off when densities become grey.
 _TAIL = 0.001

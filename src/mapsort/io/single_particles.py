@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Indices
 from mapsort.errors import FormatError
 from mapsort.io.optics import GROUP
 
@@ -58,7 +58,7 @@ def refuse_tilt_series(path: Path, general: pd.DataFrame | None) -> None:
 
 
 def refuse_unnumbered(
-    source: Path, table: pd.DataFrame, rows: NDArray[np.intp], stack: Path, n_images: int
+    source: Path, table: pd.DataFrame, rows: Indices, stack: Path, n_images: int
 ) -> None:
     """Refuse names without ``@`` of the particles (rows of a table) in a stack of many images.
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64, Int64
 from mapsort.errors import FormatError
 from mapsort.io.optics import GROUP, PIXEL, group_optics
 from mapsort.io.single_particles import refuse_tilt_series
@@ -98,7 +98,7 @@ def _with_places(path: Path, parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataF
 
 def ctf_values(
     path: str | Path, optics: pd.DataFrame, particles: pd.DataFrame
-) -> dict[str, NDArray[np.float64]] | None:
+) -> dict[str, Float64] | None:
     """Return the contrast transfer parameters of every particle, (n,) each; None without defocus.
 
     RELION label to value: ``rlnDefocusU``, ``rlnDefocusV`` [A], ``rlnDefocusAngle`` [deg],
@@ -112,7 +112,7 @@ def ctf_values(
     """
     if not any(label in particles for label in DEFOCUS_LABELS):
         return None
-    values: dict[str, NDArray[np.float64]] = {}
+    values: dict[str, Float64] = {}
     for label in (*DEFOCUS_LABELS, *SCOPE_LABELS, *OPTIONAL_CTF_LABELS):
         column = _joined(label, optics, particles)
         if column is None and label in OPTIONAL_CTF_LABELS:
@@ -138,7 +138,7 @@ def ctf_values(
 
 def split_image_names(
     path: str | Path, names: Sequence[str] | pd.Series
-) -> tuple[NDArray[np.int64], list[str]]:
+) -> tuple[Int64, list[str]]:
     """Take RELION image names ``000001@stack.mrcs`` apart: positions (n,), from 0, and files.
 
     A name without ``@`` means image 1 of that file.
@@ -266,7 +266,7 @@ def _from_relion_30(
     return optics, particles
 
 
-def _pixel_size_30(path: Path, table: pd.DataFrame, apix: float | None) -> NDArray[np.float64]:
+def _pixel_size_30(path: Path, table: pd.DataFrame, apix: float | None) -> Float64:
     if apix is not None:
         return np.full(len(table), float(apix))
     for label in (PIXEL, "rlnPixelSize"):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64
 from mapsort.errors import FormatError
 from mapsort.io.optics import GROUP, PIXEL
 
@@ -17,7 +17,7 @@ _AGREE_PX = 0.01  # origins in pixels and Angstrom that differ by less were roun
 
 def finite_numbers(
     path: str | Path, label: str, column: pd.Series, *, what: str = "particle"
-) -> NDArray[np.float64]:
+) -> Float64:
     """Return a column as numbers, (n,) float64; messages call a row ``what``.
 
     Raises
@@ -73,7 +73,7 @@ def in_angstrom(
     if not in_pixels:
         return particles
     pixel = particles[GROUP].map(optics.set_index(GROUP)[PIXEL]).to_numpy(dtype=np.float64)
-    new: dict[str, NDArray[np.float64]] = {}
+    new: dict[str, Float64] = {}
     for label in in_pixels:
         target = f"{label}Angst"
         origin = finite_numbers(path, label, particles[label]) * pixel

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64
 from mapsort.io.optics import GROUP, PIXEL, PREMULTIPLIED
 
 #: Columns that RELION applies and this program does not, and the value that changes nothing.
@@ -125,10 +125,8 @@ def _radians(columns: dict[str, pd.Series]) -> list[str]:
     return notes
 
 
-def _numbers(columns: dict[str, pd.Series], label: str) -> NDArray[np.float64]:
+def _numbers(columns: dict[str, pd.Series], label: str) -> Float64:
     if label not in columns:
         return np.zeros(0)
-    values: NDArray[np.float64] = pd.to_numeric(columns[label], errors="coerce").to_numpy(
-        dtype=np.float64
-    )
+    values: Float64 = pd.to_numeric(columns[label], errors="coerce").to_numpy(dtype=np.float64)
     return np.asarray(values[np.isfinite(values)])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mapsort.array_types import Float32
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError, MapsortError
 from mapsort.io.star import read_particles
@@ -38,7 +39,6 @@ from mapsort.runfiles.abinit import write_abinit
 from mapsort.stages.abinit.rounds import Placed
 from mapsort.stages.abinit.search import FoundMaps
 from mapsort.stages.abinit.verdict import holds_structure, signs
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.map_register import other_hand
 
 LOGGER = logging.getLogger(__name__)

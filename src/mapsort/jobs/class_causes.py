@@ -9,15 +9,13 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import scipy  # its parts are loaded when they are used
 
+from mapsort.array_types import Float64, Indices, Integer
 from mapsort.io.optics import GROUP
 from mapsort.rundir.result_record import ResultRecord, ResultTable
 from mapsort.rundir.verdict_record import Cause
-
-Float64 = npt.NDArray[np.float64]
 
 #: Share of the variance that classes explain, and corrected Cramer's V, from which on an effect is
 #: large enough to be told (Cohen 1988: medium), if it is beyond chance by this (Holm).
@@ -27,7 +25,7 @@ _BANDS, _PARTS = 3, 4
 _ETA2, _V = "eta squared", "Cramer's V"
 
 
-def causes(table: pd.DataFrame, classes: npt.NDArray[np.integer]) -> tuple[Cause, ...]:
+def causes(table: pd.DataFrame, classes: Integer) -> tuple[Cause, ...]:
     """Test every property in a particle table against the classes.
 
     Parameters
@@ -83,7 +81,7 @@ def _numbers(table: pd.DataFrame) -> Iterator[tuple[str, Float64]]:
                 yield name, values
 
 
-def _kinds(table: pd.DataFrame) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
+def _kinds(table: pd.DataFrame) -> Iterator[tuple[str, Indices]]:
     """Yield the properties that are kinds, as numbers from 0."""
     for name, column in (("micrograph", "rlnMicrographName"), ("optics group", GROUP)):
         if column in table:
@@ -97,7 +95,7 @@ def _kinds(table: pd.DataFrame) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
         )
 
 
-def views(rot_deg: Float64, tilt_deg: Float64) -> npt.NDArray[np.intp]:
+def views(rot_deg: Float64, tilt_deg: Float64) -> Indices:
     """Return in which of 12 equal areas of the sphere views lie, (n,)."""
     height = np.cos(np.deg2rad(tilt_deg))
     band = np.clip(((height + 1.0) / 2.0 * _BANDS).astype(np.intp), 0, _BANDS - 1)
@@ -105,7 +103,7 @@ def views(rot_deg: Float64, tilt_deg: Float64) -> npt.NDArray[np.intp]:
     return np.asarray(_PARTS * band + part)
 
 
-def _of_numbers(values: Float64, classes: npt.NDArray[np.integer]) -> tuple[str, float, float]:
+def _of_numbers(values: Float64, classes: Integer) -> tuple[str, float, float]:
     """Return measure, effect and p-value: ranks of the values against the classes."""
     groups = [values[classes == each] for each in np.unique(classes)]
     height, p = scipy.stats.kruskal(*groups)
@@ -113,9 +111,7 @@ def _of_numbers(values: Float64, classes: npt.NDArray[np.integer]) -> tuple[str,
     return _ETA2, max(0.0, effect), float(p)
 
 
-def _of_kinds(
-    kinds: npt.NDArray[np.integer], classes: npt.NDArray[np.integer]
-) -> tuple[str, float, float]:
+def _of_kinds(kinds: Integer, classes: Integer) -> tuple[str, float, float]:
     """Return measure, effect and p-value; the effect is free of what chance makes of few."""
     _, own = np.unique(classes, return_inverse=True)
     table = np.zeros((int(kinds.max()) + 1, int(own.max()) + 1))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
+from mapsort.array_types import Bool, Float32
 from mapsort.engines.progress import Progress, SilentProgress
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
@@ -35,7 +35,6 @@ from mapsort.rundir.outputs import check_output
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
 from mapsort.rundir.text import write_json
 from mapsort.runfiles.maps import write_volume
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.map_register import Register, in_register, other_hand
 
 #: Mass of protein [Da / A^3].
@@ -247,9 +246,7 @@ def _difference(
         raise NumericalError(f"{a.name} and {b.name}: {error}") from error
 
 
-def _polished(
-    start: Register, moving: _Subject, fixed: _Subject, differs: npt.NDArray[np.bool_]
-) -> Register:
+def _polished(start: Register, moving: _Subject, fixed: _Subject, differs: Bool) -> Register:
     """Bring maps nearly in register together, by all but what differs.
 
     They stay where a move brings next to nothing, and where they have symmetry.
@@ -284,7 +281,7 @@ def _moved(volume: Float32, move: Register) -> Float32:
     return volume if at_rest else transform_image(volume, move.transform.matrix, order=CUBIC)
 
 
-def _region(options: CompareOptions, mean: Float32, apix: float) -> npt.NDArray[np.bool_]:
+def _region(options: CompareOptions, mean: Float32, apix: float) -> Bool:
     """Return the voxels that are looked at: those of the mask, or about the molecule."""
     inside = inscribed_sphere(len(mean)) > 0.5
     if options.mask is not None:
@@ -337,7 +334,7 @@ def _written(
     return result
 
 
-def _write_mask(path: Path, significant: npt.NDArray[np.bool_], apix: float) -> None:
+def _write_mask(path: Path, significant: Bool, apix: float) -> None:
     # A map of zeros is a map, too: there is nothing significant.
     write_volume(path, significant.astype(np.float32), apix)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mapsort.array_types import Float32
 from mapsort.engines.chunks import chunk_length, chunk_ranges, length, over_chunks
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress, warn
@@ -42,7 +43,6 @@ from mapsort.refinement.bad_images import counting_bad
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output, refuse_full_disk
 from mapsort.runfiles.tables import image_names, seen_from_here
-from mapsort.stages.fourier_grid import Float32
 
 #: Images that are in memory at one time: read, being changed, and the next ones.
 _COPIES = 4

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float32, Int64
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.io.optics import FLIPPED, GROUP, PIXEL
 from mapsort.io.particle_files import ParticleFiles
@@ -23,10 +23,9 @@ from mapsort.physics.ctf import ctf_images
 from mapsort.physics.normalization import background_normalize
 from mapsort.physics.resample import match_images
 from mapsort.refinement.plan import BACKGROUND_RADIUS
-from mapsort.stages.fourier_grid import Float32
 
 #: Numbers of particles of one size, and these.
-Part = tuple[NDArray[np.int64], Particles]
+Part = tuple[Int64, Particles]
 
 _SAME_PIXEL = 1e-4
 _BOX = "rlnImageSize"
@@ -92,7 +91,7 @@ class PartRecipe:
     """
 
     options: ConvertOptions
-    rows: NDArray[np.int64]
+    rows: Int64
     particles: Particles
     box: int
     apix: float

@@ -8,8 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float32, Int64
 from mapsort.errors import FormatError
 from mapsort.io.cryosparc import field_names, read_cryosparc
 from mapsort.io.eman_tables import read_hdf_particles
@@ -254,17 +254,17 @@ def _range(name: str, column: pd.Series, unit: str, *, whole: bool = False) -> F
     return Fact(name, f"{text} {unit}".strip(), low if low == high else [low, high])
 
 
-def _sample(n_images: int) -> NDArray[np.int64]:
+def _sample(n_images: int) -> Int64:
     """Images to take statistics from: all, or evenly spread ones of a large stack."""
     return np.unique(np.linspace(0, n_images - 1, min(n_images, _MOST)).astype(np.int64))
 
 
-def _extent(chosen: NDArray[np.int64], n_images: int) -> Facts:
+def _extent(chosen: Int64, n_images: int) -> Facts:
     whole = len(chosen) == n_images
     return [] if whole else [plain("statistics", f"of {len(chosen)} images, evenly spread")]
 
 
-def _statistics(chunks: Iterable[NDArray[np.float32]]) -> Facts:
+def _statistics(chunks: Iterable[Float32]) -> Facts:
     low, high, number, total, square_sum = np.inf, -np.inf, 0, 0.0, 0.0
     for chunk in chunks:
         low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from mapsort.array_types import Float32, Float64, Int64
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress
 from mapsort.errors import FormatError
@@ -41,9 +41,6 @@ from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable
 from mapsort.rundir.set_counts import USED
 from mapsort.rundir.text import read_fsc
 from mapsort.runfiles.maps import write_half_fsc, write_half_maps
-from mapsort.stages.fourier_grid import Float32
-
-Float64 = npt.NDArray[np.float64]
 
 #: Rotations read back from float32 headers differ from ours by rounding only.
 _ROUNDING = 1e-5
@@ -200,9 +197,7 @@ def _check_references(run: Run, directory: RunDirectory, iteration: int) -> None
         )
 
 
-def _averages(
-    run: Run, directory: RunDirectory, iteration: int
-) -> tuple[ClassAverages, npt.NDArray[np.int64]]:
+def _averages(run: Run, directory: RunDirectory, iteration: int) -> tuple[ClassAverages, Int64]:
     """Average every class, halves apart; return also members by half and map, (2, n_models)."""
     references, n = run.plan.references, len(run.inputs.particles)
     matches, membership = read_classes(
@@ -230,7 +225,7 @@ def _compare(
     iteration: int,
     model: int,
     averages: ClassAverages,
-    members: npt.NDArray[np.int64],
+    members: Int64,
 ) -> EvenOddMap | None:
     """Reconstruct the halves of one map and compare them; None if a half has no particles."""
     if not members[:, model].all():

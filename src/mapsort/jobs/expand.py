@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Int64
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
@@ -109,6 +109,6 @@ def _repeated(options: ExpandOptions, particles: Particles, count: int) -> pd.Da
     once["rlnImageName"] = image_names(linked, target=options.target)
     once[SUBSET] = particles.half_sets().half + 1
     once[PARTICLE] = np.arange(1, n + 1)
-    row: npt.NDArray[np.int64] = np.repeat(np.arange(n), count)
+    row: Int64 = np.repeat(np.arange(n), count)
     numbers = np.tile(np.arange(1, count + 1), n)
     return once.iloc[row].reset_index(drop=True).assign(**{COPY: numbers})

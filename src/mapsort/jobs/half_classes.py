@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
+from mapsort.array_types import Float32, Indices
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.jobs.cluster import engine_for
@@ -25,7 +25,6 @@ from mapsort.refinement.iteration import scanned
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.reconstruction import half_maps
 from mapsort.refinement.run import Run
-from mapsort.stages.fourier_grid import Float32
 
 
 def half_classes(
@@ -67,7 +66,7 @@ def half_classes(
         return _classified_by_halves(run, iteration)
 
 
-def _good(finished: FinishedRun, iteration: int) -> npt.NDArray[np.intp]:
+def _good(finished: FinishedRun, iteration: int) -> Indices:
     """Return the particles that the run did not take for junk."""
     table = Particles.open(finished.directory.particles(iteration)).table
     return np.flatnonzero(table["rlnClassNumber"].to_numpy(dtype=np.int64) <= finished.n_models)

@@ -11,8 +11,8 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Indices
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError, NumericalError
@@ -38,12 +38,10 @@ from mapsort.rundir.set_counts import percentages
 from mapsort.rundir.wording import counted
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.found_classes import FoundClasses, find_classes
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.nearest_references import nearest_references
 
 LOGGER = logging.getLogger(__name__)
 
-Float64 = npt.NDArray[np.float64]
 #: Name of its checkpoints' directory.
 _CONSENSUS = "consensus"
 #: Fewer particles a class cannot be found; their number cannot be for fewer than so many classes.
@@ -265,7 +263,7 @@ def _tell(run: Run, found: FoundClasses) -> None:
         warn(run.execution.progress, line)
 
 
-def _doubts(found: FoundClasses, counts: npt.NDArray[np.intp]) -> list[str]:
+def _doubts(found: FoundClasses, counts: Indices) -> list[str]:
     lines = []
     if found.components.n_worth == 0:
         lines.append(

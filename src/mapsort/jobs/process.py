@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from mapsort.array_types import Float32
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.io.image_file import STACK_SUFFIXES, ImageFile, open_images
@@ -60,7 +58,7 @@ def process_file(options: ProcessOptions) -> Processed:
         return Processed(source.n_images, source.holds_maps, final)
 
 
-def _bound(spec: str) -> BoundModule[..., NDArray[np.float32]]:
+def _bound(spec: str) -> BoundModule[..., Float32]:
     try:
         return PROCESSORS.bind(spec)
     except ConfigError as error:
@@ -91,15 +89,12 @@ def _check_target_holds(target: Path, source: ImageFile) -> None:
 
 
 def _write(
-    path: Path,
-    source: ImageFile,
-    chain: Sequence[BoundModule[..., NDArray[np.float32]]],
-    apix: float,
+    path: Path, source: ImageFile, chain: Sequence[BoundModule[..., Float32]], apix: float
 ) -> float:
     """Write the processed members; return their pixel size."""
     first, final = apply_chain(chain, source.image(0), apix=apix)
 
-    def results() -> Iterator[NDArray[np.float32]]:
+    def results() -> Iterator[Float32]:
         yield first
         for index in range(1, source.n_images):
             yield apply_chain(chain, source.image(index), apix=apix, index=index)[0]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Float32, Float64, Int64
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress
@@ -29,14 +29,11 @@ from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.maps import projection_headers
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.project import prepared_projection
 
 #: Projections are made and written in blocks of about this many bytes. Far larger arrays come from
 #: fresh memory each time, whose pages cost more than the projections.
 _BLOCK_BYTES = 2**23
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Views:
         By how much the projections are moved [pixels].
     """
 
-    model: npt.NDArray[np.int64]
+    model: Int64
     rotations: Float64
     shifts: Float64
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError, FormatError, NumericalError
@@ -128,7 +128,7 @@ def _solved(
     """Solve, cut off the box's corners, which hold noise only, and write the files."""
     _check_halves(options, sums)
     progress.start("solve", 1, iteration=0, n_iterations=0)
-    halves: tuple[npt.NDArray[np.float32], ...] = ()
+    halves: tuple[Float32, ...] = ()
     if options.halves:
         parts = []
         while sums:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Complex64, Float32, Float64, Indices, UInt8
 from mapsort.engines.chunks import chunk_length, chunk_ranges, over_chunks
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.hdf import HdfReader
@@ -22,10 +22,9 @@ from mapsort.options.reconstruct import PosedImages, ReconstructOptions
 from mapsort.physics.ctf import ctf_images
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.table_poses import table_poses
-from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.reconstruct.particle_slices import weighted_slices
 
-Rotations = npt.NDArray[np.float64]
+Rotations = Float64
 
 #: Working memory of one slice: image, transform, CTF, density, in bytes per pixel.
 _BYTES_PER_PIXEL = 24
@@ -48,7 +47,7 @@ class SliceChunk:
     numerator: Complex64
     density: Float32
     rotations: Rotations
-    half: npt.NDArray[np.uint8]
+    half: UInt8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +82,9 @@ class Slices:
     apix: float
     sign: float
     rotations: Rotations
-    shifts: npt.NDArray[np.float64]
-    half: npt.NDArray[np.uint8]
-    weights: npt.NDArray[np.float64] | None = None
+    shifts: Float64
+    half: UInt8
+    weights: Float64 | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -170,7 +169,7 @@ def transfer_of(options: PosedImages, particles: Particles) -> Callable[[slice],
     return transfer
 
 
-def _rows_of_class(options: ReconstructOptions, table: pd.DataFrame) -> npt.NDArray[np.intp]:
+def _rows_of_class(options: ReconstructOptions, table: pd.DataFrame) -> Indices:
     if options.class_ is None:
         return np.arange(len(table))
     if "rlnClassNumber" not in table:
@@ -232,7 +231,7 @@ def _averages(options: ReconstructOptions) -> Slices:
 
 
 def _in_both_halves(
-    path: Path, headers: list[dict[str, HeaderValue]], half: npt.NDArray[np.uint8]
+    path: Path, headers: list[dict[str, HeaderValue]], half: UInt8
 ) -> tuple[str, ...]:
     """Tell of particles that averages of both halves are made of, as far as headers list them."""
     members = [np.array(header_list(header, "class_ptcl_idxs"), np.int64) for header in headers]
@@ -280,9 +279,7 @@ def _chosen_averages(
     return chosen
 
 
-def _pose_of_transform(
-    path: Path, number: int, value: HeaderValue
-) -> tuple[Rotations, npt.NDArray[np.float64]]:
+def _pose_of_transform(path: Path, number: int, value: HeaderValue) -> tuple[Rotations, Float64]:
     """Return rotation and shift of an image whose content is the transformed reference.
 
     The matrix is [M R | M t], M = diag(-1, 1) for a mirrored one: its first two rows are those of

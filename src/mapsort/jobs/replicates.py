@@ -14,8 +14,8 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Float64, Indices, Int64, Integer
 from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.refinement import MultiRun
 from mapsort.model.particles import Particles
@@ -29,8 +29,7 @@ from mapsort.stages.classify.agreement import rand_index, relabelled
 
 LOGGER = logging.getLogger(__name__)
 
-Labels = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
+Labels = Int64
 #: Part of the images that a replicate sees.
 PART = 0.8
 #: Column of the part of the runs that agree on a particle's class.
@@ -100,7 +99,7 @@ def replicated(
     return made
 
 
-def drawn(images: npt.NDArray[np.integer], seed: int, number: int) -> npt.NDArray[np.intp]:
+def drawn(images: Integer, seed: int, number: int) -> Indices:
     """Return the particles of a replicate; copies of an image are all there, or none."""
     rng = np.random.default_rng([seed, number])
     names = np.unique(images)
@@ -169,7 +168,7 @@ def consensus(runs: Labels) -> Consensus:
     return Consensus(labels, agree / seen, np.array(jaccard), float(np.mean(pairs)))
 
 
-def _shared(runs: Labels) -> list[tuple[Labels, Labels, npt.NDArray[np.bool_]]]:
+def _shared(runs: Labels) -> list[tuple[Labels, Labels, Bool]]:
     return [(a, b, (a > 0) & (b > 0)) for a, b in combinations(runs, 2)]
 
 

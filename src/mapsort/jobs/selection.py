@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Bool, Int64
 from mapsort.errors import ConfigError
 from mapsort.io.optics import GROUP
 from mapsort.modules.modopt import did_you_mean
@@ -34,7 +34,7 @@ def select(
     first: int | None = None,
     random: int | None = None,
     randomseed: int = 0,
-) -> NDArray[np.int64]:
+) -> Int64:
     """Choose particles.
 
     Parameters
@@ -77,7 +77,7 @@ def select(
     return chosen
 
 
-def _fulfilled(table: pd.DataFrame, optics: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
+def _fulfilled(table: pd.DataFrame, optics: pd.DataFrame, condition: str) -> Bool:
     match = _CONDITION.fullmatch(condition)
     if match is None:
         raise ConfigError(

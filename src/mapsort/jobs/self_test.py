@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from mapsort import _core
+from mapsort.array_types import Complex64
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.jobs.demo import classify_and_score
 from mapsort.jobs.simulate import simulate
 from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.phantom import phantom_map
-from mapsort.stages.fourier_grid import Complex64, FourierGrid
+from mapsort.stages.fourier_grid import FourierGrid
 
 #: Two classes sorted by chance would come to 0.5 +- 0.03 of 300 particles.
 LEAST_ACCURACY = 0.8

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from threadpoolctl import threadpool_limits
 
+from mapsort.array_types import Float32
 from mapsort.engines.chunks import Rows
 from mapsort.engines.progress import Progress
 from mapsort.jobs.stage_inputs import Projections, stage_run
@@ -23,7 +24,6 @@ from mapsort.refinement.search_settings import comparison_settings
 from mapsort.refinement.state import State
 from mapsort.rundir.scratch import Scratch
 from mapsort.runfiles.matrices import write_similarity
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.search_plan import plan_image_match, spectrally_matched
 from mapsort.stages.search.similarity import Similarity

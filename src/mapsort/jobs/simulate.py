@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress
@@ -72,8 +72,8 @@ class _Classes:
     n: int
     box: int
     apix: float
-    density: Callable[[int], NDArray[np.float32]]
-    slices: Callable[[int, NDArray[np.float64]], NDArray[np.complex64]]
+    density: Callable[[int], Float32]
+    slices: Callable[[int, Float64], Complex64]
 
 
 def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> Simulated:
@@ -161,7 +161,7 @@ def _classes(options: SimulateOptions) -> _Classes:
 
 def _images(
     options: SimulateOptions, classes: _Classes, truth: Truth, progress: Progress
-) -> Iterator[NDArray[np.float32]]:
+) -> Iterator[Float32]:
     """Yield the finished images in chunks (m, box, box)."""
     mean, deviation = _signal_statistics(options, classes, truth)
     if deviation == 0:
@@ -191,9 +191,7 @@ def _signal_statistics(
     return mean, float(np.sqrt(max(squares / count - mean**2, 0.0)))
 
 
-def _signal(
-    options: SimulateOptions, classes: _Classes, truth: Truth, where: slice
-) -> NDArray[np.float32]:
+def _signal(options: SimulateOptions, classes: _Classes, truth: Truth, where: slice) -> Float32:
     """Return the noise-free images (m, box, box) of some particles, centred in real space."""
     spectra = np.empty((where.stop - where.start, classes.box, classes.box // 2 + 1), np.complex64)
     rotations = relion_to_matrix(truth.angles_deg[where])
@@ -204,11 +202,11 @@ def _signal(
     if not options.no_ctf:
         spectra *= ctf_images(_ctf(options, truth.defocus_ang[where]), classes.box, classes.apix)
     images = scipy.fft.irfft2(spectra, s=(classes.box, classes.box))
-    centred: NDArray[np.float32] = scipy.fft.fftshift(images, axes=(1, 2))
+    centred: Float32 = scipy.fft.fftshift(images, axes=(1, 2))
     return centred
 
 
-def _move(spectra: NDArray[np.complex64], shifts_px: NDArray[np.float64]) -> None:
+def _move(spectra: Complex64, shifts_px: Float64) -> None:
     """Move images by `shifts_px` (x, y) in their transforms, in place.
 
     The Nyquist row and column have no partner of opposite frequency to hold the other half of a
@@ -221,7 +219,7 @@ def _move(spectra: NDArray[np.complex64], shifts_px: NDArray[np.float64]) -> Non
         spectra[:, :, -1] = 0
 
 
-def _ctf(options: SimulateOptions, defocus_ang: NDArray[np.float64]) -> ContrastTransfer:
+def _ctf(options: SimulateOptions, defocus_ang: Float64) -> ContrastTransfer:
     none = np.zeros(1)
     return ContrastTransfer(
         defocus_u_ang=defocus_ang,

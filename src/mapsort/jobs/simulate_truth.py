@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64, Int64
 from mapsort.options.simulate import SimulateOptions
 
 
@@ -27,10 +27,10 @@ class Truth:
         Underfocus.
     """
 
-    classes: NDArray[np.int64]
-    angles_deg: NDArray[np.float64]
-    shifts_px: NDArray[np.float64]
-    defocus_ang: NDArray[np.float64]
+    classes: Int64
+    angles_deg: Float64
+    shifts_px: Float64
+    defocus_ang: Float64
 
 
 def draw_truth(options: SimulateOptions, n_classes: int) -> Truth:

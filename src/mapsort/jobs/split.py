@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Float32, Int64
 from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.cryosparc import UID
@@ -61,7 +61,7 @@ class ParticleSet:
     """
 
     name: str
-    particles: npt.NDArray[np.int64]
+    particles: Int64
     star: Path | None = None
     lst: Path | None = None
     stack: Path | None = None
@@ -206,7 +206,7 @@ def _sets(
     if number.min() < 1 or number.max() > highest:
         raise FormatError(f"{particles.source}: rlnClassNumber must lie between 1 and {highest}.")
     # Who is in each set; the last one that a particle is in counts.
-    inside: dict[str, npt.NDArray[np.bool_]] = {}
+    inside: dict[str, Bool] = {}
     if options.by == BY_MAP:
         inside |= {f"m{model}": number == model for model in range(1, finished.n_models + 1)}
     else:
@@ -229,7 +229,7 @@ def _sets(
     return [ParticleSet(name, np.flatnonzero(place == i)) for i, name in enumerate(inside)]
 
 
-def _surest_copies(particles: Particles) -> npt.NDArray[np.bool_]:
+def _surest_copies(particles: Particles) -> Bool:
     """Return which particles stay where each image does once, (n,)."""
     image = particles.image_numbers()
     probability = particles.table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
@@ -241,9 +241,7 @@ def _surest_copies(particles: Particles) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def _in_ranges(
-    by: str, members: Members, finished: FinishedRun, iteration: int
-) -> npt.NDArray[np.bool_]:
+def _in_ranges(by: str, members: Members, finished: FinishedRun, iteration: int) -> Bool:
     """Return which particles' best class lies in one of the ranges."""
     ranges = parse_ranges(by)
     path = finished.directory.classes(iteration)
@@ -322,7 +320,7 @@ def _for_cryosparc(
     return replace(item, cs=path)
 
 
-def _chunks(particles: Particles) -> Iterator[npt.NDArray[np.float32]]:
+def _chunks(particles: Particles) -> Iterator[Float32]:
     for where in chunk_ranges(len(particles), chunk_length(4 * particles.box**2)):
         yield particles.images(where)
 

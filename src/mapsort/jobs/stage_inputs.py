@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from mapsort.array_types import Float32
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError, FormatError
@@ -37,7 +38,7 @@ from mapsort.refinement.state import State
 from mapsort.rundir.matrices import read_matches, read_members
 from mapsort.rundir.outputs import check_output
 from mapsort.stages.classify.classify import given_membership
-from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.prepare import ParticleTreatment
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.search.match import REFINED

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Int64
 from mapsort.engines.progress import warn
 from mapsort.errors import NumericalError
 from mapsort.jobs.made_maps import Sought, maps_from_particles
@@ -24,7 +24,6 @@ from mapsort.rundir.log import stage
 from mapsort.stages.abinit.verdict import holds_structure, signs
 from mapsort.stages.average.average import plane_terms
 from mapsort.stages.classify.agreement import rand_index
-from mapsort.stages.fourier_grid import Float32
 
 LOGGER = logging.getLogger(__name__)
 
@@ -131,7 +130,7 @@ def best_start(run: Run, power: Float32) -> Run:
     """
     count = run.options.starts
     found: dict[int, float] = {}
-    classes: list[npt.NDArray[np.int64]] = []
+    classes: list[Int64] = []
     for number in range(count):
         # What trials find is not what the run's own iterations find.
         nothing_kept = Checkpoints(scratch=run.execution.scratch)
@@ -164,7 +163,7 @@ def best_start(run: Run, power: Float32) -> Run:
     return trial(run, best)
 
 
-def _agreement(classes: list[npt.NDArray[np.int64]]) -> str:
+def _agreement(classes: list[Int64]) -> str:
     """Say how far the classes of several starts agree."""
     if len(classes) < 2:
         return ""

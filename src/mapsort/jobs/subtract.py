@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Int64
 from mapsort.engines.chunks import chunk_length, chunk_ranges, length, over_chunks
 from mapsort.engines.progress import Progress, SilentProgress, warn
 from mapsort.errors import ConfigError
@@ -28,7 +28,6 @@ from mapsort.refinement.table_poses import pose_columns, table_poses
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output, refuse_full_disk
 from mapsort.runfiles.tables import image_names, seen_from_here
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.subtract import PosedParticles, ScaleFit, new_places, volume_window, windows
 
 #: Images that the map's scale is fitted to, at most; they tell it to a percent at SNR 0.01.
@@ -70,8 +69,8 @@ class _Work:
 
     particles: Particles
     posed: PosedParticles
-    own_scale: npt.NDArray[np.float32]
-    places: npt.NDArray[np.int64]
+    own_scale: Float32
+    places: Int64
     box: int
     n_threads: int
 
@@ -158,14 +157,14 @@ def _map(options: SubtractOptions, particles: Particles) -> Float32:
     return match_box(volume.data, volume.apix, box=particles.box, target_apix=particles.apix)
 
 
-def _centre(mask: Float32) -> npt.NDArray[np.int64]:
+def _centre(mask: Float32) -> Int64:
     """Return the voxel (x, y, z) nearest to a mask's centre of mass, from the map's centre."""
     line = np.arange(len(mask)) - len(mask) // 2
     weights = (mask.sum(axis=other, dtype=np.float64) for other in ((0, 1), (0, 2), (1, 2)))
     return np.rint([line @ weight / weight.sum() for weight in weights]).astype(np.int64)
 
 
-def _own_scale(particles: Particles) -> npt.NDArray[np.float32]:
+def _own_scale(particles: Particles) -> Float32:
     """Return each particle's scale as the table says it, else 1, (n,)."""
     if _SCALE not in particles.table:
         return np.ones(len(particles), np.float32)
@@ -206,11 +205,7 @@ def _scale(options: SubtractOptions, work: _Work, whole: Float32, progress: Prog
 
 
 def _write_table(
-    made: Subtracted,
-    particles: Particles,
-    rotations: npt.NDArray[np.float64],
-    origins: npt.NDArray[np.float64],
-    box: int,
+    made: Subtracted, particles: Particles, rotations: Float64, origins: Float64, box: int
 ) -> None:
     """Write the table of the new images, with the names of those that they were made of."""
     (name,) = seen_from_here([made.stack], target=made.table)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import scipy  # its parts are loaded when they are used
 
+from mapsort.array_types import Integer
 from mapsort.errors import NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.jobs.class_causes import causes, causes_record
@@ -144,7 +144,7 @@ def _split(
     return judged_split(found, number[some]), _recorded(held, filled)
 
 
-def _recorded(held: Populations, maps: npt.NDArray[np.integer]) -> PopulationRecord:
+def _recorded(held: Populations, maps: Integer) -> PopulationRecord:
     return PopulationRecord(
         maps=tuple(maps.tolist()),
         counts=tuple(held.counts.tolist()),
@@ -200,7 +200,7 @@ def population_record(held: PopulationRecord) -> ResultRecord:
     )
 
 
-def judged_split(found: HeldOutSplit, classes: npt.NDArray[np.integer]) -> Split:
+def judged_split(found: HeldOutSplit, classes: Integer) -> Split:
     """Return the verdict on what the judges say.
 
     Parameters
@@ -231,7 +231,7 @@ def judged_split(found: HeldOutSplit, classes: npt.NDArray[np.integer]) -> Split
     return Split(verdict, told, gain, error, n, together)
 
 
-def _association(a: npt.NDArray[np.integer], b: npt.NDArray[np.integer]) -> float:
+def _association(a: Integer, b: Integer) -> float:
     """Return Cramer's V of two classifications; 0 where one of them has a single class."""
     first, second = (np.unique(labels, return_inverse=True)[1] for labels in (a, b))
     table = np.zeros((first.max() + 1, second.max() + 1), dtype=np.int64)

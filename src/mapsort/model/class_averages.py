@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+from mapsort.array_types import Complex64, Float32, Int64
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,9 @@ class ClassAverages:
         Number of particles averaged.
     """
 
-    numerator: npt.NDArray[np.complex64]
-    density: npt.NDArray[np.float32]
-    count: npt.NDArray[np.int64]
+    numerator: Complex64
+    density: Float32
+    count: Int64
 
     @property
     def box(self) -> int:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Int64, UInt8
 from mapsort.errors import FormatError
 
 N_HALVES = 2
@@ -22,8 +22,6 @@ N_HALVES = 2
 SUBSET = "rlnRandomSubset"
 #: Column that names the image that each was made of, as RELION writes it.
 ORIGINAL = "rlnImageOriginalName"
-
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class HalfSets:
         What the user should know, one line each.
     """
 
-    half: npt.NDArray[np.uint8]
+    half: UInt8
     n_images: int
     given: bool = False
     notes: tuple[str, ...] = ()
@@ -106,7 +104,7 @@ def _identity(path: Path) -> object:
     return status.st_dev, status.st_ino
 
 
-def dealt_out(image: Int64) -> npt.NDArray[np.uint8]:
+def dealt_out(image: Int64) -> UInt8:
     """Deal images out to two half-sets in turn, with all their copies.
 
     Images are taken in the order of their numbers (`image_numbers`), those with most copies first,
@@ -164,7 +162,7 @@ def _copies_in_words(source: Path, image: Int64, n_images: int) -> list[str]:
     ]
 
 
-def _given_halves(source: Path, table: pd.DataFrame) -> npt.NDArray[np.uint8] | None:
+def _given_halves(source: Path, table: pd.DataFrame) -> UInt8 | None:
     if SUBSET not in table:
         return None
     values = pd.to_numeric(table[SUBSET], errors="coerce").to_numpy(dtype=float)

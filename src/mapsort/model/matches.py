@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Int32, Integer
 from mapsort.geometry.pose import match_to_pose
 from mapsort.model.references import References
-
-Float64 = npt.NDArray[np.float64]
-Int32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -39,11 +36,11 @@ class Matches:
     """
 
     reference: Int32
-    score: npt.NDArray[np.float32]
-    quality: npt.NDArray[np.float32]
-    alpha: npt.NDArray[np.float32]
-    dx: npt.NDArray[np.float32]
-    dy: npt.NDArray[np.float32]
+    score: Float32
+    quality: Float32
+    alpha: Float32
+    dx: Float32
+    dy: Float32
     mirror: Int32
 
     def __len__(self) -> int:
@@ -53,7 +50,7 @@ class Matches:
         """Return the matches of a range of particles, without copying them."""
         return Matches(**{item.name: getattr(self, item.name)[where] for item in fields(self)})
 
-    def rows(self, numbers: npt.NDArray[np.integer]) -> Matches:
+    def rows(self, numbers: Integer) -> Matches:
         """Return the matches of some particles, in this order."""
         return Matches(
             **{
@@ -62,7 +59,7 @@ class Matches:
             }
         )
 
-    def taken(self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer]) -> Matches:
+    def taken(self, rows: Integer, columns: Integer) -> Matches:
         """Return single matches, one per pair of row and column, top = 1."""
         return Matches(
             **{
@@ -75,9 +72,7 @@ class Matches:
         """Return a copy with arrays of its own, that poses can be placed in."""
         return Matches(**{item.name: getattr(self, item.name).copy() for item in fields(self)})
 
-    def place(
-        self, rows: npt.NDArray[np.integer], columns: npt.NDArray[np.integer], other: Matches
-    ) -> None:
+    def place(self, rows: Integer, columns: Integer, other: Matches) -> None:
         """Put the poses of other matches, (n, 1), in place; scores and references stay."""
         for name in ("alpha", "dx", "dy", "mirror"):
             getattr(self, name)[rows, columns] = getattr(other, name)[:, 0]
@@ -86,7 +81,7 @@ class Matches:
         """Return the same matches, each particle's best first."""
         return self.taken_along(np.argsort(-self.score, axis=1, kind="stable"))
 
-    def taken_along(self, columns: npt.NDArray[np.integer]) -> Matches:
+    def taken_along(self, columns: Integer) -> Matches:
         """Return these columns (n, m) of each row."""
         return Matches(
             **{
@@ -106,7 +101,7 @@ class Matches:
         return matrix
 
     @property
-    def origin(self) -> npt.NDArray[np.float32]:
+    def origin(self) -> Float32:
         """Shift [pixels] that centres each particle (RELION's origin), (n, top, 2)."""
         a = np.deg2rad(self.alpha.astype(np.float64))
         cos, sin = np.cos(a), np.sin(a)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from mapsort._membership import keep_best
+from mapsort.array_types import Bool, Float32, Int64, Real
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Membership:
         Share of the particle; the shares of one particle add up to 1.
     """
 
-    start: npt.NDArray[np.int64]
-    particle: npt.NDArray[np.int64]
-    column: npt.NDArray[np.int64]
-    used: npt.NDArray[np.bool_]
-    weight: npt.NDArray[np.float32]
+    start: Int64
+    particle: Int64
+    column: Int64
+    used: Bool
+    weight: Float32
 
     @property
     def n_classes(self) -> int:
@@ -40,16 +40,16 @@ class Membership:
         return len(self.start) - 1
 
     @cached_property
-    def class_of_member(self) -> npt.NDArray[np.int64]:
+    def class_of_member(self) -> Int64:
         """Class of each entry, (n_members,)."""
         return np.repeat(np.arange(self.n_classes), np.diff(self.start))
 
     @cached_property
-    def _by_particle(self) -> npt.NDArray[np.int64]:
+    def _by_particle(self) -> Int64:
         """Entries in the order of their particles."""
         return np.argsort(self.particle, kind="stable")
 
-    def used_entries(self, particles: slice) -> npt.NDArray[np.int64]:
+    def used_entries(self, particles: slice) -> Int64:
         """Return the entries, in ascending order, of a range of particles that are averaged."""
         bounds = [particles.start, particles.stop]
         first, last = np.searchsorted(self.particle, bounds, sorter=self._by_particle)
@@ -70,14 +70,12 @@ class Membership:
             self.weight[entries],
         )
 
-    def members(self, class_number: int) -> npt.NDArray[np.int64]:
+    def members(self, class_number: int) -> Int64:
         """Return the particles whose weight goes into a class's average."""
         entries = slice(self.start[class_number], self.start[class_number + 1])
         return self.particle[entries][self.used[entries]]
 
-    def keeping(
-        self, quality: npt.NDArray[np.floating], *, keep: float, keep_sigma: bool
-    ) -> Membership:
+    def keeping(self, quality: Real, *, keep: float, keep_sigma: bool) -> Membership:
         """Return it with the best members of each class in use, by quality (n_members,).
 
         ``keep`` is the fraction of each class's members to use, ceil(n keep), at least one; with
@@ -93,7 +91,7 @@ class Membership:
         entering = self.used[entries] & (self.weight[entries] > 0)
         return len(np.unique(self.particle[entries][entering]))
 
-    def excluded(self, class_number: int) -> npt.NDArray[np.int64]:
+    def excluded(self, class_number: int) -> Int64:
         """Return the members of a class that are kept out of its average."""
         entries = slice(self.start[class_number], self.start[class_number + 1])
         return self.particle[entries][~self.used[entries]]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Int64
 from mapsort.errors import FormatError
 from mapsort.io.image_stack import ImageStack, open_stack
 from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
@@ -215,7 +216,7 @@ class Particles(StoredImages):
             files=tuple(path.absolute() for path in self.files),
         )
 
-    def without_table(self, place: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Particles:
+    def without_table(self, place: Callable[[Int64], Int64]) -> Particles:
         """Return the same images without what the table says of them.
 
         Parameters

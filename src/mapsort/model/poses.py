@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Float32, Float64, Int32, Integer
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 
@@ -28,10 +28,10 @@ class Poses:
         As `Matches.score` [nat]; -inf where there is no candidate.
     """
 
-    model: npt.NDArray[np.int32]
-    rotation: npt.NDArray[np.float64]
-    origin: npt.NDArray[np.float64]
-    score: npt.NDArray[np.float32]
+    model: Int32
+    rotation: Float64
+    origin: Float64
+    score: Float32
 
     def __len__(self) -> int:
         return len(self.model)
@@ -50,7 +50,7 @@ class Poses:
             matches.score,
         )
 
-    def taken(self, columns: npt.NDArray[np.integer]) -> Poses:
+    def taken(self, columns: Integer) -> Poses:
         """Return these columns (n, m) of each row."""
         rows = np.arange(len(self))[:, None]
         return Poses(
@@ -65,7 +65,7 @@ class Poses:
         n, k = self.model.shape
         return self.taken(np.broadcast_to(np.arange(min(count, k)), (n, min(count, k))))
 
-    def rows(self, numbers: npt.NDArray[np.integer] | slice) -> Poses:
+    def rows(self, numbers: Integer | slice) -> Poses:
         """Return the poses of some particles, in this order."""
         return Poses(
             self.model[numbers], self.rotation[numbers], self.origin[numbers], self.score[numbers]
@@ -86,7 +86,7 @@ class Poses:
             parts.append(own.first(count))
         return Poses.beside(parts).ranked()
 
-    def at_copies(self, copies: Sequence[npt.NDArray[np.float64]]) -> Poses:
+    def at_copies(self, copies: Sequence[Float64]) -> Poses:
         """Return every candidate R at all copies R S of its map, (n, k times the most copies).
 
         ``copies`` are the operations S of each map, (c, 3, 3).
@@ -106,7 +106,7 @@ class Poses:
             np.repeat(self.score, count, axis=1),
         ).only(there.reshape(n, k * count))
 
-    def only(self, kept: npt.NDArray[np.bool_]) -> Poses:
+    def only(self, kept: Bool) -> Poses:
         """Return the candidates for which ``kept`` (n, k) holds; the others are none."""
         return Poses(
             np.where(kept, self.model, -1).astype(np.int32),

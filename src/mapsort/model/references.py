@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float64, Int32
 from mapsort.geometry.euler import eman_to_matrix
 
 
@@ -24,12 +24,12 @@ class References:
     n_models : int
     """
 
-    eulers: npt.NDArray[np.float64]
-    model: npt.NDArray[np.int32]
+    eulers: Float64
+    model: Int32
     n_models: int
 
     @classmethod
-    def of_models(cls, eulers: Sequence[npt.NDArray[np.float64]]) -> References:
+    def of_models(cls, eulers: Sequence[Float64]) -> References:
         """Return the references of maps whose orientations are given one array per map."""
         model = np.repeat(np.arange(len(eulers)), [len(e) for e in eulers]).astype(np.int32)
         return cls(np.concatenate(eulers), model, len(eulers))
@@ -38,7 +38,7 @@ class References:
         return len(self.model)
 
     @property
-    def rotations(self) -> npt.NDArray[np.float64]:
+    def rotations(self) -> Float64:
         """Object to view matrices, (n, 3, 3)."""
         return np.ascontiguousarray(eman_to_matrix(self.eulers))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Float32, Int64
 from mapsort.errors import BadImagesError, FormatError
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.hdf_stack import HdfStack
@@ -47,23 +48,23 @@ class StoredImages:
     source: Path
     box: int
     files: tuple[Path, ...]
-    file_of: NDArray[np.int64]
-    index_in_file: NDArray[np.int64]
+    file_of: Int64
+    index_in_file: Int64
     dark: tuple[bool, ...] = ()
-    made_of: NDArray[np.int64] | None = None
+    made_of: Int64 | None = None
     _stacks: OpenStacks = field(default_factory=OpenStacks, repr=False)
 
     def __len__(self) -> int:
         return len(self.file_of)
 
-    def image_numbers(self) -> NDArray[np.int64]:
+    def image_numbers(self) -> Int64:
         """Return numbers of the distinct images from 0 in the order of first occurrence, (n,).
 
         Particles that are copies of one image, as in symmetry-expanded sets, have one number.
         """
         return image_numbers(self.files, self.file_of, self.index_in_file, self.made_of)
 
-    def images(self, indices: ArrayLike | slice) -> NDArray[np.float32]:
+    def images(self, indices: ArrayLike | slice) -> Float32:
         """Read images, grouped by file.
 
         Parameters
@@ -137,7 +138,7 @@ class StoredImages:
     def _place(self, particle: int) -> str:
         return f"{self.files[self.file_of[particle]]}: image {self.index_in_file[particle] + 1}"
 
-    def _read(self, indices: ArrayLike | slice) -> tuple[NDArray[np.float32], dict[int, str]]:
+    def _read(self, indices: ArrayLike | slice) -> tuple[Float32, dict[int, str]]:
         """Read images, and tell what is wrong with which particle."""
         wanted = self._positions(indices)
         images = np.empty((len(wanted), self.box, self.box), dtype=np.float32)
@@ -164,11 +165,7 @@ class StoredImages:
         return stack.header(int(self.index_in_file[index]))
 
     def _read_checked(
-        self,
-        images: NDArray[np.float32],
-        wanted: NDArray[np.int64],
-        places: NDArray[np.int64],
-        owner: int,
+        self, images: Float32, wanted: Int64, places: Int64, owner: int
     ) -> dict[int, str]:
         """Fill the places of one stack; pixels are looked at while they are in the cache."""
         stack = self._stack(owner)
@@ -205,7 +202,7 @@ class StoredImages:
             )
         return stack
 
-    def _positions(self, indices: ArrayLike | slice) -> NDArray[np.int64]:
+    def _positions(self, indices: ArrayLike | slice) -> Int64:
         everything = np.arange(len(self), dtype=np.int64)
         if isinstance(indices, slice):
             return everything[indices]
@@ -224,14 +221,12 @@ class _Look:
     def __init__(self) -> None:
         self.finite = True
 
-    def __call__(self, images: NDArray[np.float32]) -> None:
+    def __call__(self, images: Float32) -> None:
         pixels = images.reshape(-1)
         self.finite &= math.isfinite(pixels @ pixels)
 
 
-def _read_from(
-    stack: ImageStack, images: NDArray[np.float32], indices: NDArray[np.int64], look: _Look
-) -> None:
+def _read_from(stack: ImageStack, images: Float32, indices: Int64, look: _Look) -> None:
     """Read images; an error of the disk names the file that it is about."""
     try:
         stack.read_into(images, indices, inspect=look)
@@ -241,7 +236,7 @@ def _read_from(
         raise OSError(error.errno, error.strerror or str(error), str(stack.path)) from error
 
 
-def _bad_ones(images: NDArray[np.float32], particles: NDArray[np.int64]) -> dict[int, str]:
+def _bad_ones(images: Float32, particles: Int64) -> dict[int, str]:
     """Tell what is wrong with images that no one can align."""
     # NaN spreads into minimum and maximum, so these two passes tell all three cases apart.
     low, high = images.min(axis=(1, 2)), images.max(axis=(1, 2))
@@ -254,7 +249,7 @@ def _bad_ones(images: NDArray[np.float32], particles: NDArray[np.int64]) -> dict
     }
 
 
-def _none_constant(images: NDArray[np.float32]) -> bool:
+def _none_constant(images: Float32) -> bool:
     """Tell that no image is constant: pixels on a coarse grid differ. False: look closer."""
     step = max(1, images.shape[-1] // 8)
     probe = images[:, ::step, ::step].reshape(len(images), -1)

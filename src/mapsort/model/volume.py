@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_writer import write_images
@@ -34,11 +34,11 @@ class Volume:
         ``data`` is not a cube or ``apix`` is not positive.
     """
 
-    data: NDArray[np.float32]
+    data: Float32
     apix: float
 
     def __post_init__(self) -> None:
-        data: NDArray[Any] = np.ascontiguousarray(self.data, dtype=np.float32)
+        data: Array = np.ascontiguousarray(self.data, dtype=np.float32)
         if data.ndim != 3 or len(set(data.shape)) != 1 or data.size == 0:
             raise ValueError(f"data: expected (n, n, n), got {data.shape}")
         if not (np.isfinite(self.apix) and self.apix > 0):
@@ -51,9 +51,7 @@ class Volume:
         """Side of the cube [pixel]."""
         return len(self.data)
 
-    def __array__(
-        self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> Array:
         """Return the densities: what takes an array takes a map."""
         return np.array(self.data, dtype=dtype, copy=copy)
 
@@ -150,12 +148,12 @@ def is_map(path: Path) -> bool:
     return header.space_group >= ISPG_VOLUME and header.nx == header.ny == header.nz
 
 
-def _read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:
+def _read_mrc(path: Path) -> tuple[Float32, float | None]:
     data, _ = read_map(path, cubic=True)
     return data, read_header(path).apix
 
 
-def _read_hdf(path: Path) -> tuple[NDArray[np.float32], float | None]:
+def _read_hdf(path: Path) -> tuple[Float32, float | None]:
     with HdfReader(path) as reader:
         if reader.n_images != 1:
             raise FormatError(f"{path}: {reader.n_images} images; a map is a file with one.")

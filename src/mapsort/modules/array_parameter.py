@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float32, Float64
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.image_stack import HDF_SUFFIXES
@@ -14,7 +14,7 @@ from mapsort.io.mrc import read_map
 from mapsort.modules.parameter import ArrayKind
 
 
-def read_image(path: str) -> NDArray[np.float32]:
+def read_image(path: str) -> Float32:
     """Read the one image or map of an MRC or EMAN2 HDF file, (ny, nx) or (nz, ny, nx) float32.
 
     Raises
@@ -32,7 +32,7 @@ def read_image(path: str) -> NDArray[np.float32]:
     return pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
 
 
-def read_curve(path: str) -> NDArray[np.float64]:
+def read_curve(path: str) -> Float64:
     """Read the first two columns of a text file, (n, 2) float64; # begins a comment.
 
     Raises

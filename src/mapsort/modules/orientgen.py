@@ -7,8 +7,8 @@ from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64
 from mapsort.errors import ConfigError
 from mapsort.geometry.orientations import broken_symmetry, eman_orientations, even_orientations
 from mapsort.geometry.other_orientations import (
@@ -21,7 +21,7 @@ from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.parameter import Limits, Parameter
 from mapsort.modules.registry import ModuleKind, Registry
 
-Angles = NDArray[np.float64]
+Angles = Float64
 
 #: Every orientation generator of this version.
 ORIENTATION_GENERATORS: Registry[..., Angles] = Registry(ModuleKind.ORIENTATION_GENERATOR)

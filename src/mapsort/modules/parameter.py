@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array
 from mapsort.errors import ConfigError
 from mapsort.modules.modopt import ParameterValue
 
 #: A parameter's value as a module's function gets it.
-Argument = ParameterValue | NDArray[Any] | None
+Argument = ParameterValue | Array | None
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class ArrayKind:
     """
 
     words: str
-    read: Callable[[str], NDArray[Any]]
+    read: Callable[[str], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,7 @@ class Parameter:
             return " or ".join(self.choices)
         return f"{_WORDS[self.type]} {self.limits}".strip()
 
-    def convert(self, value: ParameterValue | NDArray[Any], *, owner: str) -> Argument:
+    def convert(self, value: ParameterValue | Array, *, owner: str) -> Argument:
         """Return `value` as this parameter's type, or raise ConfigError naming `owner`."""
         if isinstance(self.type, ArrayKind):
             return self.type.read(value) if isinstance(value, str) else np.asarray(value)

@@ -11,31 +11,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from mapsort import _core
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.errors import ConfigError
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.registry import ModuleKind, Registry
-from mapsort.physics.fourier_projection import (
-    SMALLEST_TOLERANCE,
-    Float32,
-    Interpolation,
-    interpolation_for,
-)
+from mapsort.physics.fourier_projection import SMALLEST_TOLERANCE, Interpolation, interpolation_for
 
 
 class RayKernel(Protocol):
     """A kernel that projects in real space."""
 
     def __call__(
-        self,
-        volume: Float32,
-        *,
-        rotations: npt.NDArray[np.float64],
-        shifts: npt.NDArray[np.float64],
-        radius: float,
-        n_threads: int,
+        self, volume: Float32, *, rotations: Float64, shifts: Float64, radius: float, n_threads: int
     ) -> Float32:
         """Return images (n, box, box)."""
 
@@ -68,12 +57,7 @@ class RealSpaceProjection:
     radius: Callable[[int], float]
 
     def images(
-        self,
-        volume: npt.NDArray[np.floating],
-        rotations: npt.NDArray[np.floating],
-        *,
-        shifts: npt.NDArray[np.floating] | None = None,
-        n_threads: int = 1,
+        self, volume: Real, rotations: Real, *, shifts: Real | None = None, n_threads: int = 1
     ) -> Float32:
         """Return projections (n, box, box) at rotations (n, 3, 3), moved by shifts (n, 2)."""
         moved = np.zeros((len(rotations), 2)) if shifts is None else shifts

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from mapsort.array_types import Array, Float32
 from mapsort.geometry.transform2d import Transform2D
 from mapsort.geometry.transform3d import Transform3D
 from mapsort.modules.registry import ModuleKind, Registry
 from mapsort.physics.averaging import Average
 
-Pixels = NDArray[Any]
-Float32 = NDArray[np.float32]
+Pixels = Array
 Transform = Transform2D | Transform3D
 Score = Callable[[Pixels, Pixels], float]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy  # its parts are loaded when they are used
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.masks import Mask, lowpassed
@@ -18,14 +16,14 @@ _EDGE_END = 0.002
 
 
 def auto_mask(
-    density: NDArray[Any],
+    density: Array,
     *,
     threshold: float,
     radius: float = 0.0,
     nshells: int = 0,
     nshellsgauss: int = 0,
     nmaxseed: int = 0,
-) -> NDArray[np.float32]:
+) -> Float32:
     """Mask of the density connected with its centre or with its highest maxima or voxels.
 
     Parameters
@@ -83,7 +81,7 @@ def auto_mask(
     return _smoothed(_grown(core, nshells + nshellsgauss // 2), nshellsgauss)
 
 
-def _seeds(density: NDArray[Any], threshold: float, radius: float, nmaxseed: int) -> Mask:
+def _seeds(density: Array, threshold: float, radius: float, nmaxseed: int) -> Mask:
     near = squared_radius(len(density), ndim=density.ndim) <= radius**2
     seeds = np.asarray(near & (density >= threshold) & (radius > 0))
     if nmaxseed and density.ndim == 2:
@@ -95,7 +93,7 @@ def _seeds(density: NDArray[Any], threshold: float, radius: float, nmaxseed: int
     return seeds
 
 
-def _highest_maxima(image: NDArray[Any], count: int) -> Mask:
+def _highest_maxima(image: Array, count: int) -> Mask:
     """Find the highest pixels that no neighbour (of eight) exceeds, off the border."""
     peaks = image >= scipy.ndimage.maximum_filter(image, size=3)
     peaks[[0, -1]] = False
@@ -107,7 +105,7 @@ def _highest_maxima(image: NDArray[Any], count: int) -> Mask:
     return seeds
 
 
-def _flood(density: NDArray[Any], seeds: Mask, threshold: float) -> Mask:
+def _flood(density: Array, seeds: Mask, threshold: float) -> Mask:
     passable = np.zeros(density.shape, dtype=bool)
     inner = (slice(1, -1),) * density.ndim
     passable[inner] = density[inner] > threshold
@@ -121,7 +119,7 @@ def _grown(core: Mask, layers: int) -> Mask:
     return np.asarray(scipy.ndimage.binary_dilation(core, iterations=layers) if layers else core)
 
 
-def _with_layers(core: Mask, width: int) -> NDArray[np.float32]:
+def _with_layers(core: Mask, width: int) -> Float32:
     mask = core.astype(np.float32)
     for layer in range(width):
         inside = mask > 0
@@ -129,7 +127,7 @@ def _with_layers(core: Mask, width: int) -> NDArray[np.float32]:
     return mask
 
 
-def _smoothed(core: Mask, width: int) -> NDArray[np.float32]:
+def _smoothed(core: Mask, width: int) -> Float32:
     mask = core.astype(np.float32)
     if width:
         mask = lowpassed(mask, 1.0 / width)

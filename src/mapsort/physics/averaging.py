@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32, Float64
 from mapsort.errors import NumericalError
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
 from mapsort.physics.image_statistics import sample_sigma
 from mapsort.physics.shells import fourier_radius
 
-Images = NDArray[Any]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
+Images = Array
 
 # Local weights vary over distances larger than this [A].
 _LOCAL_DISTANCE_ANG = 50.0

@@ -6,12 +6,11 @@ Frequencies and cutoffs have one unit, whichever it is, as in `mapsort.physics.f
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Float64
 from mapsort.errors import ConfigError
 from mapsort.physics.filters import tanh_lowpass
-
-Float64 = NDArray[np.float64]
 
 # Ripple of the pass band and attenuation of the stop band (SPARX, EMAN2).
 _EPSILON = 0.882

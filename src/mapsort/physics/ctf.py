@@ -7,13 +7,15 @@ from typing import SupportsIndex
 
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from mapsort.array_types import Bool, Float32, Float64, Integer
 
 _MM_IN_ANG = 1e7
 _UM_IN_ANG = 1e4
 
 
-def electron_wavelength(voltage_kv: ArrayLike) -> NDArray[np.float64]:
+def electron_wavelength(voltage_kv: ArrayLike) -> Float64:
     """Return the relativistic electron wavelength [A] of a voltage [kV].
 
     ``12.2643247 / sqrt(V + 0.978466e-6 V^2)``, V in volts (as RELION; EMAN2's rounded constant
@@ -59,14 +61,14 @@ class ContrastTransfer:
         amplitude contrast is outside [-1, 1].
     """
 
-    defocus_u_ang: NDArray[np.float64]
-    defocus_v_ang: NDArray[np.float64]
-    defocus_angle_deg: NDArray[np.float64]
-    phase_shift_deg: NDArray[np.float64]
-    voltage_kv: NDArray[np.float64]
-    cs_mm: NDArray[np.float64]
-    amplitude_contrast: NDArray[np.float64]
-    bfactor_ang2: NDArray[np.float64]
+    defocus_u_ang: Float64
+    defocus_v_ang: Float64
+    defocus_angle_deg: Float64
+    phase_shift_deg: Float64
+    voltage_kv: Float64
+    cs_mm: Float64
+    amplitude_contrast: Float64
+    bfactor_ang2: Float64
 
     def __post_init__(self) -> None:
         names = [f.name for f in fields(self)]
@@ -82,9 +84,7 @@ class ContrastTransfer:
     def __len__(self) -> int:
         return len(self.defocus_u_ang)
 
-    def __getitem__(
-        self, index: SupportsIndex | slice | NDArray[np.bool_] | NDArray[np.integer]
-    ) -> ContrastTransfer:
+    def __getitem__(self, index: SupportsIndex | slice | Bool | Integer) -> ContrastTransfer:
         """Select particles; a single index gives an object of length 1."""
         chosen = {f.name: np.atleast_1d(getattr(self, f.name)[index]) for f in fields(self)}
         return ContrastTransfer(**chosen)
@@ -141,7 +141,7 @@ class ContrastTransfer:
             bfactor_ang2=np.asarray(bfactor_ang2, dtype=np.float64),
         )
 
-    def coefficients(self) -> NDArray[np.float32]:
+    def coefficients(self) -> Float32:
         """Return the coefficients that the kernels evaluate, (n, 6) float32.
 
         c0 to c5 of ``C(s, theta) = sin(c0 s^2 + c1 s^2 cos(2 (theta - c2)) + c3 s^4 + c4) exp(-c5
@@ -152,7 +152,7 @@ class ContrastTransfer:
         """
         return self._exact_coefficients().astype(np.float32)
 
-    def _exact_coefficients(self) -> NDArray[np.float64]:
+    def _exact_coefficients(self) -> Float64:
         wavelength = electron_wavelength(self.voltage_kv)
         columns = [
             np.pi * wavelength * (self.defocus_u_ang + self.defocus_v_ang) / 2.0,
@@ -165,7 +165,7 @@ class ContrastTransfer:
         return np.stack(columns, axis=1)
 
 
-def ctf_images(ctf: ContrastTransfer, box: int, apix: float) -> NDArray[np.float32]:
+def ctf_images(ctf: ContrastTransfer, box: int, apix: float) -> Float32:
     """Return contrast transfer functions on the half-complex grid, (n, box, box // 2 + 1) float32.
 
     To be multiplied with ``scipy.fft.rfft2`` of an image of pixels of `apix` [A]; zero frequency at
@@ -197,7 +197,7 @@ def ctf_images(ctf: ContrastTransfer, box: int, apix: float) -> NDArray[np.float
     return images
 
 
-def _check_column(name: str, column: NDArray[np.float64]) -> None:
+def _check_column(name: str, column: Float64) -> None:
     bad = ~np.isfinite(column)
     if name == "voltage_kv":
         bad |= column <= 0
@@ -208,7 +208,7 @@ def _check_column(name: str, column: NDArray[np.float64]) -> None:
         raise ValueError(f"{name}: {column[i]} of particle {i} (from 0) is not possible")
 
 
-def _eman_phase(ratio: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _eman_phase(ratio: Float64) -> tuple[Float64, Float64]:
     """Amplitude contrast (fraction) and phase shift (degrees) of EMAN2's ampcont / 100."""
     plate = np.abs(ratio) > 1.0
     turn = np.sign(ratio) * (np.pi - np.arcsin(np.clip(2.0 - np.abs(ratio), -1.0, 1.0)))

@@ -6,12 +6,11 @@ Images are phase-flipped, so that the transfer of a term is |CTF|.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Complex128, Float32, Float64
 from mapsort.physics.averaging import Average
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import apply_radial_curve
@@ -19,9 +18,7 @@ from mapsort.physics.fsc import fsc, ssnr_from_fsc
 from mapsort.physics.radial_matching import shell_means
 from mapsort.physics.shells import fourier_radius
 
-Images = NDArray[Any]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
+Images = Array
 
 # Terms near a zero of the CTF are not amplified by more than the inverse of this.
 _LEAST_CTF = 0.05
@@ -150,14 +147,14 @@ def _ratios(snr: Float64 | None, ctf: ContrastTransfer, box: int, apix: float) -
 
 def _corrected_sum(
     images: Images, ratios: Float64, ctf: ContrastTransfer, *, apix: float, bfactor_ang2: float
-) -> NDArray[np.complex128]:
+) -> Complex128:
     box = images.shape[-1]
     transfer = np.abs(ctf_images(_with_bfactor(ctf, bfactor_ang2), box, apix))
     spectra = scipy.fft.rfft2(images.astype(np.float64))
     return np.asarray((spectra * ratios / np.maximum(transfer, _LEAST_CTF)).sum(axis=0))
 
 
-def _image(spectrum: NDArray[np.complex128], box: int) -> Float32:
+def _image(spectrum: Complex128, box: int) -> Float32:
     """Image of a spectrum up to the radius n/2 - 1."""
     kept = np.where(fourier_radius(box, ndim=2) <= box / 2 - 1, spectrum, 0.0)
     return np.asarray(scipy.fft.irfft2(kept, s=(box, box)), dtype=np.float32)

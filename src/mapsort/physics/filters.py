@@ -6,12 +6,11 @@ pixels or 1/Angstrom), so they serve as radial curves and as transfer functions 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Array, Float32, Float64
 from mapsort.geometry.arrays import real_array
 from mapsort.physics.shells import (
     box_of,
@@ -22,7 +21,7 @@ from mapsort.physics.shells import (
 )
 
 
-def gaussian_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float64]:
+def gaussian_lowpass(frequency: ArrayLike, *, cutoff: float) -> Float64:
     """Return ``exp(-s^2 / cutoff^2)``, 1/e at the cutoff (EMAN2's filter.lowpass.gauss).
 
     Raises
@@ -34,9 +33,7 @@ def gaussian_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float
     return np.exp(-np.square(s))
 
 
-def tanh_lowpass(
-    frequency: ArrayLike, *, cutoff: float, fall_off: float = 0.5
-) -> NDArray[np.float64]:
+def tanh_lowpass(frequency: ArrayLike, *, cutoff: float, fall_off: float = 0.5) -> Float64:
     """Return ``(tanh(k (s + c)) - tanh(k (s - c))) / 2``, k = pi / (2 fall_off c), c the cutoff.
 
     EMAN2's filter.lowpass.tanh; `fall_off` is the width of the edge as a fraction of the cutoff.
@@ -51,7 +48,7 @@ def tanh_lowpass(
     return np.asarray(0.5 * (np.tanh(k * (s + cutoff)) - np.tanh(k * (s - cutoff))))
 
 
-def tophat_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float64]:
+def tophat_lowpass(frequency: ArrayLike, *, cutoff: float) -> Float64:
     """Return 1 up to the cutoff and 0 beyond.
 
     Raises
@@ -63,7 +60,7 @@ def tophat_lowpass(frequency: ArrayLike, *, cutoff: float) -> NDArray[np.float64
     return (s <= _positive(cutoff)).astype(np.float64)
 
 
-def apply_transfer(volume: NDArray[Any], transfer: NDArray[Any]) -> NDArray[np.float32]:
+def apply_transfer(volume: Array, transfer: Array) -> Float32:
     """Multiply the half-complex Fourier transform of an image by factors that broadcast to it.
 
     Raises
@@ -77,7 +74,7 @@ def apply_transfer(volume: NDArray[Any], transfer: NDArray[Any]) -> NDArray[np.f
     return np.asarray(filtered, dtype=np.float32)
 
 
-def apply_radial_curve(volume: NDArray[Any], curve: ArrayLike) -> NDArray[np.float32]:
+def apply_radial_curve(volume: Array, curve: ArrayLike) -> Float32:
     """Multiply the Fourier transform of an image by an isotropic curve.
 
     Parameters
@@ -99,7 +96,7 @@ def apply_radial_curve(volume: NDArray[Any], curve: ArrayLike) -> NDArray[np.flo
     return apply_transfer(volume, np.interp(radius, np.arange(len(values)), values))
 
 
-def cut_off(volume: NDArray[Any], *, shell: float) -> NDArray[np.float32]:
+def cut_off(volume: Array, *, shell: float) -> Float32:
     """Return a cubic map without what lies beyond a shell, by a cosine edge of a shell each way.
 
     A Gaussian would leave faint detail, but free of noise, in every shell: the FSC with the map
@@ -109,7 +106,7 @@ def cut_off(volume: NDArray[Any], *, shell: float) -> NDArray[np.float32]:
     return apply_transfer(volume, 0.5 - 0.5 * np.sin(0.5 * np.pi * np.clip(beyond, -1, 1)))
 
 
-def radial_power(spectrum: NDArray[Any]) -> NDArray[np.float64]:
+def radial_power(spectrum: Array) -> Float64:
     """Return the mean of |F|^2 of the full spectrum in each rounded shell, (n//2 + 1,) float64.
 
     Raises

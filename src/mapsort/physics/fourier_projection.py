@@ -36,10 +36,9 @@ import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
+from mapsort.array_types import Complex64, Float32, Float64, Real
 from mapsort.errors import ConfigError
 
-Float32 = npt.NDArray[np.float32]
-Complex64 = npt.NDArray[np.complex64]
 _Scalar = TypeVar("_Scalar", np.float32, np.complex64)
 
 #: Relative error of slices where nothing else is asked for; far below any image's noise.
@@ -80,7 +79,7 @@ def interpolation_error(width: int, oversampling: float) -> float:
     """Return the relative l2 error of slices of white noise that fills the box."""
     along = np.linspace(-0.5, 0.5, 101) / oversampling
 
-    def transform(frequencies: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def transform(frequencies: Float64) -> Float64:
         return np.array([_core.kernel_transform(oversampling, f, width=width) for f in frequencies])
 
     aliases = sum(transform(along + m) ** 2 for m in (-3, -2, -1, 1, 2, 3))
@@ -117,7 +116,7 @@ def padded_size(box: int, oversampling: float) -> int:
 
 
 @lru_cache(maxsize=32)
-def kernel_profile(size: int, padded: int, box: int, width: int = 6) -> npt.NDArray[np.float64]:
+def kernel_profile(size: int, padded: int, box: int, width: int = 6) -> Float64:
     """Transform of the interpolation kernel along a centred line of ``size`` pixels.
 
     ``padded`` is the size of the grid that is interpolated and ``box`` the size it was padded from.
@@ -127,11 +126,7 @@ def kernel_profile(size: int, padded: int, box: int, width: int = 6) -> npt.NDAr
 
 
 def transform_window(
-    volume: npt.NDArray[np.floating],
-    interpolation: Interpolation,
-    *,
-    max_radius: float,
-    n_threads: int = 1,
+    volume: Real, interpolation: Interpolation, *, max_radius: float, n_threads: int = 1
 ) -> Complex64:
     """Return the Fourier window of a map, ready for slicing up to ``max_radius`` Fourier pixels.
 
@@ -196,7 +191,7 @@ class FourierProjector:
     @classmethod
     def plan(
         cls,
-        volume: npt.NDArray[np.floating],
+        volume: Real,
         *,
         tolerance: float = DEFAULT_TOLERANCE,
         interpolation: Interpolation | None = None,
@@ -242,7 +237,7 @@ class FourierProjector:
             width=self.interpolation.width,
         )
 
-    def cartesian(self, rotations: npt.NDArray[np.floating], *, n_threads: int = 1) -> Complex64:
+    def cartesian(self, rotations: Real, *, n_threads: int = 1) -> Complex64:
         """Return the transforms of projections at rotations (n, 3, 3), object to view.
 
         Returns

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Array, Bool, Complex64, Float64, Indices
 from mapsort.errors import NumericalError
 from mapsort.geometry.arrays import real_array
 from mapsort.physics.shells import box_of, box_of_spectrum, shell_index
@@ -20,7 +20,7 @@ GOLD_STANDARD, ONE_HALF = 0.143, 0.5
 _LARGEST_CORRELATION = 0.9999
 
 
-def fsc(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+def fsc(a: ArrayLike, b: ArrayLike) -> Float64:
     """Fourier shell correlation of two images or maps.
 
     Parameters
@@ -50,7 +50,7 @@ def fsc(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     return fsc_of_spectra(scipy.fft.rfftn(one), scipy.fft.rfftn(other))
 
 
-def fsc_of_spectra(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+def fsc_of_spectra(a: Array, b: Array) -> Float64:
     """Return the FSC (n//2 + 1,) of half-complex spectra that the caller has already.
 
     ``sum Re(A B*) / sqrt(sum |A|^2 sum |B|^2)`` over the terms whose radius rounds to the shell,
@@ -77,7 +77,7 @@ def fsc_of_spectra(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     return curve
 
 
-def fsc_of_pairs(volumes: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
+def fsc_of_pairs(volumes: Iterable[Array]) -> Float64:
     """Fourier shell correlations of all pairs of several maps.
 
     Every map is transformed once, and its terms are kept in single precision; the sums over a
@@ -93,7 +93,7 @@ def fsc_of_pairs(volumes: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
     ndarray of shape (k, k, n//2 + 1), float64
         As `fsc` of maps i and j; symmetric.
     """
-    rows: list[NDArray[np.complex64]] = []
+    rows: list[Complex64] = []
     n, order, counts = 0, np.empty(0, np.intp), np.empty(0, np.intp)
     for volume in volumes:
         spectrum = scipy.fft.rfftn(volume)
@@ -116,7 +116,7 @@ def fsc_of_pairs(volumes: Iterable[NDArray[Any]]) -> NDArray[np.float64]:
     return curves
 
 
-def frequencies_per_ang(box: int, apix: float) -> NDArray[np.float64]:
+def frequencies_per_ang(box: int, apix: float) -> Float64:
     """Return the spatial frequencies of the shells, ``r / (n apix)`` [1/A], (n//2 + 1,).
 
     Also for odd n, where EMAN2 writes r / (n - 1).
@@ -176,7 +176,7 @@ def resolution_at(
     return float(n * apix / shell)
 
 
-def ssnr_from_fsc(curve: ArrayLike, *, half_to_full: bool = True) -> NDArray[np.float64]:
+def ssnr_from_fsc(curve: ArrayLike, *, half_to_full: bool = True) -> Float64:
     """Return the spectral signal-to-noise ratio from a correlation f of half maps, at least 0.
 
     In the average of the two, ``2 f / (1 - f)``, or, without `half_to_full`, in each of them, ``f /
@@ -186,7 +186,7 @@ def ssnr_from_fsc(curve: ArrayLike, *, half_to_full: bool = True) -> NDArray[np.
     return np.asarray((2.0 if half_to_full else 1.0) * f / (1.0 - f))
 
 
-def _independent(n: int, ndim: int) -> NDArray[np.bool_]:
+def _independent(n: int, ndim: int) -> Bool:
     """Terms that are left when one of each Friedel pair of the plane kx = 0 is dropped.
 
     Nyquist counts as positive and, as in EMAN2, its own pairs (and those of kx = n/2) are kept:
@@ -203,7 +203,7 @@ def _independent(n: int, ndim: int) -> NDArray[np.bool_]:
     return keep
 
 
-def independent_counts(box: int, *, ndim: int) -> NDArray[np.intp]:
+def independent_counts(box: int, *, ndim: int) -> Indices:
     """Return how many Fourier terms `fsc` sums in each shell, (n//2 + 1,)."""
     shells = shell_index(box, ndim=ndim)
     chosen = _independent(box, ndim) & (shells <= box // 2)

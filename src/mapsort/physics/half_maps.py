@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32, Float64, Real
 from mapsort.errors import NumericalError
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.fsc import fsc, resolution_at
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.physics.shells import box_of, fourier_radius
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 
 #: Phases are made random beyond the last shell whose unmasked FSC reaches this.
 RANDOM_BELOW = 0.8
@@ -69,7 +65,7 @@ class HalfMapFsc:
         }
 
 
-def half_map_fsc(even: NDArray[Any], odd: NDArray[Any], mask: NDArray[Any]) -> Float64:
+def half_map_fsc(even: Array, odd: Array, mask: Array) -> Float64:
     """Return the FSC of two half maps under a soft mask, (box//2 + 1,)."""
     for array, name in ((even, "even"), (odd, "odd"), (mask, "mask")):
         box_of(array, name)
@@ -79,7 +75,7 @@ def half_map_fsc(even: NDArray[Any], odd: NDArray[Any], mask: NDArray[Any]) -> F
 
 
 def half_map_curves(
-    even: NDArray[Any], odd: NDArray[Any], mask: NDArray[Any], *, rng: np.random.Generator
+    even: Array, odd: Array, mask: Array, *, rng: np.random.Generator
 ) -> HalfMapFsc:
     """Compare two half maps, and find out how much of their agreement a mask has made.
 
@@ -129,7 +125,7 @@ def _corrected(masked: Float64, randomised: Float64, random_from: int) -> Float6
     return corrected
 
 
-def noise_to_signal(curves: Sequence[NDArray[np.floating]]) -> Float64:
+def noise_to_signal(curves: Sequence[Real]) -> Float64:
     """Return 1/SSNR of full maps, (box//2 + 1,), from the FSC curves of their halves.
 
     One curve for all maps, from the mean of theirs, so that no map is filtered in another way
@@ -145,13 +141,13 @@ def noise_to_signal(curves: Sequence[NDArray[np.floating]]) -> Float64:
     return np.asarray(np.minimum(ratio, MAX_NOISE_TO_SIGNAL))
 
 
-def first_of_noise(curve: NDArray[np.floating]) -> int:
+def first_of_noise(curve: Real) -> int:
     """Return the first shell from 1 on whose FSC is that of noise, else the number of shells."""
     below = np.flatnonzero(curve[1:] < NOISE_LEVEL)
     return int(below[0]) + 1 if len(below) else len(curve)
 
 
-def wiener_filtered(volume: Float32, ratio: NDArray[np.floating]) -> Float32:
+def wiener_filtered(volume: Float32, ratio: Real) -> Float32:
     """Return a map whose shells are divided by 1 + 1/SSNR, 1/SSNR (box//2 + 1,) being `ratio`."""
     return apply_radial_curve(volume, 1.0 / (1.0 + ratio))
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.ndimage
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Array, Float32, Float64
 from mapsort.errors import NumericalError
 from mapsort.geometry.arrays import real_array
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
 from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.shells import box_of, fourier_radius
 
-Float32 = NDArray[np.float32]
-
 # More than the rounding of coordinates, less than what changes a density [pixels].
 _NUDGE = 1e-9
 
 
-def transform_image(image: NDArray[Any], matrix: ArrayLike, *, order: Literal[1, 3] = 1) -> Float32:
+def transform_image(image: Array, matrix: ArrayLike, *, order: Literal[1, 3] = 1) -> Float32:
     """Move the content of an image or map by an affine transform about the centre n//2.
 
     A point p, relative to the centre, order x, y(, z), goes to ``matrix[:, :-1] p + matrix[:,
@@ -51,7 +50,7 @@ def transform_image(image: NDArray[Any], matrix: ArrayLike, *, order: Literal[1,
     return np.asarray(moved, dtype=np.float32)
 
 
-def flip(image: NDArray[Any], *, axis: int) -> Float32:
+def flip(image: Array, *, axis: int) -> Float32:
     """Invert an axis about the centre n//2; for even n the first layer becomes 0."""
     n = image.shape[axis]
     result = np.flip(image, axis).astype(np.float32)
@@ -61,13 +60,13 @@ def flip(image: NDArray[Any], *, axis: int) -> Float32:
     return result
 
 
-def periodic_mirror(image: NDArray[Any], *, axis: int) -> Float32:
+def periodic_mirror(image: Array, *, axis: int) -> Float32:
     """Invert an axis about the centre n//2; for even n the first layer stays where it is."""
     result = np.flip(image, axis).astype(np.float32)
     return np.roll(result, 1, axis) if image.shape[axis] % 2 == 0 else result
 
 
-def shift_pixels(image: NDArray[Any], shift: tuple[int, ...]) -> Float32:
+def shift_pixels(image: Array, shift: tuple[int, ...]) -> Float32:
     """Move by whole pixels, per axis in the order of the axes; what is vacated becomes 0."""
     result = np.zeros(image.shape, dtype=np.float32)
     new = tuple(slice(max(0, d), n + min(0, d)) for d, n in zip(shift, image.shape, strict=True))
@@ -77,9 +76,7 @@ def shift_pixels(image: NDArray[Any], shift: tuple[int, ...]) -> Float32:
     return result
 
 
-def centre_of_mass(
-    image: NDArray[Any], *, threshold: float = 0.0, squared: bool = False
-) -> NDArray[np.float64]:
+def centre_of_mass(image: Array, *, threshold: float = 0.0, squared: bool = False) -> Float64:
     """Centre of mass of the densities from a threshold on, relative to pixel n//2.
 
     In the order of the axes. With `squared`, densities are squared first; the threshold is for the
@@ -102,11 +99,7 @@ def centre_of_mass(
 
 
 def centred(
-    image: NDArray[Any],
-    *,
-    threshold: float = 0.0,
-    squared: bool = False,
-    whole_pixels: bool = True,
+    image: Array, *, threshold: float = 0.0, squared: bool = False, whole_pixels: bool = True
 ) -> Float32:
     """Move the `centre_of_mass` to pixel n//2; by whole pixels, so that nothing is interpolated."""
     centre = centre_of_mass(image, threshold=threshold, squared=squared)
@@ -115,7 +108,7 @@ def centred(
     return transform_image(image, np.column_stack([np.eye(image.ndim), -centre[::-1]]))
 
 
-def object_centred(image: NDArray[Any]) -> Float32:
+def object_centred(image: Array) -> Float32:
     """Move the object, the brightest compact tenth of the area, to pixel n//2, by whole pixels.
 
     As EMAN2's xform.center: densities are squared after a high-pass (3 Fourier pixels) and a

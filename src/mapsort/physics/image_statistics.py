@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Bool, Float64
 from mapsort.errors import NumericalError
 from mapsort.physics.shells import box_of
 
-Float64 = NDArray[np.float64]
 
-
-def sample_sigma(image: NDArray[Any]) -> float:
+def sample_sigma(image: Array) -> float:
     """Return the standard deviation with n - 1 in the denominator (EMAN2's ``sigma``)."""
     return float(np.std(image, ddof=1, dtype=np.float64))
 
 
-def edge_mean(image: NDArray[Any]) -> float:
+def edge_mean(image: Array) -> float:
     """Return the mean of the outermost pixels (EMAN2, ``get_edge_mean``).
 
     2-D: over the four edges, corners counted twice; 3-D: over the surface, each voxel counted once.
@@ -31,7 +27,7 @@ def edge_mean(image: NDArray[Any]) -> float:
     return float((pixels.sum() - inner.sum()) / (pixels.size - inner.size))
 
 
-def circle_mean(image: NDArray[Any], *, radius: float | None = None, width: float = 2.0) -> float:
+def circle_mean(image: Array, *, radius: float | None = None, width: float = 2.0) -> float:
     """Return the mean over a ring (shell), ``radius <= r < radius + width`` [pixels].
 
     By default the radius is n/2 - 2; a negative one counts inwards from n//2.
@@ -67,7 +63,7 @@ def squared_radius(
     return np.asarray(((offset - centre_px[2]) ** 2)[:, None, None] + square)
 
 
-def least_squares_plane(image: NDArray[Any]) -> Float64:
+def least_squares_plane(image: Array) -> Float64:
     """Return the plane (hyperplane of a map) that fits the densities best, float64."""
     pixels = np.asarray(image, dtype=np.float64)
     plane = np.full(pixels.shape, pixels.mean())
@@ -83,7 +79,7 @@ def least_squares_plane(image: NDArray[Any]) -> Float64:
 
 
 def linear_density_fit(
-    image: NDArray[Any], target: NDArray[Any], chosen: NDArray[np.bool_] | None = None
+    image: Array, target: Array, chosen: Bool | None = None
 ) -> tuple[float, float]:
     """Return slope and offset by which ``slope * image + offset`` is nearest to the target.
 

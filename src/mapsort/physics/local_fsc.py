@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy  # its parts are loaded when they are used
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32, Float64
 from mapsort.errors import ConfigError
 from mapsort.physics.filters import apply_transfer
 from mapsort.physics.shells import box_of, fourier_radius
@@ -19,8 +17,8 @@ MOST_BANDS = 24
 
 
 def local_resolution(
-    a: NDArray[Any], b: NDArray[Any], *, apix: float, threshold: float, last_shell: int
-) -> NDArray[np.float32]:
+    a: Array, b: Array, *, apix: float, threshold: float, last_shell: int
+) -> Float32:
     """Return where the Fourier shell correlation about each voxel falls below a threshold [A].
 
     Parameters
@@ -69,9 +67,7 @@ def local_resolution(
     return np.asarray(box * apix / reached, np.float32)
 
 
-def _correlation(
-    a: NDArray[np.float32], b: NDArray[np.float32], width_px: float
-) -> NDArray[np.float64]:
+def _correlation(a: Float32, b: Float32, width_px: float) -> Float64:
     """Return the correlation coefficient of two maps about each voxel."""
     cross, power_a, power_b = (
         scipy.ndimage.gaussian_filter((x * y).astype(np.float64), width_px)

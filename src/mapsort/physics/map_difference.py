@@ -7,21 +7,18 @@ are called significant so that of those called no more than a chosen part is fal
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy  # its parts are loaded when they are used
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Bool, Float32, Float64
 from mapsort.errors import NumericalError
 from mapsort.physics.filters import apply_radial_curve, radial_power
 from mapsort.physics.fsc import GOLD_STANDARD, fsc
 from mapsort.physics.half_maps import first_of_noise, noise_to_signal
 from mapsort.physics.shells import box_of, fourier_radius
 
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+Mask = Bool
 
 #: Independent pieces of noise that the local standard error is taken from, at least, and how wide
 #: the window about a voxel may become to hold them, of the box.
@@ -191,7 +188,7 @@ def _scale_of(a: HalfPair, b: HalfPair, where: Mask, shell: int) -> tuple[float,
     return float(np.exp(start)), float(-4.0 * slope)
 
 
-def _radial_sum(values: NDArray[Any], box: int) -> Float64:
+def _radial_sum(values: Array, box: int) -> Float64:
     shells = np.rint(fourier_radius(box, ndim=3)).astype(np.intp)
     return np.asarray(np.bincount(shells.ravel(), values.ravel())[: box // 2 + 1], np.float64)
 

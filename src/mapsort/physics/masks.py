@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy  # its parts are loaded when they are used
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Bool, Float32
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
 from mapsort.physics.image_statistics import squared_radius
@@ -17,7 +17,7 @@ from mapsort.physics.shells import box_of, fourier_radius
 #: a map, which leaves the box's corners out.
 SPHERE_EDGE, INSCRIBED_EDGE = 0.0625, 0.05
 
-Mask = NDArray[np.bool_]
+Mask = Bool
 
 # Envelope: density counts if it exceeds the background by so many standard deviations ...
 _ENVELOPE_SIGMAS = 4.0
@@ -31,9 +31,7 @@ _STEPS_PER_PIXEL = 8
 _MAD_OF_NORMAL = 0.67449
 
 
-def soft_sphere(
-    box: int, radius_px: float, width_px: float, *, ndim: Literal[2, 3] = 3
-) -> NDArray[np.float32]:
+def soft_sphere(box: int, radius_px: float, width_px: float, *, ndim: Literal[2, 3] = 3) -> Float32:
     """Return a disc or ball with a raised-cosine edge about pixel box//2, (box,) * ndim float32.
 
     1 for r <= radius, 0 for r >= radius + width, ``(1 + cos(pi (r - radius) / width)) / 2``
@@ -53,16 +51,12 @@ def soft_sphere(
     return (0.5 + 0.5 * np.cos(np.pi * edge)).astype(np.float32)
 
 
-def inscribed_sphere(
-    box: int, edge: float = INSCRIBED_EDGE, *, ndim: Literal[2, 3] = 3
-) -> NDArray[np.float32]:
+def inscribed_sphere(box: int, edge: float = INSCRIBED_EDGE, *, ndim: Literal[2, 3] = 3) -> Float32:
     """Return the largest soft ball (disc) of a box, (box,) * ndim; `edge` is a part of the box."""
     return soft_sphere(box, box / 2 - edge * box, edge * box, ndim=ndim)
 
 
-def envelope_radius(
-    volume: NDArray[Any], *, fraction: float = 0.998, smoothing_px: float = 6.0
-) -> float:
+def envelope_radius(volume: Array, *, fraction: float = 0.998, smoothing_px: float = 6.0) -> float:
     """Radius of the smallest sphere about the centre that holds (nearly) all of the molecule.
 
     Parameters
@@ -114,12 +108,8 @@ def envelope_radius(
 
 
 def envelope_mask(
-    volume: NDArray[Any],
-    *,
-    margin_px: float,
-    edge_px: float,
-    smoothing_px: float = 6.0,
-) -> NDArray[np.float32]:
+    volume: Array, *, margin_px: float, edge_px: float, smoothing_px: float = 6.0
+) -> Float32:
     """Return a soft mask that follows the molecule's outline at a distance, 0 to 1.
 
     Parameters
@@ -135,7 +125,7 @@ def envelope_mask(
     return soft_edged(core, margin_px=margin_px, edge_px=edge_px)
 
 
-def envelope_core(volume: NDArray[Any], *, smoothing_px: float = 6.0) -> Mask:
+def envelope_core(volume: Array, *, smoothing_px: float = 6.0) -> Mask:
     """Return where a map (n, n, n) has density, as `envelope_radius` says what counts.
 
     Raises
@@ -150,7 +140,7 @@ def envelope_core(volume: NDArray[Any], *, smoothing_px: float = 6.0) -> Mask:
     return np.asarray(core)
 
 
-def soft_edged(core: Mask, *, margin_px: float, edge_px: float) -> NDArray[np.float32]:
+def soft_edged(core: Mask, *, margin_px: float, edge_px: float) -> Float32:
     """Return a mask about a region, (n, n, n): 1 up to a distance, then a raised-cosine edge.
 
     The edge is that of `soft_sphere`, of the distance to the nearest voxel of the region [pixels].
@@ -167,15 +157,13 @@ def soft_edged(core: Mask, *, margin_px: float, edge_px: float) -> NDArray[np.fl
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * beyond), dtype=np.float32)
 
 
-def density_threshold(smooth: NDArray[np.float32]) -> float:
+def density_threshold(smooth: Float32) -> float:
     """Return the density above which a map is not solvent, as `envelope_radius` says it."""
     level, noise = _solvent(smooth, box_of(smooth, "volume"))
     return level + _above_solvent(float(smooth.max()) - level, noise)
 
 
-def heavy_pieces(
-    inside: Mask, weight: NDArray[np.float32], *, part: float
-) -> tuple[Mask, int, int]:
+def heavy_pieces(inside: Mask, weight: Float32, *, part: float) -> tuple[Mask, int, int]:
     """Find the connected pieces of a region (of voxels that share a face) that count.
 
     Parameters
@@ -201,16 +189,12 @@ def heavy_pieces(
     return counts[labels], int(counts.sum()), n_pieces
 
 
-def density_above_background(
-    volume: NDArray[Any], *, smoothing_px: float = 6.0
-) -> NDArray[np.float32]:
+def density_above_background(volume: Array, *, smoothing_px: float = 6.0) -> Float32:
     """Return the smoothed density above the solvent, 0 out of the pieces of `envelope_radius`."""
     return _excess(lowpassed(volume, 1.0 / smoothing_px), box_of(volume, "volume"))
 
 
-def smoothed_deviations(
-    volume: NDArray[Any], *, smoothing_px: float = 6.0
-) -> tuple[NDArray[np.float32], float]:
+def smoothed_deviations(volume: Array, *, smoothing_px: float = 6.0) -> tuple[Float32, float]:
     """Return a map's smoothed density from the solvent's level, and the solvent's noise.
 
     `envelope_radius` says what level, noise and smoothing are; the map may have either contrast.
@@ -220,14 +204,14 @@ def smoothed_deviations(
     return smooth - np.float32(level), noise
 
 
-def _solvent(smooth: NDArray[np.float32], box: int) -> tuple[float, float]:
+def _solvent(smooth: Float32, box: int) -> tuple[float, float]:
     """Level and noise outside the inscribed sphere."""
     outside = smooth[squared_radius(box, ndim=smooth.ndim) > (box // 2) ** 2]
     level = float(np.median(outside))
     return level, float(np.median(np.abs(outside - level))) / _MAD_OF_NORMAL
 
 
-def _excess(smooth: NDArray[np.float32], box: int) -> NDArray[np.float32]:
+def _excess(smooth: Float32, box: int) -> Float32:
     """Density above the solvent, in the pieces that count."""
     level, noise = _solvent(smooth, box)
     above = smooth - np.float32(level)
@@ -241,7 +225,7 @@ def _above_solvent(highest: float, noise: float) -> float:
     return max(_ENVELOPE_SIGMAS * noise, _ENVELOPE_PEAK_FRACTION * highest)
 
 
-def lowpassed(volume: NDArray[Any], cutoff: float) -> NDArray[np.float32]:
+def lowpassed(volume: Array, cutoff: float) -> Float32:
     """Return an image or map after a Gaussian low-pass, 1/e at the cutoff [cycles/pixel]."""
     box = volume.shape[0]
     frequency = fourier_radius(box, ndim=volume.ndim) / box

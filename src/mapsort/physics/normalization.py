@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Bool, Float32
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.geometry.arrays import real_array
 from mapsort.physics.image_statistics import squared_radius
@@ -15,7 +13,7 @@ from mapsort.physics.shells import box_of
 PROTEIN_DENSITY_DA_PER_ANG3 = 0.81
 
 
-def density_at_mass(volume: NDArray[Any], apix: float, mass_kda: float) -> float:
+def density_at_mass(volume: Array, apix: float, mass_kda: float) -> float:
     """Return the density above which a map holds a mass of protein: the k-th highest one.
 
     k is the smallest count of voxels with ``k apix^3 0.81 Da/A^3 >= mass``.
@@ -42,8 +40,8 @@ def density_at_mass(volume: NDArray[Any], apix: float, mass_kda: float) -> float
 
 
 def normalize_by_mass(
-    volume: NDArray[Any], apix: float, mass_kda: float, *, threshold: float = 1.0
-) -> NDArray[np.float32]:
+    volume: Array, apix: float, mass_kda: float, *, threshold: float = 1.0
+) -> Float32:
     """Scale a map so that the density at a threshold encloses a given mass [kDa].
 
     EMAN2's normalize.bymass with 0.81 Da/A^3, by sorting in place of a stepwise search.
@@ -67,7 +65,7 @@ def normalize_by_mass(
     return (np.asarray(volume, dtype=np.float64) / density * threshold).astype(np.float32)
 
 
-def background_normalize(images: NDArray[Any], radius_px: float) -> NDArray[np.float32]:
+def background_normalize(images: Array, radius_px: float) -> Float32:
     """Give every image mean 0 and standard deviation 1 outside a circle (RELION's convention).
 
     Parameters
@@ -108,7 +106,7 @@ def background_normalize(images: NDArray[Any], radius_px: float) -> NDArray[np.f
     return np.asarray(scaled)
 
 
-def _outside_circle(box: int, radius_px: float) -> NDArray[np.bool_]:
+def _outside_circle(box: int, radius_px: float) -> Bool:
     outside = squared_radius(box, ndim=2) > radius_px**2
     if radius_px <= 0 or int(outside.sum()) < 2:
         raise ConfigError(

@@ -5,24 +5,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Bool, Float64
 from mapsort.errors import NumericalError
 from mapsort.physics.image_statistics import linear_density_fit, squared_radius
 from mapsort.physics.radial_matching import match_amplitudes
 
-Image = NDArray[Any]
-Float64 = NDArray[np.float64]
+Image = Array
 
 #: Value of correlations that cannot be computed: worse than any that can.
 WORST_CORRELATION = 2.0
 
 
-def correlation(this: Image, other: Image, chosen: NDArray[np.bool_] | None = None) -> float:
+def correlation(this: Image, other: Image, chosen: Bool | None = None) -> float:
     """Negative correlation coefficient of some pixels, -1 (best) to 1; 2 for a constant image."""
     a, b = _pixels(this, other, chosen)
     a, b = a - a.mean(), b - b.mean()
@@ -30,16 +27,14 @@ def correlation(this: Image, other: Image, chosen: NDArray[np.bool_] | None = No
 
 
 def scalar_product(
-    this: Image, other: Image, chosen: NDArray[np.bool_] | None = None, *, normalize: bool
+    this: Image, other: Image, chosen: Bool | None = None, *, normalize: bool
 ) -> float:
     """Negative scalar product of some pixels over their number, or over both lengths."""
     a, b = _pixels(this, other, chosen)
     return _cosine(a, b) if normalize else -float(np.mean(a * b))
 
 
-def mean_squared_difference(
-    this: Image, other: Image, chosen: NDArray[np.bool_] | None = None
-) -> float:
+def mean_squared_difference(this: Image, other: Image, chosen: Bool | None = None) -> float:
     """Mean of the squared differences; arguments as for `correlation`."""
     a, b = _pixels(this, other, chosen)
     return float(np.mean((a - b) ** 2))
@@ -58,7 +53,7 @@ def fitted_to(this: Image, other: Image, *, ignore_zero: bool) -> Image:
 
 
 def absolute_difference(
-    this: Image, other: Image, chosen: NDArray[np.bool_] | None = None, *, normalize: bool
+    this: Image, other: Image, chosen: Bool | None = None, *, normalize: bool
 ) -> float:
     """Half the sum of absolute differences of some pixels.
 
@@ -152,7 +147,7 @@ def _with_amplitudes_of(image: Float64, phases: Float64) -> Float64:
     return np.asarray(scipy.fft.irfftn(spectrum, s=image.shape))
 
 
-def _pixels(this: Image, other: Image, chosen: NDArray[np.bool_] | None) -> tuple[Float64, Float64]:
+def _pixels(this: Image, other: Image, chosen: Bool | None) -> tuple[Float64, Float64]:
     a = (this if chosen is None else this[chosen]).astype(np.float64).ravel()
     b = (other if chosen is None else other[chosen]).astype(np.float64).ravel()
     if a.size == 0:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float64
 from mapsort.physics.fsc import fsc_of_spectra, independent_counts
 from mapsort.physics.pair_comparison import WORST_CORRELATION
 from mapsort.physics.radial_matching import shell_means
 from mapsort.physics.shells import fourier_radius, shell_index
 
-Image = NDArray[Any]
-Float64 = NDArray[np.float64]
+Image = Array
 
 # Less residual power than this part of the image's own is rounding.
 _LEAST_RESIDUAL = 1e-6

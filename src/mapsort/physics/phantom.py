@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
+from mapsort.array_types import Bool, Complex64, Float32, Float64
 from mapsort.errors import ConfigError
 
 #: No density (beyond 3 standard deviations of a Gaussian) lies farther from the centre [A].
@@ -59,12 +60,12 @@ _AXIS = np.array([0.94, 0.28, 0.195])
 class _Gaussians:
     """Centres (n, 3) x,y,z and standard deviations (n,) in pixels; heights (n,)."""
 
-    centres_px: NDArray[np.float64]
-    sigmas_px: NDArray[np.float64]
-    heights: NDArray[np.float64]
+    centres_px: Float64
+    sigmas_px: Float64
+    heights: Float64
 
 
-def phantom_map(state: int, box: int, apix: float) -> NDArray[np.float32]:
+def phantom_map(state: int, box: int, apix: float) -> Float32:
     """Return the phantom's density on a grid, (box, box, box) float32, the centre at ``box // 2``.
 
     Parameters
@@ -92,7 +93,7 @@ def phantom_map(state: int, box: int, apix: float) -> NDArray[np.float32]:
     return out
 
 
-def phantom_slice(state: int, box: int, apix: float, rotations: ArrayLike) -> NDArray[np.complex64]:
+def phantom_slice(state: int, box: int, apix: float, rotations: ArrayLike) -> Complex64:
     """Return the Fourier transforms of the phantom's projections, (n, box, box // 2 + 1) complex64.
 
     Half transforms with the origin at [0, 0] and phases about pixel ``box // 2``: equal to
@@ -138,9 +139,7 @@ def _gaussians(state: int, box: int, apix: float) -> _Gaussians:
 
 
 @lru_cache(maxsize=1)
-def _recipe() -> tuple[
-    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]
-]:
+def _recipe() -> tuple[Float64, Float64, Float64, Bool]:
     """Return centres (n, 3) [A], standard deviations (n,) [A], heights (n,), which move (n,)."""
     rng = np.random.default_rng(_SEED)
     centres = np.concatenate([_fill(domain, rng) for domain in _DOMAINS])
@@ -150,7 +149,7 @@ def _recipe() -> tuple[
     return centres, sigmas, heights, moves
 
 
-def _fill(domain: _Domain, rng: np.random.Generator) -> NDArray[np.float64]:
+def _fill(domain: _Domain, rng: np.random.Generator) -> Float64:
     """Return `domain.n` points uniformly inside a domain, by rejection from its bounding box."""
     angle = np.deg2rad(domain.turn_deg)
     turn = np.array(
@@ -161,7 +160,7 @@ def _fill(domain: _Domain, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(inside * domain.semi_axes @ turn.T + domain.centre)
 
 
-def _turn(angle_deg: float) -> NDArray[np.float64]:
+def _turn(angle_deg: float) -> Float64:
     """Return the rotation by an angle about the hinge axis (Rodrigues' formula)."""
     x, y, z = _AXIS / np.linalg.norm(_AXIS)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32
 from mapsort.physics.shells import box_of, fourier_radius
 
 
-def randomise_phases(
-    image: NDArray[Any], *, cutoff: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def randomise_phases(image: Array, *, cutoff: float, rng: np.random.Generator) -> Float32:
     """Give Fourier terms from a frequency on [cycles/pixel] random phases, and keep amplitudes.
 
     The phases are those of white noise, whose transform has the symmetry of a real image's.

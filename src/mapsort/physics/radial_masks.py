@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32
 from mapsort.errors import ConfigError
 from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.shells import box_of
-
-Float32 = NDArray[np.float32]
 
 
 def _outer(radius_px: float | None, box: int) -> float:
@@ -22,7 +18,7 @@ def _outer(radius_px: float | None, box: int) -> float:
 
 
 def sharp_mask(
-    image: NDArray[Any],
+    image: Array,
     *,
     inner_radius: float = 0.0,
     outer_radius: float | None = None,
@@ -41,7 +37,7 @@ def sharp_mask(
 
 
 def soft_mask(
-    image: NDArray[Any],
+    image: Array,
     *,
     inner_radius: float = 0.0,
     outer_radius: float | None = None,
@@ -58,7 +54,7 @@ def soft_mask(
 
 
 def gaussian_mask(
-    image: NDArray[Any],
+    image: Array,
     *,
     outer_radius: float,
     inner_radius: float = 0.0,
@@ -78,7 +74,7 @@ def gaussian_mask(
     return (image * factor).astype(np.float32)
 
 
-def decay_edges(image: NDArray[Any], *, width: int) -> Float32:
+def decay_edges(image: Array, *, width: int) -> Float32:
     """Let an image fall to zero linearly towards its edges.
 
     Pixel i from an edge is multiplied by i / width, and in the corners by the factors of both
@@ -97,7 +93,7 @@ def decay_edges(image: NDArray[Any], *, width: int) -> Float32:
     return (image * ramp[:, None] * ramp).astype(np.float32)
 
 
-def zero_edges(image: NDArray[Any], *, rows: tuple[tuple[int, int], ...]) -> Float32:
+def zero_edges(image: Array, *, rows: tuple[tuple[int, int], ...]) -> Float32:
     """Set so many layers at the start and the end of each axis to zero."""
     kept = tuple(
         slice(first, max(first, n - last))

@@ -5,18 +5,13 @@ All are isotropic: the curve is taken at the true radius of each Fourier term.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32, Float64
 from mapsort.errors import ConfigError
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.shells import box_of, fourier_radius, friedel_weight
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 
 # The fit of an overall B factor starts here [A]: below, the molecule's shape rules the spectrum.
 _GUINIER_START_ANG = 15.0
@@ -24,7 +19,7 @@ _GUINIER_START_ANG = 15.0
 _GUINIER_LARGEST_APIX = 7.0
 
 
-def shell_sums(values: NDArray[Any], *, box: int, ndim: int) -> Float64:
+def shell_sums(values: Array, *, box: int, ndim: int) -> Float64:
     """Sum real values of Fourier terms over shells, each shared linearly by the two nearest ones.
 
     Shell r, up to floor(n sqrt(ndim) / 2) - 1, has the weight ``1 - |radius - r|`` of every term;
@@ -40,13 +35,13 @@ def shell_sums(values: NDArray[Any], *, box: int, ndim: int) -> Float64:
     return np.asarray(sums[: int(box * np.sqrt(ndim) / 2)])
 
 
-def shell_means(values: NDArray[Any], *, box: int, ndim: int) -> Float64:
+def shell_means(values: Array, *, box: int, ndim: int) -> Float64:
     """Average over shells with the weights of `shell_sums`; same arguments and shape."""
     count = shell_sums(np.ones(values.shape), box=box, ndim=ndim)
     return shell_sums(values, box=box, ndim=ndim) / count
 
 
-def shell_intensity(image: NDArray[Any]) -> Float64:
+def shell_intensity(image: Array) -> Float64:
     """Return the mean of |F|^2 per shell of an image (n, n) or map (n, n, n)."""
     box = box_of(image, "image")
     spectrum = scipy.fft.rfftn(np.asarray(image, dtype=np.float64))
@@ -54,8 +49,8 @@ def shell_intensity(image: NDArray[Any]) -> Float64:
 
 
 def match_amplitudes(
-    image: NDArray[Any],
-    target: NDArray[Any],
+    image: Array,
+    target: Array,
     *,
     by_dot: bool = False,
     keep_high_resolution: bool = False,
@@ -88,7 +83,7 @@ def match_amplitudes(
     return _apply(image, factor, interpolate=interpolate)
 
 
-def matching_factors(image: NDArray[Any], target: NDArray[Any], *, by_dot: bool = False) -> Float64:
+def matching_factors(image: Array, target: Array, *, by_dot: bool = False) -> Float64:
     """Factor per shell that `match_amplitudes` applies; same arguments."""
     if image.shape != target.shape:
         raise ConfigError(f"the images to match differ in size: {image.shape}, {target.shape}")
@@ -101,9 +96,7 @@ def matching_factors(image: NDArray[Any], target: NDArray[Any], *, by_dot: bool 
     return _quotient(cross, shell_sums(np.abs(a) ** 2, box=box, ndim=image.ndim))
 
 
-def set_structure_factor(
-    image: NDArray[Any], curve: NDArray[Any], *, apix: float, scale: float = 1.0
-) -> Float32:
+def set_structure_factor(image: Array, curve: Array, *, apix: float, scale: float = 1.0) -> Float32:
     """Give an image or map the radial intensities of a structure factor.
 
     EMAN2's filter.setstrucfac: factor ``sqrt(n^3 scale SF(s) / I(r))`` (n^3 for images, too), 1 at
@@ -128,11 +121,7 @@ def set_structure_factor(
 
 
 def flatten_spectrum(
-    image: NDArray[Any],
-    *,
-    apix: float,
-    bfactor_ang2: float,
-    noise_cutoff: float = 1.0 / 6.0,
+    image: Array, *, apix: float, bfactor_ang2: float, noise_cutoff: float = 1.0 / 6.0
 ) -> Float32:
     """Remove the overall B factor of a map and apply another.
 
@@ -163,8 +152,8 @@ def flatten_spectrum(
 
 
 def wiener_by_fsc(
-    image: NDArray[Any],
-    curve: NDArray[Any],
+    image: Array,
+    curve: Array,
     *,
     apix: float,
     snr_factor: float = 1.5,
@@ -200,7 +189,7 @@ def wiener_by_fsc(
     return apply_radial_curve(image, np.interp(radius / (box * apix), frequency, gain))
 
 
-def zero_low_peak(image: NDArray[Any], *, limit: float) -> Float32:
+def zero_low_peak(image: Array, *, limit: float) -> Float32:
     """Remove the shells up to the first at which the intensity rises.
 
     No frequency above the limit [cycles/pixel] is removed. What EMAN2's filter.highpass.autopeak is
@@ -216,7 +205,7 @@ def zero_low_peak(image: NDArray[Any], *, limit: float) -> Float32:
     return _apply(image, factor, interpolate=False)
 
 
-def _apply(image: NDArray[Any], factor: Float64, *, interpolate: bool) -> Float32:
+def _apply(image: Array, factor: Float64, *, interpolate: bool) -> Float32:
     if interpolate:
         return apply_radial_curve(image, factor)
     box = box_of(image, "image")
@@ -231,7 +220,7 @@ def _quotient(a: Float64, b: Float64) -> Float64:
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 
-def _curve(curve: NDArray[Any], what: str) -> Float64:
+def _curve(curve: Array, what: str) -> Float64:
     table = np.array(curve, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2:
         raise ConfigError(f"{what}: expected a curve of shape (n, 2), got {table.shape}")

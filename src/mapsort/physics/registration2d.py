@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Bool, Float64
 from mapsort.geometry.transform2d import Transform2D
 from mapsort.physics.image_moves import periodic_mirror, transform_image
 from mapsort.physics.image_statistics import squared_radius
@@ -22,8 +21,7 @@ from mapsort.physics.pair_comparison import correlation
 from mapsort.physics.resample import fourier_resample
 from mapsort.physics.simplex import lowest
 
-Image = NDArray[Any]
-Float64 = NDArray[np.float64]
+Image = Array
 #: Compares a moved image with the fixed one; smaller is better.
 Score = Callable[[Image, Image], float]
 
@@ -200,7 +198,7 @@ def _polished(
     fixed: Image,
     start: Transform2D,
     space: SearchSpace,
-    inside: NDArray[np.bool_],
+    inside: Bool,
     step_deg: float,
 ) -> Transform2D:
     """Maximise the correlation coefficient near a pose."""
@@ -251,12 +249,7 @@ def _simplex(
 
 
 def _coarse(
-    moving: Image,
-    fixed: Image,
-    space: SearchSpace,
-    mirror: bool,
-    inside: NDArray[np.bool_],
-    step: float,
+    moving: Image, fixed: Image, space: SearchSpace, mirror: bool, inside: Bool, step: float
 ) -> list[_Candidate]:
     """Best poses by correlation over all rotations and shifts."""
     # M (R x + t) onto the fixed image is R x + t onto the mirrored one
@@ -289,7 +282,7 @@ def _turned(moving: Image, alpha: float, space: SearchSpace) -> Float64:
 
 
 def _correlations(
-    turned: Float64, target: Float64, spectrum: NDArray[Any], reach: int, space: SearchSpace
+    turned: Float64, target: Float64, spectrum: Array, reach: int, space: SearchSpace
 ) -> Float64:
     """Correlation at shifts -reach ... reach along y and x, by FFT of padded images."""
     n, size = len(turned), len(spectrum)
@@ -315,7 +308,7 @@ def _correlations(
     return values
 
 
-def _shifts(template: Float64, image: NDArray[Any], size: int, reach: int) -> Float64:
+def _shifts(template: Float64, image: Array, size: int, reach: int) -> Float64:
     """``sum_x template(x - t) image(x)`` for whole t up to the reach."""
     spectrum = scipy.fft.rfft2(template, s=(size, size))
     values = scipy.fft.irfft2(image * spectrum.conj(), s=(size, size))
@@ -354,6 +347,6 @@ def _angular_step(space: SearchSpace, box: int) -> float:
     return 360.0 / max(1.0, float(np.round(360.0 / wanted)))
 
 
-def _annulus(n: int, inner: float, outer: float) -> NDArray[np.bool_]:
+def _annulus(n: int, inner: float, outer: float) -> Bool:
     square = squared_radius(n, ndim=2)
     return np.asarray((square >= inner**2) & (square <= outer**2))

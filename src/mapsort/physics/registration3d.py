@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from mapsort.array_types import Array, Float64, Indices
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.geometry.transform3d import Transform3D
@@ -19,8 +19,7 @@ from mapsort.physics.pair_comparison import correlation
 from mapsort.physics.resample import fourier_resample
 from mapsort.physics.simplex import lowest
 
-Map = NDArray[Any]
-Float64 = NDArray[np.float64]
+Map = Array
 #: Compares a moved map with the fixed one; smaller is better.
 Score = Callable[[Map, Map], float]
 
@@ -197,7 +196,7 @@ def _coarse(
     return [Transform3D(rotations[index], shifts[index]) for index in best]
 
 
-def _distinct(rotations: Float64, order: NDArray[np.intp], step_deg: float) -> list[int]:
+def _distinct(rotations: Float64, order: Indices, step_deg: float) -> list[int]:
     """Choose the first few of an order that are at least one and a half steps from each other."""
     least = np.cos(np.deg2rad(1.5 * step_deg))
     chosen: list[int] = []

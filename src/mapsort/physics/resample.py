@@ -9,11 +9,11 @@ input map.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32, Float64
 from mapsort.geometry.arrays import real_array
 from mapsort.physics.shells import box_of
 
@@ -21,9 +21,7 @@ from mapsort.physics.shells import box_of
 _SAME_PIXEL = 1e-4
 
 
-def match_box(
-    volume: NDArray[Any], apix: float, *, box: int, target_apix: float
-) -> NDArray[np.float32]:
+def match_box(volume: Array, apix: float, *, box: int, target_apix: float) -> Float32:
     """Bring a map to another pixel size and box; the density at each point in space is kept.
 
     What lies outside the old box is 0. If the new pixel is larger, frequencies beyond its Nyquist
@@ -56,9 +54,7 @@ def match_box(
     return _along_axes(volume, operator, volume.ndim)
 
 
-def match_images(
-    images: NDArray[Any], apix: float, *, box: int, target_apix: float
-) -> NDArray[np.float32]:
+def match_images(images: Array, apix: float, *, box: int, target_apix: float) -> Float32:
     """Bring images (m, n, n) to another pixel size and box, as `match_box` does a map.
 
     What lies outside the old box has the mean of the image's border: zero would be a step where the
@@ -88,7 +84,7 @@ def match_images(
     return np.asarray(_along_axes(stack - level, operator, 2) + level)
 
 
-def fourier_resample(images: NDArray[Any], *, box: int, ndim: Literal[2, 3]) -> NDArray[np.float32]:
+def fourier_resample(images: Array, *, box: int, ndim: Literal[2, 3]) -> Float32:
     """Sample the same field of view with another number of pixels (Fourier crop or pad).
 
     The last `ndim` axes of n pixels become `box` ones of ``apix * n / box``; values are kept, not
@@ -107,12 +103,12 @@ def fourier_resample(images: NDArray[Any], *, box: int, ndim: Literal[2, 3]) -> 
     return _along_axes(images, _interpolation(n, box, n / box), ndim)
 
 
-def _positions(n: int, box: int, ratio: float) -> NDArray[np.float64]:
+def _positions(n: int, box: int, ratio: float) -> Float64:
     """Where the new samples lie on the old axis, pixels."""
     return np.asarray((np.arange(box) - box // 2) * ratio + n // 2, dtype=np.float64)
 
 
-def _interpolation(n: int, box: int, ratio: float) -> NDArray[np.float32]:
+def _interpolation(n: int, box: int, ratio: float) -> Float32:
     """Matrix of shape (box, n) that evaluates the (low-passed) trigonometric interpolant."""
     distance = _positions(n, box, ratio)[:, None] - np.arange(n)
     highest = n / 2.0 / max(ratio, 1.0)
@@ -127,16 +123,14 @@ def _interpolation(n: int, box: int, ratio: float) -> NDArray[np.float32]:
     return (kernel / n).astype(np.float32)
 
 
-def _along_axes(
-    array: NDArray[Any], operator: NDArray[np.float32], ndim: int
-) -> NDArray[np.float32]:
+def _along_axes(array: Array, operator: Float32, ndim: int) -> Float32:
     result = np.asarray(array, dtype=np.float32)
     for axis in range(array.ndim - ndim, array.ndim):
         result = np.moveaxis(np.tensordot(result, operator, axes=(axis, 1)), -1, axis)
     return np.ascontiguousarray(result)
 
 
-def _clip_or_pad(volume: NDArray[Any], box: int) -> NDArray[np.float32]:
+def _clip_or_pad(volume: Array, box: int) -> Float32:
     new, old = _overlap(volume.shape[0], box)
     result = np.zeros((box,) * volume.ndim, dtype=np.float32)
     result[(new,) * volume.ndim] = volume[(old,) * volume.ndim]

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
+from mapsort.array_types import Float32, Real
 
 
 class Comparator(Enum):
@@ -76,11 +75,7 @@ class Scoring:
         return np.asarray(gain - 0.5 * stiffness, dtype=np.float32)
 
     def ring_weight(
-        self,
-        signal_power: npt.NDArray[np.floating],
-        noise_power: npt.NDArray[np.floating],
-        n_rings: int,
-        ang_per_ring: float,
+        self, signal_power: Real, noise_power: Real, n_rings: int, ang_per_ring: float
     ) -> Float32:
         """Return the weight of a Fourier term on rings 1 to n_rings.
 
@@ -112,7 +107,7 @@ class Scoring:
         return np.ascontiguousarray(weight.astype(np.float32))
 
 
-def shift_log_prior(origins: npt.NDArray[np.floating], spread: float) -> npt.NDArray[np.float32]:
+def shift_log_prior(origins: Real, spread: float) -> Float32:
     """Return -|origin|^2 / (2 spread^2) [nat] of shifts (..., 2) [pixels]; 0 without a prior."""
     if not np.isfinite(spread):
         return np.zeros(origins.shape[:-1], dtype=np.float32)

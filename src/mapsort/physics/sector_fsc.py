@@ -7,21 +7,17 @@ sectors, and a curve is drawn anew from as many sectors, some taken twice and so
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32, Float64, Indices, Int64
 from mapsort.physics.shells import box_of, friedel_weight, shell_index
-
-Float64 = NDArray[np.float64]
 
 #: Sectors of the half sphere: enough to draw from, each wider than a mask correlates terms.
 N_SECTORS = 24
 
 
-def sector_terms(a: NDArray[Any], b: NDArray[Any], *, n_sectors: int = N_SECTORS) -> Float64:
+def sector_terms(a: Array, b: Array, *, n_sectors: int = N_SECTORS) -> Float64:
     """Return the sums that an FSC of two maps is made of, (3, n_sectors, n//2 + 1) float64.
 
     Re(A B*), |A|^2 and |B|^2 of the terms of each sector and rounded shell.
@@ -38,7 +34,7 @@ def sector_terms(a: NDArray[Any], b: NDArray[Any], *, n_sectors: int = N_SECTORS
     return np.asarray(np.stack(sums).reshape(3, n_sectors, n_shells), dtype=np.float64)
 
 
-def curve_of(terms: Float64, counts: NDArray[Any]) -> Float64:
+def curve_of(terms: Float64, counts: Array) -> Float64:
     """Return the FSC (n//2 + 1,) with every sector taken ``counts`` (n_sectors,) times."""
     cross, power_a, power_b = np.einsum("s,tsk->tk", counts.astype(np.float64), terms)
     norm = np.sqrt(power_a * power_b)
@@ -47,13 +43,13 @@ def curve_of(terms: Float64, counts: NDArray[Any]) -> Float64:
     return curve
 
 
-def drawn_counts(draws: int, *, n_sectors: int = N_SECTORS) -> NDArray[np.int64]:
+def drawn_counts(draws: int, *, n_sectors: int = N_SECTORS) -> Int64:
     """Return how often each sector is taken in every draw, (draws, n_sectors)."""
     rng = np.random.default_rng(0)
     return rng.multinomial(n_sectors, np.full(n_sectors, 1.0 / n_sectors), size=draws)
 
 
-def _places(box: int, n_sectors: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _places(box: int, n_sectors: int) -> tuple[Indices, Float32]:
     """Return sector x shell of each term of a half transform (-1: none), and its weight."""
     k = scipy.fft.fftfreq(box, 1.0 / box)
     z, y, x = np.meshgrid(k, k, np.arange(box // 2 + 1), indexing="ij")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32, Real
 from mapsort.physics.filters import apply_radial_curve, radial_power
 
 #: The fit begins here [A]: at lower resolution the molecule's shape rules the spectrum.
@@ -17,7 +15,7 @@ GUINIER_SHELLS = 4
 
 
 def guinier_bfactor(
-    volume: NDArray[Any], apix: float, *, resolution_ang: float, curve: NDArray[np.floating]
+    volume: Array, apix: float, *, resolution_ang: float, curve: Real
 ) -> float | None:
     """Fit the overall B factor of a map's amplitudes, the decay ``exp(-B s^2 / 4)`` [A^2].
 
@@ -46,9 +44,7 @@ def guinier_bfactor(
     return float(-4.0 * slope)
 
 
-def sharpened(
-    volume: NDArray[Any], apix: float, bfactor_ang2: float, *, resolution_ang: float
-) -> NDArray[np.float32]:
+def sharpened(volume: Array, apix: float, bfactor_ang2: float, *, resolution_ang: float) -> Float32:
     """Return a map with its amplitudes multiplied by ``exp(B s^2 / 4)``; positive B [A^2] sharpens.
 
     Beyond the resolution the factor stays what it is there: noise is not raised further.

@@ -5,16 +5,14 @@ Arrays are square or cubic with edge n; the last axis of a spectrum holds n // 2
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32, Float64, Indices
 from mapsort.geometry.arrays import real_array
 
 
-def fourier_radius(box: int, *, ndim: int) -> NDArray[np.float64]:
+def fourier_radius(box: int, *, ndim: int) -> Float64:
     """Return the radius of each Fourier term [Fourier pixels], (n, n//2+1) or (n, n, n//2+1).
 
     Divide it by n for cycles per pixel, by n * apix for 1/Angstrom.
@@ -32,7 +30,7 @@ def fourier_radius(box: int, *, ndim: int) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(square if ndim == 2 else full[:, None, None] + square))
 
 
-def shell_index(box: int, *, ndim: int) -> NDArray[np.intp]:
+def shell_index(box: int, *, ndim: int) -> Indices:
     """Return the shell of each Fourier term, intp: `fourier_radius` rounded to whole numbers.
 
     They go up to round(sqrt(ndim) * n / 2); those above n // 2 are corners.
@@ -41,7 +39,7 @@ def shell_index(box: int, *, ndim: int) -> NDArray[np.intp]:
     return np.rint(fourier_radius(box, ndim=ndim)).astype(np.intp)
 
 
-def friedel_weight(box: int, *, ndim: int) -> NDArray[np.float32]:
+def friedel_weight(box: int, *, ndim: int) -> Float32:
     """Return how many terms of the full spectrum each half-complex one stands for.
 
     Of shape (1, n//2+1) or (1, 1, n//2+1): 1 in the plane kx = 0 and, for even n, kx = n / 2; 2
@@ -54,7 +52,7 @@ def friedel_weight(box: int, *, ndim: int) -> NDArray[np.float32]:
     return weight.reshape((1,) * (ndim - 1) + (-1,))
 
 
-def box_of(array: NDArray[Any], name: str) -> int:
+def box_of(array: Array, name: str) -> int:
     """Return the edge n of an image (n, n) or map (n, n, n).
 
     Raises
@@ -68,7 +66,7 @@ def box_of(array: NDArray[Any], name: str) -> int:
     return int(array.shape[0])
 
 
-def box_of_spectrum(spectrum: NDArray[Any], name: str) -> int:
+def box_of_spectrum(spectrum: Array, name: str) -> int:
     """Return the edge n in real space of a spectrum in rfft layout, (n, n//2+1) or (n, n, n//2+1).
 
     Raises

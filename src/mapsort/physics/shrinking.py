@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32
 from mapsort.errors import ConfigError
 from mapsort.physics.shells import box_of
 
-Float32 = NDArray[np.float32]
 
-
-def mean_shrink(image: NDArray[Any], *, factor: float) -> Float32:
+def mean_shrink(image: Array, *, factor: float) -> Float32:
     """Mean over blocks of an edge that is a whole number or 1.5; the box becomes floor(n / factor).
 
     The mean of the image is kept; pixels at the end that fill no block are left out.
@@ -40,7 +36,7 @@ def mean_shrink(image: NDArray[Any], *, factor: float) -> Float32:
     return result.astype(np.float32)
 
 
-def median_shrink(image: NDArray[Any], *, factor: int) -> Float32:
+def median_shrink(image: Array, *, factor: int) -> Float32:
     """Median over blocks; of an even number of values the upper of the two middle ones.
 
     The box becomes floor(n / factor).
@@ -62,7 +58,7 @@ def median_shrink(image: NDArray[Any], *, factor: int) -> Float32:
     return np.ascontiguousarray(np.partition(flat, flat.shape[-1] // 2)[..., flat.shape[-1] // 2])
 
 
-def fourier_shrink(image: NDArray[Any], *, factor: float) -> Float32:
+def fourier_shrink(image: Array, *, factor: float) -> Float32:
     """Crop (or pad) the Fourier transform to the box round(n / factor); pixel 0 stays where it is.
 
     EMAN2's math.fft.resample: sums are kept, values scale by the ratio of the numbers of pixels. Of
@@ -92,7 +88,7 @@ def fourier_shrink(image: NDArray[Any], *, factor: float) -> Float32:
     return np.asarray(result, dtype=np.float32)
 
 
-def _resized_half(spectrum: NDArray[Any], box: int, size: int) -> NDArray[Any]:
+def _resized_half(spectrum: Array, box: int, size: int) -> Array:
     """Return the terms of a half-complex axis that both sizes have."""
     result = np.zeros((size // 2 + 1, *spectrum.shape[1:]), dtype=spectrum.dtype)
     both = min(box, size) // 2 + 1
@@ -102,7 +98,7 @@ def _resized_half(spectrum: NDArray[Any], box: int, size: int) -> NDArray[Any]:
     return result
 
 
-def _resized(spectrum: NDArray[Any], box: int, size: int) -> NDArray[Any]:
+def _resized(spectrum: Array, box: int, size: int) -> Array:
     """Return the terms of the first axis that both sizes have, at their places."""
     both = min(box, size)
     result = np.zeros((size, *spectrum.shape[1:]), dtype=spectrum.dtype)

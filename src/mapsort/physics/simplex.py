@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.optimize
-from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from mapsort.array_types import Float64
 
 
 def lowest(

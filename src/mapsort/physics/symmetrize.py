@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.geometry.symmetry import Symmetry
 
-Float32 = npt.NDArray[np.float32]
 #: Degrees of the interpolating spline: trilinear and cubic.
 SplineOrder = Literal[1, 3]
 
 
 def symmetrize(
-    volume: npt.NDArray[np.floating], group: Symmetry, *, apix: float = 1.0, order: SplineOrder = 3
+    volume: Real, group: Symmetry, *, apix: float = 1.0, order: SplineOrder = 3
 ) -> Float32:
     """Return the mean of a map's symmetry copies.
 
@@ -36,13 +36,13 @@ def symmetrize(
 
 
 def moved(
-    volume: npt.NDArray[np.float64],
-    matrix: npt.NDArray[np.floating],
+    volume: Float64,
+    matrix: Real,
     shift_px: npt.ArrayLike = (0.0, 0.0, 0.0),
     *,
     order: SplineOrder = 1,
     prefilter: bool = True,
-) -> npt.NDArray[np.float64]:
+) -> Float64:
     """Return W(x) = V(M x + t) about the centre pixel; M and t in the order x, y, z.
 
     Parameters

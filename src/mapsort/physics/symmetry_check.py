@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 from scipy import ndimage
 from scipy.optimize import fmin
 from scipy.spatial.transform import Rotation
 
+from mapsort.array_types import Float64, Indices, Real
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.orientations import eman_orientations
 from mapsort.geometry.symmetry import Symmetry
@@ -37,8 +37,6 @@ _SMOOTHING = 1.0
 _AXES_KEPT, _REFINED, _CENTRE_STEP = 4, 2, 0.5
 #: Operations compared; more say nothing new.
 _MOST_OPERATIONS = 10
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -76,9 +74,7 @@ class SymmetryFinding:
         return f"agrees with its symmetry copies only to {self.agreement:.2f}"
 
 
-def check_symmetry(
-    volume: npt.NDArray[np.floating], group: Symmetry, *, apix: float = 1.0
-) -> SymmetryFinding:
+def check_symmetry(volume: Real, group: Symmetry, *, apix: float = 1.0) -> SymmetryFinding:
     """Compare a map with its symmetry copies; if they disagree, look for the symmetry elsewhere.
 
     Correlations are of the map less its spherical average, which every rotation leaves as it is,
@@ -105,7 +101,7 @@ def check_symmetry(
     return SymmetryFinding(agreement, setting, found)
 
 
-def _resampled(volume: npt.NDArray[np.floating], box: int) -> Float64:
+def _resampled(volume: Real, box: int) -> Float64:
     small = volume if len(volume) <= box else fourier_resample(volume, box=box, ndim=3)
     return np.asarray(small, dtype=np.float64)
 
@@ -125,7 +121,7 @@ def _correlation(a: Float64, b: Float64) -> float:
     return float(np.vdot(a, b)) / norm if norm > 0 else 0.0
 
 
-def _chosen(n: int) -> npt.NDArray[np.intp]:
+def _chosen(n: int) -> Indices:
     """Return which operations stand for all n, the identity left out."""
     return np.unique(np.linspace(1, n - 1, min(n - 1, _MOST_OPERATIONS)).astype(int))
 
@@ -240,7 +236,7 @@ def _recentred(volume: Float64, group: Symmetry, scale: float) -> tuple[str, flo
     return f"its centre at ({words}) pixels in x, y, z from the box's", found
 
 
-def _turned(volume: npt.NDArray[np.floating], small: Float64, group: Symmetry) -> tuple[str, float]:
+def _turned(volume: Real, small: Float64, group: Symmetry) -> tuple[str, float]:
     """Return the orientation of the symmetry that suits the map best.
 
     First the direction of one axis by itself, then the turn about it, then both refined.

@@ -9,8 +9,8 @@ and by their probabilities from there.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
@@ -59,7 +59,7 @@ def first_soft_iteration(
     *,
     iteration: int,
     since: int,
-    junk: npt.NDArray[np.bool_] | None = None,
+    junk: Bool | None = None,
 ) -> int:
     """Return the iteration from which probabilities count, or 0 if they do not yet.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Complex64, Float32, Float64, Indices
 from mapsort.engines.chunks import Rows
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.class_averages import ClassAverages
@@ -34,7 +34,7 @@ from mapsort.stages.average.average import ShellStatistics, wiener_images
 from mapsort.stages.average.class_spectra import matched_to_projections
 from mapsort.stages.average.particle_fit import ParticleFit
 from mapsort.stages.average.realign import alignment_references, composed, realigned
-from mapsort.stages.fourier_grid import Complex64, Float32, centred_images
+from mapsort.stages.fourier_grid import centred_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import scored
 from mapsort.stages.search.pair_scores import PairComparison
@@ -76,7 +76,7 @@ def average_classes(
     slices: Complex64,
     matches: Matches,
     membership: Membership,
-    noise_to_signal: npt.NDArray[np.float64],
+    noise_to_signal: Float64,
     *,
     iteration: int,
 ) -> Averaged:
@@ -145,7 +145,7 @@ def _aligns_with_projections(run: Run) -> bool:
     return any(value != AUTO for value in by) or options.classralign != "refine"
 
 
-def _images(run: Run, averages: ClassAverages, noise_to_signal: npt.NDArray[np.float64]) -> Float32:
+def _images(run: Run, averages: ClassAverages, noise_to_signal: Float64) -> Float32:
     """Return averages as members are aligned with them."""
     every = slice(0, len(averages.count))
     images = wiener_images(averages, noise_to_signal, every, n_threads=run.plan.n_threads)
@@ -164,7 +164,7 @@ def _class_plan(run: Run, state: State, settings: SearchSettings, images: Float3
 class _Members:
     """Value of each member (the smaller, the better), and where it lies."""
 
-    value: npt.NDArray[np.float64]
+    value: Float64
     placed: Matches
 
 
@@ -201,7 +201,7 @@ class _MemberWork:
         order = entries[np.argsort(membership.particle[entries], kind="stable")]
         particle, column = membership.particle[order], membership.column[order]
 
-        def members(where: slice) -> tuple[npt.NDArray[np.intp], Matches]:
+        def members(where: slice) -> tuple[Indices, Matches]:
             own = slice(*np.searchsorted(particle, [where.start, where.stop]))
             # with the class as reference: matches name it, too, but for reseeded maps
             classes = membership.class_of_member[order[own]].astype(np.int32)[:, None]
@@ -224,9 +224,7 @@ class _MemberWork:
         keep, in_sigmas = options.classkeep, options.classkeepsig
         return matches, membership.keeping(-finite, keep=keep, keep_sigma=in_sigmas)
 
-    def _rows(
-        self, where: Rows, raw: Float32, row: npt.NDArray[np.intp], placed: Matches
-    ) -> _Members:
+    def _rows(self, where: Rows, raw: Float32, row: Indices, placed: Matches) -> _Members:
         """Look at the members among one chunk of particles."""
         run, threads = self._run, self._run.plan.n_threads
         if not len(row):
@@ -243,7 +241,7 @@ class _MemberWork:
         return _Members(np.asarray(values, np.float64), placed)
 
 
-def _seen(images: Float32) -> npt.NDArray[np.bool_]:
+def _seen(images: Float32) -> Bool:
     """Return which classes have an image to align with."""
     return np.asarray(images.any(axis=(1, 2)))
 

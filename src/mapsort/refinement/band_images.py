@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.engines.chunks import Rows, length
 from mapsort.refinement.run import Run
 from mapsort.stages.components.band import Band, BandParticles
 from mapsort.stages.components.folds import N_FOLDS, Folds, deal_folds
-from mapsort.stages.fourier_grid import Complex64, Float32
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

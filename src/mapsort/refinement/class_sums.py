@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks
 from mapsort.errors import ConfigError
 from mapsort.model.class_averages import ClassAverages
@@ -21,7 +21,6 @@ from mapsort.stages.average.average import ClassAccumulator, PieceSums, ShellSta
 from mapsort.stages.average.member_average import MemberAverager
 from mapsort.stages.average.particle_fit import ParticleFit
 from mapsort.stages.average.weighting import SumWeights, Weighting, weighting_of
-from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment
 
 #: Particles by which processed images are brought to the scale of the others.
@@ -48,7 +47,7 @@ def accumulated(
     membership: Membership,
     *,
     iteration: int,
-    noise: npt.NDArray[np.float64] | None = None,
+    noise: Float64 | None = None,
 ) -> tuple[ClassAverages, ClassAccumulator]:
     """Average the classes and return the CTF-weighted sums, too.
 
@@ -85,7 +84,7 @@ class PieceWork:
     noise : ndarray of shape (n_groups, box//2 + 1), or None
     """
 
-    def __init__(self, run: Run, slices: Complex64, noise: npt.NDArray[np.float64] | None) -> None:
+    def __init__(self, run: Run, slices: Complex64, noise: Float64 | None) -> None:
         self.run = run
         self.slices = slices
         self.noise = noise

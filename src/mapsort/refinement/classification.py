@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.array_types import Bool, Float64, Int64
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
@@ -53,7 +54,7 @@ class Classification:
 
     matches: Matches
     membership: Membership
-    shares: npt.NDArray[np.float64]
+    shares: Float64
     reseeded: list[int]
     temperature: float | None
     soft_since: int
@@ -64,10 +65,10 @@ def classification(
     state: State,
     matches: Matches,
     references: References,
-    junk: npt.NDArray[np.bool_] | None,
+    junk: Bool | None,
     *,
     seed: int,
-    images: Callable[[], npt.NDArray[np.int64]],
+    images: Callable[[], Int64],
 ) -> Classification:
     """Classify the particles as the options say.
 
@@ -133,7 +134,7 @@ def _as_known(
     known: KnownClasses,
     matches: Matches,
     references: References,
-    junk: npt.NDArray[np.bool_] | None,
+    junk: Bool | None,
 ) -> Classification:
     """Classify as was found before; matches have the best of each particle's class first."""
     good = np.ones(len(matches), bool) if junk is None else ~junk
@@ -154,5 +155,5 @@ def _splits_at_random(options: MultiOptions) -> bool:
     return options.model is not None and options.seedmethod is SeedMethod.RANDOM_CLASSES
 
 
-def _fractions(totals: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
+def _fractions(totals: npt.NDArray[np.number]) -> Float64:
     return np.asarray(totals / max(float(totals.sum()), 1e-12), dtype=np.float64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.engines.chunks import Rows
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
@@ -16,7 +16,6 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
 from mapsort.stages.search.pair_scores import PairComparison, reranked
@@ -76,7 +75,7 @@ def match_plan(
     )
 
 
-def search_context(run: Run, noise_power: npt.NDArray[np.floating]) -> SearchContext:
+def search_context(run: Run, noise_power: Real) -> SearchContext:
     """Return what a run's images share for every search, in this noise."""
     plan = run.plan
     return SearchContext(
@@ -106,7 +105,7 @@ def compared_maps(run: Run, state: State) -> tuple[Float32, ...]:
     return tuple(apply_radial_curve(volume, response) for volume in state.references)
 
 
-def compared_noise(run: Run, state: State) -> npt.NDArray[np.float64]:
+def compared_noise(run: Run, state: State) -> Float64:
     """Return the noise that weighs the compared images.
 
     Filtered images H X against filtered maps H P in noise H^2 N would give the same likelihood as
@@ -132,7 +131,7 @@ def search_mask(run: Run, settings: SearchSettings) -> Float32 | None:
     return np.asarray(ring if mask is None else ring * mask, dtype=np.float32)
 
 
-def reference_power(run: Run) -> npt.NDArray[np.float64] | None:
+def reference_power(run: Run) -> Float64 | None:
     """Return the power spectrum that references are filtered to (``--prefilt``).
 
     The particles' mean power over their mean squared CTF, for references are compared under it.
@@ -144,9 +143,7 @@ def reference_power(run: Run) -> npt.NDArray[np.float64] | None:
     return np.asarray(run.seen.compared / np.maximum(squared, 0.1))
 
 
-def mean_squared_ctf(
-    ctf: ContrastTransfer | None, box: int, apix: float
-) -> npt.NDArray[np.float64]:
+def mean_squared_ctf(ctf: ContrastTransfer | None, box: int, apix: float) -> Float64:
     """Return the mean squared CTF of the particles in each shell, (box//2 + 1,)."""
     if ctf is None:
         return np.ones(box // 2 + 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64
 from mapsort.geometry.symmetry import symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
@@ -17,7 +17,6 @@ from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import UNKNOWN_SCALE
 from mapsort.refinement.state import State
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.settings import SearchSettings
 
 #: Particles that are tried, evenly spread over the set.
@@ -42,8 +41,8 @@ class Contrast:
     """
 
     inverted: bool
-    taken: npt.NDArray[np.float64]
-    opposite: npt.NDArray[np.float64]
+    taken: Float64
+    opposite: Float64
 
     @property
     def deviations(self) -> float:
@@ -94,7 +93,7 @@ def tried_contrast(run: Run) -> Contrast:
     sample, inverted = _sample(run), run.plan.treatment.invert
     plan = sample.plan
 
-    def scores(*, invert: bool) -> npt.NDArray[np.float64]:
+    def scores(*, invert: bool) -> Float64:
         treatment = replace(plan.treatment, invert=invert)
         return _scores(replace(sample, plan=replace(plan, treatment=treatment)), run.inputs.seeds)
 
@@ -154,7 +153,7 @@ def _sample(run: Run) -> Run:
     )
 
 
-def _scores(sample: Run, seeds: tuple[Float32, ...]) -> npt.NDArray[np.float64]:
+def _scores(sample: Run, seeds: tuple[Float32, ...]) -> Float64:
     """Return the best score of each particle with any map in any of the views."""
     bounded = tuple(np.asarray(seed * sample.sphere, np.float32) for seed in seeds)
     state = State(0, bounded, noise_floor(sample.seen.averaged), None)

@@ -7,11 +7,10 @@ were converted or copied, and joined) can only be found by looking.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32
 from mapsort.engines.chunks import Rows
 from mapsort.model.particles import Particles
-from mapsort.stages.fourier_grid import Float32
 
 #: Pixels of an image that are looked at, along each axis at least.
 _LOOKED_AT = 8
@@ -69,5 +68,5 @@ class Fingerprints:
 
 
 def _same(particles: Particles, one: np.intp, other: np.intp) -> bool:
-    images: npt.NDArray[np.float32] = particles.images([one, other])
+    images: Float32 = particles.images([one, other])
     return bool(np.array_equal(images[0], images[1]))

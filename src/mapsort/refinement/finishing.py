@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64
 from mapsort.errors import ConfigError, FormatError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.array_parameter import read_curve
@@ -17,12 +17,10 @@ from mapsort.modules.processors import apply_chain, processor_chain
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.radial_matching import set_structure_factor
 from mapsort.stages.average.class_spectra import cross_power
-from mapsort.stages.fourier_grid import Float32
 
 if TYPE_CHECKING:
     from mapsort.options.multi import MultiOptions
 
-Float64 = npt.NDArray[np.float64]
 
 #: ``--m3dsetsf`` without a file.
 MEASURED, NONE = "auto", "none"

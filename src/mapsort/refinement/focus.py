@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Real
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.particles import Particles
@@ -19,7 +19,6 @@ from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions
 from mapsort.physics.resample import match_box
 from mapsort.physics.symmetry_check import check_symmetry
-from mapsort.stages.fourier_grid import Float32
 
 #: Values of a mask may overshoot 0 and 1 by this much, as soft edges made by filters do.
 OVERSHOOT = 0.1
@@ -67,9 +66,7 @@ def mask_warning(options: MultiOptions, mask: Float32, group: Symmetry, apix: fl
 
 
 def same_outside(
-    volumes: tuple[Float32, ...],
-    mask: Float32 | None,
-    shares: npt.NDArray[np.floating] | None = None,
+    volumes: tuple[Float32, ...], mask: Float32 | None, shares: Real | None = None
 ) -> tuple[Float32, ...]:
     """Return maps that keep their own density inside a mask and have their mean outside.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mapsort.array_types import Float32
 from mapsort.geometry.symmetry import symmetry
 from mapsort.model.volume import Volume
 from mapsort.modules.search_aligner import search_aligner
@@ -19,7 +20,6 @@ from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.masks import density_above_background, smoothed_deviations
 from mapsort.physics.resample import match_box
 from mapsort.physics.shells import fourier_radius
-from mapsort.stages.fourier_grid import Float32
 
 #: Whole pixels along z, y, x.
 Steps = tuple[int, int, int]

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 
+from mapsort.array_types import Float32
 from mapsort.engines.progress import warn
 from mapsort.options.multi import MultiOptions
 from mapsort.physics.fsc import fsc
 from mapsort.physics.half_maps import HalfMapFsc, half_map_curves, joined_at_low_resolution
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.refinement.run import Run
-from mapsort.stages.fourier_grid import Float32
 
 LOGGER = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Float32, Float64, Indices
 from mapsort.engines.chunks import chunk_ranges, length, over_chunks
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError
@@ -35,7 +36,6 @@ from mapsort.rundir.kept_table import KeptTable
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.relion_job import is_of_manager
 from mapsort.rundir.scratch import Scratch
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ParticleTreatment
 
 #: Particles and maps must be at least this large for polar matching to make sense.
@@ -90,7 +90,7 @@ class MultiInputs:
     notes: tuple[str, ...] = ()
     one_map: Float32 | None = None
     focus: Float32 | None = None
-    poses: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
+    poses: tuple[Float64, Float64] | None = None
     filtered: Particles | None = None
     table: KeptTable | None = None
     moves: tuple[Steps | None, ...] = ()
@@ -111,7 +111,7 @@ class MultiInputs:
             table=KeptTable.of(self.particles.table, scratch, emptied=(IMAGE_NAME,)),
         )
 
-    def only(self, chosen: npt.NDArray[np.intp]) -> MultiInputs:
+    def only(self, chosen: Indices) -> MultiInputs:
         """Return the inputs with some of the particles.
 
         Half-sets among them are made anew: what is left of those of all may be one only.
@@ -240,9 +240,7 @@ def open_inputs(
     )
 
 
-def _given_poses(
-    options: MultiOptions, particles: Particles
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+def _given_poses(options: MultiOptions, particles: Particles) -> tuple[Float64, Float64] | None:
     """Read the poses that ``--skipalign`` classifies with."""
     if not options.skipalign:
         return None

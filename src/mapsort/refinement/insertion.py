@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Int64
 from mapsort.engines.chunks import Rows, chunk_ranges
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.membership import Membership
 from mapsort.model.poses import Poses
 from mapsort.refinement.run import Run
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.particle_slices import weighted_slices
 from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
@@ -31,9 +30,7 @@ class PosedMembers:
     membership: Membership
     poses: Poses
 
-    def of_model(
-        self, run: Run, model: int, half: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Float32]:
+    def of_model(self, run: Run, model: int, half: int) -> tuple[Int64, Int64, Float32]:
         """Return particles, columns and weights of the members that one half of a map is of."""
         members = self.membership
         own = run.plan.references.model[members.class_of_member] == model
@@ -58,12 +55,7 @@ def particle_equations(run: Run, members: PosedMembers, model: int) -> list[Norm
 
 
 def _sums(
-    run: Run,
-    poses: Poses,
-    model: int,
-    particle: npt.NDArray[np.int64],
-    column: npt.NDArray[np.int64],
-    weight: Float32,
+    run: Run, poses: Poses, model: int, particle: Int64, column: Int64, weight: Float32
 ) -> SliceSums:
     plan, apix = run.plan, run.inputs.apix
     box = plan.grid.box

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.errors import NumericalError
 from mapsort.options.types import InputMode
@@ -31,7 +31,6 @@ from mapsort.refinement.state import State
 from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
 from mapsort.rundir.log import stage
 from mapsort.stages.classify.classify import classify
-from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct.class_reconstruction import CLASSES_AT_ONCE
@@ -69,7 +68,7 @@ class Outcome:
     classes: Classification
     averaged: Averaged
     rebuilt: Rebuilt
-    particle_noise_to_signal: npt.NDArray[np.float64]
+    particle_noise_to_signal: Float64
     scale: float
     seconds: dict[str, float]
 
@@ -276,9 +275,7 @@ def _matching(run: Run, state: State) -> Callable[..., Found]:
     return match_two_stage if in_two_stages(run) else match_all
 
 
-def particle_noise_to_signal(
-    slices: Complex64, noise: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def particle_noise_to_signal(slices: Complex64, noise: Float64) -> Float64:
     """Return noise over signal power of one particle (without CTF) in each shell."""
     some = slices[:: max(1, len(slices) // 64)]
     power = shell_means(np.abs(some) ** 2, slices.shape[1]).mean(axis=0)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Float64, Indices
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
@@ -21,7 +21,6 @@ from mapsort.model.references import References
 from mapsort.rundir.scratch import Gathered, Scratch
 from mapsort.stages.classify.soft_assignment import LEAST_PROBABILITY
 
-Float64 = npt.NDArray[np.float64]
 #: Particles whose matches are put in order together.
 _AT_ONCE = 16_384
 
@@ -46,7 +45,7 @@ class KnownClasses:
         return KnownClasses(self.responsibilities[where], self.junk[where])
 
     @property
-    def label(self) -> npt.NDArray[np.intp]:
+    def label(self) -> Indices:
         """The most probable class of each particle from 0, junk or not, (n,)."""
         return np.asarray(self.responsibilities.argmax(axis=1))
 
@@ -57,12 +56,12 @@ class KnownClasses:
         return np.asarray(np.minimum(self.responsibilities.max(axis=1) / total, 1.0))
 
     @property
-    def possible(self) -> npt.NDArray[np.bool_]:
+    def possible(self) -> Bool:
         """Whether each class is to be considered for a particle, (n, K)."""
         own = np.arange(self.responsibilities.shape[1]) == self.label[:, None]
         return np.asarray((self.responsibilities >= LEAST_PROBABILITY) | own)
 
-    def own_first(self, matches: Matches, references: References) -> npt.NDArray[np.intp]:
+    def own_first(self, matches: Matches, references: References) -> Indices:
         """Return an order of the columns of matches: the best with the own class comes first."""
         model = np.where(matches.reference >= 0, references.model[matches.reference], -1)
         own = np.where(model == self.label[:, None], matches.score, -np.inf)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.cluster.vq import kmeans2
 
+from mapsort.array_types import Bool, Float64, Indices, Real
 from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
 from mapsort.physics.scoring import Comparator
@@ -35,21 +35,16 @@ class Junk:
         0 for particles, 1 for noise, from 2 kinds of images that are nothing like a map.
     """
 
-    probability: npt.NDArray[np.float64] | None
-    kind: npt.NDArray[np.intp] | None
+    probability: Float64 | None
+    kind: Indices | None
 
     @property
-    def chosen(self) -> npt.NDArray[np.bool_] | None:
+    def chosen(self) -> Bool | None:
         """Whether each particle is junk, (n,)."""
         return None if self.kind is None else self.kind > 0
 
 
-def find_junk(
-    run: Run,
-    state: State,
-    matches: Matches,
-    noise_scores: npt.NDArray[np.floating] | None,
-) -> Junk:
+def find_junk(run: Run, state: State, matches: Matches, noise_scores: Real | None) -> Junk:
     """Tell junk from particles: noise by its scores, other junk by what was left of it last time.
 
     Parameters
@@ -86,7 +81,7 @@ def find_junk(
     return Junk(probability, kind)
 
 
-def _kinds(run: Run, rows: npt.NDArray[np.intp], n_kinds: int) -> npt.NDArray[np.intp]:
+def _kinds(run: Run, rows: Indices, n_kinds: int) -> Indices:
     """Sort images into kinds by their spectra, the most frequent kind first, (n,)."""
     if n_kinds == 1 or len(rows) <= n_kinds:
         return np.zeros(len(rows), dtype=np.intp)

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Complex64, Float32, Indices, Real, UInt8
 from mapsort.engines.chunks import Rows, chunk_ranges, length
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
@@ -23,7 +23,6 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.scratch import Gathered, Scratch
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
-from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.search.local_search import LocalSearchPlan
 from mapsort.stages.search.match import Started, match_chunk, match_near
 from mapsort.stages.search.narrowing import near_candidates, neighbours, searched_everywhere
@@ -69,14 +68,12 @@ class Found:
     matches: Matches
     similarity: Similarity | None
     highest_ring: int
-    noise_scores: npt.NDArray[np.floating] | None = None
+    noise_scores: Real | None = None
     first_stage: FirstStage | None = None
     poses: Poses | None = None
 
     @classmethod
-    def put_together(
-        cls, parts: Sequence[Found], part_of: npt.NDArray[np.uint8], scratch: Scratch
-    ) -> Found:
+    def put_together(cls, parts: Sequence[Found], part_of: UInt8, scratch: Scratch) -> Found:
         """Return what was found of particles that were dealt out to parts, in their order."""
         if len(parts) == 1:
             return parts[0]
@@ -162,7 +159,7 @@ class PlanInNoise(Generic[AnyPlan]):
         self._ratios = state.noise_ratios()
         self._group = run.optics_group if len(self._ratios) > 1 else None
 
-    def by_group(self, where: Rows) -> list[tuple[AnyPlan, npt.NDArray[np.intp]]]:
+    def by_group(self, where: Rows) -> list[tuple[AnyPlan, Indices]]:
         """Return each optics group's plan, in its noise, with its particles in a range."""
         plan = self.plan.value
         if self._group is None:
@@ -282,9 +279,7 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
     last, numbers = state.matches, run.numbers
     assert last is not None, "narrows() has said so"
 
-    def match(
-        where: Rows, raw: Float32, before: Matches, anywhere: npt.NDArray[np.bool_]
-    ) -> Matches:
+    def match(where: Rows, raw: Float32, before: Matches, anywhere: Bool) -> Matches:
         spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
         refined, threads = run.plan.refined, run.plan.n_threads
         found, order = [], []
@@ -335,7 +330,7 @@ class SyntheticNoise:
 
     spectra: Complex64
     ctf: Float32
-    best: npt.NDArray[np.floating]
+    best: Real
 
     @classmethod
     def of(cls, run: Run, state: State) -> SyntheticNoise | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float64, Real
 from mapsort.engines.chunks import chunk_length, chunk_ranges
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.euler import eman_to_matrix
@@ -89,7 +89,7 @@ class MultiPlan:
     block_bytes: int
     halves: bool = False
     band: Band | None = None
-    copies: tuple[npt.NDArray[np.float64], ...] | None = None
+    copies: tuple[Float64, ...] | None = None
 
     @property
     def n_models(self) -> int:
@@ -158,7 +158,7 @@ def resolve(options: MultiOptions, inputs: MultiInputs) -> MultiPlan:
 
 def views(
     orientgen: str, searched: Symmetry, imposed: Symmetry, *, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
+) -> Float64:
     """Return the views of a map, EMAN az, alt, phi (n, 3) [degrees].
 
     Of a map whose symmetry is only a part of the one searched: those of the unit of this at every
@@ -218,7 +218,7 @@ def _sphere(options: MultiOptions, inputs: MultiInputs) -> tuple[float, float]:
     return min(max(radii) + SPHERE_MARGIN * box, largest), edge
 
 
-def noise_floor(power: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def noise_floor(power: Real) -> Float64:
     """Return a noise spectrum that can be divided by: shells without power take their neighbours'.
 
     Images that were low-passed or padded have shells with (nearly) no power, which would get all

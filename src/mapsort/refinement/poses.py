@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Real
 from mapsort.engines.chunks import Rows
 from mapsort.model.poses import Poses
 from mapsort.options.types import InputMode
@@ -18,7 +18,7 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
-from mapsort.stages.fourier_grid import Complex64, Float32, centred_transform
+from mapsort.stages.fourier_grid import centred_transform
 from mapsort.stages.search.local_search import (
     MAX_STEPS,
     LocalSearchPlan,
@@ -157,9 +157,7 @@ def _with_prior(poses: Poses, state: State) -> Poses:
     return replace(poses, score=poses.score + prior).ranked()
 
 
-def _noise_scores(
-    run: Run, state: State, plan: LocalSearchPlan, given: Poses
-) -> npt.NDArray[np.floating] | None:
+def _noise_scores(run: Run, state: State, plan: LocalSearchPlan, given: Poses) -> Real | None:
     """Return what pure noise scores at the particles' poses, for telling junk from particles."""
     if not run.options.junk_sets or state.matches is None or state.known is not None:
         return None

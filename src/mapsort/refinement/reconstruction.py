@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Indices, Real
 from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor_chain
@@ -32,7 +32,6 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.class_spectra import processed_averages
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.reconstruct import solve
@@ -81,8 +80,8 @@ class Rebuilt:
     references: tuple[Float32, ...]
     maps: tuple[Float32, ...]
     masks: tuple[Float32, ...]
-    half_fsc: tuple[npt.NDArray[np.float64], ...]
-    rejected: npt.NDArray[np.intp]
+    half_fsc: tuple[Float64, ...]
+    rejected: Indices
     empty: tuple[int, ...]
     halves: tuple[HalfMaps, ...] | None = None
     half_references: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
@@ -94,7 +93,7 @@ def rebuild(
     state: State,
     averages: ClassAverages,
     members: PosedMembers | None,
-    shares: npt.NDArray[np.floating],
+    shares: Real,
     *,
     iteration: int,
     compared: int,
@@ -148,7 +147,7 @@ class _Summed:
 
     equations: list[NormalEquations]
     halves: tuple[Float32, Float32]
-    rejected: npt.NDArray[np.intp]
+    rejected: Indices
 
 
 def _summed(
@@ -183,7 +182,7 @@ def _band_needed(summed: list[_Summed], sphere: Float32) -> float:
     return 0.0 if box == len(sphere) else max(ends) + BAND_ROOM
 
 
-def _focused(run: Run, rebuilt: Rebuilt, shares: npt.NDArray[np.floating]) -> Rebuilt:
+def _focused(run: Run, rebuilt: Rebuilt, shares: Real) -> Rebuilt:
     """Make references equal outside the mask of a focused classification (``--mask``)."""
     focus, halves = run.inputs.focus, rebuilt.half_references
     if halves is not None:
@@ -292,7 +291,7 @@ def solved(
     run: Run,
     equations: NormalEquations,
     *,
-    noise_to_signal: npt.NDArray[np.float64] | None = None,
+    noise_to_signal: Float64 | None = None,
     start: Float32 | None = None,
     max_steps: int = MAX_STEPS,
 ) -> Float32:
@@ -334,7 +333,7 @@ def map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:
     )
 
 
-def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, npt.NDArray[np.intp]]:
+def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, Indices]:
     """Leave out averages that do not fit their map, if asked for (``--m3diter``)."""
     options = run.options
     if options.m3diter < 2:

@@ -9,8 +9,8 @@ from itertools import repeat
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Float64, Indices
 from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks
 from mapsort.engines.threads import available_threads
 from mapsort.io.optics import GROUP
@@ -23,7 +23,6 @@ from mapsort.physics.masks import soft_sphere
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.plan import MultiPlan
-from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.prepare import ctf_coefficients
 
 R = TypeVar("R")
@@ -45,7 +44,7 @@ class ParticleSpectra:
     compared: Float32
 
     @property
-    def filter(self) -> npt.NDArray[np.float64] | None:
+    def filter(self) -> Float64 | None:
         """What the compared images are filtered by; None where they are those averaged."""
         if np.array_equal(self.compared, self.averaged):
             return None
@@ -72,7 +71,7 @@ class IndependentHalves:
 
     asked: RefineOptions
     start_resolution_ang: float
-    structure_factor: npt.NDArray[np.float64] | None = None
+    structure_factor: Float64 | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Run:
         assert self.independent is not None, "only asked of a run of independent half-sets"
         return self.independent
 
-    def only(self, chosen: npt.NDArray[np.intp]) -> Run:
+    def only(self, chosen: Indices) -> Run:
         """Return the run of some of its particles, of which nothing has been read yet."""
         return replace(self, inputs=self.inputs.only(chosen), spectra_seen=None)
 
@@ -204,7 +203,7 @@ class Run:
         return done.joined()
 
     @property
-    def comparison_filter(self) -> npt.NDArray[np.float64] | None:
+    def comparison_filter(self) -> Float64 | None:
         """What compared images are filtered by, relative to those averaged (``--usefilt``)."""
         return None if self.inputs.filtered is None else self.seen.filter
 
@@ -219,7 +218,7 @@ class Run:
         return soft_sphere(self.plan.grid.box, self.plan.sphere_radius, self.plan.sphere_edge)
 
     @cached_property
-    def optics_group(self) -> npt.NDArray[np.intp]:
+    def optics_group(self) -> Indices:
         """Number of each particle's optics group, from 0, (n,)."""
         _, number = np.unique(self.inputs.column(GROUP), return_inverse=True)
         return self.execution.scratch.placed(np.asarray(number, dtype=np.intp))
@@ -260,7 +259,7 @@ class Run:
         return replace(self, part=part, n_parts=n_parts, part_name=f"-half{part}")
 
     @property
-    def numbers(self) -> npt.NDArray[np.intp]:
+    def numbers(self) -> Indices:
         """Numbers of the particles of this part, in order."""
         if self.n_parts == 1:
             return np.arange(len(self.inputs.particles))

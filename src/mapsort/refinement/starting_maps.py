@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mapsort.array_types import Float32
 from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import SeedMethod
 from mapsort.physics.masks import soft_sphere
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.seeds import noisy, random_phases, without_segments
 
 #: Radius and edge of the ball that stands for a map [boxes].

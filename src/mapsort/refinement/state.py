@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.refinement.known_classes import KnownClasses
-from mapsort.stages.fourier_grid import Float32
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Learnt:
 
     scale_spread: float | None = None
     shift_spread: float = float("inf")
-    group_noise: npt.NDArray[np.float64] | None = None
-    misfit: npt.NDArray[np.float64] | None = None
+    group_noise: Float64 | None = None
+    misfit: Float64 | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,9 @@ class State:
 
     iteration: int
     references: tuple[Float32, ...]
-    noise_power: npt.NDArray[np.float64]
+    noise_power: Float64
     matches: Matches | None
-    shares: npt.NDArray[np.float64] | None = None
+    shares: Float64 | None = None
     halves: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
     learnt: Learnt = field(default_factory=Learnt)
     trial: int = 0
@@ -90,7 +89,7 @@ class State:
         learnt = replace(self.learnt, misfit=None)
         return replace(self, matches=None, poses=None, halves=None, known=None, learnt=learnt)
 
-    def noise_ratios(self) -> list[npt.NDArray[np.float64]]:
+    def noise_ratios(self) -> list[Float64]:
         """Return the noise of each optics group over that of all particles, by shell."""
         if self.learnt.group_noise is None:
             return [np.ones_like(self.noise_power)]

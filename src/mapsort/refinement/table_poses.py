@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Float64, Indices, Real
 from mapsort.errors import FormatError
 from mapsort.geometry.euler import matrix_to_relion, relion_to_matrix
 
@@ -17,13 +17,8 @@ _PIXEL_ORIGINS = ["rlnOriginX", "rlnOriginY"]
 
 
 def table_poses(
-    source: Path,
-    table: pd.DataFrame,
-    apix: float,
-    *,
-    purpose: str,
-    rows: npt.NDArray[np.intp] | None = None,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    source: Path, table: pd.DataFrame, apix: float, *, purpose: str, rows: Indices | None = None
+) -> tuple[Float64, Float64]:
     """Return the poses in a table of particles.
 
     Parameters
@@ -71,9 +66,7 @@ def table_poses(
     return np.ascontiguousarray(relion_to_matrix(angles)), origins
 
 
-def pose_columns(
-    rotations: npt.NDArray[np.floating], origins: npt.NDArray[np.floating], apix: float
-) -> dict[str, npt.NDArray[np.float64]]:
+def pose_columns(rotations: Real, origins: Real, apix: float) -> dict[str, Float64]:
     """Return the columns that hold poses, by name, in their order.
 
     Parameters
@@ -91,9 +84,7 @@ def pose_columns(
     }
 
 
-def _numbers(
-    source: Path, table: pd.DataFrame, rows: npt.NDArray[np.intp], names: list[str]
-) -> npt.NDArray[np.float64]:
+def _numbers(source: Path, table: pd.DataFrame, rows: Indices, names: list[str]) -> Float64:
     columns = [pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float) for name in names]
     for name, values in zip(names, columns, strict=True):
         wrong = np.flatnonzero(~np.isfinite(values))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Int32
 from mapsort.engines.chunks import Rows
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
@@ -25,7 +25,6 @@ from mapsort.refinement.matching import (
 )
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.match import match_chunk, match_near
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
 from mapsort.stages.search.settings import SearchSettings
@@ -58,7 +57,7 @@ class TwoStageMatches:
 
     matches: Matches
     first: Similarity
-    n_compared: npt.NDArray[np.int32]
+    n_compared: Int32
 
 
 def match_two_stage(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:

@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Int64
 from mapsort.io.star_columns import read_columns
 from mapsort.report.content import Cell, Section, Table
 from mapsort.report.file_cache import FileCache
@@ -19,8 +19,6 @@ from mapsort.rundir.run_record import RunRecord
 
 #: Columns of the flow diagram; older iterations are left out.
 _FLOW_COLUMNS = 11
-
-Int64 = npt.NDArray[np.int64]
 
 
 def flow_section(record: RunRecord, cache: FileCache) -> Section | None:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-Picture = npt.NDArray[np.uint8]
+from mapsort.array_types import UInt8
+
+Picture = UInt8
 
 #: Gap between the pictures of a sheet, of its words from a picture's edge, and a letter's height.
 _GAP, _EDGE, _LETTER = 2, 4, 11

@@ -13,17 +13,15 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from mapsort.array_types import Float64, Int64
 from mapsort.io.png import data_uri
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
 from mapsort.report.palette import SEQUENTIAL, Curve, colour_of, dash_of, styled
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix
-
-Float64 = npt.NDArray[np.float64]
 
 _WIDTH, _HEIGHT = 4.6, 2.9
 #: What a legend needs for a line's mark and the gaps about it, and for a letter [inch].
@@ -109,10 +107,7 @@ def _iteration_axis(axes: Axes, numbers: Sequence[int]) -> None:
 
 
 def occupancy(
-    numbers: Sequence[int],
-    counts: npt.NDArray[np.int64],
-    names: Sequence[str],
-    colours: Sequence[str],
+    numbers: Sequence[int], counts: Int64, names: Sequence[str], colours: Sequence[str]
 ) -> str:
     """Return stacked bars of each set's occupancy; ``counts`` is (n, n_sets)."""
     figure, axes = _axes()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Real
 from mapsort.io.hdf import HdfReader
 from mapsort.io.png import data_uri, grey, montage, png, shrunk
 from mapsort.report.content import ClassGallery, ClassPair, Section
@@ -81,7 +81,7 @@ def _picture(averages: HdfReader, projections: HdfReader, number: int) -> tuple[
     return data_uri(png(picture)), correlation_in_circle(average, projection)
 
 
-def correlation_in_circle(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
+def correlation_in_circle(a: Real, b: Real) -> float:
     """Return Pearson's correlation of two images inside the inscribed circle; 0 if one is flat."""
     box = a.shape[0]
     y, x = np.ogrid[:box, :box]

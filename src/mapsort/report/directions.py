@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from mapsort.array_types import Float64, Int64, Real
 
 #: Cells in which directions are collected before smoothing, and the grid that is drawn [degrees].
 _CELL_DEG, _GRID_DEG = 3, 4
@@ -18,7 +18,7 @@ def _unit_vectors(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike) -> 
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
-def _cell_counts(directions: Float64) -> npt.NDArray[np.int64]:
+def _cell_counts(directions: Float64) -> Int64:
     """Return how many directions lie in each cell, latitude by latitude from the south pole."""
     rows, columns = 180 // _CELL_DEG, 360 // _CELL_DEG
     longitude = np.mod(np.rad2deg(np.arctan2(directions[:, 1], directions[:, 0])) + 180.0, 360.0)
@@ -28,11 +28,7 @@ def _cell_counts(directions: Float64) -> npt.NDArray[np.int64]:
     return np.bincount(row * columns + column, minlength=rows * columns)
 
 
-def direction_density(
-    rot_deg: npt.NDArray[np.floating],
-    tilt_deg: npt.NDArray[np.floating],
-    symmetry: npt.NDArray[np.floating] | None = None,
-) -> Float64:
+def direction_density(rot_deg: Real, tilt_deg: Real, symmetry: Real | None = None) -> Float64:
     """Return the density of directions, 1 where it is that of an even distribution.
 
     Parameters

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float64, Int64
 from mapsort.rundir.wording import counted
 
 #: In drawing units: bars, and the room about them.
@@ -47,10 +47,7 @@ class Sankey(NamedTuple):
 
 
 def sankey(
-    iterations: Sequence[int],
-    tables: Sequence[npt.NDArray[np.int64]],
-    names: Sequence[str],
-    colours: Sequence[str],
+    iterations: Sequence[int], tables: Sequence[Int64], names: Sequence[str], colours: Sequence[str]
 ) -> Sankey:
     """Lay out the flow of particles.
 
@@ -104,7 +101,7 @@ def sankey(
     )
 
 
-def _tops(counts: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64]:
+def _tops(counts: Int64, unit: float) -> Float64:
     below = np.concatenate([[0], np.cumsum(counts)[:-1]]) * unit
     return np.asarray(_TOP + below + _GAP * np.arange(len(counts)))
 

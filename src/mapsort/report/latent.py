@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mapsort.array_types import Float64
 from mapsort.io.png import central_slices, grey
 from mapsort.io.star import read_particles
 from mapsort.report.charts import chart_style
@@ -17,8 +18,6 @@ from mapsort.report.pictures import read_volume
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import read_json
-
-Float64 = npt.NDArray[np.float64]
 
 #: Components that are shown.
 _SHOWN = 3

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import colormaps
 
+from mapsort.array_types import Float32, Indices, UInt8
 from mapsort.io.png import grey_range, jpeg_uri
 from mapsort.physics.masks import density_threshold
 from mapsort.physics.resample import fourier_resample
@@ -19,8 +19,6 @@ from mapsort.report.palette import set_colours
 from mapsort.report.pictures import read_volume
 from mapsort.report.surfaces import surface_pictures
 from mapsort.rundir.run_record import RunRecord
-
-Float32 = npt.NDArray[np.float32]
 
 #: Largest side of a slice [pixel], slices along an axis, views of a surface.
 _SIDE, _SLICES, _VIEWS = 96, 32, 18
@@ -89,14 +87,14 @@ def _seen(path: Path, *, colour: str) -> _Seen:
     return _Seen(volume, jpeg_uri((sheet[..., None] * tint).astype(np.uint8)))
 
 
-def _places(n: int) -> npt.NDArray[np.intp]:
+def _places(n: int) -> Indices:
     """Return the slices shown along an axis of n voxels: the middle ones, n//2 among them."""
     step = max(1, round(0.8 * n / _SLICES))
     places = np.arange(n // 2 % step, n, step)
     return places[(places >= n // 10) & (places < n - n // 10)]
 
 
-def _sheets(coloured: npt.NDArray[np.uint8]) -> tuple[ViewerAxis, ...]:
+def _sheets(coloured: UInt8) -> tuple[ViewerAxis, ...]:
     """Return a sheet of slices, one below the other, along z, y and x."""
     places = _places(len(coloured))
     return tuple(
@@ -109,7 +107,7 @@ def _sheets(coloured: npt.NDArray[np.uint8]) -> tuple[ViewerAxis, ...]:
     )
 
 
-def _grey(volume: Float32, limits: tuple[float, float]) -> npt.NDArray[np.uint8]:
+def _grey(volume: Float32, limits: tuple[float, float]) -> UInt8:
     low, high = limits
     return np.asarray(255 * np.clip((volume - low) / (high - low), 0, 1), dtype=np.uint8)
 

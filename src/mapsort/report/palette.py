@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.array_types import Float64
+
 #: Name, values (NaN leaves a gap), colour and line style.
-Curve = tuple[str, npt.NDArray[np.float64], str, str]
+Curve = tuple[str, Float64, str, str]
 
 #: Okabe & Ito's palette (Wong, Nat. Methods 8 (2011) 441, doi:10.1038/nmeth.1618), without black
 #: and with its yellow last, which is faint on white.

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Int64
 from mapsort.errors import FormatError
 from mapsort.io.image_stack import open_stack
 from mapsort.io.png import data_uri, grey, montage, png, shrunk
@@ -72,7 +72,7 @@ def _montages(path: Path, *, n_models: int, n_sets: int) -> list[str]:
     return shown
 
 
-def _by_score(own: pd.DataFrame) -> npt.NDArray[np.int64]:
+def _by_score(own: pd.DataFrame) -> Int64:
     """Return the rows with the highest, middling and lowest scores, each once, in this order."""
     order = np.argsort(-own[_SCORE].to_numpy(dtype=np.float64), kind="stable")
     if len(order) <= _ROWS * _COLUMNS:
@@ -81,7 +81,7 @@ def _by_score(own: pd.DataFrame) -> npt.NDArray[np.int64]:
     return np.concatenate([order[:_COLUMNS], order[middle : middle + _COLUMNS], order[-_COLUMNS:]])
 
 
-def _spread(n: int, most: int) -> npt.NDArray[np.int64]:
+def _spread(n: int, most: int) -> Int64:
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Int64
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.star_columns import read_columns
 from mapsort.report import charts
@@ -16,8 +16,6 @@ from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_sh
 from mapsort.report.file_cache import FileCache
 from mapsort.report.palette import set_colours
 from mapsort.rundir.run_record import RunRecord
-
-Int64 = npt.NDArray[np.int64]
 
 
 def particle_section(record: RunRecord, cache: FileCache) -> Section | None:

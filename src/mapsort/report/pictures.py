@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32
 from mapsort.errors import FormatError
 from mapsort.io.image_file import open_images
 from mapsort.io.particle_files import CRYOSPARC_SUFFIX, LIST_SUFFIXES, STAR_SUFFIX
@@ -15,7 +15,7 @@ from mapsort.model.particles import Particles
 _TABLES = (STAR_SUFFIX, CRYOSPARC_SUFFIX, *LIST_SUFFIXES)
 
 
-def read_volume(path: Path) -> npt.NDArray[np.float32]:
+def read_volume(path: Path) -> Float32:
     """Read a map's densities (z, y, x).
 
     Raises
@@ -31,7 +31,7 @@ def read_volume(path: Path) -> npt.NDArray[np.float32]:
         return file.image(0)
 
 
-def read_stack(path: Path, first: int, count: int) -> npt.NDArray[np.float32]:
+def read_stack(path: Path, first: int, count: int) -> Float32:
     """Read at most ``count`` images of a stack or table from number ``first`` (from 0) on.
 
     Raises

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import colormaps
 
+from mapsort.array_types import Float32, UInt8
 from mapsort.errors import ConfigError
 from mapsort.io.png import Grey, central_slices, grey, grey_range, montage, png, projections, shrunk
 from mapsort.options.files import ShowOptions
@@ -28,7 +28,7 @@ _NUMBERED = 48
 class _Sheet:
     """Pictures of one size, row by row, what stands on each, and what all show."""
 
-    pictures: list[npt.NDArray[np.uint8]]
+    pictures: list[UInt8]
     labels: list[str]
     columns: int
     words: str
@@ -69,9 +69,7 @@ def show(options: ShowOptions) -> str:
     return sheet.words
 
 
-def _drawn(
-    sheet: _Sheet, options: ShowOptions, n: int, apix: float | None
-) -> npt.NDArray[np.uint8]:
+def _drawn(sheet: _Sheet, options: ShowOptions, n: int, apix: float | None) -> UInt8:
     """Return the sheet; ``n`` is the side of an image before it was sized [pixel]."""
     side = max(sheet.pictures[0].shape[:2])
     whole = montage(sheet.pictures, columns=sheet.columns)
@@ -124,22 +122,20 @@ def _of_stack(options: ShowOptions, apix: float | None) -> tuple[_Sheet, int]:
     return _Sheet(pictures, labels, math.ceil(math.sqrt(len(images))), words), n
 
 
-def _filtered(
-    image: npt.NDArray[np.float32], options: ShowOptions, apix: float | None
-) -> npt.NDArray[np.float32]:
+def _filtered(image: Float32, options: ShowOptions, apix: float | None) -> Float32:
     if options.lowpass is None or apix is None:
         return image
     return lowpassed(image, apix / options.lowpass)
 
 
-def _coloured(difference: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def _coloured(difference: Float32) -> UInt8:
     """Return a difference as colours, y upward: white is none."""
     spread = float(np.std(difference)) or 1.0
     scaled = np.clip(difference / spread / (2 * _DEVIATIONS) + 0.5, 0, 1)
     return np.ascontiguousarray((255 * colormaps["RdBu_r"](scaled)[::-1, :, :3]).astype(np.uint8))
 
 
-def _sized(picture: npt.NDArray[np.uint8], largest: int) -> npt.NDArray[np.uint8]:
+def _sized(picture: UInt8, largest: int) -> UInt8:
     """Return a picture averaged down to a side, or enlarged by a whole number up to it."""
     times = largest // max(picture.shape[:2])
     if times > 1:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-Grey = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
+from mapsort.array_types import Float32, Indices, UInt8
+
+Grey = UInt8
 
 #: Sides of the cube that is rendered, and of a picture [pixel].
 _SIDE = 80
@@ -18,9 +18,7 @@ _LIGHT = np.array([-0.45, -0.75, 0.5], dtype=np.float32)
 _AMBIENT = 0.22
 
 
-def surface_pictures(
-    volume: Float32, levels: Sequence[float], *, n_views: int
-) -> npt.NDArray[np.uint8]:
+def surface_pictures(volume: Float32, levels: Sequence[float], *, n_views: int) -> UInt8:
     """Return pictures of a map's surfaces.
 
     Parameters
@@ -97,13 +95,7 @@ def _shaded(seen: Float32, level: float) -> Grey:
     return picture[::-1]
 
 
-def _slope(
-    seen: Float32,
-    z: npt.NDArray[np.intp],
-    y: npt.NDArray[np.intp],
-    x: npt.NDArray[np.intp],
-    axis: int,
-) -> Float32:
+def _slope(seen: Float32, z: Indices, y: Indices, x: Indices, axis: int) -> Float32:
     """Return the density's slope along an axis, over two voxels to each side."""
     place = [z, y, x]
     ahead, behind = list(place), list(place)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Array
 from mapsort.rundir.scratch import Scratch
 
 #: Rows of text that are worked on together.
@@ -27,7 +27,7 @@ class KeptTable:
     """
 
     n_rows: int
-    columns: dict[str, npt.NDArray[Any] | None]
+    columns: dict[str, Array | None]
 
     @classmethod
     def of(cls, table: pd.DataFrame, scratch: Scratch, *, emptied: Iterable[str] = ()) -> KeptTable:
@@ -38,7 +38,7 @@ class KeptTable:
         OSError
             The disk is full.
         """
-        columns: dict[str, npt.NDArray[Any] | None] = {}
+        columns: dict[str, Array | None] = {}
         for name in map(str, table.columns):
             column = table[name]
             if name in emptied:
@@ -80,7 +80,7 @@ def _text_column(column: pd.Series, scratch: Scratch) -> npt.NDArray[np.bytes_]:
     return kept
 
 
-def _as_given(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _as_given(values: Array) -> Array:
     """Return a copy of kept values, texts as such."""
     texts = values.dtype.kind == "S"
     return np.char.decode(values, "utf-8").astype(object) if texts else np.array(values)

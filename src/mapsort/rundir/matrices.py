@@ -10,13 +10,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Float32, Int64
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.model.matches import Matches
-
-Array = npt.NDArray[np.float32]
 
 _CLASS, _SECOND, _DX, _DY, _ALPHA, _MIRROR = range(6)
 #: Images of the full matrix, and names in the file of the best matches.
@@ -37,17 +35,17 @@ class Members:
         Whether it goes into the average. A member that does not is kept out.
     """
 
-    class_of: npt.NDArray[np.int64]
-    weight: npt.NDArray[np.float32]
-    used: npt.NDArray[np.bool_]
+    class_of: Int64
+    weight: Float32
+    used: Bool
 
     @property
-    def entering(self) -> npt.NDArray[np.bool_]:
+    def entering(self) -> Bool:
         """Whether any of the particle goes into the average."""
         return np.asarray(self.used & (self.weight > 0))
 
     @property
-    def kept_out(self) -> npt.NDArray[np.bool_]:
+    def kept_out(self) -> Bool:
         """Whether a member is kept out of the average (``--classkeep``)."""
         return np.asarray(~self.used & (self.weight > 0))
 
@@ -114,7 +112,7 @@ def read_similarity(path: str | Path) -> Matches:
     return Matches(reference.astype(np.int32), score, score, alpha, dx, dy, mirror.astype(np.int32))
 
 
-def _best_matches(path: str | Path) -> tuple[npt.NDArray[np.int64], list[Array]]:
+def _best_matches(path: str | Path) -> tuple[Int64, list[Float32]]:
     try:
         with h5py.File(path, "r") as file:
             reference = np.asarray(file["reference"], dtype=np.int64)
@@ -126,7 +124,9 @@ def _best_matches(path: str | Path) -> tuple[npt.NDArray[np.int64], list[Array]]
     return reference, values
 
 
-def _matrices(path: str | Path, wanted: Sequence[int], what: str = "classification") -> list[Array]:
+def _matrices(
+    path: str | Path, wanted: Sequence[int], what: str = "classification"
+) -> list[Float32]:
     with HdfReader(path) as reader:
         if reader.n_images <= max(wanted):
             raise FormatError(
@@ -138,7 +138,7 @@ def _matrices(path: str | Path, wanted: Sequence[int], what: str = "classificati
     return images
 
 
-def map_starts(path: str | Path, n_models: int) -> npt.NDArray[np.int64]:
+def map_starts(path: str | Path, n_models: int) -> Int64:
     """Return where each map's images start in a file ordered by map, and its end, (n_models + 1,).
 
     Parameters

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Array
 from mapsort.errors import FormatError
 from mapsort.rundir.atomic import atomic_path
 
@@ -61,7 +61,7 @@ def write_record(
     OSError
         The file cannot be written.
     """
-    arrays: list[npt.NDArray[Any]] = []
+    arrays: list[Array] = []
     tree = {"format": _FORMAT, "record": _packed(record, arrays)}
     text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
     entries = {_TREE: text} | {f"array_{number}": array for number, array in enumerate(arrays)}
@@ -72,7 +72,7 @@ def write_record(
                 _write_array(entry, array, written)
 
 
-def _write_array(entry: IO[bytes], array: npt.NDArray[Any], written: Callable[[], None]) -> None:
+def _write_array(entry: IO[bytes], array: Array, written: Callable[[], None]) -> None:
     """Write an array as numpy.save does, a large one in parts."""
     if array.nbytes <= _PART_BYTES or not array.flags.c_contiguous:
         np.lib.format.write_array(entry, array, allow_pickle=False)
@@ -91,7 +91,7 @@ def read_record(
     kind: type[T],
     *,
     holding: tuple[type, ...] = (),
-    place: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = lambda array: array,
+    place: Callable[[Array], Array] = lambda array: array,
 ) -> T:
     """Read what `write_record` wrote.
 
@@ -130,7 +130,7 @@ def read_record(
     return record
 
 
-def _packed(value: object, arrays: list[npt.NDArray[Any]]) -> Any:
+def _packed(value: object, arrays: list[Array]) -> Any:
     """Return a value as JSON, its arrays moved to the list."""
     if isinstance(value, np.ndarray | np.generic):
         arrays.append(np.asarray(value))
@@ -150,7 +150,7 @@ def _packed(value: object, arrays: list[npt.NDArray[Any]]) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be kept in a record file")
 
 
-def _unpacked(tree: Any, read: Callable[[str], npt.NDArray[Any]], known: dict[str, type]) -> Any:
+def _unpacked(tree: Any, read: Callable[[str], Array], known: dict[str, type]) -> Any:
     if not isinstance(tree, dict):
         return tree
     if "array" in tree:

@@ -16,8 +16,9 @@ from weakref import WeakSet, finalize
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.array_types import Array, UInt8
+
 T = TypeVar("T")
-Array = npt.NDArray[Any]
 
 #: Smaller arrays are not worth a file, which takes whole pages.
 _LEAST_BYTES = 2**16
@@ -74,7 +75,7 @@ class Scratch:
         """Return a dataclass with its arrays, however deep they are, placed here."""
         return _rebuilt(record, map(self.placed, _arrays(record)))
 
-    def put_together(self, parts: Sequence[T], part_of: npt.NDArray[np.uint8]) -> T:
+    def put_together(self, parts: Sequence[T], part_of: UInt8) -> T:
         """Return the record of particles that were dealt out to several parts, in their order.
 
         Parameters
@@ -97,7 +98,7 @@ class Scratch:
             for mapped in list(self._mapped):
                 mapped.madvise(advice)
 
-    def _whole(self, arrays: tuple[Array, ...], part_of: npt.NDArray[np.uint8]) -> Array:
+    def _whole(self, arrays: tuple[Array, ...], part_of: UInt8) -> Array:
         whole = self.zeros((len(part_of), *arrays[0].shape[1:]), arrays[0].dtype)
         for number, array in enumerate(arrays):
             whole[part_of == number] = array

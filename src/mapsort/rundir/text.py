@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Float64
 from mapsort.errors import FormatError
 from mapsort.rundir.atomic import write_text
 
@@ -44,7 +45,7 @@ def write_fsc(path: str | Path, frequency: ArrayLike, fsc: ArrayLike, *, title: 
     write_text(path, head + "".join(f"{row}\n" for row in rows))
 
 
-def read_fsc(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def read_fsc(path: str | Path) -> tuple[Float64, Float64]:
     """Read an FSC curve: numbers in columns; lines that begin with ``#`` are skipped.
 
     Returns

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Array, Float32
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.star import write_particles
 from mapsort.refinement.run import Run
@@ -18,7 +18,6 @@ from mapsort.rundir.text import write_json
 from mapsort.runfiles.maps import write_volume
 from mapsort.runfiles.tables import LONGEST_ROWS, image_names, without_found
 from mapsort.stages.abinit.rounds import Placed
-from mapsort.stages.fourier_grid import Float32
 
 
 def write_abinit(
@@ -42,7 +41,7 @@ def _rows(run: Run, placed: Placed) -> Iterator[pd.DataFrame]:
     for where in chunk_ranges(len(placed.number), LONGEST_ROWS):
         table = without_found(run.inputs.rows(where))
         table["rlnImageName"] = image_names(run.inputs.particles, where)
-        columns: dict[str, npt.NDArray[Any]] = dict(
+        columns: dict[str, Array] = dict(
             pose_columns(placed.rotations[where], placed.origins[where], run.inputs.apix)
         )
         columns["rlnClassNumber"] = placed.number[where] + 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Array, Float32, Float64
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.star import write_particles
 from mapsort.refinement.run import Run
@@ -19,9 +19,7 @@ from mapsort.rundir.text import write_json
 from mapsort.runfiles.maps import write_volume
 from mapsort.runfiles.tables import LATENT, LONGEST_ROWS, image_names, without_found
 from mapsort.stages.classify.junk import JUNK_FROM
-from mapsort.stages.fourier_grid import Float32
 
-Float64 = npt.NDArray[np.float64]
 #: Frames of a movie: standard deviations of the coordinate.
 FRAMES = (-2, -1, 0, 1, 2)
 
@@ -48,7 +46,7 @@ class Latent:
     scale: Float64
     junk: Float64
 
-    def columns(self, where: slice, apix: float) -> dict[str, npt.NDArray[Any]]:
+    def columns(self, where: slice, apix: float) -> dict[str, Array]:
         """Return the columns of the table for a range of particles."""
         found: dict[str, Float64] = pose_columns(self.rotations[where], self.origins[where], apix)
         found["mapsortScale"] = self.scale[where]

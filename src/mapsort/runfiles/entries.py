@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Int64, Real
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.geometry.symmetry import turns_deg
 from mapsort.model.matches import Matches
@@ -22,17 +22,12 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.stages.classify.junk import JUNK_FROM
 from mapsort.stages.classify.soft_assignment import effective_classes
-from mapsort.stages.fourier_grid import Float32
 
 #: Particles whose poses are compared together.
 _AT_ONCE = 16_384
 
 
-def occupancies(
-    matches: Matches,
-    references: References,
-    junk: npt.NDArray[np.floating] | None = None,
-) -> npt.NDArray[np.int64]:
+def occupancies(matches: Matches, references: References, junk: Real | None = None) -> Int64:
     """Return the number of particles whose best match is with each map, (n_models,).
 
     Those whose probability of being ``junk`` says so are left out.
@@ -43,10 +38,7 @@ def occupancies(
 
 
 def pose_change(
-    run: Run,
-    before: Matches,
-    after: Matches,
-    junk: npt.NDArray[np.floating] | None = None,
+    run: Run, before: Matches, after: Matches, junk: Real | None = None
 ) -> tuple[float, float | None, float | None]:
     """Return how many particles changed class, and how the others' poses moved; junk left out.
 
@@ -148,12 +140,10 @@ def _map_records(run: Run, previous: State, rebuilt: Rebuilt) -> list[dict[str, 
     return [map_entry(curve, before, after, run.inputs.apix) for curve, before, after in both]
 
 
-def map_entry(
-    half_fsc: npt.NDArray[np.floating], before: Float32, after: Float32, apix: float
-) -> dict[str, Any]:
+def map_entry(half_fsc: Real, before: Float32, after: Float32, apix: float) -> dict[str, Any]:
     """Return what is recorded of a map: the curve of its halves, and resolutions [A]."""
 
-    def reached(curve: npt.NDArray[np.floating], threshold: float) -> float:
+    def reached(curve: Real, threshold: float) -> float:
         return round(resolution_at(curve, threshold, apix, box=len(after)), 3)
 
     return {

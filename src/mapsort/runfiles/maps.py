@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Integer, Real
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.hdf_header import EmanTransform, HeaderValue
 from mapsort.io.hdf_writer import HdfWriter
@@ -24,7 +24,7 @@ from mapsort.rundir.fsc_xml import write_fsc_xml
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc
 from mapsort.stages.average.average import wiener_images
-from mapsort.stages.fourier_grid import Float32, centred_images
+from mapsort.stages.fourier_grid import centred_images
 
 #: Class averages and projections are turned into images in blocks of this many.
 IMAGE_BLOCK = 256
@@ -61,8 +61,8 @@ def write_half_fsc(
     directory: RunDirectory,
     iteration: int,
     number: int,
-    frequency_per_ang: npt.NDArray[np.float64],
-    curves: Mapping[str, npt.NDArray[np.floating]],
+    frequency_per_ang: Float64,
+    curves: Mapping[str, Real],
 ) -> None:
     """Write the FSC of even and odd particles of a map (from 1): as text all, for EMDB the first.
 
@@ -106,9 +106,7 @@ def write_maps(run: Run, directory: RunDirectory, rebuilt: Rebuilt, previous: St
 
 
 def projection_headers(
-    model: npt.NDArray[np.integer],
-    rotations: npt.NDArray[np.floating],
-    shifts: npt.NDArray[np.floating] | None = None,
+    model: Integer, rotations: Real, shifts: Real | None = None
 ) -> list[dict[str, HeaderValue]]:
     """Return the headers of projections of maps, numbered from 0; shifts (n, 2) are in pixels."""
     moves = np.zeros((len(rotations), 3, 1))
@@ -160,7 +158,7 @@ def write_class_averages(
     headers: list[dict[str, HeaderValue]],
     averages: ClassAverages,
     membership: Membership,
-    noise_to_signal: npt.NDArray[np.float64],
+    noise_to_signal: Float64,
     *,
     projections: str,
     rejected: frozenset[int] = frozenset(),
@@ -189,7 +187,7 @@ def write_class_averages(
             run.execution.scratch.release()
 
 
-def _listed(name: str, numbers: npt.NDArray[np.integer]) -> dict[str, HeaderValue]:
+def _listed(name: str, numbers: Integer) -> dict[str, HeaderValue]:
     """Return a header item that lists particles, or one that says they are too many to list."""
     if not len(numbers):
         return {}

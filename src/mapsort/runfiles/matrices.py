@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.array_types import Float32
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.disk_space import DiskSpace
 from mapsort.io.hdf_header import HeaderValue
@@ -86,7 +87,7 @@ def write_classification(run: Run, directory: RunDirectory, outcome: Outcome) ->
 
 def member_matrix(
     membership: Membership, values: npt.NDArray[np.generic], n: int, columns: int
-) -> npt.NDArray[np.float32]:
+) -> Float32:
     """Return a value of each member in the place of its particle and column, (n, columns).
 
     Zero where a particle's match is no member.

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapsort.array_types import Float64, Real
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.star import write_particles
 from mapsort.model.half_sets import SUBSET
@@ -143,7 +143,7 @@ def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
     return table
 
 
-def _copy_probability(matches: Matches, references: References) -> npt.NDArray[np.float64]:
+def _copy_probability(matches: Matches, references: References) -> Float64:
     """Return how probable the best match is among those with its map, (n,)."""
     every = posterior(matches, references)
     model = references.model[matches.reference[:, 0]]
@@ -152,11 +152,7 @@ def _copy_probability(matches: Matches, references: References) -> npt.NDArray[n
 
 
 def _place(
-    table: pd.DataFrame,
-    rotations: npt.NDArray[np.float64],
-    origins: npt.NDArray[np.floating],
-    scores: npt.NDArray[np.floating],
-    apix: float,
+    table: pd.DataFrame, rotations: Float64, origins: Real, scores: Real, apix: float
 ) -> None:
     """Set the columns of pose and score."""
     for name, values in pose_columns(rotations, origins, apix).items():

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
+from mapsort.array_types import Complex64, Float32, Indices, Real
 from mapsort.physics.fourier_projection import Interpolation, kernel_profile, transform_window
 
 __all__ = [
@@ -26,14 +27,12 @@ __all__ = [
     "shift_images",
 ]
 
-Float32 = npt.NDArray[np.float32]
-Complex64 = npt.NDArray[np.complex64]
 
 #: Width of the kernel that images are read with.
 KERNEL_WIDTH = _core.build()["kernel_width"]
 
 
-def corner_indices(box: int, padded: int) -> npt.NDArray[np.intp]:
+def corner_indices(box: int, padded: int) -> Indices:
     """Return where the pixels of a centred line go in a padded line whose origin is index 0."""
     return (np.arange(box) - box // 2) % padded
 
@@ -69,14 +68,12 @@ class FourierGrid:
         """Divisor of a line of the box that undoes the kernel."""
         return kernel_profile(self.box, self.padded, self.box).astype(np.float32)
 
-    def volume_window(
-        self, volume: npt.NDArray[np.floating], *, max_radius: float, n_threads: int = 1
-    ) -> Complex64:
+    def volume_window(self, volume: Real, *, max_radius: float, n_threads: int = 1) -> Complex64:
         """Return the Fourier window of a map, for slicing up to ``max_radius`` Fourier pixels."""
         interpolation = Interpolation(KERNEL_WIDTH, self.padded)
         return transform_window(volume, interpolation, max_radius=max_radius, n_threads=n_threads)
 
-    def image_spectra(self, images: npt.NDArray[np.floating], *, n_threads: int = 1) -> Complex64:
+    def image_spectra(self, images: Real, *, n_threads: int = 1) -> Complex64:
         """Return padded transforms (n, padded, padded//2+1) of images (n, box, box)."""
         box, padded = self.box, self.padded
         factor = 1.0 / self.kernel_line
@@ -100,7 +97,7 @@ class FourierGrid:
         )
 
 
-def centred_transform(images: npt.NDArray[np.floating], *, n_threads: int = 1) -> Complex64:
+def centred_transform(images: Real, *, n_threads: int = 1) -> Complex64:
     """Return rfft2 of images (n, box, box) with phases about the centre pixel box//2."""
     shifted = scipy.fft.ifftshift(images.astype(np.float32, copy=False), axes=(-2, -1))
     return np.asarray(scipy.fft.rfft2(shifted, workers=n_threads))

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.geometry.transform3d import Transform3D
 from mapsort.modules.modopt import ModuleCall
@@ -27,7 +27,6 @@ from mapsort.physics.registration3d import (
 )
 from mapsort.physics.resample import fourier_resample
 from mapsort.physics.shells import fourier_radius
-from mapsort.stages.fourier_grid import Float32
 
 #: Maps are compared low-passed to this resolution [A] (1/e), at boxes of at most this size.
 COMPARED_ANG, COMPARED_BOX = 20.0, 24
@@ -136,7 +135,7 @@ def in_common_frame(
     return tuple(item.at(box / small) for item in found)
 
 
-def _likeness(volumes: Sequence[Float32]) -> npt.NDArray[np.float64]:
+def _likeness(volumes: Sequence[Float32]) -> Float64:
     """Return the correlation of each two maps as they lie, in the better hand."""
     own, other = (
         np.stack([np.asarray(volume, np.float64).reshape(-1) for volume in which])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
+from mapsort.array_types import Complex64, Float32, Float64, Real
 from mapsort.errors import ConfigError
 from mapsort.modules.processors import apply_chain
 from mapsort.modules.registry import BoundModule
@@ -15,7 +15,7 @@ from mapsort.physics.ctf import ContrastTransfer
 from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.normalization import background_normalize
 from mapsort.physics.shells import friedel_weight, shell_index
-from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.fourier_grid import FourierGrid
 
 #: Width of the soft edge of the circle that particles are cut to, relative to the box.
 EDGE = 0.03
@@ -52,7 +52,7 @@ class ParticleTreatment:
         """Return padded transforms for the alignment and averaging kernels."""
         return self.grid.image_spectra(self.images(raw), n_threads=n_threads)
 
-    def shell_powers(self, raw: Float32, *, n_threads: int) -> npt.NDArray[np.float64]:
+    def shell_powers(self, raw: Float32, *, n_threads: int) -> Float64:
         """Return mean |X|^2 of each image in each shell, (n, box//2 + 1)."""
         spectra = scipy.fft.rfft2(self.images(raw), workers=n_threads)
         return shell_means(np.abs(spectra) ** 2, self.grid.box)
@@ -94,7 +94,7 @@ class ProcessedTreatment(ParticleTreatment):
         return np.asarray(images * self._circle(), np.float32)
 
 
-def shell_means(power: npt.NDArray[np.floating], box: int) -> npt.NDArray[np.float64]:
+def shell_means(power: Real, box: int) -> Float64:
     """Return means over rounded shells of images in rfft layout, (n, box//2 + 1)."""
     n_shells = box // 2 + 1
     shells = shell_index(box, ndim=2)
@@ -106,9 +106,7 @@ def shell_means(power: npt.NDArray[np.floating], box: int) -> npt.NDArray[np.flo
     return np.stack([np.bincount(place, row * weight, n_shells) for row in flat]) / count
 
 
-def ctf_coefficients(
-    ctf: ContrastTransfer | None, n: int, *, flipped: bool = False
-) -> npt.NDArray[np.float32]:
+def ctf_coefficients(ctf: ContrastTransfer | None, n: int, *, flipped: bool = False) -> Float32:
     """Return the kernels' CTF coefficients (n, 7); without CTF, those of the constant 1."""
     coefficients = np.zeros((n, 7), dtype=np.float32)
     if ctf is None:

@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Real
 from mapsort.modules.projector import Projection, RealSpaceProjection
 from mapsort.physics.fourier_projection import DEFAULT_TOLERANCE, FourierProjector
-from mapsort.stages.fourier_grid import (
-    Complex64,
-    Float32,
-    centred_images,
-    centred_transform,
-    shift_images,
-)
+from mapsort.stages.fourier_grid import centred_images, centred_transform, shift_images
 
 
 def project_slices(
-    volume: npt.NDArray[np.floating],
-    rotations: npt.NDArray[np.floating],
+    volume: Real,
+    rotations: Real,
     *,
     method: Projection | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
@@ -74,11 +68,11 @@ def image_slices(
 
 
 def project_images(
-    volume: npt.NDArray[np.floating],
-    rotations: npt.NDArray[np.floating],
+    volume: Real,
+    rotations: Real,
     *,
     method: Projection | None = None,
-    shifts: npt.NDArray[np.floating] | None = None,
+    shifts: Real | None = None,
     n_threads: int = 1,
 ) -> Float32:
     """Return projections of a map as images, (n, box, box), moved by shifts (n, 2) [pixels].
@@ -90,8 +84,8 @@ def project_images(
 
 
 def prepared_projection(
-    volume: npt.NDArray[np.floating], method: Projection | None = None, *, n_threads: int = 1
-) -> Callable[[npt.NDArray[np.floating], npt.NDArray[np.floating] | None], Float32]:
+    volume: Real, method: Projection | None = None, *, n_threads: int = 1
+) -> Callable[[Real, Real | None], Float32]:
     """Return a function of rotations and shifts that projects one map: as `project_images`.
 
     What can be done once for all projections is done here.
@@ -107,9 +101,7 @@ def prepared_projection(
         n_threads=n_threads,
     )
 
-    def images(
-        rotations: npt.NDArray[np.floating], shifts: npt.NDArray[np.floating] | None
-    ) -> Float32:
+    def images(rotations: Real, shifts: Real | None) -> Float32:
         slices = projector.cartesian(rotations, n_threads=n_threads)
         if shifts is not None and np.any(shifts):
             shift_images(slices, shifts)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
 
+from mapsort.array_types import Float32, Float64
 from mapsort.physics.filters import apply_radial_curve, radial_power
 from mapsort.physics.phase_randomisation import randomise_phases
-from mapsort.stages.fourier_grid import Float32
 
 #: Noise added to each seed, relative to the map's standard deviation.
 NOISE_SHARE = 0.1
@@ -56,7 +55,7 @@ def without_segments(volume: Float32, count: int, rng: np.random.Generator) -> l
     return [_without(volume, where[nearest == part]) for part in range(count)]
 
 
-def _without(volume: Float32, voxels: npt.NDArray[np.float64]) -> Float32:
+def _without(volume: Float32, voxels: Float64) -> Float32:
     """Return the map multiplied by one minus a smoothed mask of these voxels."""
     mask = np.zeros(volume.shape, dtype=np.float32)
     mask[tuple(voxels.astype(np.intp).T)] = 1.0

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Int64
 from mapsort.physics.fourier_projection import FourierProjector
-from mapsort.stages.fourier_grid import Float32, centred_images, shift_images
+from mapsort.stages.fourier_grid import centred_images, shift_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class PosedParticles:
         Gives the contrast transfer functions of a range, (m, box, box//2+1), or None.
     """
 
-    rotations: npt.NDArray[np.float64]
-    origins: npt.NDArray[np.float64]
+    rotations: Float64
+    origins: Float64
     transfer: Callable[[slice], Float32 | None]
 
     def images(self, projector: FourierProjector, where: slice, *, n_threads: int = 1) -> Float32:
@@ -69,7 +69,7 @@ class ScaleFit:
         return float(np.sqrt(self._total / max(self._pixels * self._power, tiny)))
 
 
-def windows(images: Float32, places: npt.NDArray[np.int64], box: int) -> Float32:
+def windows(images: Float32, places: Int64, box: int) -> Float32:
     """Cut windows out of images, each about a place of its own.
 
     Parameters
@@ -91,7 +91,7 @@ def windows(images: Float32, places: npt.NDArray[np.int64], box: int) -> Float32
     return np.asarray(images[every, y[:, :, None], x[:, None, :]], dtype=np.float32)
 
 
-def volume_window(volume: Float32, place: npt.NDArray[np.int64], box: int) -> Float32:
+def volume_window(volume: Float32, place: Int64, box: int) -> Float32:
     """Cut a cube out of a map as `windows` does of images, about a voxel (x, y, z)."""
     size = len(volume)
     along = np.arange(box) - box // 2 + size // 2
@@ -99,9 +99,7 @@ def volume_window(volume: Float32, place: npt.NDArray[np.int64], box: int) -> Fl
     return np.ascontiguousarray(volume[np.ix_(z, y, x)])
 
 
-def new_places(
-    posed: PosedParticles, centre: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def new_places(posed: PosedParticles, centre: Int64) -> tuple[Int64, Float64]:
     """Return where windows about a voxel of the map lie, and the particles' origins there.
 
     Parameters

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from mapsort.array_types import Float32, Float64, Indices, Real
 from mapsort.jobs.refine import RefinedMap
 from mapsort.physics.fsc import fsc, independent_counts
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.registration3d import register_maps
 from mapsort.physics.sector_fsc import N_SECTORS, curve_of, drawn_counts, sector_terms
-from mapsort.stages.fourier_grid import Float32
 
 #: Shells count as far as the halves of all three refinements agree by this.
 MEASURED = 0.3
@@ -25,8 +24,6 @@ TURNED_DEG, MOVED, STEP_DEG = 30.0, 0.06, 15.0
 DRAWS, SIGNIFICANT = 500, 2.0
 
 Pair = tuple[Float32, Float32]
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def compare_return(
     def mean(curve: Float64) -> float:
         return float(np.average(curve[shells], weights=weight))
 
-    def margin(counts: npt.NDArray[np.floating]) -> float:
+    def margin(counts: Real) -> float:
         return mean(with_own.likeness(counts)) - mean(with_other.likeness(counts))
 
     return SetReturn(
@@ -151,7 +148,7 @@ class _Compared:
     between: list[Float64]
     within: tuple[Float64, Float64]
 
-    def likeness(self, counts: npt.NDArray[np.floating]) -> Float64:
+    def likeness(self, counts: Real) -> Float64:
         """Return the curve of their likeness, every sector counted so many times."""
         between = np.mean([curve_of(t, counts) for t in self.between], axis=0)
         return likeness(between, *(curve_of(t, counts) for t in self.within))
@@ -163,7 +160,7 @@ def likeness(between: Float64, within_a: Float64, within_b: Float64) -> Float64:
     return np.asarray(between / np.sqrt(np.maximum(within_a * within_b, least)))
 
 
-def measured_shells(reliability: Float64) -> npt.NDArray[np.intp]:
+def measured_shells(reliability: Float64) -> Indices:
     """Return the shells from 1 to the first at which reliability has fallen below `MEASURED`."""
     low = np.flatnonzero(reliability[1:] < MEASURED)
     last = int(low[0]) + 1 if len(low) else len(reliability)

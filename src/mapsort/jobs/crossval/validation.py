@@ -17,8 +17,8 @@ from functools import partial
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Indices, Int64
 from mapsort.engines.chunks import Rows, chunk_ranges, length
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.errors import NumericalError
@@ -33,7 +33,7 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import KNOWN_SCALE
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
-from mapsort.stages.fourier_grid import Float32, centred_transform
+from mapsort.stages.fourier_grid import centred_transform
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.pose_sums import PoseSums
 from mapsort.stages.search.local_search import LocalSearchPlan, plan_local_search, search_locally
@@ -42,8 +42,6 @@ from mapsort.stages.search.local_search import LocalSearchPlan, plan_local_searc
 MOST_ITERATIONS = 8
 #: Draws of the bootstrap, and how many standard errors a gain must exceed zero by.
 DRAWS, SIGNIFICANT = 2000, 3.0
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,10 @@ class JudgeGains:
     gain_nats : ndarray of shape (m,)
     """
 
-    members: npt.NDArray[np.intp]
+    members: Indices
     gain_nats: Float64
 
-    def of_images(self, image: npt.NDArray[np.int64]) -> Float64:
+    def of_images(self, image: Int64) -> Float64:
         """Return sum of gains and number of particles of each image, (n_images, 2).
 
         Parameters
@@ -245,11 +243,7 @@ def _map_of(run: Run, parts: list[NormalEquations]) -> Float32:
 
 
 def _scores(
-    run: Run,
-    state: State,
-    volumes: list[Float32],
-    known: Poses,
-    members: npt.NDArray[np.intp],
+    run: Run, state: State, volumes: list[Float32], known: Poses, members: Indices
 ) -> Float64:
     """Return the best log-likelihood of each of these particles with every map, (n, maps).
 
@@ -258,7 +252,7 @@ def _scores(
     run.start("judge", len(members), state.iteration)
     chunks = [members[where] for where in chunk_ranges(len(members), run.plan.chunk)]
 
-    def with_every(rows: npt.NDArray[np.intp]) -> Poses:
+    def with_every(rows: Indices) -> Poses:
         starts = known.rows(rows)
         models = range(len(volumes))
         return Poses.beside([replace(starts, model=np.full_like(starts.model, m)) for m in models])

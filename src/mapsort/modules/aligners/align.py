@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array
 from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.modules.comparators import COMPARATORS
@@ -17,8 +17,8 @@ from mapsort.physics.ctf import ContrastTransfer
 
 def align(
     spec: ModuleCall | str,
-    moving: NDArray[Any],
-    fixed: NDArray[Any],
+    moving: Array,
+    fixed: Array,
     *,
     score: ModuleCall | str = "ccc",
     start: Transform | None = None,
@@ -71,7 +71,7 @@ def align(
             f"align: expected two images (n, n) or two maps (n, n, n), got {a.shape}, {b.shape}"
         )
 
-    def compare(moved: NDArray[Any], other: NDArray[Any]) -> float:
+    def compare(moved: Array, other: Array) -> float:
         return compared(moved, other, apix=apix, ctf=ctf)
 
     return bound(a, b, score=compare, start=start, apix=apix)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.geometry.transform3d import Transform3D
@@ -168,7 +168,7 @@ def _symalign(
     return symmetry_pose(moving, group, rotations, step_deg=max(delta, dphi))
 
 
-def _directions(group: Symmetry, delta: float) -> NDArray[np.float64]:
+def _directions(group: Symmetry, delta: float) -> Float64:
     """Directions of the map's axes that differ for a group; about the axis of a c group none do."""
     if not group.name.startswith("c"):
         return orientations(ModuleCall("eman", {"delta": delta, "inc_mirror": 1}), group)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapsort.array_types import Array, Float32, Float64
 from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.modules.averagers.declare import Members
@@ -18,7 +19,7 @@ from mapsort.physics.ctf import ContrastTransfer
 
 def averaged(
     spec: ModuleCall | str,
-    images: NDArray[Any],
+    images: Array,
     *,
     ctf: ContrastTransfer | None = None,
     weights: ArrayLike | None = None,
@@ -74,14 +75,14 @@ def averaged(
 
 def average(
     spec: ModuleCall | str,
-    images: NDArray[Any],
+    images: Array,
     *,
     ctf: ContrastTransfer | None = None,
     weights: ArrayLike | None = None,
     snr: ArrayLike | None = None,
     apix: float = 1.0,
     **parameters: Any,
-) -> NDArray[np.float32]:
+) -> Float32:
     """Average aligned images; arguments and errors as `averaged`.
 
     Returns
@@ -97,7 +98,7 @@ def average(
     return averaged(spec, images, ctf=ctf, weights=weights, snr=snr, apix=apix, **parameters).image
 
 
-def _weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
+def _weights(weights: ArrayLike | None, n: int) -> Float64:
     values = np.ones(n) if weights is None else real_array(weights, "weights")
     if values.shape != (n,):
         raise ConfigError(f"weights: expected shape ({n},), got {values.shape}")
@@ -106,7 +107,7 @@ def _weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
     return values
 
 
-def _ctf(ctf: ContrastTransfer | None, pixels: NDArray[Any]) -> ContrastTransfer | None:
+def _ctf(ctf: ContrastTransfer | None, pixels: Array) -> ContrastTransfer | None:
     if ctf is not None and pixels.ndim != 3:
         raise ConfigError("ctf: belongs to images, not to maps")
     if ctf is not None and len(ctf) != len(pixels):
@@ -114,7 +115,7 @@ def _ctf(ctf: ContrastTransfer | None, pixels: NDArray[Any]) -> ContrastTransfer
     return ctf
 
 
-def _snr(snr: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
+def _snr(snr: ArrayLike | None, n: int) -> Float64 | None:
     if snr is None:
         return None
     values = np.asarray(snr, dtype=np.float64)

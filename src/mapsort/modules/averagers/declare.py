@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float64
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits, Parameter
 from mapsort.modules.registries import AVERAGERS, Pixels
@@ -30,8 +30,6 @@ from mapsort.physics.ctf_averaging import (
     squared_ctf_average,
     wiener_average,
 )
-
-Float64 = NDArray[np.float64]
 
 _Normimage = Annotated[bool, "give every image mean 0 and standard deviation 1 first"]
 

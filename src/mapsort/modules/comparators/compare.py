@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array
 from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.modules.modopt import ModuleCall
@@ -16,8 +16,8 @@ from mapsort.physics.ctf import ContrastTransfer
 
 def compare(
     spec: ModuleCall | str,
-    this: NDArray[Any],
-    with_: NDArray[Any],
+    this: Array,
+    with_: Array,
     *,
     apix: float = 1.0,
     ctf: ContrastTransfer | None = None,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Bool, Float32
 from mapsort.errors import ConfigError
 from mapsort.modules.array_parameter import IMAGE
 from mapsort.modules.registries import COMPARATORS, Pixels
@@ -28,7 +28,7 @@ from mapsort.physics.shells import fourier_radius
 Minres = Annotated[float | None, "coarsest resolution compared [A]; by default all"]
 Maxres = Annotated[float | None, "finest resolution compared [A]; by default all"]
 _Negative = Annotated[bool, "smaller is better; 0: larger is better"]
-_Mask = Annotated[NDArray[np.float32] | None, "compare where this is > 0.5", IMAGE]
+_Mask = Annotated[Float32 | None, "compare where this is > 0.5", IMAGE]
 
 
 def check_band(arguments: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ def band_passed(
     return apply_transfer(image, kept)
 
 
-def _chosen(mask: NDArray[np.float32] | None, image: Pixels) -> NDArray[np.bool_] | None:
+def _chosen(mask: Float32 | None, image: Pixels) -> Bool | None:
     if mask is None:
         return None
     if mask.shape != image.shape:

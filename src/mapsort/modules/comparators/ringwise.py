@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float64
 from mapsort.errors import ConfigError
 from mapsort.modules.array_parameter import CURVE
 from mapsort.modules.comparators.pixelwise import Maxres, Minres, check_band
@@ -23,15 +23,11 @@ from mapsort.physics.pair_comparison_fourier import (
 )
 from mapsort.physics.radial_matching import shell_means
 
-Float64 = NDArray[np.float64]
-
 # An unknown or negative signal-to-noise ratio.
 _LEAST_SNR = 0.001
 
 _SnrWeight = Annotated[bool, "weigh rings by the signal-to-noise ratio: snr, else the CTF squared"]
-_Snr = Annotated[
-    NDArray[Any] | None, "frequency [1/A] and signal-to-noise ratio, for snrweight", CURVE
-]
+_Snr = Annotated[Array | None, "frequency [1/A] and signal-to-noise ratio, for snrweight", CURVE]
 _AmpWeight = Annotated[bool, "weigh by amplitude"]
 _ZeroMask = Annotated[bool, "zero both images where either is 0"]
 _Pmin = Annotated[float | None, "first ring [Fourier pixels], in place of minres"]
@@ -48,7 +44,7 @@ def _check_soft_band(arguments: Mapping[str, Any]) -> None:
 
 
 def _signal_to_noise(
-    image: Pixels, apix: float, snr: NDArray[Any] | None, ctf: ContrastTransfer | None
+    image: Pixels, apix: float, snr: Array | None, ctf: ContrastTransfer | None
 ) -> Float64:
     """Signal-to-noise ratio of rings 0 to n//2 - 1, from a curve or as the squared CTF."""
     box = len(image)

@@ -7,8 +7,9 @@ from typing import Annotated
 import numpy as np
 import scipy.ndimage
 
+from mapsort.array_types import Float32
 from mapsort.modules.parameter import Limits
-from mapsort.modules.registries import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Pixels
 from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.shells import box_of
 from mapsort.physics.shrinking import fourier_shrink, mean_shrink, median_shrink

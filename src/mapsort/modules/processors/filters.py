@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float32, Float64
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.registries import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Pixels
 from mapsort.physics.band_filters import (
     butterworth_lowpass,
     butterworth_stop,
@@ -22,8 +22,6 @@ from mapsort.physics.band_filters import (
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass, tanh_lowpass, tophat_lowpass
 from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.physics.shells import box_of, fourier_radius
-
-Float64 = NDArray[np.float64]
 
 _POSITIVE = Limits(above=0.0)
 

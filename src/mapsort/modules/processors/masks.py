@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from mapsort.array_types import Float32
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.registries import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Pixels
 from mapsort.physics.auto_mask import auto_mask
 from mapsort.physics.image_statistics import sample_sigma
 from mapsort.physics.radial_masks import (

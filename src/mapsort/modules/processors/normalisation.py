@@ -7,13 +7,13 @@ from typing import Annotated
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
+from mapsort.array_types import Float32
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.modules.array_parameter import IMAGE
 from mapsort.modules.parameter import Limits
 from mapsort.modules.processors.filters import APIX
-from mapsort.modules.registries import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Pixels
 from mapsort.physics.image_statistics import (
     circle_mean,
     edge_mean,
@@ -102,7 +102,7 @@ def _maxmin(image: Pixels) -> Float32:
 def _mask(
     image: Pixels,
     *,
-    mask: Annotated[NDArray[np.float32], "mask; densities count where it is > 0.5", IMAGE],
+    mask: Annotated[Float32, "mask; densities count where it is > 0.5", IMAGE],
     no_sigma: Annotated[bool, "only subtract the mean"] = False,
     apply_mask: Annotated[bool, "multiply by the mask at the end"] = False,
 ) -> Float32:
@@ -135,7 +135,7 @@ def _ramp_normvar(image: Pixels) -> Float32:
 def _toimage(
     image: Pixels,
     *,
-    to: Annotated[NDArray[np.float32], "image to match", IMAGE],
+    to: Annotated[Float32, "image to match", IMAGE],
     ignore_zero: Annotated[bool, "leave out pixels that are 0 in either image"] = True,
     fourieramp: Annotated[bool, "fit Fourier amplitudes, not densities"] = False,
     low_threshold: Annotated[float | None, "use pixels of the target above this"] = None,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapsort.array_types import Array, Float32
 from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registries import PROCESSORS, Float32
+from mapsort.modules.registries import PROCESSORS
 from mapsort.modules.registry import BoundModule
 
 
@@ -32,7 +32,7 @@ def processor_chain(text: str) -> tuple[BoundModule[..., Float32], ...]:
 
 def process(
     spec: ModuleCall | str,
-    array: NDArray[Any],
+    array: Array,
     *,
     apix: float = 1.0,
     stack: bool | None = None,
@@ -91,7 +91,7 @@ def process(
 
 
 def apply_chain(
-    chain: Sequence[BoundModule[..., Float32]], image: NDArray[Any], *, apix: float, index: int = 0
+    chain: Sequence[BoundModule[..., Float32]], image: Array, *, apix: float, index: int = 0
 ) -> tuple[Float32, float]:
     """Apply processors (`processor_chain`), one after the other, to one image or map of pixels [A].
 
@@ -118,7 +118,7 @@ def _pixel_size_after(
     return apix * before / after
 
 
-def _is_stack(pixels: NDArray[Any], stack: bool | None) -> bool:
+def _is_stack(pixels: Array, stack: bool | None) -> bool:
     """Whether the first axis counts; refuses shapes that are neither images nor maps."""
     if stack is None:
         stack = pixels.ndim == 4 or (pixels.ndim == 3 and len(set(pixels.shape)) > 1)

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from mapsort.array_types import Float32
 from mapsort.modules.array_parameter import CURVE, IMAGE
 from mapsort.modules.parameter import Limits, Parameter
 from mapsort.modules.processors.filters import APIX, CUTOFFS, cutoff_of, one_cutoff
-from mapsort.modules.registries import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Pixels
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.image_statistics import least_squares_plane
 from mapsort.physics.radial_matching import (

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from mapsort.array_types import Float32
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits
-from mapsort.modules.registries import PROCESSORS, Float32, Pixels
+from mapsort.modules.registries import PROCESSORS, Pixels
 from mapsort.physics.image_statistics import sample_sigma
 
 _Minval = Annotated[float, "lower threshold"]

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from mapsort.array_types import Float32
 from mapsort.errors import NumericalError
 from mapsort.geometry.symmetry import turns_deg
 from mapsort.model.half_sets import N_HALVES
@@ -28,7 +29,6 @@ from mapsort.refinement.reconstruction import Rebuilt, masks_of
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.log import stage
-from mapsort.stages.fourier_grid import Float32
 
 #: Half-sets by number; see `mapsort.model.half_sets`.
 HALF_NAMES = ("even", "odd")

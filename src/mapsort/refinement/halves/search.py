@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from mapsort.array_types import Float32, Float64
 from mapsort.engines.chunks import Rows, chunk_ranges, length
 from mapsort.geometry.orientations import angular_step
 from mapsort.model.poses import Poses
@@ -19,7 +19,6 @@ from mapsort.refinement.reconstruction import SOLVED_TO
 from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import comparison_settings
 from mapsort.refinement.state import State
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.pose_sums import PoseSums
 from mapsort.stages.reconstruct.reconstruct import solve
 from mapsort.stages.search.local_search import LocalSearchPlan
@@ -52,7 +51,7 @@ class HalfFound:
 
     poses: Poses
     volume: Float32
-    noise_power: npt.NDArray[np.float64]
+    noise_power: Float64
     scale: float
     highest_ring: int
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mapsort.array_types import Float32
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
 from mapsort.model.half_sets import N_HALVES
@@ -23,7 +24,6 @@ from mapsort.refinement.iteration import prepare_seeds, scanned
 from mapsort.refinement.plan import MultiPlan, resolve
 from mapsort.refinement.run import IndependentHalves, ParticleSpectra, Run
 from mapsort.refinement.state import State
-from mapsort.stages.fourier_grid import Float32
 
 #: The starting map resolves this many parts along the particle's diameter.
 PARTS = 4.0

@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
+from mapsort.array_types import Complex64, Float32, Float64, Indices
 from mapsort.stages.abinit.polar import PolarGrid, PolarParticles, half_rings, orders_of
-from mapsort.stages.components.band import Float64
 from mapsort.stages.components.observed import power_of
-from mapsort.stages.fourier_grid import Complex64, Float32
 
 #: Poses that are less likely than the best by more than this [nat] count as this: e^-40 is nothing.
 _LEAST = -40.0
@@ -192,7 +190,7 @@ def likelihoods(particles: PolarParticles, slices: Slices, poses: Poses) -> Floa
 
 def best_poses(
     particles: PolarParticles, slices: Slices, poses: Poses
-) -> tuple[npt.NDArray[np.intp], Float64, Float64]:
+) -> tuple[Indices, Float64, Float64]:
     """Return each particle's likeliest pose.
 
     Returns

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
-from mapsort.stages.components.band import BandParticles, Float64
+from mapsort.array_types import Complex64, Float32, Float64, Indices
+from mapsort.stages.components.band import BandParticles
 from mapsort.stages.components.slice_grid import FINENESS, SliceGrid
-from mapsort.stages.fourier_grid import Complex64, Float32
 
 #: Rings of coefficients beyond the last one that is interpolated from them.
 BEYOND = 2
@@ -88,7 +87,7 @@ class PolarGrid(SliceGrid):
         own, mates = kernel(1.0), kernel(-1.0)
         return (own + mates).astype(np.float32), (own - mates).astype(np.float32)
 
-    def particles(self, particles: BandParticles, rows: npt.NDArray[np.intp]) -> PolarParticles:
+    def particles(self, particles: BandParticles, rows: Indices) -> PolarParticles:
         """Return some particles on the rings.
 
         The origin, which a band does not hold, counts as 0: contrast transfer leaves little there.

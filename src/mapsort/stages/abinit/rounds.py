@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from mapsort.array_types import Complex64, Float32, Float64, Indices
 from mapsort.engines.chunks import chunk_ranges, on_threads
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.stages.abinit.expectation import (
@@ -31,10 +31,8 @@ from mapsort.stages.abinit.trailing import (
     on_grid,
     solved,
 )
-from mapsort.stages.components.band import BandParticles, Float64
-from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.stages.components.band import BandParticles
 
-Indices = npt.NDArray[np.intp]
 #: Scores of poses that are in memory together, for each thread.
 _SCORES = 2**22
 #: Maps are centred every so many rounds.

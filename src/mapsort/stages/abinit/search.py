@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from mapsort.array_types import Float32, Float64
 from mapsort.stages.abinit.rounds import (
     Judged,
     Placed,
@@ -19,8 +20,6 @@ from mapsort.stages.abinit.rounds import (
     through,
 )
 from mapsort.stages.abinit.schedule import MOST_POSE_RINGS, Stage
-from mapsort.stages.components.band import Float64
-from mapsort.stages.fourier_grid import Float32
 
 #: After so many stages as many starts go on.
 _GO_ON = {1: 2, 2: 1}

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.stages.abinit.expectation import Sums
 from mapsort.stages.abinit.polar import PolarGrid
-from mapsort.stages.components.band import Float64
 from mapsort.stages.components.observed import power_of
 from mapsort.stages.components.slice_grid import FINENESS
-from mapsort.stages.fourier_grid import Complex64, Float32
 
 #: A voxel's density counts as no less than this part of its shell's mean.
 _LEAST_DENSITY = 0.3

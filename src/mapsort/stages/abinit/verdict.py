@@ -6,10 +6,9 @@ from itertools import combinations
 
 import numpy as np
 
+from mapsort.array_types import Float32, Float64
 from mapsort.stages.abinit.rounds import views
 from mapsort.stages.abinit.search import FoundMaps
-from mapsort.stages.components.band import Float64
-from mapsort.stages.fourier_grid import Float32
 
 #: A gain counts from so many standard errors.
 _CLEAR = 3.0

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mapsort import _core
+from mapsort.array_types import (
+    Array,
+    Bool,
+    Complex64,
+    Float32,
+    Float64,
+    Indices,
+    Int64,
+    Integer,
+    Real,
+    UInt8,
+)
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.stages.average.particle_fit import ParticleFit, misfit
-from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid, centred_images
+from mapsort.stages.fourier_grid import FourierGrid, centred_images
 
 
 @dataclass
@@ -26,10 +37,10 @@ class ShellStatistics:
     of Fourier terms, each (n_shells,), float64.
     """
 
-    image: npt.NDArray[np.float64]
-    cross: npt.NDArray[np.float64]
-    reference: npt.NDArray[np.float64]
-    terms: npt.NDArray[np.float64]
+    image: Float64
+    cross: Float64
+    reference: Float64
+    terms: Float64
 
     @classmethod
     def empty(cls, n_shells: int) -> ShellStatistics:
@@ -49,18 +60,18 @@ class ShellStatistics:
         self.reference += other.reference
         self.terms += other.terms
 
-    def add(self, shells: list[Float32], weight: npt.NDArray[np.float64], box: int) -> None:
+    def add(self, shells: list[Float32], weight: Float64, box: int) -> None:
         """Add |X|^2, Re conj(X) C P and C^2 |P|^2 of entries, (n, n_shells) each, by weight."""
         for total, values in zip((self.image, self.cross, self.reference), shells, strict=True):
             total += weight @ values.astype(np.float64)
         self.terms += weight.sum() * plane_terms(box)
 
-    def residual_power(self, scale: float = 1.0) -> npt.NDArray[np.float64]:
+    def residual_power(self, scale: float = 1.0) -> Float64:
         """Return mean |X - scale C P|^2 in each shell: the noise that the maps do not explain."""
         power = self.image - 2 * scale * self.cross + scale**2 * self.reference
         return np.asarray(power / np.maximum(self.terms, 1.0))
 
-    def scale(self, noise_power: npt.NDArray[np.floating]) -> float:
+    def scale(self, noise_power: Real) -> float:
         """Return the least-squares scale of the maps' projections in the particles."""
         signal = np.sum(self.reference / noise_power)
         return float(np.sum(self.cross / noise_power) / signal) if signal > 0 else 1.0
@@ -84,10 +95,10 @@ class PieceSums:
     """
 
     first_particle: int
-    slots: npt.NDArray[np.intp]
+    slots: Indices
     numerator: Complex64
     density: Float32
-    count: npt.NDArray[np.int64]
+    count: Int64
     of_groups: list[ShellStatistics]
     fit: ParticleFit
 
@@ -127,19 +138,19 @@ class ClassAccumulator:
     grid: FourierGrid
     apix: float
     references: Complex64
-    half: npt.NDArray[np.uint8]
-    noise_power: npt.NDArray[np.float64] | None = None
-    group: npt.NDArray[np.intp] | None = None
+    half: UInt8
+    noise_power: Float64 | None = None
+    group: Indices | None = None
     n_particles: int = 0
     first_particle: int = 0
     n_groups: int = 1
-    room: Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]] = np.zeros
+    room: Callable[[tuple[int, ...], npt.DTypeLike], Array] = np.zeros
     numerator: Complex64 = field(init=False)
     density: Float32 = field(init=False)
-    count: npt.NDArray[np.int64] = field(init=False)
+    count: Int64 = field(init=False)
     n_classes: int = field(init=False)
     of_groups: list[ShellStatistics] = field(init=False)
-    _touched: npt.NDArray[np.bool_] = field(init=False)
+    _touched: Bool = field(init=False)
     fit: ParticleFit = field(init=False)
 
     def __post_init__(self) -> None:
@@ -223,11 +234,7 @@ class ClassAccumulator:
         self._add_shells(shells, particle, column, weight.astype(np.float64))
 
     def _add_shells(
-        self,
-        shells: Sequence[Float32],
-        particle: npt.NDArray[np.integer],
-        column: npt.NDArray[np.integer],
-        weight: npt.NDArray[np.float64],
+        self, shells: Sequence[Float32], particle: Integer, column: Integer, weight: Float64
     ) -> None:
         """Add the shell sums of entries to those of the groups and of the particles."""
         assert self.group is not None, "set after construction"
@@ -280,7 +287,7 @@ class ClassAccumulator:
         return ClassAverages(self.numerator.reshape(shape), self.density.reshape(shape), self.count)
 
 
-def plane_terms(box: int) -> npt.NDArray[np.float64]:
+def plane_terms(box: int) -> Float64:
     """Return how many terms of the Fourier plane the averaging kernel counts in each shell."""
     k = np.arange(-((box - 1) // 2), (box - 1) // 2 + 1)
     radius = np.hypot(k[:, None], k[None, :])
@@ -289,11 +296,7 @@ def plane_terms(box: int) -> npt.NDArray[np.float64]:
 
 
 def wiener_images(
-    averages: ClassAverages,
-    noise_to_signal: npt.NDArray[np.floating],
-    classes: slice,
-    *,
-    n_threads: int = 1,
+    averages: ClassAverages, noise_to_signal: Real, classes: slice, *, n_threads: int = 1
 ) -> Float32:
     """Return class averages as images, (n, box, box): sum N / (sum D + 1/SSNR of one particle).
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.modules.processors import apply_chain
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.shells import shell_index
-from mapsort.stages.fourier_grid import Complex64, Float32, centred_images, centred_transform
+from mapsort.stages.fourier_grid import centred_images, centred_transform
 from mapsort.stages.prepare import shell_means
 
 #: Part of the classes' mean density that holds back terms of an average that hardly any particle
@@ -80,7 +80,7 @@ def _shared_power(numerator: Complex64) -> float:
     return float(np.real(np.vdot(numerator[0], numerator[1])))
 
 
-def cross_power(averages: ClassAverages) -> npt.NDArray[np.float64]:
+def cross_power(averages: ClassAverages) -> Float64:
     """Return the power that even and odd halves of class averages share, (box//2 + 1,).
 
     Noise of the halves is independent: what they share on average is the power of the projections,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Indices, Int64, UInt8
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
@@ -16,7 +16,7 @@ from mapsort.modules.averagers import averaged
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.image_moves import transform_image
 from mapsort.stages.average.weighting import filtered
-from mapsort.stages.fourier_grid import Float32, centred_transform
+from mapsort.stages.fourier_grid import centred_transform
 
 #: A class whose images would take more memory is averaged in groups, and the groups' averages
 #: by their numbers.
@@ -44,11 +44,11 @@ class MemberAverager:
     """
 
     spec: str
-    read: Callable[[npt.NDArray[np.int64]], Float32]
+    read: Callable[[Int64], Float32]
     ctf: ContrastTransfer | None
     flipped: bool
     apix: float
-    half: npt.NDArray[np.uint8]
+    half: UInt8
 
     def averages(self, matches: Matches, membership: Membership, box: int) -> ClassAverages:
         """Return the averages of both halves as sums: the average times its number of images."""
@@ -69,7 +69,7 @@ class MemberAverager:
         return ClassAverages(numerator, density, count)
 
     def _one(
-        self, matches: Matches, membership: Membership, members: npt.NDArray[np.intp], box: int
+        self, matches: Matches, membership: Membership, members: Indices, box: int
     ) -> tuple[Float32, float]:
         """Return the average of some members, and their weight."""
         group = max(1, GROUP_BYTES // (4 * box * box))
@@ -87,11 +87,7 @@ class MemberAverager:
         return np.average(images, axis=0, weights=weights).astype(np.float32), sum(weights)
 
     def _aligned(
-        self,
-        matches: Matches,
-        particle: npt.NDArray[np.int64],
-        column: npt.NDArray[np.int64],
-        ctf: ContrastTransfer | None,
+        self, matches: Matches, particle: Int64, column: Int64, ctf: ContrastTransfer | None
     ) -> Float32:
         images = self.read(particle)
         if ctf is not None and not self.flipped:

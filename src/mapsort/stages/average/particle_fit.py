@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from mapsort.array_types import Array, Float64, Real
 
 #: Standard deviation of a normal distribution over its median absolute deviation.
 _DEVIATIONS = 1.4826
@@ -38,7 +36,7 @@ class ParticleFit:
     misfit: Float64
 
     @classmethod
-    def empty(cls, n: int, *, room: Callable[..., npt.NDArray[Any]] = np.zeros) -> ParticleFit:
+    def empty(cls, n: int, *, room: Callable[..., Array] = np.zeros) -> ParticleFit:
         """Return the fit of particles that are not looked at yet.
 
         ``room`` makes arrays of zeros of a shape and type.
@@ -94,13 +92,7 @@ class ParticleFit:
         return np.asarray(own / mean if mean > 0 else np.ones_like(own))
 
 
-def misfit(
-    image: npt.NDArray[np.floating],
-    cross: npt.NDArray[np.floating],
-    reference: npt.NDArray[np.floating],
-    noise_power: npt.NDArray[np.floating],
-    terms: npt.NDArray[np.floating],
-) -> Float64:
+def misfit(image: Real, cross: Real, reference: Real, noise_power: Real, terms: Real) -> Float64:
     """Return how far the spectra of residuals are from that of the noise, (n,).
 
     Parameters
@@ -127,14 +119,14 @@ def misfit(
     return np.asarray(np.mean((ratio - 1.0) ** 2 * terms[1:] / 2.0, axis=1), dtype=np.float64)
 
 
-def deviations(values: npt.NDArray[np.floating]) -> Float64:
+def deviations(values: Real) -> Float64:
     """Return how far values (n,) lie above their median, in robust standard deviations."""
     centre = np.median(values)
     spread = _DEVIATIONS * float(np.median(np.abs(values - centre)))
     return np.asarray((values - centre) / max(spread, 1e-12), dtype=np.float64)
 
 
-def outlier_scores(fit: ParticleFit, quality: npt.NDArray[np.floating]) -> Float64:
+def outlier_scores(fit: ParticleFit, quality: Real) -> Float64:
     """Return how unlike the others each particle is, (n,), in standard deviations.
 
     The larger of two: by how much what is left when its map is taken from it is less like noise,
@@ -143,7 +135,7 @@ def outlier_scores(fit: ParticleFit, quality: npt.NDArray[np.floating]) -> Float
     return np.asarray(np.maximum(fit.misfit_deviations, -deviations(quality)))
 
 
-def shift_spread(origins: npt.NDArray[np.floating]) -> float:
+def shift_spread(origins: Real) -> float:
     """Return the width [pixels] of a normal prior on shifts (n, 2) along each axis.
 
     From the median of their squared length, which is 2 ln 2 times the variance; not the mean, which

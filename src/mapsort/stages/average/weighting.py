@@ -14,8 +14,8 @@ from enum import Enum
 import numpy as np
 import scipy.fft
 
+from mapsort.array_types import Float32
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import ctf_coefficients
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-Labels = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
+from mapsort.array_types import Float64, Int64
+
+Labels = Int64
 
 
 def relabelled(run: Labels, reference: Labels, count: int) -> Labels:

@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from mapsort._membership import group_by_class
+from mapsort.array_types import Bool, Float32, Int64, Integer
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 
 
 def classify(
-    matches: Matches,
-    n_classes: int,
-    *,
-    sep: int = 1,
-    allowed: npt.NDArray[np.bool_] | None = None,
+    matches: Matches, n_classes: int, *, sep: int = 1, allowed: Bool | None = None
 ) -> Membership:
     """Return the members of each class (reference) of all maps, all of them in use.
 
@@ -45,11 +41,7 @@ def classify(
 
 
 def given_membership(
-    classes: npt.NDArray[np.integer],
-    used: npt.NDArray[np.bool_],
-    n_classes: int,
-    *,
-    weight: npt.NDArray[np.float32] | None = None,
+    classes: Integer, used: Bool, n_classes: int, *, weight: Float32 | None = None
 ) -> Membership:
     """Return the members of classes that are known already: those of each particle, (n, sep).
 
@@ -62,14 +54,8 @@ def given_membership(
     return members if weight is None else replace(members, weight=weight.ravel()[entry])
 
 
-def _membership(
-    start: npt.NDArray[np.int64],
-    entry: npt.NDArray[np.int64],
-    used: npt.NDArray[np.bool_],
-    n: int,
-    sep: int,
-) -> Membership:
-    entered: npt.NDArray[np.int64] = np.bincount(entry // sep, minlength=n)
+def _membership(start: Int64, entry: Int64, used: Bool, n: int, sep: int) -> Membership:
+    entered: Int64 = np.bincount(entry // sep, minlength=n)
     particle = entry // sep
     return Membership(
         start=start,

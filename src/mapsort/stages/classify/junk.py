@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy  # its parts are loaded when they are used
 import scipy.fft
 
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.physics.shells import shell_index
-from mapsort.stages.fourier_grid import Float32
 
 #: Synthetic images that the distribution of noise is learnt from.
 NOISE_IMAGES = 512
@@ -26,9 +25,7 @@ JUNK_FROM = 0.8
 _EM_STEPS = 200
 
 
-def noise_images(
-    n: int, box: int, power: npt.NDArray[np.floating], rng: np.random.Generator
-) -> Float32:
+def noise_images(n: int, box: int, power: Real, rng: np.random.Generator) -> Float32:
     """Return Gaussian noise (n, box, box) with this mean |N|^2 in each shell of a transform.
 
     Beyond the last shell of ``power`` (box//2 + 1,) it stays constant.
@@ -59,7 +56,7 @@ class JunkModel:
     deviation: float
     share: float
 
-    def probability(self, scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def probability(self, scores: Real) -> Float64:
         """Return the probability that an image of each best score is noise.
 
         Scores above the particles' mean are particles', and scores below the noise's mode are
@@ -71,7 +68,7 @@ class JunkModel:
         return np.asarray(noise / np.maximum(noise + particle, np.finfo(np.float64).tiny))
 
 
-def fit_junk(scores: npt.NDArray[np.floating], noise_scores: npt.NDArray[np.floating]) -> JunkModel:
+def fit_junk(scores: Real, noise_scores: Real) -> JunkModel:
     """Fit the mixture of best scores by expectation maximisation, the noise's part of it known."""
     values = np.asarray(scores, dtype=np.float64)
     mode, scale = scipy.stats.gumbel_r.fit(np.asarray(noise_scores, dtype=np.float64))
@@ -95,9 +92,7 @@ def fit_junk(scores: npt.NDArray[np.floating], noise_scores: npt.NDArray[np.floa
     return model
 
 
-def junk_probability(
-    scores: npt.NDArray[np.floating], noise_scores: npt.NDArray[np.floating] | None
-) -> npt.NDArray[np.float64] | None:
+def junk_probability(scores: Real, noise_scores: Real | None) -> Float64 | None:
     """Return each particle's probability to be noise, (n,); None if no noise was matched."""
     if noise_scores is None:
         return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from mapsort.array_types import Int32, Int64
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 
@@ -43,10 +43,7 @@ def reseeded(matches: Matches, references: References, empty: list[int]) -> Matc
 
 
 def shuffled(
-    matches: Matches,
-    references: References,
-    rng: np.random.Generator,
-    image: npt.NDArray[np.int64],
+    matches: Matches, references: References, rng: np.random.Generator, image: Int64
 ) -> Matches:
     """Return matches in which each image goes to a map drawn at random, poses kept.
 
@@ -60,9 +57,7 @@ def shuffled(
     return replace(matches, reference=chosen)
 
 
-def _nearest(
-    references: References, numbers: npt.NDArray[np.int32], model: int
-) -> npt.NDArray[np.int32]:
+def _nearest(references: References, numbers: Int32, model: int) -> Int32:
     """Return the reference of a map whose rotation is nearest to each of these references'."""
     block = references.block(model)
     # the trace of R S^T is the sum of products of their elements, 1 + 2 cos(angle between them):

@@ -10,10 +10,10 @@ Nakano, Neural Netw. 11 (1998) 271).
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 
 from mapsort._membership import group_by_class
+from mapsort.array_types import Float64, Real
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
@@ -30,9 +30,9 @@ def posterior(
     matches: Matches,
     references: References,
     *,
-    shares: npt.NDArray[np.floating] | None = None,
+    shares: Real | None = None,
     temperature: float = 1.0,
-) -> npt.NDArray[np.float64]:
+) -> Float64:
     """Return the probability of each match, (n, top); the rows add up to 1.
 
     The temperature divides the log-likelihoods [nat]; the maps' prior ``shares`` are equal by
@@ -47,9 +47,7 @@ def posterior(
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
-def map_posterior(
-    probability: npt.NDArray[np.float64], matches: Matches, references: References
-) -> npt.NDArray[np.float64]:
+def map_posterior(probability: Float64, matches: Matches, references: References) -> Float64:
     """Return the probability of each map, (n, n_models), summed over its matches."""
     model = np.where(matches.reference >= 0, references.model[matches.reference], -1)
     return np.stack(
@@ -58,7 +56,7 @@ def map_posterior(
     )
 
 
-def effective_classes(probability: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def effective_classes(probability: Real) -> Float64:
     """Return the effective number of classes of each particle, (n,): 1 over the sum of squares.
 
     Of probabilities (n, K), which need not add up to 1: from 1 where one class is sure to K.
@@ -99,9 +97,7 @@ def annealed(start: float, iteration: int, *, over: int = ANNEALED_AFTER) -> flo
     return float(start**left)
 
 
-def soft_membership(
-    matches: Matches, probability: npt.NDArray[np.float64], n_classes: int
-) -> Membership:
+def soft_membership(matches: Matches, probability: Float64, n_classes: int) -> Membership:
     """Return the members of each class with their probabilities (n, top) as weights.
 
     Rows may add up to less than 1 where a particle counts for less.

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from mapsort.array_types import Complex64, Float32, Float64, Indices
 from mapsort.engines.chunks import Rows
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.normalization import background_normalize
-from mapsort.stages.fourier_grid import Complex64, Float32, centred_transform, shift_images
+from mapsort.stages.fourier_grid import centred_transform, shift_images
 
-Float64 = npt.NDArray[np.float64]
 #: Makes an array of a shape and type: `numpy.empty`, or that of a scratch file.
 Allocate = Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[np.generic]]
 
@@ -61,7 +61,7 @@ class Band:
         return cls(box, max(1, min(finest, MOST_RINGS, (box - 1) // 2 - 1)))
 
     @cached_property
-    def _points(self) -> tuple[npt.NDArray[np.intp], Float32, npt.NDArray[np.intp]]:
+    def _points(self) -> tuple[Indices, Float32, Indices]:
         """Places in a rfft half plane, frequencies (m, 2) and rings (m,), by radius."""
         ky, kx = np.meshgrid(
             scipy.fft.fftfreq(self.box, 1 / self.box),
@@ -76,7 +76,7 @@ class Band:
         return places, frequencies.astype(np.float32), np.rint(radius[places]).astype(np.intp)
 
     @property
-    def places(self) -> npt.NDArray[np.intp]:
+    def places(self) -> Indices:
         """Where the coefficients are in a flattened rfft half plane (box, box//2 + 1), (m,)."""
         return self._points[0]
 
@@ -86,7 +86,7 @@ class Band:
         return self._points[1]
 
     @property
-    def ring(self) -> npt.NDArray[np.intp]:
+    def ring(self) -> Indices:
         """The coefficients' rings, rising, (m,)."""
         return self._points[2]
 

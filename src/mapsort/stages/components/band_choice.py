@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Float64
 from mapsort.stages.components.class_maps import mean_map
 from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.observed import Observed

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Bool, Float64
 from mapsort.stages.components.latent_mixture import held_out_likelihood
 from mapsort.stages.components.observed import Products
 
@@ -39,13 +38,7 @@ class ClassCounts:
 
     @classmethod
     def tried(
-        cls,
-        products: Products,
-        kept_out: npt.NDArray[np.bool_],
-        counts: Iterable[int],
-        *,
-        seed: int,
-        junk: bool,
+        cls, products: Products, kept_out: Bool, counts: Iterable[int], *, seed: int, junk: bool
     ) -> ClassCounts:
         """Find each of some numbers of classes.
 
@@ -88,9 +81,7 @@ class ClassCounts:
         return bool(more.mean() > max(SIGNIFICANCE * error, LEAST_GAIN))
 
 
-def found_counts(
-    products: Products, kept_out: npt.NDArray[np.bool_], *, seed: int, junk: bool
-) -> ClassCounts:
+def found_counts(products: Products, kept_out: Bool, *, seed: int, junk: bool) -> ClassCounts:
     """Try numbers of classes from one on, until more have gained nothing twice."""
     found = ClassCounts({})
     for count in range(1, MOST_CLASSES + 1):

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.stages.components.observed import FoldSums, Observed
 from mapsort.stages.components.scale import Judgement, ScaleModel
 from mapsort.stages.components.shrinkage import local_weight, shell_prior, solved
 from mapsort.stages.components.slice_grid import SliceGrid
-from mapsort.stages.fourier_grid import Complex64, Float32
 
 #: Fewer particles than this in a thousand that change class: the maps have settled.
 _SETTLED = 1e-3

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Bool, Float64
 from mapsort.stages.components.observed import Products
 
 #: Steps in which the coordinates' covariance is learnt.
@@ -38,7 +37,7 @@ class PrincipalAxes:
     count: int
 
     @classmethod
-    def of(cls, products: Products, kept_out: npt.NDArray[np.bool_]) -> PrincipalAxes:
+    def of(cls, products: Products, kept_out: Bool) -> PrincipalAxes:
         """Learn the axes from some particles, and their worth from the others.
 
         Parameters
@@ -54,9 +53,7 @@ class PrincipalAxes:
         return cls._learnt(products, ~kept_out, kept_out)
 
     @classmethod
-    def _learnt(
-        cls, products: Products, own: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_]
-    ) -> PrincipalAxes:
+    def _learnt(cls, products: Products, own: Bool, others: Bool) -> PrincipalAxes:
         covariance = _coordinate_covariance(products.rows(own))
         power = products.precision[own].mean(axis=0)[1:, 1:]
         # components may be nothing

@@ -13,15 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Complex64, Float32, Float64, Real
 from mapsort.stages.components.class_maps import mean_map
 from mapsort.stages.components.observed import FoldSums, Observed, Piece, Products, power_of
 from mapsort.stages.components.scale import LEAST_GAUGE, ScaleModel
 from mapsort.stages.components.shrinkage import shell_prior
 from mapsort.stages.components.slice_grid import SliceGrid
-from mapsort.stages.fourier_grid import Complex64, Float32
 
 #: Iterations, the first half of them at a coarser band.
 ITERATIONS = 8
@@ -225,9 +223,7 @@ def maximised(
     return Components(grid, maps, solved_together(grid, whole, learnt), learnt)
 
 
-def solved_together(
-    grid: SliceGrid, sums: tuple[Complex64, Float32], prior: npt.NDArray[np.floating]
-) -> Complex64:
+def solved_together(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Complex64:
     """Return maps (voxels, q) that explain sums together, within the window.
 
     Parameters

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Indices, Integer
 from mapsort.engines.chunks import chunk_ranges
 
 #: Parts that particles are dealt out to; even, so that they make two half-sets.
@@ -25,14 +25,14 @@ class Folds:
         From 0; folds of even and odd numbers make up the half-sets.
     """
 
-    number: npt.NDArray[np.intp]
+    number: Indices
 
     @property
     def count(self) -> int:
         """Number of folds."""
         return int(self.number.max(initial=-1)) + 1
 
-    def chunks(self) -> list[tuple[int, npt.NDArray[np.intp]]]:
+    def chunks(self) -> list[tuple[int, Indices]]:
         """Return (fold, rows) of particles that are worked on together, in order of folds."""
         pieces = []
         for fold in range(self.count):
@@ -41,9 +41,7 @@ class Folds:
         return pieces
 
 
-def deal_folds(
-    image: npt.NDArray[np.integer], half: npt.NDArray[np.integer], n_folds: int = N_FOLDS
-) -> Folds:
+def deal_folds(image: Integer, half: Integer, n_folds: int = N_FOLDS) -> Folds:
     """Deal particles out to folds within their half-sets; copies of an image stay together.
 
     Parameters

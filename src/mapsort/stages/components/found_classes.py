@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from mapsort.array_types import Bool, Float32, Float64, Indices
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.stages.classify.junk import JUNK_FROM
-from mapsort.stages.components.band import Band, BandParticles, Float64
+from mapsort.stages.components.band import Band, BandParticles
 from mapsort.stages.components.band_choice import signal_band, signal_by_ring
 from mapsort.stages.components.class_count import ClassCounts, found_counts
 from mapsort.stages.components.class_maps import Refined
@@ -37,7 +37,6 @@ from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.polishing import POSE_ROUNDS, polished
 from mapsort.stages.components.pose_errors import PoseErrors
 from mapsort.stages.components.slice_grid import SliceGrid
-from mapsort.stages.fourier_grid import Float32
 
 #: With fewer folds none is spared to judge the components.
 FOLDS_TO_SPARE_ONE = 4
@@ -119,7 +118,7 @@ class FoundClasses:
     held_out: dict[int, float]
 
     @property
-    def labels(self) -> npt.NDArray[np.intp]:
+    def labels(self) -> Indices:
         """The most probable class of each particle from 0, or K for junk, (n,)."""
         label = self.responsibilities.argmax(axis=1)
         label[self.junk > JUNK_FROM] = self.responsibilities.shape[1]
@@ -297,7 +296,7 @@ class _Search:
         return max(1, min(wanted, n // PARTICLES_A_COMPONENT))
 
 
-def _components(subspace: Subspace, kept_out: npt.NDArray[np.bool_]) -> PrincipalComponents:
+def _components(subspace: Subspace, kept_out: Bool) -> PrincipalComponents:
     """Return the principal components, in the box."""
     axes = PrincipalAxes.of(subspace.products, kept_out)
     found = Coordinates.of(subspace.products.along(axes.basis))

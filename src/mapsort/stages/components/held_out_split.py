@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Float64, Indices
 from mapsort.stages.components.band_choice import FEWEST_RINGS, signal_band, signal_by_ring
 from mapsort.stages.components.component_settings import SPHERE
 from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition
@@ -42,9 +41,9 @@ class HeldOutSplit:
         The class that each is in most probably, from 0; numbers are arbitrary.
     """
 
-    judges: npt.NDArray[np.intp]
+    judges: Indices
     gain_nats: Float64
-    classes: npt.NDArray[np.intp]
+    classes: Indices
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from mapsort.array_types import Float64
 from mapsort.engines.progress import Progress
 from mapsort.geometry.symmetry import symmetry
-from mapsort.stages.components.band import BandParticles, Float64
+from mapsort.stages.components.band import BandParticles
 from mapsort.stages.components.band_choice import signal_band, signal_by_ring
 from mapsort.stages.components.class_maps import Refined, refine_maps
 from mapsort.stages.components.component_settings import ComponentSettings
@@ -141,7 +141,7 @@ def refined_in_turns(
 def _as_judged(probability: Float64, brightness: Brightness) -> Judgement:
     """Return classes as a judgement, with what the mean map told of brightness and junk."""
     real = brightness.counted[:, None] * probability
-    columns: npt.NDArray[np.float64] = np.ones(probability.shape[1])
+    columns: Float64 = np.ones(probability.shape[1])
     return Judgement(
         responsibilities=real,
         junk_like=probability - real,

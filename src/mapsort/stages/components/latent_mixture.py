@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Bool, Float64
 from mapsort.stages.components.decomposition import SCALE_PRECISION
 from mapsort.stages.components.observed import Products
 from mapsort.stages.components.scale import Judgement, ScaleModel
@@ -102,12 +101,7 @@ def fit_mixture(
 
 
 def held_out_likelihood(
-    products: Products,
-    n_classes: int,
-    kept_out: npt.NDArray[np.bool_],
-    rng: np.random.Generator,
-    *,
-    junk: bool,
+    products: Products, n_classes: int, kept_out: Bool, rng: np.random.Generator, *, junk: bool
 ) -> Float64:
     """Return what K templates of some particles say of each of the others, (m,) [nat].
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mapsort.stages.components.band import Float64
-from mapsort.stages.fourier_grid import Float32
+from mapsort.array_types import Float32, Float64, Indices
 
 #: Values of CTF^2 that powers are collected by.
 BINS = 32
@@ -31,7 +29,7 @@ class NoiseModel:
     plain: Float64
     imaged: Float64
 
-    def deviation(self, ring: npt.NDArray[np.intp], transfer: Float32) -> Float32:
+    def deviation(self, ring: Indices, transfer: Float32) -> Float32:
         """Return the standard deviation, (k, m), at rings (m,) for transfers (k, m)."""
         plain, imaged = (curve.astype(np.float32)[ring] for curve in (self.plain, self.imaged))
         return np.asarray(np.sqrt(plain + imaged * np.square(transfer)))
@@ -54,7 +52,7 @@ class PowerSums:
         Rings of the coefficients.
     """
 
-    def __init__(self, ring: npt.NDArray[np.intp]) -> None:
+    def __init__(self, ring: Indices) -> None:
         self._ring = ring
         self._count, self._square, self._power = np.zeros((3, int(ring[-1]) + 1, BINS))
 

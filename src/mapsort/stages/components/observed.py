@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from mapsort.stages.components.band import BandParticles, Float64
+from mapsort.array_types import Bool, Complex64, Float32, Float64, Indices
+from mapsort.stages.components.band import BandParticles
 from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.noise import NoiseModel, PowerSums
 from mapsort.stages.components.slice_grid import SliceGrid
-from mapsort.stages.fourier_grid import Complex64, Float32
 
-Indices = npt.NDArray[np.intp]
 #: A ring of an image has no more than this times the median power: the CTF, and the particle's
 #: own strength, make less of a difference.
 MOST_POWER = 25.0
@@ -243,7 +241,7 @@ class Products:
         """The maps' own norms, (n, q)."""
         return np.diagonal(self.precision, axis1=1, axis2=2)
 
-    def rows(self, which: npt.NDArray[np.bool_] | Indices) -> Products:
+    def rows(self, which: Bool | Indices) -> Products:
         """Return those of some particles."""
         return Products(self.precision[which], self.target[which])
 

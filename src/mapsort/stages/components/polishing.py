@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapsort.array_types import Float32, Float64
 from mapsort.errors import NumericalError
-from mapsort.stages.components.band import Float64
 from mapsort.stages.components.class_maps import FoldMaps, compared, mean_map
 from mapsort.stages.components.observed import Observed, Piece, power_of
 from mapsort.stages.components.pose_errors import PoseErrors
 from mapsort.stages.components.scale import LEAST_GAUGE, ScaleModel
 from mapsort.stages.components.slice_grid import SliceGrid
-from mapsort.stages.fourier_grid import Float32
 
 #: Corrections of the poses; later ones move little.
 POSE_ROUNDS = 2

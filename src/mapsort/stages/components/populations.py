@@ -12,10 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy  # its parts are loaded when they are used
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Float64, Indices, Integer
 from mapsort.stages.components.class_maps import refine_maps
 from mapsort.stages.components.held_out_split import Seen
 from mapsort.stages.components.latent_mixture import climbed, template_terms
@@ -55,7 +54,7 @@ class Populations:
         and part of the particles.
     """
 
-    counts: npt.NDArray[np.intp]
+    counts: Indices
     sums: Float64
     shares: Float64
     errors: Float64
@@ -71,9 +70,7 @@ class Populations:
         return float(np.sum(weight * np.abs(told - right)))
 
 
-def populations(
-    seen: Seen, classes: npt.NDArray[np.integer], *, seed: int
-) -> tuple[Populations, Judgement]:
+def populations(seen: Seen, classes: Integer, *, seed: int) -> tuple[Populations, Judgement]:
     """Find the populations, beginning with known classes.
 
     Parameters
@@ -121,9 +118,7 @@ class Model:
         return self.scales.judge(norm / self.temperature, cross / self.temperature, shares)
 
 
-def settled(
-    products: Products, classes: npt.NDArray[np.integer], *, junk: bool
-) -> tuple[Model, Judgement]:
+def settled(products: Products, classes: Integer, *, junk: bool) -> tuple[Model, Judgement]:
     """Find where the classes lie in the space of the maps, their shares and the temperature.
 
     Maps are filtered, a small class's most: its map lies between its particles and the others, and
@@ -157,9 +152,7 @@ def settled(
     return model, found
 
 
-def learnt_temperature(
-    products: Products, scale: Float64, classes: npt.NDArray[np.integer], model: Model
-) -> float:
+def learnt_temperature(products: Products, scale: Float64, classes: Integer, model: Model) -> float:
     """Return the variance of what tells maps apart, over that of the noise; at least 1.
 
     Errors of the poses and of the maps, neighbours and ice tell maps apart as noise does, and the
@@ -276,7 +269,7 @@ class _Simulated:
         return cls(confusion, reliability(np.concatenate(told), np.concatenate(truth)))
 
 
-def reliability(probability: Float64, truth: npt.NDArray[np.integer]) -> Float64:
+def reliability(probability: Float64, truth: Integer) -> Float64:
     """Return the reliability curve, (BINS, 3), of probabilities (n, K) of known classes (n,).
 
     Columns are the mean of the highest probability, how many were right, and part of the particles.

@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Bool, Complex64, Float32, Float64, Indices
 from mapsort.stages.components.class_maps import FoldMaps
 from mapsort.stages.components.observed import Observed, Piece
 from mapsort.stages.components.slice_grid import SliceGrid
-from mapsort.stages.fourier_grid import Complex64, Float32
 
 #: Widths of the prior before anything was learnt [rad; A].
 FIRST_TURN, FIRST_SHIFT_ANG = np.deg2rad(2.0), 2.5
@@ -49,12 +47,7 @@ class PoseErrors:
         return cls(np.zeros((n, 5)), float(FIRST_TURN), FIRST_SHIFT_ANG / apix)
 
     def corrected(
-        self,
-        observed: Observed,
-        grid: SliceGrid,
-        maps: FoldMaps,
-        which: npt.NDArray[np.intp],
-        scale: Float64,
+        self, observed: Observed, grid: SliceGrid, maps: FoldMaps, which: Indices, scale: Float64
     ) -> tuple[PoseErrors, Observed]:
         """Move the particles' poses to where they fit best, given the prior.
 
@@ -87,7 +80,7 @@ class PoseErrors:
         return learnt, observed.moved(turns, -step[:, 3:])
 
     def _posterior(
-        self, rows: npt.NDArray[np.intp], curvature: Float64, slope: Float64
+        self, rows: Indices, curvature: Float64, slope: Float64
     ) -> tuple[Float64, Float64]:
         """Return steps and variances (k, 5) of particles."""
         prior = 1 / np.array([self.turn] * 3 + [self.shift] * 2) ** 2
@@ -96,7 +89,7 @@ class PoseErrors:
         step = np.einsum("nab,nb->na", covariance, pull)
         return step, np.diagonal(covariance, axis1=1, axis2=2)
 
-    def _learnt(self, step: Float64, variance: Float64, moved: npt.NDArray[np.bool_]) -> PoseErrors:
+    def _learnt(self, step: Float64, variance: Float64, moved: Bool) -> PoseErrors:
         """Return the errors with a step more, and the widths that explain them."""
         total = self.total + step
         squares = (total**2 + variance)[moved].sum(axis=0)
@@ -106,7 +99,7 @@ class PoseErrors:
         return replace(self, total=total, turn=float(np.sqrt(turn)), shift=float(np.sqrt(shift)))
 
 
-def _chosen(piece: Piece, own: npt.NDArray[np.bool_]) -> Piece:
+def _chosen(piece: Piece, own: Bool) -> Piece:
     return Piece(
         piece.fold, piece.rows[own], piece.data[own], piece.transfer[own], piece.rotations[own]
     )

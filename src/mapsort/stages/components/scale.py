@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Float64, Indices
 
 #: Particles whose worth the starting values of a distribution keep while it is learnt.
 PRIOR_PARTICLES = 10.0
@@ -91,7 +90,7 @@ class Judgement:
         return np.asarray((counts + 1) / (counts.sum() + len(counts)))
 
     @property
-    def labels(self) -> npt.NDArray[np.intp]:
+    def labels(self) -> Indices:
         """The most probable map of each image, or K for junk, (n,)."""
         return np.asarray(np.column_stack([self.responsibilities, self.junk]).argmax(axis=1))
 

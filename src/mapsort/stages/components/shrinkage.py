@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy.ndimage
 
-from mapsort.stages.components.band import Float64
+from mapsort.array_types import Complex64, Float32, Float64, Real
 from mapsort.stages.components.slice_grid import SliceGrid
-from mapsort.stages.fourier_grid import Complex64, Float32
 
 #: Correlations of halves in use: below the first a shell has no signal that could be told.
 LEAST_FSC, MOST_FSC = 1e-3, 0.999
@@ -53,9 +51,7 @@ def shell_prior(
     return np.asarray(density * (1 - whole) / whole)
 
 
-def solved(
-    grid: SliceGrid, sums: tuple[Complex64, Float32], prior: npt.NDArray[np.floating]
-) -> Complex64:
+def solved(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Complex64:
     """Return maps (voxels, q), within the window, each from sums of its own.
 
     Parameters
@@ -78,7 +74,7 @@ def local_weight(grid: SliceGrid, halves: tuple[Complex64, Complex64]) -> Float3
     resolution = grid.band.box / grid.rings / grid.pixel
     width = LOCAL_WIDTH * resolution
 
-    def blurred(values: npt.NDArray[np.floating]) -> Float32:
+    def blurred(values: Real) -> Float32:
         return np.asarray(scipy.ndimage.gaussian_filter(values.sum(axis=-1), width, mode="wrap"))
 
     power = blurred(0.5 * (first * first + second * second))

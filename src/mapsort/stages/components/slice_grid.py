@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
-from mapsort.stages.components.band import Band, Float64
-from mapsort.stages.fourier_grid import Complex64, Float32
+from mapsort.array_types import Complex64, Float32, Float64, Indices, Real
+from mapsort.stages.components.band import Band
 
 #: Grid points per Fourier pixel of the box.
 FINENESS = 2
@@ -142,19 +141,19 @@ class SliceGrid:
         return plan
 
     @cached_property
-    def shell(self) -> npt.NDArray[np.intp]:
+    def shell(self) -> Indices:
         """Rounded radius of each voxel in Fourier pixels of the box, (voxels,)."""
         line = (np.arange(self.side) - self.half) ** 2
         square = line[:, None, None] + line[:, None] + line[self.half :]
         return np.asarray(np.rint(np.sqrt(square) / FINENESS), dtype=np.intp).ravel()
 
     @cached_property
-    def _counted(self) -> tuple[npt.NDArray[np.intp], Float64]:
+    def _counted(self) -> tuple[Indices, Float64]:
         """Voxels up to the last ring, and how many of the whole space each stands for."""
         inside = np.flatnonzero(self.shell <= self.rings)
         return inside, np.where(inside % (self.half + 1) == 0, 1.0, 2.0)
 
-    def shell_means(self, values: npt.NDArray[np.floating]) -> Float64:
+    def shell_means(self, values: Real) -> Float64:
         """Return means over shells, (rings + 1, q), of values (voxels, q)."""
         inside, multiplicity = self._counted
         shells = self.shell[inside]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mapsort.array_types import Array, Bool, Float32, Float64, Indices, Integer, Real
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.physics.half_maps import filtered_mean
-from mapsort.stages.fourier_grid import Float32, corner_indices
+from mapsort.stages.fourier_grid import corner_indices
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.reconstruct import solve
@@ -70,7 +70,7 @@ class MapSlices:
     """
 
     averages: ClassAverages
-    rotations: npt.NDArray[np.float64]
+    rotations: Float64
     symmetry: Symmetry
     grid: InsertionGrid
     apix: float
@@ -105,7 +105,7 @@ class MapSlices:
             parts.append(NormalEquations.of(sums, n_threads=n_threads))
         return parts
 
-    def scaled(self, factor: npt.NDArray[np.floating]) -> MapSlices:
+    def scaled(self, factor: Real) -> MapSlices:
         """Return slices whose signal is ``factor`` (n,) times the map's; 0 leaves one out.
 
         The least-squares sums of an average known to be a times too bright are a N and a^2 D.
@@ -120,7 +120,7 @@ class MapSlices:
 
     def selected(
         self, selection: AverageSelection, mask: Float32, *, n_threads: int = 1
-    ) -> tuple[MapSlices, npt.NDArray[np.intp]]:
+    ) -> tuple[MapSlices, Indices]:
         """Return the slices that fit the others, and the numbers of those left out.
 
         Each pass solves for the map of what is kept so far, Wiener-filtered by the FSC of its
@@ -144,14 +144,12 @@ class MapSlices:
         """Return the slices for a map that holds nothing beyond this radius [Fourier pixels]."""
         return replace(self, grid=self.grid.within(radius))
 
-    def _in_band(self, planes: npt.NDArray[np.generic]) -> npt.NDArray[Any]:
+    def _in_band(self, planes: npt.NDArray[np.generic]) -> Array:
         """Return half planes (n, box, box//2+1) as the grid's box has them."""
         row = corner_indices(self.grid.box, self.averages.box)
         return planes[:, np.fft.ifftshift(row), : self.grid.box // 2 + 1]
 
-    def _agreement(
-        self, kept: npt.NDArray[np.bool_], mask: Float32, n_threads: int
-    ) -> SliceAgreement:
+    def _agreement(self, kept: Bool, mask: Float32, n_threads: int) -> SliceAgreement:
         """Compare all slices with the map of those that are kept."""
         parts = self.scaled(kept.astype(float)).half_equations(n_threads=n_threads)
         even, odd = (solve(part, n_threads=n_threads) for part in parts)
@@ -170,11 +168,7 @@ class MapSlices:
         )
 
 
-def _refined_scale(
-    factor: npt.NDArray[np.float64],
-    scale: npt.NDArray[np.float64],
-    weight: npt.NDArray[np.integer],
-) -> npt.NDArray[np.float64]:
+def _refined_scale(factor: Float64, scale: Float64, weight: Integer) -> Float64:
     """Return the slices' scales after one more comparison; their weighted mean stays 1."""
     bounds = (1.0 / LARGEST_SCALE, LARGEST_SCALE)
     refined = np.clip(factor * scale, *bounds)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64
 from mapsort.physics.half_maps import filtered_mean
 from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.normal_equations import NormalEquations, adjoint_volume
 from mapsort.stages.reconstruct.reconstruct import estimate, solve
 from mapsort.stages.reconstruct.slice_sums import SliceSums
@@ -47,7 +46,7 @@ def solve_whole(
     )
 
 
-def _filtered_mean(even: Float32, odd: Float32) -> tuple[Float32, npt.NDArray[np.float64]]:
+def _filtered_mean(even: Float32, odd: Float32) -> tuple[Float32, Float64]:
     # the corners hold no particle
     return filtered_mean(even, odd, inscribed_sphere(len(even)))
 

@@ -13,8 +13,9 @@ import numpy as np
 import scipy.fft
 
 from mapsort import _core
+from mapsort.array_types import Complex64, Float32
 from mapsort.physics.fourier_projection import kernel_profile
-from mapsort.stages.fourier_grid import Complex64, Float32, corner_indices
+from mapsort.stages.fourier_grid import corner_indices
 
 #: Size of the grid in boxes. The point spread function of the weights is needed at twice the box's
 #: extent, and a margin for the kernel.

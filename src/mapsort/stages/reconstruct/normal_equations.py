@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
-from mapsort.stages.fourier_grid import Float32
+from mapsort.array_types import Float32, Float64, Int32
 from mapsort.stages.reconstruct.slice_sums import SliceSums
 
 
@@ -70,7 +69,7 @@ class NormalEquations:
             self.max_radius,
         )
 
-    def shell_density(self) -> npt.NDArray[np.float64]:
+    def shell_density(self) -> Float64:
         """Return the mean density of the samples in each shell, (box//2 + 1,)."""
         shells = np.rint(frequency_radii(self.box)).astype(np.intp).ravel()
         n_shells = self.box // 2 + 1
@@ -111,7 +110,7 @@ def _nearest_circulant(half: Float32) -> Float32:
     return np.asarray((1 - j) * folded[:n] + j * opposite, dtype=np.float32)
 
 
-def on_shells(curve: npt.NDArray[np.float64], size: int, *, points: int = 1) -> Float32:
+def on_shells(curve: Float64, size: int, *, points: int = 1) -> Float32:
     """Return a curve of the distance from the origin at the points of a half grid, interpolated.
 
     ``points`` of the grid lie between one value of the curve and the next. Beyond its end the curve
@@ -128,7 +127,7 @@ def frequency_radii(size: int) -> Float32:
     return np.sqrt(_squares(size).astype(np.float32))
 
 
-def _squares(size: int) -> npt.NDArray[np.int32]:
+def _squares(size: int) -> Int32:
     k = np.rint(scipy.fft.fftfreq(size, 1.0 / size)).astype(np.int32)
     x = np.arange(size // 2 + 1, dtype=np.int32)
     return np.asarray(k[:, None, None] ** 2 + k[None, :, None] ** 2 + x**2)

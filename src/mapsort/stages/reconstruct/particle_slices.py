@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
-from mapsort.stages.fourier_grid import Complex64, Float32, shift_images
+from mapsort.array_types import Complex64, Float32, Real
+from mapsort.stages.fourier_grid import shift_images
 
 
 def weighted_slices(
-    images: npt.NDArray[np.floating],
+    images: Real,
     *,
-    shifts: npt.NDArray[np.floating] | None = None,
+    shifts: Real | None = None,
     transfer: Float32 | None = None,
-    weights: npt.NDArray[np.floating] | None = None,
+    weights: Real | None = None,
     n_threads: int = 1,
 ) -> tuple[Complex64, Float32]:
     """Return what least squares sums over images: w C X and w C^2, (n, box, box//2+1) each.

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.shells import friedel_weight, shell_index
 from mapsort.stages.average.average import ShellStatistics
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.particle_slices import weighted_slices
@@ -48,8 +47,8 @@ class PoseSums:
     def add(
         self,
         images: Float32,
-        rotations: npt.NDArray[np.float64],
-        origins: npt.NDArray[np.floating],
+        rotations: Float64,
+        origins: Real,
         *,
         transfer: Float32 | None = None,
         n_threads: int = 1,
@@ -83,8 +82,8 @@ class PoseSums:
     def _add(
         self,
         images: Float32,
-        rotations: npt.NDArray[np.float64],
-        origins: npt.NDArray[np.floating],
+        rotations: Float64,
+        origins: Real,
         transfer: Float32 | None,
         n_threads: int,
     ) -> None:
@@ -108,11 +107,11 @@ class PoseSums:
             n_threads=n_threads,
         )
 
-    def _count(self, name: str, values: npt.NDArray[np.floating]) -> None:
+    def _count(self, name: str, values: Real) -> None:
         total = values.sum(axis=0, dtype=np.float64)
         getattr(self.statistics, name)[:] += self._per_shell(total)
 
-    def _per_shell(self, plane: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def _per_shell(self, plane: Real) -> Float64:
         """Sum a half plane (box, box//2+1) with its mates over rounded shells."""
         box = self.grid.box
         shells = shell_index(box, ndim=2)

@@ -17,12 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.reconstruction import MAX_STEPS
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.normal_equations import (
     NormalEquations,
@@ -66,7 +65,7 @@ def reconstruction_bytes(
 def solve(
     equations: NormalEquations,
     *,
-    noise_to_signal: npt.NDArray[np.floating] | None = None,
+    noise_to_signal: Real | None = None,
     wiener: float = 0.0,
     start: Float32 | None = None,
     tolerance: float | None = None,
@@ -127,7 +126,7 @@ def solve(
     return volume if noise_to_signal is None else _rest_of_noise(volume, noise_to_signal)
 
 
-def _rest_of_noise(volume: Float32, noise_to_signal: npt.NDArray[np.floating]) -> Float32:
+def _rest_of_noise(volume: Float32, noise_to_signal: Real) -> Float32:
     """Damp shells by what their noise exceeds `SOLVED_NOISE`."""
     solved = np.minimum(noise_to_signal, SOLVED_NOISE)
     if np.array_equal(solved, noise_to_signal):
@@ -180,9 +179,7 @@ class _System:
     n_threads: int
 
     @classmethod
-    def of(
-        cls, equations: NormalEquations, term: npt.NDArray[np.float64], n_threads: int
-    ) -> _System:
+    def of(cls, equations: NormalEquations, term: Float64, n_threads: int) -> _System:
         box = equations.box
         whole = on_shells(term, 2 * box, points=2)
         whole += equations.transfer
@@ -217,7 +214,7 @@ class _System:
         return _without_convolution(self.nearest, volume, self.n_threads)
 
 
-def _with_term(equations: NormalEquations, term: npt.NDArray[np.float64]) -> Float32:
+def _with_term(equations: NormalEquations, term: Float64) -> Float32:
     """Return the circulant matrix's eigenvalues with a Wiener term, all above zero."""
     return np.asarray(np.maximum(equations.circulant, 0.0) + on_shells(term, equations.box))
 
@@ -230,7 +227,7 @@ def _without_convolution(eigenvalues: Float32, volume: Float32, n_threads: int) 
     return _about_the_centre(inverse)
 
 
-def _about_the_centre(volume: npt.NDArray[np.floating]) -> Float32:
+def _about_the_centre(volume: Real) -> Float32:
     """Return a copy without the planes of an even box that have no mate beyond the centre.
 
     Density there could not have the symmetry of the slices.
@@ -248,10 +245,8 @@ def _dot(a: Float32, b: Float32) -> float:
 
 
 def wiener_term(
-    equations: NormalEquations,
-    noise_to_signal: npt.NDArray[np.floating] | None,
-    wiener: float = 0.0,
-) -> npt.NDArray[np.float64]:
+    equations: NormalEquations, noise_to_signal: Real | None, wiener: float = 0.0
+) -> Float64:
     """Return what `solve` adds to the density in each shell, and in one more for all beyond.
 
     There nothing is measured, and the map is damped to zero. (box//2 + 2,), on the scale of

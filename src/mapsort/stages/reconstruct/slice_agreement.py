@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from mapsort.array_types import Bool, Complex64, Float32, Float64, Real
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.physics.shells import fourier_radius, friedel_weight
-from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 from mapsort.stages.reconstruct.reconstruct import wiener_term
@@ -58,8 +58,8 @@ class SliceAgreement:
         amplitudes, which noise in s would raise. 1 for empty slices.
     """
 
-    absqual: npt.NDArray[np.float64]
-    scale: npt.NDArray[np.float64]
+    absqual: Float64
+    scale: Float64
 
 
 def slice_agreement(
@@ -67,10 +67,10 @@ def slice_agreement(
     volume: Float32,
     numerator: Complex64,
     density: Float32,
-    rotations: npt.NDArray[np.float64],
+    rotations: Float64,
     *,
-    contained: npt.NDArray[np.bool_] | None = None,
-    noise_to_signal: npt.NDArray[np.floating] | None = None,
+    contained: Bool | None = None,
+    noise_to_signal: Real | None = None,
     n_threads: int = 1,
 ) -> SliceAgreement:
     """Compare each slice with the map of all others.
@@ -108,7 +108,7 @@ def slice_agreement(
         others = np.maximum(whole - inside * own, 0.0) + term
         known = others > _LEAST_OTHERS * (others + own)
         left_out = predicted + inside * (predicted * own - numerator[block]) / others
-        share: npt.NDArray[np.floating] = counted * known * (1.0 - term / others)
+        share: Real = counted * known * (1.0 - term / others)
         power = np.abs(numerator[block]) ** 2 / np.where(own > 0, own, 1.0)
         cross = _sums(share * (left_out * np.conj(numerator[block])).real)
         expected = _sums(share * own * np.abs(left_out) ** 2)
@@ -118,9 +118,7 @@ def slice_agreement(
     return SliceAgreement(absqual, scale)
 
 
-def relative_quality(
-    absqual: npt.NDArray[np.floating], weight: npt.NDArray[np.number]
-) -> npt.NDArray[np.float64]:
+def relative_quality(absqual: Real, weight: npt.NDArray[np.number]) -> Float64:
     """Return each slice's agreement (n,) relative to slices of like weight.
 
     The agreement of an average of many particles is better than that of few: each is divided by the
@@ -140,12 +138,8 @@ def relative_quality(
 
 
 def kept_slices(
-    quality: npt.NDArray[np.floating],
-    weight: npt.NDArray[np.number],
-    *,
-    keep: float,
-    keep_sigma: bool = False,
-) -> npt.NDArray[np.bool_]:
+    quality: Real, weight: npt.NDArray[np.number], *, keep: float, keep_sigma: bool = False
+) -> Bool:
     """Return which slices stay in the map, (n,); empty ones are never counted.
 
     The best ceil(n keep) stay; with ``keep_sigma`` those not farther than this many standard
@@ -166,7 +160,7 @@ def kept_slices(
     return kept
 
 
-def _sums(terms: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def _sums(terms: Real) -> Float64:
     return np.asarray(np.sum(terms, axis=(1, 2), dtype=np.float64))
 
 
@@ -182,7 +176,7 @@ def _point_spread_in_sphere(equations: NormalEquations, n_threads: int) -> Float
     return np.asarray(kernel, dtype=np.float32)
 
 
-def _on_plane(curve: npt.NDArray[np.float64], box: int) -> Float32:
+def _on_plane(curve: Float64, box: int) -> Float32:
     return np.interp(fourier_radius(box, ndim=2), np.arange(len(curve)), curve).astype(np.float32)
 
 

@@ -7,10 +7,9 @@ as much as many.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Complex64, Float32, Float64, Indices
 from mapsort.geometry.symmetry import Symmetry
-from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
 
 #: Memory of the slices and weights gathered.
@@ -39,11 +38,7 @@ class SliceBuffer:
         self._filled = 0
 
     def add(
-        self,
-        slices: Complex64,
-        weights: Float32,
-        rotations: npt.NDArray[np.float64],
-        members: npt.NDArray[np.intp],
+        self, slices: Complex64, weights: Float32, rotations: Float64, members: Indices
     ) -> None:
         """Take some of the slices and weights (n, box, box//2+1) at rotations (n, 3, 3).
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mapsort import _core
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.geometry.symmetry import Symmetry
-from mapsort.stages.fourier_grid import Complex64, Float32, shift_images
+from mapsort.stages.fourier_grid import shift_images
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 
 #: Numbers of a window's element: real and imaginary part of a slice's sum, and the weights' sum.
@@ -54,8 +54,8 @@ class SliceSums:
         self,
         slices: Complex64,
         weights: Float32,
-        rotations: npt.NDArray[np.float64],
-        symmetry: npt.NDArray[np.float64],
+        rotations: Float64,
+        symmetry: Float64,
         *,
         n_threads: int = 1,
     ) -> None:
@@ -95,7 +95,7 @@ def insert_copies(
     sums: SliceSums,
     slices: Complex64,
     weights: Float32,
-    rotations: npt.NDArray[np.float64],
+    rotations: Float64,
     group: Symmetry,
     *,
     apix: float,

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Float32, Int32, Integer
 from mapsort.model.references import References
-from mapsort.stages.fourier_grid import Float32
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def likely(
     references: References,
     counts: Sequence[tuple[int, int]],
     window: Window = UNKNOWN,
-) -> npt.NDArray[np.int32]:
+) -> Int32:
     """Return the references that may be a particle's best, (n, k), best first.
 
     Parameters
@@ -75,16 +74,14 @@ def likely(
     return _best_first(scores, kept)
 
 
-def _first(
-    scores: Float32, floor: Float32, wanted: npt.NDArray[np.integer]
-) -> npt.NDArray[np.bool_]:
+def _first(scores: Float32, floor: Float32, wanted: Integer) -> Bool:
     """Return which scores are above the floor, and the first that equal it: ``wanted`` in all."""
     above, level = scores > floor, scores == floor
     room = wanted - above.sum(axis=1, keepdims=True)
     return np.asarray(above | (level & (np.cumsum(level, axis=1) <= room)))
 
 
-def _best_first(scores: Float32, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+def _best_first(scores: Float32, kept: Bool) -> Int32:
     """Return the columns of what is kept in each row, by falling score."""
     count = kept.sum(axis=1)
     row, column = np.nonzero(kept)

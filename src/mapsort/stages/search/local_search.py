@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from mapsort import _core
+from mapsort.array_types import Complex64, Float32, Real
 from mapsort.errors import ConfigError
 from mapsort.model.poses import Poses
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.fourier_grid import Complex64, Float32
 from mapsort.stages.search.search_plan import signal_power
 from mapsort.stages.search.settings import SearchContext
 
@@ -53,7 +52,7 @@ class LocalSearchPlan:
     context: SearchContext
     scoring: Scoring
 
-    def in_noise(self, ratio: npt.NDArray[np.floating]) -> LocalSearchPlan:
+    def in_noise(self, ratio: Real) -> LocalSearchPlan:
         """Return the plan for particles whose noise has ``ratio`` times the power, by shell."""
         if not self.scoring.comparator.whitens:
             return self

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mapsort import _core
+from mapsort.array_types import Complex64, Float32, Indices, Int32
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.physics.scoring import Scoring, shift_log_prior
-from mapsort.stages.fourier_grid import Complex64, Float32, FourierGrid
+from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.search.first_look import likely
 from mapsort.stages.search.search_levels import Level
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
@@ -33,10 +33,10 @@ REFINED = 4
 class Started:
     """Candidates of particles to begin with: ``reference`` (n, k), -1 for none; ``origin`` [px]."""
 
-    reference: npt.NDArray[np.int32]
+    reference: Int32
     origin: Float32
 
-    def rows(self, rows: npt.NDArray[np.intp]) -> Started:
+    def rows(self, rows: Indices) -> Started:
         """Return those of some of the particles."""
         return Started(self.reference[rows], self.origin[rows])
 
@@ -45,15 +45,15 @@ class Started:
 class _Candidates:
     """Arrays (n, K) that the kernels fill in place."""
 
-    reference: npt.NDArray[np.int32]
+    reference: Int32
     origin: Float32
     alpha: Float32
-    mirror: npt.NDArray[np.int32]
+    mirror: Int32
     cross: Float32
     norm: Float32
 
     @classmethod
-    def at(cls, reference: npt.NDArray[np.int32], origin: Float32) -> _Candidates:
+    def at(cls, reference: Int32, origin: Float32) -> _Candidates:
         shape = reference.shape
         return cls(
             np.ascontiguousarray(reference),
@@ -94,7 +94,7 @@ class _Candidates:
         self.alpha[far] = before.alpha[far]
         return bool(far.any())
 
-    def taken(self, columns: npt.NDArray[np.intp]) -> _Candidates:
+    def taken(self, columns: Indices) -> _Candidates:
         """Return these columns of each row, (n, k)."""
         rows = np.arange(len(self.reference))[:, None]
         return _Candidates(
@@ -241,7 +241,7 @@ def match_near(
     plan: MatchPlan,
     spectra: Complex64,
     ctf: Float32,
-    reference: npt.NDArray[np.int32],
+    reference: Int32,
     origin: Float32,
     *,
     reach_px: float | None = None,

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Bool, Float32, Int32
 from mapsort.geometry.nearest_views import NearestViews
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
-from mapsort.stages.fourier_grid import Float32
 
 #: References of each map that are tried around the last one; the last one included.
 NEIGHBOURS = 24
@@ -24,7 +23,7 @@ NEIGHBOURS = 24
 
 def neighbours(
     references: References, symmetries: Sequence[Symmetry], count: int = NEIGHBOURS
-) -> npt.NDArray[np.int32]:
+) -> Int32:
     """Return the references of the same map with the nearest views, (n_references, count).
 
     Views that symmetry or mirroring makes equal have no distance. Maps with fewer references
@@ -41,8 +40,8 @@ def neighbours(
 
 
 def near_candidates(
-    matches: Matches, references: References, table: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[np.int32], Float32]:
+    matches: Matches, references: References, table: Int32
+) -> tuple[Int32, Float32]:
     """Return candidates around each particle's last best match with every map.
 
     Numbers of references, (n, n_models * count), -1 where a map has no match or fewer of them, and
@@ -60,8 +59,6 @@ def near_candidates(
     return reference, np.ascontiguousarray(np.concatenate(origins, axis=1))
 
 
-def searched_everywhere(
-    n: int, share: float, *, seed: int, iteration: int
-) -> npt.NDArray[np.bool_]:
+def searched_everywhere(n: int, share: float, *, seed: int, iteration: int) -> Bool:
     """Return which particles are searched everywhere in this iteration, (n,)."""
     return np.random.default_rng([seed, iteration]).random(n) < share

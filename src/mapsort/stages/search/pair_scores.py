@@ -11,17 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
+from mapsort.array_types import Float32, Float64
 from mapsort.model.matches import Matches
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.image_moves import transform_image
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.prepare import shell_means
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from mapsort import _core
+from mapsort.array_types import Float32, Float64, Int32, Integer, Real
 from mapsort.physics.scoring import Scoring
-from mapsort.stages.fourier_grid import Float32
 from mapsort.stages.search.first_look import UNKNOWN, Window
 from mapsort.stages.search.settings import LOWEST_RING, SearchContext
 
@@ -62,7 +61,7 @@ class Level:
         """What comparing a reference costs: coefficients for each square pixel of shifts."""
         return self.bank.n_entries / self.shift_step**2
 
-    def in_noise(self, ratio: npt.NDArray[np.floating]) -> Level:
+    def in_noise(self, ratio: Real) -> Level:
         """Return the level for particles whose noise has ``ratio`` (shells) times the power."""
         weight = self.ring_weight / ratio[1 : len(self.ring_weight) + 1]
         look = None if self.look is None else self.look.in_noise(ratio)
@@ -98,9 +97,7 @@ def _sampling_angles(orders: float, radius: int) -> int:
     return _core.good_fft_size(int(np.ceil(orders + max(orders, np.pi * radius))) + 2)
 
 
-def distinction(
-    bank: _core.ReferenceBank, noise_power: npt.NDArray[np.floating]
-) -> npt.NDArray[np.float64]:
+def distinction(bank: _core.ReferenceBank, noise_power: Real) -> Float64:
     """Return the expected log-likelihood by which each coefficient tells references apart.
 
     Returns
@@ -120,7 +117,7 @@ def distinction(
 def search_levels(
     bank_of: Callable[[str], _core.ReferenceBank],
     context: SearchContext,
-    signal_power: npt.NDArray[np.floating],
+    signal_power: Real,
     scoring: Scoring,
 ) -> tuple[Level, ...]:
     """Return the levels: parts of the bank with growing shares of the distinction, then all.
@@ -136,7 +133,7 @@ def search_levels(
     weak = total < ENOUGH_NATS
     loss = WEAK_SHIFT_LOSS if weak else SHIFT_LOSS
 
-    def level(part: _core.ReferenceBank, ranges: npt.NDArray[np.integer], loss: float) -> Level:
+    def level(part: _core.ReferenceBank, ranges: Integer, loss: float) -> Level:
         weight = context.ring_weight(signal_power, scoring, part.n_rings)
         return Level(part, weight, _shift_step(gain, ranges, context.grid.box, loss))
 
@@ -158,9 +155,7 @@ def search_levels(
     return (coarse, *finer, level(bank, whole, loss))
 
 
-def _part(
-    bank: _core.ReferenceBank, ranges: npt.NDArray[np.int32], n_threads: int
-) -> _core.ReferenceBank:
+def _part(bank: _core.ReferenceBank, ranges: Int32, n_threads: int) -> _core.ReferenceBank:
     """Return the bank with these rings of each order."""
     n_rings, orders = int(ranges[:, 1].max()), len(ranges) - 1
     rotations = max(ROTATIONS_PER_PERIOD * orders, 2 * orders + 1, 8)
@@ -173,9 +168,7 @@ def _part(
     )
 
 
-def ring_ranges(
-    gain: npt.NDArray[np.float64], wanted: float, at_least: int
-) -> npt.NDArray[np.int32]:
+def ring_ranges(gain: Float64, wanted: float, at_least: int) -> Int32:
     """Return the rings [first, last) of each order that together hold ``wanted`` of the gain.
 
     The strongest coefficients, ``at_least`` so many, are taken until they suffice, then the gaps
@@ -196,9 +189,7 @@ def ring_ranges(
     return np.ascontiguousarray(ranges[: last + 1])
 
 
-def _shift_step(
-    gain: npt.NDArray[np.float64], ranges: npt.NDArray[np.integer], box: int, loss: float
-) -> float:
+def _shift_step(gain: Float64, ranges: Integer, box: int, loss: float) -> float:
     """Return the lattice step [pixels] that loses the share ``loss`` of the gain on average.
 
     At a shift r off the true one the correlation on ring k falls to J0(2 pi k r / box), about

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
 from mapsort import _core
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.model.references import References
 from mapsort.modules.projector import Projection, RealSpaceProjection
 from mapsort.physics.filters import radial_power
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Scoring
-from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
 from mapsort.stages.search.first_look import KNOWN
@@ -57,7 +57,7 @@ class MatchPlan:
     deciding: Level
     shared: int = SHARED
 
-    def in_noise(self, ratio: npt.NDArray[np.floating]) -> MatchPlan:
+    def in_noise(self, ratio: Real) -> MatchPlan:
         """Return the plan for particles whose noise has ``ratio`` times the power, by shell.
 
         The same plan where refinement or ranking are not by one comparator that weighs the noise.
@@ -126,7 +126,7 @@ def plan_match(
     *,
     support_radius: float,
     mask: Float32 | None = None,
-    matched_to: npt.NDArray[np.floating] | None = None,
+    matched_to: Real | None = None,
     method: Projection | None = None,
 ) -> MatchPlan:
     """Project all maps and choose the levels of the search.
@@ -181,7 +181,7 @@ def plan_match(
     return _planned(references, bank_of, signal_power(volumes), context, settings)
 
 
-def signal_power(volumes: Sequence[Float32]) -> npt.NDArray[np.float64]:
+def signal_power(volumes: Sequence[Float32]) -> Float64:
     """Return the mean power of the maps' projections in each shell, (box//2 + 1,)."""
     n_shells = len(volumes[0]) // 2 + 1
     powers = [radial_power(scipy.fft.rfftn(volume))[:n_shells] for volume in volumes]
@@ -191,7 +191,7 @@ def signal_power(volumes: Sequence[Float32]) -> npt.NDArray[np.float64]:
 def _planned(
     references: References,
     bank_of: _BankMaker,
-    power: npt.NDArray[np.floating],
+    power: Real,
     context: SearchContext,
     settings: SearchSettings,
 ) -> MatchPlan:
@@ -217,7 +217,7 @@ def _add_images(
     bank: _core.ReferenceBank,
     images: Float32,
     mask: Float32 | None,
-    matched_to: npt.NDArray[np.floating] | None,
+    matched_to: Real | None,
     grid: FourierGrid,
     n_threads: int,
 ) -> None:
@@ -230,9 +230,7 @@ def _add_images(
     bank.add_images(spectra, scale=grid.scale, oversampling=grid.scale, n_threads=n_threads)
 
 
-def spectrally_matched(
-    images: Float32, power: npt.NDArray[np.floating], *, n_threads: int = 1
-) -> Float32:
+def spectrally_matched(images: Float32, power: Real, *, n_threads: int = 1) -> Float32:
     """Return images (n, box, box), each filtered to have this mean |X|^2 in each shell.
 
     EMAN2's filter.matchto with one target for all, and its ``prefilt``: what is exactly zero, the
@@ -256,7 +254,7 @@ def plan_image_match(
     context: SearchContext,
     settings: SearchSettings,
     *,
-    matched_to: npt.NDArray[np.floating] | None = None,
+    matched_to: Real | None = None,
     references: References | None = None,
 ) -> MatchPlan:
     """Plan the search for reference images (n, box, box).

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Float64, Real
 from mapsort.errors import ConfigError
 from mapsort.modules.registry import BoundModule
 from mapsort.modules.search_aligner import NEWTON_STEPS, Polish, SearchAligner
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.fourier_grid import FourierGrid
 
 #: Share of the expected signal in the full band, which decides.
 FULL_BAND = 0.99999
@@ -82,13 +82,13 @@ class SearchContext:
 
     grid: FourierGrid
     apix: float
-    noise_power: npt.NDArray[np.floating]
+    noise_power: Real
     max_shift: float
     max_radius: int | None = None
     shift_spread: float = float("inf")
     n_threads: int = 1
 
-    def highest_ring(self, signal_power: npt.NDArray[np.floating], scoring: Scoring) -> int:
+    def highest_ring(self, signal_power: Real, scoring: Scoring) -> int:
         """Return the highest ring compared, by the references' content and what is asked for.
 
         Raises
@@ -110,20 +110,18 @@ class SearchContext:
             )
         return radius
 
-    def ring_weight(
-        self, signal_power: npt.NDArray[np.floating], scoring: Scoring, n_rings: int
-    ) -> Float32:
+    def ring_weight(self, signal_power: Real, scoring: Scoring, n_rings: int) -> Float32:
         """Return the weight of a Fourier term on each of the rings from 1 on."""
         ang_per_ring = self.grid.box * self.apix
         return scoring.ring_weight(signal_power, self.noise_power, n_rings, ang_per_ring)
 
 
-def white_noise(box: int) -> npt.NDArray[np.float64]:
+def white_noise(box: int) -> Float64:
     """Return the power of white noise of unit variance in each shell, (box//2 + 1,)."""
     return np.full(box // 2 + 1, float(box) ** 2)
 
 
-def _band_limit(power: npt.NDArray[np.floating]) -> int:
+def _band_limit(power: Real) -> int:
     """Return the smallest ring below which nearly all of the signal lies, below Nyquist.
 
     ``power`` is the mean power of a projection on each ring, over that of the noise; ring k has

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Int32, Integer
 from mapsort.model.matches import Matches
-from mapsort.stages.fourier_grid import Float32
 
 _NAMES = ("score", "alpha", "dx", "dy", "mirror")
 
@@ -27,14 +26,14 @@ class Similarity:
     alpha: Float32
     dx: Float32
     dy: Float32
-    mirror: npt.NDArray[np.int32]
+    mirror: Int32
 
     @classmethod
     def joined(cls, parts: Sequence[Similarity]) -> Similarity:
         """Return the matrix of consecutive chunks of particles."""
         return cls(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in _NAMES})
 
-    def rows(self, numbers: npt.NDArray[np.integer]) -> Similarity:
+    def rows(self, numbers: Integer) -> Similarity:
         """Return the rows of some particles, in this order."""
         return Similarity(**{name: getattr(self, name)[numbers] for name in _NAMES})
 
@@ -70,7 +69,7 @@ class CoarseScores:
     """Scores of all pairs at the coarse level, and the kernel's codes of their alignments."""
 
     score: Float32
-    code: npt.NDArray[np.int32]
+    code: Int32
     origins: Float32
     n_angles: int
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapsort.array_types import Float32, Indices, Int32, Real
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.model.references import References
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.fourier_grid import Float32, FourierGrid
+from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.search_plan import plan_image_match
@@ -46,7 +46,7 @@ class Clusters:
     """
 
     similarity: Similarity
-    members: tuple[npt.NDArray[np.intp], ...]
+    members: tuple[Indices, ...]
     averages: Float32
 
 
@@ -98,7 +98,7 @@ def cluster_references(
 
 def cluster_candidates(
     clusters: Clusters, first: Similarity, references: References, *, at_least: int
-) -> tuple[npt.NDArray[np.int32], Float32]:
+) -> tuple[Int32, Float32]:
     """Return the references each particle meets in the second stage, and where to look.
 
     Parameters
@@ -172,7 +172,7 @@ def _self_similarity(
     )
 
 
-def _far_apart(distance: npt.NDArray[np.floating], count: int) -> list[int]:
+def _far_apart(distance: Real, count: int) -> list[int]:
     """Choose centres: the first reference, then always the one farthest from those chosen."""
     centres = [0]
     nearest = distance[0].copy()
@@ -184,7 +184,7 @@ def _far_apart(distance: npt.NDArray[np.floating], count: int) -> list[int]:
     return centres
 
 
-def _ordered(centres: list[int], distance: npt.NDArray[np.floating]) -> list[int]:
+def _ordered(centres: list[int], distance: Real) -> list[int]:
     """Order centres so that neighbours in the list are similar."""
     left = list(centres)
     ordered = [left.pop(0)]
@@ -194,7 +194,7 @@ def _ordered(centres: list[int], distance: npt.NDArray[np.floating]) -> list[int
     return ordered
 
 
-def _average(images: Float32, similarity: Similarity, members: npt.NDArray[np.intp]) -> Float32:
+def _average(images: Float32, similarity: Similarity, members: Indices) -> Float32:
     """Return the mean of a cluster's members, each laid onto the first."""
     first = int(members[0])
     laid = [images[first]]
