@@ -122,6 +122,19 @@ def radial_power(spectrum: Array) -> Float64:
     return np.asarray((power / count)[: n // 2 + 1])
 
 
+def randomise_phases(image: Array, *, cutoff: float, rng: np.random.Generator) -> Float32:
+    """Give Fourier terms from a frequency on [cycles/pixel] random phases, and keep amplitudes.
+
+    The phases are those of white noise, whose transform has the symmetry of a real image's.
+    """
+    box = box_of(image, "image")
+    spectrum = scipy.fft.rfftn(np.asarray(image, dtype=np.float64))
+    noise = scipy.fft.rfftn(rng.standard_normal(image.shape))
+    beyond = fourier_radius(box, ndim=image.ndim) / box >= cutoff
+    spectrum[beyond] = np.abs(spectrum[beyond]) * np.exp(1j * np.angle(noise[beyond]))
+    return np.asarray(scipy.fft.irfftn(spectrum, s=image.shape), dtype=np.float32)
+
+
 def _positive(value: float) -> float:
     if not value > 0:
         raise ValueError(f"expected a positive cutoff and fall-off, got {value}")

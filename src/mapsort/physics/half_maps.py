@@ -10,9 +10,8 @@ import scipy.fft
 
 from mapsort.array_types import Array, Float32, Float64, Real
 from mapsort.errors import NumericalError
-from mapsort.physics.filters import apply_radial_curve
+from mapsort.physics.filters import apply_radial_curve, randomise_phases
 from mapsort.physics.fsc import fsc, resolution_at
-from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.physics.shells import box_of, fourier_radius
 
 #: Phases are made random beyond the last shell whose unmasked FSC reaches this.

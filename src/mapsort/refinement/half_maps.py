@@ -19,9 +19,9 @@ import scipy.optimize
 from mapsort.array_types import Float32
 from mapsort.engines.progress import warn
 from mapsort.options.multi import MultiOptions
+from mapsort.physics.filters import randomise_phases
 from mapsort.physics.fsc import fsc
 from mapsort.physics.half_maps import HalfMapFsc, half_map_curves, joined_at_low_resolution
-from mapsort.physics.phase_randomisation import randomise_phases
 from mapsort.refinement.run import Run
 
 LOGGER = logging.getLogger(__name__)

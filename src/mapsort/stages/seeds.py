@@ -8,8 +8,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
 
 from mapsort.array_types import Float32, Float64
-from mapsort.physics.filters import apply_radial_curve, radial_power
-from mapsort.physics.phase_randomisation import randomise_phases
+from mapsort.physics.filters import apply_radial_curve, radial_power, randomise_phases
 
 #: Noise added to each seed, relative to the map's standard deviation.
 NOISE_SHARE = 0.1

@@ -19,8 +19,13 @@ from mapsort.physics.band_filters import (
     tanh_bandpass,
     tophat_bandpass,
 )
-from mapsort.physics.filters import apply_transfer, gaussian_lowpass, tanh_lowpass, tophat_lowpass
-from mapsort.physics.phase_randomisation import randomise_phases
+from mapsort.physics.filters import (
+    apply_transfer,
+    gaussian_lowpass,
+    randomise_phases,
+    tanh_lowpass,
+    tophat_lowpass,
+)
 from mapsort.physics.shells import box_of, fourier_radius
 
 _POSITIVE = Limits(above=0.0)

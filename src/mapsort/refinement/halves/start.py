@@ -14,8 +14,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.modules.array_parameter import read_curve
 from mapsort.options.refine import RefineOptions
-from mapsort.physics.filters import apply_radial_curve, tanh_lowpass
-from mapsort.physics.phase_randomisation import randomise_phases
+from mapsort.physics.filters import apply_radial_curve, randomise_phases, tanh_lowpass
 from mapsort.refinement.contrast import tried_contrast
 from mapsort.refinement.copied_images import Fingerprints
 from mapsort.refinement.execution import Execution
