@@ -162,7 +162,7 @@ COMMANDS: Mapping[str, Command] = {
     "deposit": Command(
         _AFTER,
         "what EMDB asks of a map: primary map, half maps, mask, FSC as XML, summary",
-        options="deposit.DepositOptions",
+        options="after_run.DepositOptions",
         job="deposit.deposit",
         shows_progress=False,
         examples=(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mapsort.options.abinit import AbinitOptions
     from mapsort.options.after_run import (
         CrossvalOptions,
+        DepositOptions,
         EotestOptions,
         FollowupOptions,
         ReportOptions,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     )
     from mapsort.options.compare import CompareOptions
     from mapsort.options.convert import ConvertOptions
-    from mapsort.options.deposit import DepositOptions
     from mapsort.options.files import InfoOptions, ProcessOptions, ShowOptions
     from mapsort.options.focus import ExpandOptions, MaskOptions, SubtractOptions
     from mapsort.options.multi import MultiOptions

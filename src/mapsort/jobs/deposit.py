@@ -11,7 +11,7 @@ from typing import Any
 from mapsort.errors import ConfigError, FormatError
 from mapsort.jobs.finished_run import FinishedRun, open_finished
 from mapsort.model.volume import Volume
-from mapsort.options.deposit import DepositOptions
+from mapsort.options.after_run import DepositOptions
 from mapsort.physics.masks import density_threshold
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.text import write_json

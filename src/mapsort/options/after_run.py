@@ -1,4 +1,4 @@
-"""Options of ``mapsort split``, ``eotest``, ``crossval``, ``followup`` and ``report``."""
+"""Options of the commands that work on a finished run: ``split``, ``eotest``, ``report`` ..."""
 
 from __future__ import annotations
 
@@ -102,6 +102,20 @@ class FollowupOptions(CrossvalOptions, group="after the run"):
     """Options of ``mapsort followup``."""
 
     no_crossval: bool = flag("split, refine and measure only")
+
+
+class DepositOptions(FinishedRun, group="deposition"):
+    """Options of ``mapsort deposit``."""
+
+    map: int | None = option(
+        whole_number(1), "N", "which map of a run of several; by default each in a directory"
+    )
+    out: Path | None = option(
+        file_path("a directory"),
+        "DIR",
+        "where it goes; by default RUN/deposit",
+        group="output",
+    )
 
 
 class ReportOptions(Options):

@@ -85,7 +85,8 @@ def background_normalize(images: Array, radius_px: float) -> Float32:
     """
     # what is no number is told below, with the image's index
     stack = real_array(images, "images", np.float32, finite=False)
-    if stack.ndim not in (2, 3) or stack.shape[-1] != stack.shape[-2]:
+    square = stack.ndim in (2, 3) and stack.shape[-1] == stack.shape[-2] > 0
+    if not square:
         raise ValueError(f"images: expected shape (n, box, box) or (box, box), got {stack.shape}")
     outside = _outside_circle(stack.shape[-1], radius_px)
     background = stack[..., outside]
