@@ -109,8 +109,9 @@ def test_scales_shifts_and_outliers_are_told(small, spoilt):
 
 
 def test_images_unlike_any_map_are_a_class_of_their_own(run_small, spoilt):
-    # The second iteration knows each group's noise, and the third what does not fit it.
-    table = run_small(spoilt[1], junk=2, iter=3).assignments
+    # Each group's noise is learnt with what does not fit it left out: over three iterations the
+    # spoilt images' misfit grows from 1.7 by 4.5 to 13, beside 3 at most of the others.
+    table = run_small(spoilt[1], junk=2, iter=4).assignments
     unlike = np.flatnonzero(table["rlnClassNumber"] == 4)
     assert set(unlike) == set(spoilt[3])
     assert np.all(table.loc[unlike, "mapsortJunkProbability"] == 1)
@@ -121,7 +122,7 @@ def test_images_unlike_any_map_are_a_class_of_their_own(run_small, spoilt):
 
 @pytest.mark.slow
 def test_kinds_of_junk_are_told_by_their_spectra(small, spoilt):
-    run, outcome = iterated(small, spoilt[1], n=3, junk=3)
+    run, outcome = iterated(small, spoilt[1], n=4, junk=3)
     unlike = outcome.junk.kind > 1
     # Edges lie in even places only, all in the first optics group: as one kind, or as two.
     assert set(np.flatnonzero(unlike)) == set(spoilt[3])
