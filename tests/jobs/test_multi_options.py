@@ -75,6 +75,17 @@ def test_mass_does_not_change_the_assignment(run_tiny):
     pd.testing.assert_frame_equal(plain.assignments, scaled.assignments)
 
 
+def test_automask3d_that_leaves_nothing_is_told(run_small):
+    """A threshold above all densities: maps would vanish, and classes with them."""
+    run = run_small(automask3d=(0.9, 3.0, 1, 2, 1), iter=1)
+    mask = mapsort.Volume.open(run.path / "threed_mask_01_01.mrc").data
+    assert mask.mean() > 0.05
+    assert (
+        "--automask3d: a threshold of 0.9 leaves next to nothing of map 1"
+        in (run.path / "run.log").read_text()
+    )
+
+
 def test_automask3d_makes_each_map_its_own_mask(run_small):
     run = run_small(mass=(100.0,), automask3d=(1.0, 3.0, 1, 2, 10))
     masks = [mapsort.Volume.open(run.path / f"threed_mask_01_{z:02d}.mrc").data for z in (1, 2)]

@@ -33,8 +33,9 @@ from mapsort.physics.half_maps import half_map_fsc
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
+from mapsort.refinement.map_masks import scaled_to_mass
 from mapsort.refinement.plan import resolve
-from mapsort.refinement.reconstruction import half_maps, map_slices, scaled_to_mass
+from mapsort.refinement.reconstruction import half_maps, map_slices
 from mapsort.refinement.run import Run
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result

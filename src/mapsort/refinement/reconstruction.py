@@ -12,7 +12,6 @@ from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor_chain
 from mapsort.modules.reconstructor import reconstructor
-from mapsort.physics.auto_mask import auto_mask
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.half_maps import (
     first_of_noise,
@@ -20,14 +19,14 @@ from mapsort.physics.half_maps import (
     noise_to_signal,
     wiener_filtered,
 )
-from mapsort.physics.masks import envelope_core, soft_edged, soft_sphere
-from mapsort.physics.normalization import normalize_by_mass
+from mapsort.physics.masks import soft_sphere
 from mapsort.physics.reconstruction import MAX_STEPS
 from mapsort.physics.resample import fourier_resample
 from mapsort.refinement.finishing import MapFinishing
 from mapsort.refinement.focus import same_outside
 from mapsort.refinement.half_maps import HalfMaps, compared_halves, joined
 from mapsort.refinement.insertion import PosedMembers, particle_equations
+from mapsort.refinement.map_masks import masks_of
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
@@ -38,8 +37,6 @@ from mapsort.stages.reconstruct.reconstruct import solve
 
 LOGGER = logging.getLogger(__name__)
 
-#: Margin and soft edge of the automatic mask about the density, and its smoothing (of the box).
-MASK_MARGIN, MASK_EDGE, MASK_SMOOTHING = 0.047, 0.08, 0.094
 #: Residual at which the maps of an iteration are solved: further steps fit noise.
 SOLVED_TO = 1e-3
 #: Steps that half maps are solved with: the first ones are for the lowest frequencies; without
@@ -349,43 +346,6 @@ def _selected(run: Run, slices: MapSlices, model: int) -> tuple[MapSlices, Indic
         listed = ",".join(map(str, rejected))
         LOGGER.info("map %d: class averages left out: %s", model + 1, listed)
     return chosen, rejected
-
-
-def masks_of(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]:
-    """Return the mask of each map.
-
-    By default one for all, so that no map gains by a mask of its own: the union of soft
-    envelopes about their densities. With ``--automask3d``, each map's own, as the original.
-    """
-    options, box = run.options, run.plan.grid.box
-    if options.automask3d is not None:
-        wanted = options.automask3d
-        return [
-            auto_mask(
-                scaled_to_mass(run, volume, model),
-                threshold=wanted.threshold,
-                radius=wanted.radius,
-                nshells=wanted.nshells,
-                nshellsgauss=wanted.nshellsgauss,
-                nmaxseed=wanted.nmaxseed,
-            )
-            * sphere
-            for model, volume in enumerate(volumes)
-        ]
-    smoothing = max(6.0, MASK_SMOOTHING * box)
-    cores = [envelope_core(volume * sphere, smoothing_px=smoothing) for volume in volumes]
-    # about all of them at once: the edge is one of the distance to the nearest
-    union = sphere * soft_edged(
-        np.any(cores, axis=0), margin_px=MASK_MARGIN * box, edge_px=MASK_EDGE * box
-    )
-    return [union] * len(volumes)
-
-
-def scaled_to_mass(run: Run, volume: Float32, model: int) -> Float32:
-    """Return the map scaled so that density 1 encloses its mass, if ``--mass`` is given."""
-    if run.options.masses is None:
-        return volume
-    return normalize_by_mass(volume, run.inputs.apix, run.options.masses[model])
 
 
 def _check_finite(maps: tuple[Float32, ...]) -> None:

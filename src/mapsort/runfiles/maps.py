@@ -16,7 +16,8 @@ from mapsort.model.membership import Membership
 from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc
 from mapsort.refinement.iteration import Outcome
-from mapsort.refinement.reconstruction import Rebuilt, scaled_to_mass
+from mapsort.refinement.map_masks import scaled_to_mass
+from mapsort.refinement.reconstruction import Rebuilt
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.atomic import atomic_path

@@ -28,7 +28,8 @@ from mapsort.physics.half_maps import filtered_mean
 from mapsort.physics.scoring import Scoring
 from mapsort.refinement.comparison import search_context
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
-from mapsort.refinement.reconstruction import half_maps, masks_of, solved
+from mapsort.refinement.map_masks import masks_of
+from mapsort.refinement.reconstruction import half_maps, solved
 from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import KNOWN_SCALE
 from mapsort.refinement.state import State

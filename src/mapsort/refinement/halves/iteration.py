@@ -25,7 +25,8 @@ from mapsort.physics.radial_matching import set_structure_factor
 from mapsort.physics.sharpening import guinier_bfactor, sharpened
 from mapsort.refinement.half_maps import HalfMaps
 from mapsort.refinement.halves.search import HalfFound, grid_step, search_half, with_grid
-from mapsort.refinement.reconstruction import Rebuilt, masks_of
+from mapsort.refinement.map_masks import masks_of
+from mapsort.refinement.reconstruction import Rebuilt
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.log import stage
