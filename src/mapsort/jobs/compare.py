@@ -13,7 +13,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from mapsort.array_types import Bool, Float32
-from mapsort.engines.progress import Progress, SilentProgress
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.geometry.transform3d import Transform3D
@@ -136,7 +137,7 @@ def compare_maps(
         The half maps of a map do not agree at any resolution.
     """
     options = options.validated()
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     if len(options.run) == 2:
         return (_two_maps(options),)
     return _maps_of_run(options, shown)

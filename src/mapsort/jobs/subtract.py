@@ -10,7 +10,8 @@ import numpy as np
 
 from mapsort.array_types import Float32, Float64, Int64
 from mapsort.engines.chunks import chunk_length, chunk_ranges, length, over_chunks
-from mapsort.engines.progress import Progress, SilentProgress, warn
+from mapsort.engines.notebook import default_progress
+from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
 from mapsort.io.mrc import write_stack
 from mapsort.io.optics import GROUP, IMAGE_SIGN
@@ -103,7 +104,7 @@ def subtract(options: SubtractOptions, *, progress: Progress | None = None) -> S
         What is wrong with the request or its input, before anything is written.
     """
     options.validated()
-    shown = progress if progress is not None else SilentProgress()
+    shown = progress or default_progress()
     (source,) = options.particles
     particles = Particles.open(source, apix=options.apix, datadir=options.datadir)
     made = _outputs(options, particles)
