@@ -28,6 +28,7 @@ from mapsort.physics.image_moves import transform_image
 from mapsort.physics.local_fsc import local_resolution
 from mapsort.physics.map_difference import HalfPair, MapDifference, map_difference
 from mapsort.physics.masks import envelope_mask, inscribed_sphere
+from mapsort.physics.normalization import PROTEIN_DENSITY_DA_PER_ANG3
 from mapsort.physics.pair_comparison import correlation
 from mapsort.physics.registration3d import Simplex3D, refine_map_pose
 from mapsort.physics.resample import fourier_resample
@@ -38,15 +39,13 @@ from mapsort.rundir.text import write_json
 from mapsort.runfiles.maps import write_volume
 from mapsort.stages.map_register import Register, in_register, other_hand
 
-#: Mass of protein [Da / A^3].
-DENSITY_DA_PER_ANG3 = 0.81
 #: The region that is looked at ends so far beyond the density, of the box.
 MARGIN = 0.06
 #: Maps are brought together on boxes of at most this size, and left where this much more
 #: correlation is all that a move would bring.
 _REGISTER_BOX, _WORTH_MOVING = 64, 2e-4
 _FINE = Simplex3D(step_px=(0.5,) * 3, step_deg=(1.0,) * 3, precision=0.1, maxiter=100)
-#: Order of the splines that maps are moved by.
+#: Order of the splines that maps are moved by, which keep their finest terms.
 CUBIC: Literal[3] = 3
 
 
@@ -236,7 +235,7 @@ def _compared(
 def _difference(
     options: CompareOptions, a: _Subject, b: _Subject, apix: float, move: Register
 ) -> MapDifference:
-    moved = HalfPair(*(_moved(half, move) for half in (b.halves.first, b.halves.second)))
+    moved = HalfPair(*(move.applied(x, order=CUBIC) for x in (b.halves.first, b.halves.second)))
     last = None
     if options.resolution is not None:
         last = int(len(a.whole) * apix / options.resolution)
@@ -275,13 +274,6 @@ def _polished(start: Register, moving: _Subject, fixed: _Subject, differs: Bool)
     return Register(pose, start.mirrored, -after).at(box / small) if worth else start
 
 
-def _moved(volume: Float32, move: Register) -> Float32:
-    """Return a map in register; by cubic splines, which keep its finest terms."""
-    volume = other_hand(volume) if move.mirrored else volume
-    at_rest = np.allclose(move.transform.matrix, np.eye(3, 4), atol=1e-9)
-    return volume if at_rest else transform_image(volume, move.transform.matrix, order=CUBIC)
-
-
 def _region(options: CompareOptions, mean: Float32, apix: float) -> Bool:
     """Return the voxels that are looked at: those of the mask, or about the molecule."""
     inside = inscribed_sphere(len(mean)) > 0.5
@@ -306,11 +298,11 @@ def _written(
     path.parent.mkdir(parents=True, exist_ok=True)
     mask, agreement = (path.with_name(path.stem + end + ".mrc") for end in ("_mask", "_local"))
     write_volume(path, found.deviations, apix)
-    _write_mask(mask, found.significant, apix)
+    write_volume(mask, found.significant.astype(np.float32), apix)
     last = max(found.shell, 2)
     local = local_resolution(*found.maps, apix=apix, threshold=ONE_HALF, last_shell=last)
     write_volume(agreement, local, apix)
-    kda = 1e-3 * DENSITY_DA_PER_ANG3 * apix**3
+    kda = 1e-3 * PROTEIN_DENSITY_DA_PER_ANG3 * apix**3
     called = int(found.significant.sum())
     more = int((found.significant & (found.deviations > 0)).sum())
     result = Compared(
@@ -333,11 +325,6 @@ def _written(
     )
     write_json(path.with_suffix(".json"), _as_json(result, found))
     return result
-
-
-def _write_mask(path: Path, significant: Bool, apix: float) -> None:
-    # A map of zeros is a map, too: there is nothing significant.
-    write_volume(path, significant.astype(np.float32), apix)
 
 
 def _as_json(result: Compared, found: MapDifference) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -69,11 +70,11 @@ class Register:
         pose = Transform3D(self.transform.rotation, self.transform.shift * scale)
         return Register(pose, self.mirrored, self.correlation)
 
-    def applied(self, volume: Float32) -> Float32:
-        """Return the map in register."""
+    def applied(self, volume: Float32, *, order: Literal[1, 3] = 1) -> Float32:
+        """Return the map in register, moved by splines of an order."""
         moved = other_hand(volume) if self.mirrored else volume
         at_rest = np.allclose(self.transform.matrix, np.eye(3, 4), atol=1e-9)
-        return moved if at_rest else transform_image(moved, self.transform.matrix)
+        return moved if at_rest else transform_image(moved, self.transform.matrix, order=order)
 
 
 def other_hand(volume: Float32) -> Float32:
