@@ -15,6 +15,7 @@ from mapsort.options.after_run import DepositOptions
 from mapsort.physics.masks import density_threshold
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.text import write_json
+from mapsort.runfiles.maps import write_volume
 
 #: Files by what they are for EMDB.
 _PRIMARY, _MASK, _FSC, _SUMMARY = "primary_map.mrc", "mask_1.mrc", "fsc.xml", "summary.json"
@@ -110,8 +111,7 @@ def _deposited(finished: FinishedRun, iteration: int, number: int, path: Path) -
                 f"{sources[name]}: {volume.box} px of {volume.apix:g} A, and {sources[_PRIMARY]} "
                 f"has {first.box} px of {first.apix:g} A."
             )
-        with atomic_path(path / name) as part:
-            volume.write(part)
+        write_volume(path / name, volume.data, volume.apix)
     independent = finished.is_single or bool(finished.entry(iteration)["independent_halves"])
     with atomic_path(path / _FSC) as part:
         shutil.copyfile(directory.fsc_xml(iteration, number), part)

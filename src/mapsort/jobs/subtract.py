@@ -28,6 +28,7 @@ from mapsort.refinement.focus import open_focus_mask
 from mapsort.refinement.table_poses import pose_columns, table_poses
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output, refuse_full_disk
+from mapsort.runfiles.maps import write_volume
 from mapsort.runfiles.tables import image_names, seen_from_here
 from mapsort.stages.subtract import PosedParticles, ScaleFit, new_places, volume_window, windows
 
@@ -131,8 +132,7 @@ def subtract(options: SubtractOptions, *, progress: Progress | None = None) -> S
         write_stack(part, work.images(projector, scale, shown), particles.apix)
     shown.finish(f"{len(particles)} particles")
     for path, volume in ((made.map, whole * kept), (made.mask, kept)):
-        with atomic_path(path) as part:
-            Volume(volume_window(volume, centre, box), particles.apix).write(part)
+        write_volume(path, volume_window(volume, centre, box), particles.apix)
     _write_table(made, particles, rotations, origins, box)
     return replace(made, scale=scale)
 
