@@ -79,8 +79,11 @@ def test_check_returns_the_plan(place):
 
 def test_a_finished_run_returns_when_resumed(place, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    run = mapsort.commands.multi(resume=place / "run", iter=2)
+    path = str(place / "run")
+    run = mapsort.commands.multi(resume=path, path=path, iter=2)
     assert len(run.convergence) == 2
+    with pytest.raises(ConfigError, match=r"unknown option 'itre'.*iter"):
+        mapsort.commands.multi(resume=path, itre=3)
 
 
 def test_bad_options_are_refused_as_on_the_command_line(place):

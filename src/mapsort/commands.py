@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from mapsort.cli.commands import COMMANDS, Command, load
-from mapsort.cli.runner import refresh_report, report_watcher
+from mapsort.cli.runner import refresh_report, report_watcher, requested
 from mapsort.engines.progress import Progress
-from mapsort.options.fields import Options, typed_options
+from mapsort.options.fields import Options
 from mapsort.options.signature import keywords_of
 
 
@@ -41,7 +39,7 @@ def _function(name: str, command: Command) -> Callable[..., Any]:
             if not positional:
                 raise TypeError(f"{name}() takes keywords only")
             given = {positional[0]: words} | given
-        with _requested(command, options_type, given) as options:
+        with requested(command, given) as options:
             return _made(name, command, options, progress)
 
     call.__name__ = call.__qualname__ = name
@@ -49,19 +47,6 @@ def _function(name: str, command: Command) -> Callable[..., Any]:
     call.__doc__ = _documentation(command, options_type)
     call.__signature__ = _signature(command, options_type, positional)  # type: ignore[attr-defined]
     return call
-
-
-@contextmanager
-def _requested(command: Command, kind: type[Options], given: dict[str, Any]) -> Iterator[Any]:
-    """Give the options, validated; with ``resume``, those of the run, where it was begun."""
-    if not command.plan or given.get("resume") is None:
-        yield typed_options(kind, given).validated()
-        return
-    from mapsort.jobs.resume import resumed_options
-    from mapsort.jobs.run_place import at_home
-
-    with at_home(Path(given["resume"])) as resume:
-        yield resumed_options(kind, given | {"resume": resume})  # type: ignore[type-var]
 
 
 def _made(name: str, command: Command, options: Any, progress: Progress | None) -> Any:

@@ -13,8 +13,9 @@ import pytest
 from mapsort.cli import results
 from mapsort.cli.commands import COMMANDS, load
 from mapsort.cli.main import main
-from mapsort.cli.parser import command_parser, options_from, parse_strictly, whole_parser
+from mapsort.cli.parser import command_parser, given_values, parse_strictly, whole_parser
 from mapsort.errors import ConfigError
+from mapsort.options.fields import typed_options
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -23,7 +24,8 @@ def test_every_command_has_examples_that_are_good_requests(command):
     for words, _ in COMMANDS[command].examples:
         args = parse_strictly(command_parser(command), shlex.split(words))
         if "--resume" not in words:
-            options_from(COMMANDS[command].options_type(), args).validated()
+            kind = COMMANDS[command].options_type()
+            typed_options(kind, given_values(kind, args)).validated()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

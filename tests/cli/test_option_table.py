@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mapsort.cli.parser import command_parser, options_from
-from mapsort.options.fields import flag_of
+from mapsort.cli.parser import command_parser, given_values
+from mapsort.options.fields import flag_of, typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import (
     Assignment,
@@ -100,7 +100,8 @@ EXAMPLES = {
 
 
 def parse(words):
-    return options_from(MultiOptions, command_parser("multi").parse_args(words))
+    args = command_parser("multi").parse_args(words)
+    return typed_options(MultiOptions, given_values(MultiOptions, args))
 
 
 def written(*, equals):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mapsort.cli.parser import command_parser, options_from
+from mapsort.cli.parser import command_parser, given_values
 from mapsort.errors import ConfigError
-from mapsort.options.fields import flag_of
+from mapsort.options.fields import flag_of, typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.refine import RefineOptions
 from mapsort.options.types import Automask3D, CtfHandling
@@ -52,7 +52,8 @@ EXAMPLES = {
 
 
 def parse(words):
-    return options_from(RefineOptions, command_parser("refine").parse_args(words))
+    args = command_parser("refine").parse_args(words)
+    return typed_options(RefineOptions, given_values(RefineOptions, args))
 
 
 def test_the_examples_are_complete():

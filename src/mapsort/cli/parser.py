@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from mapsort._version import __version__
 from mapsort.cli.commands import COMMANDS, DESCRIPTION, Command
@@ -20,8 +20,6 @@ from mapsort.cli.output import terminal_width
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag_of, parsed
 from mapsort.options.kinds import ValueKind
-
-T = TypeVar("T")
 
 
 class PlainParser(argparse.ArgumentParser):
@@ -169,21 +167,6 @@ def add_options(parser: argparse.ArgumentParser, options: type[Any]) -> None:
         if name not in groups:
             groups[name] = parser.add_argument_group(name)
         _add_option(groups[name], field)
-
-
-def options_from(options: type[T], args: argparse.Namespace) -> T:
-    """Return the options that were given, typed, the others at their defaults.
-
-    Raises
-    ------
-    ConfigError
-        When a required option is missing or a value is not of its kind.
-    """
-    values = given_values(options, args)
-    for field in dataclasses.fields(options):  # type: ignore[arg-type]
-        if field.default is dataclasses.MISSING and field.name not in values:
-            raise ConfigError(f"{flag_of(field.name)} is missing: {field.metadata['help']}")
-    return options(**values)
 
 
 def given_values(options: type[Any], args: argparse.Namespace) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from mapsort.cli.commands import COMMANDS, Command, load
 from mapsort.cli.display import check_display, progress_display
 from mapsort.cli.interruption import interruptible
 from mapsort.cli.output import say, warn
-from mapsort.cli.parser import given_values, options_from
+from mapsort.cli.parser import given_values
+from mapsort.options.fields import typed_options, typed_values
 
 
 def run(name: str, args: argparse.Namespace) -> int:
@@ -33,7 +34,7 @@ def run(name: str, args: argparse.Namespace) -> int:
     command = COMMANDS[name]
 
     told: Callable[..., Iterator[str]] = load("cli", f"results.{name.replace('-', '_')}")
-    with _requested(command, args) as options:
+    with requested(command, given_values(command.options_type(), args)) as options:
         if command.plan and options.check:
             _say_plan(command.plan, options)
             return 0
@@ -47,19 +48,17 @@ def run(name: str, args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _requested(command: Command, args: argparse.Namespace) -> Iterator[Any]:
+def requested(command: Command, given: Mapping[str, Any]) -> Iterator[Any]:
     """Give the options, validated; with ``--resume``, those of the run, where it was begun."""
     kind = command.options_type()
-    if not command.plan or args.resume is None:
-        yield options_from(kind, args).validated()
+    if not command.plan or given.get("resume") is None:
+        yield typed_options(kind, given).validated()
         return
-    # Here and not above, as in what follows: they load the kernels.
-    from mapsort.jobs.resume import resumed_options
-    from mapsort.jobs.run_place import at_home
+    # Here and not above, as in what follows: it loads the kernels.
+    from mapsort.jobs.resume import going_on
 
-    given = given_values(kind, args)
-    with at_home(given["resume"]) as resume:
-        yield resumed_options(kind, given | {"resume": resume})
+    with going_on(kind, typed_values(kind, given)) as options:
+        yield options
 
 
 def _say_plan(plan: str, options: Any) -> None:

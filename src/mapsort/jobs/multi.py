@@ -26,8 +26,7 @@ from mapsort.jobs.refinement import (
     with_seed,
 )
 from mapsort.jobs.replicates import replicated
-from mapsort.jobs.resume import resumed_options
-from mapsort.jobs.run_place import at_home
+from mapsort.jobs.resume import going_on
 from mapsort.jobs.starts import prepared
 from mapsort.jobs.verdict import judge
 from mapsort.model.particles import Particles
@@ -296,9 +295,8 @@ def refine_multi(
     source = particles.source if isinstance(particles, Particles) else Path(particles)
     request = typed_options(MultiOptions, {"input": source, "models": paths} | options)
     if request.resume is not None:
-        with at_home(request.resume) as resume:
-            asked = {name: getattr(request, name) for name in options} | {"resume": resume}
-            return refine_multi_run(resumed_options(MultiOptions, asked), progress=progress)
+        with going_on(MultiOptions, {name: getattr(request, name) for name in options}) as begun:
+            return refine_multi_run(begun, progress=progress)
     request = request.validated()
     volumes = None
     if any(given):

@@ -19,8 +19,7 @@ from mapsort.jobs.refinement import (
     final_maps,
     with_seed,
 )
-from mapsort.jobs.resume import resumed_options
-from mapsort.jobs.run_place import at_home
+from mapsort.jobs.resume import going_on
 from mapsort.jobs.verdict import judge
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
@@ -240,9 +239,8 @@ def refine(
     source = particles.source if isinstance(particles, Particles) else Path(particles)
     request = typed_options(RefineOptions, {"input": source, "model": path} | options)
     if request.resume is not None:
-        with at_home(request.resume) as resume:
-            asked = {name: getattr(request, name) for name in options} | {"resume": resume}
-            return refine_run(resumed_options(RefineOptions, asked), progress=progress)
+        with going_on(RefineOptions, {name: getattr(request, name) for name in options}) as begun:
+            return refine_run(begun, progress=progress)
     return refine_run(
         request.validated(),
         progress=progress,

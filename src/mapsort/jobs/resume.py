@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.errors import ConfigError, FormatError
 from mapsort.jobs.refinement import Asked, stops
-from mapsort.jobs.run_place import relocated
+from mapsort.jobs.run_place import at_home, relocated
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
@@ -71,6 +72,13 @@ class RunCheckpoint:
             parts.append(dataclasses.replace(new, quality=old.quality))
         state = dataclasses.replace(self.state, matches=Matches.joined(parts))
         return dataclasses.replace(self, state=state, references=plan.references)
+
+
+@contextmanager
+def going_on(kind: type[Asked], given: Mapping[str, Any]) -> Iterator[Asked]:
+    """Give the options of the run to go on with, where it was begun: see `resumed_options`."""
+    with at_home(given["resume"]) as resume:
+        yield resumed_options(kind, {**given, "resume": resume})
 
 
 def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:

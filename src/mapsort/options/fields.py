@@ -176,7 +176,23 @@ def refuse(name: str, value: object, words: str) -> ConfigError:
 
 
 def typed_options(options: type[T], values: Mapping[str, Any]) -> T:
-    """Return options from values given in Python, which may be less strictly typed than ours.
+    """Return options from values as `typed_values` takes them, the others at their defaults.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is no option, a required option that is missing, and text that an option
+        does not take.
+    """
+    typed = typed_values(options, values)
+    for item in dataclasses.fields(options):
+        if item.default is MISSING and item.name not in typed:
+            raise ConfigError(f"{flag_of(item.name)} is missing: {item.metadata['help']}")
+    return options(**typed)
+
+
+def typed_values(options: type[Options], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options given in Python, which may be less strictly typed than ours, by name.
 
     Text is read as on the command line, lists and tuples as their items separated by commas, and
     one value as a tuple of one; everything else is left to the options' own checks.
@@ -184,8 +200,7 @@ def typed_options(options: type[T], values: Mapping[str, Any]) -> T:
     Raises
     ------
     ConfigError
-        For a name that is no option, a required option that is missing, and text that an option
-        does not take.
+        For a name that is no option, and text that an option does not take.
     """
     fields = {item.name: item for item in dataclasses.fields(options)}
     for name in values:
@@ -194,11 +209,7 @@ def typed_options(options: type[T], values: Mapping[str, Any]) -> T:
             raise ConfigError(
                 f"unknown option {name!r}{hint or ': known are ' + ', '.join(fields)}"
             )
-    typed = {name: _typed(fields[name], value) for name, value in values.items()}
-    for item in fields.values():
-        if item.default is MISSING and item.name not in typed:
-            raise ConfigError(f"{item.name} is missing: {item.metadata['help']}")
-    return options(**typed)
+    return {name: _typed(fields[name], value) for name, value in values.items()}
 
 
 def _typed(item: dataclasses.Field[Any], value: Any) -> Any:
