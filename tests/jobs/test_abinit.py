@@ -11,7 +11,7 @@ import mapsort
 from mapsort.cli.main import main
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.euler import relion_to_matrix
-from mapsort.io.mrc import read_map, write_stack
+from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.star import read_particles
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.simulate import SimulateOptions
@@ -135,6 +135,13 @@ def test_noise_holds_no_structure(tmp_path):
 def test_what_is_refused(one_state, options, why):
     with pytest.raises(ConfigError, match=why):
         mapsort.abinit(one_state.particles, **options)
+
+
+def test_a_map_is_no_particles(tmp_path):
+    write_map(tmp_path / "a.mrc", np.zeros((32, 32, 32), np.float32), 4.0)
+    with pytest.raises(ConfigError, match=r"a\.mrc: is a map; give particles"):
+        mapsort.abinit(tmp_path / "a.mrc")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mrc"]
 
 
 def test_what_is_no_run_is_not_resumed(tmp_path):

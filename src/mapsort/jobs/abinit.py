@@ -27,6 +27,7 @@ from mapsort.options.abinit import AbinitOptions
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.signature import takes_options
+from mapsort.refinement.inputs import open_particles
 from mapsort.refinement.run import Run
 from mapsort.refinement.starting_maps import ball
 from mapsort.rundir.checkpoints import Checkpoints
@@ -86,12 +87,12 @@ class AbInitio:
     @property
     def words(self) -> str:
         """What was found."""
-        if not self.structure:
-            return self.signs[0]
-        return (
-            f"{counted(len(self.maps), 'map')} up to {self.resolution_ang:.1f} A, of unknown hand "
-            f"(gain {self.gain:.1f} +- {self.gain_error:.1f} nat per unseen particle)"
-        )
+        found = "no structure"
+        if self.structure:
+            maps = counted(len(self.maps), "map")
+            found = f"{maps} up to {self.resolution_ang:.1f} A, of unknown hand"
+        gain = f"gain {self.gain:.1f} +- {self.gain_error:.1f} nat per unseen particle"
+        return f"{found} ({gain})"
 
 
 def abinit_run(
@@ -115,16 +116,9 @@ def abinit_run(
     if options.resume is not None:
         options = _as_begun(options, options.resume)
     request = with_seed(options.as_multi())
+    in_files = particles is None
     if particles is None:
-        particles = Particles.open(
-            request.input,
-            apix=request.apix,
-            datadir=request.datadir,
-            passthrough=request.passthrough,
-        )
-        in_files = True
-    else:
-        in_files = False
+        particles = open_particles(request)
     run = _opened(options, request, particles, progress)
     options = replace(options, randomseed=run.plan.seed)
     with at_work(run) as run:

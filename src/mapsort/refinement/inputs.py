@@ -150,6 +150,26 @@ class MultiInputs:
         return self.particles.apix
 
 
+def open_particles(options: MultiOptions) -> Particles:
+    """Open the particles of ``options.input``.
+
+    Raises
+    ------
+    FormatError
+        The file is missing, damaged or of a kind that cannot be used.
+    ConfigError
+        It is a map.
+    """
+    if is_map(options.input):
+        raise ConfigError(f"--input={options.input}: is a map; give particles (maps: --models)")
+    return Particles.open(
+        options.input,
+        apix=options.apix,
+        datadir=options.datadir,
+        passthrough=options.passthrough,
+    )
+
+
 def open_inputs(
     options: MultiOptions,
     *,
@@ -171,14 +191,7 @@ def open_inputs(
         An option does not fit the input.
     """
     if particles is None:
-        if is_map(options.input):
-            raise ConfigError(f"--input={options.input}: is a map; give particles (maps: --models)")
-        particles = Particles.open(
-            options.input,
-            apix=options.apix,
-            datadir=options.datadir,
-            passthrough=options.passthrough,
-        )
+        particles = open_particles(options)
     notes = (*options_without_effect(options), *particles.notes, *particles.validate())
     halves = particles.half_sets()
     notes += halves.notes
