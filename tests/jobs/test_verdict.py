@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mapsort.geometry.euler import eman_to_matrix
+from mapsort.geometry.symmetry import symmetry
+from mapsort.geometry.transform3d import Transform3D
 from mapsort.jobs.multi import refine_multi
 from mapsort.jobs.simulate import simulate
-from mapsort.jobs.verdict import FEWEST, WORTH_NATS, judged_split
+from mapsort.jobs.verdict import FEWEST, WORTH_NATS, _frames_apart, judged_split
 from mapsort.model.volume import Volume
 from mapsort.options.simulate import SimulateOptions
+from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_map
 from mapsort.report.page import write_report
 from mapsort.rundir.layout import RunDirectory
@@ -104,3 +109,27 @@ def test_the_verdict_follows_from_gain_error_and_association(gain, deviation, al
 
 def test_hardly_any_judges_decide_nothing():
     assert said(1.0, 0.1, n=10).verdict == UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("turn_deg", "state", "told"), [(17.0, 0, True), (0.0, 1, True), (0.0, 0, False)]
+)
+def test_maps_that_are_more_alike_when_turned_are_told_with_figures(
+    tmp_path, turn_deg, state, told
+):
+    """A copy that was turned, and a state whose large part has moved: neither can be told apart."""
+    run = SimpleNamespace(
+        plan=SimpleNamespace(n_models=2, symmetries=(symmetry("c1"),) * 2),
+        inputs=SimpleNamespace(apix=3.0),
+    )
+    directory = RunDirectory(tmp_path)
+    other = phantom_map(state, 48, 3.0)
+    turn = Transform3D(eman_to_matrix([[turn_deg, 0.0, 0.0]])[0])
+    Volume(phantom_map(0, 48, 3.0), 3.0).write(directory.maps(1, 1))
+    Volume(transform_image(other, turn.matrix), 3.0).write(directory.maps(1, 2))
+    words = _frames_apart(run, directory, 1)
+    assert bool(words) is told
+    if told:
+        assert words.startswith("map 2 is more like map 1 when it is turned by ")
+    if turn_deg:
+        assert "turned by 40°" in words

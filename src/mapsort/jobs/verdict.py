@@ -15,7 +15,7 @@ import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Integer
 from mapsort.errors import NumericalError
-from mapsort.geometry.symmetry import Symmetry, symmetry
+from mapsort.geometry.symmetry import Symmetry, symmetry, turns_deg
 from mapsort.jobs.class_causes import causes, causes_record
 from mapsort.jobs.refinement import Entry
 from mapsort.model.particles import Particles
@@ -242,20 +242,24 @@ def _association(a: Integer, b: Integer) -> float:
 
 
 def _frames_apart(run: Run, directory: RunDirectory, iteration: int) -> str:
-    """Say which maps lie in a frame of their own, so that poses cannot be compared; or nothing."""
+    """Say which map may lie in a frame of its own, so that poses cannot be compared; or nothing.
+
+    A large part that has moved looks the same, so what is measured is told, not what it means.
+    """
     numbers = range(1, run.plan.n_models + 1)
     maps = [Volume.open(directory.maps(iteration, number)).data for number in numbers]
     found = in_common_frame(maps, run.plan.symmetries, apix=run.inputs.apix)
-    apart = [
-        str(number)
-        for number, volume, item in zip(numbers, maps, found, strict=True)
-        if item.correlation >= IN_PLACE
-        and item.correlation > APART + as_they_lie(volume, maps[0], apix=run.inputs.apix)
-    ]
-    if not apart:
-        return ""
-    which = f"map {apart[0]} lies" if len(apart) == 1 else f"maps {', '.join(apart)} lie"
-    return f"{which} turned or mirrored against map 1, so that poses cannot be compared"
+    for number, volume, item in zip(numbers, maps, found, strict=True):
+        lying = as_they_lie(volume, maps[0], apix=run.inputs.apix)
+        if item.correlation >= IN_PLACE and item.correlation > APART + lying:
+            turn = turns_deg(np.eye(3)[None], item.transform.rotation[None], symmetry("c1"))[0]
+            how = f"turned by {turn:.0f}°" + (" and mirrored" if item.mirrored else "")
+            return (
+                f"map {number} is more like map 1 when it is {how} (correlation "
+                f"{item.correlation:.2f}, as they lie {lying:.2f}): the same structure in another "
+                "frame, or a part that has moved; at the poses of this run it cannot be told"
+            )
+    return ""
 
 
 def _common_symmetry(run: Run) -> Symmetry:
