@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from threadpoolctl import threadpool_limits
 
-from mapsort.array_types import Float32, Indices
+from mapsort.array_types import Float32
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
-from mapsort.jobs.cluster import engine_for
-from mapsort.jobs.crossval.validation import class_equations, classified_alone
+from mapsort.jobs.crossval.validation import half_alone, run_again
 from mapsort.jobs.finished_run import FinishedRun
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.physics.map_difference import HalfPair
-from mapsort.refinement.execution import Execution
-from mapsort.refinement.inputs import open_inputs
-from mapsort.refinement.iteration import scanned
-from mapsort.refinement.plan import resolve
 from mapsort.refinement.reconstruction import half_maps
 from mapsort.refinement.run import Run
 
@@ -57,28 +50,18 @@ def half_classes(
             for n in numbers
         ]
         return [HalfPair(*(Volume.open(path).data for path in both)) for both in paths]
-    request = replace(finished.request(), parallel=parallel, junk=0)
-    inputs = open_inputs(request)
-    plan = resolve(request, inputs)
-    good = _good(finished, iteration)
-    with threadpool_limits(plan.n_threads), engine_for(request, inputs) as engine:
-        run = Run(request, inputs, plan, Execution(progress, engine=engine)).only(good)
+    table = Particles.open(directory.particles(iteration)).table
+    good = np.flatnonzero(table["rlnClassNumber"].to_numpy(dtype=np.int64) <= finished.n_models)
+    with run_again(finished, good, progress, parallel=parallel) as run:
         return _classified_by_halves(run, iteration)
-
-
-def _good(finished: FinishedRun, iteration: int) -> Indices:
-    """Return the particles that the run did not take for junk."""
-    table = Particles.open(finished.directory.particles(iteration)).table
-    return np.flatnonzero(table["rlnClassNumber"].to_numpy(dtype=np.int64) <= finished.n_models)
 
 
 def _classified_by_halves(run: Run, n_iterations: int) -> list[HalfPair]:
     """Classify each half of the particles alone; solve every map of either."""
     alone = []
     for half in range(N_HALVES):
-        part = scanned(run.only(np.flatnonzero(run.inputs.halves.half == half)))
-        state = classified_alone(part, n_iterations)
-        alone.append([sum(parts[1:], parts[0]) for parts in class_equations(part, state)])
+        _, parts = half_alone(run, half, n_iterations)
+        alone.append([even + odd for even, odd in parts])
     for number, both in enumerate(zip(*alone, strict=True), start=1):
         if not all(np.any(equations.circulant) for equations in both):
             raise ConfigError(f"map {number} has no particles in one half: nothing to compare")

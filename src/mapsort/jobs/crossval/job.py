@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
-from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.crossval.exchange import SetReturn, compare_return
 from mapsort.jobs.crossval.record import crossval_record, write_crossval
-from mapsort.jobs.crossval.validation import HeldOutPair, held_out_pairs
+from mapsort.jobs.crossval.validation import HeldOutPair, held_out_pairs, run_again
 from mapsort.jobs.crossval.verdicts import Crossval, PairVerdict
 from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
@@ -28,10 +25,6 @@ from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.options.after_run import CrossvalOptions
 from mapsort.options.signature import takes_options
-from mapsort.refinement.execution import Execution
-from mapsort.refinement.inputs import open_inputs
-from mapsort.refinement.plan import resolve
-from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import table_poses
 from mapsort.rundir.result_record import write_result
 
@@ -143,24 +136,20 @@ def judged_pairs(
 
     Junk takes no part: it has no map.
     """
-    request = replace(finished.request(), parallel=parallel, junk=0)
-    inputs = open_inputs(request)
-    plan = resolve(request, inputs)
     path = finished.directory.particles(iteration)
     table = Particles.open(path).table
     numbers = table["rlnClassNumber"].to_numpy(dtype=np.int64)
     good = np.flatnonzero(numbers <= finished.n_models)
     if len(good) < FEWEST_PARTICLES:
         return []
-    rotations, origins = table_poses(
-        path, table.iloc[good], inputs.apix, rows=good, purpose="cross-validation"
-    )
-    known = Poses(
-        numbers[good, None].astype(np.int32) - 1,
-        rotations[:, None],
-        origins[:, None],
-        np.zeros((len(good), 1), dtype=np.float32),
-    )
-    with threadpool_limits(plan.n_threads), engine_for(request, inputs) as engine:
-        run = Run(request, inputs, plan, Execution(progress, engine=engine)).only(good)
+    with run_again(finished, good, progress, parallel=parallel) as run:
+        rotations, origins = table_poses(
+            path, table.iloc[good], run.inputs.apix, rows=good, purpose="cross-validation"
+        )
+        known = Poses(
+            numbers[good, None].astype(np.int32) - 1,
+            rotations[:, None],
+            origins[:, None],
+            np.zeros((len(good), 1), dtype=np.float32),
+        )
         return held_out_pairs(run, known, n_iterations=iteration)

@@ -12,23 +12,31 @@ training particles of both make together; if not, two noisier maps predict them 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float32, Float64, Indices, Int64
 from mapsort.engines.chunks import Rows, chunk_ranges, length
 from mapsort.engines.made_anew import MadeAnew
+from mapsort.engines.progress import Progress
 from mapsort.errors import NumericalError
+from mapsort.jobs.cluster import engine_for
+from mapsort.jobs.finished_run import FinishedRun
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
 from mapsort.physics.half_maps import filtered_mean
 from mapsort.physics.scoring import Scoring
 from mapsort.refinement.comparison import search_context
+from mapsort.refinement.execution import Execution
+from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
 from mapsort.refinement.map_masks import masks_of
+from mapsort.refinement.plan import resolve
 from mapsort.refinement.reconstruction import half_maps, solved
 from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import KNOWN_SCALE
@@ -119,10 +127,8 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
     gains: dict[tuple[int, int], list[Float64]] = {pair: [] for pair in pairs}
     image, half_of = run.inputs.particles.image_numbers(), run.inputs.halves.half
     for fold in range(N_HALVES):
-        training, judging = np.flatnonzero(half_of == fold), np.flatnonzero(half_of != fold)
-        half = scanned(run.only(training))
-        state = classified_alone(half, n_iterations)
-        parts = class_equations(half, state)
+        judging = np.flatnonzero(half_of != fold)
+        state, parts = half_alone(run, fold, n_iterations)
         for pair in pairs:
             judges = run.only(judging)
             gain = _gain(judges, state, parts, pair, known.rows(judging))
@@ -135,12 +141,33 @@ def held_out_pairs(run: Run, known: Poses, *, n_iterations: int) -> list[HeldOut
     ]
 
 
-def classified_alone(run: Run, n_iterations: int) -> State:
-    """Repeat the run's classification with these particles alone, 8 iterations at most."""
-    state = prepare_seeds(run, run.seen.averaged)
+@contextmanager
+def run_again(
+    finished: FinishedRun, good: Indices, progress: Progress, *, parallel: str
+) -> Iterator[Run]:
+    """Give a finished run to carry out again with some of its particles, which are no junk."""
+    request = replace(finished.request(), parallel=parallel, junk=0)
+    inputs = open_inputs(request)
+    plan = resolve(request, inputs)
+    with threadpool_limits(plan.n_threads), engine_for(request, inputs) as engine:
+        yield Run(request, inputs, plan, Execution(progress, engine=engine)).only(good)
+
+
+def half_alone(run: Run, half: int, n_iterations: int) -> tuple[State, list[list[NormalEquations]]]:
+    """Repeat a run's classification with one half of its particles, 8 iterations at most.
+
+    Returns
+    -------
+    State
+        The last.
+    list of list of NormalEquations
+        Of each map: of the even and of the odd ones of its particles.
+    """
+    part = scanned(run.only(np.flatnonzero(run.inputs.halves.half == half)))
+    state = prepare_seeds(part, part.seen.averaged)
     for _ in range(min(n_iterations, MOST_ITERATIONS)):
-        state = iterate(run, state).state
-    return state
+        state = iterate(part, state).state
+    return state, _class_equations(part, state)
 
 
 class _Climb:
@@ -169,7 +196,7 @@ def _climb_plan(run: Run, maps: Sequence[Float32], noise_power: Float64) -> Loca
     return plan_local_search(maps, search_context(run, noise_power), Scoring(KNOWN_SCALE))
 
 
-def class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
+def _class_equations(run: Run, state: State) -> list[list[NormalEquations]]:
     """Return each map's equations, of the even and of the odd ones of its particles.
 
     Every particle is in the map it matches best, at the pose it has there.
