@@ -5,7 +5,6 @@ Classes of structures do not depend on these, as a rule; classes of artefacts do
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -62,21 +61,15 @@ def _numbers(table: pd.DataFrame) -> Iterator[tuple[str, Float64]]:
     def column(name: str) -> Float64:
         return np.asarray(pd.to_numeric(table[name], errors="coerce"), dtype=np.float64)
 
-    def defocus() -> Float64:
-        return 0.5 * (column("rlnDefocusU") + column("rlnDefocusV"))
-
-    def shift() -> Float64:
-        return np.hypot(column("rlnOriginXAngst"), column("rlnOriginYAngst"))
-
-    made: dict[str, tuple[tuple[str, ...], Callable[[], Float64]]] = {
-        "defocus": (("rlnDefocusU", "rlnDefocusV"), defocus),
-        "shift": (("rlnOriginXAngst", "rlnOriginYAngst"), shift),
-        "scale": (("mapsortScale",), lambda: column("mapsortScale")),
-        "outlier score": (("mapsortOutlierScore",), lambda: column("mapsortOutlierScore")),
+    made: dict[str, tuple[tuple[str, ...], Callable[..., Float64]]] = {
+        "defocus": (("rlnDefocusU", "rlnDefocusV"), lambda u, v: 0.5 * (u + v)),
+        "shift": (("rlnOriginXAngst", "rlnOriginYAngst"), np.hypot),
+        "scale": (("mapsortScale",), np.asarray),
+        "outlier score": (("mapsortOutlierScore",), np.asarray),
     }
     for name, (needs, make) in made.items():
         if all(each in table for each in needs):
-            values = make()
+            values = make(*map(column, needs))
             if np.isfinite(values).all() and np.ptp(values) > 0:
                 yield name, values
 
@@ -113,16 +106,11 @@ def _of_numbers(values: Float64, classes: Integer) -> tuple[str, float, float]:
 
 def _of_kinds(kinds: Integer, classes: Integer) -> tuple[str, float, float]:
     """Return measure, effect and p-value; the effect is free of what chance makes of few."""
-    _, own = np.unique(classes, return_inverse=True)
-    table = np.zeros((int(kinds.max()) + 1, int(own.max()) + 1))
-    np.add.at(table, (kinds, own), 1.0)
-    table = table[table.sum(axis=1) > 0]
+    table = scipy.stats.contingency.crosstab(kinds, classes).count
     n, (rows, columns) = table.sum(), table.shape
     if min(rows, columns) < 2:
         return _V, 0.0, 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        squared, p, _, _ = scipy.stats.chi2_contingency(table, correction=False)
+    squared, p, _, _ = scipy.stats.chi2_contingency(table, correction=False)
     # Bergsma, J. Korean Stat. Soc. 42 (2013) 323.
     phi2 = max(0.0, squared / n - (rows - 1) * (columns - 1) / (n - 1))
     fewer = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1))

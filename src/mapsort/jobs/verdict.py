@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Integer
@@ -69,15 +70,16 @@ def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Ent
     """Judge a run that has ended, and write verdict.json."""
     split, held = None, None
     tested: tuple[Cause, ...] = ()
+    iteration, end = int(entries[-1]["iteration"]), str(entries[-1]["end"])
     if run.plan.n_models > 1:
         with stage("verdict") as facts:
-            split, held = _split(run, directory, int(entries[-1]["iteration"]))
+            table = Particles.open(directory.particles(iteration)).table
+            split, held = _split(run, directory, iteration, table)
             facts["split"] = split.verdict
-            tested = _causes(run, directory, int(entries[-1]["iteration"]))
-    end = str(entries[-1]["end"])
+            tested = _causes(run, table)
     converged = end.startswith("converged")
     made = Verdict(
-        iteration=int(entries[-1]["iteration"]),
+        iteration=iteration,
         converged=converged,
         end=end,
         split=split,
@@ -96,9 +98,8 @@ def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Ent
     return made
 
 
-def _causes(run: Run, directory: RunDirectory, iteration: int) -> tuple[Cause, ...]:
+def _causes(run: Run, table: pd.DataFrame) -> tuple[Cause, ...]:
     """Test the classes against the experiment; nothing where one holds all particles."""
-    table = Particles.open(directory.particles(iteration)).table
     number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
     good = number <= run.plan.n_models
     several = len(np.unique(number[good])) > 1 and good.sum() >= FEWEST
@@ -106,11 +107,9 @@ def _causes(run: Run, directory: RunDirectory, iteration: int) -> tuple[Cause, .
 
 
 def _split(
-    run: Run, directory: RunDirectory, iteration: int
+    run: Run, directory: RunDirectory, iteration: int, table: pd.DataFrame
 ) -> tuple[Split, PopulationRecord | None]:
     """Let particles that nothing was made of judge the split; count its classes."""
-    path = directory.particles(iteration)
-    table = Particles.open(path).table
     number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
     good = np.flatnonzero(number <= run.plan.n_models)
     some = good[:: max(1, -(-len(good) // MOST))]
@@ -124,7 +123,9 @@ def _split(
     if apart:
         return Split(UNDECIDED, apart), None
     apix = run.inputs.apix
-    rotations, origins = table_poses(path, table.iloc[some], apix, rows=some, purpose="the verdict")
+    rotations, origins = table_poses(
+        directory.particles(iteration), table.iloc[some], apix, rows=some, purpose="the verdict"
+    )
     part = replace(run, plan=replace(run.plan, band=Band.widest(run.plan.grid.box, apix))).only(
         some
     )
@@ -220,9 +221,10 @@ def judged_split(found: HeldOutSplit, classes: Integer) -> Split:
         f"{error:.2f} nat each better than one"
     )
     if gain < WORTH_NATS + error:
-        verdict, told = NOT_SUPPORTED, told
+        verdict = NOT_SUPPORTED
     elif gain < WORTH_NATS + SIGNIFICANT * error:
-        verdict, told = UNDECIDED, f"{told}, which is not enough to be sure"
+        verdict = UNDECIDED
+        told += ", which is not enough to be sure"
     elif together < ALIKE:
         verdict = UNDECIDED
         told += f", but these are not the classes of the run (association {together:.2f})"
@@ -233,9 +235,7 @@ def judged_split(found: HeldOutSplit, classes: Integer) -> Split:
 
 def _association(a: Integer, b: Integer) -> float:
     """Return Cramer's V of two classifications; 0 where one of them has a single class."""
-    first, second = (np.unique(labels, return_inverse=True)[1] for labels in (a, b))
-    table = np.zeros((first.max() + 1, second.max() + 1), dtype=np.int64)
-    np.add.at(table, (first, second), 1)
+    table = scipy.stats.contingency.crosstab(a, b).count
     if min(table.shape) < 2:
         return 0.0
     return float(scipy.stats.contingency.association(table, method="cramer"))
