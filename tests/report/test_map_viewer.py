@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from mapsort.report.file_cache import FileCache
-from mapsort.report.map_viewer import _DEVIATIONS, map_viewer
+from mapsort.report.map_viewer import map_viewer
+from mapsort.report.palette import DEVIATIONS
 from mapsort.report.surfaces import surface_pictures
 from mapsort.rundir.run_record import read_run
 
@@ -83,4 +84,4 @@ def test_two_maps_differ_by_opposite_colours(reported):
     )
     redness = [sheet[..., 0] - sheet[..., 2] for sheet in (one, two)]
     assert np.corrcoef(redness[0].ravel(), redness[1].ravel())[0, 1] < -0.8
-    assert _DEVIATIONS == 5
+    assert DEVIATIONS == 5

@@ -11,12 +11,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
-from mapsort.array_types import Bool, Float64, Indices, Int64, Integer
+from mapsort.array_types import Bool, Float64, Indices, Integer
 from mapsort.io.star import read_particles, write_particles
+from mapsort.jobs.finished_run import open_run
 from mapsort.jobs.refinement import MultiRun
 from mapsort.model.particles import Particles
 from mapsort.options.multi import MultiOptions
@@ -25,11 +25,10 @@ from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
 from mapsort.rundir.text import write_json
-from mapsort.stages.classify.agreement import rand_index, relabelled
+from mapsort.stages.classify.agreement import Labels, rand_index, relabelled
 
 LOGGER = logging.getLogger(__name__)
 
-Labels = Int64
 #: Part of the images that a replicate sees.
 PART = 0.8
 #: Column of the part of the runs that agree on a particle's class.
@@ -86,7 +85,7 @@ def replicated(
         Also in ``consensus.star`` and ``replicates.json``.
     """
     directory = RunDirectory(first.path)
-    every = [first.assignments["rlnClassNumber"].to_numpy(np.int64)]
+    every = [_classes_of(first)]
     images = particles.image_numbers()
     for number in range(2, options.replicates + 1):
         chosen = drawn(images, options.randomseed or 0, number)
@@ -116,10 +115,8 @@ def _replicate(
 ) -> Labels:
     """Return the classes of a replicate, which may have been made before."""
     path = directory.path / f"replicate_{number:02d}"
-    kept = RunDirectory(path)
-    if kept.verdict.exists():
-        last = max(path.glob("particles_*.star"))
-        return _classes(last)
+    if RunDirectory(path).verdict.exists():
+        return _classes_of(open_run(path))
     if path.exists():
         shutil.rmtree(path)
     seed = np.random.SeedSequence([options.randomseed or 0, number]).generate_state(1)[0]
@@ -132,11 +129,11 @@ def _replicate(
         no_report=True,
         keepfiles=KeptFiles.MAPS,
     )
-    return _classes(again(asked, particles).particles)
+    return _classes_of(again(asked, particles))
 
 
-def _classes(path: Path) -> Labels:
-    return read_particles(path)[1]["rlnClassNumber"].to_numpy(np.int64)
+def _classes_of(run: MultiRun) -> Labels:
+    return run.assignments["rlnClassNumber"].to_numpy(np.int64)
 
 
 def consensus(runs: Labels) -> Consensus:

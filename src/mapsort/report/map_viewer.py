@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 
 from mapsort.array_types import Float32, Indices, UInt8
 from mapsort.io.png import grey_range, jpeg_uri
@@ -15,7 +15,7 @@ from mapsort.physics.masks import density_threshold
 from mapsort.physics.resample import fourier_resample
 from mapsort.report.content import MapViewer, ViewedMap, ViewerAxis
 from mapsort.report.file_cache import FileCache
-from mapsort.report.palette import set_colours
+from mapsort.report.palette import difference_colours, set_colours
 from mapsort.report.pictures import read_volume
 from mapsort.report.surfaces import surface_pictures
 from mapsort.rundir.run_record import RunRecord
@@ -24,8 +24,6 @@ from mapsort.rundir.run_record import RunRecord
 _SIDE, _SLICES, _VIEWS = 96, 32, 18
 #: Densities of the surfaces, as parts of the way from the solvent to the densest voxels.
 _LEVELS = (0.15, 0.3, 0.5)
-#: Differences are shown to so many standard deviations.
-_DEVIATIONS = 5.0
 #: Maps shown: the page must stay small, and the eye compares few.
 MOST_MAPS = 12
 
@@ -81,9 +79,8 @@ def _seen(path: Path, *, colour: str) -> _Seen:
     pictures = surface_pictures(volume, levels, n_views=_VIEWS)
     # A row for each level, a column for each view.
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in pictures], axis=0)
-    tint = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / 255
     # Towards white, so that the shading of dark colours is seen.
-    tint = 0.45 + 0.55 * tint
+    tint = 0.45 + 0.55 * np.array(to_rgb(colour), dtype=np.float32)
     return _Seen(volume, jpeg_uri((sheet[..., None] * tint).astype(np.uint8)))
 
 
@@ -120,12 +117,10 @@ def _differences(volumes: list[Float32]) -> list[tuple[ViewerAxis, ...]] | None:
     if len(volumes) < 2:
         return None
     total = np.sum(volumes, axis=0)
-    colours = colormaps["RdBu_r"]
     shown = []
     for volume in volumes:
         difference = volume - (total - volume) / (len(volumes) - 1)
         within = difference[np.abs(difference) > 1e-6 * np.abs(difference).max(initial=1e-12)]
         spread = float(np.sqrt(np.mean(within**2))) if within.size else 1.0
-        scaled = difference / max(spread, 1e-12) / (2 * _DEVIATIONS) + 0.5
-        shown.append(_sheets((255 * colours(np.clip(scaled, 0, 1))[..., :3]).astype(np.uint8)))
+        shown.append(_sheets(difference_colours(difference, max(spread, 1e-12))))
     return shown

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import colormaps
 
-from mapsort.array_types import Float64
+from mapsort.array_types import Float32, Float64, UInt8
 
 #: Name, values (NaN leaves a gap), colour and line style.
 Curve = tuple[str, Float64, str, str]
@@ -20,6 +21,8 @@ DASHES = ("solid", "dashed", "dotted", "dashdot")
 _JUNK = ("#5C6470", "#A9B0BA")
 #: For densities: even in lightness, and the same to colour-blind eyes.
 SEQUENTIAL = "cividis"
+#: Where the colours of a difference end, in standard deviations.
+DEVIATIONS = 5.0
 
 
 def colour_of(index: int) -> str:
@@ -39,6 +42,19 @@ def styled(curves: Iterable[tuple[str, npt.ArrayLike | Sequence[float | None]]])
         (name, np.array(values, dtype=float), colour_of(i), dash_of(i))
         for i, (name, values) in enumerate(curves)
     ]
+
+
+def difference_colours(difference: Float32, deviation: float) -> UInt8:
+    """Return differences as colours (..., 3): white is none, red more, blue less.
+
+    Parameters
+    ----------
+    difference : ndarray
+    deviation : float
+        The standard deviation, of which the colours span ``DEVIATIONS`` either way.
+    """
+    scaled = np.clip(difference / deviation / (2 * DEVIATIONS) + 0.5, 0, 1)
+    return np.asarray(255 * colormaps["RdBu_r"](scaled)[..., :3], np.uint8)
 
 
 def dash_of(index: int) -> str:

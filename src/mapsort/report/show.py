@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import colormaps
 
 from mapsort.array_types import Float32, UInt8
 from mapsort.errors import ConfigError
@@ -14,12 +13,11 @@ from mapsort.io.png import Grey, central_slices, grey, grey_range, montage, png,
 from mapsort.options.files import ShowOptions
 from mapsort.physics.masks import lowpassed
 from mapsort.report.captions import captioned
+from mapsort.report.palette import difference_colours
 from mapsort.report.pictures import is_map, read_stack, read_volume, stated_apix
 from mapsort.rundir.atomic import atomic_path
 
 _AXES = ("z", "y", "x")
-#: The colours of a difference end at so many standard deviations.
-_DEVIATIONS = 5.0
 #: Images of a stack are numbered where a number fits beside what they show [pixel].
 _NUMBERED = 48
 
@@ -131,8 +129,7 @@ def _filtered(image: Float32, options: ShowOptions, apix: float | None) -> Float
 def _coloured(difference: Float32) -> UInt8:
     """Return a difference as colours, y upward: white is none."""
     spread = float(np.std(difference)) or 1.0
-    scaled = np.clip(difference / spread / (2 * _DEVIATIONS) + 0.5, 0, 1)
-    return np.ascontiguousarray((255 * colormaps["RdBu_r"](scaled)[::-1, :, :3]).astype(np.uint8))
+    return np.ascontiguousarray(difference_colours(difference, spread)[::-1])
 
 
 def _sized(picture: UInt8, largest: int) -> UInt8:
