@@ -47,6 +47,8 @@ def test_a_lump_is_found_in_maps_out_of_register(four_halves):
     assert found.gained_kda == pytest.approx(volume_kda, rel=2.0)
     kept = json.loads(found.deviations.with_suffix(".json").read_text())
     assert kept["called"] == mask.sum()
+    called = np.abs(Volume.open(found.deviations).data[mask])
+    assert kept["least_standard_errors_called"] == pytest.approx(called.min(), rel=1e-5)
     assert kept["words"] == found.words
     for path in (found.deviations, found.agreement):
         assert Volume.open(path).apix == pytest.approx(APIX)

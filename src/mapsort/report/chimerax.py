@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from mapsort.io.mrc import read_map
 from mapsort.model.volume import Volume
 from mapsort.physics.masks import density_threshold
 from mapsort.report.file_cache import FileCache
 from mapsort.report.palette import set_colours
 from mapsort.rundir.atomic import write_text
 from mapsort.rundir.run_record import RunRecord
+from mapsort.rundir.text import read_json
 
 #: Model numbers of differences begin here, beyond those of maps.
 _FIRST_DIFFERENCE = 101
@@ -52,11 +51,11 @@ def _commands(record: RunRecord, cache: FileCache) -> Iterator[str]:
     pairs = combinations([number for number, _ in shown], 2)
     for model, (a, b) in enumerate(pairs, start=_FIRST_DIFFERENCE):
         path = directory.difference(iteration, a, b)
-        mask = path.with_name(f"{path.stem}_mask{path.suffix}")
-        if not (path.exists() and mask.exists()):
+        told = path.with_suffix(".json")
+        if not (path.exists() and told.exists()):
             continue
-        least = cache.get("least", path, partial(_least_called, mask=mask))
-        if least is None:
+        least = read_json(told)["least_standard_errors_called"]
+        if least is None:  # nothing is significant
             continue
         yield f'open {path.name} id {model} name "map {b} less map {a}, standard errors"'
         yield (
@@ -70,9 +69,3 @@ def _commands(record: RunRecord, cache: FileCache) -> Iterator[str]:
 
 def _level(path: Path) -> float:
     return float(density_threshold(Volume.open(path).data))
-
-
-def _least_called(path: Path, mask: Path) -> float | None:
-    """Return the smallest difference that is significant; None where there is none."""
-    called = read_map(path)[0][read_map(mask)[0] > 0]
-    return float(np.abs(called).min()) if called.size else None
