@@ -16,7 +16,7 @@ import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Integer
 from mapsort.errors import NumericalError
-from mapsort.geometry.symmetry import Symmetry, symmetry, turns_deg
+from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.jobs.class_causes import causes, causes_record
 from mapsort.jobs.refinement import Entry
 from mapsort.model.particles import Particles
@@ -252,8 +252,7 @@ def _frames_apart(run: Run, directory: RunDirectory, iteration: int) -> str:
     for number, volume, item in zip(numbers, maps, found, strict=True):
         lying = as_they_lie(volume, maps[0], apix=run.inputs.apix)
         if item.correlation >= IN_PLACE and item.correlation > APART + lying:
-            turn = turns_deg(np.eye(3)[None], item.transform.rotation[None], symmetry("c1"))[0]
-            how = f"turned by {turn:.0f}°" + (" and mirrored" if item.mirrored else "")
+            how = f"turned by {item.turn_deg:.0f}°" + (" and mirrored" if item.mirrored else "")
             return (
                 f"map {number} is more like map 1 when it is {how} (correlation "
                 f"{item.correlation:.2f}, as they lie {lying:.2f}): the same structure in another "
