@@ -11,6 +11,7 @@ import pytest
 import mapsort
 from mapsort.cli.main import main
 from mapsort.errors import ConfigError
+from mapsort.io.star import read_particles, write_particles
 from mapsort.model.volume import Volume
 from mapsort.rundir.text import read_fsc
 
@@ -62,11 +63,22 @@ def test_a_refined_map(refined, capsys):
     assert summary["independent_half_sets"] is True
     assert summary["voxel_size_ang"] == 8.0
     assert set(summary["files"]["half_maps"]) <= FILES
+    assert summary["ctf_correction"] == "PHASE FLIPPING AND AMPLITUDE CORRECTION"
     density = maps["primary_map.mrc"].data
     assert 0 < (density > summary["recommended_contour_level"]).mean() < 0.5
     told = capsys.readouterr().out
     assert told.startswith(f"{path}  map 1: {summary['resolution_ang']:.2f} A")
     assert "share" not in told
+
+
+def test_images_that_state_no_ctf_were_not_corrected_for_it(tiny, tmp_path):
+    optics, table = read_particles(tiny.particles)
+    without = tiny.particles.with_name("without_ctf.star")
+    write_particles(without, optics, table.drop(columns=list(table.filter(like="Defocus"))))
+    path = tmp_path / "refine_00"
+    run = mapsort.refine(without, tiny.seeds[0], path=path, iter=1, randomseed=1).path
+    (made,) = mapsort.commands.deposit(run)
+    assert json.loads((made.path / "summary.json").read_text())["ctf_correction"] == "NONE"
 
 
 def test_maps_of_a_run_of_several(run_tiny, tmp_path):

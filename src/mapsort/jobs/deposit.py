@@ -14,6 +14,7 @@ from mapsort.model.volume import Volume
 from mapsort.options.after_run import DepositOptions
 from mapsort.physics.masks import density_threshold
 from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.manifest import Manifest
 from mapsort.rundir.text import write_json
 from mapsort.runfiles.maps import write_volume
 
@@ -125,8 +126,10 @@ def _angular_assignment(options: Mapping[str, Any]) -> str:
     return "MAXIMUM LIKELIHOOD" if likely else "PROJECTION MATCHING"
 
 
-def _ctf_correction(options: Mapping[str, Any]) -> str:
-    return "NONE" if options.get("ctf") == "none" else "PHASE FLIPPING AND AMPLITUDE CORRECTION"
+def _ctf_correction(manifest: Manifest) -> str:
+    chosen = {item["name"]: item["value"] for item in manifest.choices}
+    how = chosen.get("--ctf", manifest.options.get("ctf"))
+    return "NONE" if how == "none" else "PHASE FLIPPING AND AMPLITUDE CORRECTION"
 
 
 def _summary(finished: FinishedRun, iteration: int, number: int, primary: Volume) -> dict[str, Any]:
@@ -159,7 +162,7 @@ def _summary(finished: FinishedRun, iteration: int, number: int, primary: Volume
         "resolution_method": "FSC 0.143 CUT-OFF",
         "reconstruction_algorithm": "FOURIER SPACE",
         "angular_assignment": _angular_assignment(options),
-        "ctf_correction": _ctf_correction(options),
+        "ctf_correction": _ctf_correction(manifest),
         "sharpening_bfactor_ang2": entry.get("bfactor_ang2"),
         "command": " ".join(manifest.command),
         "random_seed": manifest.seed,
