@@ -62,7 +62,10 @@ class _Job(PipelinerJob):
         self.joboptions["symmetry"] = StringJobOption(
             label="Symmetry",
             default_value="C1",
-            help_text="C<n>, D<n>, T, O or I; one for all maps, or one per map: D7,C7.",
+            help_text=(
+                "C<n>, D<n>, O, I1 or I4 as in RELION, or tet with a 3-fold on z; one for all "
+                "maps, or one per map: D7,C7."
+            ),
             is_required=True,
         )
         self.joboptions["iterations"] = IntJobOption(
@@ -220,6 +223,9 @@ class Refine3D(_Job):
 
 
 def _symmetry(written: str) -> str:
-    """Return symmetries as mapsort spells them: T, O and I are tet, oct and icos there."""
-    names = {"t": "tet", "o": "oct", "i": "icos"}
+    """Return symmetries as mapsort spells them.
+
+    T, I, I2 and I3 stay, and are refused: RELION has other axes there than mapsort.
+    """
+    names = {"o": "oct", "i1": "icos2", "i4": "icos"}
     return ",".join(names.get(name.strip().lower(), name.strip()) for name in written.split(","))
