@@ -8,7 +8,7 @@ for classes (`found_classes`), with poses that are corrected by what they were o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -33,22 +33,6 @@ MAP_ROUNDS = 6
 OWN_MAP_TURNS = 1
 
 
-@dataclass(frozen=True)
-class JudgedClasses:
-    """Classes of n particles.
-
-    Attributes
-    ----------
-    responsibilities : ndarray of shape (n, K), float64
-        Probability of each class; rows add up to 1 - junk.
-    junk : ndarray of shape (n,), float64
-        Probability that an image holds no particle.
-    """
-
-    responsibilities: Float64
-    junk: Float64
-
-
 def judged_anew(
     particles: BandParticles,
     rotations: Float64,
@@ -56,7 +40,7 @@ def judged_anew(
     folds: Folds,
     settings: ComponentSettings,
     progress: Progress,
-) -> JudgedClasses:
+) -> Judgement:
     """Judge particles of known poses and classes by maps that are made without them.
 
     Parameters
@@ -98,7 +82,7 @@ def judged_anew(
             told=lambda: progress.advance(1),
         )
     progress.finish(f"log likelihood {refined.log_likelihoods[-1]:.4g} nat a particle")
-    return JudgedClasses(refined.found.responsibilities, refined.found.junk)
+    return refined.found
 
 
 def refined_in_turns(
