@@ -45,6 +45,7 @@ from mapsort.rundir.verdict_record import (
     write_verdict,
 )
 from mapsort.stages.components.band import Band
+from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.folds import N_FOLDS
 from mapsort.stages.components.held_out_split import HeldOutSplit, Seen, held_out_split
 from mapsort.stages.components.observed import Observed
@@ -136,10 +137,10 @@ def _split(
         observed = Observed.at_first(
             band_particles(part, origins), folds, rotations, _common_symmetry(run).matrices
         )
-        seen = Seen.of(observed, junk=True, n_threads=part.plan.n_threads)
+        seen = Seen.of(observed, ComponentSettings(n_threads=part.plan.n_threads))
         found = held_out_split(seen, len(filled), seed=part.plan.seed)
         classes = np.searchsorted(filled, number[some])
-        held, _ = populations(seen, classes, seed=part.plan.seed)
+        held = populations(seen, classes, seed=part.plan.seed)
     except NumericalError as error:
         return Split(UNDECIDED, str(error)), None
     return judged_split(found, number[some]), _recorded(held, filled)

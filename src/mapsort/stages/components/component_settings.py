@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mapsort.stages.components.band import Band
-from mapsort.stages.components.band_choice import FEWEST_RINGS
+from mapsort.stages.components.band_choice import FEWEST_RINGS, signal_band, signal_by_ring
+from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.slice_grid import SliceGrid
 
 #: Radius [boxes] of the sphere that holds the particle, unless it is known.
@@ -44,3 +45,11 @@ class ComponentSettings:
         """Return the grid of maps up to a ring."""
         radius = SPHERE * band.box if self.radius_px is None else self.radius_px
         return SliceGrid(band, max(rings, FEWEST_RINGS), radius, self.n_threads)
+
+    def signal_grid(self, observed: Observed) -> SliceGrid:
+        """Return the grid up to the last ring in use: that asked for, or where the signal ends."""
+        band = observed.particles.band
+        if self.rings:
+            return self.grid(band, min(self.rings, band.rings))
+        widest = self.grid(band, band.rings)
+        return self.grid(band, signal_band(signal_by_ring(observed, widest)))

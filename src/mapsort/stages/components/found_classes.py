@@ -12,8 +12,7 @@ from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.stages.classify.junk import JUNK_FROM
-from mapsort.stages.components.band import Band, BandParticles
-from mapsort.stages.components.band_choice import signal_band, signal_by_ring
+from mapsort.stages.components.band import BandParticles
 from mapsort.stages.components.class_count import ClassCounts, found_counts
 from mapsort.stages.components.class_maps import Refined
 from mapsort.stages.components.component_settings import ComponentSettings
@@ -175,14 +174,13 @@ def find_classes(
     # sums by several threads of BLAS would depend on their number
     with threadpool_limits(1, "blas"):
         observed = Observed.at_first(particles, folds, rotations, group.matrices)
-        return _Search(particles.band, n_classes, settings, seed, progress).run(observed)
+        return _Search(n_classes, settings, seed, progress).run(observed)
 
 
 @dataclass(frozen=True)
 class _Search:
     """What the steps share."""
 
-    band: Band
     n_classes: int | None
     settings: ComponentSettings
     seed: int
@@ -191,19 +189,18 @@ class _Search:
     def run(self, observed: Observed) -> FoundClasses:
         """Polish, decompose, cluster, refine."""
         rng, junk = np.random.default_rng(self.seed), self.settings.junk
-        first = self._grid(self._rings(observed))
+        first = self.settings.signal_grid(observed)
         self._start("poses", POSE_ROUNDS if self.settings.correct_poses else 1)
         polish = polished(
             observed, first, junk=junk, correct_poses=self.settings.correct_poses, told=self._told
         )
         # with poses corrected there is signal further out
-        rings = self._rings(polish.observed)
-        grid = self._grid(rings)
-        self.progress.finish(f"{rings} rings, {1 - polish.brightness.real.mean():.1%} junk")
+        grid = self.settings.signal_grid(polish.observed)
+        self.progress.finish(f"{grid.rings} rings, {1 - polish.brightness.real.mean():.1%} junk")
         self._start("components", ITERATIONS)
         search = Decomposition(
-            self._grid(round(COARSE * rings)),
-            self._grid(round(FINE * rings)),
+            self.settings.grid(grid.band, round(COARSE * grid.rings)),
+            self.settings.grid(grid.band, round(FINE * grid.rings)),
             self._n_components(len(observed)),
             self._kept_out(observed),
             junk,
@@ -214,7 +211,7 @@ class _Search:
         mixture = fit_mixture(subspace.products, n_classes, rng, junk=junk)
         self.progress.finish(f"log likelihood {mixture.log_likelihood:.4g} nat a particle")
         corrected, refined = self._refined(grid, subspace.observed, mixture, polish.errors)
-        return self._collected(rings, subspace, corrected, refined, counts)
+        return self._collected(grid, subspace, corrected, refined, counts)
 
     def _refined(
         self, grid: SliceGrid, observed: Observed, mixture: Mixture, errors: PoseErrors
@@ -238,14 +235,14 @@ class _Search:
 
     def _collected(
         self,
-        rings: int,
+        grid: SliceGrid,
         subspace: Subspace,
         observed: Observed,
         refined: Refined,
         counts: ClassCounts,
     ) -> FoundClasses:
         """Return what the caller gets."""
-        grid, found = self._grid(rings), refined.found
+        found = refined.found
         return FoundClasses(
             responsibilities=found.responsibilities,
             junk=found.junk,
@@ -255,7 +252,7 @@ class _Search:
             maps=grid.boxed(refined.maps.whole),
             components=_components(subspace, observed.folds.number == self._kept_out(observed)),
             log_likelihoods=refined.log_likelihoods,
-            rings=rings,
+            rings=grid.rings,
             held_out=counts.gain if counts.log_likelihood else {},
         )
 
@@ -280,15 +277,6 @@ class _Search:
     def _kept_out(self, observed: Observed) -> int:
         """Return the fold that judges the components, or -1."""
         return 0 if observed.folds.count >= FOLDS_TO_SPARE_ONE else -1
-
-    def _rings(self, observed: Observed) -> int:
-        """Last ring in use."""
-        if self.settings.rings:
-            return min(self.settings.rings, self.band.rings)
-        return signal_band(signal_by_ring(observed, self._grid(self.band.rings)))
-
-    def _grid(self, rings: int) -> SliceGrid:
-        return self.settings.grid(self.band, rings)
 
     def _n_components(self, n: int) -> int:
         sought = MOST_COMPONENTS if self.n_classes is None else self.n_classes + 2

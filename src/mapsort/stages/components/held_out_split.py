@@ -7,14 +7,13 @@ judged goes in but its poses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float64, Indices
-from mapsort.stages.components.band_choice import FEWEST_RINGS, signal_band, signal_by_ring
-from mapsort.stages.components.component_settings import SPHERE
+from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition
 from mapsort.stages.components.found_classes import MOST_COMPONENTS
 from mapsort.stages.components.latent_mixture import fit_mixture
@@ -54,16 +53,14 @@ class Seen:
     ----------
     grid : SliceGrid
         Up to the last ring with signal.
-    junk : bool
-        Whether some images may hold no particle.
     """
 
     polished: Polished
     grid: SliceGrid
-    junk: bool
+    settings: ComponentSettings
 
     @classmethod
-    def of(cls, observed: Observed, *, junk: bool, n_threads: int) -> Seen:
+    def of(cls, observed: Observed, settings: ComponentSettings) -> Seen:
         """Look at particles whose poses are known to a few degrees.
 
         The poses are corrected by the mean map: what is off in them would pass for a difference.
@@ -73,24 +70,24 @@ class Seen:
         NumericalError
             The particles hold no signal that they agree on.
         """
-        band = observed.particles.band
-        widest = SliceGrid(band, band.rings, SPHERE * band.box, n_threads)
         # sums by several threads of BLAS would depend on their number
         with threadpool_limits(1, "blas"):
-            rings = max(FEWEST_RINGS, signal_band(signal_by_ring(observed, widest)))
-            grid = replace(widest, rings=rings)
-            polish = polished(observed, grid, junk=junk, correct_poses=True, told=lambda: None)
-        return cls(polish, grid, junk)
+            grid = settings.signal_grid(observed)
+            polish = polished(
+                observed, grid, junk=settings.junk, correct_poses=True, told=lambda: None
+            )
+        return cls(polish, grid, settings)
 
     def part(self, part: float) -> SliceGrid:
         """Return the grid of a part of the band."""
-        return replace(self.grid, rings=max(FEWEST_RINGS, round(part * self.grid.rings)))
+        return self.settings.grid(self.grid.band, round(part * self.grid.rings))
 
 
 def held_out_split(seen: Seen, n_classes: int, *, seed: int) -> HeldOutSplit:
     """Let a fold judge K classes, from 2, found without it; the result depends on the seed."""
+    junk = seen.settings.junk
     search = Decomposition(
-        seen.part(COARSE), seen.part(FINE), min(n_classes, MOST_COMPONENTS), JUDGES, seen.junk
+        seen.part(COARSE), seen.part(FINE), min(n_classes, MOST_COMPONENTS), JUDGES, junk
     )
     rng = np.random.default_rng(seed)
     observed, counted = seen.polished.observed, seen.polished.brightness.counted
@@ -98,7 +95,7 @@ def held_out_split(seen: Seen, n_classes: int, *, seed: int) -> HeldOutSplit:
         products = search.run(observed, counted, rng, lambda: None).products
         spared = observed.folds.number == JUDGES
         several, one = (
-            fit_mixture(products.rows(~spared), count, rng, junk=seen.junk, starts=_STARTS).judge(
+            fit_mixture(products.rows(~spared), count, rng, junk=junk, starts=_STARTS).judge(
                 products.rows(spared)
             )
             for count in (n_classes, 1)

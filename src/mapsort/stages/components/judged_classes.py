@@ -17,7 +17,6 @@ from mapsort.array_types import Float64
 from mapsort.engines.progress import Progress
 from mapsort.geometry.symmetry import symmetry
 from mapsort.stages.components.band import BandParticles
-from mapsort.stages.components.band_choice import signal_band, signal_by_ring
 from mapsort.stages.components.class_maps import Refined, refine_maps
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.folds import Folds
@@ -63,18 +62,16 @@ def judged_anew(
     progress.start("judge classes", POSE_ROUNDS + 2 * MAP_ROUNDS, iteration=0, n_iterations=0)
     with threadpool_limits(1, "blas"):
         observed = Observed.at_first(particles, folds, rotations, group.matrices)
-        widest = settings.grid(particles.band, particles.band.rings)
-        rings = signal_band(signal_by_ring(observed, widest))
         polish = polished(
             observed,
-            settings.grid(particles.band, rings),
+            settings.signal_grid(observed),
             junk=settings.junk,
             correct_poses=True,
             told=lambda: progress.advance(1),
         )
         _, refined = refined_in_turns(
             polish.observed,
-            widest,
+            settings.grid(particles.band, particles.band.rings),
             _as_judged(probability, polish.brightness),
             polish.errors,
             junk=settings.junk,

@@ -27,7 +27,7 @@ ROUNDS = 2
 TEMPERATURE_ROUNDS = 4
 #: Draws of the particles for the errors of the shares, and how many particles at most.
 ERROR_DRAWS, MOST_DRAWN = 24, 4000
-#: Draws of each particle in the bootstrap, and bins of the reliability curve.
+#: Draws of each simulated particle, and bins of the reliability curve.
 DRAWS, BINS = 4, 10
 
 
@@ -70,7 +70,7 @@ class Populations:
         return float(np.sum(weight * np.abs(told - right)))
 
 
-def populations(seen: Seen, classes: Integer, *, seed: int) -> tuple[Populations, Judgement]:
+def populations(seen: Seen, classes: Integer, *, seed: int) -> Populations:
     """Find the populations, beginning with known classes.
 
     Parameters
@@ -78,15 +78,9 @@ def populations(seen: Seen, classes: Integer, *, seed: int) -> tuple[Populations
     classes : ndarray of shape (n,)
         First assignments from 0; every class has members.
     seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    Populations
-    Judgement
-        What each particle is, by maps made without it.
+        Of what is drawn.
     """
-    observed, grid, junk = seen.polished.observed, seen.grid, seen.junk
+    observed, grid, junk = seen.polished.observed, seen.grid, seen.settings.junk
     n, k = len(classes), int(classes.max()) + 1
     own = np.zeros((n, k))
     own[np.arange(n), classes] = 1.0
@@ -95,7 +89,7 @@ def populations(seen: Seen, classes: Integer, *, seed: int) -> tuple[Populations
     refined = refine_maps(observed, grid, first, ScaleModel.start(junk=junk), ROUNDS, lambda: None)
     products = Products.of(observed, grid, refined.maps.maps)
     model, found = settled(products, classes, junk=junk)
-    return collected(products, found, model, seed), found
+    return collected(products, found, model, seed)
 
 
 @dataclass(frozen=True)
