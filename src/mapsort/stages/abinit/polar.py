@@ -74,17 +74,14 @@ class PolarGrid(SliceGrid):
         place = (np.arange(size + 1) - size // 2) / size
         weight = np.clip((0.5 - np.abs(place)) / (0.5 - _FLAT), 0.0, 1.0)
         weight = 0.5 - 0.5 * np.cos(np.pi * weight)
-        known = band.frequencies[: band.n_points(self.rings + BEYOND)].astype(np.float64)
-
-        def kernel(sign: float) -> Float64:
-            product = np.ones((len(known), self.n_points))
-            for axis in (0, 1):
-                apart = sign * known[:, axis, None] - self.points[:, axis]
-                waves = np.cos(2 * np.pi * apart[..., None] * place)
-                product *= (waves @ weight) / size
-            return product
-
-        own, mates = kernel(1.0), kernel(-1.0)
+        most = self.rings + BEYOND
+        # along each axis few frequencies differ
+        apart = np.arange(-most, most + 1)[:, None, None] - self.points
+        along = np.cos(2 * np.pi * apart[..., None] * place) @ weight / size
+        x, y = np.rint(band.frequencies[: band.n_points(most)].T).astype(np.intp)
+        own, mates = (
+            along[most + sign * x, :, 0] * along[most + sign * y, :, 1] for sign in (1, -1)
+        )
         return (own + mates).astype(np.float32), (own - mates).astype(np.float32)
 
     def particles(self, particles: BandParticles, rows: Indices) -> PolarParticles:
