@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -164,9 +164,13 @@ def _poses(problem: Problem, stage: Stage, shift_square: float, rotations: Float
 
 
 def _slices(problem: Problem, grid: PolarGrid, standing: Standing, rotations: Float64) -> Slices:
-    data = grid.polar_slices(standing.maps, rotations)
+    """Return slices of a start's maps, on a grid of no more rings than they have."""
+    maps, noise = standing.maps, standing.sums.noise[: grid.rings]
+    if grid.rings < standing.stage.rings:
+        maps = np.asarray(on_grid(maps, problem.grid(standing.stage), grid), np.complex64)
+    data = grid.polar_slices(maps, rotations)
     prior = np.full(len(data), -np.log(len(data)))
-    return Slices(grid, data, prior, standing.sums.noise, problem.circle)
+    return Slices(grid, data, prior, noise, problem.circle)
 
 
 def _pieces(slices: Slices, poses: Poses, rows: Indices) -> list[Indices]:
@@ -188,7 +192,7 @@ def begun(problem: Problem, stage: Stage, start: int) -> Standing:
     grid = problem.grid(stage)
     rng = np.random.default_rng([problem.seed, 1, start])
     white = rng.standard_normal((*(grid.side,) * 3, problem.n_models), np.float32)
-    near = grid.window * np.exp(-0.5 * (2 * grid._distance / grid.radius_px) ** 2)
+    near = grid.window * np.exp(-0.5 * (2 * grid.distance / grid.radius_px) ** 2)
     near = near.astype(np.float32)[..., None]
     shell = np.minimum(grid.shell, grid.rings)
     smooth = np.exp(-2.0 * (shell / grid.rings) ** 2).astype(np.float32)[:, None] * grid.inside
@@ -230,10 +234,11 @@ def through(
     before, grid = problem.grid(standing.stage), problem.grid(stage)
     power = problem.power(grid)
     if stage.rings != before.rings:
-        maps = np.asarray(on_grid(standing.maps, before, grid), np.complex64)
-        sums = standing.sums.on(before, grid, power)
-        standing = Standing(
-            stage, maps, sums, standing.correlation, standing.taken, standing.rounds
+        standing = replace(
+            standing,
+            stage=stage,
+            maps=np.asarray(on_grid(standing.maps, before, grid), np.complex64),
+            sums=standing.sums.on(before, grid, power),
         )
     for _ in range(stage.rounds):
         standing = _round(problem, standing, stage, grid, power, start)
@@ -258,10 +263,7 @@ def _round(
     found = inserted(grid, (halves[0], halves[1]), slices.weight, rotations, problem.symmetry)
     part = stage.part if standing.rounds else 1.0
     noise = (1 - stage.part) * standing.sums.noise + stage.part * found.noise
-    sums = standing.sums.mixed(found, part)
-    sums = Trailing(
-        sums.numerator, sums.density, limited_noise(noise, power), sums.shift_square, sums.share
-    )
+    sums = replace(standing.sums.mixed(found, part), noise=limited_noise(noise, power))
     maps, correlation = solved(grid, sums)
     rounds = standing.rounds + 1
     if rounds % _CENTRED_EVERY == 0:
@@ -348,12 +350,8 @@ def placed(
     told : callable
         Called with the number of particles of each piece that is done.
     """
-    grid, full = problem.grid(stage), problem.grid(standing.stage)
-    maps = np.asarray(on_grid(standing.maps, full, grid), np.complex64)
-    rotations = views(stage.step_deg)
-    data = grid.polar_slices(maps, rotations)
-    prior = np.full(len(data), -np.log(len(data)))
-    slices = Slices(grid, data, prior, standing.sums.noise[: stage.rings], problem.circle)
+    grid, rotations = problem.grid(stage), views(stage.step_deg)
+    slices = _slices(problem, grid, standing, rotations)
     poses = _poses(problem, stage, standing.sums.shift_square, rotations)
 
     def work(rows: Indices) -> Placed:

@@ -172,12 +172,12 @@ class SliceGrid:
     @cached_property
     def window(self) -> Float32:
         """Soft sphere about the particle, (side, side, side), the origin at index 0."""
-        radius = self._distance
+        radius = self.distance
         edge = max(0.08 * self.band.box, 1.0)
         return np.clip((self.radius_px - radius) / edge + 0.5, 0.0, 1.0).astype(np.float32)
 
     @property
-    def _distance(self) -> Float64:
+    def distance(self) -> Float64:
         """Of the grid's points in real space from the centre [pixels of the box]."""
         square = (self._line * self.pixel) ** 2
         return np.asarray(np.sqrt(square[:, None, None] + square[:, None] + square))
