@@ -16,7 +16,7 @@ from mapsort.errors import NumericalError
 from mapsort.physics.filters import apply_radial_curve, radial_power
 from mapsort.physics.fsc import GOLD_STANDARD, fsc
 from mapsort.physics.half_maps import first_of_noise, noise_to_signal
-from mapsort.physics.shells import box_of, fourier_radius
+from mapsort.physics.shells import box_of, fourier_radius, friedel_weight, shell_index
 
 Mask = Bool
 
@@ -189,7 +189,7 @@ def _scale_of(a: HalfPair, b: HalfPair, where: Mask, shell: int) -> tuple[float,
 
 
 def _radial_sum(values: Array, box: int) -> Float64:
-    shells = np.rint(fourier_radius(box, ndim=3)).astype(np.intp)
+    shells = shell_index(box, ndim=3)
     return np.asarray(np.bincount(shells.ravel(), values.ravel())[: box // 2 + 1], np.float64)
 
 
@@ -220,10 +220,7 @@ def _window(power: Float64, box: int) -> tuple[float, float]:
     correlation /= correlation[0, 0, 0]
     pairs = scipy.fft.rfftn(correlation**2).real
     frequency = fourier_radius(box, ndim=3) / box
-    double = np.full(box // 2 + 1, 2.0)
-    double[0] = 1.0
-    if box % 2 == 0:
-        double[-1] = 1.0
+    double = friedel_weight(box, ndim=3)
     width, freedom = 1.0, 0.0
     while True:
         # Var(s^2) / sigma^4 = 2 sum_ij w_i w_j rho_ij^2 for one map, half as much for two.
