@@ -119,7 +119,7 @@ def _coarse(
         _batch(plan, spectra, ctf), origins, n_threads=n_threads
     )
     scores = plan.settings.ranking.scores(cross, norm)
-    # the best first: their surroundings are searched before the nodes run out
+    # the best first: all others are searched about their shifts, too
     reference = likely(scores, references, plan.n_likely(at_least), plan.levels[0].window)
     code_kept = np.take_along_axis(code, np.maximum(reference, 0), axis=1)
     shift, turn = np.divmod(code_kept, 2 * level.bank.n_rotations)
@@ -162,7 +162,7 @@ def _best_of_each_map(
         columns.append(order[:, : min(count, most)])
         there.append(np.take_along_axis(model, columns[-1], axis=1) == m)
     column, own = np.concatenate(columns, axis=1), np.concatenate(there, axis=1)
-    # the best first: their surroundings are searched before the nodes run out
+    # the best first: all others are searched about their shifts, too
     value = np.where(own, np.take_along_axis(scores, column, axis=1), -np.inf)
     order = np.argsort(-value, axis=1, kind="stable")
     best = candidates.taken(np.take_along_axis(column, order, axis=1))
