@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -138,4 +139,15 @@ def test_a_notebook_shows_a_bar_and_then_lines():
 
 def test_without_a_notebook_nothing_is_shown():
     assert isinstance(default_progress(), SilentProgress)
-    assert Path(inspect.getfile(NotebookProgress)).name == "notebook.py"
+
+
+def test_a_notebook_has_its_bar_by_default(monkeypatch):
+    handle, shell = Handle(), SimpleNamespace()
+    program = SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", program)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=handle.show))
+    # In a terminal, IPython has no kernel.
+    assert isinstance(default_progress(), SilentProgress)
+    shell.kernel = object()
+    default_progress().message("done")
+    assert handle.pages == ["<div>done</div>"]

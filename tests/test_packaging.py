@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mapsort import __version__
-from mapsort.cli.commands import COMMANDS
+from mapsort.cli.parser import command_parser, parse_strictly
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -53,12 +53,20 @@ def test_versions_and_programs_agree():
 
 
 @pytest.mark.parametrize(
-    "name", ["container/Dockerfile", "container/mapsort.def", "slurm/one_node.sh"]
+    "name",
+    ["conda/recipe.yaml", "container/Dockerfile", "container/mapsort.def", "slurm/one_node.sh"],
 )
-def test_commands_exist(name):
-    text = (ROOT / "packaging" / name).read_text()
-    for command in re.findall(r"(?:^|\s)mapsort ([a-z][\w-]*) ", text + " ", re.MULTILINE):
-        assert command in COMMANDS or command in ("saves", "in"), command
+def test_command_lines_parse(name):
+    lines = (ROOT / "packaging" / name).read_text().splitlines()
+    calls = [
+        re.search(r"(?:^|\s)mapsort ([a-z][^&]*)", line)
+        for line in lines
+        if line.lstrip()[:1] != "#"
+    ]
+    calls = [call.group(1).split() for call in calls if call]
+    assert calls
+    for command, *words in calls:
+        parse_strictly(command_parser(command), words)
 
 
 def test_the_script_is_that_of_the_documentation():

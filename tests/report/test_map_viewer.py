@@ -7,11 +7,11 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from PIL import Image
 
 from mapsort.report.file_cache import FileCache
-from mapsort.report.map_viewer import map_viewer
-from mapsort.report.palette import DEVIATIONS
+from mapsort.report.map_viewer import _differences, map_viewer
 from mapsort.report.surfaces import surface_pictures
 from mapsort.rundir.run_record import read_run
 
@@ -84,4 +84,12 @@ def test_two_maps_differ_by_opposite_colours(reported):
     )
     redness = [sheet[..., 0] - sheet[..., 2] for sheet in (one, two)]
     assert np.corrcoef(redness[0].ravel(), redness[1].ravel())[0, 1] < -0.8
-    assert DEVIATIONS == 5
+
+
+def test_the_colours_of_differences_end_at_five_deviations():
+    """As the page says: one deviation everywhere is a tenth of the colours beyond their middle."""
+    shown = _differences([np.full((BOX,) * 3, value, np.float32) for value in (0.5, -0.5)])
+    for sign, axes in zip((1, -1), shown, strict=True):
+        colour = picture(axes[0].sheet).mean(axis=(0, 1))
+        expected = 255 * np.array(colormaps["RdBu_r"](0.5 + sign / 10)[:3])
+        np.testing.assert_allclose(colour, expected, atol=3)
