@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mapsort import commands
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.geometry.transform3d import Transform3D
@@ -134,3 +135,11 @@ def test_maps_that_are_more_alike_when_turned_are_told_with_figures(
         found = re.match(r"map 2 is more like map 1 when it is turned by (\d+)°", words)
         # Compared in voxels of 6 A, one of which is 6 degrees at the molecule's edge.
         assert turn_deg == 0 or float(found[1]) == pytest.approx(turn_deg, abs=3)
+
+
+def test_a_run_that_ended_without_its_verdict_gets_it_when_resumed(run_tiny):
+    path = run_tiny(iter=1, randomseed=1).path
+    of_the_first = (path / "verdict.json").read_bytes()
+    commands.multi(resume=path, iter=2)
+    (path / "verdict.json").write_bytes(of_the_first)
+    assert commands.multi(resume=path, iter=2).verdict.iteration == 2

@@ -22,6 +22,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.refinement import Entry, Outcome, Refinement, Result, Watcher, stops
 from mapsort.jobs.resume import RunCheckpoint, record_going_on
+from mapsort.jobs.verdict import judge
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import KeptFiles
 from mapsort.refinement.execution import Execution
@@ -38,6 +39,7 @@ from mapsort.rundir.relion_job import JobEnd, clear_ends, mark_end
 from mapsort.rundir.run_lock import LockHolder, run_lock
 from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.text import read_convergence, write_convergence
+from mapsort.rundir.verdict_record import read_verdict
 from mapsort.runfiles.input_watch import InputWatch
 from mapsort.runfiles.maps import write_seeds
 from mapsort.runfiles.progress_file import ProgressFile
@@ -243,8 +245,8 @@ def _from_where_it_stands(
     if ended and stops(run.asked, entries, since):
         run.execution.progress.message(f"{directory.path} is finished: there is nothing to do")
         _remove_intermediate(run.options.keepfiles, directory, entries)
-        if not directory.verdict.exists():
-            kind.judge(kind.command, run, directory, entries)
+        if read_verdict(directory, len(entries)) is None:
+            judge(kind.command, run, directory, entries)
         _watch(watcher, directory)
         return kind.result(run, directory, entries, None)
     checkpoint = run.execution.checkpoints.latest("state", RunCheckpoint)
@@ -295,7 +297,7 @@ def _iterations(
     LOGGER.info("%s", entries[-1]["end"])
     if run.options.iter is None:
         run.execution.progress.message(entries[-1]["end"])
-    kind.judge(kind.command, run, directory, entries)
+    judge(kind.command, run, directory, entries)
     _watch(watcher, directory)
     return kind.result(run, directory, entries, state)
 

@@ -28,7 +28,6 @@ from mapsort.jobs.refinement import (
 from mapsort.jobs.replicates import replicated
 from mapsort.jobs.resume import going_on
 from mapsort.jobs.starts import prepared
-from mapsort.jobs.verdict import judge
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import refuse, typed_options
@@ -160,7 +159,6 @@ MULTI = Refinement(
     warn=_warn,
     write=_write,
     result=_result,
-    judge=judge,
     resumed=lambda run, state: of_found_number(run, state.known),
     last_word=judged_by_others,
 )

@@ -20,7 +20,6 @@ from mapsort.jobs.refinement import (
     with_seed,
 )
 from mapsort.jobs.resume import going_on
-from mapsort.jobs.verdict import judge
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
@@ -151,7 +150,6 @@ REFINE = Refinement(
     warn=lambda _run, _outcome, _ended: None,
     write=_write,
     result=_result,
-    judge=judge,
     keeps_states=True,
 )
 

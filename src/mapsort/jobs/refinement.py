@@ -115,8 +115,6 @@ class Refinement(Generic[Outcome, Result]):
     result : callable
         (run, directory, entries, last state or None if it had ended before) -> the finished run, as
         its files tell.
-    judge : callable
-        (command, run, directory, entries) writes what to believe of the run once it has ended.
     resumed : callable
         (run, state that it stands at) -> the run as the state has it.
     last_word : callable
@@ -136,7 +134,6 @@ class Refinement(Generic[Outcome, Result]):
     warn: Callable[[Run, Outcome, bool], None]
     write: Callable[[Run, RunDirectory, Outcome, State, bool], None]
     result: Callable[[Run, RunDirectory, list[Entry], State | None], Result]
-    judge: Callable[[str, Run, RunDirectory, list[Entry]], Verdict]
     resumed: Callable[[Run, State], Run] = lambda run, _state: run
     last_word: Callable[[Run, State], State | None] = lambda _run, _state: None
     keeps_states: bool = False
