@@ -148,13 +148,13 @@ def test_without_refinement_poses_stay_on_the_lattice(run_little, plain):
     ],
     ids=str,
 )
-def test_what_is_compared_and_how_counts(run_little, plain, options):
-    run = run_little(**options)
+def test_what_is_compared_and_how_counts(run_small, small_run, options):
+    run, plain = run_small(**options), small_run()
     one, other = classification(run), classification(plain)
     assert not np.array_equal(one[DX], other[DX])
-    # the maps are found all the same, more often than by chance (0.5, deviation 0.053)
+    # the maps are found all the same, more often than by chance (0.5, deviation 0.046)
     if "prefilt" not in options:
-        assert (classes(run) == classes(plain)).mean() > 0.58
+        assert (classes(run) == classes(plain)).mean() > 0.6
 
 
 def test_filtered_particles_are_compared_in_place_of_the_others(
