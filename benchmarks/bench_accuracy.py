@@ -18,27 +18,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from compare_relion import cpu_seconds
 from oracle import squared_distances
-from scipy.optimize import linear_sum_assignment
+from whole_runs import classes_of, confusion, cpu_seconds
 
 import mapsort
-from mapsort.io.star import read_particles
-
-
-def classes_of(path: Path) -> npt.NDArray[np.int64]:
-    """Return the class of each particle, from 1."""
-    _, table = read_particles(path)
-    return table["rlnClassNumber"].to_numpy(np.int64)
-
-
-def confusion(found: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return counts (true class, found class), found classes in the order that fits best."""
-    n = int(max(found.max(), truth.max()))
-    table = np.zeros((n, n), np.int64)
-    np.add.at(table, (truth - 1, found - 1), 1)
-    return table[:, linear_sum_assignment(-table)[1]]
 
 
 def oracle_accuracy(case: Path) -> float | None:

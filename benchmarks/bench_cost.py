@@ -1,38 +1,35 @@
 """CPU seconds of whole runs on data that look real, and how they grow.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_cost.py --tools DIR [--rows 128,particles,maps,posed]
-        [--seed 1] [--out DIR]
+    OMP_NUM_THREADS=1 python benchmarks/bench_cost.py --tools DIR [--rows particles,maps,posed]
+        [--seed 1] [--out DIR] [--quick]
 
 DIR holds ``simulate_real.py``, which makes particles of a ribosomal subunit's states with all that
 goes wrong on a grid. Rows:
 
-128. 1,500 particles of 128 px at 2.6 A and SNR 0.05, two states, ``--iter 3``;
-particles. the same with 500, 1,500 and 4,500 particles;
+particles. 500, 1,500 and 4,500 particles of 128 px at 2.6 A and SNR 0.05, two states, ``--iter 3``;
 maps. 1,500 of them against 1, 2, 4 and 8 maps that are alike, ``--iter 2``;
 posed. 4,000 particles of 64 px with poses given, four states, until they have converged.
 
 CPU seconds are those of the process and all its threads, user and system; matching is the wall time
-of the last iteration's search, a particle. Data and runs that are there are kept.
+of the last iteration's search, a particle. Data that are there are kept. ``--quick`` takes a tenth
+of the particles and only shows that it runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
+import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
-from mapsort.io.star import read_particles
+from whole_runs import agreement, classes_of, cpu_seconds, last_table, simulated
 
 WEAK = ("--box", "128", "--apix", "2.6", "--sigma", "2.2", "--snr", "0.05", "--offset", "4")
 WEAK += ("--states", "full,headlate")
 STATES = ("--models", "seed1.mrc,seed2.mrc", "--iter", "3")
+FOUR = ("--models", "seed1.mrc,seed2.mrc,seed3.mrc,seed4.mrc", "--skipalign")
 
 
 @dataclass(frozen=True)
@@ -55,18 +52,9 @@ def alike_maps(number: int) -> tuple[str, ...]:
 
 
 ROWS = {
-    "128": [Case("128 px, 2 states", 1500, WEAK, STATES)],
     "particles": [Case("128 px, 2 states", n, WEAK, STATES) for n in (500, 1500, 4500)],
     "maps": [Case(f"128 px, {k} alike", 1500, WEAK, alike_maps(k)) for k in (1, 2, 4, 8)],
-    "posed": [
-        Case(
-            "64 px, posed",
-            4000,
-            (),
-            ("--models", "seed1.mrc,seed2.mrc,seed3.mrc,seed4.mrc", "--skipalign"),
-            "posed.star",
-        )
-    ],
+    "posed": [Case("64 px, posed", 4000, (), FOUR, "posed.star")],
 }
 
 
@@ -79,50 +67,32 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--seed", default="1")
     parser.add_argument("--out", type=Path, default=Path("cost"))
+    parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
     print("| run | particles | CPU s | matching ms | iterations | in the right map |")
     print("|---|---|---|---|---|---|")
     for row in asked.rows.split(","):
         for case in ROWS[row]:
-            print(measured(asked.tools, asked.out.absolute(), case, asked.seed), flush=True)
+            own = replace(case, n=case.n // 10) if asked.quick else case
+            print(measured(asked.tools, asked.out.absolute(), own, asked.seed), flush=True)
 
 
 def measured(tools: Path, out: Path, case: Case, seed: str) -> str:
     """Return the line of one run."""
-    data = simulated(tools, out, case, seed)
+    data = out / f"data_{'128' if case.simulated else '64'}_{case.n}_{seed}"
+    simulated(tools, data, "--n", str(case.n), "--seed", seed, *case.simulated)
     run = out / f"{case.name} {case.n} {seed}".replace(" ", "_").replace(",", "")
+    shutil.rmtree(run, ignore_errors=True)
     command = [sys.executable, "-m", "mapsort", "multi", "--input", case.particles, "--quiet"]
     command += [*case.options, "--no-report", "--randomseed", "1", "-P", "thread:1"]
-    process = subprocess.Popen([*command, "--path", str(run)], cwd=data)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)}: ended with {os.waitstatus_to_exitcode(status)}")
+    seconds = cpu_seconds([*command, "--path", str(run)], log=run.with_suffix(".log"), cwd=data)
     iterations = json.loads((run / "convergence.json").read_text())["iterations"]
     each = 1e3 * iterations[-1]["seconds"]["match"] / case.n
-    right = accuracy(sorted(run.glob("particles_*.star"))[-1], data / "particles_truth.star")
-    seconds = used.ru_utime + used.ru_stime
-    cells = (case.name, case.n, f"{seconds:.0f}", f"{each:.1f}", len(iterations), f"{right:.3f}")
+    found, truth = (classes_of(path) for path in (last_table(run), data / "particles_truth.star"))
+    real = truth > 0
+    right = f"{agreement(found[real], truth[real]):.3f}"
+    cells = (case.name, case.n, f"{seconds:.0f}", f"{each:.1f}", len(iterations), right)
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def simulated(tools: Path, out: Path, case: Case, seed: str) -> Path:
-    """Return the directory of a case's particles, made if they are not there."""
-    box = "128" if case.simulated else "64"
-    data = out / f"data_{box}_{case.n}_{seed}"
-    if not (data / "particles.star").exists():
-        command = [sys.executable, str(tools / "simulate_real.py"), str(data), "--n", str(case.n)]
-        subprocess.run([*command, "--seed", seed, *case.simulated], check=True)
-    return data
-
-
-def accuracy(table: Path, truth: Path) -> float:
-    """Return the share of real particles in their own state's map, maps named as fits best."""
-    found, true = (read_particles(path)[1]["rlnClassNumber"].to_numpy() for path in (table, truth))
-    real = true > 0
-    counts = np.zeros((found.max() + 1, true.max() + 1))
-    np.add.at(counts, (found[real], true[real]), 1)
-    rows, columns = linear_sum_assignment(-counts)
-    return float(counts[rows, columns].sum() / counts.sum())
 
 
 if __name__ == "__main__":

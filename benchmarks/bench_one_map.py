@@ -19,17 +19,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
-from mapsort.io.star import read_particles
+from whole_runs import agreement, classes_of, cpu_seconds, last_table, simulated
 
 Figures = dict[str, float]
 
@@ -84,41 +81,27 @@ def main() -> None:
 
 
 def measured(tools: Path, out: Path, name: str, seed: str) -> Figures:
-    """Return the figures of one case and seed; data and runs that are there are kept."""
+    """Return the figures of one case and seed; data that are there are kept."""
     case = CASES[name]
-    data = simulated(tools, out / f"data{'_'.join(('', *case.simulated))}_{seed}", case, seed)
+    data = out / f"data{'_'.join(('', *case.simulated))}_{seed}"
+    simulated(tools, data, "--n", "4000", "--seed", seed, *case.simulated)
     run = out / f"case{name}_{seed}"
     seconds = classified(data, case, run)
     figures = {"seconds": seconds} | scored(tools, last_table(run), data, oracle=name == "4")
     first = out / f"case1_{seed}"
     if name == "7" and first.exists():
-        figures["same"] = alike(last_table(first), last_table(run))
+        classes = (classes_of(last_table(path)) for path in (first, run))
+        figures["same"] = agreement(*classes)
     return figures
 
 
-def simulated(tools: Path, data: Path, case: Case, seed: str) -> Path:
-    """Return the directory of a case's particles, made if they are not there."""
-    if not (data / "particles.star").exists():
-        command = [sys.executable, str(tools / "simulate_real.py"), str(data), "--n", "4000"]
-        subprocess.run([*command, "--seed", seed, *case.simulated], check=True)
-    return data
-
-
 def classified(data: Path, case: Case, run: Path) -> float:
-    """Classify a case's particles; return CPU seconds."""
+    """Classify a case's particles anew; return CPU seconds."""
+    shutil.rmtree(run, ignore_errors=True)
     seed = () if "--randomseed" in case.options else ("--randomseed", "1")
     command = [sys.executable, "-m", "mapsort", "multi", "--input", case.particles, "--quiet"]
     command += ["--model", "consensus.mrc", *case.options, *seed, "--path", str(run.absolute())]
-    process = subprocess.Popen(command, cwd=data)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)}: ended with {os.waitstatus_to_exitcode(status)}")
-    return used.ru_utime + used.ru_stime
-
-
-def last_table(run: Path) -> Path:
-    """Return the particle table of a run's last iteration."""
-    return sorted(run.glob("particles_*.star"))[-1]
+    return cpu_seconds(command, log=run.with_suffix(".log"), cwd=data)
 
 
 def scored(tools: Path, table: Path, data: Path, *, oracle: bool) -> Figures:
@@ -135,15 +118,6 @@ def scored(tools: Path, table: Path, data: Path, *, oracle: bool) -> Figures:
         lost = sum(counts.get(str(said["junk_class"]), []))
         figures["lost"] = lost / sum(map(sum, counts.values()))
     return figures
-
-
-def alike(first: Path, second: Path) -> float:
-    """Return the share of particles with the same class in two runs, names matched."""
-    one, other = (read_particles(path)[1]["rlnClassNumber"].to_numpy() for path in (first, second))
-    counts = np.zeros((one.max() + 1, other.max() + 1))
-    np.add.at(counts, (one, other), 1)
-    rows, columns = linear_sum_assignment(-counts)
-    return float(counts[rows, columns].sum() / counts.sum())
 
 
 def row(name: str, seed: str, figures: Figures) -> str:

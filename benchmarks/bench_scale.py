@@ -27,7 +27,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pandas as pd
-from compare_relion import cpu_seconds
+from whole_runs import cpu_seconds
 
 from mapsort.io.star import read_particles, write_particles
 

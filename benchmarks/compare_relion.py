@@ -18,16 +18,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
+from whole_runs import agreement, cpu_seconds, last_table
 
 import mapsort
 from mapsort.io.mrc import write_map
@@ -61,27 +59,6 @@ class Problem:
     models: tuple[Path, ...]
     truth: npt.NDArray[np.int64]
     apix: float
-
-
-def cpu_seconds(command: list[str], *, log: Path, cwd: Path | None = None) -> float:
-    """Run a command and return the CPU seconds it took, of all its threads and children."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with log.open("w") as out:
-        finished = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, cwd=cwd)
-    if finished.returncode:
-        tail = "\n".join(log.read_text().splitlines()[-5:])
-        sys.exit(f"{command[0]} failed, see {log}:\n{tail}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def accuracy(found: npt.NDArray[np.integer], truth: npt.NDArray[np.integer]) -> float:
-    """Return the share of particles in the right class, classes in the order that fits best."""
-    n = int(max(found.max(), truth.max()))
-    table = np.zeros((n, n))
-    np.add.at(table, (truth - 1, found - 1), 1)
-    rows, columns = linear_sum_assignment(-table)
-    return float(table[rows, columns].sum() / len(truth))
 
 
 def by_image(table_path: Path, column: str = "rlnClassNumber") -> dict[str, int]:
@@ -122,7 +99,7 @@ def _scored(problem: Problem, table: Path) -> float:
     found = by_image(table)
     _, given = read_particles(problem.particles)
     order = [found[_key(name)] for name in given["rlnImageName"]]
-    return accuracy(np.array(order), problem.truth)
+    return agreement(np.array(order), problem.truth)
 
 
 def _for_relion(problem: Problem, out: Path) -> Path:
@@ -166,8 +143,7 @@ def run_mapsort(problem: Problem, seed: int, args: argparse.Namespace) -> dict[s
         *("--no-report", "--quiet", *args.mapsort_options.split()),
     ]
     seconds = cpu_seconds(command, log=args.out / f"mapsort_{seed}.log")
-    last = sorted(out.glob("particles_*.star"))[-1]
-    return {"accuracy": _scored(problem, last), "cpu_seconds": round(seconds, 1)}
+    return {"accuracy": _scored(problem, last_table(out)), "cpu_seconds": round(seconds, 1)}
 
 
 def parsed() -> argparse.Namespace:
