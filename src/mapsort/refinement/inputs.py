@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,10 +30,8 @@ from mapsort.refinement.focus import open_focus_mask
 from mapsort.refinement.given_maps import Steps, fitted_maps, largest_shift
 from mapsort.refinement.starting_maps import first_maps, made_of_one
 from mapsort.refinement.table_poses import table_poses
-from mapsort.rundir.atomic import is_leftover
 from mapsort.rundir.kept_table import KeptTable
-from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.relion_job import is_of_manager
+from mapsort.rundir.new_run import check_new_run, check_writable
 from mapsort.rundir.scratch import Scratch
 from mapsort.stages.prepare import ParticleTreatment
 
@@ -317,45 +314,9 @@ def _check_options(options: MultiOptions, particles: Particles) -> None:
         asked = "--skipalign" if options.skipalign else "--inputmode=particles"
         raise ConfigError(f"--sym={helical[0]}: {asked} takes point groups, no helices")
     if options.resume is None:
-        _check_run_path(options.path)
+        check_new_run(options.path)
     else:
-        _check_writable(options.resume, f"--resume={options.resume}")
-
-
-def _check_run_path(path: Path | None) -> None:
-    if path is None:
-        _check_writable(Path.cwd(), "the working directory")
-        return
-    if not os.path.lexists(path):
-        _check_writable(_nearest_existing(path), f"--path={path}")
-        return
-    if not path.is_dir():
-        raise ConfigError(f"--path={path}: is a file; give a directory")
-    if RunDirectory(path).parms.exists():
-        raise ConfigError(
-            f"--path={path}: holds a run already; give another directory, or go on with that "
-            "run by --resume"
-        )
-    lock = RunDirectory(path).lock
-    # What a run that was killed before its first file leaves is no reason to refuse, nor what
-    # RELION puts there for a job.
-    known = (
-        entry == lock or is_leftover(entry) or is_of_manager(entry) for entry in path.iterdir()
-    )
-    if not all(known):
-        raise ConfigError(f"--path={path}: is not empty; give a new or empty directory")
-    _check_writable(path, f"--path={path}")
-
-
-def _nearest_existing(path: Path) -> Path:
-    return next(parent for parent in path.absolute().parents if os.path.lexists(parent))
-
-
-def _check_writable(directory: Path, words: str) -> None:
-    if not directory.is_dir():
-        raise ConfigError(f"{words}: {directory} is not a directory")
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise ConfigError(f"{words}: no permission to write in {directory}")
+        check_writable(options.resume, f"--resume={options.resume}")
 
 
 def scan_images(
