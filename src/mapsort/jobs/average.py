@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 from mapsort.engines.progress import Progress
 from mapsort.jobs.stage_inputs import read_classes, stage_run
 from mapsort.options.stages import AverageStageOptions
-from mapsort.refinement.averaging import average_classes, chosen_by_quality
+from mapsort.refinement.averaging import average_classes, chosen_by_quality, filtered_averages
 from mapsort.refinement.iteration import particle_noise_to_signal
 from mapsort.refinement.plan import noise_floor
 from mapsort.runfiles.maps import write_class_averages
@@ -44,7 +44,7 @@ def class_averages(
             options.out,
             run,
             projections.headers,
-            made.averages,
+            filtered_averages(run, made.averages, slices),
             made.membership,
             particle_noise_to_signal(slices, noise_floor(residual)),
             projections=options.files[0].name,

@@ -48,6 +48,8 @@ class Averaged:
 
     Attributes
     ----------
+    averages : ClassAverages
+        As measured, see `filtered_averages`.
     of_groups : list of ShellStatistics
         Of each optics group, CTF-weighted, whatever the averager.
     fit : ParticleFit
@@ -118,9 +120,21 @@ def average_classes(
         matches = _laid_back(run, settings, images, projections, matches, membership)
     noise = np.stack(state.noise_ratios()) * state.noise_power
     averages, sums = accumulated(run, slices, matches, membership, iteration=iteration, noise=noise)
-    if options.classrefsf:
-        averages = matched_to_projections(averages, shared)
     return Averaged(averages, sums.of_groups, sums.fit, matches, membership)
+
+
+def filtered_averages(run: Run, averages: ClassAverages, slices: Complex64) -> ClassAverages:
+    """Return averages as they are shown and as maps are made of them: ``--classrefsf`` filters.
+
+    Parameters
+    ----------
+    averages : ClassAverages
+        As measured. Only these tell signal from noise: where projections end, averages that have
+        their spectra hold nothing but what leaks from elsewhere, alike in both halves.
+    slices : ndarray of shape (n_classes, box, box//2+1)
+        The projections.
+    """
+    return matched_to_projections(averages, slices) if run.options.classrefsf else averages
 
 
 def chosen_by_quality(

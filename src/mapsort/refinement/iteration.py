@@ -207,6 +207,7 @@ def iterate(run: Run, state: State) -> Outcome:
             averaged.averages,
             members,
             classes.shares,
+            slices=slices,
             iteration=number,
             compared=found.highest_ring,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapsort.array_types import Float32, Float64, Indices, Real
+from mapsort.array_types import Complex64, Float32, Float64, Indices, Real
 from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor_chain
@@ -22,6 +22,7 @@ from mapsort.physics.half_maps import (
 from mapsort.physics.masks import soft_sphere
 from mapsort.physics.reconstruction import MAX_STEPS
 from mapsort.physics.resample import fourier_resample
+from mapsort.refinement.averaging import filtered_averages
 from mapsort.refinement.finishing import MapFinishing
 from mapsort.refinement.focus import same_outside
 from mapsort.refinement.half_maps import HalfMaps, compared_halves, joined
@@ -92,12 +93,14 @@ def rebuild(
     members: PosedMembers | None,
     shares: Real,
     *,
+    slices: Complex64,
     iteration: int,
     compared: int,
 ) -> Rebuilt:
     """Rebuild every map from its class averages, or from ``members``; filter all alike; mask.
 
     Maps hold nothing beyond the band in which their halves agree: only that is solved for.
+    ``slices`` are the projections, whose spectra averages get with ``--classrefsf``, and
     ``compared`` is the highest ring that particles were compared to.
     """
     n_models, progress = run.plan.n_models, run.execution.progress
@@ -106,11 +109,17 @@ def rebuild(
     # half maps that are kept, and particles that are read anew, are worth the full band
     whole = run.options.halves or members is not None
     band = run.plan.grid.box / 2 if whole else BAND_SHARE * compared + BAND_MARGIN
-    summed = [_summed(run, state, averages, members, model, band) for model in range(n_models)]
+    inserted = filtered_averages(run, averages, slices)
+
+    def sums(band: float) -> list[_Summed]:
+        which = (averages, inserted, members)
+        return [_summed(run, state, *which, model, band) for model in range(n_models)]
+
+    summed = sums(band)
     while band < (needed := _band_needed(summed, sphere)):
         band = max(needed, BAND_GROWTH * band)
         summed.clear()
-        summed = [_summed(run, state, averages, members, model, band) for model in range(n_models)]
+        summed = sums(band)
     equations, halves = [item.equations for item in summed], [item.halves for item in summed]
     rejected = [item.rejected for item in summed]
     live = [m for m in range(n_models) if equations[m]]
@@ -151,22 +160,37 @@ def _summed(
     run: Run,
     state: State,
     averages: ClassAverages,
+    inserted: ClassAverages,
     members: PosedMembers | None,
     model: int,
     band: float,
 ) -> _Summed:
-    """Sum up what one map is made of, and estimate its halves."""
-    rejected, release = np.empty(0, dtype=np.intp), run.execution.scratch.release
+    """Sum up what one map is made of, and estimate its halves.
+
+    The halves tell signal from noise, so they are always made of the averages as measured; the map
+    is made of those ``inserted``.
+    """
+    rejected = np.empty(0, dtype=np.intp)
+    measured: list[NormalEquations] | None = None
     if members is None:
         slices, rejected = _selected(run, map_slices(run, averages, model).within(band), model)
-        parts = slices.half_equations(n_threads=run.plan.n_threads, inserted=release)
+        parts = _half_equations(run, slices)
+        if inserted is not averages:
+            left_out = rejected - run.plan.references.block(model).start
+            slices = map_slices(run, inserted, model).within(band).without(left_out)
+            measured, parts = parts, _half_equations(run, slices)
     else:
         parts = particle_equations(run, members, model)
     run.execution.progress.advance(0)
     if not all(np.any(part.circulant) for part in parts):
         return _Summed([], _last_halves(state, model), rejected)
     kept = parts if run.options.halves else [parts[0] + parts[1]]
-    return _Summed(kept, half_maps(run, parts), rejected)
+    return _Summed(kept, half_maps(run, measured or parts), rejected)
+
+
+def _half_equations(run: Run, slices: MapSlices) -> list[NormalEquations]:
+    release = run.execution.scratch.release
+    return slices.half_equations(n_threads=run.plan.n_threads, inserted=release)
 
 
 def _band_needed(summed: list[_Summed], sphere: Float32) -> float:

@@ -15,6 +15,7 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.membership import Membership
 from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc
+from mapsort.refinement.averaging import filtered_averages
 from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.map_masks import scaled_to_mass
 from mapsort.refinement.reconstruction import Rebuilt
@@ -145,7 +146,7 @@ def write_averages(run: Run, directory: RunDirectory, outcome: Outcome) -> None:
         directory.classes(iteration),
         run,
         _projection_headers(run),
-        outcome.averaged.averages,
+        filtered_averages(run, outcome.averaged.averages, outcome.slices),
         outcome.averaged.membership,
         outcome.particle_noise_to_signal,
         projections=directory.projections(iteration).name,

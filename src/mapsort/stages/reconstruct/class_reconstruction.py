@@ -118,6 +118,14 @@ class MapSlices:
         )
         return replace(self, averages=averages)
 
+    def without(self, numbers: Indices) -> MapSlices:
+        """Return the slices without those of these numbers."""
+        if not len(numbers):
+            return self
+        factor = np.ones(len(self.averages.count))
+        factor[numbers] = 0.0
+        return self.scaled(factor)
+
     def selected(
         self, selection: AverageSelection, mask: Float32, *, n_threads: int = 1
     ) -> tuple[MapSlices, Indices]:
