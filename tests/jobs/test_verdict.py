@@ -13,9 +13,10 @@ from mapsort import commands
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.geometry.transform3d import Transform3D
+from mapsort.jobs.frames import own_frames
 from mapsort.jobs.multi import refine_multi
 from mapsort.jobs.simulate import simulate
-from mapsort.jobs.verdict import FEWEST, WORTH_NATS, _frames_apart, judged_split
+from mapsort.jobs.verdict import FEWEST, WORTH_NATS, judged_split
 from mapsort.model.volume import Volume
 from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.image_moves import transform_image
@@ -119,20 +120,18 @@ def test_hardly_any_judges_decide_nothing():
 def test_maps_that_are_more_alike_when_turned_are_told_with_figures(
     tmp_path, turn_deg, state, told
 ):
-    """A copy that was turned, and a state whose large part has moved: neither can be told apart."""
+    """A copy that was turned, and a state whose large part has moved: maps do not tell which."""
     run = SimpleNamespace(
         plan=SimpleNamespace(n_models=2, symmetries=(symmetry("c1"),) * 2),
         inputs=SimpleNamespace(apix=3.0),
     )
     directory = RunDirectory(tmp_path)
-    other = phantom_map(state, 48, 3.0)
-    turn = Transform3D(eman_to_matrix([[turn_deg, 0.0, 0.0]])[0])
     Volume(phantom_map(0, 48, 3.0), 3.0).write(directory.maps(1, 1))
-    Volume(transform_image(other, turn.matrix), 3.0).write(directory.maps(1, 2))
-    words = _frames_apart(run, directory, 1)
-    assert bool(words) is told
+    turned(phantom_map(state, 48, 3.0), turn_deg, 3.0).write(directory.maps(1, 2))
+    frames = own_frames(run, directory, 1)
+    assert bool(frames.words) is bool(frames.registers) is told
     if told:
-        found = re.match(r"map 2 is more like map 1 when it is turned by (\d+)°", words)
+        found = re.match(r"map 2 is more like map 1 when it is turned by (\d+)°", frames.words[0])
         # Compared in voxels of 6 A, one of which is 6 degrees at the molecule's edge.
         assert turn_deg == 0 or float(found[1]) == pytest.approx(turn_deg, abs=3)
 
@@ -143,3 +142,33 @@ def test_a_run_that_ended_without_its_verdict_gets_it_when_resumed(run_tiny):
     commands.multi(resume=path, iter=2)
     (path / "verdict.json").write_bytes(of_the_first)
     assert commands.multi(resume=path, iter=2).verdict.iteration == 2
+
+
+def turned(volume, turn_deg, apix):
+    turn = Transform3D(eman_to_matrix([[turn_deg, 0.0, 0.0]])[0])
+    return Volume(transform_image(volume, turn.matrix), apix)
+
+
+@pytest.mark.parametrize("states", [1, 2])
+def test_a_part_that_moved_is_supported_and_the_same_in_another_frame_is_not(tmp_path, states):
+    """Maps of either are more alike when one is turned; their particles tell which it is."""
+    first = phantom_map(0, 48, 3.0)
+    Volume(first, 3.0).write(tmp_path / "a.mrc")
+    second = Volume(phantom_map(1, 48, 3.0), 3.0) if states == 2 else turned(first, 40.0, 3.0)
+    second.write(tmp_path / "b.mrc")
+    maps = (tmp_path / "a.mrc", tmp_path / "b.mrc")
+    made = simulate(
+        SimulateOptions(maps=maps[:states], out=tmp_path / "made", n=600, snr=1.0, shift=1.0)
+    )
+    run = refine_multi(
+        made.particles,
+        maps,
+        path=tmp_path / "run",
+        iter=1,
+        orientgen="eman:delta=15",
+        randomseed=1,
+        parallel="thread:1",
+    )
+    split = run.verdict.split
+    assert "more like map 1 when it is turned" in split.reason
+    assert split.verdict == (SUPPORTED if states == 2 else NOT_SUPPORTED)

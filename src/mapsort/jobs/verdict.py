@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import scipy  # its parts are loaded when they are used
 
-from mapsort.array_types import Integer
+from mapsort.array_types import Float64, Integer
 from mapsort.errors import NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.jobs.class_causes import causes, causes_record
+from mapsort.jobs.frames import own_frames
 from mapsort.jobs.refinement import Entry
 from mapsort.model.particles import Particles
-from mapsort.model.volume import Volume
 from mapsort.refinement.band_images import band_particles, dealt_folds
 from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import table_poses
@@ -50,7 +50,6 @@ from mapsort.stages.components.folds import N_FOLDS
 from mapsort.stages.components.held_out_split import HeldOutSplit, Seen, held_out_split
 from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.populations import Populations, populations
-from mapsort.stages.map_register import IN_PLACE, as_they_lie, in_common_frame
 
 LOGGER = logging.getLogger(__name__)
 
@@ -61,8 +60,8 @@ FEWEST, MOST = 300, 20_000
 WORTH_NATS, SIGNIFICANT = 0.2, 3.0
 #: Classes of the run and those that the judges are in go together if Cramer's V is this high.
 ALIKE = 0.3
-#: Maps that correlate so much better when they are turned do not share a frame.
-APART = 0.1
+#: From the weakest.
+_STRENGTH = (NOT_SUPPORTED, UNDECIDED, SUPPORTED)
 #: Part of the particles that makes junk worth a word.
 _MUCH_JUNK = 0.05
 
@@ -120,30 +119,43 @@ def _split(
     if len(good) < FEWEST:
         words = f"{len(good)} particles are too few to spare any, {FEWEST} are needed"
         return Split(UNDECIDED, words), None
-    apart = _frames_apart(run, directory, iteration)
-    if apart:
-        return Split(UNDECIDED, apart), None
     apix = run.inputs.apix
-    rotations, origins = table_poses(
+    poses = table_poses(
         directory.particles(iteration), table.iloc[some], apix, rows=some, purpose="the verdict"
     )
     part = replace(run, plan=replace(run.plan, band=Band.widest(run.plan.grid.box, apix))).only(
         some
     )
+    judged, held = _judged(part, *poses, number[some])
+    frames = own_frames(run, directory, iteration)
+    if not frames.words or judged.verdict == NOT_SUPPORTED:
+        return judged, held
+    # Structures tell particles apart in either frame: the weaker verdict holds.
+    moved, held_then = _judged(part, *frames.moved(number[some], *poses), number[some])
+    told = "; ".join(frames.words)
+    if _STRENGTH.index(moved.verdict) < _STRENGTH.index(judged.verdict):
+        return replace(moved, reason=f"{told}; when it is, {moved.reason}"), held_then
+    return replace(judged, reason=f"{judged.reason}; {told}: {judged.verdict} then, too"), held
+
+
+def _judged(
+    part: Run, rotations: Float64, origins: Float64, number: Integer
+) -> tuple[Split, PopulationRecord | None]:
+    """Judge the split of some particles into maps (from 1) at their poses; count the classes."""
     folds = dealt_folds(part)
     if folds.count < N_FOLDS:
         return Split(UNDECIDED, "too few different images to spare any"), None
+    filled, classes = np.unique(number, return_inverse=True)
     try:
         observed = Observed.at_first(
-            band_particles(part, origins), folds, rotations, _common_symmetry(run).matrices
+            band_particles(part, origins), folds, rotations, _common_symmetry(part).matrices
         )
         seen = Seen.of(observed, ComponentSettings(n_threads=part.plan.n_threads))
         found = held_out_split(seen, len(filled), seed=part.plan.seed)
-        classes = np.searchsorted(filled, number[some])
         held = populations(seen, classes, seed=part.plan.seed)
     except NumericalError as error:
         return Split(UNDECIDED, str(error)), None
-    return judged_split(found, number[some]), _recorded(held, filled)
+    return judged_split(found, number), _recorded(held, filled)
 
 
 def _recorded(held: Populations, maps: Integer) -> PopulationRecord:
@@ -240,26 +252,6 @@ def _association(a: Integer, b: Integer) -> float:
     if min(table.shape) < 2:
         return 0.0
     return float(scipy.stats.contingency.association(table, method="cramer"))
-
-
-def _frames_apart(run: Run, directory: RunDirectory, iteration: int) -> str:
-    """Say which map may lie in a frame of its own, so that poses cannot be compared; or nothing.
-
-    A large part that has moved looks the same, so what is measured is told, not what it means.
-    """
-    numbers = range(1, run.plan.n_models + 1)
-    maps = [Volume.open(directory.maps(iteration, number)).data for number in numbers]
-    found = in_common_frame(maps, run.plan.symmetries, apix=run.inputs.apix)
-    for number, volume, item in zip(numbers, maps, found, strict=True):
-        lying = as_they_lie(volume, maps[0], apix=run.inputs.apix)
-        if item.correlation >= IN_PLACE and item.correlation > APART + lying:
-            how = f"turned by {item.turn_deg:.0f}°" + (" and mirrored" if item.mirrored else "")
-            return (
-                f"map {number} is more like map 1 when it is {how} (correlation "
-                f"{item.correlation:.2f}, as they lie {lying:.2f}): the same structure in another "
-                "frame, or a part that has moved; at the poses of this run it cannot be told"
-            )
-    return ""
 
 
 def _common_symmetry(run: Run) -> Symmetry:

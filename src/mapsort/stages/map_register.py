@@ -76,6 +76,19 @@ class Register:
         at_rest = np.allclose(self.transform.matrix, np.eye(3, 4), atol=1e-9)
         return moved if at_rest else transform_image(moved, self.transform.matrix, order=order)
 
+    def poses(self, rotations: Float64, origins: Float64) -> tuple[Float64, Float64]:
+        """Return poses in the map as those that show the same of the map in register.
+
+        Parameters
+        ----------
+        rotations, origins : ndarray of shape (n, 3, 3) and (n, 2)
+            Object to view, and the shift that centres each particle [its pixels].
+        """
+        hand = np.diag([1.0, 1.0, -1.0]) if self.mirrored else np.eye(3)
+        # A view along z is the same from behind: that makes a proper rotation of the mirrored one.
+        turned = hand @ rotations @ hand @ self.transform.rotation.T
+        return turned, origins + (turned @ self.transform.shift)[:, :2]
+
 
 def other_hand(volume: Float32) -> Float32:
     """Return the map mirrored in z about its centre pixel n//2."""
