@@ -33,6 +33,7 @@ EXAMPLES = {
     "startres": ("40", 40.0),
     "starts": ("2", 2),
     "replicates": ("2", 2),
+    "control": (None, True),
     "mass": ("800,750.5", (800.0, 750.5)),
     "sym": ("d7,c7", ("d7", "c7")),
     "iter": ("3", 3),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,14 +120,10 @@ def test_maps_that_are_more_alike_when_turned_are_told_with_figures(
     tmp_path, turn_deg, state, told
 ):
     """A copy that was turned, and a state whose large part has moved: maps do not tell which."""
-    run = SimpleNamespace(
-        plan=SimpleNamespace(n_models=2, symmetries=(symmetry("c1"),) * 2),
-        inputs=SimpleNamespace(apix=3.0),
-    )
     directory = RunDirectory(tmp_path)
     Volume(phantom_map(0, 48, 3.0), 3.0).write(directory.maps(1, 1))
     turned(phantom_map(state, 48, 3.0), turn_deg, 3.0).write(directory.maps(1, 2))
-    frames = own_frames(run, directory, 1)
+    frames = own_frames(directory, 1, (symmetry("c1"),) * 2, apix=3.0)
     assert bool(frames.words) is bool(frames.registers) is told
     if told:
         found = re.match(r"map 2 is more like map 1 when it is turned by (\d+)°", frames.words[0])

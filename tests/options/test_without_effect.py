@@ -30,6 +30,7 @@ GIVEN = {
     "classrefsf": True,
     "starts": 3,
     "replicates": 3,
+    "control": True,
     "datadir": Path("images"),
 }
 ONE_MAP = {"models": (), "model": Path("a.mrc")}
@@ -48,6 +49,7 @@ CONDITIONS = [
     ({"classkeep": 1.0}, {"classkeep": 1.0, "classkeepsig": True}),
     ({"m3diter": 1}, {"m3diter": 2}),
     ({"inputmode": InputMode.PARTICLES}, {}),
+    ({"models": (Path("a.mrc"),)}, {}),
     ({"models": (Path("a.mrc"),)}, {}),
     ({"models": (Path("a.mrc"),)}, {}),
     (ONE_MAP, ONE_MAP | {"seedmethod": SeedMethod.NOISE}),

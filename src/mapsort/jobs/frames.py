@@ -6,11 +6,12 @@ with a large part that has moved: the maps alone do not tell which.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mapsort.array_types import Float64, Integer
+from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.volume import Volume
-from mapsort.refinement.run import Run
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.map_register import IN_PLACE, Register, as_they_lie, in_common_frame
 
@@ -52,12 +53,14 @@ class OwnFrames:
         return rotations, origins
 
 
-def own_frames(run: Run, directory: RunDirectory, iteration: int) -> OwnFrames:
-    """Find the maps of an iteration that lie otherwise than the first."""
-    numbers, apix = range(1, run.plan.n_models + 1), run.inputs.apix
+def own_frames(
+    directory: RunDirectory, iteration: int, groups: Sequence[Symmetry], *, apix: float
+) -> OwnFrames:
+    """Find the maps of an iteration that lie otherwise than the first; groups are each map's."""
+    numbers = range(1, len(groups) + 1)
     maps = [Volume.open(directory.maps(iteration, number)).data for number in numbers]
     registers, words = {}, []
-    found = in_common_frame(maps, run.plan.symmetries, apix=apix)
+    found = in_common_frame(maps, groups, apix=apix)
     for number, volume, item in zip(numbers, maps, found, strict=True):
         lying = as_they_lie(volume, maps[0], apix=apix)
         if item.correlation >= IN_PLACE and item.correlation > APART + lying:

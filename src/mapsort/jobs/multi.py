@@ -14,6 +14,7 @@ from mapsort.engines.memory import available_memory
 from mapsort.engines.notebook import default_progress
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
+from mapsort.jobs.control import controlled
 from mapsort.jobs.last_word import judged_by_others
 from mapsort.jobs.loop import carried_out, check_disk
 from mapsort.jobs.one_map import of_found_number, refuse_too_few
@@ -193,6 +194,8 @@ def opened(
     if options.replicates > 1 and options.usefilt is not None:
         words = "1 with --usefilt: replicates see some of the particles only"
         raise refuse("replicates", options.replicates, words)
+    if options.control and options.usefilt is not None:
+        raise ConfigError("--control: makes no twin of the filtered particles of --usefilt")
     inputs = open_inputs(options, particles=particles, volumes=volumes)
     refuse_too_few(options, len(inputs.particles))
     shown = progress or default_progress()
@@ -240,13 +243,17 @@ def refine_multi_run(
     run = opened(options, progress, particles, volumes)
     in_files = particles is None and volumes is None
     finished = carried_out(MULTI, run, watcher, in_files=in_files)
-    if options.replicates == 1 or run.plan.n_models == 1:
+    several = run.plan.n_models > 1 and options.replicates > 1
+    if not (several or options.control):
         return finished
 
-    def again(asked: MultiOptions, some: Particles) -> MultiRun:
+    def again(asked: MultiOptions, some: Particles | None = None) -> MultiRun:
         return refine_multi_run(asked, progress=progress, particles=some, volumes=volumes)
 
-    replicated(finished, options, run.inputs.particles, again)
+    if several:
+        replicated(finished, options, run.inputs.particles, again)
+    if options.control:
+        controlled(run, finished, again)
     if watcher is not None:
         watcher(finished.path)
     return finished

@@ -86,7 +86,7 @@ def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Ent
         populations=held,
         causes=tested,
         doubts=_doubts(run, entries[-1]),
-        next_steps=_next_steps(command, directory, split, converged=converged),
+        next_steps=next_steps(command, directory, split, converged=converged),
     )
     for line in made.lines:
         LOGGER.info("%s", line)
@@ -127,7 +127,7 @@ def _split(
         some
     )
     judged, held = _judged(part, *poses, number[some])
-    frames = own_frames(run, directory, iteration)
+    frames = own_frames(directory, iteration, run.plan.symmetries, apix=apix)
     if not frames.words or judged.verdict == NOT_SUPPORTED:
         return judged, held
     # Structures tell particles apart in either frame: the weaker verdict holds.
@@ -271,9 +271,10 @@ def _doubts(run: Run, entry: Entry) -> tuple[str, ...]:
     return tuple(doubts)
 
 
-def _next_steps(
+def next_steps(
     command: str, directory: RunDirectory, split: Split | None, *, converged: bool
 ) -> tuple[str, ...]:
+    """Return what to do next, by the verdict on the split."""
     place = directory.path
     steps = []
     if not converged:

@@ -86,6 +86,10 @@ class StartingMaps(Symmetries):
         "classes that particles are in most often, and how stably, are in consensus.star",
         1,
     )
+    control: bool = flag(
+        "then the same with a twin of the particles that holds one structure, with their poses, "
+        "CTF, scales and noise; both results stand side by side: classes of the twin are chance"
+    )
     mass: tuple[float, ...] = option(
         list_of(real_number(above=0), "masses in kDa, each above 0"),
         "KDA",

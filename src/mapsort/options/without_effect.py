@@ -131,6 +131,11 @@ WITHOUT_EFFECT = (
         "divides into classes again, and there is one map",
     ),
     WithoutEffect(
+        ("control",),
+        lambda options: len(options.models) == 1 and options.nmodels is not None,
+        "asks whether one structure is divided, too, and there is one map",
+    ),
+    WithoutEffect(
         ("starts",),
         lambda options: options.finds_classes,
         "tries several divisions into classes, and --seedmethod pca does so by itself",

@@ -133,7 +133,8 @@ def run_disk(run: Run) -> int:
     if run.independent is not None:
         return n * (9 * 4 * plan.grid.box**3 + 1200 * n_particles)
     added = _option_disk(options, plan, n_particles)
-    return disk_bytes(plan, n_particles, n) + n * added
+    need = disk_bytes(plan, n_particles, n) + n * added
+    return 2 * need + 4 * n_particles * plan.grid.box**2 if options.control else need
 
 
 def plan_lines(run: Run, command: str) -> list[str]:

@@ -94,6 +94,8 @@ class RunDirectory:
     #: Of ``--replicates``: the table with consensus classes, and how well the runs agree.
     consensus = _File("consensus.star")
     replicates = _File("replicates.json")
+    #: Directory of ``--control``: the twin of the particles, and the run on it.
+    control = _OfIteration("control_YY")
     log = _File("run.log")
     log_json = _File("run.log.json")
     #: Which process works in the directory; where it stands, for monitors to poll.

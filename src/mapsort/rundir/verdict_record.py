@@ -126,6 +126,8 @@ class Verdict:
         What classes were tested against; empty of one class.
     doubts, next_steps : tuple of str
         Sentences.
+    control : Split or None
+        The same of the data's twin with one structure; None where ``--control`` was not asked for.
     """
 
     iteration: int
@@ -136,12 +138,16 @@ class Verdict:
     causes: tuple[Cause, ...]
     doubts: tuple[str, ...]
     next_steps: tuple[str, ...]
+    control: Split | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
         """The verdict in sentences, the split first."""
         split = self.split
         told = [] if split is None else [f"split {split.verdict}: {split.reason}"]
+        if self.control is not None:
+            twin = self.control
+            told.append(f"control, one structure: split {twin.verdict}: {twin.reason}")
         if self.populations is not None and split is not None and split.verdict == SUPPORTED:
             told.append(self.populations.words)
         told += [item.words for item in self.causes if item.large]
@@ -165,8 +171,8 @@ def read_verdict(directory: RunDirectory, iteration: int) -> Verdict | None:
     content = frozen(read_json(directory.verdict))
     del content["words"]
     parts = {
-        name: None if content[name] is None else kind(**content[name])
-        for name, kind in (("split", Split), ("populations", PopulationRecord))
+        name: None if content.get(name) is None else kind(**content[name])
+        for name, kind in (("split", Split), ("populations", PopulationRecord), ("control", Split))
     }
     causes = tuple(Cause(**item) for item in content["causes"])
     made = Verdict(**content | parts | {"causes": causes})
