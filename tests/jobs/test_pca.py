@@ -9,11 +9,14 @@ import pytest
 
 import mapsort
 from mapsort.cli.main import main
-from mapsort.errors import ConfigError
+from mapsort.engines.progress import SilentProgress
+from mapsort.errors import ConfigError, FormatError, Interrupted
 from mapsort.io.mrc import read_map
 from mapsort.io.star import read_particles
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.simulate import SimulateOptions
+from mapsort.report.page import write_report
+from mapsort.rundir.run_record import RunState, read_run
 
 LIKE = {"n": 400, "snr": 0.1, "shift": 1.0, "seed": 4, "seedres": 40.0}
 QUICK = {"randomseed": 1, "parallel": "thread:1"}
@@ -77,6 +80,58 @@ def test_threads_do_not_matter(two_states, found, tmp_path):
     assert again.gain == found.gain
 
 
+class _StopBefore(SilentProgress):
+    """Raises when a stage begins."""
+
+    def __init__(self, stage):
+        self.stage, self.seen = stage, []
+
+    def start(self, stage, *_, **__):
+        self.seen.append(stage)
+        if stage == self.stage:
+            raise Interrupted("stopped")
+
+
+def test_a_stopped_run_goes_on_with_the_same_results(two_states, tmp_path):
+    asked = {"orientgen": "eman:delta=16", "iter": 1, **QUICK}
+    where = two_states.particles, two_states.seeds[0]
+    whole = mapsort.pca(*where, path=tmp_path / "whole", **asked)
+    path = tmp_path / "stopped"
+    with pytest.raises(Interrupted, match=f"to go on: mapsort pca --resume {path}"):
+        mapsort.pca(*where, path=path, progress=_StopBefore("components"), **asked)
+    assert json.loads((path / "progress.json").read_text())["state"] == "interrupted"
+    seen = _StopBefore(None)
+    again = mapsort.pca("", "", resume=path, progress=seen)
+    assert not any("match" in stage for stage in seen.seen), "the consensus was there"
+    assert again.mean.data.tobytes() == whole.mean.data.tobytes()
+    assert (path / "particles.star").read_text() == (whole.path / "particles.star").read_text()
+    assert json.loads((path / "progress.json").read_text())["state"] == "finished"
+    # nothing is left to be done
+    seen = _StopBefore(None)
+    mapsort.pca("", "", resume=path, progress=seen)
+    assert "components" not in seen.seen
+    with pytest.raises(ConfigError, match=r"--iter: differs from the run"):
+        mapsort.pca("", "", resume=path, iter=2)
+    with pytest.raises(FormatError, match="is a run of mapsort pca"):
+        mapsort.commands.multi(resume=path)
+
+
+def test_check_tells_what_would_run(two_states, tmp_path, capsys):
+    words = ["pca", "--input", two_states.truth, "--model", two_states.seeds[0], "--skipalign"]
+    assert main([str(word) for word in [*words, "--path", tmp_path / "run", "--check"]]) == 0
+    told = capsys.readouterr().out
+    assert "time: about" in told
+    assert "map 1:" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_report_shows_components(found):
+    text = write_report(found.path).read_text()
+    assert "Particles and maps" in text
+    assert f"explained by {found.n_worth} of 8 components" in text
+    assert read_run(found.path).state is RunState.FINISHED
+
+
 def test_the_command_searches_poses_and_says_what_it_found(two_states, tmp_path, capsys):
     words = ["pca", "--input", two_states.particles, "--model", two_states.seeds[0]]
     words += ["--components", "2", "--orientgen", "eman:delta=16", "--iter", "1", "-q"]
@@ -85,6 +140,7 @@ def test_the_command_searches_poses_and_says_what_it_found(two_states, tmp_path,
     assert "worth it" in capsys.readouterr().out
     assert (tmp_path / "run" / "component_02_movie" / "frame_05.mrc").exists()
     assert (tmp_path / "run" / "latent.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "run" / "report" / "index.html").exists()
 
 
 def test_one_structure_has_no_component(two_states, tmp_path, capsys):

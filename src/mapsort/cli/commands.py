@@ -99,10 +99,12 @@ COMMANDS: Mapping[str, Command] = {
         "how particles of one map vary: principal components of the volume, movies along them",
         options="pca.PcaOptions",
         job="pca.pca_run",
+        plan="pca.plan_text",
         examples=(
             ("--input particles.star --model map.mrc", "components that are worth it"),
             ("--input run_data.star --model map.mrc --skipalign", "at the poses of the input"),
             ("--input particles.star --model map.mrc --components 2", "the first two"),
+            ("--resume pca_00", "continue a stopped run"),
         ),
     ),
     "abinit": Command(

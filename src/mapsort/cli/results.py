@@ -124,6 +124,7 @@ def pca(options: PcaOptions, made: Variability) -> Told:  # noqa: ARG001
     yield f"{directory.latent}  coordinates, scale and pose of every particle"
     write_latent_picture(directory)
     yield f"{directory.latent_picture}  particles along the components, slices of the maps"
+    yield from _report_of(directory)
 
 
 def abinit(options: AbinitOptions, made: AbInitio) -> Told:  # noqa: ARG001

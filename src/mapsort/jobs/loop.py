@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,33 +16,30 @@ from threadpoolctl import threadpool_limits
 from mapsort.engines.allocation import reuse_freed_memory
 from mapsort.engines.background import Background
 from mapsort.engines.progress import warn
-from mapsort.errors import FormatError, Interrupted, MapsortError, RunError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.jobs.cluster import engine_for
+from mapsort.jobs.logged_run import logged, watch
 from mapsort.jobs.refinement import Entry, Outcome, Refinement, Result, Watcher, stops
 from mapsort.jobs.resume import RunCheckpoint, record_going_on
 from mapsort.jobs.verdict import judge
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import KeptFiles
 from mapsort.refinement.execution import Execution
-from mapsort.refinement.requirements import plan_lines, run_disk, symmetry_warnings
+from mapsort.refinement.requirements import run_disk
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.log import run_log, stage
+from mapsort.rundir.log import stage
 from mapsort.rundir.manifest import make_manifest, read_manifest, write_manifest
 from mapsort.rundir.outputs import existing_parent, refuse_full_disk
-from mapsort.rundir.relion_job import JobEnd, clear_ends, mark_end
 from mapsort.rundir.run_lock import LockHolder, run_lock
 from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.text import read_convergence, write_convergence
 from mapsort.rundir.verdict_record import read_verdict
-from mapsort.runfiles.input_watch import InputWatch
 from mapsort.runfiles.maps import write_seeds
-from mapsort.runfiles.progress_file import ProgressFile
-from mapsort.runfiles.relion_files import write_job, write_relion_files
+from mapsort.runfiles.relion_files import write_relion_files
 
 LOGGER = logging.getLogger(__name__)
 
@@ -175,65 +171,13 @@ def _logged(
     killed: LockHolder | None = None,
 ) -> Result:
     """Carry out a run, from the beginning or from where it stands; its log tells how it ends."""
-    json_log = directory.log_json if run.options.log_json else None
-    with run_log(directory.log, json_path=json_log):
-        told = ProgressFile(run.execution.progress, directory.progress)
-        watch = InputWatch(read_manifest(directory.parms).inputs)
-        kept = Checkpoints(directory.checkpoint, watch.check, run.execution.scratch)
-        run = replace(run, execution=replace(run.execution, progress=told, checkpoints=kept))
-        clear_ends(directory.path)
-        write_job(kind.command, run.asked, directory)
-        try:
-            for line in plan_lines(run, kind.command):
-                LOGGER.info("%s", line)
-            for line in symmetry_warnings(run):
-                LOGGER.warning("%s", line)
-                warn(told, line)
-            if killed is not None:
-                LOGGER.warning("process %d on %s was killed in this run", killed.pid, killed.host)
-            finished = _from_where_it_stands(kind, run, directory, watcher)
-        except (MapsortError, OSError) as error:
-            ended = _ending(error, directory, kind.command)
-            # A signal is no error.
-            level = logging.INFO if isinstance(ended, Interrupted) else logging.ERROR
-            LOGGER.log(level, "%s", ended)
-            _tell_the_end(told, ended, directory)
-            _watch(watcher, directory)
-            raise ended from error
-        mark_end(directory.path, JobEnd.SUCCESS)
+    with logged(kind.command, run.asked, run, directory, watcher, killed=killed) as (run, told):
+        finished = _from_where_it_stands(kind, run, directory, watcher)
         entries = finished.convergence
         told.finish_run(
             str(entries[-1]["end"]), iteration=len(entries), n_iterations=run.options.n_iterations
         )
-        return finished
-
-
-def _tell_the_end(told: ProgressFile, ended: MapsortError, directory: RunDirectory) -> None:
-    stopped = isinstance(ended, Interrupted)
-    try:
-        told.end("interrupted" if stopped else "failed", str(ended))
-        mark_end(directory.path, JobEnd.ABORTED if stopped else JobEnd.FAILURE)
-    except OSError as error:
-        # The disk that ended the run may not take this either; what ended it must come out.
-        LOGGER.error("progress.json does not tell the end: %s", error)
-
-
-def _ending(error: MapsortError | OSError, directory: RunDirectory, command: str) -> MapsortError:
-    """Return what ends a run that had begun, with the way to go on."""
-    how = f"to go on: mapsort {command} --resume {shlex.quote(str(directory.path))}"
-    if isinstance(error, Interrupted):
-        return Interrupted(f"{error}\n{how}")
-    if isinstance(error, OSError) and not isinstance(error, MapsortError):
-        what = error.strerror or str(error)
-        return RunError(f"{error.filename}: {what}\n{how}" if error.filename else f"{what}\n{how}")
-    if isinstance(error, FormatError | RunError):
-        return RunError(f"{error}\n{how}")
-    return error
-
-
-def _watch(watcher: Watcher | None, directory: RunDirectory) -> None:
-    if watcher is not None:
-        watcher(directory.path)
+    return finished
 
 
 def _from_where_it_stands(
@@ -247,7 +191,7 @@ def _from_where_it_stands(
         _remove_intermediate(run.options.keepfiles, directory, entries)
         if read_verdict(directory, len(entries)) is None:
             judge(kind.command, run, directory, entries)
-        _watch(watcher, directory)
+        watch(watcher, directory)
         return kind.result(run, directory, entries, None)
     checkpoint = run.execution.checkpoints.latest("state", RunCheckpoint)
     if checkpoint is None:
@@ -256,7 +200,7 @@ def _from_where_it_stands(
         write_seeds(run, directory, state)
         checkpoint = RunCheckpoint(state, [], run.seen, run.plan.references)
         run.execution.checkpoints.save(0, "state", checkpoint)
-        _watch(watcher, directory)
+        watch(watcher, directory)
     else:
         run = kind.resumed(replace(run, spectra_seen=checkpoint.spectra), checkpoint.state)
         checkpoint = checkpoint.for_plan(run.plan)
@@ -298,7 +242,7 @@ def _iterations(
     if run.options.iter is None:
         run.execution.progress.message(entries[-1]["end"])
     judge(kind.command, run, directory, entries)
-    _watch(watcher, directory)
+    watch(watcher, directory)
     return kind.result(run, directory, entries, state)
 
 
@@ -340,7 +284,7 @@ def _write(
     run.execution.checkpoints.save(iteration, "state", checkpoint)
     run.execution.checkpoints.drop_before(iteration, states=not kind.keeps_states)
     _remove_intermediate(run.options.keepfiles, directory, entries)
-    _watch(watcher, directory)
+    watch(watcher, directory)
 
 
 def _remove_intermediate(kept: KeptFiles, directory: RunDirectory, entries: list[Entry]) -> None:

@@ -43,7 +43,7 @@ from mapsort.stages.search.nearest_references import nearest_references
 LOGGER = logging.getLogger(__name__)
 
 #: Name of its checkpoints' directory.
-_CONSENSUS = "consensus"
+CONSENSUS = "consensus"
 #: Fewer particles a class cannot be found; their number cannot be for fewer than so many classes.
 _LEAST_PARTICLES, _LEAST_CLASSES = 10, 12
 #: A class with a smaller part of the particles than this part of an equal share is told.
@@ -105,7 +105,7 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
     )
     kept = run.execution.scratch.with_arrays(kept)
     run = of_found_number(run, kept.known)
-    run.execution.checkpoints.drop_part(_CONSENSUS)
+    run.execution.checkpoints.drop_part(CONSENSUS)
     # Their scale is that of normalised images, as the engine's; its first iteration asks for none.
     maps = tuple(np.asarray(volume * run.sphere, np.float32) for volume in kept.maps)
     noise = kept.consensus.noise_power
@@ -202,8 +202,8 @@ def _with_one_map(run: Run, n_iterations: int) -> Run:
         part,
         execution=replace(
             run.execution,
-            progress=_Titled(run.execution.progress, _CONSENSUS),
-            checkpoints=run.execution.checkpoints.of_part(_CONSENSUS),
+            progress=_Titled(run.execution.progress, CONSENSUS),
+            checkpoints=run.execution.checkpoints.of_part(CONSENSUS),
         ),
     )
 

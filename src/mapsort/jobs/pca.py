@@ -11,23 +11,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress, warn
-from mapsort.errors import ConfigError, MapsortError, NumericalError
+from mapsort.errors import ConfigError, NumericalError
 from mapsort.io.star import read_particles
-from mapsort.jobs.loop import at_work, make_directory
+from mapsort.jobs.logged_run import logged, watch
+from mapsort.jobs.loop import at_work, check_disk, make_directory
 from mapsort.jobs.multi import looked_through, opened
-from mapsort.jobs.one_map import Consensus, classes_at, poses_with_one_map
-from mapsort.jobs.refinement import with_seed
+from mapsort.jobs.one_map import CONSENSUS, classes_at, poses_with_one_map
+from mapsort.jobs.refinement import Watcher, with_seed
+from mapsort.jobs.resume import going_on
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import typed_options
 from mapsort.options.pca import PcaOptions
 from mapsort.options.signature import takes_options
-from mapsort.refinement.requirements import plan_lines
+from mapsort.refinement.requirements import plan_lines, symmetry_warnings
 from mapsort.refinement.run import Run
+from mapsort.refinement.time_estimate import estimated_time
+from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.log import run_log, stage
+from mapsort.rundir.log import stage
 from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.wording import counted
@@ -35,7 +40,7 @@ from mapsort.runfiles.components import Latent, variance_shares, write_component
 from mapsort.stages.classify.junk import JUNK_FROM
 from mapsort.stages.components.band import Band
 from mapsort.stages.components.component_settings import ComponentSettings
-from mapsort.stages.components.found_classes import PARTICLES_A_COMPONENT, FoundClasses
+from mapsort.stages.components.found_classes import PARTICLES_A_COMPONENT, PrincipalComponents
 
 LOGGER = logging.getLogger(__name__)
 
@@ -96,6 +101,7 @@ def pca_run(
     progress: Progress | None = None,
     particles: Particles | None = None,
     volume: Volume | None = None,
+    watcher: Watcher | None = None,
 ) -> Variability:
     """Find the principal components of the volume among particles of one map.
 
@@ -106,6 +112,8 @@ def pca_run(
         Told of every stage; may raise Interrupted between chunks.
     particles, volume : optional
         Objects to use in place of ``options.input`` and ``options.model``.
+    watcher : callable, optional
+        Called with the run directory when the run ends.
 
     Raises
     ------
@@ -114,22 +122,55 @@ def pca_run(
     NumericalError
         The particles hold no signal that they agree on.
     """
-    request = with_seed(options.as_multi()).validated()
-    volumes = None if volume is None else [volume]
-    run = opened(request, progress, particles, volumes)
-    band = Band.widest(run.plan.grid.box, run.inputs.apix)
-    run = replace(run, plan=replace(run.plan, band=band))
-    _check_number(options, len(run.inputs.particles))
+    in_files = particles is None and volume is None
+    run, options = _opened(options, progress, particles, volume)
     with at_work(run) as run:
         run = looked_through(run)
-        directory = make_directory(COMMAND, request)
-        with run_lock(directory.lock), run_log(directory.log):
-            _write_manifest(options, run, directory)
-            try:
-                return _found(options, run, directory)
-            except (MapsortError, OSError) as error:
-                LOGGER.error("%s", error)
-                raise
+        resumed = options.resume
+        directory = RunDirectory(resumed) if resumed else make_directory(COMMAND, run.options)
+        with run_lock(directory.lock) as killed:
+            if resumed:
+                remove_leftovers(directory.path)
+            else:
+                _write_manifest(options, run, directory, in_files=in_files)
+            with logged(COMMAND, options, run, directory, watcher, killed=killed) as (run, told):
+                made = _found(options, run, directory)
+                told.finish_run(made.words, iteration=0, n_iterations=0)
+            watch(watcher, directory)
+    return made
+
+
+def plan_text(options: PcaOptions, *, progress: Progress | None = None) -> str:
+    """Check a request as far as can be done without work, and say what it would do.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        What is wrong with the request or its input.
+    """
+    run, _ = _opened(options, progress)
+    check_disk(run)
+    with threadpool_limits(run.plan.n_threads):
+        run = looked_through(run)
+        estimate = estimated_time(run)
+    iterations = 0 if options.skipalign else run.options.n_iterations
+    lines = [*plan_lines(run, COMMAND), estimate.line(iterations, at_most=False)]
+    return "\n".join([*lines, *(f"warning: {line}" for line in symmetry_warnings(run))])
+
+
+def _opened(
+    options: PcaOptions,
+    progress: Progress | None,
+    particles: Particles | None = None,
+    volume: Volume | None = None,
+) -> tuple[Run, PcaOptions]:
+    """Return the run that a request leads to, its files opened and checked, and its options."""
+    options = with_seed(options)
+    volumes = None if volume is None else [volume]
+    run = opened(options.as_multi().validated(), progress, particles, volumes)
+    _check_number(options, len(run.inputs.particles))
+    band = Band.widest(run.plan.grid.box, run.inputs.apix)
+    return replace(run, plan=replace(run.plan, band=band)), options
 
 
 def _check_number(options: PcaOptions, n: int) -> None:
@@ -141,8 +182,11 @@ def _check_number(options: PcaOptions, n: int) -> None:
         )
 
 
-def _write_manifest(options: PcaOptions, run: Run, directory: RunDirectory) -> None:
+def _write_manifest(
+    options: PcaOptions, run: Run, directory: RunDirectory, *, in_files: bool
+) -> None:
     resolved = {
+        "command": COMMAND,
         "path": str(directory.path),
         "apix": run.inputs.apix,
         "maxshift": run.plan.max_shift,
@@ -154,13 +198,22 @@ def _write_manifest(options: PcaOptions, run: Run, directory: RunDirectory) -> N
         seed=run.plan.seed,
         inputs=run.inputs.files,
         command=sys.argv,
+        asked=options.as_record() if in_files else None,
     )
     write_manifest(directory.parms, manifest)
 
 
-def _found(options: PcaOptions, run: Run, directory: RunDirectory) -> Variability:
-    for line in plan_lines(run, COMMAND):
-        LOGGER.info("%s", line)
+@dataclass(frozen=True)
+class _Found:
+    """What the search found: all that is written."""
+
+    components: PrincipalComponents
+    latent: Latent
+    rings: int
+
+
+def _search(options: PcaOptions, run: Run) -> _Found:
+    """Find components, with the poses of the input where they are to be taken."""
     consensus = poses_with_one_map(run, run.options.n_iterations)
     settings = ComponentSettings(n_components=max(options.components or 0, _SOUGHT))
     with stage("find components"):
@@ -170,7 +223,21 @@ def _found(options: PcaOptions, run: Run, directory: RunDirectory) -> Variabilit
             raise NumericalError(
                 f"no components were found with --model {options.model}: {error}"
             ) from error
-    made = _written(options, run, directory, consensus, found)
+    given = options.skipalign
+    latent = Latent(
+        rotations=consensus.rotations if given else found.rotations,
+        origins=consensus.origins if given else consensus.origins + found.origins,
+        coordinates=found.components.latent_means,
+        scale=found.scale,
+        junk=found.junk,
+    )
+    return _Found(found.components, latent, found.rings)
+
+
+def _found(options: PcaOptions, run: Run, directory: RunDirectory) -> Variability:
+    found = run.execution.checkpoints.kept(0, "components", _Found, lambda: _search(options, run))
+    run.execution.checkpoints.drop_part(CONSENSUS)
+    made = _written(options, run, directory, found)
     LOGGER.info("%s", made.words)
     if options.components is not None and options.components > made.n_worth:
         text = (
@@ -182,24 +249,11 @@ def _found(options: PcaOptions, run: Run, directory: RunDirectory) -> Variabilit
     return made
 
 
-def _written(
-    options: PcaOptions,
-    run: Run,
-    directory: RunDirectory,
-    consensus: Consensus,
-    found: FoundClasses,
-) -> Variability:
-    """Write the results, with the poses of the input where they are to be taken."""
+def _written(options: PcaOptions, run: Run, directory: RunDirectory, found: _Found) -> Variability:
+    """Write the results."""
     parts, apix = found.components, run.inputs.apix
     kept = parts.n_worth if options.components is None else options.components
-    given = options.skipalign
-    latent = Latent(
-        rotations=consensus.rotations if given else found.rotations,
-        origins=consensus.origins if given else consensus.origins + found.origins,
-        coordinates=parts.latent_means[:, :kept],
-        scale=found.scale,
-        junk=found.junk,
-    )
+    latent = replace(found.latent, coordinates=found.latent.coordinates[:, :kept])
     # Their scale is that of normalised images, as the engine's.
     maps = np.concatenate([parts.mean[None], parts.maps[:kept]]) * run.sphere
     gain = tuple(float(more) for more in parts.held_out_gain[1:] - parts.held_out_gain[:-1])
@@ -211,8 +265,8 @@ def _written(
         "variance_share": variance_shares(maps[1:]),
         "rings": found.rings,
         "resolution_ang": run.plan.grid.box * apix / found.rings,
-        "particles": len(found.junk),
-        "junk": int((found.junk > JUNK_FROM).sum()),
+        "particles": len(latent.junk),
+        "junk": int((latent.junk > JUNK_FROM).sum()),
     }
     with stage("write"):
         write_components(run, directory, maps, latent, summary)
@@ -254,6 +308,9 @@ def pca(
     source = particles.source if isinstance(particles, Particles) else Path(particles)
     path = Path("map") if isinstance(model, Volume) else Path(model)
     request = typed_options(PcaOptions, {"input": source, "model": path} | options)
+    if request.resume is not None:
+        with going_on(PcaOptions, {name: getattr(request, name) for name in options}) as begun:
+            return pca_run(begun, progress=progress)
     return pca_run(
         request.validated(),
         progress=progress,

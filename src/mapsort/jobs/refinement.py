@@ -15,6 +15,7 @@ from mapsort.io.star import read_particles
 from mapsort.jobs.run_display import run_html
 from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions
+from mapsort.options.pca import PcaOptions
 from mapsort.options.refine import RefineOptions
 from mapsort.refinement.assignment_choice import ends_soft
 from mapsort.refinement.choices import Choice
@@ -27,7 +28,7 @@ from mapsort.rundir.wording import counted
 
 Watcher = Callable[[Path], None]
 Entry = dict[str, Any]
-Asked = TypeVar("Asked", MultiOptions, RefineOptions)
+Asked = TypeVar("Asked", MultiOptions, RefineOptions, PcaOptions)
 
 
 @dataclass(frozen=True, repr=False)

@@ -20,7 +20,9 @@ from mapsort.jobs.run_place import at_home, relocated
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
-from mapsort.options.fields import flag_of, typed_options
+from mapsort.options.fields import Options, flag_of, typed_options
+from mapsort.options.multi import MultiOptions
+from mapsort.options.pca import PcaOptions
 from mapsort.options.refine import RefineOptions
 from mapsort.refinement.plan import MultiPlan
 from mapsort.refinement.run import ParticleSpectra
@@ -36,6 +38,7 @@ FREE = frozenset({"parallel", "verbose", "quiet", "no_report", "log_json", "chec
 #: Options with which a run may go on further, or more finely, than it was asked to.
 SEARCH = ("targetres", "speed")
 FURTHER = frozenset({"iter", *SEARCH})
+_COMMANDS: dict[type, str] = {MultiOptions: "multi", RefineOptions: "refine", PcaOptions: "pca"}
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,10 @@ def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
     Parameters
     ----------
     kind : type
-        `MultiOptions`, or `RefineOptions`.
+        `MultiOptions`, `RefineOptions` or `PcaOptions`.
     given : mapping
         Options given now, typed: ``resume``, and others only as they were, but for those of `FREE`
-        and of `FURTHER`.
+        and, where there are iterations to add, of `FURTHER`.
 
     Raises
     ------
@@ -107,9 +110,8 @@ def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
             f"--resume={path}: no run has begun there; give the command that begins it again"
         )
     manifest = read_manifest(RunDirectory(path).parms)
-    if manifest.options.get("independent_halves", False) is not (kind is RefineOptions):
-        other = "multi" if kind is RefineOptions else "refine"
-        raise FormatError(f"{path}: is a run of mapsort {other}.")
+    if (command := _command(manifest)) != _COMMANDS[kind]:
+        raise FormatError(f"{path}: is a run of mapsort {command}.")
     if not manifest.asked:
         raise ConfigError(
             f"--resume={path}: was begun from Python with particles or maps that are in no file, "
@@ -118,8 +120,9 @@ def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
     known = {item.name for item in dataclasses.fields(kind)}
     asked = {k: v for k, v in manifest.asked.items() if k in known and v is not None}
     begun = typed_options(kind, asked)
+    free = FREE if isinstance(begun, PcaOptions) else FREE | FURTHER
     for name, value in given.items():
-        if name in FREE or name in FURTHER or name == "resume":
+        if name in free or name == "resume":
             continue
         if name == "path":
             if value.resolve() != path.resolve():
@@ -131,10 +134,17 @@ def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
                 "leave it out to go on as begun, or start a new run"
             )
     _check_inputs(path, manifest)
-    taken = {name: value for name, value in given.items() if name in FREE | FURTHER}
+    taken = {name: value for name, value in given.items() if name in free}
     options = dataclasses.replace(begun, **taken, path=path, resume=path).validated()
-    _check_further(path, begun, options, manifest.searched_since)
+    if not isinstance(options, PcaOptions):
+        _check_further(path, begun, options, manifest.searched_since)
     return options
+
+
+def _command(manifest: Manifest) -> str:
+    """Return the command that began a run."""
+    single = manifest.options.get("independent_halves", False)
+    return str(manifest.options.get("command", "refine" if single else "multi"))
 
 
 def _check_inputs(path: Path, manifest: Manifest) -> None:
@@ -145,7 +155,9 @@ def _check_inputs(path: Path, manifest: Manifest) -> None:
         raise FormatError(f"{path}: cannot be resumed: {changes[0]}{more}")
 
 
-def _check_further(path: Path, begun: Asked, options: Asked, since: int) -> None:
+def _check_further(
+    path: Path, begun: Options, options: MultiOptions | RefineOptions, since: int
+) -> None:
     """Refuse what leaves a run nothing to do, or nothing to begin from."""
     entries = read_convergence(RunDirectory(path).convergence)
     start = getattr(options, "startiter", None)

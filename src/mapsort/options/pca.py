@@ -8,7 +8,7 @@ from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option, refuse
 from mapsort.options.kinds import file_path, whole_number
 from mapsort.options.multi import MultiOptions, as_in_multi
-from mapsort.options.refinement import REFINEMENT, Course, RefinementInput
+from mapsort.options.refinement import REFINEMENT, Course, GeneralOptions, RefinementInput
 from mapsort.options.search import OrientationStep, PoseSearch
 from mapsort.options.shared import Symmetries
 from mapsort.options.types import CONSENSUS_ITERATIONS
@@ -33,6 +33,11 @@ class Variation(Options):
         "no search: take the poses of the input (rlnAngleRot and so on), which may be off by a few "
         "degrees"
     )
+    resume: Path | None = option(
+        file_path("a run directory"),
+        "RUN",
+        "go on with a stopped run, with its options; --input and --model are not needed",
+    )
 
 
 class PcaOptions(
@@ -42,6 +47,7 @@ class PcaOptions(
     Course,
     OrientationStep,
     PoseSearch,
+    GeneralOptions,
     group=REFINEMENT,
     words={
         "iter": "iterations that bring the particles to the map, unless --skipalign is given; by "

@@ -1,7 +1,8 @@
-"""The picture of ``mapsort pca``: particles along the components, slices of the maps."""
+"""What is shown of ``mapsort pca``: particles along the components, slices of the maps, worth."""
 
 from __future__ import annotations
 
+import io
 from itertools import combinations
 from pathlib import Path
 
@@ -11,13 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mapsort.array_types import Float64
-from mapsort.io.png import central_slices, grey
+from mapsort.io.png import central_slices, data_uri, grey
 from mapsort.io.star import read_particles
 from mapsort.report.charts import chart_style
+from mapsort.report.content import Chart, Section, Table
+from mapsort.report.file_cache import FileCache
 from mapsort.report.pictures import read_volume
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.text import read_json
+from mapsort.rundir.wording import counted
 
 #: Components that are shown.
 _SHOWN = 3
@@ -29,13 +34,49 @@ _DOTS = {"s": 4.0, "linewidths": 0, "alpha": 0.5, "color": "#0072B2", "rasterize
 def write_latent_picture(directory: RunDirectory) -> None:
     """Draw latent.png from what a run has written.
 
-    Above, particles that are not junk along every two of the first three components; below,
-    central slices of the mean and of these.
-
     Raises
     ------
     FormatError
         The run's files are missing or damaged.
+    """
+    with atomic_path(directory.latent_picture) as part:
+        part.write_bytes(_picture(directory))
+
+
+def components_section(record: RunRecord, _: FileCache) -> Section | None:
+    """Return the components, their worth and the particles along them; None for other runs."""
+    if not record.directory.pca.exists():
+        return None
+    found = read_json(record.directory.pca)
+    gains, worth = found["held_out_gain_nat"], int(found["components_worth_it"])
+    shares = [*found["variance_share"], *[None] * len(gains)]
+    rows = tuple(
+        (number, gain, "yes" if number <= worth else "no", share)
+        for number, (gain, share) in enumerate(zip(gains, shares, strict=False), start=1)
+    )
+    columns = ("component", "gain [nat]", "beyond chance", "share of the variance")
+    kept = int(found["components"])
+    alt = (
+        f"Scatter plots of the particles along every two of {counted(kept, 'component')}, and "
+        "slices of the mean map and of these."
+        if kept
+        else "A slice of the mean map; there are no components."
+    )
+    return Section(
+        words=(
+            f"Beyond chance, particles that had no part in them are explained by {worth} of "
+            f"{counted(len(gains), 'component')}, up to {found['resolution_ang']:.0f} Å.",
+        ),
+        charts=(Chart("Particles and maps", alt, png=data_uri(_picture(record.directory))),),
+        tables=(Table("What each component gains, per unseen particle", columns, rows, (0, 3)),),
+    )
+
+
+def _picture(directory: RunDirectory) -> bytes:
+    """Return the picture as PNG.
+
+    Above, particles that are not junk along every two of the first three components; below,
+    central slices of the mean and of these.
     """
     count = min(_SHOWN, int(read_json(directory.pca)["components"]))
     maps = {"mean": directory.mean}
@@ -45,8 +86,9 @@ def write_latent_picture(directory: RunDirectory) -> None:
         panels = figure.subplots(2, count + 1, squeeze=False)
         _scatter(panels[0], _coordinates(directory.latent, count))
         _slices(panels[1], maps)
-        with atomic_path(directory.latent_picture) as part:
-            figure.savefig(part, format="png", dpi=_DPI)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()
 
 
 def _coordinates(table: Path, count: int) -> Float64:

@@ -12,6 +12,7 @@ from mapsort.report.assignments import flow_section
 from mapsort.report.class_pairs import classes_section
 from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
+from mapsort.report.latent import components_section
 from mapsort.report.map_pictures import maps_section
 from mapsort.report.palette import set_colours
 from mapsort.report.particle_pictures import pictures_section
@@ -161,6 +162,7 @@ def _result(number: int, result: ResultRecord) -> Section:
 
 #: Name, heading, how many finished iterations it needs, and what makes it if there is more to need.
 _FOUND: tuple[tuple[str, str, int, Maker], ...] = (
+    ("components", "Components", 0, components_section),
     ("course", "Course of the refinement", 1, _course),
     ("maps", "Maps", 0, maps_section),
     ("fsc", "Fourier shell correlation", 1, resolution_section),

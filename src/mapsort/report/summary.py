@@ -9,6 +9,7 @@ from mapsort.report.map_pictures import strip_uris
 from mapsort.report.palette import set_colours
 from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.set_counts import SetCounts
+from mapsort.rundir.text import read_json
 from mapsort.rundir.wording import counted, readable_size
 
 
@@ -35,6 +36,8 @@ class MapCard:
 
 def figures_of_merit(record: RunRecord) -> list[Merit]:
     """Return the figures of the last iteration."""
+    if record.directory.pca.exists():
+        return _of_components(record)
     planned = "" if record.n_planned is None else f" of {record.n_planned}"
     merits = [Merit("iteration", f"{record.last}{planned}"), Merit("maps", str(record.n_models))]
     if not record.iterations:
@@ -53,6 +56,16 @@ def figures_of_merit(record: RunRecord) -> list[Merit]:
         merits.append(Merit("B factor", f"{entry['bfactor_ang2']:.0f} Å²"))
     merits.append(Merit("peak memory", readable_size(2**20 * entry["peak_memory_mib"])))
     return merits
+
+
+def _of_components(record: RunRecord) -> list[Merit]:
+    found = read_json(record.directory.pca)
+    return [
+        Merit("particles", f"{found['particles']:,}"),
+        Merit("of them junk", f"{found['junk']:,}"),
+        Merit("components beyond chance", str(found["components_worth_it"])),
+        Merit("compared up to", f"{found['resolution_ang']:.0f} Å"),
+    ]
 
 
 def map_cards(record: RunRecord, cache: FileCache) -> list[MapCard]:

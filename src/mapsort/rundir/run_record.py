@@ -80,8 +80,9 @@ class RunRecord:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the last finished iteration said that it is the last one."""
-        return bool(self.iterations) and self.iterations[-1].get("end") is not None
+        """Whether all was done: the last iteration said so, or what is written last is there."""
+        ended = bool(self.iterations) and self.iterations[-1].get("end") is not None
+        return ended or self.directory.pca.exists() or self.directory.abinit.exists()
 
     @cached_property
     def state(self) -> RunState:

@@ -181,6 +181,18 @@ def test_components_of_noise_are_worth_nothing():
     assert abs(np.abs(axes.basis[1:, 1]).argmax()) == 0
 
 
+def test_a_component_that_holds_a_part_of_the_mean_is_worth_nothing():
+    rng = np.random.default_rng(10)
+    n, part = 1200, 0.6
+    scale = rng.normal(1.0, 0.15, n)
+    coordinates = np.stack([scale, part * scale, 0 * scale], axis=1)
+    axes = PrincipalAxes.of(products_of(coordinates, 400.0, 9), np.arange(n) % 4 == 0)
+    assert axes.count == 0
+    np.testing.assert_allclose(axes.basis[:, 0], [1.0, part, 0.0], atol=0.02)
+    # half the precision times the square of what would be left of it
+    assert axes.gain[1] < 0.01 * 200.0 * part**2
+
+
 def test_the_band_ends_with_the_signal():
     assert signal_band(np.array([0.0, 5, 5, 5, 5, 5, 5, 0.1, -0.1, 0.1])) == 6
     assert signal_band(np.array([0.0, 9.0, 0.0, 0.0])) == 3

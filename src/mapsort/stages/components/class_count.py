@@ -12,17 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapsort.array_types import Bool, Float64
+from mapsort.stages.components.component_worth import gains, mean_worth
 from mapsort.stages.components.latent_mixture import held_out_likelihood
 from mapsort.stages.components.observed import Products
 
-#: Standard errors by which one class more must gain.
-SIGNIFICANCE = 2.0
-#: What it must gain at least, beside, as a part of what the mean map is worth to a particle: what
-#: the model leaves out of CTF and background varies among particles, too, and grows with the
-#: signal. Of 2,000 particles of one structure at signal-to-noise ratios of 0.1 and 0.6 (two sets)
-#: a second class gains 0.0004, 0.0004 and 0.0003 of it; the states of two and of four 0.005 to
-#: 0.05.
-LEAST_SHARE = 1e-3
 #: Classes that may be found, and how many more are tried after one that gained.
 MOST_CLASSES, TRIED_BEYOND = 24, 2
 
@@ -63,7 +56,7 @@ class ClassCounts:
                 )
                 for count in counts
             },
-            0.5 * float(np.median(products.precision[:, 0, 0])),
+            mean_worth(products),
         )
 
     @property
@@ -83,9 +76,7 @@ class ClassCounts:
 
     def gains(self, count: int, *, over: int) -> bool:
         """Whether a number of classes explains the particles better than a smaller one."""
-        more = self.log_likelihood[count] - self.log_likelihood[over]
-        error = float(more.std()) / np.sqrt(max(1, len(more)))
-        return bool(more.mean() > max(SIGNIFICANCE * error, LEAST_SHARE * self.signal))
+        return gains(self.log_likelihood[count] - self.log_likelihood[over], self.signal)
 
 
 def found_counts(products: Products, kept_out: Bool, *, seed: int, junk: bool) -> ClassCounts:
