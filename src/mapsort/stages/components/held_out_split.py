@@ -23,7 +23,7 @@ from mapsort.stages.components.slice_grid import SliceGrid
 
 #: The fold that judges.
 JUDGES = 0
-_STARTS = 3
+_MOVES = 2
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def held_out_split(seen: Seen, n_classes: int, *, seed: int) -> HeldOutSplit:
         products = search.run(observed, counted, rng, lambda: None).products
         spared = observed.folds.number == JUDGES
         several, one = (
-            fit_mixture(products.rows(~spared), count, rng, junk=junk, starts=_STARTS).judge(
+            fit_mixture(products.rows(~spared), count, rng, junk=junk, moves=_MOVES).judge(
                 products.rows(spared)
             )
             for count in (n_classes, 1)
