@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mapsort.errors import ConfigError
 from mapsort.jobs import multi
 from mapsort.jobs.multi import plan_text
 from mapsort.options.multi import MultiOptions
+from mapsort.options.types import KeptFiles
 from mapsort.refinement import plan as plan_module
 from mapsort.refinement import time_estimate
 from mapsort.refinement.execution import Execution
@@ -21,6 +23,7 @@ from mapsort.refinement.plan import resolve
 from mapsort.refinement.requirements import run_disk, run_memory
 from mapsort.refinement.run import Run
 from mapsort.refinement.time_estimate import TimeEstimate, estimated_time, readable_time
+from mapsort.rundir import outputs
 
 
 @pytest.fixture
@@ -76,6 +79,20 @@ def test_options_that_need_memory_say_so(options, change):
 def test_two_stages_take_disk_and_lowmem_saves_memory(options):
     assert needs(replace(options, twostage=2))[1] > needs(options)[1]
     assert needs(replace(options, lowmem=True))[0] < needs(options)[0]
+
+
+def test_files_that_do_not_stay_take_no_disk(options):
+    longer = replace(options, iter=20)
+    kept = replace(longer, keepfiles=KeptFiles.MAPS)
+    assert needs(kept)[1] < 0.5 * needs(longer)[1]
+    # two iterations' files are there at a time
+    assert needs(replace(options, keepfiles=KeptFiles.MAPS)) == needs(options)
+
+
+def test_too_little_disk_is_refused_with_what_takes_less(options, monkeypatch):
+    monkeypatch.setattr(outputs, "free_bytes", lambda _: 2**10)
+    with pytest.raises(ConfigError, match=r"needs about .* are free there; --keepfiles maps takes"):
+        plan_text(replace(options, iter=20))
 
 
 def test_too_little_memory_is_warned_of(options, monkeypatch):

@@ -38,6 +38,7 @@ from mapsort.rundir.run_lock import LockHolder, run_lock
 from mapsort.rundir.scratch import Scratch
 from mapsort.rundir.text import read_convergence, write_convergence
 from mapsort.rundir.verdict_record import read_verdict
+from mapsort.rundir.wording import readable_size
 from mapsort.runfiles.maps import write_seeds
 from mapsort.runfiles.relion_files import write_relion_files
 
@@ -53,7 +54,10 @@ def check_disk(run: Run) -> None:
         Naming the directory, the need and what is free.
     """
     place = run.options.path or Path()
-    refuse_full_disk(place, run_disk(run), what=f"--path={place}: the run needs")
+    need = run_disk(run)
+    least = run_disk(replace(run, options=replace(run.options, keepfiles=KeptFiles.MAPS)))
+    hint = f"; --keepfiles maps takes {readable_size(least)}" if least < need else ""
+    refuse_full_disk(place, need, what=f"--path={place}: the run needs", hint=hint)
 
 
 def carried_out(

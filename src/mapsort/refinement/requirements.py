@@ -10,7 +10,7 @@ from mapsort.geometry.nearest_views import VIEWS_AT_ONCE
 from mapsort.geometry.symmetry import symmetry
 from mapsort.modules.comparator import search_comparator
 from mapsort.options.multi import MultiOptions
-from mapsort.options.types import NARROW_FROM_SPEED, InputMode
+from mapsort.options.types import NARROW_FROM_SPEED, InputMode, KeptFiles
 from mapsort.physics.symmetry_check import check_symmetry
 from mapsort.refinement.focus import mask_warning
 from mapsort.refinement.memory_plan import (
@@ -45,17 +45,20 @@ _POSE_BYTES = 3 * 96
 EQUAL_COPIES = 0.995
 
 
-def disk_bytes(plan: MultiPlan, n_particles: int, n_iterations: int) -> int:
-    """Return the disk space a run needs."""
-    box = plan.grid.box
-    per_iteration = (
-        2 * len(plan.references) * (4 * box * box + 4096)
-        + (5 if plan.halves else 3) * plan.n_models * 4 * box**3
-        + 600 * n_particles
-    )
+def _results_bytes(run: Run) -> int:
+    """Return the disk space a run needs that does not keep halves apart.
+
+    Of the files between the maps those of two iterations are there at a time, if not all stay.
+    """
+    options, plan, n_particles = run.options, run.plan, len(run.inputs.particles)
+    box, n = plan.grid.box, options.n_iterations
     similarity = similarity_bytes(plan, n_particles)
-    per_iteration += similarity if similarity <= FULL_SIMILARITY_BYTES else 0
-    results = n_iterations * per_iteration + plan.n_models * 4 * box**3
+    between = 2 * len(plan.references) * (4 * box * box + 4096)
+    between += similarity if similarity <= FULL_SIMILARITY_BYTES else 0
+    between += _option_disk(options, plan, n_particles)
+    maps = (5 if plan.halves else 3) * plan.n_models * 4 * box**3
+    held = n if options.keepfiles is KeptFiles.ALL else min(n, 2)
+    results = n * (maps + 600 * n_particles) + held * between + plan.n_models * 4 * box**3
     return results + scratch_bytes(plan, n_particles)
 
 
@@ -128,13 +131,12 @@ def run_memory(run: Run) -> dict[str, int]:
 
 def run_disk(run: Run) -> int:
     """Return the disk space that a run needs."""
-    options, plan, n_particles = run.options, run.plan, len(run.inputs.particles)
-    n = options.n_iterations
+    options, n_particles = run.options, len(run.inputs.particles)
+    box, n = run.plan.grid.box, options.n_iterations
     if run.independent is not None:
-        return n * (9 * 4 * plan.grid.box**3 + 1200 * n_particles)
-    added = _option_disk(options, plan, n_particles)
-    need = disk_bytes(plan, n_particles, n) + n * added
-    return 2 * need + 4 * n_particles * plan.grid.box**2 if options.control else need
+        return n * (9 * 4 * box**3 + 1200 * n_particles)
+    need = _results_bytes(run)
+    return 2 * need + 4 * n_particles * box**2 if options.control else need
 
 
 def plan_lines(run: Run, command: str) -> list[str]:

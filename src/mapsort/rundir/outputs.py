@@ -39,7 +39,7 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing_parent(path)).free
 
 
-def refuse_full_disk(path: Path, need_bytes: int, *, what: str) -> None:
+def refuse_full_disk(path: Path, need_bytes: int, *, what: str, hint: str = "") -> None:
     """Refuse what has no room where it is to be written.
 
     Parameters
@@ -50,6 +50,8 @@ def refuse_full_disk(path: Path, need_bytes: int, *, what: str) -> None:
         How much it takes.
     what : str
         What is written, and the option or file that says where, for the message.
+    hint : str
+        What takes less, for the end of the message.
 
     Raises
     ------
@@ -60,5 +62,5 @@ def refuse_full_disk(path: Path, need_bytes: int, *, what: str) -> None:
     if need_bytes > free:
         raise ConfigError(
             f"{what} about {readable_size(need_bytes)} of disk, and {readable_size(free)} are free "
-            "there"
+            f"there{hint}"
         )
