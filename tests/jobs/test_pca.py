@@ -127,7 +127,9 @@ def test_check_tells_what_would_run(two_states, tmp_path, capsys):
 
 def test_the_report_shows_components(found):
     text = write_report(found.path).read_text()
-    assert "Particles and maps" in text
+    assert "Particles along component 1" in text
+    assert "Mean map and components" in text
+    assert "No iteration has ended" not in text
     assert f"explained by {found.n_worth} of 8 components" in text
     assert read_run(found.path).state is RunState.FINISHED
 

@@ -241,8 +241,8 @@ def _found(options: PcaOptions, run: Run, directory: RunDirectory) -> Variabilit
     LOGGER.info("%s", made.words)
     if options.components is not None and options.components > made.n_worth:
         text = (
-            f"--components {options.components}: {counted(made.n_worth, 'component')} only "
-            "explain particles beyond chance; the others may be of noise"
+            f"--components {options.components}: beyond chance, particles are explained by "
+            f"{made.n_worth} only; the others may be of noise"
         )
         LOGGER.warning("%s", text)
         warn(run.execution.progress, text)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,9 @@ from mapsort.array_types import Float64
 from mapsort.io.png import central_slices, data_uri, grey
 from mapsort.io.star import read_particles
 from mapsort.report.charts import chart_style
-from mapsort.report.content import Chart, Section, Table
+from mapsort.report.content import Chart, Section, Strip, StripRow, Table
 from mapsort.report.file_cache import FileCache
+from mapsort.report.map_pictures import strip_uris
 from mapsort.report.pictures import read_volume
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
@@ -28,7 +31,13 @@ from mapsort.rundir.wording import counted
 _SHOWN = 3
 #: Side of a panel [inch], and dots of an inch.
 _SIDE, _DPI = 2.4, 120
-_DOTS = {"s": 4.0, "linewidths": 0, "alpha": 0.5, "color": "#0072B2", "rasterized": True}
+_DOTS: dict[str, Any] = {
+    "s": 4.0,
+    "linewidths": 0,
+    "alpha": 0.5,
+    "color": "#0072B2",
+    "rasterized": True,
+}
 
 
 def write_latent_picture(directory: RunDirectory) -> None:
@@ -43,7 +52,7 @@ def write_latent_picture(directory: RunDirectory) -> None:
         part.write_bytes(_picture(directory))
 
 
-def components_section(record: RunRecord, _: FileCache) -> Section | None:
+def components_section(record: RunRecord, cache: FileCache) -> Section | None:
     """Return the components, their worth and the particles along them; None for other runs."""
     if not record.directory.pca.exists():
         return None
@@ -55,21 +64,32 @@ def components_section(record: RunRecord, _: FileCache) -> Section | None:
         for number, (gain, share) in enumerate(zip(gains, shares, strict=False), start=1)
     )
     columns = ("component", "gain [nat]", "beyond chance", "share of the variance")
-    kept = int(found["components"])
-    alt = (
-        f"Scatter plots of the particles along every two of {counted(kept, 'component')}, and "
-        "slices of the mean map and of these."
-        if kept
-        else "A slice of the mean map; there are no components."
-    )
+    directory, count = record.directory, min(_SHOWN, int(found["components"]))
+    maps = {"mean map": directory.mean}
+    maps |= {f"component {k}": directory.component(k) for k in range(1, count + 1)}
+    strips = ((name, strip_uris(path, cache, large=True)) for name, path in maps.items())
+    shown = tuple(Strip(name, *uris, alt=f"the {name}") for name, uris in strips if uris)
     return Section(
         words=(
             f"Beyond chance, particles that had no part in them are explained by {worth} of "
             f"{counted(len(gains), 'component')}, up to {found['resolution_ang']:.0f} Å.",
+            "Of each map: left, central slices perpendicular to z, y and x; right, projections "
+            "along z, y and x. A component is what one standard deviation of its coordinate adds.",
         ),
-        charts=(Chart("Particles and maps", alt, png=data_uri(_picture(record.directory))),),
+        charts=tuple(_clouds(_coordinates(directory.latent, count))),
+        strip_rows=(StripRow("components", "Mean map and components", shown, is_open=True),),
         tables=(Table("What each component gains, per unseen particle", columns, rows, (0, 3)),),
     )
+
+
+def _clouds(found: Float64) -> Iterator[Chart]:
+    """Yield a chart of particles for each panel of the picture."""
+    for panel in _panels(found.shape[1]):
+        figure = Figure(figsize=(1.4 * _SIDE, 1.3 * _SIDE), layout="constrained")
+        _draw(figure.subplots(), found, panel)
+        names = " and ".join(f"component {k + 1}" for k in dict.fromkeys(panel))
+        alt = f"Where {len(found)} particles lie along {names}."
+        yield Chart(f"Particles along {names}", alt, png=data_uri(_png(figure)))
 
 
 def _picture(directory: RunDirectory) -> bytes:
@@ -84,10 +104,18 @@ def _picture(directory: RunDirectory) -> bytes:
     with chart_style():
         figure = Figure(figsize=((count + 1) * _SIDE, 2.3 * _SIDE), layout="constrained")
         panels = figure.subplots(2, count + 1, squeeze=False)
-        _scatter(panels[0], _coordinates(directory.latent, count))
+        found, shown = _coordinates(directory.latent, count), _panels(count)
+        for axes, panel in zip(panels[0], shown, strict=False):
+            _draw(axes, found, panel)
+        for axes in panels[0, len(shown) :]:
+            axes.set_axis_off()
         _slices(panels[1], maps)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DPI)
+        return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
 
 
@@ -98,18 +126,21 @@ def _coordinates(table: Path, count: int) -> Float64:
     return np.asarray(rows[names].to_numpy(np.float64)[real])
 
 
-def _scatter(panels: npt.NDArray[np.object_], found: Float64) -> None:
-    """Draw a panel for every two components; of one alone, how many particles lie where."""
-    count = found.shape[1]
-    pairs = list(combinations(range(count), 2))
-    for axes, (x, y) in zip(panels, pairs, strict=False):
+def _panels(count: int) -> list[tuple[int, int]]:
+    """Return what panels show: every two components; of one alone, itself."""
+    return [(0, 0)] if count == 1 else list(combinations(range(count), 2))
+
+
+def _draw(axes: Axes, found: Float64, panel: tuple[int, int]) -> None:
+    """Draw particles along two components, or how many lie where along one."""
+    x, y = panel
+    axes.set_xlabel(f"component {x + 1}")
+    if x == y:
+        axes.hist(found[:, x], bins=50, color=_DOTS["color"])
+        axes.set_ylabel("particles")
+    else:
         axes.scatter(found[:, x], found[:, y], **_DOTS)
-        axes.set(xlabel=f"component {x + 1}", ylabel=f"component {y + 1}")
-    if count == 1:
-        panels[0].hist(found[:, 0], bins=50, color=_DOTS["color"])
-        panels[0].set(xlabel="component 1", ylabel="particles")
-    for axes in panels[len(pairs) or count :]:
-        axes.set_axis_off()
+        axes.set_ylabel(f"component {y + 1}")
 
 
 def _slices(panels: npt.NDArray[np.object_], maps: dict[str, Path]) -> None:

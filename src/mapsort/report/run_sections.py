@@ -11,8 +11,10 @@ from mapsort.rundir.wording import readable_size, readable_time
 _LOG_LINES = 400
 
 
-def resources_section(record: RunRecord, _: FileCache) -> Section:
-    """Return the time of each stage and the memory, by iteration."""
+def resources_section(record: RunRecord, _: FileCache) -> Section | None:
+    """Return the time of each stage and the memory, by iteration; None where there are none."""
+    if not record.iterations and record.has_ended:
+        return None
     if not record.iterations:
         return Section(words=("No iteration has ended yet.",))
     numbers, entries = record.iteration_numbers, record.iterations
