@@ -101,7 +101,7 @@ def test_a_run_goes_on_from_the_stages_it_has_done_and_turns_its_hand(one_state,
     words = ["abinit", "--input", one_state.particles, "--path", path, "--targetres", "25", "-q"]
     words += ["--starts", "1", "--randomseed", "1", "--parallel", "thread:1"]
     assert main([str(word) for word in words]) == 0
-    kept = sorted((path / "checkpoint").glob("start0_*.npz"))
+    kept = sorted((path / "checkpoint").glob("all_*.npz"))
     kept[-1].unlink()
     (path / "abinit.json").unlink()
     assert main(["abinit", "--resume", str(path), "--hand", "-q"]) == 0

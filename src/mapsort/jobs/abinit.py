@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mapsort.array_types import Float32
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError, MapsortError
 from mapsort.io.star import read_particles
@@ -37,7 +36,7 @@ from mapsort.rundir.manifest import changed_inputs, make_manifest, read_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.abinit import write_abinit
-from mapsort.stages.abinit.rounds import Placed
+from mapsort.stages.abinit.agreement import MIRROR
 from mapsort.stages.abinit.search import FoundMaps
 from mapsort.stages.abinit.verdict import holds_structure, signs
 from mapsort.stages.map_register import other_hand
@@ -206,28 +205,27 @@ def _written(
     found: FoundMaps,
 ) -> AbInitio:
     against = signs(found)
-    maps, placed = found.maps, found.placed
     if options.hand:
-        maps, placed = _other_hand(maps, placed)
+        found = _other_hand(found)
     resolution = run.plan.grid.box * run.inputs.apix / found.rings
     summary = {
-        "maps": len(maps),
+        "maps": len(found.maps),
         "rings": found.rings,
         "resolution_ang": resolution,
         "structure": holds_structure(found),
         "held_out_gain_nat": found.gain,
         "held_out_gain_error_nat": found.gain_error,
         "share": found.share.tolist(),
-        "start": found.best + 1,
-        "starts_behind_nat": {str(start + 1): value for start, value in found.behind.items()},
+        "start": found.best,
+        "rivals": {name: asdict(rival) for name, rival in found.rivals.items()},
         "other_hand": options.hand,
         "signs": list(against),
     }
     with stage("write"):
-        write_abinit(run, directory, maps, placed, summary)
+        write_abinit(run, directory, found, summary)
     return AbInitio(
         directory.path,
-        tuple(Volume(volume, run.inputs.apix) for volume in maps),
+        tuple(Volume(volume, run.inputs.apix) for volume in found.maps),
         directory.latent,
         resolution,
         found.gain,
@@ -237,12 +235,12 @@ def _written(
     )
 
 
-def _other_hand(maps: Float32, placed: Placed) -> tuple[Float32, Placed]:
+def _other_hand(found: FoundMaps) -> FoundMaps:
     """Return maps mirrored in z, and the views in which these look the same."""
-    mirror = np.diag([1.0, 1.0, -1.0])
     # the view's own z, along which is summed, is mirrored, too
-    turned = mirror @ placed.rotations @ mirror
-    return np.stack([other_hand(volume) for volume in maps]), replace(placed, rotations=turned)
+    turned = MIRROR @ found.rotations @ MIRROR
+    maps = np.stack([other_hand(volume) for volume in found.maps])
+    return replace(found, maps=maps, rotations=turned)
 
 
 @takes_options(AbinitOptions, "input")

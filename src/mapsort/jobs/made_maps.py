@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +14,8 @@ from mapsort.refinement.band_images import band_particles
 from mapsort.refinement.run import Run
 from mapsort.rundir.log import stage
 from mapsort.stages.abinit.polar import BEYOND
-from mapsort.stages.abinit.rounds import Problem, Standing
-from mapsort.stages.abinit.schedule import Stage, stages
+from mapsort.stages.abinit.problem import Problem
+from mapsort.stages.abinit.schedule import schedule
 from mapsort.stages.abinit.search import FoundMaps, find_maps
 from mapsort.stages.abinit.verdict import signs
 from mapsort.stages.components.band import CIRCLE_EDGE, Band
@@ -61,18 +60,15 @@ def maps_from_particles(run: Run, sought: Sought) -> FoundMaps:
     sought : Sought
     """
     execution = run.execution
-    plan: list[Stage] = stages(run.plan.grid.box, run.inputs.apix, sought.target_ang)
-    problem = _problem(run, sought, rings=plan[-1].rings + BEYOND)
-
-    def kept(number: int, start: int, make: Callable[[], Standing]) -> Standing:
-        return execution.checkpoints.kept(number, f"start{start}", Standing, make)
+    plan = schedule(run.plan.grid.box, run.inputs.apix, sought.target_ang)
+    problem = _problem(run, sought, rings=plan.last[-1].rings + BEYOND)
 
     with stage("find maps"):
         found = find_maps(
             problem,
             plan,
             sought.starts,
-            kept=kept,
+            kept=execution.checkpoints.kept,
             started=lambda words, total: run.start(words, total, 0),
             told=execution.advance,
         )
@@ -108,14 +104,14 @@ def _problem(run: Run, sought: Sought, *, rings: int) -> Problem:
 def _told(found: FoundMaps, field_ang: float) -> list[str]:
     shares = "/".join(f"{share:.0%}" for share in found.share)
     lines = [f"maps up to ring {found.rings} ({field_ang / found.rings:.1f} A), shares {shares}"]
-    others = ", ".join(
-        f"start {start + 1}: {value:.2f}"
-        for start, value in sorted(found.behind.items())
-        if start != found.best
+    others = "; ".join(
+        f"start {name}: {rival.words}"
+        for name, rival in sorted(found.rivals.items())
+        if name != found.best
     )
     if others:
         lines.append(
-            f"start {found.best + 1} is the likeliest; behind it when last compared [nat for each "
+            f"start {found.best} is the likeliest; behind it when last compared [nat for each "
             f"held-out particle]: {others}"
         )
     return lines

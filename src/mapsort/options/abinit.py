@@ -42,8 +42,8 @@ class RandomStarts(Options):
     targetres: float | None = option(
         real_number(above=0),
         "A",
-        "resolution in Angstrom that the maps are made to; by default 12, but no finer than 16 "
-        "rings, a 16th of the box",
+        "resolution in Angstrom that the maps are made to; by default 12, but no finer than 24 "
+        "rings",
     )
     diameter: float | None = option(
         real_number(above=0),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mapsort.array_types import Array, Float32
+from mapsort.array_types import Array
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.io.star import write_particles
 from mapsort.refinement.run import Run
@@ -17,33 +17,32 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_json
 from mapsort.runfiles.maps import write_volume
 from mapsort.runfiles.tables import LONGEST_ROWS, image_names, without_found
-from mapsort.stages.abinit.rounds import Placed
+from mapsort.stages.abinit.search import FoundMaps
 
 
 def write_abinit(
-    run: Run, directory: RunDirectory, maps: Float32, placed: Placed, summary: Mapping[str, Any]
+    run: Run, directory: RunDirectory, found: FoundMaps, summary: Mapping[str, Any]
 ) -> None:
     """Write all results of a search for maps without a starting map.
 
     Parameters
     ----------
-    maps : ndarray of shape (K, box, box, box), float32
     summary : mapping
         For abinit.json, which is written last: when it is there, all is.
     """
-    for number, volume in enumerate(maps, start=1):
+    for number, volume in enumerate(found.maps, start=1):
         write_volume(directory.abinit_map(number), volume, run.inputs.apix)
-    write_particles(directory.latent, run.inputs.particles.optics, _rows(run, placed))
+    write_particles(directory.latent, run.inputs.particles.optics, _rows(run, found))
     write_json(directory.abinit, summary)
 
 
-def _rows(run: Run, placed: Placed) -> Iterator[pd.DataFrame]:
-    for where in chunk_ranges(len(placed.number), LONGEST_ROWS):
+def _rows(run: Run, found: FoundMaps) -> Iterator[pd.DataFrame]:
+    for where in chunk_ranges(len(found.number), LONGEST_ROWS):
         table = without_found(run.inputs.rows(where))
         table["rlnImageName"] = image_names(run.inputs.particles, where)
         columns: dict[str, Array] = dict(
-            pose_columns(placed.rotations[where], placed.origins[where], run.inputs.apix)
+            pose_columns(found.rotations[where], found.origins[where], run.inputs.apix)
         )
-        columns["rlnClassNumber"] = placed.number[where] + 1
+        columns["rlnClassNumber"] = found.number[where] + 1
         yield table.assign(**{name: np.round(values, 4) for name, values in columns.items()})
         run.execution.scratch.release()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,9 @@ from mapsort.stages.abinit.expectation import (
     Poses,
     Slices,
     best_poses,
+    chances,
     expected,
-    likelihoods,
+    scored,
     without_map,
 )
 from mapsort.stages.abinit.polar import PolarGrid, PolarParticles, half_rings, orders_of
@@ -44,24 +47,24 @@ def problem(grid):
     orders[::2] = orders[::2].real
     slices = Slices(
         grid,
-        half_rings(orders),
+        half_rings(orders)[None],
         np.log(np.array([0.1, 0.2, 0.3, 0.4])),
         rng.uniform(1.0, 2.0, RINGS),
         0.7,
     )
     turns = np.stack([np.eye(3), np.diag([1.0, -1.0, -1.0])])
     origins = np.array([[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]], float)
-    return particles, slices, Poses(turns, origins, np.log(np.full(5, 0.2)))
+    return particles, slices, Poses(turns[None, None], origins[None], np.log(np.full((1, 5), 0.2)))
 
 
 def written_out(problem):
     """Return log probabilities (n, references, shifts, angles) by sums over whole rings."""
     particles, slices, poses = problem
     grid = slices.grid
-    whole = np.concatenate([slices.data, slices.data.conj()], axis=-1)
+    whole = np.concatenate([slices.data[0], slices.data[0].conj()], axis=-1)
     weight = np.pi * 0.7 * np.arange(1, RINGS + 1) / slices.noise
-    found = np.empty((len(particles), len(whole), len(poses.origins), ANGLES))
-    for o, origin in enumerate(poses.origins):
+    found = np.empty((len(particles), len(whole), 5, ANGLES))
+    for o, origin in enumerate(poses.origins[0]):
         phase = -2j * np.pi / BOX * (grid.points @ origin)
         moved = particles.data * np.exp(phase).reshape(RINGS, -1)
         moved = np.concatenate([moved, moved.conj()], axis=-1)
@@ -70,7 +73,7 @@ def written_out(problem):
             cross = np.einsum("nra,dra->ndr", moved.conj(), turned).real / ANGLES
             norm = particles.transfer_power[:, None] * np.mean(np.abs(whole) ** 2, axis=2)
             gain = (weight * (2 * cross - norm)).sum(axis=2)
-            found[:, :, o, turn] = gain + slices.prior + poses.origin_prior[o] - np.log(ANGLES)
+            found[:, :, o, turn] = gain + slices.prior + poses.origin_prior[0, o] - np.log(ANGLES)
     return found + without_map(particles.power, slices.noise, 0.7)[:, None, None, None]
 
 
@@ -81,23 +84,23 @@ def test_orders_and_half_rings_are_each_other_s_inverse():
 
 
 def test_the_evidence_is_the_sum_over_all_poses(problem):
-    found = likelihoods(*problem)
+    found = chances(scored(*problem))[1]
     np.testing.assert_allclose(
         found, np.log(np.exp(written_out(problem)).sum(axis=(1, 2, 3))), rtol=1e-4
     )
 
 
 def test_the_likeliest_pose_is_found(problem):
-    _, _, poses = problem
-    number, rotations, origins = best_poses(*problem)
+    poses = problem[2]
+    number, rotations, origins = best_poses(scored(*problem).score, poses).likeliest
     table = written_out(problem)
     for particle, own in enumerate(table):
         reference, shift, turn = np.unravel_index(own.argmax(), own.shape)
         assert number[particle] == reference // 2
-        np.testing.assert_array_equal(origins[particle], poses.origins[shift])
+        np.testing.assert_array_equal(origins[particle], poses.origins[0, shift])
         angle = 2 * np.pi * turn / ANGLES
         in_plane = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
-        expected_view = poses.rotations[reference % 2].copy()
+        expected_view = poses.rotations[0, 0, reference % 2].copy()
         expected_view[:2] = in_plane @ expected_view[:2]
         np.testing.assert_allclose(rotations[particle], expected_view, atol=1e-6)
 
@@ -108,7 +111,7 @@ def test_sums_are_those_of_particles_turned_and_shifted_by_probability(problem):
     chance = np.exp(table - table.max(axis=(1, 2, 3), keepdims=True))
     chance /= chance.sum(axis=(1, 2, 3), keepdims=True)
     whole = np.zeros((4, RINGS, ANGLES), complex)
-    for o, origin in enumerate(poses.origins):
+    for o, origin in enumerate(poses.origins[0]):
         phase = -2j * np.pi / BOX * (slices.grid.points @ origin)
         moved = particles.data * np.exp(phase).reshape(RINGS, -1)
         moved = np.concatenate([moved, moved.conj()], axis=-1)
@@ -116,20 +119,47 @@ def test_sums_are_those_of_particles_turned_and_shifted_by_probability(problem):
             part = np.einsum("nk,nra->kra", chance[:, :, o, turn], moved)
             whole += np.roll(part, turn, axis=-1)
     sums = expected(particles, slices, poses)
-    np.testing.assert_allclose(sums.numerator, whole[..., : ANGLES // 2], atol=1e-4)
+    np.testing.assert_allclose(sums.numerator[0], whole[..., : ANGLES // 2], atol=1e-4)
     by_view = chance.sum(axis=(2, 3))
-    np.testing.assert_allclose(sums.share, by_view.sum(axis=0), rtol=1e-4)
-    np.testing.assert_allclose(sums.density, by_view.T @ particles.transfer_power, rtol=1e-4)
-    squares = np.sum(poses.origins**2, axis=1)
+    np.testing.assert_allclose(sums.share[0], by_view.sum(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(sums.density[0], by_view.T @ particles.transfer_power, rtol=1e-4)
+    squares = np.sum(poses.origins[0] ** 2, axis=1)
     assert sums.shift_square == pytest.approx((chance.sum(axis=(1, 3)) @ squares).sum(), rel=1e-4)
     # what is left of the particles, pose by pose
     left = particles.power.sum(axis=0, dtype=float)
-    left -= 2 * np.mean(whole[..., : ANGLES // 2].conj() * slices.data, axis=2).real.sum(axis=0)
-    left += np.sum(by_view.T @ particles.transfer_power * slices.power, axis=0)
+    left -= 2 * np.mean(whole[..., : ANGLES // 2].conj() * slices.data[0], axis=2).real.sum(axis=0)
+    left += np.sum(by_view.T @ particles.transfer_power * slices.power[0], axis=0)
     np.testing.assert_allclose(sums.residual, left, rtol=1e-3)
     both = sums + sums
     assert both.count == 2 * len(particles)
     assert both.likelihood == pytest.approx(2 * sums.likelihood)
+
+
+def test_poses_of_their_own_are_summed_as_poses_of_all(problem):
+    """Each particle with the same views and shifts, given to it as its own."""
+    particles, slices, poses = problem
+    n = len(particles)
+    own = Poses(
+        *(
+            np.repeat(values, n, axis=0)
+            for values in (poses.rotations, poses.origins, poses.origin_prior)
+        )
+    )
+    mine = replace(slices, data=np.repeat(slices.data, n, axis=0))
+    alike, found = expected(particles, slices, poses), expected(particles, mine, own)
+    for name in ("numerator", "density", "share"):
+        np.testing.assert_allclose(
+            getattr(found, name).sum(axis=0), getattr(alike, name)[0], rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(found.residual, alike.residual, rtol=1e-4)
+    assert found.shift_square == pytest.approx(alike.shift_square, rel=1e-5)
+    assert found.likelihood == pytest.approx(alike.likelihood, rel=1e-5)
+    for got, expected_pose in zip(
+        best_poses(scored(particles, mine, own).score, own).likeliest,
+        best_poses(scored(*problem).score, poses).likeliest,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, expected_pose)
 
 
 def test_particles_on_rings_are_their_transforms_there(grid):

@@ -1,8 +1,11 @@
-"""Soft assignment: each particle to all views, in-plane angles and shifts of all maps at once.
+"""Soft assignment: particles to views, in-plane angles and shifts of all maps at once.
 
 With the noise N(0, s_r^2) of ring r and half a plane counted, the log likelihood of a pose is
 ``sum_r pi r mean_ring(2 Re(conj(X) C P) - C^2 |P|^2) / s_r^2`` and what no pose changes. The sum
 over rings is a matrix product for each angular order; all in-plane angles are one short transform.
+
+Views and shifts are the same for all particles, or each particle's own: their arrays begin with an
+axis of length g, which is 1 or the number of particles.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from mapsort.stages.components.observed import power_of
 
 #: Poses that are less likely than the best by more than this [nat] count as this: e^-40 is nothing.
 _LEAST = -40.0
+#: Nor do views count, in the sums, that have no more than this part of any particle.
+_LEAST_SHARE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,11 @@ class Poses:
 
     Attributes
     ----------
-    rotations : ndarray of shape (d, 3, 3), float64
-        Views: object to view.
-    origins : ndarray of shape (s, 2), float64
+    rotations : ndarray of shape (g, q, v, 3, 3), float64
+        Views, object to view, of all maps (q is 1) or of each.
+    origins : ndarray of shape (g, s, 2), float64
         Shifts that centre a particle, x before y [pixels].
-    origin_prior : ndarray of shape (s,), float64
+    origin_prior : ndarray of shape (g, s), float64
         Logarithm of their probability.
     """
 
@@ -38,18 +43,16 @@ class Poses:
     origins: Float64
     origin_prior: Float64
 
-    def __len__(self) -> int:
-        return len(self.rotations) * len(self.origins)
-
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices of K maps at d views, and what is known of their noise.
+    """Slices of maps, and what is known of their noise.
 
     Attributes
     ----------
-    data : ndarray of shape (K d, rings, angles / 2), complex64
-    prior : ndarray of shape (K d,), float64
+    data : ndarray of shape (g, K v, rings, angles / 2), complex64
+        The views of each map in turn.
+    prior : ndarray of shape (K v,), float64
         Logarithm of the probability of each.
     noise : ndarray of shape (rings,), float64
         Mean power of the noise of a particle's transform, within its circle.
@@ -71,8 +74,8 @@ class Slices:
 
     @property
     def power(self) -> Float32:
-        """Mean power of each ring, (K d, rings)."""
-        return np.asarray(power_of(self.data).mean(axis=2), np.float32)
+        """Mean power of each ring, (g, K v, rings)."""
+        return np.asarray(power_of(self.data).mean(axis=-1), np.float32)
 
 
 def ring_weight(noise: Float64, circle: float) -> Float32:
@@ -100,13 +103,13 @@ class Sums:
 
     Attributes
     ----------
-    numerator : ndarray of shape (K d, rings, angles / 2), complex64
+    numerator : ndarray of shape (g, K v, rings, angles / 2), complex64
         Particles times their transfer, in each view, by probability.
-    density : ndarray of shape (K d, rings), float32
+    density : ndarray of shape (g, K v, rings), float32
         Squared transfer, likewise.
     residual : ndarray of shape (rings,), float64
         Power that the slices leave of the particles, expected.
-    share : ndarray of shape (K d,), float64
+    share : ndarray of shape (g, K v), float64
         Particles in each view of each map.
     shift_square : float
         Squared shifts, along both axes [pixels^2].
@@ -133,9 +136,9 @@ class Scored:
 
     Attributes
     ----------
-    score : ndarray of shape (angles, n, s, K d), float32
+    score : ndarray of shape (angles, n, s, K v), float32
         Log likelihood of each pose, but for ``constant``.
-    orders : ndarray of shape (angles / 2 + 1, n s, rings), complex64
+    orders : ndarray of shape (angles / 2 + 1, n, s, rings), complex64
         Of the particles, shifted.
     constant : ndarray of shape (n,), float64
     """
@@ -146,32 +149,47 @@ class Scored:
 
 
 def scored(particles: PolarParticles, slices: Slices, poses: Poses) -> Scored:
-    """Compare particles with all slices in all poses."""
-    grid, n, n_shifts = slices.grid, len(particles), len(poses.origins)
-    phase = (2 * np.pi / grid.band.box) * (poses.origins @ grid.points.T)
+    """Compare particles with slices in all poses."""
+    grid = slices.grid
+    phase = (2 * np.pi / grid.band.box) * (poses.origins @ grid.points.T).astype(np.float32)
     # a particle centred by the origin o is its transform times exp(-2 pi i k.o / box)
-    turns = np.exp(-1j * phase).astype(np.complex64).reshape(n_shifts, grid.rings, -1)
+    turns = np.exp(-1j * phase).reshape(*phase.shape[:2], grid.rings, -1)
     moved = orders_of(particles.data[:, None] * turns)
-    orders = np.ascontiguousarray(np.moveaxis(moved, -1, 0)).reshape(-1, n * n_shifts, grid.rings)
-    weighted = orders_of(slices.data) * (2 * slices.weight)[:, None]
-    product = orders.conj() @ np.ascontiguousarray(np.transpose(weighted, (2, 1, 0)))
+    orders = np.ascontiguousarray(np.moveaxis(moved, -1, 0))
+    weighted = orders_of(slices.data) * (2 * grid.angles * slices.weight)[:, None]
+    views = np.ascontiguousarray(np.transpose(weighted, (3, 0, 2, 1)))
+    product = _each_by_its(orders.conj(), views)
+    kept = (particles.transfer_power * slices.weight)[:, None] @ np.swapaxes(slices.power, 1, 2)
+    same = poses.origin_prior[..., None] + (slices.prior - kept)
+    # what is the same at all angles is the order 0
+    product[0] += np.float32(grid.angles) * same.astype(np.float32)
     score = scipy.fft.irfft(product, n=grid.angles, axis=0, overwrite_x=True)
-    score = score.reshape(grid.angles, n, n_shifts, -1)
-    score *= np.float32(grid.angles)
-    norm = (particles.transfer_power * slices.weight) @ slices.power.T
-    score -= (norm - slices.prior.astype(np.float32))[None, :, None, :]
-    score += poses.origin_prior.astype(np.float32)[:, None]
     constant = without_map(particles.power, slices.noise, slices.circle) - np.log(grid.angles)
     return Scored(score, orders, constant)
 
 
-def probabilities(found: Scored) -> tuple[Float32, Float64]:
-    """Return the probability of each pose, in the place of the scores, and the log evidence (n,).
+def _each_by_its(left: Complex64, right: Complex64) -> Complex64:
+    """Return products of matrices (m, n, a, b) and (m, g, b, c): (m, n, a, c)."""
+    if right.shape[1] > 1:
+        return left @ right
+    orders, n, rows, _ = left.shape
+    return (left.reshape(orders, n * rows, -1) @ right[:, 0]).reshape(orders, n, rows, -1)
+
+
+def chances(found: Scored) -> tuple[Float32, Float64]:
+    """Return how probable each pose is beside the likeliest, in the place of the scores.
 
     Parameters
     ----------
     found : Scored
         Whose scores are overwritten.
+
+    Returns
+    -------
+    chance : ndarray of shape (angles, n, s, K v), float32
+        1 for a particle's likeliest pose.
+    evidence : ndarray of shape (n,), float64
+        Log likelihood over all poses [nat].
     """
     score = found.score
     top = score.max(axis=(0, 2, 3))
@@ -179,58 +197,113 @@ def probabilities(found: Scored) -> tuple[Float32, Float64]:
     np.maximum(score, np.float32(_LEAST), out=score)
     np.exp(score, out=score)
     total = score.sum(axis=(0, 2, 3), dtype=np.float64)
-    score /= total.astype(np.float32)[:, None, None]
     return score, top + np.log(total) + found.constant
 
 
-def likelihoods(particles: PolarParticles, slices: Slices, poses: Poses) -> Float64:
-    """Return each particle's log likelihood over all poses, (n,) [nat]."""
-    return probabilities(scored(particles, slices, poses))[1]
+@dataclass(frozen=True)
+class Best:
+    """Each particle's likeliest pose in each map.
 
-
-def best_poses(
-    particles: PolarParticles, slices: Slices, poses: Poses
-) -> tuple[Indices, Float64, Float64]:
-    """Return each particle's likeliest pose.
-
-    Returns
-    -------
-    number : ndarray of shape (n,)
-        Map, from 0.
-    rotations : ndarray of shape (n, 3, 3)
-    origins : ndarray of shape (n, 2)
+    Attributes
+    ----------
+    score : ndarray of shape (n, K), float64
+        The likelier, the higher: of use among the maps of one particle.
+    rotations : ndarray of shape (n, K, 3, 3), float64
+    origins : ndarray of shape (n, K, 2), float64
+        [pixels]
     """
-    score = scored(particles, slices, poses).score
-    best = np.moveaxis(score, 1, 0).reshape(len(particles), -1).argmax(axis=1)
-    shape = (len(score), len(poses.origins), len(slices.data))
-    angle, origin, reference = np.unravel_index(best, shape)
-    turn = 2 * np.pi * angle / slices.grid.angles
-    in_plane = np.zeros((len(particles), 3, 3))
-    in_plane[:, 0, 0] = in_plane[:, 1, 1] = np.cos(turn)
-    in_plane[:, 0, 1], in_plane[:, 1, 0] = np.sin(turn), -np.sin(turn)
-    in_plane[:, 2, 2] = 1.0
-    number, view = np.divmod(reference, len(poses.rotations))
-    return number, in_plane @ poses.rotations[view], poses.origins[origin]
+
+    score: Float64
+    rotations: Float64
+    origins: Float64
+
+    @property
+    def likeliest(self) -> tuple[Indices, Float64, Float64]:
+        """Each particle's likeliest map, from 0, (n,), its view (n, 3, 3) and origin (n, 2)."""
+        number = self.score.argmax(axis=1)
+        each = np.arange(len(number))
+        return number, self.rotations[each, number], self.origins[each, number]
+
+    def of(self, rows: Indices) -> Best:
+        """Return those of some particles."""
+        return Best(self.score[rows], self.rotations[rows], self.origins[rows])
+
+    def put(self, rows: Indices, found: Best) -> None:
+        """Replace those of some particles."""
+        self.score[rows], self.rotations[rows] = found.score, found.rotations
+        self.origins[rows] = found.origins
+
+    @staticmethod
+    def joined(parts: list[Best]) -> Best:
+        """Return those of all, in order."""
+        names = [item.name for item in fields(Best)]
+        return Best(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def best_poses(score: Float32, poses: Poses) -> Best:
+    """Return likeliest poses.
+
+    Parameters
+    ----------
+    score : ndarray of shape (angles, n, s, K v), float32
+        Scores or probabilities of the views of each map in turn.
+    """
+    angles, n, _, count = score.shape
+    own_views, maps, views = poses.rotations.shape[:3]
+    by_map = score.reshape(angles, n, -1, count // views, views)
+    by_map = np.ascontiguousarray(np.transpose(by_map, (1, 3, 0, 2, 4)))
+    flat = by_map.reshape(n, -1, by_map[0, 0].size)
+    best = flat.argmax(axis=2)
+    angle, origin, view = np.unravel_index(best, by_map.shape[2:])
+    turn = 2 * np.pi * angle / angles
+    in_plane = np.zeros((*best.shape, 3, 3))
+    in_plane[..., 0, 0] = in_plane[..., 1, 1] = np.cos(turn)
+    in_plane[..., 0, 1], in_plane[..., 1, 0] = np.sin(turn), -np.sin(turn)
+    in_plane[..., 2, 2] = 1.0
+    own = np.arange(n)[:, None]
+    number = np.arange(count // views) % maps
+    return Best(
+        np.take_along_axis(flat, best[..., None], axis=2)[..., 0].astype(np.float64),
+        in_plane @ poses.rotations[own % own_views, number, view],
+        poses.origins[own % len(poses.origins), origin],
+    )
 
 
 def expected(particles: PolarParticles, slices: Slices, poses: Poses) -> Sums:
-    """Return what particles add to the maps, by the probabilities of their poses."""
-    found = scored(particles, slices, poses)
-    chance, evidence = probabilities(found)
-    n, n_references = len(particles), len(slices.data)
+    """Return what particles add to the maps, by the probabilities of their poses.
+
+    Views that are each particle's own have sums of their own.
+    """
+    return sums_of(particles, slices, poses, scored(particles, slices, poses))
+
+
+def sums_of(particles: PolarParticles, slices: Slices, poses: Poses, found: Scored) -> Sums:
+    """Return the sums of what was scored; the scores are overwritten, by what ranks as they do."""
+    chance, evidence = chances(found)
+    _, n, n_origins, n_views = chance.shape
+    own, grid = len(slices.data), slices.grid
     by_view = chance.sum(axis=(0, 2))
-    by_origin = chance.sum(axis=(0, 3)).sum(axis=0, dtype=np.float64)
-    waves = scipy.fft.rfft(chance.reshape(len(chance), -1, n_references), axis=0)
-    numerator = half_rings(np.transpose(waves, (0, 2, 1)) @ found.orders)
-    density = by_view.T @ particles.transfer_power
-    agreed = (numerator.conj() * slices.data).real.mean(axis=2).sum(axis=0, dtype=np.float64)
-    kept = np.sum(density * slices.power, axis=0, dtype=np.float64)
+    part = np.float32(1.0) / by_view.sum(axis=1)
+    by_view *= part[:, None]
+    by_view = by_view.reshape(own, n // own, n_views)
+    # of many views most have next to nothing of any of the particles
+    seen = np.flatnonzero(by_view.max(axis=(0, 1)) > _LEAST_SHARE)
+    waves = scipy.fft.rfft(chance[..., seen], axis=0)
+    waves = waves.reshape(-1, own, n * n_origins // own, len(seen))
+    orders = (found.orders * part[:, None, None]).reshape(*waves.shape[:3], -1)
+    numerator = np.zeros((own, n_views, grid.rings, grid.half_angles), np.complex64)
+    numerator[:, seen] = half_rings(np.swapaxes(waves, 2, 3) @ orders)
+    transfer = particles.transfer_power.reshape(own, n // own, -1)
+    density = np.swapaxes(by_view, 1, 2) @ transfer
+    agreed = (numerator.conj() * slices.data).real.mean(axis=3).sum(axis=(0, 1), dtype=np.float64)
+    kept = np.sum(density * slices.power, axis=(0, 1), dtype=np.float64)
+    by_origin = chance.sum(axis=(0, 3), dtype=np.float64) * part[:, None]
     return Sums(
         numerator=numerator,
         density=density,
         residual=particles.power.sum(axis=0, dtype=np.float64) - 2 * agreed + kept,
-        share=by_view.sum(axis=0, dtype=np.float64),
-        shift_square=float(by_origin @ np.sum(poses.origins**2, axis=1)),
+        share=by_view.sum(axis=1, dtype=np.float64),
+        shift_square=float(np.sum(by_origin * np.sum(poses.origins**2, axis=2))),
         likelihood=float(evidence.sum()),
         count=n,
     )

@@ -10,7 +10,8 @@ import scipy.fft
 
 from mapsort import _core
 from mapsort.array_types import Complex64, Float32, Float64, Indices
-from mapsort.stages.components.band import BandParticles
+from mapsort.stages.components.band import Band, BandParticles
+from mapsort.stages.components.observed import power_of
 from mapsort.stages.components.slice_grid import FINENESS, SliceGrid
 
 #: Rings of coefficients beyond the last one that is interpolated from them.
@@ -89,17 +90,9 @@ class PolarGrid(SliceGrid):
 
         The origin, which a band does not hold, counts as 0: contrast transfer leaves little there.
         """
-        band = self.band
-        n_known = band.n_points(self.rings + BEYOND)
+        n_known = self.band.n_points(self.rings + BEYOND)
         transfer = np.asarray(particles.transfer[rows, :n_known])
         spectra = np.asarray(particles.spectra[rows, :n_known])
-        ring = band.ring[: band.n_points(self.rings)]
-        first = np.searchsorted(ring, np.arange(1, self.rings + 1))
-        count = np.diff(np.append(first, len(ring))).astype(np.float32)
-
-        def ring_means(values: Float32) -> Float32:
-            return np.asarray(np.add.reduceat(values[:, : len(ring)], first, axis=1) / count)
-
         seen = spectra * transfer
         real, imaginary = self._interpolation
         data = np.empty((len(rows), self.n_points), np.complex64)
@@ -107,9 +100,17 @@ class PolarGrid(SliceGrid):
         data.imag = np.ascontiguousarray(seen.imag) @ imaginary
         return PolarParticles(
             data=data.reshape(len(rows), self.rings, self.half_angles),
-            transfer_power=ring_means(transfer**2),
-            power=ring_means(spectra.real**2 + spectra.imag**2),
+            transfer_power=ring_means(self.band, self.rings, transfer**2),
+            power=ring_means(self.band, self.rings, power_of(spectra)),
         )
+
+
+def ring_means(band: Band, rings: int, values: Float32) -> Float32:
+    """Return means over rings, (n, rings), of values of a band's coefficients, (n, m)."""
+    ring = band.ring[: band.n_points(rings)]
+    first = np.searchsorted(ring, np.arange(1, rings + 1))
+    count = np.diff(np.append(first, len(ring))).astype(np.float32)
+    return np.asarray(np.add.reduceat(values[:, : len(ring)], first, axis=1) / count)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,20 @@ import numpy as np
 
 #: Where the rounds begin and end [A], and the rings that this is limited to.
 FIRST_ANG, LAST_ANG = 40.0, 12.0
-LEAST_RINGS, MOST_FIRST_RINGS, MOST_RINGS = 3, 6, 16
-#: Rings that the poses of all particles are searched with, at most.
-MOST_POSE_RINGS = 9
-#: Stages of rising resolution.
-STAGES = 6
+LEAST_RINGS, MOST_FIRST_RINGS, MOST_RINGS = 3, 6, 24
+#: Rings that poses are searched with among all, at most; with more, near the likeliest ones.
+COARSE_RINGS = 7
+#: Rings that batches are tried with, at most; with more, all particles are.
+MOST_BATCH_RINGS = 9
+#: Stages of rising resolution: of batches and of all particles.
+BATCH_STAGES, LAST_STAGES = 5, 5
 #: Of the first and the last stage: rounds, particles of a batch, part that a batch has in the
 #: sums.
 ROUNDS, BATCH, PART = (15, 4), (200, 400), (0.5, 0.25)
 #: Step between views times rings [degrees], and its bounds.
 _STEP, _FINEST, _COARSEST = 80.0, 8.0, 20.0
 #: Points of a ring, for up to so many rings.
-_ANGLES = ((5, 24), (8, 32), (MOST_RINGS, 48))
+_ANGLES = ((5, 24), (8, 32), (12, 48), (18, 64), (MOST_RINGS, 80))
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,28 @@ class Stage:
             part=between(PART),
         )
 
+    def coarse(self, box: int) -> Stage:
+        """Return the stage whose rings tell which poses are likely at all."""
+        return self if self.rings <= COARSE_RINGS else Stage.at(COARSE_RINGS, box)
 
-def stages(box: int, apix: float, target_ang: float | None = None) -> list[Stage]:
+
+@dataclass(frozen=True)
+class Schedule:
+    """All stages, in order.
+
+    Attributes
+    ----------
+    batches : list of Stage
+        Of some particles at a time.
+    last : list of Stage
+        Of all particles, one round each.
+    """
+
+    batches: list[Stage]
+    last: list[Stage]
+
+
+def schedule(box: int, apix: float, target_ang: float | None = None) -> Schedule:
     """Return the stages for images of a box [pixels] and pixel size [A].
 
     Parameters
@@ -77,7 +99,15 @@ def stages(box: int, apix: float, target_ang: float | None = None) -> list[Stage
     field = box * apix
     asked = round(field / (target_ang or LAST_ANG))
     last = max(LEAST_RINGS, min(asked, MOST_RINGS, (box - 1) // 2 - 3))
-    first = min(last, int(np.clip(round(field / FIRST_ANG), LEAST_RINGS, MOST_FIRST_RINGS)))
-    rings = np.unique(np.rint(np.geomspace(first, last, STAGES)).astype(int))
-    width = max(1, last - first)
-    return [Stage.at(int(ring), box, (ring - first) / width) for ring in rings]
+    widest = min(last, MOST_BATCH_RINGS)
+    first = min(widest, int(np.clip(round(field / FIRST_ANG), LEAST_RINGS, MOST_FIRST_RINGS)))
+    width = max(1, widest - first)
+    rising = np.unique(_between(first, widest, BATCH_STAGES))
+    return Schedule(
+        [Stage.at(int(ring), box, (ring - first) / width) for ring in rising],
+        [Stage.at(ring, box) for ring in _between(widest, last, LAST_STAGES)],
+    )
+
+
+def _between(first: int, last: int, count: int) -> list[int]:
+    return [int(ring) for ring in np.rint(np.geomspace(first, last, count))]

@@ -5,26 +5,59 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from mapsort.array_types import Float32, Float64
-from mapsort.stages.abinit.rounds import (
-    Judged,
-    Placed,
-    Problem,
-    Standing,
-    begun,
-    judged,
-    placed,
-    through,
-)
-from mapsort.stages.abinit.schedule import MOST_POSE_RINGS, Stage
+from mapsort.array_types import Float32, Float64, Indices
+from mapsort.stages.abinit.agreement import frame
+from mapsort.stages.abinit.problem import Problem, Standing, centred_standing
+from mapsort.stages.abinit.rounds import Placed, begun, borrowed, judged, of_all, through
+from mapsort.stages.abinit.schedule import Schedule, Stage
+from mapsort.stages.abinit.wide import Judged
 
+T = TypeVar("T")
 #: After so many stages as many starts go on.
-_GO_ON = {1: 2, 2: 1}
-#: Makes a start's standing after a stage, or reads it where it was kept: (stage, start, make).
-Kept = Callable[[int, int, Callable[[], Standing]], Standing]
+_GO_ON = {1: 2, 2: 1, 3: 1}
+#: After which one map makes others anew.
+_BORROWS = 2
+
+#: The round of all particles, from 0, in which poses are sought anew.
+_AGAIN = 2
+
+
+class Kept(Protocol):
+    """Makes the record of a stage, or reads it where it was kept."""
+
+    def __call__(self, stage: int, name: str, kind: type[T], make: Callable[[], T], /) -> T:
+        """Return the record."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A start beside the best one, for particles that are kept out.
+
+    Attributes
+    ----------
+    behind, error : float
+        How much less likely it makes a particle, and the standard error [nat].
+    apart_deg : float or None
+        Median angle between the particles' directions, in the frame and hand that suit best; None
+        with several maps, each of which has its frame.
+    rings : int
+        At which they were compared.
+    """
+
+    behind: float
+    error: float
+    apart_deg: float | None
+    rings: int
+
+    @property
+    def words(self) -> str:
+        """How it compares."""
+        apart = "" if self.apart_deg is None else f", views {self.apart_deg:.0f} degrees apart"
+        return f"{self.behind:.2f} +- {self.error:.2f}{apart}"
 
 
 @dataclass(frozen=True)
@@ -39,32 +72,38 @@ class FoundMaps:
         Between maps of the halves of the last batches, which were assigned with the same maps.
     share : ndarray of shape (K,), float64
         Part of the particles in each map.
-    behind : dict of int to float
-        How much less likely than by the best start held-out particles were by each (from 0), when
-        they were last compared [nat a particle].
-    best : int
+    rivals : dict of str to Rival
+        What the others were, beside the best, when they were last compared. "1" is the first start;
+        "1 by map 2" is the first with its other maps made anew by poses in map 2.
+    best : str
         The start that went on to the end.
     gain, gain_error : float
         What the maps explain of a particle that had no part in them, beyond noise alone, and the
         standard error [nat].
-    placed : Placed
-        Every particle's map and pose.
+    number : ndarray of shape (n,), intp
+        Every particle's likeliest map, from 0.
+    rotations : ndarray of shape (n, 3, 3), float64
+        Its view there.
+    origins : ndarray of shape (n, 2), float64
+        [pixels]
     """
 
     maps: Float32
     rings: int
     correlation: Float64
     share: Float64
-    behind: dict[int, float]
-    best: int
+    rivals: dict[str, Rival]
+    best: str
     gain: float
     gain_error: float
-    placed: Placed
+    number: Indices
+    rotations: Float64
+    origins: Float64
 
 
 def find_maps(
     problem: Problem,
-    stages: list[Stage],
+    schedule: Schedule,
     n_starts: int,
     *,
     kept: Kept,
@@ -75,55 +114,96 @@ def find_maps(
 
     Parameters
     ----------
+    schedule : Schedule
     kept : callable
     started : callable
         Called with the words for what begins, and the number of particles that it takes.
     told : callable
         Called with the number of particles that are done.
     """
-    at = {start: begun(problem, stages[0], start) for start in range(n_starts)}
-    behind: dict[int, float] = {}
-    for number, stage in enumerate(stages):
-        for start, before in at.items():
-            words = f"{stage.rings} rings" + (f", start {start + 1}" if len(at) > 1 else "")
-            started(words, stage.rounds * stage.batch)
-
-            make = partial(through, problem, before, stage, start, told)
-            at[start] = kept(number, start, make)
-        if len(at) > 1:
-            found = {
-                start: float(judged(problem, standing).likelihood.mean())
-                for start, standing in at.items()
-            }
-            behind |= {start: max(found.values()) - own for start, own in found.items()}
-            best = sorted(at, key=lambda start: (behind[start], start))
-            at = {start: at[start] for start in best[: _GO_ON.get(number, len(at))]}
-    best_start, standing = next(iter(at.items()))
-    return _found(problem, standing, best_start, behind, started, told)
+    at = _race(problem, schedule.batches, n_starts, kept=kept, started=started, told=told)
+    standing, poses = centred_standing(problem, at.standing), None
+    for number, stage in enumerate(schedule.last, start=len(schedule.batches)):
+        started(f"{stage.rings} rings, all", len(problem.particles))
+        # once more among all, as the maps have become better
+        again = number - len(schedule.batches) == _AGAIN
+        make_all = partial(of_all, problem, standing, None if again else poses, stage, told)
+        here = kept(number, "all", Placed, make_all)
+        standing, poses = here.standing, here.best
+    return _found(problem, here, at)
 
 
-def _found(
+@dataclass(frozen=True)
+class _Won:
+    """The start that is left."""
+
+    standing: Standing
+    name: str
+    rivals: dict[str, Rival]
+
+
+def _race(
     problem: Problem,
-    standing: Standing,
-    best: int,
-    behind: dict[int, float],
+    stages: list[Stage],
+    n_starts: int,
+    *,
+    kept: Kept,
     started: Callable[[str, int], None],
     told: Callable[[int], None],
-) -> FoundMaps:
-    last: Judged = judged(problem, standing)
-    grid, box = problem.grid(standing.stage), problem.particles.band.box
-    started("poses", len(problem.particles))
-    poses = placed(
-        problem, standing, Stage.at(min(standing.stage.rings, MOST_POSE_RINGS), box), told
-    )
+) -> _Won:
+    """Take starts through the stages side by side; those that are behind are given up.
+
+    When one is left, and it has several maps, it goes on beside ones whose maps one of them has
+    made anew.
+    """
+    at = {str(start + 1): begun(problem, stages[0], start) for start in range(n_starts)}
+    rivals: dict[str, Rival] = {}
+    for number, stage in enumerate(stages):
+        for name, before in at.items():
+            words = f"{stage.rings} rings" + (f", start {name}" if len(at) > 1 else "")
+            started(words, stage.rounds * stage.batch)
+            make = partial(through, problem, before, stage, told)
+            at[name] = kept(number, f"start{name.replace(' ', '')}", Standing, make)
+        if len(at) > 1:
+            found = {name: judged(problem, standing) for name, standing in at.items()}
+            best = sorted(at, key=lambda name: (-found[name].likelihood.mean(), name))
+            rivals |= {name: _rival(problem, found[best[0]], found[name], stage) for name in best}
+            at = {name: at[name] for name in best[: _GO_ON.get(number, len(at))]}
+        if number == _BORROWS and problem.n_models > 1 and len(stages) > number + 1:
+            at |= {
+                f"{name} by map {donor + 1}": borrowed(problem, standing, donor)
+                for name, standing in list(at.items())
+                for donor in range(problem.n_models)
+            }
+    name, standing = next(iter(at.items()))
+    return _Won(standing, name, rivals)
+
+
+def _rival(problem: Problem, best: Judged, own: Judged, stage: Stage) -> Rival:
+    behind = best.likelihood - own.likelihood
+    apart = None
+    if problem.n_models == 1:
+        views = own.best.likeliest[1], best.best.likeliest[1]
+        apart = frame(*views, problem.symmetry.matrices).error_deg
+    error = float(behind.std() / np.sqrt(max(1, len(behind))))
+    return Rival(float(behind.mean()), error, apart, stage.rings)
+
+
+def _found(problem: Problem, last: Placed, won: _Won) -> FoundMaps:
+    standing = last.standing
+    gain = judged(problem, standing).gain
+    grid = problem.grid(standing.stage)
+    number, rotations, origins = last.best.likeliest
     return FoundMaps(
         maps=grid.boxed(standing.maps),
         rings=grid.rings,
         correlation=standing.correlation,
         share=standing.sums.share,
-        behind=behind,
-        best=best,
-        gain=float(last.gain.mean()),
-        gain_error=float(last.gain.std() / np.sqrt(max(1, len(last.gain)))),
-        placed=poses,
+        rivals=won.rivals,
+        best=won.name,
+        gain=float(gain.mean()),
+        gain_error=float(gain.std() / np.sqrt(max(1, len(gain)))),
+        number=number,
+        rotations=rotations,
+        origins=origins,
     )

@@ -62,6 +62,19 @@ class Trailing:
             kept * self.share + part * other.share,
         )
 
+    def with_map(self, number: int, other: Trailing, part: float) -> Trailing:
+        """Return the sums with those of one map replaced by another's only map's.
+
+        Parameters
+        ----------
+        part : float
+            Of the particles, how many the other's are.
+        """
+        numerator, density = self.numerator.copy(), self.density.copy()
+        numerator[:, :, number] = np.float32(part) * other.numerator[:, :, 0]
+        density[:, :, number] = np.float32(part) * other.density[:, :, 0]
+        return replace(self, numerator=numerator, density=density)
+
     def on(self, before: PolarGrid, grid: PolarGrid, noise: Float64) -> Trailing:
         """Return the same on a grid of other rings; new rings have the noise that is given."""
         old = [on_grid(half, before, grid) for half in self.numerator]
@@ -106,37 +119,65 @@ def inserted(
     weight : ndarray of shape (rings,), float32
         What a ring's mean counts in the likelihood.
     rotations : ndarray of shape (d, 3, 3)
-        The views.
+        The views, those of all maps.
     """
-    views, each = len(rotations), weight / np.float32(grid.half_angles)
-    both = [_inserted(grid, sums, each, rotations, symmetry.matrices) for sums in halves]
-    whole = halves[0] + halves[1]
+    whole, views = halves[0] + halves[1], len(rotations)
+    columns = []
+    for first in range(0, whole.share.size, views):
+        own = slice(first, first + views)
+        columns.append(
+            [
+                filled(
+                    grid,
+                    sums.numerator[0, own] * (weight / np.float32(sums.count))[:, None],
+                    sums.density[0, own] * (weight / np.float32(sums.count)),
+                    rotations,
+                    symmetry.matrices,
+                )
+                for sums in halves
+            ]
+        )
     return Trailing(
-        np.stack([numerator for numerator, _ in both]),
-        np.stack([density for _, density in both]),
+        *stacked(columns),
         whole.residual / whole.count,
         whole.shift_square / whole.count,
         whole.share.reshape(-1, views).sum(axis=1) / whole.count,
     )
 
 
-def _inserted(
-    grid: PolarGrid, sums: Sums, weight: Float32, rotations: Float64, operations: Float64
+def filled(
+    grid: PolarGrid, numerator: Complex64, density: Float32, rotations: Float64, operations: Float64
 ) -> tuple[Complex64, Float32]:
-    views = len(rotations)
-    one = np.full((views, 1), 1.0 / sums.count, np.float32)
-    data = (sums.numerator * weight[:, None]).reshape(-1, views, grid.n_points)
-    density = np.repeat(sums.density * weight, grid.half_angles, axis=1)
-    columns = []
-    for numbers, counted in zip(data, density.reshape(data.shape), strict=True):
-        above = np.zeros((grid.voxels, 1), np.complex64)
-        below = np.zeros((grid.voxels, 1), np.float32)
-        for operation in operations:
-            added = grid.insert(numbers, one, counted, one, rotations @ operation)
-            above += added[0]
-            below += added[1]
-        columns.append((above, below))
-    above, below = (np.concatenate(parts, axis=1) for parts in zip(*columns, strict=True))
+    """Return what slices add to a map and to its density, (voxels, 1) each.
+
+    Parameters
+    ----------
+    numerator : ndarray of shape (d, rings, angles / 2), complex64
+    density : ndarray of shape (d, rings), float32
+    rotations : ndarray of shape (d, 3, 3)
+    operations : ndarray of shape (g, 3, 3)
+        Of the map's symmetry.
+    """
+    one = np.full((len(rotations), 1), 1.0 / grid.half_angles, np.float32)
+    data = numerator.reshape(-1, grid.n_points)
+    counted = np.repeat(density, grid.half_angles, axis=1)
+    above = np.zeros((grid.voxels, 1), np.complex64)
+    below = np.zeros((grid.voxels, 1), np.float32)
+    for operation in operations:
+        added = grid.insert(data, one, counted, one, rotations @ operation)
+        above += added[0]
+        below += added[1]
+    return above, below
+
+
+def stacked(
+    columns: list[list[tuple[Complex64, Float32]]],
+) -> tuple[Complex64, Float32]:
+    """Return maps and densities (2, voxels, K) of the halves of each map."""
+    above, below = (
+        np.stack([np.concatenate([maps[half][which] for maps in columns], 1) for half in (0, 1)])
+        for which in (0, 1)
+    )
     return above, below
 
 

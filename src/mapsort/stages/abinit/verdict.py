@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from mapsort.array_types import Float32, Float64
-from mapsort.stages.abinit.rounds import views
-from mapsort.stages.abinit.search import FoundMaps
+from mapsort.stages.abinit.search import FoundMaps, Rival
+from mapsort.stages.abinit.wide import views
 
 #: A gain counts from so many standard errors.
 _CLEAR = 3.0
@@ -16,6 +16,8 @@ _CLEAR = 3.0
 _BALL = 0.1
 #: Directions that views are counted in, how many of them may hold half of the particles at least.
 _CELL_DEG, _FEW_CELLS = 15.0, 0.1
+#: Starts are equally likely within so many standard errors, and different from this angle on.
+_EQUAL, _DIFFERENT_DEG = 2.0, 45.0
 #: Maps of a mixture that correlate so well as they lie are one.
 _SAME = 0.95
 
@@ -39,12 +41,19 @@ def signs(found: FoundMaps) -> tuple[str, ...]:
         for number, part in enumerate(map(uneven_part, found.maps), start=1)
         if part < _BALL
     ]
-    cells = view_cells(found.placed.rotations)
+    cells = view_cells(found.rotations)
     if cells < _FEW_CELLS:
         lines.append(
             f"half of the particles are seen from {cells:.0%} of all directions: if the particles "
             "have no such preference the maps are wrong; try another --randomseed or --starts 10"
         )
+    lines += [
+        f"starts {found.best} and {name} are equally likely, but their views are "
+        f"{rival.apart_deg:.0f} degrees apart: particles do not tell which is right; try "
+        "--starts 10, or more particles"
+        for name, rival in found.rivals.items()
+        if name != found.best and _disagrees(rival, found)
+    ]
     lines += [
         f"maps {a + 1} and {b + 1} are the same: the particles may be fewer kinds than --nmodels "
         f"{len(found.maps)}"
@@ -52,6 +61,17 @@ def signs(found: FoundMaps) -> tuple[str, ...]:
         if np.corrcoef(found.maps[a].ravel(), found.maps[b].ravel())[0, 1] > _SAME
     ]
     return tuple(lines)
+
+
+def _disagrees(rival: Rival, found: FoundMaps) -> bool:
+    """Whether a start that was as likely to the end has other views."""
+    last = max(other.rings for other in found.rivals.values())
+    return (
+        rival.rings == last
+        and rival.behind < _EQUAL * rival.error
+        and rival.apart_deg is not None
+        and rival.apart_deg > _DIFFERENT_DEG
+    )
 
 
 def uneven_part(volume: Float32) -> float:

@@ -1,0 +1,162 @@
+"""Views near likely ones: each particle's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mapsort.array_types import Complex64, Float32, Indices
+from mapsort.engines.chunks import chunk_ranges, on_threads
+from mapsort.stages.abinit.expectation import (
+    Best,
+    Poses,
+    Slices,
+    Sums,
+    best_poses,
+    scored,
+    sums_of,
+)
+from mapsort.stages.abinit.polar import PolarGrid
+from mapsort.stages.abinit.problem import Problem, Standing
+from mapsort.stages.abinit.trailing import Trailing, filled, stacked
+from mapsort.stages.abinit.wide import Centres, shift_variance
+
+#: Particles that are worked on together.
+_PIECE = 48
+#: Views that have less than this part of a particle add nothing to a map that is seen.
+_LEAST_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What some particles have come to.
+
+    Attributes
+    ----------
+    sums : Sums
+        Without what fills the maps.
+    maps : list of pairs of ndarray
+        What they add to each map and to its density, (voxels, 1) each.
+    """
+
+    best: Best
+    sums: Sums
+    maps: list[tuple[Complex64, Float32]]
+
+
+@dataclass(frozen=True)
+class Near:
+    """A start's maps, and the poses that are tried of each particle.
+
+    Attributes
+    ----------
+    standing : Standing
+        On the grid of the stage.
+    centres : callable
+        Returns the poses near which some particles, by number, are tried.
+    told : callable
+        Called with the number of particles of each piece that is done.
+    """
+
+    problem: Problem
+    standing: Standing
+    centres: Callable[[Indices], Centres]
+    told: Callable[[int], None] = lambda _: None
+
+    @property
+    def _grid(self) -> PolarGrid:
+        return self.problem.grid(self.standing.stage)
+
+    def sums(self, rows: tuple[Indices, Indices]) -> tuple[Trailing, Best]:
+        """Return the sums that the particles of two halves make, and their poses, half by half."""
+        halves = self._gathered(rows[0]), self._gathered(rows[1])
+        n_models = self.problem.n_models
+        above, below = stacked([[half.maps[k] for half in halves] for k in range(n_models)])
+        each = np.array([[[half.sums.count]] for half in halves], np.float32)
+        whole = halves[0].sums + halves[1].sums
+        found = Trailing(
+            above / each,
+            below / each,
+            whole.residual / whole.count,
+            whole.shift_square / whole.count,
+            whole.share.reshape(n_models, -1).sum(axis=1) / whole.count,
+        )
+        return found, Best.joined([half.best for half in halves])
+
+    def poses(self, rows: Indices) -> Best:
+        """Return the likeliest poses of particles."""
+        return self._gathered(rows).best
+
+    def _gathered(self, rows: Indices) -> _Piece:
+        # pieces are worked on side by side, each by one thread
+        grid = replace(self._grid, n_threads=1)
+
+        def work(piece: Indices) -> _Piece:
+            found = self._piece(grid, piece)
+            self.told(len(piece))
+            return found
+
+        pieces = [rows[part] for part in chunk_ranges(len(rows), _PIECE)]
+        found = on_threads(work, pieces, self.problem.n_threads)
+        total = next(found)
+        best, sums = [total.best], total.sums
+        for more in found:
+            best.append(more.best)
+            sums = sums + more.sums
+            for (above, below), added in zip(total.maps, more.maps, strict=True):
+                above += added[0]
+                below += added[1]
+        return _Piece(Best.joined(best), sums, total.maps)
+
+    def _piece(self, grid: PolarGrid, rows: Indices) -> _Piece:
+        poses = self._poses(rows)
+        n, n_models, n_views = poses.rotations.shape[:3]
+        own = (n, n_models, n_views)
+        maps = self.standing.maps
+        data = [
+            grid.polar_slices(maps[:, k : k + 1], poses.rotations[:, k].reshape(-1, 3, 3))
+            for k in range(n_models)
+        ]
+        at = np.stack([slices.reshape(n, n_views, grid.rings, -1) for slices in data], axis=1)
+        slices = Slices(
+            grid,
+            at.reshape(n, n_models * n_views, grid.rings, -1),
+            np.full(n_models * n_views, -np.log(n_models * n_views)),
+            self.standing.sums.noise,
+            self.problem.circle,
+        )
+        seen = grid.particles(self.problem.particles, rows)
+        found = scored(seen, slices, poses)
+        sums = sums_of(seen, slices, poses, found)
+        some = sums.share.reshape(own) > _LEAST_SHARE
+        numerator = sums.numerator.reshape(*own, grid.rings, -1)
+        density = sums.density.reshape(*own, grid.rings)
+        filling = [
+            filled(
+                grid,
+                numerator[:, k][some[:, k]] * slices.weight[:, None],
+                density[:, k][some[:, k]] * slices.weight,
+                poses.rotations[:, k][some[:, k]],
+                self.problem.symmetry.matrices,
+            )
+            for k in range(n_models)
+        ]
+        slim = replace(
+            sums,
+            numerator=sums.numerator[:0],
+            density=sums.density[:0],
+            share=sums.share.sum(axis=0),
+        )
+        return _Piece(best_poses(found.score, poses), slim, filling)
+
+    def _poses(self, rows: Indices) -> Poses:
+        centres, stage = self.centres(rows), self.standing.stage
+        rotations = centres.tilts @ centres.rotations[:, :, :, None]
+        line = stage.shift_step * np.arange(-1, 2)
+        y, x = (axis.ravel() for axis in np.meshgrid(line, line, indexing="ij"))
+        origins = centres.origins[:, None] + np.stack([x, y], axis=1)
+        variance = shift_variance(self.standing.sums.shift_square)
+        prior = -0.5 * np.sum(origins**2, axis=2) / variance
+        return Poses(rotations.reshape(*rotations.shape[:2], -1, 3, 3), origins, prior)
