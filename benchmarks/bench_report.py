@@ -1,4 +1,4 @@
-"""Size and time of the report of a large run: 10 iterations, 5 maps, 100 000 particles.
+"""Size and time of the report of a large run: 25 iterations, 5 maps, 100 000 particles.
 
 The run directory is made here, of random numbers in the files that a run writes; what the report
 does with it does not depend on where the numbers come from.
@@ -177,7 +177,7 @@ def entry(run, iteration, model, n_models, box):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--box", type=int, default=128)
-    parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--iterations", type=int, default=25)
     parser.add_argument("--models", type=int, default=5)
     parser.add_argument("--particles", type=int, default=100_000)
     parser.add_argument("--delta", type=float, default=7.5, help="angular step [degrees]")

@@ -141,6 +141,16 @@ def test_a_run_of_one_map(small, tmp_path):
     np.testing.assert_allclose(item.masked, run.convergence[0]["maps"][0]["half_fsc"], atol=5.1e-5)
 
 
+def test_local_resolution_of_every_map(copy):
+    mapsort.eotest(copy, local=True)
+    for number in (1, 2):
+        local = Volume.open(copy / f"locres_02_{number:02d}.mrc")
+        even = Volume.open(copy / f"threed_even_02_{number:02d}.mrc")
+        assert (local.data.shape, local.apix) == (even.data.shape, even.apix)
+        # From twice the pixel size, which is all that there is, to the box.
+        assert 2 * even.apix * 0.999 <= local.data.min() < local.data.max() <= 32 * even.apix
+
+
 def test_the_report_gets_its_section(tested):
     run, made = tested
     (record,) = read_results(run.path)

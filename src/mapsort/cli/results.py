@@ -150,6 +150,9 @@ def demo(options: DemoOptions, made: DemoScore) -> Told:  # noqa: ARG001
     for path, resolution in zip(made.maps, made.resolutions_ang, strict=True):
         yield f"{path}  {resolution:.1f} A at FSC 0.5 against the truth"
     yield f"{made.particles}  class and pose of every particle"
+    directory = RunDirectory(made.particles.parent)
+    yield from _report_of(directory)
+    yield f"to see where the maps differ: mapsort compare {directory.path}"
 
 
 def split(options: SplitOptions, made: Split) -> Told:  # noqa: ARG001

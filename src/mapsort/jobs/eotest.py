@@ -30,6 +30,7 @@ from mapsort.options.after_run import EotestOptions
 from mapsort.options.signature import takes_options
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang, fsc, resolution_at
 from mapsort.physics.half_maps import half_map_fsc
+from mapsort.physics.local_fsc import local_resolution
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
@@ -41,7 +42,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import USED
 from mapsort.rundir.text import read_fsc
-from mapsort.runfiles.maps import write_half_fsc, write_half_maps
+from mapsort.runfiles.maps import write_half_fsc, write_half_maps, write_volume
 
 #: Rotations read back from float32 headers differ from ours by rounding only.
 _ROUNDING = 1e-5
@@ -127,7 +128,9 @@ def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> E
     finished = open_finished(options.run[0])
     iteration = finished.iteration(options.iter)
     if finished.is_single:
-        return independent_halves(finished, iteration)
+        made = independent_halves(finished, iteration)
+        _write_local(options, finished.directory, made)
+        return made
     request = replace(finished.request(), parallel=options.parallel)
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
@@ -146,8 +149,19 @@ def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> E
         maps=tuple(item for item in found if item is not None),
         without_halves=tuple(n for n, item in enumerate(found, start=1) if item is None),
     )
+    _write_local(options, finished.directory, made)
     write_result(finished.directory.path, "2_eotest", _record(made))
     return made
+
+
+def _write_local(options: EotestOptions, directory: RunDirectory, made: EvenOddTest) -> None:
+    """Write where the halves agree down to which resolution, with ``--local``."""
+    for item in made.maps if options.local else ():
+        even, odd = Volume.open(item.even), Volume.open(item.odd)
+        local = local_resolution(
+            even.data, odd.data, apix=even.apix, threshold=ONE_HALF, last_shell=even.box // 2
+        )
+        write_volume(directory.locres(made.iteration, item.number), local, even.apix)
 
 
 def independent_halves(finished: FinishedRun, iteration: int) -> EvenOddTest:

@@ -87,6 +87,10 @@ class SplitOptions(FinishedRun, group="what goes where"):
 class EotestOptions(FinishedRun, Parallel, Quiet, group="even/odd test"):
     """Options of ``mapsort eotest``."""
 
+    local: bool = flag(
+        "also the local resolution of each map: locres_YY_ZZ.mrc, shown in the report"
+    )
+
 
 class CrossvalOptions(
     FinishedRun, Workers, Quiet, group="after the run", words={"run": "run directory (multi_XX)"}

@@ -241,6 +241,41 @@ def fsc_curves(
     return _svg(figure, name)
 
 
+def guinier(
+    frequency: Float64,
+    curves: Sequence[Curve],
+    lines: Sequence[tuple[float, float] | None],
+) -> str:
+    """Return ln(amplitude) over squared frequency, and straight lines by slope and height.
+
+    Parameters
+    ----------
+    frequency : ndarray of shape (n,)
+        1/A, 0 left out.
+    curves : sequence of (name, values, colour, dash)
+        NaN where nothing is shown.
+    lines : sequence of (float, float) or None
+        Of each curve, if there is one.
+    """
+    figure, axes = _axes()
+    square = frequency**2
+    for (words, values, colour, dash), line in zip(curves, lines, strict=True):
+        axes.plot(square, values, color=colour, linestyle=dash, label=words)
+        if line is not None:
+            axes.plot(square, line[0] * square + line[1], color=colour, linewidth=0.7, alpha=0.7)
+    shown = np.isfinite([values for _, values, *_ in curves]).any(axis=0)
+    low = min(float(np.nanmin(values)) for _, values, *_ in curves)
+    high = max(float(np.nanmax(values)) for _, values, *_ in curves)
+    axes.set_xlim(0, float(square[shown][-1]))
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    places = np.linspace(0, float(square[shown][-1]), 6)[1:]
+    axes.set_xticks([0, *places], ["∞", *(f"{place**-0.5:.3g}" for place in places)])
+    axes.set_xlabel("resolution [Å], by its inverse square")
+    axes.set_ylabel("ln(amplitude)")
+    _legend(axes, [words for words, *_ in curves])
+    return _svg(figure, "guinier")
+
+
 def _resolution_ticks(axes: Axes, highest: float) -> None:
     """Write the frequency axis as resolutions, which is how people read it."""
     places = np.linspace(0, highest, 6)[1:]

@@ -12,6 +12,7 @@ from mapsort.report import charts
 from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
 from mapsort.report.palette import DASHES, Curve, colour_of, styled
+from mapsort.report.spectra import guinier_chart, local_charts
 from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.set_counts import COUNTING, HARD, POSTERIOR, USED
 from mapsort.rundir.text import read_fsc
@@ -41,13 +42,15 @@ def resolution_course(record: RunRecord) -> Chart:
     )
 
 
-def resolution_section(record: RunRecord, _: FileCache) -> Section:
+def resolution_section(record: RunRecord, cache: FileCache) -> Section:
     """Return the curves of the last iteration and its table of maps."""
     made = [
         _single_chart(record) if record.is_single else _half_map_chart(record),
         _mask_chart(record),
         _previous_chart(record),
         _mutual_chart(record),
+        guinier_chart(record, cache),
+        *local_charts(record, cache),
     ]
     return Section(
         charts=tuple(chart for chart in made if chart is not None),

@@ -68,6 +68,8 @@ class RunDirectory:
     threed_mask = _OfMap("threed_mask_YY_ZZ")
     threed_even = _OfMap("threed_even_YY_ZZ")
     threed_odd = _OfMap("threed_odd_YY_ZZ")
+    #: Down to which resolution the halves agree about each voxel.
+    locres = _OfMap("locres_YY_ZZ")
     #: FSC with the iteration before, of even and odd particles (for EMDB, too), and between maps.
     fsc = _OfMap("fsc_YY_ZZ.txt")
     fsc_eo = _OfMap("fsc_eo_YY_ZZ.txt")
