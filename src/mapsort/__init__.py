@@ -1,47 +1,15 @@
 """3D classification and heterogeneous refinement of single-particle cryo-EM images.
 
-Names are imported when first used, so that ``mapsort --help`` does not wait for numpy.
+Names are imported when first used, so that ``mapsort --help`` does not wait for numpy. Type
+checkers and editors read ``__init__.pyi``, which ci/write_stubs.py writes.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mapsort._version import __version__
-
-if TYPE_CHECKING:
-    from mapsort import commands, errors
-    from mapsort.api import build_config, match, project, reconstruct
-    from mapsort.engines.progress import CallbackProgress, ProgressEvent
-    from mapsort.geometry import euler
-    from mapsort.geometry.symmetry import symmetry
-    from mapsort.jobs.abinit import abinit
-    from mapsort.jobs.crossval.job import crossval
-    from mapsort.jobs.eotest import eotest
-    from mapsort.jobs.finished_run import open_run
-    from mapsort.jobs.followup import followup
-    from mapsort.jobs.multi import refine_multi
-    from mapsort.jobs.pca import pca
-    from mapsort.jobs.refine import refine
-    from mapsort.jobs.split import split
-    from mapsort.model.particles import Particles
-    from mapsort.model.volume import Volume
-    from mapsort.modules.aligners import align
-    from mapsort.modules.averagers import average
-    from mapsort.modules.comparators import compare
-    from mapsort.modules.extension import (
-        aligner,
-        averager,
-        comparator,
-        processor,
-        projector,
-        reconstructor,
-    )
-    from mapsort.modules.orientgen import orientations
-    from mapsort.modules.processors import process
-    from mapsort.physics.fsc import fsc
-    from mapsort.report.page import write_report
 
 __all__ = [
     "CallbackProgress",

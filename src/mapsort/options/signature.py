@@ -51,6 +51,8 @@ def takes_options(kind: type[Options], *filled: str) -> Callable[[Function], Fun
         known = {*own.parameters, *filled}
         added = [item for item in keywords_of(kind) if item.name not in known]
         function.__signature__ = own.replace(parameters=[*kept, *added, rest])  # type: ignore[attr-defined]
+        # For the stubs that editors read.
+        function.__takes_options__ = (kind, filled, own)  # type: ignore[attr-defined]
         return function
 
     return spelled_out

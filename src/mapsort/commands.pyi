@@ -1,0 +1,269 @@
+"""Every command of the program as a function.
+
+Written by ci/write_stubs.py: change the options, not this file.
+"""
+
+# fmt: off
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from mapsort.engines.progress import Progress
+from mapsort.jobs.abinit import AbInitio
+from mapsort.jobs.compare import Compared
+from mapsort.jobs.convert import Converted
+from mapsort.jobs.crossval.verdicts import Crossval
+from mapsort.jobs.demo import DemoScore
+from mapsort.jobs.deposit import Deposited
+from mapsort.jobs.eotest import EvenOddTest
+from mapsort.jobs.expand import Expanded
+from mapsort.jobs.followup import Followup
+from mapsort.jobs.mask import MadeMask
+from mapsort.jobs.pca import Variability
+from mapsort.jobs.process import Processed
+from mapsort.jobs.project import Projected
+from mapsort.jobs.reconstruct import Reconstructed
+from mapsort.jobs.refine import RefinedMap
+from mapsort.jobs.refinement import MultiRun
+from mapsort.jobs.simulate import Simulated
+from mapsort.jobs.split import Split
+from mapsort.jobs.subtract import Subtracted
+
+File = str | Path
+
+@overload
+def multi(*, check: Literal[True], **options: Any) -> str:
+    """Classify particles against several references and refine these together."""
+@overload
+def multi(*, resume: File, **options: Any) -> MultiRun:
+    """Classify particles against several references and refine these together."""
+@overload
+def multi(
+    *, input: File, passthrough: Sequence[File] | File = ..., usefilt: File | None = ...,
+    models: Sequence[File] | File = ..., model: File | None = ...,
+    nmodels: Literal["auto"] | int | None = ...,
+    seedmethod: Literal["auto", "pca", "noise", "randphase", "randclassify", "mapfragment"] = ...,
+    startres: float | None = ..., starts: int = ..., replicates: int = ...,
+    mass: Sequence[float] | float | str = ..., sym: Sequence[str] | str = ...,
+    iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
+    relax: Sequence[str] | str = ..., path: File | None = ..., targetres: float | None = ...,
+    speed: int = ..., randomseed: int | None = ...,
+    ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., lowmem: bool = ...,
+    format: Literal["mrc", "hdf"] = ..., keepfiles: Literal["all", "last", "maps"] = ...,
+    orientgen: str = ..., projector: str = ..., maxshift: float | None = ..., simcmp: str = ...,
+    twostage: int = ..., shrink: int = ..., simalign: str = ..., simaligncmp: str = ...,
+    simralign: str = ..., simraligncmp: str = ..., simmask: File | None = ...,
+    mask: File | None = ..., skipalign: bool = ..., prefilt: bool = ..., sep: int = ...,
+    assign: Literal["auto", "hard", "soft"] = ..., junk: Literal["auto"] | int | None = ...,
+    classiter: int = ..., classcmp: str = ..., classalign: str = ..., classaligncmp: str = ...,
+    classralign: str = ..., classraligncmp: str = ..., classaverager: str = ...,
+    classkeep: float = ..., classkeepsig: bool = ..., classnormproc: str = ...,
+    classrefsf: bool = ..., classautomask: bool = ..., m3dkeep: float = ..., m3dkeepsig: bool = ...,
+    m3dsetsf: str = ..., m3diter: int = ..., m3dpreprocess: str = ..., m3dpostprocess: str = ...,
+    inputmode: Literal["classes", "particles"] = ..., halves: bool = ..., recon: str = ...,
+    pad: int = ..., automask3d: str | None = ..., check: Literal[False] = ..., verbose: int = ...,
+    no_report: bool = ..., quiet: bool = ..., resume: File | None = ..., log_json: bool = ...,
+    progress: Progress | None = ...,
+) -> MultiRun:
+    """Classify particles against several references and refine these together."""
+
+@overload
+def refine(*, check: Literal[True], **options: Any) -> str:
+    """Refine one map by half-sets that are kept apart from the start."""
+@overload
+def refine(*, resume: File, **options: Any) -> RefinedMap:
+    """Refine one map by half-sets that are kept apart from the start."""
+@overload
+def refine(
+    *, input: File, passthrough: Sequence[File] | File = ..., model: File | None = ...,
+    startres: float | None = ..., diameter: float | None = ..., sym: Sequence[str] | str = ...,
+    mass: Sequence[float] | float | str = ..., startiter: int | None = ...,
+    resume: File | None = ..., iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
+    relax: Sequence[str] | str = ..., path: File | None = ..., targetres: float | None = ...,
+    speed: int = ..., randomseed: int | None = ...,
+    ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., orientgen: str = ...,
+    maxshift: float | None = ..., simcmp: str = ..., pad: int = ..., automask3d: str | None = ...,
+    bfactor: str | float = ..., m3dsetsf: File | None = ..., check: Literal[False] = ...,
+    verbose: int = ..., no_report: bool = ..., quiet: bool = ..., progress: Progress | None = ...,
+) -> RefinedMap:
+    """Refine one map by half-sets that are kept apart from the start."""
+
+def pca(
+    *, input: File, passthrough: Sequence[File] | File = ..., model: File | None = ...,
+    components: int | None = ..., skipalign: bool = ..., sym: Sequence[str] | str = ...,
+    iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
+    relax: Sequence[str] | str = ..., path: File | None = ..., targetres: float | None = ...,
+    speed: int = ..., randomseed: int | None = ...,
+    ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., orientgen: str = ...,
+    maxshift: float | None = ..., simcmp: str = ..., progress: Progress | None = ...,
+) -> Variability:
+    """How particles of one map vary: principal components of the volume, movies along them."""
+
+def abinit(
+    *, input: File | None = ..., nmodels: int = ..., sym: Sequence[str] | str = ...,
+    starts: int = ..., targetres: float | None = ..., diameter: float | None = ...,
+    maxshift: float | None = ..., hand: bool = ..., path: File | None = ...,
+    randomseed: int | None = ..., resume: File | None = ...,
+    passthrough: Sequence[File] | File = ...,
+    ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., quiet: bool = ...,
+    progress: Progress | None = ...,
+) -> AbInitio:
+    """Maps from particles alone, without a starting map."""
+
+def demo(
+    *, path: File = ..., n: int = ..., iter: int = ..., seed: int = ..., parallel: str = ...,
+    progress: Progress | None = ...,
+) -> DemoScore:
+    """Run multi on a small problem made on the spot and score it against the truth."""
+
+def split(
+    *run: File, by: str = ..., exclude_rejected: bool = ..., min_prob: float | None = ...,
+    unique: bool = ..., stack: bool = ..., out: File | None = ..., iter: int | None = ...,
+) -> Split:
+    """Particles of a finished run as one set per map (.star, .lst)."""
+
+def eotest(
+    *run: File, local: bool = ..., iter: int | None = ..., parallel: str = ..., quiet: bool = ...,
+    progress: Progress | None = ...,
+) -> EvenOddTest:
+    """Even/odd resolution test of every map of a finished run."""
+
+def crossval(
+    *run: File, refineiter: int | None = ..., iter: int | None = ..., parallel: str = ...,
+    quiet: bool = ..., progress: Progress | None = ...,
+) -> Crossval:
+    """Is the split real? refines each set from the others' maps, judges by unseen particles."""
+
+def compare(
+    *run: File, halves: Sequence[File] | File = ..., iter: int | None = ...,
+    mask: File | None = ..., fdr: float = ..., resolution: float | None = ..., asis: bool = ...,
+    out: File | None = ..., apix: float | None = ..., parallel: str = ..., quiet: bool = ...,
+    progress: Progress | None = ...,
+) -> tuple[Compared, ...]:
+    """Where maps differ by more than their noise: difference in standard errors, mask, mass."""
+
+def deposit(
+    *run: File, map: int | None = ..., out: File | None = ..., iter: int | None = ...,
+) -> tuple[Deposited, ...]:
+    """What EMDB asks of a map: primary map, half maps, mask, FSC as XML, summary."""
+
+def followup(
+    *run: File, no_crossval: bool = ..., refineiter: int | None = ..., iter: int | None = ...,
+    parallel: str = ..., quiet: bool = ..., progress: Progress | None = ...,
+) -> Followup:
+    """After a run: split, refine each set alone, measure, cross-validate, report."""
+
+def report(*runs: File) -> str:
+    """Build the HTML report of a run from its directory."""
+
+def show(
+    *files: File, output: File = ..., first: int = ..., count: int = ..., size: int = ...,
+    lowpass: float | None = ..., minus: File | None = ..., plain: bool = ...,
+) -> str:
+    """Picture a map (slices, projections) or a stack (montage) as PNG."""
+
+def project(
+    *maps: File, out: File, orientgen: str | None = ..., angles: File | None = ...,
+    randomseed: int = ..., sym: Sequence[str] | str = ..., projector: str = ...,
+    apix: float | None = ..., progress: Progress | None = ...,
+) -> Projected:
+    """Project maps along the directions of a generator or of a .star file."""
+
+def similarity(
+    *files: File, out: File, ctf: Literal["auto", "apply", "flipped", "none"] = ...,
+    invert: bool = ..., apix: float | None = ..., datadir: File | None = ..., parallel: str = ...,
+    quiet: bool = ..., maxshift: float | None = ..., simcmp: str = ..., twostage: int = ...,
+    shrink: int = ..., simalign: str = ..., simaligncmp: str = ..., simralign: str = ...,
+    simraligncmp: str = ..., simmask: File | None = ..., mask: File | None = ...,
+    skipalign: bool = ..., prefilt: bool = ..., progress: Progress | None = ...,
+) -> tuple[int, int]:
+    """Compare particles with projections of a file: the similarity matrix."""
+
+def classify(*files: File, sep: int = ..., out: File) -> tuple[int, int]:
+    """The best references of each particle, from a similarity matrix."""
+
+def average(
+    *files: File, result: File | None = ..., out: File,
+    ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., quiet: bool = ...,
+    classiter: int = ..., classcmp: str = ..., classalign: str = ..., classaligncmp: str = ...,
+    classralign: str = ..., classraligncmp: str = ..., classaverager: str = ...,
+    classkeep: float = ..., classkeepsig: bool = ..., classnormproc: str = ...,
+    classrefsf: bool = ..., classautomask: bool = ..., progress: Progress | None = ...,
+) -> tuple[int, int]:
+    """Average classes: projections, particles and a classification matrix."""
+
+def reconstruct(
+    *inputs: File, output: File = ..., halves: bool = ..., class_: int | None = ...,
+    model: int | None = ..., sym: str = ..., maxres: float | None = ...,
+    ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., recon: str = ..., pad: int = ...,
+    parallel: str = ..., progress: Progress | None = ...,
+) -> Reconstructed:
+    """Reconstruct a map from particles with poses, or from a run's class averages."""
+
+def info(*files: File, json: bool = ..., passthrough: str = ...) -> str:
+    """Tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands."""
+
+def convert(
+    *files: File, inputapix: float | None = ..., copy: bool = ..., compressbits: int | None = ...,
+    where: str = ..., first: int | None = ..., random: int | None = ..., randomseed: int = ...,
+    apix: float | None = ..., box: int | None = ..., phaseflip: bool = ..., invert: bool = ...,
+    normalize: bool = ..., passthrough: Sequence[File] | File = ..., datadir: File | None = ...,
+    overwrite: bool = ..., progress: Progress | None = ...,
+) -> Converted:
+    """Convert particles and maps between RELION, cryoSPARC and EMAN2 formats."""
+
+def expand(
+    *files: File, sym: str = ..., apix: float | None = ...,
+    passthrough: Sequence[File] | File = ..., datadir: File | None = ..., overwrite: bool = ...,
+    progress: Progress | None = ...,
+) -> Expanded:
+    """Every particle once for each operation of a symmetry: its subunits as particles."""
+
+def mask(
+    *maps: File, output: File = ..., lowpass: float = ...,
+    threshold: Literal["auto"] | float | None = ..., piece: float = ..., extend: float = ...,
+    edge: float = ..., invert: bool = ..., apix: float | None = ..., overwrite: bool = ...,
+) -> MadeMask:
+    """A soft mask of the region where a map is dense."""
+
+def subtract(
+    *particles: File, output: File = ..., model: File, mask: File, inside: bool = ...,
+    center: bool = ..., box: int | None = ...,
+    ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., parallel: str = ...,
+    overwrite: bool = ..., progress: Progress | None = ...,
+) -> Subtracted:
+    """Subtract from particles what a map has outside (inside) a mask, at their poses."""
+
+def process(
+    *files: File, process: Sequence[str] | str = ..., apix: float | None = ..., stack: bool = ...,
+) -> Processed:
+    """Apply named processors to a map or a stack of images."""
+
+def simulate(
+    *maps: File, phantom: int | None = ..., box: int | None = ..., out: File,
+    seedres: float | None = ..., n: int = ..., snr: float = ..., shift: float = ...,
+    fractions: Sequence[float] | float | str = ..., seed: int = ..., no_ctf: bool = ...,
+    defocus: Sequence[float] | float | str = ..., voltage: float = ..., cs: float = ...,
+    ampcont: float = ..., apix: float | None = ..., overwrite: bool = ...,
+    progress: Progress | None = ...,
+) -> Simulated:
+    """Make realistic particles with known truth from maps or a built-in phantom."""
+
+def modules(*kind: File, verbose: bool = ...) -> str:
+    """List processors, comparators, aligners ... with their parameters."""
+
+def doctor() -> str:
+    """Check this installation: kernels, threads, memory, versions, a self-test of 5 s."""
+
+def build_info(*, json: bool = ...) -> str:
+    """Tell how this installation was compiled and which instruction set it uses."""
+
+def cluster(*action: File, parallel: str, files: Sequence[File] | File = ...) -> str:
+    """Test the Dask workers of --parallel: versions, files, threads, bandwidth."""
