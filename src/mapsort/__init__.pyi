@@ -79,13 +79,14 @@ def followup(
 def pca(
     particles: str | Path | Particles, model: str | Path | Volume, *,
     progress: Progress | None = ..., passthrough: Sequence[File] | File = ...,
-    components: int | None = ..., skipalign: bool = ..., sym: Sequence[str] | str = ...,
-    iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
+    components: int | None = ..., skipalign: bool = ..., resume: File | None = ...,
+    sym: Sequence[str] | str = ..., iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
     relax: Sequence[str] | str = ..., path: File | None = ..., targetres: float | None = ...,
     speed: int = ..., randomseed: int | None = ...,
     ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
     apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., orientgen: str = ...,
-    maxshift: float | None = ..., simcmp: str = ...,
+    maxshift: float | None = ..., simcmp: str = ..., check: bool = ..., verbose: int = ...,
+    no_report: bool = ..., quiet: bool = ...,
 ) -> Variability:
     """Find how the particles of one map vary (``mapsort pca`` in Python)."""
 
@@ -111,7 +112,7 @@ def refine_multi(
     usefilt: File | None = ..., model: File | None = ...,
     nmodels: Literal["auto"] | int | None = ...,
     seedmethod: Literal["auto", "pca", "noise", "randphase", "randclassify", "mapfragment"] = ...,
-    startres: float | None = ..., starts: int = ..., replicates: int = ...,
+    startres: float | None = ..., starts: int = ..., replicates: int = ..., control: bool = ...,
     mass: Sequence[float] | float | str = ..., sym: Sequence[str] | str = ...,
     iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
     relax: Sequence[str] | str = ..., path: File | None = ..., targetres: float | None = ...,

@@ -43,7 +43,7 @@ def multi(
     models: Sequence[File] | File = ..., model: File | None = ...,
     nmodels: Literal["auto"] | int | None = ...,
     seedmethod: Literal["auto", "pca", "noise", "randphase", "randclassify", "mapfragment"] = ...,
-    startres: float | None = ..., starts: int = ..., replicates: int = ...,
+    startres: float | None = ..., starts: int = ..., replicates: int = ..., control: bool = ...,
     mass: Sequence[float] | float | str = ..., sym: Sequence[str] | str = ...,
     iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
     relax: Sequence[str] | str = ..., path: File | None = ..., targetres: float | None = ...,
@@ -90,15 +90,23 @@ def refine(
 ) -> RefinedMap:
     """Refine one map by half-sets that are kept apart from the start."""
 
+@overload
+def pca(*, check: Literal[True], **options: Any) -> str:
+    """How particles of one map vary: principal components of the volume, movies along them."""
+@overload
+def pca(*, resume: File, **options: Any) -> Variability:
+    """How particles of one map vary: principal components of the volume, movies along them."""
+@overload
 def pca(
     *, input: File, passthrough: Sequence[File] | File = ..., model: File | None = ...,
-    components: int | None = ..., skipalign: bool = ..., sym: Sequence[str] | str = ...,
-    iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
+    components: int | None = ..., skipalign: bool = ..., resume: File | None = ...,
+    sym: Sequence[str] | str = ..., iter: Literal["auto"] | int | None = ..., breaksym: bool = ...,
     relax: Sequence[str] | str = ..., path: File | None = ..., targetres: float | None = ...,
     speed: int = ..., randomseed: int | None = ...,
     ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
     apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., orientgen: str = ...,
-    maxshift: float | None = ..., simcmp: str = ..., progress: Progress | None = ...,
+    maxshift: float | None = ..., simcmp: str = ..., check: Literal[False] = ...,
+    verbose: int = ..., no_report: bool = ..., quiet: bool = ..., progress: Progress | None = ...,
 ) -> Variability:
     """How particles of one map vary: principal components of the volume, movies along them."""
 
