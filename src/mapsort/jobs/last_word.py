@@ -48,7 +48,11 @@ def judged_by_others(run: Run, state: State) -> State | None:
     references = run.plan.references
     rotations, origins = run.inputs.poses or state.matches.poses(references)
     label = references.model[state.matches.reference[:, 0]]
-    settings = ComponentSettings(symmetry=run.plan.symmetries[0].name, n_threads=run.plan.n_threads)
+    settings = ComponentSettings(
+        symmetry=run.plan.symmetries[0].name,
+        n_threads=run.plan.n_threads,
+        region=run.inputs.focus,
+    )
     with stage("judge classes", iteration=state.iteration):
         try:
             found = judged_anew(

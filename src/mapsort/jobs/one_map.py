@@ -162,7 +162,12 @@ def classes_at(run: Run, consensus: Consensus, settings: ComponentSettings) -> F
         consensus.rotations,
         run.options.nmodels,
         dealt_folds(run),
-        replace(settings, symmetry=symmetry, n_threads=run.plan.n_threads),
+        replace(
+            settings,
+            symmetry=symmetry,
+            n_threads=run.plan.n_threads,
+            region=run.inputs.focus,
+        ),
         seed=run.plan.seed,
         progress=run.execution.progress,
     )

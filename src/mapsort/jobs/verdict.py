@@ -150,7 +150,8 @@ def _judged(
         observed = Observed.at_first(
             band_particles(part, origins), folds, rotations, _common_symmetry(part).matrices
         )
-        seen = Seen.of(observed, ComponentSettings(n_threads=part.plan.n_threads))
+        settings = ComponentSettings(n_threads=part.plan.n_threads, region=run.inputs.focus)
+        seen = Seen.of(observed, settings)
         found = held_out_split(seen, len(filled), seed=part.plan.seed)
         held = populations(seen, classes, seed=part.plan.seed)
     except NumericalError as error:

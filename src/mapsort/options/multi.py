@@ -179,8 +179,6 @@ def why_not_components(options: MultiOptions) -> str | None:
         return "there is one class"
     if options.sep > 1:
         return f"--sep {options.sep} asks for several references of each particle"
-    if options.mask is not None:
-        return "--mask asks for classes by what lies inside it"
     names = {name.strip().lower() for name in options.sym}
     if len(names) > 1:
         return f"--sym {','.join(options.sym)}: components have one symmetry"

@@ -119,7 +119,8 @@ class DifferenceFilter:
         self, sums: tuple[Complex64, Float32], common: Complex64, prior: Float64
     ) -> Complex64:
         numerator, denominator = sums
-        return solved(self.grid, (numerator - denominator * common, denominator), prior)
+        sums = numerator - denominator * common, denominator
+        return self.grid.focused(solved(self.grid, sums, prior))
 
     def _made(
         self, sums: tuple[Complex64, Float32], common_prior: Float64, where: Float32

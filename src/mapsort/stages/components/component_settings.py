@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mapsort.array_types import Float32
 from mapsort.stages.components.band import Band
 from mapsort.stages.components.band_choice import FEWEST_RINGS, signal_band, signal_by_ring
 from mapsort.stages.components.observed import Observed
@@ -31,6 +32,8 @@ class ComponentSettings:
         That all maps and components have.
     correct_poses : bool
         Whether the given poses may be off by a few degrees and pixels.
+    region : ndarray of shape (box, box, box), or None
+        Mask, 0 to 1, of where particles may differ; None for everywhere.
     """
 
     n_components: int = 0
@@ -40,11 +43,12 @@ class ComponentSettings:
     symmetry: str = "c1"
     correct_poses: bool = True
     n_threads: int = 1
+    region: Float32 | None = None
 
     def grid(self, band: Band, rings: int) -> SliceGrid:
         """Return the grid of maps up to a ring."""
         radius = SPHERE * band.box if self.radius_px is None else self.radius_px
-        return SliceGrid(band, max(rings, FEWEST_RINGS), radius, self.n_threads)
+        return SliceGrid(band, max(rings, FEWEST_RINGS), radius, self.n_threads, self.region)
 
     def signal_grid(self, observed: Observed) -> SliceGrid:
         """Return the grid up to the last ring in use: that asked for, or where the signal ends."""

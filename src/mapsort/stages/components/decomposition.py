@@ -185,7 +185,7 @@ class Decomposition:
         amplitude = np.sqrt(grid.shell_means(power_of(mean.whole)))
         shells = np.minimum(grid.shell, grid.rings)
         noise = grid.fourier(white) * grid.inside * amplitude.astype(np.float32)[shells]
-        noise = grid.masked(noise)
+        noise = grid.focused(grid.masked(noise))
         sizes = np.sqrt(power_of(mean.whole).sum() / power_of(noise).sum(axis=0))
         noise *= FIRST_SIZE * sizes
         maps = [np.concatenate([own, noise], axis=1) for own in mean.maps]
@@ -226,6 +226,8 @@ def maximised(
 def solved_together(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Complex64:
     """Return maps (voxels, q) that explain sums together, within the window.
 
+    The first is the mean map; the others, components, lie within the region if there is one.
+
     Parameters
     ----------
     sums : pair of ndarray
@@ -244,7 +246,7 @@ def solved_together(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Rea
     maps = np.zeros((grid.voxels, q), np.complex64)
     parts = np.ascontiguousarray(np.linalg.solve(matrix, right))
     maps[inside] = parts.view(np.complex64)[..., 0]
-    return grid.masked(maps)
+    return grid.focused(grid.masked(maps), common=1)
 
 
 def with_noise_left(observed: Observed, components: Components, found: Coordinates) -> Observed:

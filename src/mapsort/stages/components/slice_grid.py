@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 
 from mapsort import _core
 from mapsort.array_types import Complex64, Float32, Float64, Indices, Real
@@ -48,12 +49,15 @@ class SliceGrid:
         Last ring in use.
     radius_px : float
         Radius of the sphere that holds the particle [pixels of the box].
+    region : ndarray of shape (box, box, box), or None
+        Mask, 0 to 1, of where maps may differ; None for everywhere.
     """
 
     band: Band
     rings: int
     radius_px: float
     n_threads: int = 1
+    region: Float32 | None = None
 
     @cached_property
     def side(self) -> int:
@@ -210,6 +214,29 @@ class SliceGrid:
         """Return transforms (voxels, q) of maps times the window, and a weight by place."""
         window = self.window if weight is None else self.window * weight
         return self.fourier(self.real(volumes) * window[..., None])
+
+    def focused(self, volumes: Complex64, common: int = 0) -> Complex64:
+        """Return transforms (voxels, q) of maps that are nothing outside the region, if there is one.
+
+        Parameters
+        ----------
+        common : int
+            The first so many maps stay whole: they are what all particles have in common.
+        """
+        if self.region is None:
+            return volumes
+        maps = self.real(volumes)
+        maps[..., common:] *= self._region[..., None]
+        return self.fourier(maps)
+
+    @cached_property
+    def _region(self) -> Float32:
+        """The region at the grid's points, (side, side, side), the origin at index 0."""
+        # a coarse grid must not miss a small region between its points
+        smooth = scipy.ndimage.gaussian_filter(self.region, 0.5 * max(self.pixel - 1.0, 0.0))
+        line = self._line * self.pixel + self.band.box // 2
+        places = np.stack(np.meshgrid(line, line, line, indexing="ij"))
+        return np.asarray(scipy.ndimage.map_coordinates(smooth, places, order=1), np.float32)
 
     def moments(self, volume: Complex64) -> Complex64:
         """Return transforms of a map and of its first moments along x, y and z, (voxels, 4).
