@@ -191,7 +191,6 @@ def test_states_with_a_symmetry(two_states, tmp_path):
         ({"sym": "c2,c4"}, "--sym c2,c4"),
         ({"sym": "h5:1:20:7.5"}, "--sym h5:1:20:7.5"),
         ({"sym": "c2", "breaksym": True}, "--breaksym"),
-        ({"mask": "mask.mrc"}, "--mask"),
     ],
     ids=str,
 )

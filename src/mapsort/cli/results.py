@@ -73,6 +73,7 @@ def multi(options: MultiOptions, made: MultiRun) -> Told:
     """Tell each map with its occupancy, and the particle table."""
     # Here and not above, as in what follows: it loads numpy.
     from mapsort.rundir.set_counts import SetCounts
+    from mapsort.rundir.text import read_json
 
     directory = RunDirectory(made.path, map_suffix=options.map_suffix)
     last = len(made.convergence)
@@ -85,6 +86,9 @@ def multi(options: MultiOptions, made: MultiRun) -> Told:
         yield f"{place}  {counted(n, 'particle')} ({share:.1f}%)"
     yield f"{directory.particles(last)}  class and pose of every particle"
     yield from _report_of(directory)
+    if len(options.mask) > 1:
+        yield f"{directory.regions}  class of every particle in each region"
+        yield from read_json(directory.regions_record)["words"]
     if options.replicates > 1:
         yield f"{directory.consensus}  class that each particle is in most often, its stability"
     yield from () if made.verdict is None else made.verdict.lines

@@ -40,7 +40,7 @@ def causes(table: pd.DataFrame, classes: Integer) -> tuple[Cause, ...]:
         many there are (Holm).
     """
     found = [(name, *_of_numbers(values, classes)) for name, values in _numbers(table)] + [
-        (name, *_of_kinds(values, classes)) for name, values in _kinds(table)
+        (name, _V, *of_kinds(values, classes)) for name, values in _kinds(table)
     ]
     corrected = _holm([p for _, _, _, p in found])
     return tuple(
@@ -104,17 +104,17 @@ def _of_numbers(values: Float64, classes: Integer) -> tuple[str, float, float]:
     return _ETA2, max(0.0, effect), float(p)
 
 
-def _of_kinds(kinds: Integer, classes: Integer) -> tuple[str, float, float]:
-    """Return measure, effect and p-value; the effect is free of what chance makes of few."""
+def of_kinds(kinds: Integer, classes: Integer) -> tuple[float, float]:
+    """Return Cramer's V, free of what chance makes of few, and the p-value of chi-squared."""
     table = scipy.stats.contingency.crosstab(kinds, classes).count
     n, (rows, columns) = table.sum(), table.shape
     if min(rows, columns) < 2:
-        return _V, 0.0, 1.0
+        return 0.0, 1.0
     squared, p, _, _ = scipy.stats.chi2_contingency(table, correction=False)
     # Bergsma, J. Korean Stat. Soc. 42 (2013) 323.
     phi2 = max(0.0, squared / n - (rows - 1) * (columns - 1) / (n - 1))
     fewer = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1))
-    return _V, float(np.sqrt(phi2 / max(fewer - 1, 1e-9))), float(p)
+    return float(np.sqrt(phi2 / max(fewer - 1, 1e-9))), float(p)
 
 
 def _holm(chances: list[float]) -> list[float]:

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from mapsort.errors import Interrupted
 from mapsort.jobs.finished_run import open_run
 from mapsort.jobs.refinement import Entry, MultiRun
 from mapsort.jobs.resume import going_on
@@ -55,12 +54,8 @@ def controlled(run: Run, first: MultiRun, again: Callable[[MultiOptions], MultiR
     if verdict is None or verdict.split is None or verdict.control is not None:
         return
     with run_log(directory.log):
-        try:
-            with stage("control"):
-                twin = _twin_run(run, first, again)
-        except Interrupted as error:
-            words = str(error).partition("\n")[0]
-            raise Interrupted(f"{words}\nto go on: mapsort multi --resume {first.path}") from error
+        with stage("control"):
+            twin = _twin_run(run, first, again)
         found = Split(NOT_SUPPORTED, "one class was found")
         if twin.verdict is not None and twin.verdict.split is not None:
             found = twin.verdict.split

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from mapsort.engines.progress import warn
 from mapsort.errors import FormatError, Interrupted, MapsortError, RunError
@@ -26,6 +27,9 @@ from mapsort.runfiles.relion_files import write_job
 
 LOGGER = logging.getLogger(__name__)
 
+#: Begins the line of an error that tells the way on.
+_GO_ON = "to go on:"
+
 
 @contextmanager
 def logged(
@@ -36,6 +40,7 @@ def logged(
     watcher: Watcher | None,
     *,
     killed: LockHolder | None = None,
+    more: bool = False,
 ) -> Iterator[tuple[Run, ProgressFile]]:
     """Give a run that tells and keeps what it does in its directory, and its progress file.
 
@@ -49,6 +54,8 @@ def logged(
         Called with the run directory when the run fails.
     killed : LockHolder, optional
         The process that was killed in this run.
+    more : bool
+        Whether the job goes on after the run: see `rest_of_job`.
 
     Raises
     ------
@@ -80,7 +87,26 @@ def logged(
             _tell_the_end(told, ended, directory)
             watch(watcher, directory)
             raise ended from error
-        mark_end(directory.path, JobEnd.SUCCESS)
+        if not more:
+            mark_end(directory.path, JobEnd.SUCCESS)
+
+
+@contextmanager
+def rest_of_job(command: str, path: Path) -> Iterator[None]:
+    """Do what a job has to do after its run; at the end of the block its directory says so.
+
+    An error tells how to go on with the job, not with the part in which it came.
+    """
+    try:
+        yield
+    except (MapsortError, OSError) as error:
+        stopped = isinstance(error, Interrupted)
+        mark_end(path, JobEnd.ABORTED if stopped else JobEnd.FAILURE)
+        if not (stopped or _GO_ON in str(error)):
+            raise
+        words = str(error).partition(_GO_ON)[0].rstrip()
+        raise type(error)(f"{words}\n{_how_to_go_on(command, path)}") from error
+    mark_end(path, JobEnd.SUCCESS)
 
 
 def _tell_the_end(told: ProgressFile, ended: MapsortError, directory: RunDirectory) -> None:
@@ -95,7 +121,7 @@ def _tell_the_end(told: ProgressFile, ended: MapsortError, directory: RunDirecto
 
 def _ending(error: MapsortError | OSError, directory: RunDirectory, command: str) -> MapsortError:
     """Return what ends a run that had begun, with the way to go on."""
-    how = f"to go on: mapsort {command} --resume {shlex.quote(str(directory.path))}"
+    how = _how_to_go_on(command, directory.path)
     if isinstance(error, Interrupted):
         return Interrupted(f"{error}\n{how}")
     if isinstance(error, OSError) and not isinstance(error, MapsortError):
@@ -104,6 +130,10 @@ def _ending(error: MapsortError | OSError, directory: RunDirectory, command: str
     if isinstance(error, FormatError | RunError):
         return RunError(f"{error}\n{how}")
     return error
+
+
+def _how_to_go_on(command: str, path: Path) -> str:
+    return f"{_GO_ON} mapsort {command} --resume {shlex.quote(str(path))}"
 
 
 def watch(watcher: Watcher | None, directory: RunDirectory) -> None:

@@ -138,7 +138,9 @@ def _record_going_on(kind: Refinement[Any, Any], run: Run, directory: RunDirecto
 def _resolved_record(
     kind: Refinement[Any, Any], run: Run, directory: RunDirectory
 ) -> dict[str, Any]:
-    record = run.asked.as_record() | {
+    # of a run that is the first part of what was asked for, what it is itself
+    own = run.asked if run.request is None else run.options
+    record = own.as_record() | {
         "path": str(directory.path),
         "apix": run.inputs.apix,
         "maxshift": run.plan.max_shift,
@@ -175,7 +177,10 @@ def _logged(
     killed: LockHolder | None = None,
 ) -> Result:
     """Carry out a run, from the beginning or from where it stands; its log tells how it ends."""
-    with logged(kind.command, run.asked, run, directory, watcher, killed=killed) as (run, told):
+    begun = logged(
+        kind.command, run.asked, run, directory, watcher, killed=killed, more=kind.more
+    )
+    with begun as (run, told):
         finished = _from_where_it_stands(kind, run, directory, watcher)
         entries = finished.convergence
         told.finish_run(

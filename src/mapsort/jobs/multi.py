@@ -16,6 +16,7 @@ from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
 from mapsort.jobs.control import controlled
 from mapsort.jobs.last_word import judged_by_others
+from mapsort.jobs.logged_run import rest_of_job
 from mapsort.jobs.loop import carried_out, check_disk
 from mapsort.jobs.one_map import of_found_number, refuse_too_few
 from mapsort.jobs.refinement import (
@@ -26,6 +27,7 @@ from mapsort.jobs.refinement import (
     final_maps,
     with_seed,
 )
+from mapsort.jobs.regions import posed, sorted_by_regions
 from mapsort.jobs.replicates import replicated
 from mapsort.jobs.resume import going_on
 from mapsort.jobs.starts import prepared
@@ -175,12 +177,15 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     """
     run = opened(options, progress)
     check_disk(run)
+    memory = _memory_warnings(run)
+    if len(options.mask) > 1:
+        run = posed(run)
     with threadpool_limits(run.plan.n_threads):
         run = looked_through(run)
         estimate = estimated_time(run)
     lines = plan_lines(run, MULTI.command)
     lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
-    warnings = [*_memory_warnings(run), *symmetry_warnings(run)]
+    warnings = [*memory, *symmetry_warnings(run)]
     return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
 
 
@@ -242,18 +247,29 @@ def refine_multi_run(
     options = with_seed(options)
     run = opened(options, progress, particles, volumes)
     in_files = particles is None and volumes is None
-    finished = carried_out(MULTI, run, watcher, in_files=in_files)
+    regions = len(options.mask) > 1
     several = run.plan.n_models > 1 and options.replicates > 1
-    if not (several or options.control):
+    more = regions or several or options.control
+    begun = posed(run) if regions else run
+    finished = carried_out(replace(MULTI, more=more), begun, watcher, in_files=in_files)
+    if not more:
         return finished
 
     def again(asked: MultiOptions, some: Particles | None = None) -> MultiRun:
         return refine_multi_run(asked, progress=progress, particles=some, volumes=volumes)
 
-    if several:
-        replicated(finished, options, run.inputs.particles, again)
-    if options.control:
-        controlled(run, finished, again)
+    def watched(asked: MultiOptions) -> MultiRun:
+        return refine_multi_run(asked, progress=progress, volumes=volumes, watcher=watcher)
+
+    with rest_of_job(MULTI.command, finished.path):
+        if regions:
+            copies = run.inputs.halves.has_copies
+            sorted_by_regions(finished, options, watched, copies=copies)
+        else:
+            if several:
+                replicated(finished, options, run.inputs.particles, again)
+            if options.control:
+                controlled(run, finished, again)
     if watcher is not None:
         watcher(finished.path)
     return finished

@@ -127,10 +127,23 @@ def of_found_number(run: Run, known: KnownClasses | None) -> Run:
     count, one = known.responsibilities.shape[1], run.options.models[:1]
     # what follows from classes being sought stays, though one is no longer
     options = replace(run.options, nmodels=count, models=one * count, junk=run.options.junk_sets)
-    return _replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1] * count))
+    return replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1] * count))
 
 
-def _replanned(run: Run, options: MultiOptions, inputs: MultiInputs) -> Run:
+def of_one_map(options: MultiOptions) -> MultiOptions:
+    """Return the options of the run of all particles with the first map."""
+    return replace(
+        options,
+        models=options.models[:1],
+        nmodels=1,
+        sym=options.sym[:1],
+        relax=options.relax[:1],
+        mass=(),
+        starts=1,
+    )
+
+
+def replanned(run: Run, options: MultiOptions, inputs: MultiInputs) -> Run:
     """Return the run with other options, in the threads and with the seed that it has."""
     plan = replace(resolve(options, inputs), seed=run.plan.seed, n_threads=run.plan.n_threads)
     return replace(run, options=options, inputs=inputs, plan=plan)
@@ -192,17 +205,8 @@ def poses_with_one_map(run: Run, n_iterations: int) -> Consensus:
 
 def _with_one_map(run: Run, n_iterations: int) -> Run:
     """Return the run of a refinement of all particles with the one map."""
-    options = replace(
-        run.options,
-        models=run.options.models[:1],
-        nmodels=1,
-        sym=run.options.sym[:1],
-        mass=(),
-        starts=1,
-        iter=n_iterations,
-        inputmode=InputMode.CLASSES,
-    )
-    part = _replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1]))
+    options = replace(of_one_map(run.options), iter=n_iterations, inputmode=InputMode.CLASSES)
+    part = replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1]))
     return replace(
         part,
         execution=replace(

@@ -122,6 +122,8 @@ class Refinement(Generic[Outcome, Result]):
         (run, last state) -> the state that one more iteration begins with, or None.
     keeps_states : bool
         Whether the states of all iterations are kept, to go on from any of them.
+    more : bool
+        Whether the job goes on after the run (`mapsort.jobs.logged_run.rest_of_job`).
     """
 
     command: str
@@ -138,6 +140,7 @@ class Refinement(Generic[Outcome, Result]):
     resumed: Callable[[Run, State], Run] = lambda run, _state: run
     last_word: Callable[[Run, State], State | None] = lambda _run, _state: None
     keeps_states: bool = False
+    more: bool = False
 
 
 def with_seed(options: Asked) -> Asked:

@@ -58,6 +58,7 @@ class MultiOptions(
         _check_halves(self)
         _check_averager(self)
         _check_made_maps(self)
+        _check_regions(self)
         _check_components(self)
 
     @property
@@ -199,6 +200,20 @@ def _check_components(options: MultiOptions) -> None:
         raise ConfigError(f"--nmodels=auto: {reason}; give a number")
 
 
+def _check_regions(options: MultiOptions) -> None:
+    """Check what cannot go with several regions, whose classes are sought at given poses."""
+    if len(options.mask) < 2:
+        return
+    asked = f"--mask: {len(options.mask)} regions"
+    if len(options.models) == 1 and options.nmodels is not None:
+        raise ConfigError(f"{asked} and one map: nothing is classified; give --nmodels from 2")
+    names = {name.strip().lower() for name in options.imposed}
+    if len(names) > 1 or any(name.startswith("h") for name in names):
+        raise ConfigError(
+            f"{asked} take one point group; --sym={','.join(options.sym)} is another thing"
+        )
+
+
 def _check_made_maps(options: MultiOptions) -> None:
     """Check what cannot go without a starting map."""
     if not options.makes_maps:
@@ -208,6 +223,8 @@ def _check_made_maps(options: MultiOptions) -> None:
         raise ConfigError(f"{why}: --seedmethod={options.seedmethod.value} makes maps of one")
     if options.nmodels is None:
         raise ConfigError(f"{why}: --nmodels=auto finds classes from one map")
+    if options.mask:
+        raise ConfigError(f"{why}: --mask lies in the frame of a map")
     if options.skipalign:
         raise ConfigError(
             f"{why}: mapsort reconstruct makes one with the poses that --skipalign takes"
@@ -246,9 +263,11 @@ def _scores_any_pose(options: MultiOptions) -> bool:
 def _check_own_poses(options: MultiOptions) -> None:
     """Check what cannot go with poses that are not those of the projections."""
     particles = options.inputmode is InputMode.PARTICLES
-    if not (particles or options.skipalign or options.relax):
+    regions = len(options.mask) > 1
+    if not (particles or options.skipalign or options.relax or regions):
         return
-    asked = "--inputmode=particles" if particles else "--relax"
+    asked = "--relax" if options.relax else "--mask of several regions"
+    asked = "--inputmode=particles" if particles else asked
     asked = "--skipalign" if options.skipalign else asked
     if options.simmask is not None:
         raise ConfigError(f"--simmask: masks projections, which {asked} does not compare with")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.options.fields import Options, choice, flag, option
-from mapsort.options.kinds import file_path, real_number, text, whole_number
+from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
 from mapsort.options.shared import (
     POSE_COMPARATOR,
     POSE_REFINEMENT,
@@ -105,11 +105,13 @@ class SearchDetails(Options):
         "FILE",
         "2-D mask of the box's size that multiplies every projection",
     )
-    mask: Path | None = option(
-        file_path("a mask volume"),
-        "FILE",
+    mask: tuple[Path, ...] = option(
+        list_of(file_path("a mask volume"), "mask volumes"),
+        "FILE[,FILE...]",
         "3-D mask, 0 to 1: classify by what lies inside it; outside, all maps that are "
-        "compared are given the same density, their mean",
+        "compared are given the same density, their mean. Of several masks each gives classes of "
+        "its own, at poses that are searched once",
+        (),
     )
     skipalign: bool = flag(
         "no search: classify with the poses of the input (rlnAngleRot and so on)"

@@ -7,6 +7,7 @@ the noise. The density outside still holds the particle in its pose.
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from mapsort.physics.symmetry_check import check_symmetry
 
 #: Values of a mask may overshoot 0 and 1 by this much, as soft edges made by filters do.
 OVERSHOOT = 0.1
+#: Part of a region that another one may share without a word: soft edges of neighbours meet.
+SHARED = 0.1
 
 
 def open_focus_mask(path: Path, particles: Particles) -> Float32:
@@ -55,13 +58,38 @@ def open_focus_mask(path: Path, particles: Particles) -> Float32:
     return mask
 
 
+def open_focus(
+    options: MultiOptions, particles: Particles
+) -> tuple[Float32 | None, tuple[str, ...]]:
+    """Read every mask of ``--mask``; return that of the only one, and what is doubtful of several.
+
+    Raises
+    ------
+    ConfigError, FormatError
+        As `open_focus_mask`.
+    """
+    masks = [open_focus_mask(path, particles) for path in options.mask]
+    if len(masks) == 1:
+        return masks[0], ()
+    shared = (
+        (a, b, float(np.minimum(masks[a], masks[b]).sum() / min(masks[a].sum(), masks[b].sum())))
+        for a, b in combinations(range(len(masks)), 2)
+    )
+    return None, tuple(
+        f"--mask: regions {a + 1} and {b + 1} share {part:.0%} of the smaller one: what lies there "
+        "tells in the classes of both"
+        for a, b, part in shared
+        if part > SHARED
+    )
+
+
 def mask_warning(options: MultiOptions, mask: Float32, group: Symmetry, apix: float) -> str | None:
     """Return what to know when a mask does not have a map's symmetry."""
     if group.order == 1 or check_symmetry(mask, group, apix=apix).agrees:
         return None
     return (
-        f"--mask={options.mask}: does not have the symmetry {group.name} of the maps, whose copies "
-        "of the region lie outside it; focus on one of them with --sym=c1"
+        f"--mask={options.mask[0]}: does not have the symmetry {group.name} of the maps, whose "
+        "copies of the region lie outside it; focus on one of them with --sym=c1"
     )
 
 

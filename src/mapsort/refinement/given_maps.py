@@ -87,13 +87,18 @@ def fitted_maps(
         moves.append(steps)
         if options.startres is not None:
             moved = cut_off(moved, shell=box * apix / options.startres)
-        elif len(options.models) > 1 and not options.makes_maps:
+        elif len(options.models) > 1 and not _unseen(options):
             told += _fine_detail(moved, box * apix)
         maps.append(moved)
         notes += [f"{path}: {words}" for words in told]
     if options.model is None and not options.makes_maps:
         notes += _identical(options.models, maps)
     return GivenMaps(tuple(maps), tuple(dict.fromkeys(notes)), tuple(moves))
+
+
+def _unseen(options: MultiOptions) -> bool:
+    """Whether no particle is compared with the maps as they are given."""
+    return options.makes_maps or (options.finds_classes and options.skipalign)
 
 
 def largest_shift(options: MultiOptions, box: int) -> float:
@@ -177,7 +182,7 @@ def _to_the_centre(
         f"its density lies {length:.1f} px off the centre; shifts up to {max_shift:g} px are "
         "searched"
     )
-    if options.skipalign or options.mask is not None or options.inputmode is InputMode.PARTICLES:
+    if options.skipalign or options.mask or options.inputmode is InputMode.PARTICLES:
         return None, f"{words}. It stays there, as the given poses or mask may need"
     z, y, x = (-int(step) for step in np.rint(offset))
     return (z, y, x), words

@@ -26,7 +26,7 @@ from mapsort.physics.ctf import ContrastTransfer
 from mapsort.refinement.bad_images import counting_bad
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.finishing import given_structure_factor
-from mapsort.refinement.focus import open_focus_mask
+from mapsort.refinement.focus import open_focus
 from mapsort.refinement.given_maps import Steps, fitted_maps, largest_shift
 from mapsort.refinement.starting_maps import first_maps, made_of_one
 from mapsort.refinement.table_poses import table_poses
@@ -64,7 +64,7 @@ class MultiInputs:
     one_map : ndarray of shape (box, box, box), optional
         The map (``--model``) that the seeds were made of.
     focus : ndarray of shape (box, box, box), optional
-        Mask of a focused classification (``--mask``).
+        Mask of a focused classification (``--mask``); of several, each has a run of its own.
     poses : tuple of ndarray (n, 3, 3) and ndarray (n, 2), optional
         With ``--skipalign``: rotations and origins [pixels] of the input.
     filtered : Particles or None
@@ -226,11 +226,12 @@ def open_inputs(
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
     mask = open_mask(options, particles.box)
+    focus, doubts = open_focus(options, particles)
     filtered = _open_filtered(options, particles)
     curve = given_structure_factor(options)
     given = [*options.passthrough, *options.models]
-    masks = (options.simmask, options.mask)
-    given += [path for path in (*masks, options.usefilt, curve) if path is not None]
+    given += options.mask
+    given += [path for path in (options.simmask, options.usefilt, curve) if path is not None]
     files = (particles.source, *particles.files, *(p for p in given if p.exists()))
     return MultiInputs(
         particles,
@@ -241,9 +242,9 @@ def open_inputs(
         halves,
         mask,
         flipped=are_flipped(options.ctf, particles),
-        notes=notes,
+        notes=(*notes, *doubts),
         one_map=one,
-        focus=None if options.mask is None else open_focus_mask(options.mask, particles),
+        focus=focus,
         poses=_given_poses(options, particles),
         filtered=filtered,
         moves=given_maps.moves,

@@ -156,6 +156,11 @@ def plan_lines(run: Run, command: str) -> list[str]:
         models.append(
             f"symmetry relaxed: {', '.join(options.searched)} searched in full, poses {weighed}"
         )
+    if run.request is not None:
+        models += [
+            f"region {number}: {mask}, classes of its own at the poses of map 1"
+            for number, mask in enumerate(run.request.mask, start=1)
+        ]
     if run.independent is not None:
         models.append(
             f"halves: {' and '.join(map(str, inputs.halves.counts))} particles, apart from the "

@@ -92,6 +92,8 @@ class Run:
     execution: Execution = field(default_factory=Execution)
     independent: IndependentHalves | None = None
     spectra_seen: ParticleSpectra | None = None
+    #: What was asked for, where this run is only the first part of it.
+    request: MultiOptions | None = None
     #: Which of several starts (``--starts``), from 0.
     trial: int = 0
     #: With half-sets: the half (from 0) that this is the run of, how many there are, and what
@@ -103,7 +105,9 @@ class Run:
     @property
     def asked(self) -> MultiOptions | RefineOptions:
         """The command's options, as they were given."""
-        return self.options if self.independent is None else self.independent.asked
+        if self.independent is not None:
+            return self.independent.asked
+        return self.options if self.request is None else self.request
 
     @property
     def policy(self) -> IndependentHalves:

@@ -98,6 +98,9 @@ class RunDirectory:
     replicates = _File("replicates.json")
     #: Directory of ``--control``: the twin of the particles, and the run on it.
     control = _OfIteration("control_YY")
+    #: Of several focus regions: the table with the classes of each, and how these go together.
+    regions = _File("regions.star")
+    regions_record = _File("regions.json")
     log = _File("run.log")
     log_json = _File("run.log.json")
     #: Which process works in the directory; where it stands, for monitors to poll.
@@ -124,6 +127,10 @@ class RunDirectory:
                 f"map format {self.map_suffix!r} is not known; known are "
                 f"{' and '.join(_MAP_SUFFIXES)}."
             )
+
+    def region(self, number: int) -> RunDirectory:
+        """Return the run directory of a focus region, from 1, inside this one."""
+        return RunDirectory(self.path / f"region_{number:02d}", map_suffix=self.map_suffix)
 
     @classmethod
     def next_free(

@@ -148,3 +148,23 @@ def test_grids_hold_what_slices_touch(rings):
     volume = np.zeros((grid.voxels, 1), np.complex64)
     assert np.isfinite(grid.slices(volume, turns(50))).all()
     assert grid.half >= FINENESS * (rings + 0.5)
+
+
+def test_maps_that_differ_end_where_the_region_does():
+    """A blob inside the region stays, its mirror image goes; what all have in common stays whole."""
+    place = np.array([1.0, -1.0, 3.0])  # z, y, x
+    z, y, x = np.mgrid[:20, :20, :20] - 10
+    apart = np.sqrt((z - place[0]) ** 2 + (y - place[1]) ** 2 + (x - place[2]) ** 2)
+    grid = SliceGrid(BAND, 5, 7.0, region=np.clip(4.0 - apart, 0, 1).astype(np.float32))
+    line = np.fft.ifftshift(np.arange(GRID.side) - GRID.half) * GRID.pixel
+    points = np.meshgrid(line, line, line, indexing="ij")
+
+    def blob(centre):
+        return np.exp(-sum((p - c) ** 2 for p, c in zip(points, centre, strict=True)) / 2)
+
+    both = np.stack([blob(place) + blob(-place)] * 2, axis=-1).astype(np.float32)
+    kept = grid.real(grid.focused(grid.fourier(both), common=1))
+    np.testing.assert_allclose(kept[..., 0], both[..., 0], atol=1e-5)
+    np.testing.assert_allclose(kept[..., 1], blob(place), atol=0.03)
+    whole = GRID.fourier(both)
+    assert GRID.focused(whole) is whole

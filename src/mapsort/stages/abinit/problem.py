@@ -78,7 +78,7 @@ class Problem:
     def grid(self, stage: Stage) -> PolarGrid:
         """Return the grid of a stage."""
         band = self.particles.band
-        made = PolarGrid(band, stage.rings, self.radius_px, self.n_threads, stage.angles)
+        made = PolarGrid(band, stage.rings, self.radius_px, self.n_threads, angles=stage.angles)
         return self._grids.setdefault((stage.rings, stage.angles), made)
 
     @cached_property

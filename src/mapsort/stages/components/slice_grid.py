@@ -216,7 +216,7 @@ class SliceGrid:
         return self.fourier(self.real(volumes) * window[..., None])
 
     def focused(self, volumes: Complex64, common: int = 0) -> Complex64:
-        """Return transforms (voxels, q) of maps that are nothing outside the region, if there is one.
+        """Return transforms (voxels, q) of maps that end where the region does, if there is one.
 
         Parameters
         ----------
@@ -232,6 +232,7 @@ class SliceGrid:
     @cached_property
     def _region(self) -> Float32:
         """The region at the grid's points, (side, side, side), the origin at index 0."""
+        assert self.region is not None, "asked for where there is one"
         # a coarse grid must not miss a small region between its points
         smooth = scipy.ndimage.gaussian_filter(self.region, 0.5 * max(self.pixel - 1.0, 0.0))
         line = self._line * self.pixel + self.band.box // 2

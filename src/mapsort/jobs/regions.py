@@ -1,0 +1,290 @@
+"""Several focus regions (``--mask A,B``): particles are posed once, then sorted by each region.
+
+All particles are brought to one map, that of the run. At their poses each region gives a
+classification of its own, a run in a directory inside the run's; a table joins their classes.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from mapsort.array_types import Float64, Integer
+from mapsort.io.star import read_particles, write_particles
+from mapsort.jobs.class_causes import CHANCE, of_kinds
+from mapsort.jobs.one_map import of_one_map, replanned
+from mapsort.jobs.refinement import MultiRun
+from mapsort.jobs.resume import FREE, going_on
+from mapsort.options.multi import MultiOptions
+from mapsort.refinement.run import Run
+from mapsort.rundir.atomic import atomic_path
+from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.log import run_log
+from mapsort.rundir.manifest import read_manifest
+from mapsort.rundir.result_record import ResultMatrix, ResultRecord, ResultTable, write_result
+from mapsort.rundir.set_counts import SetCounts
+from mapsort.rundir.text import write_json
+
+LOGGER = logging.getLogger(__name__)
+
+#: What stands for the map that poses are searched with where several are given.
+_MEAN = Path("(mean of the given maps)")
+#: Columns of the joined table: class in a region and its probability.
+CLASS, PROBABILITY = "mapsortRegion{}Class", "mapsortRegion{}Probability"
+
+
+@dataclass(frozen=True)
+class Region:
+    """The classification by one region.
+
+    Attributes
+    ----------
+    number : int
+        From 1, in the order of ``--mask``.
+    labels : ndarray of shape (n,), int64
+        Class of each particle, from 1; junk after the maps.
+    probability : ndarray of shape (n,), float64
+        Of that class.
+    counts : SetCounts
+        Particles of each class.
+    """
+
+    number: int
+    mask: Path
+    run: MultiRun
+    labels: Integer
+    probability: Float64
+    counts: SetCounts
+
+    @classmethod
+    def of(cls, number: int, mask: Path, run: MultiRun) -> Region:
+        """Return what a finished run found of a region."""
+        table = run.assignments
+        return cls(
+            number,
+            mask,
+            run,
+            table["rlnClassNumber"].to_numpy(np.int64),
+            table["rlnMaxValueProbDistribution"].to_numpy(np.float64),
+            SetCounts.of_entry(run.convergence[-1]),
+        )
+
+    @property
+    def verdict(self) -> str:
+        """What to believe of its classes."""
+        split = None if self.run.verdict is None else self.run.verdict.split
+        return "one class" if split is None else split.verdict
+
+    @property
+    def words(self) -> str:
+        """Its classes and the verdict, in a sentence."""
+        shares = "/".join(f"{share:.1f}" for share in self.counts.shares)
+        return (
+            f"region {self.number} ({self.mask}): {shares} % of the particles; its classes: "
+            f"{self.verdict}"
+        )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How the classes of two regions go together.
+
+    Attributes
+    ----------
+    first, second : int
+        Numbers of the regions.
+    effect : float
+        Cramer's V; 0 where knowing one class tells nothing of the other.
+    p_value : float or None
+        The chance of so much among regions that are independent; None among copies of images.
+    shares : ndarray of shape (K, L), float64
+        Particles of each two classes, junk apart [%].
+    """
+
+    first: int
+    second: int
+    effect: float
+    p_value: float | None
+    shares: Float64
+
+    @classmethod
+    def of(cls, a: Region, b: Region, *, copies: bool) -> Pair:
+        """Compare the classes of two regions; copies of an image are not independent."""
+        sizes = len(a.counts.maps), len(b.counts.maps)
+        good = (a.labels <= sizes[0]) & (b.labels <= sizes[1])
+        first, second = a.labels[good], b.labels[good]
+        table = np.zeros(sizes)
+        np.add.at(table, (first - 1, second - 1), 1.0)
+        effect, p_value = of_kinds(first, second) if good.any() else (0.0, 1.0)
+        shares = 100 * table / max(1, len(first))
+        return cls(a.number, b.number, effect, None if copies else p_value, shares)
+
+    @property
+    def words(self) -> str:
+        """Whether they go together, in a sentence."""
+        told = f"(Cramer's V {self.effect:.2f}"
+        if self.p_value is None:
+            return f"classes of regions {self.first} and {self.second}: association {told})"
+        how = "go" if self.p_value < CHANCE else "do not go"
+        chance = "" if self.p_value < CHANCE else " beyond chance"
+        return (
+            f"classes of regions {self.first} and {self.second} {how} together{chance} {told}, "
+            f"p {self.p_value:.2g})"
+        )
+
+
+def posed(run: Run) -> Run:
+    """Return the run that poses are searched in: all particles with one map, none in focus."""
+    options = replace(of_one_map(run.options), mask=())
+    inputs = run.inputs
+    seed = inputs.one_map
+    if seed is None:
+        seed = np.mean(inputs.seeds, axis=0, dtype=np.float32)
+        options = replace(options, models=(_MEAN,))
+    return replace(replanned(run, options, replace(inputs, seeds=(seed,))), request=run.options)
+
+
+def sorted_by_regions(
+    whole: MultiRun,
+    options: MultiOptions,
+    again: Callable[[MultiOptions], MultiRun],
+    *,
+    copies: bool,
+) -> tuple[Region, ...]:
+    """Sort the particles of a run by each region at the run's poses; write what was found.
+
+    Parameters
+    ----------
+    whole : MultiRun
+        Of all particles with one map.
+    options : MultiOptions
+        What was asked for, with the seed that the run had.
+    again : callable
+        Carries out a run with other options.
+    copies : bool
+        Whether some particles are copies of an image.
+
+    Returns
+    -------
+    tuple of Region
+        Each a run in ``region_XX``; joined in ``regions.star`` and ``regions.json``.
+    """
+    found = tuple(
+        Region.of(number, mask, _region(whole, options, number, mask, again))
+        for number, mask in enumerate(options.mask, start=1)
+    )
+    pairs = [Pair.of(a, b, copies=copies) for a, b in combinations(found, 2)]
+    _write(whole, found, pairs)
+    return found
+
+
+def _region(
+    whole: MultiRun,
+    options: MultiOptions,
+    number: int,
+    mask: Path,
+    again: Callable[[MultiOptions], MultiRun],
+) -> MultiRun:
+    """Return the run of a region, which goes on where it was stopped."""
+    directory = RunDirectory(whole.path).region(number)
+    map_of_all = RunDirectory(whole.path, map_suffix=options.map_suffix).maps
+    one = options.model is not None
+    asked = replace(
+        options,
+        input=whole.particles,
+        passthrough=(),
+        datadir=None,
+        model=map_of_all(len(whole.convergence), 1) if one else None,
+        models=() if one else options.models,
+        sym=options.imposed[:1],
+        relax=(),
+        breaksym=False,
+        mask=(mask,),
+        skipalign=True,
+        path=directory.path,
+        resume=None,
+    ).validated()
+    LOGGER.info("region %d: classes by what lies inside %s", number, mask)
+    if directory.parms.exists() and _begun_as(directory, asked):
+        free = {name: getattr(asked, name) for name in FREE if hasattr(asked, name)}
+        with going_on(MultiOptions, {"resume": directory.path} | free) as begun:
+            return again(begun)
+    if directory.path.exists():
+        shutil.rmtree(directory.path)
+    return again(asked)
+
+
+def _begun_as(directory: RunDirectory, asked: MultiOptions) -> bool:
+    """Whether a region's run was begun with the same poses and options, but for the free ones."""
+    begun, now = read_manifest(directory.parms).asked, asked.as_record()
+    return all(begun.get(name) == now[name] for name in now.keys() - FREE)
+
+
+def _write(whole: MultiRun, found: Sequence[Region], pairs: Sequence[Pair]) -> None:
+    directory = RunDirectory(whole.path)
+    optics, table = read_particles(whole.particles)
+    for region in found:
+        table[CLASS.format(region.number)] = region.labels
+        table[PROBABILITY.format(region.number)] = np.round(region.probability, 6)
+    with atomic_path(directory.regions) as part:
+        write_particles(part, optics, table)
+    words = (*(region.words for region in found), *(pair.words for pair in pairs))
+    with run_log(directory.log):
+        for line in words:
+            LOGGER.info("%s", line)
+    content = {
+        "regions": [
+            {
+                "mask": str(region.mask),
+                "path": str(region.run.path),
+                "particles": region.counts.maps,
+                "junk": region.counts.junk,
+                "verdict": region.verdict,
+            }
+            for region in found
+        ],
+        "pairs": [
+            {
+                "regions": (pair.first, pair.second),
+                "cramers_v": pair.effect,
+                "p_value": pair.p_value,
+                "percent": pair.shares,
+            }
+            for pair in pairs
+        ],
+        "words": words,
+    }
+    write_json(directory.regions_record, content)
+    write_result(whole.path, "0_regions", _record(found, pairs, words))
+
+
+def _record(found: Sequence[Region], pairs: Sequence[Pair], words: tuple[str, ...]) -> ResultRecord:
+    """Return the regions for the report."""
+    table = ResultTable.of(
+        "Regions, each with a run of its own",
+        found,
+        {
+            "region": lambda region: region.number,
+            "mask": lambda region: str(region.mask),
+            "particles of each class": lambda region: "/".join(map(str, region.counts.maps)),
+            "junk": lambda region: sum(region.counts.junk),
+            "classes": lambda region: region.verdict,
+            "run": lambda region: str(region.run.path),
+        },
+    )
+    matrices = tuple(
+        ResultMatrix(
+            f"Regions {pair.first} and {pair.second} [% of the particles]",
+            tuple(f"{pair.first}: class {k + 1}" for k in range(pair.shares.shape[0])),
+            tuple(f"{pair.second}: class {k + 1}" for k in range(pair.shares.shape[1])),
+            tuple(map(tuple, pair.shares.tolist())),
+        )
+        for pair in pairs
+    )
+    return ResultRecord("Regions", words, (table,), matrices=matrices)
