@@ -62,7 +62,7 @@ EXAMPLES = {
     "simralign": ("none", "none"),
     "simraligncmp": ("dot", "dot"),
     "simmask": ("mask.mrc", Path("mask.mrc")),
-    "mask": ("a.mrc,b.mrc", (Path("a.mrc"), Path("b.mrc"))),
+    "mask": ("focus.mrc", (Path("focus.mrc"),)),
     "skipalign": (None, True),
     "prefilt": (None, True),
     "sep": ("2", 2),

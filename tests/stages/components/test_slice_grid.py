@@ -151,7 +151,7 @@ def test_grids_hold_what_slices_touch(rings):
 
 
 def test_maps_that_differ_end_where_the_region_does():
-    """A blob inside the region stays, its mirror image goes; what all have in common stays whole."""
+    """A blob in the region stays, its mirror image goes; what all have in common stays whole."""
     place = np.array([1.0, -1.0, 3.0])  # z, y, x
     z, y, x = np.mgrid[:20, :20, :20] - 10
     apart = np.sqrt((z - place[0]) ** 2 + (y - place[1]) ** 2 + (x - place[2]) ** 2)
