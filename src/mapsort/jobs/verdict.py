@@ -150,7 +150,7 @@ def _judged(
         observed = Observed.at_first(
             band_particles(part, origins), folds, rotations, _common_symmetry(part).matrices
         )
-        settings = ComponentSettings(n_threads=part.plan.n_threads, region=run.inputs.focus)
+        settings = ComponentSettings(n_threads=part.plan.n_threads, region=part.inputs.focus)
         seen = Seen.of(observed, settings)
         found = held_out_split(seen, len(filled), seed=part.plan.seed)
         held = populations(seen, classes, seed=part.plan.seed)
