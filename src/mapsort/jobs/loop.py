@@ -177,9 +177,7 @@ def _logged(
     killed: LockHolder | None = None,
 ) -> Result:
     """Carry out a run, from the beginning or from where it stands; its log tells how it ends."""
-    begun = logged(
-        kind.command, run.asked, run, directory, watcher, killed=killed, more=kind.more
-    )
+    begun = logged(kind.command, run.asked, run, directory, watcher, killed=killed, more=kind.more)
     with begun as (run, told):
         finished = _from_where_it_stands(kind, run, directory, watcher)
         entries = finished.convergence
