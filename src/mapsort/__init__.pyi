@@ -123,7 +123,7 @@ def refine_multi(
     orientgen: str = ..., projector: str = ..., maxshift: float | None = ..., simcmp: str = ...,
     twostage: int = ..., shrink: int = ..., simalign: str = ..., simaligncmp: str = ...,
     simralign: str = ..., simraligncmp: str = ..., simmask: File | None = ...,
-    mask: File | None = ..., skipalign: bool = ..., prefilt: bool = ..., sep: int = ...,
+    mask: Sequence[File] | File = ..., skipalign: bool = ..., prefilt: bool = ..., sep: int = ...,
     assign: Literal["auto", "hard", "soft"] = ..., junk: Literal["auto"] | int | None = ...,
     classiter: int = ..., classcmp: str = ..., classalign: str = ..., classaligncmp: str = ...,
     classralign: str = ..., classraligncmp: str = ..., classaverager: str = ...,

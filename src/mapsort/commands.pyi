@@ -54,7 +54,7 @@ def multi(
     orientgen: str = ..., projector: str = ..., maxshift: float | None = ..., simcmp: str = ...,
     twostage: int = ..., shrink: int = ..., simalign: str = ..., simaligncmp: str = ...,
     simralign: str = ..., simraligncmp: str = ..., simmask: File | None = ...,
-    mask: File | None = ..., skipalign: bool = ..., prefilt: bool = ..., sep: int = ...,
+    mask: Sequence[File] | File = ..., skipalign: bool = ..., prefilt: bool = ..., sep: int = ...,
     assign: Literal["auto", "hard", "soft"] = ..., junk: Literal["auto"] | int | None = ...,
     classiter: int = ..., classcmp: str = ..., classalign: str = ..., classaligncmp: str = ...,
     classralign: str = ..., classraligncmp: str = ..., classaverager: str = ...,
@@ -186,7 +186,7 @@ def similarity(
     invert: bool = ..., apix: float | None = ..., datadir: File | None = ..., parallel: str = ...,
     quiet: bool = ..., maxshift: float | None = ..., simcmp: str = ..., twostage: int = ...,
     shrink: int = ..., simalign: str = ..., simaligncmp: str = ..., simralign: str = ...,
-    simraligncmp: str = ..., simmask: File | None = ..., mask: File | None = ...,
+    simraligncmp: str = ..., simmask: File | None = ..., mask: Sequence[File] | File = ...,
     skipalign: bool = ..., prefilt: bool = ..., progress: Progress | None = ...,
 ) -> tuple[int, int]:
     """Compare particles with projections of a file: the similarity matrix."""

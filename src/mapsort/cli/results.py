@@ -78,16 +78,13 @@ def multi(options: MultiOptions, made: MultiRun) -> Told:
     directory = RunDirectory(made.path, map_suffix=options.map_suffix)
     last = len(made.convergence)
     counts = SetCounts.of_entry(made.convergence[-1])
-    places = [
-        *(str(directory.maps(last, number + 1)) for number in range(len(counts.maps))),
-        *counts.junk_names,
-    ]
+    maps = (str(directory.maps(last, number + 1)) for number in range(len(counts.maps)))
+    places = [*maps, *counts.junk_names]
     for place, n, share in zip(places, counts.all, counts.shares, strict=True):
         yield f"{place}  {counted(n, 'particle')} ({share:.1f}%)"
     yield f"{directory.particles(last)}  class and pose of every particle"
     yield from _report_of(directory)
     if len(options.mask) > 1:
-        yield f"{directory.regions}  class of every particle in each region"
         yield from read_json(directory.regions_record)["words"]
     if options.replicates > 1:
         yield f"{directory.consensus}  class that each particle is in most often, its stability"

@@ -258,7 +258,7 @@ def _write(whole: MultiRun, found: Sequence[Region], pairs: Sequence[Pair]) -> N
             }
             for pair in pairs
         ],
-        "words": words,
+        "words": (f"{directory.regions}  class of every particle in each region", *words),
     }
     write_json(directory.regions_record, content)
     write_result(whole.path, "0_regions", _record(found, pairs, words))
