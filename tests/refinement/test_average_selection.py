@@ -16,8 +16,8 @@ from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs, scan_images
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.plan import resolve
-from mapsort.refinement.reconstruction import solved
 from mapsort.refinement.run import Run
+from mapsort.refinement.solving import solved
 from mapsort.stages.fourier_grid import centred_transform
 from mapsort.stages.reconstruct.class_reconstruction import AverageSelection, MapSlices
 

@@ -36,8 +36,9 @@ from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.map_masks import scaled_to_mass
 from mapsort.refinement.plan import resolve
-from mapsort.refinement.reconstruction import half_maps, map_slices
+from mapsort.refinement.reconstruction import map_slices
 from mapsort.refinement.run import Run
+from mapsort.refinement.solving import half_maps
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import USED

@@ -16,8 +16,8 @@ from mapsort.model.half_sets import N_HALVES
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.physics.map_difference import HalfPair
-from mapsort.refinement.reconstruction import half_maps
 from mapsort.refinement.run import Run
+from mapsort.refinement.solving import half_maps
 
 
 def half_classes(
@@ -66,7 +66,8 @@ def _classified_by_halves(run: Run, n_iterations: int) -> list[HalfPair]:
         if not all(np.any(equations.circulant) for equations in both):
             raise ConfigError(f"map {number} has no particles in one half: nothing to compare")
     first, second = zip(
-        *(half_maps(run, list(both)) for both in zip(*alone, strict=True)), strict=True
+        *(half_maps(run, list(both), to_keep=True) for both in zip(*alone, strict=True)),
+        strict=True,
     )
     return [HalfPair(first[i], second[j]) for i, j in enumerate(same_classes(first, second))]
 

@@ -11,7 +11,6 @@ from mapsort.array_types import Complex64, Float32, Float64, Indices, Real
 from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor_chain
-from mapsort.modules.reconstructor import reconstructor
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.half_maps import (
     first_of_noise,
@@ -20,8 +19,6 @@ from mapsort.physics.half_maps import (
     wiener_filtered,
 )
 from mapsort.physics.masks import soft_sphere
-from mapsort.physics.reconstruction import MAX_STEPS
-from mapsort.physics.resample import fourier_resample
 from mapsort.refinement.averaging import filtered_averages
 from mapsort.refinement.finishing import MapFinishing
 from mapsort.refinement.focus import same_outside
@@ -29,25 +26,21 @@ from mapsort.refinement.half_maps import HalfMaps, compared_halves, joined
 from mapsort.refinement.insertion import PosedMembers, particle_equations
 from mapsort.refinement.map_masks import masks_of
 from mapsort.refinement.run import Run
+from mapsort.refinement.solving import Look, half_maps, solved
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.class_spectra import processed_averages
 from mapsort.stages.reconstruct.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
-from mapsort.stages.reconstruct.reconstruct import solve
 
 LOGGER = logging.getLogger(__name__)
 
-#: Residual at which the maps of an iteration are solved: further steps fit noise.
-SOLVED_TO = 1e-3
-#: Steps that half maps are solved with: the first ones are for the lowest frequencies; without
-#: knowledge of the noise, later ones fit it.
-HALF_STEPS = 4
-#: The band solved for first: so many times the highest ring compared, and so many shells more.
-BAND_SHARE, BAND_MARGIN = 1.1, 6.0
-#: The shell where halves cease to agree lies within the band by so many shells; if it does not,
-#: a band so many times as wide is solved for.
-BAND_ROOM, BAND_GROWTH = 4.0, 1.6
+#: The band solved for first: so many shells more than particles were compared to, and not so few
+#: that nothing is saved.
+BAND_MARGIN, LEAST_BAND = 3.0, 24.0
+#: The shell where halves cease to agree lies within the band by so many shells; if they agree to
+#: its end, a band so many times as wide is solved for.
+BAND_ROOM, BAND_GROWTH = 4.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +101,7 @@ def rebuild(
     sphere = run.sphere
     # half maps that are kept, and particles that are read anew, are worth the full band
     whole = run.options.halves or members is not None
-    band = run.plan.grid.box / 2 if whole else BAND_SHARE * compared + BAND_MARGIN
+    band = run.plan.grid.box / 2 if whole else max(compared + BAND_MARGIN, LEAST_BAND)
     inserted = filtered_averages(run, averages, slices)
 
     def sums(band: float) -> list[_Summed]:
@@ -117,7 +110,7 @@ def rebuild(
 
     summed = sums(band)
     while band < (needed := _band_needed(summed, sphere)):
-        band = max(needed, BAND_GROWTH * band)
+        band = needed
         summed.clear()
         summed = sums(band)
     equations, halves = [item.equations for item in summed], [item.halves for item in summed]
@@ -125,18 +118,15 @@ def rebuild(
     live = [m for m in range(n_models) if equations[m]]
     if not live:
         raise NumericalError("no map received enough particles to be reconstructed")
-    smooth = [0.5 * (even + odd) for even, odd in halves]
-    first = noise_to_signal([half_map_fsc(*halves[m], sphere) for m in live])
-    masks = masks_of(
-        run, [wiener_filtered(v, first) if m in live else v for m, v in enumerate(smooth)], sphere
-    )
+    look = Look.at(run, [item.measured for item in summed], halves)
+    masks = masks_of(run, look.volumes, sphere)
     rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
     empty = tuple(m for m in range(n_models) if m not in live)
     finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
     if run.options.halves:
         rebuilt = _half_sets(run, state, equations, halves, masks, finishing, iteration=iteration)
     else:
-        rebuilt = _alike(run, state, equations, halves, masks, finishing)
+        rebuilt = _alike(run, state, equations, halves, masks, look, finishing)
     rebuilt = replace(rebuilt, rejected=rejected_all, empty=empty)
     _check_finite(rebuilt.maps)
     progress.advance(n_models)
@@ -148,10 +138,12 @@ def rebuild(
 class _Summed:
     """One map's equations (both halves' where they are needed apart), half maps, averages left out.
 
-    ``band`` [Fourier pixels] is what the equations are of; no equations: too few particles.
+    ``measured`` are those of the averages as measured, where the map is made of others. No
+    equations: too few particles.
     """
 
     equations: list[NormalEquations]
+    measured: list[NormalEquations]
     halves: tuple[Float32, Float32]
     rejected: Indices
 
@@ -183,9 +175,14 @@ def _summed(
         parts = particle_equations(run, members, model)
     run.execution.progress.advance(0)
     if not all(np.any(part.circulant) for part in parts):
-        return _Summed([], _last_halves(state, model), rejected)
-    kept = parts if run.options.halves else [parts[0] + parts[1]]
-    return _Summed(kept, half_maps(run, measured or parts), rejected)
+        return _Summed([], [], _last_halves(state, model), rejected)
+
+    def kept(both: list[NormalEquations]) -> list[NormalEquations]:
+        return both if run.options.halves else [both[0] + both[1]]
+
+    equations = kept(parts)
+    own = equations if measured is None else kept(measured)
+    return _Summed(equations, own, half_maps(run, measured or parts), rejected)
 
 
 def _half_equations(run: Run, slices: MapSlices) -> list[NormalEquations]:
@@ -198,9 +195,12 @@ def _band_needed(summed: list[_Summed], sphere: Float32) -> float:
     live = [item for item in summed if item.equations]
     if not live:
         return 0.0
-    ends = [first_of_noise(half_map_fsc(*item.halves, sphere)) for item in live]
+    end = max(first_of_noise(half_map_fsc(*item.halves, sphere)) for item in live)
     box = min(item.equations[0].box for item in live)
-    return 0.0 if box == len(sphere) else max(ends) + BAND_ROOM
+    if box == len(sphere):
+        return 0.0
+    # beyond the band there is what the sphere smears
+    return end + BAND_ROOM if end < box // 2 else BAND_GROWTH * (box // 2)
 
 
 def _focused(run: Run, rebuilt: Rebuilt, shares: Real) -> Rebuilt:
@@ -224,6 +224,7 @@ def _alike(
     equations: list[list[NormalEquations]],
     halves: list[tuple[Float32, Float32]],
     masks: list[Float32],
+    look: Look,
     finishing: MapFinishing,
 ) -> Rebuilt:
     """Rebuild the references, filtered alike, and the maps, each filtered by its own FSC."""
@@ -237,8 +238,7 @@ def _alike(
     for model in live:
         this = equations[model][0]
         own.append(noise_to_signal([curves[model]]))
-        smooth = np.asarray(0.5 * (halves[model][0] + halves[model][1]), np.float32)
-        start = wiener_filtered(smooth, shared)
+        start = look.filtered(model, shared)
         alike.append(solved(run, this, noise_to_signal=shared, start=start))
         start = apply_radial_curve(alike[-1], (1.0 + shared) / (1.0 + own[-1]))
         single.append(solved(run, this, noise_to_signal=own[-1], start=start))
@@ -300,42 +300,6 @@ def _half_sets(
         halves=tuple(compared),
         half_references=(even, odd),
     )
-
-
-def half_maps(run: Run, parts: list[NormalEquations]) -> tuple[Float32, Float32]:
-    """Solve the equations of the halves alone."""
-    even, odd = (solved(run, part, max_steps=HALF_STEPS) for part in parts)
-    return even, odd
-
-
-def solved(
-    run: Run,
-    equations: NormalEquations,
-    *,
-    noise_to_signal: Float64 | None = None,
-    start: Float32 | None = None,
-    max_steps: int = MAX_STEPS,
-) -> Float32:
-    """Solve as asked for with ``--recon``; equations of a coarser box give a map of their band."""
-    method = reconstructor(run.options.recon)
-    small, box = equations.box, run.plan.grid.box
-    volume = solve(
-        equations,
-        noise_to_signal=None if noise_to_signal is None else noise_to_signal[: small // 2 + 1],
-        wiener=method.wiener,
-        start=None if start is None else _of_box(start, small),
-        tolerance=SOLVED_TO,
-        max_steps=min(max_steps, method.max_steps),
-        n_threads=run.plan.n_threads,
-    )
-    return _of_box(volume, box)
-
-
-def _of_box(volume: Float32, box: int) -> Float32:
-    """Return the same Fourier terms as a map of another box, of the same extent."""
-    if len(volume) == box:
-        return volume
-    return fourier_resample(volume, box=box, ndim=3) * np.float32((len(volume) / box) ** 3)
 
 
 def map_slices(run: Run, averages: ClassAverages, model: int) -> MapSlices:

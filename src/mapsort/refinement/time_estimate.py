@@ -17,9 +17,9 @@ from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.iteration import reference_slices
 from mapsort.refinement.matching import Search, matched_rows
 from mapsort.refinement.plan import noise_floor
-from mapsort.refinement.reconstruction import HALF_STEPS
 from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import comparison_settings
+from mapsort.refinement.solving import HALF_STEPS
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.classify.classify import classify

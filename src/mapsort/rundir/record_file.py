@@ -82,7 +82,7 @@ def _write_array(entry: IO[bytes], array: Array, written: Callable[[], None]) ->
     np.lib.format.write_array_header_1_0(entry, header)
     rows = max(1, _PART_BYTES // array[0].nbytes)
     for first in range(0, len(array), rows):
-        entry.write(array[first : first + rows].tobytes())
+        entry.write(array[first : first + rows].data)
         written()
 
 

@@ -37,9 +37,9 @@ from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
 from mapsort.refinement.map_masks import masks_of
 from mapsort.refinement.plan import resolve
-from mapsort.refinement.reconstruction import half_maps, solved
 from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import KNOWN_SCALE
+from mapsort.refinement.solving import half_maps, solved
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.fourier_grid import centred_transform

@@ -27,7 +27,7 @@ INSERTION_WIDTH = _core.build()["insertion_width"]
 #: Coarser boxes save nothing worth the change from this part of the box on.
 WORTH_IT = 0.9
 #: Elements of a block of rows that are transformed at a time.
-_BLOCK_ELEMENTS = 1 << 23
+_BLOCK_ELEMENTS = 1 << 20
 
 
 @dataclass(frozen=True)
