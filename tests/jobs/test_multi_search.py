@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from mapsort.io.mrc import write_stack
 from mapsort.io.star import read_particles
 from mapsort.jobs.multi import refine_multi
 from mapsort.refinement import plan as multi_plan
+from mapsort.stages.search import search_levels
 
 BOX, APIX = 32, 4.0
 STEP = "eman:delta=24"
@@ -182,6 +185,42 @@ def test_the_first_iteration_is_the_same(run_tiny):
     """With --orientgen given, --speed changes nothing before the narrowing."""
     fast, thorough = run_tiny(speed=7), run_tiny(speed=5)
     pd.testing.assert_frame_equal(fast.assignments, thorough.assignments)
+
+
+@pytest.fixture
+def dear(monkeypatch):
+    """Searches that all count as dear, and begin with a first look."""
+    monkeypatch.setattr(search_levels, "LOOK_WORTH", 0.0)
+
+
+@pytest.mark.usefixtures("dear")
+def test_dear_searches_narrow_to_what_stood_still(run_small, small):
+    """From the third iteration on, for two have to agree; others are searched everywhere."""
+    notes = Notes()
+    run = run_small(iter=4, progress=notes)
+    lines = notes.of("match")
+    assert all("near" not in lines[iteration] for iteration in (1, 2))
+    tables = [read_particles(run.path / f"particles_{i:02d}.star")[1] for i in (1, 2, 3)]
+    for iteration, (before, after) in zip((3, 4), pairwise(tables), strict=True):
+        near = int(lines[iteration].split()[2])
+        # four fifths of those that stood still, which have at least kept their class
+        stayed = int((classes(before) == classes(after)).sum())
+        assert 0 < near <= stayed
+        assert near < 115
+    assert (run.path / "simmx_02.hdf").exists()
+    assert (run.path / "simmx_03.h5").exists()
+    thorough = run_small(iter=4, speed=5, simalign="rtf_exhaustive")
+    assert same_class(run, thorough) >= 0.95
+    assert abs(accuracy(run, small) - accuracy(thorough, small)) <= 0.04
+
+
+@pytest.mark.usefixtures("dear")
+def test_what_stood_still_does_not_depend_on_threads_or_on_a_stop(run_tiny):
+    one, two = (run_tiny(iter=4, parallel=f"thread:{n}") for n in (1, 2))
+    pd.testing.assert_frame_equal(one.assignments, two.assignments, check_exact=True)
+    begun = run_tiny(iter=2)
+    resumed = refine_multi("", resume=begun.path, iter=4)
+    pd.testing.assert_frame_equal(one.assignments, resumed.assignments, check_exact=True)
 
 
 def test_narrowing_costs_no_accuracy(problem, finished, tmp_path):

@@ -20,7 +20,8 @@ from mapsort.physics.scoring import Scoring
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search import search_levels
-from mapsort.stages.search.match import Started, match_chunk
+from mapsort.stages.search.candidates import Started
+from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.search_levels import distinction, ring_ranges
 from mapsort.stages.search.search_plan import plan_match
 from mapsort.stages.search.settings import SearchContext, SearchSettings

@@ -9,13 +9,19 @@ import pytest
 
 from mapsort.model.references import References
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.search.match import _best_of_each_map, _Candidates, _matches
+from mapsort.stages.search.candidates import (
+    REFINED_NATS,
+    Candidates,
+    best_of_each_map,
+    far_below,
+)
+from mapsort.stages.search.match import _matches
 
 
 def candidates_of(reference):
     reference = np.asarray(reference, np.int32)
     rng = np.random.default_rng(1)
-    made = _Candidates.at(reference, rng.normal(size=(*reference.shape, 2)).astype(np.float32))
+    made = Candidates.at(reference, rng.normal(size=(*reference.shape, 2)).astype(np.float32))
     made.alpha[:] = rng.uniform(-3, 9, reference.shape)
     made.mirror[:] = rng.integers(0, 2, reference.shape)
     made.cross[:] = rng.uniform(1, 5, reference.shape)
@@ -30,7 +36,7 @@ def test_the_best_of_each_map_go_on(count):
     reference = [[0, 5, 3, 6, 2], [4, 1, 6, 2, -1], [6, 5, 4, 0, 1]]
     candidates = candidates_of(reference)
     scores = np.array([[1, 9, 3, 4, 2.0], [5, 1, 7, 3, -np.inf], [1, 2, 3, 5, 4]])
-    best = _best_of_each_map(candidates, scores, references, count)
+    best = best_of_each_map(candidates, scores, references, count)
     count = min(count, 2)
     assert best.reference.shape == (3, 2 * count)
     for row, found in enumerate(best.reference):
@@ -50,8 +56,18 @@ def test_none_go_on_of_a_map_that_a_particle_has_none_of():
     references = References.of_models([np.zeros((4, 3)), np.zeros((3, 3))])
     candidates = candidates_of([[0, 2, 1], [4, 1, 6]])
     scores = np.array([[1, 3, 2.0], [5, 4, 7]])
-    best = _best_of_each_map(candidates, scores, references, 1)
+    best = best_of_each_map(candidates, scores, references, 1)
     assert best.reference.tolist() == [[2, -1], [6, 1]]
+
+
+def test_only_what_is_far_below_the_best_of_its_own_map_is_not_refined():
+    """The best of a map is refined, however far it is below another map's; empty places are not."""
+    references = References.of_models([np.zeros((4, 3)), np.zeros((3, 3))])
+    candidates = candidates_of([[0, 2, 5, 6, -1]])
+    near, far = 0.9 * REFINED_NATS, 1.1 * REFINED_NATS
+    scores = np.array([[100.0, 100.0 - near, 20.0, 20.0 - far, -np.inf]])
+    found = far_below(candidates, scores, references)
+    assert found.tolist() == [[False, False, False, True, False]]
 
 
 def test_refinements_that_went_too_far_are_taken_back():

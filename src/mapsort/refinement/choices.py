@@ -204,4 +204,8 @@ def _similarity_choice(options: MultiOptions, plan: MultiPlan, n_particles: int)
     if options.speed >= NARROW_FROM_SPEED:
         reason = f"after the first iteration --speed {options.speed} does not search everywhere"
         return Choice(name, f"full, then {best}", reason)
-    return Choice(name, "full", f"it takes {readable_size(need)} an iteration, not above {limit}")
+    reason = (
+        f"it takes {readable_size(need)} an iteration, not above {limit}; {best} where weak "
+        "particles that stand still are searched near their last poses"
+    )
+    return Choice(name, "full", reason)

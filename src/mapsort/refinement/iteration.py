@@ -20,8 +20,9 @@ from mapsort.refinement.inputs import scan_images
 from mapsort.refinement.insertion import PosedMembers
 from mapsort.refinement.known_classes import Placed, led_by_classes
 from mapsort.refinement.learning import Junk, find_junk, learnt
-from mapsort.refinement.matching import Found, match_all, match_narrowed, narrows
+from mapsort.refinement.matching import Found, match_all
 from mapsort.refinement.memory_plan import spills_classes
+from mapsort.refinement.narrowed_matching import match_narrowed, narrows, stood_still
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.poses import match_given, match_refined
 from mapsort.refinement.reconstruction import Rebuilt, rebuild
@@ -222,7 +223,14 @@ def iterate(run: Run, state: State) -> Outcome:
             averaged.matches,
             classes.shares,
             halves=rebuilt.half_references,
-            learnt=learnt(run, averaged, scale, averaged.matches, junk, iteration=number),
+            learnt=learnt(
+                run,
+                averaged,
+                scale,
+                stood_still(run, state, found),
+                junk,
+                iteration=number,
+            ),
             trial=state.trial,
             soft_since=classes.soft_since,
             known=state.known,

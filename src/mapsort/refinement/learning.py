@@ -103,7 +103,7 @@ def learnt(
     run: Run,
     averaged: Averaged,
     scale: float,
-    matches: Matches,
+    still: Bool | None,
     junk: Junk,
     *,
     iteration: int,
@@ -114,6 +114,8 @@ def learnt(
     ----------
     scale : float
         Least-squares scale of the maps.
+    still : ndarray of shape (n,), bool, or None
+        See `Learnt`.
     """
     groups = None
     if len(averaged.of_groups) > 1:
@@ -125,6 +127,7 @@ def learnt(
         )
     settings = comparison_settings(run.options, iteration)
     bayes = settings.scoring.comparator is Comparator.LOGLIK
+    matches = averaged.matches
     good = np.ones(len(matches), bool) if junk.chosen is None else ~junk.chosen
     spread = float("inf")
     if bayes and not run.options.skipalign and good.any():
@@ -135,4 +138,5 @@ def learnt(
         shift_spread=spread,
         group_noise=groups,
         misfit=averaged.fit.misfit_deviations,
+        still=still,
     )

@@ -9,23 +9,22 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from mapsort.array_types import Bool, Complex64, Float32, Indices, Real, UInt8
+from mapsort.array_types import Complex64, Float32, Indices, Real, UInt8
 from mapsort.engines.chunks import Rows, chunk_ranges, length
 from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
-from mapsort.modules.search_aligner import search_aligner
-from mapsort.options.types import NARROW_FROM_SPEED
 from mapsort.refinement.comparison import match_plan, pair_ranking
 from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.scratch import Gathered, Scratch
 from mapsort.stages.classify.junk import NOISE_IMAGES, noise_images
+from mapsort.stages.search.candidates import Started
 from mapsort.stages.search.local_search import LocalSearchPlan
-from mapsort.stages.search.match import Started, match_chunk, match_near
-from mapsort.stages.search.narrowing import near_candidates, neighbours, searched_everywhere
+from mapsort.stages.search.match import match_chunk
+from mapsort.stages.search.narrowing import near_candidates
 from mapsort.stages.search.search_plan import MatchPlan
 from mapsort.stages.search.settings import SearchSettings
 from mapsort.stages.search.similarity import Similarity
@@ -33,8 +32,6 @@ from mapsort.stages.search.two_stage import FirstStage
 
 #: A plan of the matching, or of the local search.
 AnyPlan = TypeVar("AnyPlan", MatchPlan, LocalSearchPlan)
-#: Share of the particles that is searched everywhere where others are near their last matches.
-EVERYWHERE_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,8 @@ class Found:
         Of a search in two stages; None where half-sets had one each.
     poses : Poses or None
         Of each match, where they are not those of the projections.
+    dear : bool
+        Whether searching everywhere costs so much that it begins with a first look.
     """
 
     matches: Matches
@@ -71,6 +70,7 @@ class Found:
     noise_scores: Real | None = None
     first_stage: FirstStage | None = None
     poses: Poses | None = None
+    dear: bool = False
 
     @classmethod
     def put_together(cls, parts: Sequence[Found], part_of: UInt8, scratch: Scratch) -> Found:
@@ -86,6 +86,7 @@ class Found:
             max(part.highest_ring for part in parts),
             np.concatenate(noise) if noise else None,
             poses=scratch.put_together(poses, part_of) if poses else None,
+            dear=any(part.dear for part in parts),
         )
 
 
@@ -110,6 +111,7 @@ def match_all(
         if noise is not None:
             noise = noise.matched(run, search.plan.value)
         highest_ring = max(highest_ring, search.plan.value.highest_ring)
+        dear = search.plan.value.looks_first
         last = None if n is not None or len(blocks) > 1 else _last_poses(run, state)
         match = partial(matched_rows, run, search, full=full)
         found = run.gathered(
@@ -121,7 +123,8 @@ def match_all(
     run.execution.progress.finish(
         f"{n_particles} particles with {len(run.plan.references)} projections"
     )
-    return Found(matches, similarity, highest_ring, noise.best if noise else None)
+    best = noise.best if noise else None
+    return Found(matches, similarity, highest_ring, best, dear=dear and len(blocks) == 1)
 
 
 def _merged(run: Run, best: Matches | None, found: Matches, *, first_reference: int) -> Matches:
@@ -251,77 +254,6 @@ def _match_groups(
     order = np.argsort(np.concatenate(numbers), kind="stable")
     whole = Similarity.joined(similarities).rows(order) if similarities else None
     return Matches.joined(matches).rows(order), whole
-
-
-def narrows(run: Run, state: State) -> bool:
-    """Whether this iteration looks only near the last matches.
-
-    Fast ``--speed`` settings do, and where classes, and so poses, are known before. Never in the
-    first iteration else, and not where references do not fit into memory together.
-    """
-    return (
-        (run.options.speed >= NARROW_FROM_SPEED or state.known is not None)
-        and state.matches is not None
-        and len(run.plan.reference_blocks) == 1
-        and not search_aligner(run.options.simalign).exhaustive
-    )
-
-
-def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
-    """Match particles near where they lay, on every map; a part of them everywhere."""
-    references = run.plan.references
-    search = Search(run, state, settings, references)
-    noise = SyntheticNoise.of(run, state)
-    n = len(run.inputs.particles)
-    table = neighbours(references, run.plan.symmetries)
-    share = EVERYWHERE_SHARE if state.known is None else 0.0
-    everywhere = searched_everywhere(n, share, seed=run.plan.seed, iteration=iteration)
-    last, numbers = state.matches, run.numbers
-    assert last is not None, "narrows() has said so"
-
-    def match(where: Rows, raw: Float32, before: Matches, anywhere: Bool) -> Matches:
-        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
-        refined, threads = run.plan.refined, run.plan.n_threads
-        found, order = [], []
-        for plan, rows in search.by_group(where):
-            wide, near = rows[anywhere[rows]], rows[~anywhere[rows]]
-            order += [wide, near]
-            if len(wide):
-                whole, _ = match_chunk(
-                    plan, spectra[wide], ctf[wide], refined=refined, n_threads=threads
-                )
-                found.append(whole)
-            if len(near):
-                reference, origin = near_candidates(before.rows(near), references, table)
-                found.append(
-                    match_near(
-                        plan,
-                        spectra[near],
-                        ctf[near],
-                        reference,
-                        origin,
-                        refined=refined,
-                        n_threads=threads,
-                    )
-                )
-        ranked = np.argsort(np.concatenate(order), kind="stable")
-        return search.ranked(raw, where, Matches.joined(found).rows(ranked))
-
-    run.start("match", n, iteration)
-    matches = run.gathered(
-        Matches,
-        match,
-        iteration=iteration,
-        stage="match-near",
-        # to each chunk its own part: workers are not sent all of it
-        along=lambda own: (last.rows(numbers[own]), everywhere[numbers[own]]),
-    )
-    run.execution.progress.finish(
-        f"{n} particles, {int((~everywhere).sum())} of them near their last match"
-    )
-    plan = search.plan.value
-    best = noise.matched(run, plan).best if noise else None
-    return Found(matches, None, plan.highest_ring, best)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mapsort.geometry.nearest_views import VIEWS_AT_ONCE
 from mapsort.geometry.symmetry import symmetry
 from mapsort.modules.comparator import search_comparator
 from mapsort.options.multi import MultiOptions
-from mapsort.options.types import NARROW_FROM_SPEED, InputMode, KeptFiles
+from mapsort.options.types import InputMode, KeptFiles
 from mapsort.physics.symmetry_check import check_symmetry
 from mapsort.refinement.focus import mask_warning
 from mapsort.refinement.memory_plan import (
@@ -67,7 +67,7 @@ def _option_memory(options: MultiOptions, plan: MultiPlan, n_particles: int) -> 
     box, n_references = plan.grid.box, len(plan.references)
     image, plane = 4 * box * box, 12 * box * (box // 2 + 1)
     need = {}
-    if options.speed >= NARROW_FROM_SPEED:
+    if not options.skipalign:
         mates = max(len(group.matrices) for group in plan.symmetries)
         need["neighbours"] = _neighbour_bytes(n_references, mates)
         need["neighbours"] += 2 * 12 * NEIGHBOURS * plan.n_models * min(plan.chunk, n_particles)

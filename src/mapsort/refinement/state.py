@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mapsort.array_types import Float32, Float64
+from mapsort.array_types import Bool, Float32, Float64
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.refinement.known_classes import KnownClasses
@@ -27,12 +27,16 @@ class Learnt:
     misfit : ndarray of shape (n,), or None
         By how many robust deviations what is left of a particle, when its map is taken from it, is
         less like noise than what is left of others.
+    still : ndarray of shape (n,), bool, or None
+        Particles that lay on the same map, and on the same view or one beside it, in the last two
+        iterations; None where searching everywhere costs little.
     """
 
     scale_spread: float | None = None
     shift_spread: float = float("inf")
     group_noise: Float64 | None = None
     misfit: Float64 | None = None
+    still: Bool | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class State:
 
     def maps_only(self) -> State:
         """Return it without the matches of every particle: little to send elsewhere."""
-        learnt = replace(self.learnt, misfit=None)
+        learnt = replace(self.learnt, misfit=None, still=None)
         return replace(self, matches=None, poses=None, halves=None, known=None, learnt=learnt)
 
     def noise_ratios(self) -> list[Float64]:

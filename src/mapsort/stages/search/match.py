@@ -9,16 +9,15 @@ full band has been seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mapsort import _core
-from mapsort.array_types import Complex64, Float32, Indices, Int32
+from mapsort.array_types import Complex64, Float32, Int32
 from mapsort.model.matches import Matches
-from mapsort.model.references import References
 from mapsort.physics.scoring import Scoring, shift_log_prior
 from mapsort.stages.fourier_grid import FourierGrid
+from mapsort.stages.search.candidates import Candidates, Started, best_of_each_map, far_below
 from mapsort.stages.search.first_look import likely
 from mapsort.stages.search.search_levels import Level
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
@@ -29,82 +28,9 @@ from mapsort.stages.search.similarity import CoarseScores, Similarity
 REFINED = 4
 
 
-@dataclass(frozen=True)
-class Started:
-    """Candidates of particles to begin with: ``reference`` (n, k), -1 for none; ``origin`` [px]."""
-
-    reference: Int32
-    origin: Float32
-
-    def rows(self, rows: Indices) -> Started:
-        """Return those of some of the particles."""
-        return Started(self.reference[rows], self.origin[rows])
-
-
-@dataclass
-class _Candidates:
-    """Arrays (n, K) that the kernels fill in place."""
-
-    reference: Int32
-    origin: Float32
-    alpha: Float32
-    mirror: Int32
-    cross: Float32
-    norm: Float32
-
-    @classmethod
-    def at(cls, reference: Int32, origin: Float32) -> _Candidates:
-        shape = reference.shape
-        return cls(
-            np.ascontiguousarray(reference),
-            np.ascontiguousarray(origin),
-            np.zeros(shape, np.float32),
-            np.zeros(shape, np.int32),
-            np.zeros(shape, np.float32),
-            np.zeros(shape, np.float32),
-        )
-
-    def after(self, first: Started) -> _Candidates:
-        """Return others, and after them these, but for the references that are among the others."""
-        again = (self.reference[:, :, None] == first.reference[:, None, :]).any(axis=2)
-        own = np.where(again, np.int32(-1), self.reference)
-        return _Candidates.at(
-            np.concatenate([first.reference, own], axis=1),
-            np.concatenate([first.origin, self.origin], axis=1),
-        )
-
-    def for_kernels(self) -> _core.Candidates:
-        return _core.Candidates(**vars(self))
-
-    def scores(self, scoring: Scoring) -> Float32:
-        scores = scoring.scores(self.cross, self.norm)
-        scores[self.reference < 0] = -np.inf
-        return scores
-
-    def copied(self) -> _Candidates:
-        """Return a copy that the kernels do not touch."""
-        return _Candidates(**{name: values.copy() for name, values in vars(self).items()})
-
-    def restored(self, before: _Candidates, max_change_px: float | None) -> bool:
-        """Take back poses whose shift changed by more than allowed; say whether there were any."""
-        if max_change_px is None:
-            return False
-        far = np.linalg.norm(self.origin - before.origin, axis=-1) > max_change_px
-        self.origin[far] = before.origin[far]
-        self.alpha[far] = before.alpha[far]
-        return bool(far.any())
-
-    def taken(self, columns: Indices) -> _Candidates:
-        """Return these columns of each row, (n, k)."""
-        rows = np.arange(len(self.reference))[:, None]
-        return _Candidates(
-            **{name: np.ascontiguousarray(a[rows, columns]) for name, a in vars(self).items()}
-        )
-
-
 def _coarse(
     plan: MatchPlan, spectra: Complex64, ctf: Float32, n_threads: int, *, at_least: int
-) -> tuple[_Candidates, CoarseScores]:
+) -> tuple[Candidates, CoarseScores]:
     """Search everything on the first level; keep the best references of each map.
 
     An exhaustive search does so in the full band, on a lattice as fine as the band needs.
@@ -123,7 +49,7 @@ def _coarse(
     reference = likely(scores, references, plan.n_likely(at_least), plan.levels[0].window)
     code_kept = np.take_along_axis(code, np.maximum(reference, 0), axis=1)
     shift, turn = np.divmod(code_kept, 2 * level.bank.n_rotations)
-    candidates = _Candidates.at(reference, origins[shift])
+    candidates = Candidates.at(reference, origins[shift])
     candidates.alpha[:] = turn // 2 * (2 * np.pi / level.bank.n_rotations)
     candidates.mirror[:] = turn % 2
     return candidates, CoarseScores(scores, code, origins, level.bank.n_rotations)
@@ -145,36 +71,11 @@ def _batch(plan: MatchPlan, spectra: Complex64, ctf: Float32) -> _core.ParticleB
     return _core.ParticleBatch(spectra, ctf, scale=scale, oversampling=scale, apix=apix)
 
 
-def _best_of_each_map(
-    candidates: _Candidates, scores: Float32, references: References, count: int
-) -> _Candidates:
-    """Return the ``count`` best candidates of each map, best first; -1 where there are fewer."""
-    model = np.where(candidates.reference >= 0, references.model[candidates.reference], -1)
-    columns, there = [], []
-    for m in range(references.n_models):
-        block = references.block(m)
-        # As many as every particle has: with more of one map than of another, a particle would
-        # be compared with them unequally. Where some have none, as many as others have.
-        held = (model == m).sum(axis=1)
-        least = int(held.min()) if len(held) else 0
-        most = least or int(held.max(initial=0)) or block.stop - block.start
-        order = np.argsort(-np.where(model == m, scores, -np.inf), axis=1, kind="stable")
-        columns.append(order[:, : min(count, most)])
-        there.append(np.take_along_axis(model, columns[-1], axis=1) == m)
-    column, own = np.concatenate(columns, axis=1), np.concatenate(there, axis=1)
-    # the best first: all others are searched about their shifts, too
-    value = np.where(own, np.take_along_axis(scores, column, axis=1), -np.inf)
-    order = np.argsort(-value, axis=1, kind="stable")
-    best = candidates.taken(np.take_along_axis(column, order, axis=1))
-    best.reference[~np.take_along_axis(own, order, axis=1)] = -1
-    return best
-
-
 def _search_level(
     plan: MatchPlan,
     level: Level,
     coarser_step: float,
-    candidates: _Candidates,
+    candidates: Candidates,
     spectra: Complex64,
     ctf: Float32,
     n_threads: int,
@@ -266,7 +167,7 @@ def match_near(
     Matches
         ``refined`` matches of each map, best first.
     """
-    candidates = _Candidates.at(reference, origin)
+    candidates = Candidates.at(reference, origin)
     levels = plan.levels[1:-1]
     step = 2.0 * (reach_px or levels[0].shift_step)
     found = _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads)
@@ -277,7 +178,7 @@ def scored(
     plan: MatchPlan, spectra: Complex64, ctf: Float32, matches: Matches, *, n_threads: int = 1
 ) -> Matches:
     """Return known poses with the plan's scores, best first; nothing is searched or refined."""
-    candidates = _Candidates.at(matches.reference, matches.origin)
+    candidates = Candidates.at(matches.reference, matches.origin)
     candidates.alpha[:] = np.deg2rad(matches.alpha)
     candidates.mirror[:] = matches.mirror
     _evaluate(plan, plan.deciding, candidates, spectra, ctf, n_threads, steps=0)
@@ -288,19 +189,19 @@ def _descend(
     plan: MatchPlan,
     levels: Sequence[Level],
     step: float,
-    candidates: _Candidates,
+    candidates: Candidates,
     spectra: Complex64,
     ctf: Float32,
     refined: int,
     n_threads: int,
-) -> _Candidates:
+) -> Candidates:
     """Search candidates level by level, keeping the best of each map; refine what is left."""
     most = int(np.bincount(plan.references.model).max())
     for level in levels:
         scores = _search_level(plan, level, step, candidates, spectra, ctf, n_threads)
         step = min(level.shift_step, 0.5 * step)
         count = refined if level is levels[-1] else level.n_carried(most, at_least=refined)
-        candidates = _best_of_each_map(candidates, scores, plan.references, count)
+        candidates = best_of_each_map(candidates, scores, plan.references, count)
     # lattices reach half a step beyond the limit; poses do not
     np.clip(candidates.origin, -plan.max_shift, plan.max_shift, out=candidates.origin)
     _polish(plan, candidates, spectra, ctf, n_threads)
@@ -309,25 +210,32 @@ def _descend(
 
 def _polish(
     plan: MatchPlan,
-    candidates: _Candidates,
+    candidates: Candidates,
     spectra: Complex64,
     ctf: Float32,
     n_threads: int,
 ) -> None:
-    """Refine the poses continuously, if asked for, and evaluate what decides among them."""
+    """Refine the poses continuously, if asked for, and evaluate what decides among them.
+
+    Those that are out of the question stay as the last level found them.
+    """
     polish = plan.settings.polish
     before = candidates.copied()
     steps = polish.max_steps if polish else 0
+    if plan.polishing is plan.deciding is plan.full:
+        scores = candidates.scores(plan.settings.ranking)
+        candidates.reference[far_below(candidates, scores, plan.references)] = -1
     _evaluate(plan, plan.polishing, candidates, spectra, ctf, n_threads, steps=steps)
     undone = candidates.restored(before, polish.max_change_px) if polish else False
     if undone or plan.deciding is not plan.polishing:
         _evaluate(plan, plan.deciding, candidates, spectra, ctf, n_threads, steps=0)
+    candidates.reference[:] = before.reference
 
 
 def _evaluate(
     plan: MatchPlan,
     level: Level,
-    candidates: _Candidates,
+    candidates: Candidates,
     spectra: Complex64,
     ctf: Float32,
     n_threads: int,
@@ -344,7 +252,7 @@ def _evaluate(
     )
 
 
-def _matches(candidates: _Candidates, plan: MatchPlan) -> Matches:
+def _matches(candidates: Candidates, plan: MatchPlan) -> Matches:
     """Sort candidates by score and turn their origins into EMAN's translations.
 
     The prior on shifts counts here, among the refined candidates.

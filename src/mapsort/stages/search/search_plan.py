@@ -83,6 +83,11 @@ class MatchPlan:
         """The level on which every reference is searched."""
         return self.full if self.exhaustive else self.levels[0].look or self.levels[0]
 
+    @property
+    def looks_first(self) -> bool:
+        """Whether a first look at few coefficients comes before the first level."""
+        return self.first is self.levels[0].look
+
     def n_likely(self, at_least: int) -> list[tuple[int, int]]:
         """Return how many references of each map go on from the first level, at least and most."""
         sizes = np.bincount(self.references.model, minlength=self.references.n_models)

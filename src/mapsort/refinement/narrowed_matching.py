@@ -1,0 +1,131 @@
+"""The narrowed matching of an iteration: particles near where they lay, on every map."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mapsort.array_types import Bool, Float32
+from mapsort.engines.chunks import Rows
+from mapsort.model.matches import Matches
+from mapsort.modules.search_aligner import search_aligner
+from mapsort.options.types import NARROW_FROM_SPEED
+from mapsort.refinement.matching import Found, Search, SyntheticNoise
+from mapsort.refinement.run import Run
+from mapsort.refinement.state import State
+from mapsort.stages.search.candidates import Started
+from mapsort.stages.search.match import match_chunk, match_near
+from mapsort.stages.search.narrowing import near_candidates, neighbours, searched_everywhere
+from mapsort.stages.search.settings import SearchSettings
+
+#: Share of the particles that is searched everywhere where others are near their last matches.
+EVERYWHERE_SHARE = 0.2
+#: A view, and as many as lie beside it.
+BESIDE = 7
+
+
+def narrows(run: Run, state: State) -> bool:
+    """Whether this iteration looks only near the last matches.
+
+    Fast ``--speed`` settings do, where classes, and so poses, are known before, and where there
+    are particles that stood still. Never in the first iteration else, and not where references do
+    not fit into memory together.
+    """
+    return (
+        (always_narrow(run, state) or state.learnt.still is not None)
+        and state.matches is not None
+        and len(run.plan.reference_blocks) == 1
+        and not search_aligner(run.options.simalign).exhaustive
+    )
+
+
+def always_narrow(run: Run, state: State) -> bool:
+    """Whether particles are looked for near their last matches wherever these were."""
+    return run.options.speed >= NARROW_FROM_SPEED or state.known is not None
+
+
+def stood_still(run: Run, state: State, found: Found) -> Bool | None:
+    """Return which particles have the same map as before, and the same view or one beside it.
+
+    Parameters
+    ----------
+    state : State
+        Before this iteration.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool, or None
+        None in the first iteration, and where searching everywhere costs little.
+    """
+    if state.matches is None or not found.dear:
+        return None
+    table = neighbours(run.plan.references, run.plan.symmetries, BESIDE)
+    old, new = state.matches.reference[:, 0], found.matches.reference[:, 0]
+    return np.asarray((table[old] == new[:, None]).any(axis=1))
+
+
+def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
+    """Match particles near where they lay, on every map; a part of them everywhere.
+
+    Those that have not stood still are searched everywhere, too, if that is what it depends on.
+    """
+    references = run.plan.references
+    search = Search(run, state, settings, references)
+    noise = SyntheticNoise.of(run, state)
+    n = len(run.inputs.particles)
+    table = neighbours(references, run.plan.symmetries)
+    share = EVERYWHERE_SHARE if state.known is None else 0.0
+    everywhere = searched_everywhere(n, share, seed=run.plan.seed, iteration=iteration)
+    if state.learnt.still is not None and not always_narrow(run, state):
+        everywhere |= ~state.learnt.still
+    itself = table[:, :1]
+    last, numbers = state.matches, run.numbers
+    assert last is not None, "narrows() has said so"
+
+    def match(where: Rows, raw: Float32, before: Matches, anywhere: Bool) -> Matches:
+        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+        refined, threads = run.plan.refined, run.plan.n_threads
+        found, order = [], []
+        for plan, rows in search.by_group(where):
+            wide, near = rows[anywhere[rows]], rows[~anywhere[rows]]
+            order += [wide, near]
+            if len(wide):
+                whole, _ = match_chunk(
+                    plan,
+                    spectra[wide],
+                    ctf[wide],
+                    last=Started(*near_candidates(before.rows(wide), references, itself)),
+                    refined=refined,
+                    n_threads=threads,
+                )
+                found.append(whole)
+            if len(near):
+                reference, origin = near_candidates(before.rows(near), references, table)
+                found.append(
+                    match_near(
+                        plan,
+                        spectra[near],
+                        ctf[near],
+                        reference,
+                        origin,
+                        refined=refined,
+                        n_threads=threads,
+                    )
+                )
+        ranked = np.argsort(np.concatenate(order), kind="stable")
+        return search.ranked(raw, where, Matches.joined(found).rows(ranked))
+
+    run.start("match", n, iteration)
+    matches = run.gathered(
+        Matches,
+        match,
+        iteration=iteration,
+        stage="match-near",
+        # to each chunk its own part: workers are not sent all of it
+        along=lambda own: (last.rows(numbers[own]), everywhere[numbers[own]]),
+    )
+    run.execution.progress.finish(
+        f"{n} particles, {int((~everywhere).sum())} of them near their last match"
+    )
+    plan = search.plan.value
+    best = noise.matched(run, plan).best if noise else None
+    return Found(matches, None, plan.highest_ring, best, dear=plan.looks_first)
