@@ -133,6 +133,18 @@ def test_a_trial_of_some_projections_counts_for_all(options, monkeypatch):
     assert whole.n_tried == estimated_time(parts).n_tried == 64
 
 
+def test_what_a_job_takes_for_any_number_does_not_grow_with_it(monkeypatch):
+    monkeypatch.setattr(time_estimate, "_seconds", lambda job: job())
+    assert time_estimate._for_all(lambda n: 5.0 + 0.25 * n, 64, 4000) == pytest.approx(1005.0)
+    assert time_estimate._for_all(lambda _: 5.0, 1, 4000) == pytest.approx(5.0)
+
+
+def test_the_verdict_counts_where_there_are_several_maps(options):
+    assert re.search(r"\), \d+ s for the verdict; from a trial", plan_text(options))
+    one = replace(options, models=options.models[:1])
+    assert "verdict" not in plan_text(one)
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(3.2, "3 s"), (130, "2 min"), (9000, "2.5 h")])
 def test_times_are_readable(seconds, words):
     assert readable_time(seconds) == words
@@ -140,4 +152,5 @@ def test_times_are_readable(seconds, words):
 
 def test_the_search_for_classes_counts(options):
     one = replace(options, model=options.models[0], models=(), nmodels=2, iter=2).validated()
-    assert re.search(r"an iteration \(.*\), \d+ s for classes beside; from a trial", plan_text(one))
+    told = r"an iteration \(.*\), \d+ s for the verdict, \d+ s for classes beside; from a trial"
+    assert re.search(told, plan_text(one))

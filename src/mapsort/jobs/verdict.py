@@ -47,14 +47,14 @@ from mapsort.rundir.verdict_record import (
 from mapsort.stages.components.band import Band
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.folds import N_FOLDS
-from mapsort.stages.components.held_out_split import HeldOutSplit, Seen, held_out_split
+from mapsort.stages.components.held_out_split import MOST_JUDGED, HeldOutSplit, Seen, held_out_split
 from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.populations import Populations, populations
 
 LOGGER = logging.getLogger(__name__)
 
-#: Particles that are looked at, at least and at most.
-FEWEST, MOST = 300, 20_000
+#: Particles that are looked at, at least.
+FEWEST = 300
 #: A split must gain so much [nat a particle], and that by so many standard errors. Errors of the
 #: poses and of the brightness are worth about a tenth of a nat where there is one structure.
 WORTH_NATS, SIGNIFICANT = 0.2, 3.0
@@ -112,7 +112,7 @@ def _split(
     """Let particles that nothing was made of judge the split; count its classes."""
     number = table["rlnClassNumber"].to_numpy(dtype=np.int64)
     good = np.flatnonzero(number <= run.plan.n_models)
-    some = good[:: max(1, -(-len(good) // MOST))]
+    some = good[:: max(1, -(-len(good) // MOST_JUDGED))]
     filled = np.unique(number[some])
     if len(filled) < 2:
         return Split(NOT_SUPPORTED, "one class holds all particles"), None

@@ -6,9 +6,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from mapsort.array_types import Complex64
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
@@ -17,22 +19,31 @@ from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.iteration import reference_slices
 from mapsort.refinement.matching import Search, matched_rows
 from mapsort.refinement.plan import noise_floor
+from mapsort.refinement.poses import match_given
 from mapsort.refinement.run import Run
 from mapsort.refinement.search_settings import comparison_settings
-from mapsort.refinement.solving import HALF_STEPS
+from mapsort.refinement.solving import FSC_STEPS
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.classify.classify import classify
+from mapsort.stages.components.band import Band
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.found_classes import MOST_COMPONENTS
+from mapsort.stages.components.held_out_split import MOST_JUDGED
+from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.reconstruct.class_reconstruction import MapSlices
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.reconstruct import solve
+from mapsort.stages.search.settings import SearchSettings
 
 #: Particles that are matched and averaged for the estimate, at most, and the box of a trial map.
 SAMPLE, TRIAL_BOX = 64, 32
 #: Passes over all particles that judging classes takes, and finding them beside.
 JUDGING_PASSES, SEARCH_PASSES = 16, 24
+#: Maps of the band for each class that the verdict solves and masks.
+VERDICT_MAPS = 250
+#: Part of the Nyquist frequency that maps are likely to reach, and steps that they are solved with.
+LIKELY_BAND, WHOLE_STEPS = 0.75, 3
 #: No more particles are begun after so much processor time [s].
 TRIAL_SECONDS = 4.0
 
@@ -47,6 +58,8 @@ class TimeEstimate:
         Particles of the trial.
     classes : float
         Seconds of bringing all particles to one map, and of finding classes or judging them anew.
+    verdict : float
+        Seconds of judging the end.
     """
 
     match: float
@@ -54,6 +67,7 @@ class TimeEstimate:
     reconstruct: float
     n_tried: int = SAMPLE
     classes: float = 0.0
+    verdict: float = 0.0
 
     @property
     def iteration(self) -> float:
@@ -62,7 +76,7 @@ class TimeEstimate:
 
     def line(self, iterations: int, *, at_most: bool) -> str:
         """Return what a user is told."""
-        total = readable_time(iterations * self.iteration + self.classes)
+        total = readable_time(iterations * self.iteration + self.classes + self.verdict)
         stages = ", ".join(
             f"{name} {readable_time(seconds)}"
             for name, seconds in (
@@ -71,7 +85,8 @@ class TimeEstimate:
                 ("reconstruct", self.reconstruct),
             )
         )
-        beside = f", {readable_time(self.classes)} for classes beside" if self.classes else ""
+        beside = f", {readable_time(self.verdict)} for the verdict" if self.verdict else ""
+        beside += f", {readable_time(self.classes)} for classes beside" if self.classes else ""
         return (
             f"time: {'at most ' if at_most else ''}about {total}, {readable_time(self.iteration)} "
             f"an iteration ({stages}){beside}; from a trial with "
@@ -97,16 +112,33 @@ def estimated_time(run: Run) -> TimeEstimate:
     trial.start("trial: project the maps", 1, 0)
     once = _seconds(lambda: search.plan.value)
     matches, each = _matched_some(trial, search)
-    slices = reference_slices(trial, seeds)
-    members = classify(matches, len(block.references))
-    averaged = _seconds(lambda: average_all(trial, slices, matches, members, iteration=0))
+    matched = share * (once + n * each)
+    if run.options.skipalign:
+        matched = _for_all(partial(_given, trial, state, settings), len(matches), n)
+    averaging = partial(_averaged, trial, reference_slices(trial, seeds), matches)
+    averaged = _for_all(averaging, len(matches), n)
     rounds = 1 + 3 * run.options.classiter
     trial.start("trial: make a map", 1, 0)
-    solving = _reconstruction(trial)
-    found = TimeEstimate(
-        share * (once + n * each), averaged * n / len(matches) * rounds, solving, len(matches)
-    )
-    return replace(found, classes=_consensus(run, found) + _classes(run))
+    found = TimeEstimate(matched, averaged * rounds, _reconstruction(trial), len(matches))
+    return replace(found, classes=_consensus(run, found) + _classes(run), verdict=_verdict(run))
+
+
+def _for_all(job: Callable[[int], object], tried: int, n: int) -> float:
+    """Return the seconds of a job on n particles, from those on one and on some that are tried."""
+    one, some = _seconds(lambda: job(1)), _seconds(lambda: job(tried))
+    return one + (n - 1) * max(some - one, 0.0) / max(tried - 1, 1)
+
+
+def _given(run: Run, state: State, settings: SearchSettings, n: int) -> None:
+    """Score n particles at the input's poses."""
+    some = replace(run.only(np.arange(n)), spectra_seen=run.spectra_seen)
+    match_given(some, state, settings, iteration=0)
+
+
+def _averaged(run: Run, slices: Complex64, matches: Matches, n: int) -> None:
+    """Average n particles."""
+    own = matches.part(slice(0, n))
+    average_all(run, slices, own, classify(own, slices.shape[-3]), iteration=0)
 
 
 def _consensus(run: Run, found: TimeEstimate) -> float:
@@ -127,7 +159,27 @@ def _classes(run: Run) -> float:
         return 0.0
     passes = JUDGING_PASSES + (SEARCH_PASSES if run.options.finds_classes else 0)
     columns = n_maps + 1 if run.options.nmodels is not None else MOST_COMPONENTS
-    grid = ComponentSettings(n_threads=run.plan.n_threads).grid(band, band.rings)
+    return passes * _pass(run, _grid(run, band), columns) * len(run.inputs.particles)
+
+
+def _verdict(run: Run) -> float:
+    """Return the seconds of judging the end: passes over particles, and work on many small maps."""
+    n_maps = run.plan.n_models
+    if n_maps < 2:
+        return 0.0
+    grid = _grid(run, Band.widest(run.plan.grid.box, run.inputs.apix))
+    some_map = np.ones((grid.voxels, 1), np.complex64)
+    n_judged = min(len(run.inputs.particles), MOST_JUDGED)
+    passes = JUDGING_PASSES * _pass(run, grid, n_maps) * n_judged
+    return passes + VERDICT_MAPS * n_maps * _seconds(lambda: grid.masked(some_map))
+
+
+def _grid(run: Run, band: Band) -> SliceGrid:
+    return ComponentSettings(n_threads=run.plan.n_threads).grid(band, band.rings)
+
+
+def _pass(run: Run, grid: SliceGrid, columns: int) -> float:
+    """Return the seconds that a pass takes for each particle."""
     rotations = run.plan.references.rotations[np.arange(SAMPLE) % len(run.plan.references)]
     maps = np.ones((grid.voxels, columns), np.complex64)
     weights = np.ones((SAMPLE, columns), np.float32)
@@ -138,7 +190,7 @@ def _classes(run: Run) -> float:
 
     run.start("trial: judge particles", 1, 0)
     one_pass()
-    return passes * _seconds(one_pass) * len(run.inputs.particles) / SAMPLE
+    return _seconds(one_pass) / SAMPLE
 
 
 def _matched_some(run: Run, search: Search) -> tuple[Matches, float]:
@@ -167,7 +219,10 @@ def _matched_some(run: Run, search: Search) -> tuple[Matches, float]:
 
 
 def _reconstruction(run: Run) -> float:
-    """Return the seconds of solving all maps in the full band, scaled up from one small map."""
+    """Return the seconds of solving all maps, scaled up from one small map.
+
+    In the band that they are likely to have: it is not known before.
+    """
     rng = np.random.default_rng(0)
     rotations = run.plan.references.rotations[: 2 * TRIAL_BOX]
     shape = (N_HALVES, len(rotations), TRIAL_BOX, TRIAL_BOX // 2 + 1)
@@ -184,11 +239,11 @@ def _reconstruction(run: Run) -> float:
     def trial() -> None:
         even, odd = slices.half_equations(n_threads=run.plan.n_threads)
         whole = even + odd
-        # two halves, filtered alike, filtered each by itself
-        for equations in (even, odd, whole, whole):
-            solve(equations, max_steps=HALF_STEPS, n_threads=run.plan.n_threads)
+        # two halves; for the masks, filtered alike, filtered each by itself
+        for equations, steps in ((even, FSC_STEPS), (odd, FSC_STEPS), *((whole, WHOLE_STEPS),) * 3):
+            solve(equations, max_steps=steps, n_threads=run.plan.n_threads)
 
-    box = run.plan.grid.box
+    box = LIKELY_BAND * run.plan.grid.box
     growth = (box / TRIAL_BOX) ** 3 * math.log2(2 * box) / math.log2(2 * TRIAL_BOX)
     return _seconds(trial) * growth * run.plan.n_models
 

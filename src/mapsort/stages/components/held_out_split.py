@@ -21,6 +21,8 @@ from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.polishing import Polished, polished
 from mapsort.stages.components.slice_grid import SliceGrid
 
+#: Particles that are looked at, at most.
+MOST_JUDGED = 20_000
 #: The fold that judges.
 JUDGES = 0
 _MOVES = 2
