@@ -123,12 +123,17 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     scoring = replace(settings.scoring, scale_spread=UNKNOWN_SCALE)
     settings = replace(settings, scoring=scoring)
     matches = match_all(run, state, settings, iteration=0, n=n).matches
-    slices = reference_slices(run, seeds)
     references = run.plan.references
     scaled = []
     for model, seed in enumerate(seeds):
         own = matches.best_of_model(references, model)
-        members = classify(own, len(references))
+        # only the views that a sample matches are worth memory
+        views, number = np.unique(own.reference, return_inverse=True)
+        own = replace(own, reference=number.reshape(-1, 1).astype(np.int32))
+        slices = project_slices(
+            seed, references.rotations[views], method=run.projection, n_threads=run.plan.n_threads
+        )
+        members = classify(own, len(views))
         _, statistics = average_all(run, slices, own, members, iteration=0)
         scale = statistics.scale(noise)
         if not scale > 0:
