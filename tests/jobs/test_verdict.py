@@ -60,6 +60,7 @@ def test_two_structures_are_supported_and_it_is_told_everywhere(tmp_path):
     assert split.verdict == SUPPORTED
     assert split.gain_nats > WORTH_NATS + 3 * split.error_nats
     assert split.judges == pytest.approx(N / 6, abs=5)
+    assert split.p_value == 1 / 100
     kept = json.loads((run.path / "verdict.json").read_text())
     assert kept["split"]["verdict"] == SUPPORTED
     assert kept["words"][0] in (run.path / "run.log").read_text()
@@ -83,13 +84,13 @@ def test_few_particles_decide_nothing(small_run):
     assert f"{FEWEST} are needed" in split.reason
 
 
-def said(gain, deviation, n=400, alike=True):
+def said(gain, deviation, n=400, alike=True, p_value=0.01):
     rng = np.random.default_rng(1)
     gains = rng.standard_normal(n)
     gains = gain + deviation * (gains - gains.mean()) / gains.std(ddof=1)
     classes = rng.integers(0, 2, n)
     theirs = classes if alike else rng.integers(0, 2, n)
-    return judged_split(HeldOutSplit(np.arange(n), gains, classes), 1 + theirs)
+    return judged_split(HeldOutSplit(np.arange(n), gains, classes, p_value), 1 + theirs)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,12 @@ def test_the_verdict_follows_from_gain_error_and_association(gain, deviation, al
     assert found.verdict == verdict
     assert found.gain_nats == pytest.approx(gain)
     assert found.error_nats == pytest.approx(deviation / 20)
+
+
+def test_classes_that_random_ones_match_are_not_supported():
+    found = said(1.0, 2.0, p_value=0.2)
+    assert found.verdict == UNDECIDED
+    assert found.p_value == 0.2
 
 
 def test_hardly_any_judges_decide_nothing():

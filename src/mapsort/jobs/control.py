@@ -131,6 +131,7 @@ def _record(made: Verdict, ends: dict[str, tuple[Split, Entry]]) -> ResultRecord
             "gain [nat a particle]": lambda name: ends[name][0].gain_nats,
             "standard error": lambda name: ends[name][0].error_nats,
             "association": lambda name: ends[name][0].association,
+            "p": lambda name: ends[name][0].p_value,
             "particles": lambda name: SetCounts.of_entry(ends[name][1]).written(),
             "resolutions [Å]": of_maps,
         },

@@ -60,6 +60,8 @@ FEWEST = 300
 WORTH_NATS, SIGNIFICANT = 0.2, 3.0
 #: Classes of the run and those that the judges are in go together if Cramer's V is this high.
 ALIKE = 0.3
+#: The run's partition must explain spared particles better than so many random ones of equal size.
+CHANCE = 0.05
 #: From the weakest.
 _STRENGTH = (NOT_SUPPORTED, UNDECIDED, SUPPORTED)
 #: Part of the particles that makes junk worth a word.
@@ -152,7 +154,7 @@ def _judged(
         )
         settings = ComponentSettings(n_threads=part.plan.n_threads, region=part.inputs.focus)
         seen = Seen.of(observed, settings)
-        found = held_out_split(seen, len(filled), seed=part.plan.seed)
+        found = held_out_split(seen, classes, seed=part.plan.seed)
         held = populations(seen, classes, seed=part.plan.seed)
     except NumericalError as error:
         return Split(UNDECIDED, str(error)), None
@@ -242,9 +244,12 @@ def judged_split(found: HeldOutSplit, classes: Integer) -> Split:
     elif together < ALIKE:
         verdict = UNDECIDED
         told += f", but these are not the classes of the run (association {together:.2f})"
+    elif found.p_value > CHANCE:
+        verdict = UNDECIDED
+        told += f", but classes drawn by lot do as well as the run's (p = {found.p_value:.2g})"
     else:
         verdict = SUPPORTED
-    return Split(verdict, told, gain, error, n, together)
+    return Split(verdict, told, gain, error, n, together, found.p_value)
 
 
 def _association(a: Integer, b: Integer) -> float:

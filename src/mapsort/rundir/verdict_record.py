@@ -28,6 +28,8 @@ class Split:
         Particles that were spared.
     association : float or None
         Cramer's V between the run's classes and those that the judges are in.
+    p_value : float or None
+        How probable it is that random classes of the same sizes explain the judges as well.
     """
 
     verdict: str
@@ -36,6 +38,7 @@ class Split:
     error_nats: float | None = None
     judges: int = 0
     association: float | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)

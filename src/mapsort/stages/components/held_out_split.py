@@ -19,6 +19,7 @@ from mapsort.stages.components.found_classes import MOST_COMPONENTS
 from mapsort.stages.components.latent_mixture import fit_mixture
 from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.polishing import Polished, polished
+from mapsort.stages.components.random_partitions import partition_p_value
 from mapsort.stages.components.slice_grid import SliceGrid
 
 #: Particles that are looked at, at most.
@@ -40,11 +41,14 @@ class HeldOutSplit:
         Log likelihood of each with K classes less that with one.
     classes : ndarray of shape (m,), intp
         The class that each is in most probably, from 0; numbers are arbitrary.
+    p_value : float
+        How probable it is that a random partition explains them as well as the run's.
     """
 
     judges: Indices
     gain_nats: Float64
     classes: Indices
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,17 @@ class Seen:
         return self.settings.grid(self.grid.band, round(part * self.grid.rings))
 
 
-def held_out_split(seen: Seen, n_classes: int, *, seed: int) -> HeldOutSplit:
-    """Let a fold judge K classes, from 2, found without it; the result depends on the seed."""
+def held_out_split(seen: Seen, partition: Indices, *, seed: int) -> HeldOutSplit:
+    """Let a fold judge K classes that are found without it, and a partition into as many.
+
+    Parameters
+    ----------
+    partition : ndarray of shape (n,), intp
+        Classes of all particles, from 0; none is empty.
+    seed : int
+        What is found depends on it.
+    """
+    n_classes = int(partition.max()) + 1
     junk = seen.settings.junk
     search = Decomposition(
         seen.part(COARSE), seen.part(FINE), min(n_classes, MOST_COMPONENTS), JUDGES, junk
@@ -96,15 +109,16 @@ def held_out_split(seen: Seen, n_classes: int, *, seed: int) -> HeldOutSplit:
     with threadpool_limits(1, "blas"):
         products = search.run(observed, counted, rng, lambda: None).products
         spared = observed.folds.number == JUDGES
-        several, one = (
-            fit_mixture(products.rows(~spared), count, rng, junk=junk, moves=_MOVES).judge(
-                products.rows(spared)
-            )
+        mixtures = [
+            fit_mixture(products.rows(~spared), count, rng, junk=junk, moves=_MOVES)
             for count in (n_classes, 1)
-        )
+        ]
+        p_value = partition_p_value(products, spared, partition, mixtures[1], rng)
+        several, one = (mixture.judge(products.rows(spared)) for mixture in mixtures)
     good = one.junk <= 0.5
     return HeldOutSplit(
         judges=np.flatnonzero(spared)[good],
         gain_nats=(several.log_likelihood - one.log_likelihood)[good],
         classes=several.responsibilities.argmax(axis=1)[good],
+        p_value=p_value,
     )

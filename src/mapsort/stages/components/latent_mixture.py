@@ -222,10 +222,14 @@ def climbed(
         if now.log_likelihood - before < _SETTLED and step >= _LEAST_ROUNDS:
             break
         before = now.log_likelihood
-        sums = _sums(products, found.responsibilities, found.scale, found.square)
-        templates = _explaining(*sums)
+        templates = templates_of(products, found)
         shares, scales = found.shares, scales.learnt(*terms, found)
     return now
+
+
+def templates_of(products: Products, found: Judgement) -> Float64:
+    """Return the templates that explain the particles of each."""
+    return _explaining(*_sums(products, found.responsibilities, found.scale, found.square))
 
 
 def _sums(
