@@ -128,19 +128,19 @@ def _split(
     part = replace(run, plan=replace(run.plan, band=Band.widest(run.plan.grid.box, apix))).only(
         some
     )
-    judged, held = _judged(part, *poses, number[some])
+    judged, held = judged_at(part, *poses, number[some])
     frames = own_frames(directory, iteration, run.plan.symmetries, apix=apix)
     if not frames.words or judged.verdict == NOT_SUPPORTED:
         return judged, held
     # Structures tell particles apart in either frame: the weaker verdict holds.
-    moved, held_then = _judged(part, *frames.moved(number[some], *poses), number[some])
+    moved, held_then = judged_at(part, *frames.moved(number[some], *poses), number[some])
     told = "; ".join(frames.words)
     if _STRENGTH.index(moved.verdict) < _STRENGTH.index(judged.verdict):
         return replace(moved, reason=f"{told}; when it is, {moved.reason}"), held_then
     return replace(judged, reason=f"{judged.reason}; {told}: {judged.verdict} then, too"), held
 
 
-def _judged(
+def judged_at(
     part: Run, rotations: Float64, origins: Float64, number: Integer
 ) -> tuple[Split, PopulationRecord | None]:
     """Judge the split of some particles into maps (from 1) at their poses; count the classes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom, chi2, t
 
 from mapsort.stages.classify.soft_assignment import effective_classes
 from mapsort.stages.components import populations as places
@@ -11,6 +12,7 @@ from mapsort.stages.components.observed import Products
 from mapsort.stages.components.populations import (
     Model,
     collected,
+    learnt_temperature,
     reliability,
     settled,
 )
@@ -33,17 +35,42 @@ def drawn(rng, n=600, noise=1.0, apart=3.0, shares=SHARES):
 
 
 def test_intervals_cover_the_truth(monkeypatch):
+    """Of 32 sets: as many intervals as hold the truth with a chance of one in a thousand.
+
+    An error of 12 draws is itself uncertain, so that 95 % lie within the quantile of Student's t.
+    """
     monkeypatch.setattr(places, "ERROR_DRAWS", 12)
-    inside, bias = [], []
-    for seed in range(100, 116):
+    reach, sets = float(t.ppf(0.975, 11)), 32
+    shares, errors, bias = [], [], []
+    for seed in range(sets):
         products, truth = drawn(np.random.default_rng(seed), apart=6.0)
         model, judged = settled(products, truth, junk=False)
         found = collected(products, judged, model, 0)
-        inside.append(np.abs(found.shares - SHARES) < 2.2 * found.errors)
+        shares.append(found.shares)
+        errors.append(found.errors)
         there = np.bincount(truth, minlength=3) / len(truth)
         bias.append([found.shares - there, found.corrected - there])
-    assert np.mean(inside) >= 0.85
+    inside = np.abs(np.array(shares) - SHARES) < reach * np.array(errors)
+    assert inside.sum(axis=0).min() >= binom.ppf(1e-3 / 3, sets, 0.95)
+    # Errors are neither too small nor too large: the variance of the shares is what they say.
+    ratio = np.var(shares, axis=0, ddof=1) / np.mean(np.square(errors), axis=0)
+    low, high = (chi2.ppf(tail, sets - 1) / (sets - 1) for tail in (1e-3 / 6, 1 - 1e-3 / 6))
+    assert np.all((low < ratio) & (ratio < high))
     np.testing.assert_allclose(np.mean(bias, axis=0), 0, atol=0.02)
+
+
+def test_the_temperature_is_not_deceived_by_the_particles_scales():
+    """Maps have most in common; each particle's scale takes out what its noise has along them."""
+    rng, noise, n = np.random.default_rng(4), 1.3, 4000
+    common = 3.0 * rng.standard_normal((n, 12, 1))
+    basis = common + rng.standard_normal((n, 12, 2)) + common * [0.0, 0.5]
+    precision = basis.transpose(0, 2, 1) @ basis
+    truth, scale = (rng.random(n) < 0.1).astype(int), rng.normal(1.0, 0.15, (n, 1))
+    told = basis.transpose(0, 2, 1) @ (noise * rng.standard_normal((n, 12, 1)))
+    target = scale * precision[np.arange(n), :, truth] + told[..., 0]
+    products = Products(precision, target)
+    # The median of 4,000 squares is known to 3 %.
+    assert learnt_temperature(products, truth, np.eye(2)) == pytest.approx(noise**2, rel=0.1)
 
 
 def test_classes_are_found_beyond_maps_that_were_filtered():
