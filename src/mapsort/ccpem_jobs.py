@@ -39,11 +39,13 @@ class _Job(PipelinerJob):
     """What the jobs have in common: particles, symmetry, course, outputs, pictures."""
 
     OUT_DIR = "MapSort"
-    CATEGORY_LABEL = "3D Classification"
-    COMMAND = ""
+    #: Of each job: the command, and what is said of it.
+    COMMAND = NAME = SUMMARY = DESCRIPTION = ""
 
     def __init__(self) -> None:
         super().__init__()
+        self.jobinfo.display_name = self.NAME
+        self.jobinfo.short_desc, self.jobinfo.long_desc = self.SUMMARY, self.DESCRIPTION
         self.jobinfo.version = __version__
         self.jobinfo.job_author = "The mapsort developers"
         version = ["mapsort", "--version"]
@@ -56,9 +58,7 @@ class _Job(PipelinerJob):
             help_text="Particles with optics groups, protein white; poses are not needed.",
             is_required=True,
         )
-
-    def add_course(self) -> None:
-        """Add the options that come after a job's own."""
+        self.add_own_options()
         self.joboptions["symmetry"] = StringJobOption(
             label="Symmetry",
             default_value="C1",
@@ -86,6 +86,10 @@ class _Job(PipelinerJob):
             words += ["--iter", self.joboptions["iterations"].get_string()]
         words += ["--j", str(self.get_nr_threads()), *self.parse_additional_args()]
         return [PipelinerCommand(words)]
+
+    def add_own_options(self) -> None:
+        """Add the options that only this job has."""
+        raise NotImplementedError
 
     def own_words(self) -> list[str]:
         """Return what only this job's command takes."""
@@ -118,17 +122,18 @@ class Class3D(_Job):
     """``mapsort multi``: classify particles and refine the maps of the classes."""
 
     PROCESS_NAME = "mapsort.class3d"
+    CATEGORY_LABEL = "3D Classification"
     COMMAND = "multi"
+    NAME = "mapsort 3D classification"
+    SUMMARY = "Classify particles against several maps while refining these"
+    DESCRIPTION = (
+        "Heterogeneous refinement on processors: particles are matched with projections of all "
+        "maps, classes are refined together and filtered by their own resolution. From one map, "
+        "classes are found by principal components; junk is put apart."
+    )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.jobinfo.display_name = "mapsort 3D classification"
-        self.jobinfo.short_desc = "Classify particles against several maps while refining these"
-        self.jobinfo.long_desc = (
-            "Heterogeneous refinement on processors: particles are matched with projections of "
-            "all maps, classes are refined together and filtered by their own resolution. From "
-            "one map, classes are found by principal components; junk is put apart."
-        )
+    def add_own_options(self) -> None:
+        """Add maps, mask and how classes are searched."""
         self.joboptions["in_maps"] = MultiInputNodeJobOption(
             label="Starting maps",
             node_type=NODE_DENSITYMAP,
@@ -142,11 +147,14 @@ class Class3D(_Job):
             hard_min=1,
             help_text="Of one starting map; several give a class each.",
         )
-        self.joboptions["in_mask"] = InputNodeJobOption(
-            label="Focus mask",
+        self.joboptions["in_masks"] = MultiInputNodeJobOption(
+            label="Focus masks",
             node_type=NODE_MASK3D,
             pattern=_MAP,
-            help_text="Classify by what lies inside; empty: by the whole map.",
+            help_text=(
+                "Classify by what lies inside; of several masks each gives classes of its own at "
+                "the same poses. Empty: by the whole map."
+            ),
         )
         self.joboptions["do_keep_poses"] = BooleanJobOption(
             label="Keep the poses of the input?",
@@ -164,7 +172,6 @@ class Class3D(_Job):
             hard_min=0,
             help_text="Sets the angular step; 0: chosen by the program.",
         )
-        self.add_course()
 
     def own_words(self) -> list[str]:
         """Return maps, mask and how classes are searched."""
@@ -174,8 +181,8 @@ class Class3D(_Job):
             words += ["--nmodels", self.joboptions["nr_classes"].get_string()]
         else:
             words = ["--models", ",".join(maps)]
-        if mask := self.joboptions["in_mask"].get_string():
-            words += ["--in_mask", mask]
+        if masks := self.joboptions["in_masks"].get_list():
+            words += ["--in_mask", ",".join(masks)]
         if self.joboptions["do_keep_poses"].get_boolean():
             words.append("--skipalign")
         if self.joboptions["do_halves"].get_boolean():
@@ -185,12 +192,14 @@ class Class3D(_Job):
         return words
 
     def additional_joboption_validation(self) -> list[JobOptionValidationResult]:
-        """Refuse a comma in the name of a map: names are joined by it."""
-        option = self.joboptions["in_maps"]
-        if not any("," in name for name in option.value or ()):
-            return []
+        """Refuse a comma in the name of a map or mask: names are joined by it."""
+        options = [self.joboptions[name] for name in ("in_maps", "in_masks")]
         said = "mapsort takes no map whose name has a comma"
-        return [JobOptionValidationResult("error", [option], said)]
+        return [
+            JobOptionValidationResult("error", [option], said)
+            for option in options
+            if any("," in name for name in option.value or ())
+        ]
 
 
 class Refine3D(_Job):
@@ -199,15 +208,15 @@ class Refine3D(_Job):
     PROCESS_NAME = "mapsort.refine3d"
     CATEGORY_LABEL = "3D Refinement"
     COMMAND = "refine"
+    NAME = "mapsort 3D refinement"
+    SUMMARY = "Refine one map by independent half-sets"
+    DESCRIPTION = (
+        "Poses are refined by two half-sets that share nothing but the FSC; the map is filtered by "
+        "the FSC corrected for its mask, and sharpened."
+    )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.jobinfo.display_name = "mapsort 3D refinement"
-        self.jobinfo.short_desc = "Refine one map by independent half-sets"
-        self.jobinfo.long_desc = (
-            "Poses are refined by two half-sets that share nothing but the FSC; the map is "
-            "filtered by the FSC corrected for its mask, and sharpened."
-        )
+    def add_own_options(self) -> None:
+        """Add the map."""
         self.joboptions["in_map"] = InputNodeJobOption(
             label="Starting map",
             node_type=NODE_DENSITYMAP,
@@ -215,7 +224,6 @@ class Refine3D(_Job):
             help_text="Used up to a coarse resolution only.",
             is_required=True,
         )
-        self.add_course()
 
     def own_words(self) -> list[str]:
         """Return the map."""

@@ -9,8 +9,8 @@ from mapsort.io.hdf_pixels import MOST_BITS
 from mapsort.io.image_stack import HDF_SUFFIXES
 from mapsort.io.particle_files import LIST_SUFFIXES
 from mapsort.options.fields import flag, option
-from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
-from mapsort.options.shared import Datadir, Overwrite, Passthrough
+from mapsort.options.kinds import real_number, text, whole_number
+from mapsort.options.shared import Datadir, FromTo, Overwrite, Passthrough
 
 FILES = "files"
 SUBSET = "which particles"
@@ -21,23 +21,18 @@ class ConvertOptions(
     Passthrough,
     Datadir,
     Overwrite,
+    FromTo,
     group=FILES,
     words={
         "passthrough": "cryoSPARC's passthrough files that go with a .cs",
         "datadir": "directory searched first for the image files that IN names",
+        "files": "IN and OUT. IN: .star, .cs, .hdf, .lst, .mrcs, .mrc; OUT: the same. A .star, .cs "
+        "or .lst refers to IN's own stacks where it can; else the images are written beside it, as "
+        ".mrcs or .hdf. Maps: .mrc, .map, .hdf",
     },
 ):
     """Options of ``mapsort convert``."""
 
-    files: tuple[Path, ...] = option(
-        list_of(file_path("a file"), "two files"),
-        "FILE",
-        "IN and OUT. IN: .star, .cs, .hdf, .lst, .mrcs, .mrc; OUT: the same. A .star, .cs or .lst "
-        "refers to IN's own stacks where it can; else the images are written beside it, as .mrcs "
-        "or .hdf. Maps: .mrc, .map, .hdf",
-        (),
-        positional=True,
-    )
     inputapix: float | None = option(
         real_number(above=0), "A", "pixel size of IN in Angstrom, in place of what it says"
     )
@@ -79,20 +74,8 @@ class ConvertOptions(
 
     def _check(self) -> None:
         super()._check()
-        if len(self.files) != 2:
-            raise ConfigError(f"give two files, IN and OUT; there are {len(self.files)}")
         if self.first is not None and self.random is not None:
             raise ConfigError("--first and --random: give one of the two")
         suffix = self.target.suffix.lower()
         if self.compressbits is not None and suffix not in (*HDF_SUFFIXES, *LIST_SUFFIXES):
             raise ConfigError(f"--compressbits: is for .hdf and .lst, and OUT is {self.target}")
-
-    @property
-    def source(self) -> Path:
-        """What is converted."""
-        return self.files[0]
-
-    @property
-    def target(self) -> Path:
-        """What is written."""
-        return self.files[1]

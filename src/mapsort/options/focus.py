@@ -16,7 +16,15 @@ from mapsort.options.kinds import (
     whole_number,
 )
 from mapsort.options.reconstruct import MAP_SUFFIXES, PosedImages
-from mapsort.options.shared import Apix, Datadir, Maps, Overwrite, Parallel, Passthrough
+from mapsort.options.shared import (
+    Apix,
+    Datadir,
+    FromTo,
+    Maps,
+    Overwrite,
+    Parallel,
+    Passthrough,
+)
 
 _PART = ValueKind(
     "a number from 0 to 1", float, lambda value: real_number(low=0).accepts(value) and value <= 1
@@ -28,18 +36,15 @@ class ExpandOptions(
     Passthrough,
     Datadir,
     Overwrite,
+    FromTo,
     group="symmetry expansion",
-    words={"passthrough": "cryoSPARC's passthrough files that go with a .cs"},
+    words={
+        "passthrough": "cryoSPARC's passthrough files that go with a .cs",
+        "files": "IN and OUT: particles with poses (.star, .cs, .lst), and the .star to write",
+    },
 ):
     """Options of ``mapsort expand``."""
 
-    files: tuple[Path, ...] = option(
-        list_of(file_path("a file"), "two files"),
-        "FILE",
-        "IN and OUT: particles with poses (.star, .cs, .lst), and the .star to write",
-        (),
-        positional=True,
-    )
     sym: str = option(
         text("a point group"),
         "SYM",
@@ -50,23 +55,11 @@ class ExpandOptions(
 
     def _check(self) -> None:
         super()._check()
-        if len(self.files) != 2:
-            raise ConfigError(f"give two files, IN and OUT; there are {len(self.files)}")
         if self.target.suffix.lower() != ".star":
             raise ConfigError(f"{self.target}: an expanded table is written as .star")
         name = self.sym.strip().lower()
         if name == "c1" or name.startswith("h"):
             raise refuse("sym", self.sym, "a point group other than c1")
-
-    @property
-    def source(self) -> Path:
-        """What is expanded."""
-        return self.files[0]
-
-    @property
-    def target(self) -> Path:
-        """What is written."""
-        return self.files[1]
 
 
 class MaskOptions(
