@@ -100,13 +100,13 @@ def test_options_as_words() -> None:
     job = new_job_of_type("mapsort.class3d")
     job.output_dir = "MapSort/job007/"
     given = {"in_particles": PARTICLES, "in_maps": MAPS[:1], "nr_classes": 3, "symmetry": "I1,D7,T"}
-    given |= {"in_mask": "mask.mrc", "do_keep_poses": True, "target_resolution": 8.5}
+    given |= {"in_masks": ["a.mrc", "b.mrc"], "do_keep_poses": True, "target_resolution": 8.5}
     for name, value in given.items():
         job.joboptions[name].value = value
     job.joboptions["nr_threads"].value = 4
     (command,) = job.get_commands()
     expected = (
         f"multi --o MapSort/job007/ --in_parts {PARTICLES} --in_3dref {MAPS[0]} --nmodels 3 "
-        "--in_mask mask.mrc --skipalign --targetres 8.5 --sym icos2,D7,T --j 4"
+        "--in_mask a.mrc,b.mrc --skipalign --targetres 8.5 --sym icos2,D7,T --j 4"
     )
     assert command.get_final_command(job.output_dir)[1:] == expected.split()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mapsort.errors import ConfigError
 from mapsort.io.hdf_pixels import MOST_BITS
 from mapsort.io.image_stack import HDF_SUFFIXES

@@ -75,6 +75,29 @@ class Overwrite(Options):
     overwrite: bool = flag("replace output files that exist")
 
 
+class FromTo(Options):
+    """What is read, and what is written of it."""
+
+    files: tuple[Path, ...] = option(
+        list_of(file_path("a file"), "two files"), "FILE", "IN and OUT", (), positional=True
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        if len(self.files) != 2:
+            raise ConfigError(f"give two files, IN and OUT; there are {len(self.files)}")
+
+    @property
+    def source(self) -> Path:
+        """What is read."""
+        return self.files[0]
+
+    @property
+    def target(self) -> Path:
+        """What is written."""
+        return self.files[1]
+
+
 class Apix(Options):
     """The pixel size."""
 

@@ -28,14 +28,16 @@ def masks_of(run: Run, volumes: list[Float32], sphere: Float32) -> list[Float32]
     envelopes about their densities. With ``--automask3d``, each map's own, as the original; where
     that leaves next to nothing, the union in its place, which is told.
     """
-    union = _envelope(run, volumes, sphere)
     wanted = run.options.automask3d
     if wanted is None:
-        return [union] * len(volumes)
+        return [_envelope(run, volumes, sphere)] * len(volumes)
     scaled = [scaled_to_mass(run, volume, model) for model, volume in enumerate(volumes)]
     own = [auto_mask(volume, **wanted._asdict()) * sphere for volume in scaled]
-    smallest = SMALLEST_PART * float(union.sum())
-    empty = [float(mask.sum()) < smallest for mask in own]
+    # the envelope lies inside the sphere: it is made only where a mask may be too small for it
+    if min(float(mask.sum()) for mask in own) >= SMALLEST_PART * float(sphere.sum()):
+        return own
+    union = _envelope(run, volumes, sphere)
+    empty = [float(mask.sum()) < SMALLEST_PART * float(union.sum()) for mask in own]
     for model in np.flatnonzero(empty).tolist():
         _tell_empty(run, wanted.threshold, float(scaled[model].max()), model)
     return [union if left else mask for mask, left in zip(own, empty, strict=True)]
