@@ -18,6 +18,7 @@ from mapsort.array_types import Float64, Integer
 from mapsort.errors import NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
 from mapsort.jobs.class_causes import causes, causes_record
+from mapsort.jobs.copies import copies_told
 from mapsort.jobs.frames import own_frames
 from mapsort.jobs.refinement import Entry
 from mapsort.model.particles import Particles
@@ -87,7 +88,7 @@ def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Ent
         split=split,
         populations=held,
         causes=tested,
-        doubts=_doubts(run, entries[-1]),
+        doubts=(*_doubts(run, entries[-1]), *copies_told(run, directory, iteration)),
         next_steps=next_steps(command, directory, split, converged=converged),
     )
     for line in made.lines:

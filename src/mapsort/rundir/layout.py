@@ -101,6 +101,8 @@ class RunDirectory:
     #: Of several focus regions: the table with the classes of each, and how these go together.
     regions = _File("regions.star")
     regions_record = _File("regions.json")
+    #: Of ``--relax``: the table with each particle at the copy that maps made without it tell.
+    relaxed = _File("relaxed.star")
     log = _File("run.log")
     log_json = _File("run.log.json")
     #: Which process works in the directory; where it stands, for monitors to poll.

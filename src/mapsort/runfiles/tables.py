@@ -27,6 +27,8 @@ from mapsort.stages.classify.soft_assignment import effective_classes, map_poste
 LATENT = "mapsortLatent"
 #: Effective number of classes of each particle: 1 where its class is sure.
 EFFECTIVE = "mapsortEffectiveClasses"
+#: How sure the copy is that a particle lies at, of a relaxed symmetry.
+COPY_PROBABILITY = "mapsortCopyProbability"
 #: Rows that are made and written together.
 LONGEST_ROWS = 8192
 #: Columns that a run or another program found of the particles and that do not hold any more once
@@ -40,7 +42,7 @@ _FOUND_BEFORE = (
     "mapsortScale",
     "mapsortOutlierScore",
     "mapsortJunkProbability",
-    "mapsortCopyProbability",
+    COPY_PROBABILITY,
 )
 
 
@@ -126,7 +128,7 @@ def _rows(run: Run, outcome: Outcome, where: slice) -> pd.DataFrame:
     if references.n_models > 1:
         table[EFFECTIVE] = np.round(effective_classes(every), 4)
     if run.plan.copies is not None:
-        table["mapsortCopyProbability"] = np.round(_copy_probability(matches, references), 6)
+        table[COPY_PROBABILITY] = np.round(_copy_probability(matches, references), 6)
     table["rlnImageName"] = image_names(run.inputs.particles, where)
     number = model.astype(int) + 1
     halves = run.inputs.halves

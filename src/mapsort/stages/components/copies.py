@@ -1,0 +1,130 @@
+"""At which symmetry copy a particle lies, judged by maps that are made without it.
+
+A map that is nearly symmetric is its symmetric mean, which is known well, and a deviation from it,
+which is not: filtered with the map, the deviation's noise tells copies apart that are equal. So the
+deviation is filtered by the correlation of its own halves, by shell and by place, and where it
+holds nothing, no copy is preferred.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mapsort.array_types import Bool, Complex64, Float32, Float64
+from mapsort.stages.components.band import BandParticles
+from mapsort.stages.components.class_maps import FoldMaps, compared, mean_map
+from mapsort.stages.components.component_settings import ComponentSettings
+from mapsort.stages.components.folds import Folds
+from mapsort.stages.components.observed import FoldSums, Observed
+from mapsort.stages.components.polishing import Brightness, polished
+from mapsort.stages.components.shrinkage import local_weight, shell_prior, solved
+from mapsort.stages.components.slice_grid import SliceGrid
+
+
+@dataclass(frozen=True)
+class JudgedCopies:
+    """The copies of n particles.
+
+    Attributes
+    ----------
+    rotations : ndarray of shape (n, 3, 3), float64
+        Object to view, each at its most probable copy.
+    moved : ndarray of shape (n,), bool
+        Whether that is another one than where it lay.
+    probability : ndarray of shape (n,), float64
+        Of that copy.
+    """
+
+    rotations: Float64
+    moved: Bool
+    probability: Float64
+
+
+def judged_copies(
+    particles: BandParticles,
+    rotations: Float64,
+    copies: Float64,
+    groups: tuple[Float64, Float64],
+    folds: Folds,
+    settings: ComponentSettings,
+) -> JudgedCopies:
+    """Judge at which copy each particle lies.
+
+    Parameters
+    ----------
+    particles : BandParticles
+        Prepared, centred by the origins known so far.
+    rotations : ndarray of shape (n, 3, 3), float64
+        Object to view.
+    copies : ndarray of shape (c, 3, 3), float64
+        Operations that bring a pose to each copy; the first leaves it.
+    groups : pair of ndarray (g, 3, 3)
+        The symmetry that is nearly true, and the part of it that is.
+    folds : Folds
+        Parts that are judged by maps made without them; at least 2, none of them empty.
+
+    Returns
+    -------
+    JudgedCopies
+
+    Raises
+    ------
+    NumericalError
+        The particles hold no signal that they agree on.
+    """
+    whole, part = groups
+    with threadpool_limits(1, "blas"):
+        observed = Observed.at_first(particles, folds, rotations, part)
+        grid = settings.signal_grid(observed)
+        polish = polished(observed, grid, junk=settings.junk, correct_poses=True, told=lambda: None)
+        # once: in more rounds equal copies would part by what particles had chosen by chance
+        maps = _deviating(polish.observed, whole, grid, polish.brightness)
+        score = _scores(polish.observed, copies, grid, maps, polish.brightness)
+    chosen = score.argmax(axis=1)
+    likely = np.exp(score - score.max(axis=1, keepdims=True))
+    # poses were corrected to judge by; those given stay, but for the copy
+    return JudgedCopies(rotations @ copies[chosen], chosen > 0, 1 / likely.sum(axis=1))
+
+
+def _scores(
+    observed: Observed, copies: Float64, grid: SliceGrid, maps: FoldMaps, brightness: Brightness
+) -> Float64:
+    """Return the log likelihood of each particle at each copy, but for a constant, (n, c)."""
+    scores = []
+    for operation in copies:
+        there = replace(observed, rotations=observed.rotations @ operation)
+        norm, cross = compared(there, grid, maps)
+        scores.append(brightness.scale * cross[:, 0] - 0.5 * brightness.square * norm[:, 0])
+    return np.stack(scores, axis=1)
+
+
+def _deviating(
+    observed: Observed, whole: Float64, grid: SliceGrid, brightness: Brightness
+) -> FoldMaps:
+    """Return maps without each fold: the symmetric mean, and what deviates from it beyond noise."""
+    counted = brightness.counted
+    weights = counted, brightness.scale, brightness.square
+    mean = mean_map(replace(observed, symmetry=whole), grid, *weights)
+    columns = (counted * brightness.scale)[:, None], (counted * brightness.square)[:, None]
+    sums = FoldSums.of(observed, grid, *columns)
+    every = sums.of_all
+    density = grid.shell_means(every[1])
+
+    def deviation(own: tuple[Complex64, Float32], common: Complex64, prior: Float64) -> Complex64:
+        numerator, denominator = own
+        return solved(grid, (numerator - denominator * common, denominator), prior)
+
+    def halves(prior: Float64) -> tuple[Complex64, Complex64]:
+        first, second = (deviation(sums.of_half(half), mean.whole, prior) for half in (0, 1))
+        return first, second
+
+    prior = shell_prior(grid, halves(0.5 * density), density)
+    where = local_weight(grid, halves(prior))
+    made = [
+        common + grid.masked(deviation(sums.without(every, fold), common, prior), where)
+        for fold, common in enumerate(mean.maps)
+    ]
+    return FoldMaps(made, mean.whole)
