@@ -11,7 +11,7 @@ import scipy.fft
 
 from mapsort.array_types import Float32, Float64
 from mapsort.geometry.euler import relion_to_matrix
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.physics.fsc import fsc
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.pair_comparison import correlation

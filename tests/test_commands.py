@@ -11,8 +11,7 @@ import pytest
 
 import mapsort
 from mapsort.cli.commands import COMMANDS
-from mapsort.engines.notebook import NotebookProgress, default_progress
-from mapsort.engines.progress import SilentProgress
+from mapsort.engines.progress import NotebookProgress, SilentProgress, default_progress
 from mapsort.errors import ConfigError, FormatError
 from mapsort.options.multi import MultiOptions
 

@@ -13,7 +13,7 @@ import numpy as np
 
 import mapsort
 from mapsort import _core
-from mapsort.jobs.self_test import LEAST_ACCURACY, small_run
+from mapsort.jobs.doctor import LEAST_ACCURACY, small_run
 
 
 def test_the_version_is_the_metadata():

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import mapsort
 from mapsort.errors import NumericalError
 from mapsort.geometry import euler, pose
-from mapsort.physics import filters, fsc, half_maps, image_moves, normalization, resample, shrinking
+from mapsort.physics import filters, fsc, half_maps, image_moves, normalization, resample
 
 RNG = np.random.default_rng(0)
 MAP = RNG.standard_normal((8, 8, 8)).astype(np.float32)
@@ -167,7 +167,7 @@ CASES = {
         finite=False,
     ),
     "mean_shrink": Case(
-        lambda **arrays: shrinking.mean_shrink(factor=2, **arrays),
+        lambda **arrays: resample.mean_shrink(factor=2, **arrays),
         {"image": IMAGE},
         {"image": EITHER},
         finite=False,

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mapsort.array_types import Float32, Float64, Real
-from mapsort.engines.threads import available_threads
+from mapsort.engines.resources import available_threads
 from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.geometry.symmetry import symmetry as symmetry_group
-from mapsort.jobs.build_info import build_config
+from mapsort.jobs.doctor import build_config
 from mapsort.model.matches import Matches
 from mapsort.model.volume import Volume
 from mapsort.modules.orientgen import orientations

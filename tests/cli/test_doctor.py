@@ -11,8 +11,8 @@ import mapsort
 from mapsort import _core
 from mapsort.cli.main import main
 from mapsort.errors import NumericalError
-from mapsort.jobs import doctor, self_test
-from mapsort.jobs.self_test import SmallRun
+from mapsort.jobs import doctor
+from mapsort.jobs.doctor import SmallRun
 
 
 def test_a_working_installation_is_found_to_work(capsys):
@@ -98,20 +98,20 @@ def test_little_memory_and_disk_are_noted(quick):
 
 
 def test_the_instruction_sets_are_compared_with_the_baseline():
-    differences = self_test.isa_differences()
+    differences = doctor.isa_differences()
     assert list(differences) == _core.available_isas()
     assert differences["baseline"] == 0.0
-    assert max(differences.values()) <= self_test.ISA_TOLERANCE
+    assert max(differences.values()) <= doctor.ISA_TOLERANCE
 
 
 @pytest.mark.skipif("v3" not in _core.available_isas(), reason="one instruction set only")
 def test_a_kernel_that_computes_something_else_is_seen(monkeypatch):
-    true = self_test._slices
+    true = doctor._slices
     factor = {"v3": np.float32(1.001)}
     monkeypatch.setattr(
-        self_test, "_slices", lambda kernels: true(kernels) * factor.get(kernels.isa, 1)
+        doctor, "_slices", lambda kernels: true(kernels) * factor.get(kernels.isa, 1)
     )
-    assert self_test.isa_differences()["v3"] == pytest.approx(1e-3, rel=0.01)
+    assert doctor.isa_differences()["v3"] == pytest.approx(1e-3, rel=0.01)
 
 
 def test_build_info_prints_the_build_for_people_and_programs(capsys):

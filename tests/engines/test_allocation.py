@@ -11,7 +11,7 @@ import pytest
 CODE = """
 import re, resource, sys
 import numpy as np
-from mapsort.engines.allocation import reuse_freed_memory
+from mapsort.engines.resources import reuse_freed_memory
 
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapsort.engines.memory import available_memory
+from mapsort.engines.resources import available_memory
 
 GIB = 2**30
 

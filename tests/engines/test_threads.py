@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mapsort.engines.threads import available_threads
+from mapsort.engines.resources import available_threads
 from mapsort.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
 from mapsort.geometry.pose import match_to_pose, pose_to_match
-from mapsort.geometry.transform2d import Transform2D
+from mapsort.geometry.transforms import Transform2D
 
 angle = st.floats(0.0, 359.9)
 shift = st.floats(-20.0, 20.0)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapsort.geometry.transform2d import Transform2D
+from mapsort.geometry.transforms import Transform2D
 
 shift = st.floats(-50.0, 50.0)
 transforms = st.builds(Transform2D, st.floats(-720.0, 720.0), shift, shift, st.booleans())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from mapsort.geometry.euler import eman_to_matrix
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from mapsort.geometry.symmetry import symmetry
 from mapsort.modules.processors import process
-from mapsort.physics.image_statistics import edge_mean, sample_sigma
+from mapsort.physics.normalization import edge_mean, sample_sigma
 
 KINDS = ("stat", "symmetry", "transform.image")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mapsort.io.disk_space import DiskSpace
+from mapsort.io.hdf_writer import DiskSpace
 
 MIB = 1 << 20
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapsort.geometry.euler import eman_to_matrix, relion_to_matrix
-from mapsort.io.eman_pose import eman_from_poses, poses_from_eman
+from mapsort.io.eman_tables import eman_from_poses, poses_from_eman
 
 angles = st.tuples(st.floats(-180, 180), st.floats(0, 180), st.floats(-180, 180))
 shifts = st.tuples(st.floats(-20, 20), st.floats(-20, 20))

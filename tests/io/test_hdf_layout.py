@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from mapsort.errors import FormatError
-from mapsort.io.hdf import HdfReader, count, read_image
+from mapsort.io.hdf import HdfReader, HdfStack, count, read_image
 from mapsort.io.hdf_pixels import is_scale, is_storage, scaled_back
-from mapsort.io.hdf_stack import HdfStack
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.image_stack import open_stack
 from mapsort.io.mrc import write_stack

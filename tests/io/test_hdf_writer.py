@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapsort.errors import NumericalError
-from mapsort.io.disk_space import DiskSpace
 from mapsort.io.hdf import read_header, read_image
 from mapsort.io.hdf_header import EmanTransform, header_list, read_attributes
-from mapsort.io.hdf_writer import HdfWriter, write_images
+from mapsort.io.hdf_writer import DiskSpace, HdfWriter, write_images
 
 RNG = np.random.default_rng(5)
 STATISTICS = (

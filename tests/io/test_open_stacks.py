@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mapsort.io.image_stack import OpenStacks
 from mapsort.io.mrc import write_stack
-from mapsort.io.open_stacks import OpenStacks
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from mapsort.errors import FormatError
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.io.eman_ctf import EmanCtf
+from mapsort.io.hdf import HdfStack
 from mapsort.io.hdf_header import EmanTransform
-from mapsort.io.hdf_stack import HdfStack
 from mapsort.io.hdf_writer import write_images
 from mapsort.io.lst import write_list
 from mapsort.io.mrc import write_stack

@@ -17,8 +17,7 @@ from mapsort.io.star import (
     split_image_names,
     write_particles,
 )
-from mapsort.io.star_columns import read_columns
-from mapsort.io.star_tables import read_tables, write_tables
+from mapsort.io.star_tables import read_columns, read_tables, write_tables
 
 OPTICS = pd.DataFrame(
     {

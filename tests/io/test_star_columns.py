@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from mapsort.errors import FormatError
 from mapsort.io.star import read_particles, write_particles
-from mapsort.io.star_columns import read_columns
-from mapsort.io.star_tables import write_tables
+from mapsort.io.star_tables import read_columns, write_tables
 
 OPTICS = pd.DataFrame({"rlnOpticsGroup": [1], "rlnImagePixelSize": [1.5], "name": ["a b"]})
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=64)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 import mapsort
 from mapsort.errors import ConfigError, FormatError
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.model.volume import Volume
 from mapsort.options.compare import CompareOptions
 from mapsort.physics.image_moves import transform_image

@@ -21,9 +21,9 @@ from mapsort.model.particles import Particles
 from mapsort.options.fields import typed_options
 from mapsort.options.focus import ExpandOptions
 from mapsort.options.reconstruct import ReconstructOptions
+from mapsort.physics.map_symmetry import symmetrize
 from mapsort.physics.masks import lowpassed
 from mapsort.physics.phantom import phantom_map
-from mapsort.physics.symmetrize import symmetrize
 from mapsort.refinement.table_poses import pose_columns, table_poses
 
 BOX, APIX = 24, 6.0

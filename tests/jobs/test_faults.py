@@ -288,7 +288,7 @@ def test_a_particle_file_that_changes_during_the_run(
 
     path = tmp_path / "run"
     # Not taken from a file that is open still: a long run closes and opens its stacks.
-    monkeypatch.setattr("mapsort.io.open_stacks.OpenStacks.__init__", _one_open)
+    monkeypatch.setattr("mapsort.io.image_stack.OpenStacks.__init__", _one_open)
     try:
         with pytest.raises(RunError, match=r"particles\.mrcs") as caught:
             refine_multi(

@@ -12,8 +12,8 @@ from mapsort.geometry.euler import eman_to_matrix
 from mapsort.io.mrc import read_map, write_map
 from mapsort.jobs.multi import plan_text
 from mapsort.options.multi import MultiOptions
+from mapsort.physics.map_symmetry import moved, symmetrize
 from mapsort.physics.phantom import phantom_map
-from mapsort.physics.symmetrize import moved, symmetrize
 
 BOX, APIX = 32, 4.0
 

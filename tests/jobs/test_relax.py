@@ -18,9 +18,9 @@ from mapsort.model.poses import Poses
 from mapsort.options.fields import typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
+from mapsort.physics.map_symmetry import symmetrize
 from mapsort.physics.masks import lowpassed
 from mapsort.physics.phantom import phantom_map
-from mapsort.physics.symmetrize import symmetrize
 from mapsort.refinement.table_poses import pose_columns, table_poses
 
 BOX, APIX = 32, 4.0

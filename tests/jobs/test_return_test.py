@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.jobs.crossval.exchange import compare_return, likeness, measured_shells
 from mapsort.jobs.refine import RefinedMap
 from mapsort.model.volume import Volume

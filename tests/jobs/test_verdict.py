@@ -11,7 +11,7 @@ import pytest
 from mapsort import commands
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.jobs.frames import own_frames
 from mapsort.jobs.multi import refine_multi
 from mapsort.jobs.simulate import simulate

@@ -15,7 +15,7 @@ from mapsort.errors import BadImagesError, FormatError
 from mapsort.io.mrc import write_stack
 from mapsort.io.star import write_particles
 from mapsort.model.particles import Particles
-from mapsort.refinement.bad_images import counting_bad
+from mapsort.refinement.suspect_images import counting_bad
 
 BOX = 8
 #: particle → (file, image number from 1); scattered over files on purpose

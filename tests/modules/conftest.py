@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapsort.modules.catalogue import registry_of
+from mapsort.modules.listing import registry_of
 from mapsort.modules.registry import ModuleKind
 
 

@@ -9,8 +9,7 @@ import mapsort
 from mapsort.errors import ConfigError
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
-from mapsort.geometry.transform2d import Transform2D
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform2D, Transform3D
 from mapsort.modules.aligners import ALIGNERS
 from mapsort.physics.image_moves import transform_image
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mapsort.modules.catalogue import registry_of
-from mapsort.modules.listing import find_kind, kind_names, listing, markdown_page
+from mapsort.modules.listing import find_kind, kind_names, listing, markdown_page, registry_of
 from mapsort.modules.registry import ModuleKind
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -13,13 +13,11 @@ import pytest
 
 import mapsort
 from mapsort.errors import ConfigError
-from mapsort.modules import plugins
-from mapsort.modules.catalogue import registry_of
+from mapsort.modules import registry
 from mapsort.modules.comparators import COMPARATORS
-from mapsort.modules.listing import listing
+from mapsort.modules.listing import listing, registry_of
 from mapsort.modules.parameter import Limits
-from mapsort.modules.registries import AVERAGERS, PROCESSORS
-from mapsort.modules.registry import ModuleKind
+from mapsort.modules.registry import AVERAGERS, PROCESSORS, ModuleKind
 
 IMAGE = np.arange(16.0).reshape(4, 4)
 
@@ -130,7 +128,7 @@ def install(directory, module, text):
     info = directory / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{plugins.GROUP}]\nmine = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nmine = {module}\n")
 
 
 def in_new_python(directory, code):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapsort.errors import ConfigError
-from mapsort.physics.local_fsc import local_resolution
+from mapsort.physics.fsc import local_resolution
 
 BOX, APIX = 32, 3.0
 

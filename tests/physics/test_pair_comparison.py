@@ -9,7 +9,7 @@ import scipy.stats
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.modules.comparators import compare
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.physics.pair_comparison_fourier import SoftBand
+from mapsort.physics.pair_comparison import SoftBand
 
 BOX = 32
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapsort.physics.fsc import fsc
-from mapsort.physics.sector_fsc import N_SECTORS, curve_of, drawn_counts, sector_terms
+from mapsort.physics.fsc import N_SECTORS, curve_of, drawn_counts, fsc, sector_terms
 
 BOX = 32
 

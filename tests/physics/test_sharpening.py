@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mapsort.physics.filters import apply_radial_curve
-from mapsort.physics.sharpening import guinier_bfactor, sharpened
+from mapsort.physics.filters import apply_radial_curve, guinier_bfactor, sharpened
 
 BOX, APIX = 64, 2.0
 

@@ -7,8 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mapsort.geometry.symmetry import symmetry
-from mapsort.physics.symmetrize import moved, symmetrize
-from mapsort.physics.symmetry_check import check_symmetry
+from mapsort.physics.map_symmetry import check_symmetry, moved, symmetrize
 
 BOX, SIGMA = 36, 2.0
 

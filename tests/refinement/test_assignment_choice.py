@@ -11,7 +11,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import Assignment
-from mapsort.refinement.assignment_choice import (
+from mapsort.refinement.classification import (
     PATIENCE,
     SETTLED,
     ends_soft,

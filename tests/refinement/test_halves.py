@@ -19,7 +19,7 @@ from mapsort.physics.filters import apply_radial_curve, radial_power
 from mapsort.physics.fsc import resolution_at
 from mapsort.physics.half_maps import half_map_curves
 from mapsort.refinement.choices import automatic_choices
-from mapsort.refinement.comparison import match_plan
+from mapsort.refinement.comparison import comparison_settings, match_plan
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.half_maps import (
     HalfMaps,
@@ -32,10 +32,9 @@ from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import matched, prepare_seeds
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.run import ParticleSpectra, Run
-from mapsort.refinement.search_settings import comparison_settings
 from mapsort.report.page import write_report
 from mapsort.rundir.text import read_convergence, read_fsc
-from mapsort.stages.classify.classify import classify
+from mapsort.stages.classify.assignment import classify
 from mapsort.stages.search.match import match_chunk
 
 BOX, APIX = 32, 4.0

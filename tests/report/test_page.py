@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mapsort.errors import FormatError
-from mapsort.jobs.describe_run import describe_run
+from mapsort.jobs.describe import describe_run
 from mapsort.report.page import report_keeper, write_report
 from mapsort.rundir.run_lock import LockHolder
 from mapsort.rundir.run_record import RunState, read_run

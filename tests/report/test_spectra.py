@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mapsort.io.mrc import write_map
-from mapsort.physics.sharpening import guinier_line, signal_amplitudes
+from mapsort.physics.filters import guinier_line, signal_amplitudes
 from mapsort.report import spectra
 from mapsort.report.file_cache import FileCache
 from mapsort.rundir.run_record import read_run

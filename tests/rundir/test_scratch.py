@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mapsort.rundir.kept_table import KeptTable
 from mapsort.rundir.record_file import read_record, write_record
-from mapsort.rundir.scratch import Gathered, Scratch
+from mapsort.rundir.scratch import Gathered, KeptTable, Scratch
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mapsort.stages.average.average import (
     plane_terms,
     wiener_images,
 )
-from mapsort.stages.classify.classify import classify
+from mapsort.stages.classify.assignment import classify
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.project import project_slices

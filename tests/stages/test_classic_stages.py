@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import mapsort
 from mapsort import _core
-from mapsort.geometry.transform2d import Transform2D
+from mapsort.geometry.transforms import Transform2D
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.matches import Matches
 from mapsort.modules.comparators import COMPARATORS
@@ -24,10 +24,9 @@ from mapsort.stages.average.class_spectra import (
     matched_to_projections,
     processed_averages,
 )
-from mapsort.stages.average.member_average import MemberAverager
 from mapsort.stages.average.realign import alignment_references, composed
-from mapsort.stages.average.weighting import SumWeights
-from mapsort.stages.classify.classify import given_membership
+from mapsort.stages.average.weighting import MemberAverager, SumWeights
+from mapsort.stages.classify.assignment import given_membership
 from mapsort.stages.fourier_grid import FourierGrid, centred_transform
 from mapsort.stages.prepare import ctf_coefficients, shell_means
 from mapsort.stages.search.match import match_chunk

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapsort.model.matches import Matches
-from mapsort.stages.classify.classify import classify
+from mapsort.stages.classify.assignment import classify
 
 N_CLASSES = 7
 

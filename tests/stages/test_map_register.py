@@ -7,12 +7,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mapsort.geometry.symmetry import symmetry
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.fsc import fsc
 from mapsort.physics.image_moves import transform_image
+from mapsort.physics.map_symmetry import symmetrize
 from mapsort.physics.phantom import phantom_map
-from mapsort.physics.symmetrize import symmetrize
 from mapsort.stages.map_register import (
     TOGETHER,
     Register,

@@ -8,9 +8,8 @@ import pytest
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.stages.average import member_average
-from mapsort.stages.average.member_average import MemberAverager
-from mapsort.stages.average.weighting import Weighting, takes_weights, weighting_of
+from mapsort.stages.average import weighting
+from mapsort.stages.average.weighting import MemberAverager, Weighting, takes_weights, weighting_of
 from mapsort.stages.fourier_grid import centred_transform
 
 BOX, APIX = 24, 6.0
@@ -52,7 +51,7 @@ def test_groups_of_images_have_the_average_of_all(monkeypatch, group, flipped):
         asked.append(len(numbers))
         return raw[numbers]
 
-    monkeypatch.setattr(member_average, "GROUP_BYTES", group * 4 * BOX * BOX)
+    monkeypatch.setattr(weighting, "GROUP_BYTES", group * 4 * BOX * BOX)
     averager = MemberAverager("mean", read, ctf, flipped, APIX, halves)
     made = averager.averages(matches, membership, BOX)
     assert max(asked) == min(max(1, group), 4)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mapsort.modules.processors import PROCESSORS
-from mapsort.physics.image_statistics import circle_mean
+from mapsort.physics.normalization import circle_mean
 from mapsort.stages.average.realign import alignment_references
-from mapsort.stages.classify.classify import given_membership
+from mapsort.stages.classify.assignment import given_membership
 
 BOX, APIX = 24, 6.0
 

@@ -8,7 +8,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
-from mapsort.stages.classify.reseed import DONATED, nearly_empty, reseeded, shuffled
+from mapsort.stages.classify.assignment import DONATED, nearly_empty, reseeded, shuffled
 
 GRID = orientations("eman:n=20", symmetry("c1"))
 REFERENCES = References.of_models([GRID, GRID, GRID])

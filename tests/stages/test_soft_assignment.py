@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mapsort.model.matches import Matches
 from mapsort.model.references import References
-from mapsort.stages.classify.soft_assignment import (
+from mapsort.stages.classify.assignment import (
     ANNEALED_AFTER,
     LEAST_PROBABILITY,
     annealed,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_map
 from mapsort.stages.map_register import Register, other_hand

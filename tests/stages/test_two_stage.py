@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mapsort.geometry.transform2d import Transform2D
+from mapsort.geometry.transforms import Transform2D
 from mapsort.model.references import References
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_slice

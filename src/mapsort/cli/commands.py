@@ -211,7 +211,7 @@ COMMANDS: Mapping[str, Command] = {
         _STAGES,
         "compare particles with projections of a file: the similarity matrix",
         options="stages.SimilarityOptions",
-        job="similarity.similarity_matrix",
+        job="stages.similarity_matrix",
         examples=(
             ("projections_01.hdf particles.star -o simmx.hdf", "every particle with every view"),
         ),
@@ -220,7 +220,7 @@ COMMANDS: Mapping[str, Command] = {
         _STAGES,
         "the best references of each particle, from a similarity matrix",
         options="stages.ClassifyOptions",
-        job="classify.classification_matrix",
+        job="stages.classification_matrix",
         shows_progress=False,
         examples=(("simmx_01.hdf -o classify.hdf --sep 2", "two classes for each particle"),),
     ),
@@ -228,7 +228,7 @@ COMMANDS: Mapping[str, Command] = {
         _STAGES,
         "average classes: projections, particles and a classification matrix",
         options="stages.AverageStageOptions",
-        job="average.class_averages",
+        job="stages.class_averages",
         examples=(
             (
                 "projections_01.hdf particles.star classify_01.hdf -o classes.hdf",

@@ -10,8 +10,7 @@ from typing import Any
 from mapsort.cli.commands import Command, load
 from mapsort.cli.runner import refresh_report, report_watcher, requested
 from mapsort.engines.progress import Progress
-from mapsort.options.fields import Options
-from mapsort.options.signature import keywords_of
+from mapsort.options.fields import Options, keywords_of
 
 
 def function_of(name: str, command: Command) -> Callable[..., Any]:

@@ -136,8 +136,8 @@ _PROGRAM_OPTIONS = ("--help", "--version", "--print-completion", "--print-man-pa
 
 def _run(name: str, words: list[str], *, prog: str) -> int:
     # Here and not above: the overview does without the options' types.
+    from mapsort.cli.other_names import as_started
     from mapsort.cli.parser import command_parser, parse_strictly
-    from mapsort.cli.relion_words import as_started
     from mapsort.cli.runner import run
 
     parser = command_parser(name, prog=prog)

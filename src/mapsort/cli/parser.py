@@ -19,7 +19,7 @@ from mapsort.cli.other_names import hint_for
 from mapsort.cli.output import terminal_width
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag_of, parsed
-from mapsort.options.kinds import ValueKind
+from mapsort.options.types import ValueKind
 
 
 class PlainParser(argparse.ArgumentParser):

@@ -377,7 +377,7 @@ def doctor(options: DoctorOptions) -> Examined:  # noqa: ARG001
 
 def build_info(options: BuildInfoOptions) -> Told:
     """Tell the build's record: one line for each item."""
-    from mapsort.jobs.build_info import build_config
+    from mapsort.jobs.doctor import build_config
 
     config = build_config()
     if options.json:

@@ -11,7 +11,7 @@ from concurrent import futures
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mapsort.engines.threads import available_threads
+from mapsort.engines.resources import available_threads
 from mapsort.errors import ConfigError, RunError
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
-"""Writing image stacks in EMAN2's HDF5 layout, image by image."""
+"""Writing image stacks in EMAN2's HDF5 layout, image by image, on disk space reserved before."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from h5py import h5f, h5g, h5p, h5s
 
 from mapsort.array_types import Array, Float32
 from mapsort.errors import NumericalError
-from mapsort.io.disk_space import DiskSpace
 from mapsort.io.hdf_header import AttributeWriter, Header
 from mapsort.io.hdf_pixels import (
     MOST_BITS,
@@ -21,6 +21,64 @@ from mapsort.io.hdf_pixels import (
     write_compressed,
     write_plain,
 )
+
+_STEP = 1 << 20
+
+
+class DiskSpace:
+    """Space of one file that another library writes; the file must be there.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._reserved = 0
+
+    @classmethod
+    def check(cls, path: str | Path, size_bytes: int) -> None:
+        """Find out whether a file of this size can be made; it is left there, empty.
+
+        Raises
+        ------
+        OSError
+            The disk is full.
+        """
+        Path(path).write_bytes(b"")
+        try:
+            cls(path).reach(size_bytes)
+        finally:
+            os.truncate(path, 0)
+
+    def reach(self, size_bytes: int) -> None:
+        """Reserve the file's blocks up to a size that it may grow to, and some more.
+
+        Raises
+        ------
+        OSError
+            The disk is full.
+        """
+        # Not every system can: there the library meets the full disk itself.
+        if size_bytes <= self._reserved or not hasattr(os, "posix_fallocate"):
+            return
+        size = (size_bytes // _STEP + 1) * _STEP
+        descriptor = os.open(self._path, os.O_RDWR)
+        try:
+            os.posix_fallocate(descriptor, self._reserved, size - self._reserved)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        finally:
+            os.close(descriptor)
+        self._reserved = size
+
+    def release_from(self, size_bytes: int) -> None:
+        """Give back what lies beyond the size that the file has come to."""
+        if self._path.stat().st_size > size_bytes:
+            os.truncate(self._path, size_bytes)
+
 
 _IMAGES = b"/MDF/images"
 _HIGHEST = b"imageid_max"

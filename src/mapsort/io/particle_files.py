@@ -17,9 +17,8 @@ from mapsort.io.eman_tables import read_hdf_particles, read_list_particles
 from mapsort.io.image_stack import HDF_SUFFIXES, MRC_SUFFIXES, refuse_bdb
 from mapsort.io.mrc_stack import MrcStack
 from mapsort.io.optics import GROUP, IMAGE_SIGN, PIXEL
-from mapsort.io.single_particles import refuse_volumes
 from mapsort.io.star import read_noted_particles, resolve_stack, split_image_names
-from mapsort.io.table_notes import table_notes
+from mapsort.io.table_notes import refuse_volumes, table_notes
 
 STAR_SUFFIX, CRYOSPARC_SUFFIX = ".star", ".cs"
 LIST_SUFFIXES = (".lst", ".lsx")

@@ -23,9 +23,8 @@ from mapsort.jobs.run_place import relocated
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.abinit import AbinitOptions
-from mapsort.options.fields import typed_options
+from mapsort.options.fields import takes_options, typed_options
 from mapsort.options.multi import MultiOptions
-from mapsort.options.signature import takes_options
 from mapsort.refinement.inputs import open_particles
 from mapsort.refinement.run import Run
 from mapsort.refinement.starting_maps import ball

@@ -14,7 +14,7 @@ import numpy as np
 from mapsort import _core
 from mapsort._version import __version__
 from mapsort.engines.dask_engine import DaskEngine, dask_engine
-from mapsort.engines.threads import available_threads
+from mapsort.engines.resources import available_threads
 from mapsort.errors import ConfigError
 from mapsort.options.multi import MultiOptions
 from mapsort.options.parallel import ParallelRequest, parse_parallel

@@ -13,19 +13,17 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from mapsort.array_types import Bool, Float32
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress
+from mapsort.engines.progress import Progress, default_progress
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.jobs.finished_run import FinishedRun, open_finished
 from mapsort.jobs.half_classes import half_classes
 from mapsort.model.volume import Volume
 from mapsort.options.compare import CompareOptions
-from mapsort.physics.fsc import ONE_HALF
+from mapsort.physics.fsc import ONE_HALF, local_resolution
 from mapsort.physics.half_maps import filtered_mean
 from mapsort.physics.image_moves import transform_image
-from mapsort.physics.local_fsc import local_resolution
 from mapsort.physics.map_difference import HalfPair, MapDifference, map_difference
 from mapsort.physics.masks import envelope_mask, inscribed_sphere
 from mapsort.physics.normalization import PROTEIN_DENSITY_DA_PER_ANG3

@@ -12,8 +12,7 @@ import pandas as pd
 
 from mapsort.array_types import Float32
 from mapsort.engines.chunks import chunk_length, chunk_ranges, length, over_chunks
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress, warn
+from mapsort.engines.progress import Progress, default_progress, warn
 from mapsort.errors import ConfigError
 from mapsort.io.eman_ctf import EmanCtf
 from mapsort.io.eman_tables import eman_headers
@@ -39,7 +38,7 @@ from mapsort.model.volume import Volume, is_map
 from mapsort.options.convert import ConvertOptions
 from mapsort.options.fields import refuse_to_overwrite
 from mapsort.physics.resample import match_box
-from mapsort.refinement.bad_images import counting_bad
+from mapsort.refinement.suspect_images import counting_bad
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output, refuse_full_disk
 from mapsort.runfiles.tables import image_names, seen_from_here

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress
+from mapsort.engines.progress import Progress, default_progress
 from mapsort.errors import ConfigError
 from mapsort.io.mrc import read_map
 from mapsort.io.star import read_particles

@@ -14,23 +14,28 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float32, Float64, Int64
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress
+from mapsort.engines.progress import Progress, default_progress
 from mapsort.errors import FormatError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform
-from mapsort.io.star_columns import read_columns
+from mapsort.io.star_tables import read_columns
 from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
-from mapsort.jobs.stage_inputs import read_classes
+from mapsort.jobs.stages import read_classes
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import SUBSET
 from mapsort.model.volume import Volume
 from mapsort.options.after_run import EotestOptions
-from mapsort.options.signature import takes_options
-from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF, frequencies_per_ang, fsc, resolution_at
+from mapsort.options.fields import takes_options
+from mapsort.physics.fsc import (
+    GOLD_STANDARD,
+    ONE_HALF,
+    frequencies_per_ang,
+    fsc,
+    local_resolution,
+    resolution_at,
+)
 from mapsort.physics.half_maps import half_map_fsc
-from mapsort.physics.local_fsc import local_resolution
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mapsort.array_types import Int64
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress, warn
+from mapsort.engines.progress import Progress, default_progress, warn
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.image_stack import MRC_SUFFIXES

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress
+from mapsort.engines.progress import Progress, default_progress
 from mapsort.jobs.crossval.job import crossval_run
 from mapsort.jobs.crossval.verdicts import Crossval
 from mapsort.jobs.finished_run import open_finished, options_after
@@ -16,7 +15,7 @@ from mapsort.jobs.refine import RefinedMap
 from mapsort.jobs.set_refinement import refine_set, refined_numbers
 from mapsort.jobs.split import Split, split
 from mapsort.options.after_run import FollowupOptions
-from mapsort.options.signature import takes_options
+from mapsort.options.fields import takes_options
 from mapsort.physics.fsc import frequencies_per_ang
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.allocation import reuse_freed_memory
 from mapsort.engines.background import Background
 from mapsort.engines.progress import warn
+from mapsort.engines.resources import reuse_freed_memory
 from mapsort.geometry.symmetry import symmetry
 from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.logged_run import logged, watch

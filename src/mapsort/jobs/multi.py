@@ -10,9 +10,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.memory import available_memory
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress, warn
+from mapsort.engines.progress import Progress, default_progress, warn
+from mapsort.engines.resources import available_memory
 from mapsort.errors import ConfigError
 from mapsort.jobs.control import controlled
 from mapsort.jobs.last_word import judged_by_others
@@ -33,12 +32,10 @@ from mapsort.jobs.resume import going_on
 from mapsort.jobs.starts import prepared
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
-from mapsort.options.fields import refuse, typed_options
+from mapsort.options.fields import refuse, takes_options, typed_options
 from mapsort.options.multi import MultiOptions
-from mapsort.options.signature import takes_options
 from mapsort.refinement.choices import automatic_choices
 from mapsort.refinement.contrast import tried_contrast, tried_moves
-from mapsort.refinement.copied_images import Fingerprints
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.half_maps import warn_of_exchanged_maps
 from mapsort.refinement.inputs import open_inputs
@@ -47,19 +44,19 @@ from mapsort.refinement.plan import resolve
 from mapsort.refinement.requirements import plan_lines, run_memory, symmetry_warnings
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
+from mapsort.refinement.suspect_images import Fingerprints
 from mapsort.refinement.time_estimate import estimated_time
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.wording import readable_size
 from mapsort.runfiles.entries import convergence_entry
-from mapsort.runfiles.maps import write_averages, write_maps, write_projections
+from mapsort.runfiles.maps import write_averages, write_maps, write_mutual_fsc, write_projections
 from mapsort.runfiles.matrices import (
     write_best_matches,
     write_classification,
     write_first_stage,
     write_similarity,
 )
-from mapsort.runfiles.mutual_fsc import write_mutual_fsc
 from mapsort.runfiles.tables import assignment_rows, write_table
 
 __all__ = ["MultiRun", "Watcher", "plan_text", "refine_multi", "refine_multi_run"]

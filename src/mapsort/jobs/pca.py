@@ -24,9 +24,8 @@ from mapsort.jobs.refinement import Watcher, with_seed
 from mapsort.jobs.resume import going_on
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
-from mapsort.options.fields import typed_options
+from mapsort.options.fields import takes_options, typed_options
 from mapsort.options.pca import PcaOptions
-from mapsort.options.signature import takes_options
 from mapsort.refinement.requirements import plan_lines, symmetry_warnings
 from mapsort.refinement.run import Run
 from mapsort.refinement.time_estimate import estimated_time

@@ -11,9 +11,8 @@ import pandas as pd
 
 from mapsort.array_types import Float32, Float64, Int64
 from mapsort.engines.chunks import chunk_ranges
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress
-from mapsort.engines.threads import available_threads
+from mapsort.engines.progress import Progress, default_progress
+from mapsort.engines.resources import available_threads
 from mapsort.errors import FormatError
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.io.hdf_writer import HdfWriter

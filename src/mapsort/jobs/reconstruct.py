@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mapsort.array_types import Float32
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress, warn
+from mapsort.engines.progress import Progress, default_progress, warn
 from mapsort.errors import ConfigError, FormatError, NumericalError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.jobs.reconstruct_inputs import Slices, open_slices

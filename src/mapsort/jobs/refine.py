@@ -8,8 +8,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress
+from mapsort.engines.progress import Progress, default_progress
 from mapsort.jobs.loop import carried_out, check_disk
 from mapsort.jobs.refinement import (
     Entry,
@@ -22,9 +21,8 @@ from mapsort.jobs.refinement import (
 from mapsort.jobs.resume import going_on
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
-from mapsort.options.fields import typed_options
+from mapsort.options.fields import takes_options, typed_options
 from mapsort.options.refine import AUTO, RefineOptions
-from mapsort.options.signature import takes_options
 from mapsort.refinement.choices import Choice, automatic_choices
 from mapsort.refinement.halves.iteration import HalvesOutcome, iterate
 from mapsort.refinement.halves.start import looked_through, open_halves, prepare_halves

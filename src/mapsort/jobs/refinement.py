@@ -17,8 +17,8 @@ from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions
 from mapsort.options.pca import PcaOptions
 from mapsort.options.refine import RefineOptions
-from mapsort.refinement.assignment_choice import ends_soft
 from mapsort.refinement.choices import Choice
+from mapsort.refinement.classification import ends_soft
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.refinement.stopping import reason_to_stop, reason_to_stop_single

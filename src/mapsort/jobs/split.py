@@ -26,7 +26,7 @@ from mapsort.jobs.stack_links import stacks_for_relion
 from mapsort.model.half_sets import ORIGINAL
 from mapsort.model.particles import Particles
 from mapsort.options.after_run import BY_MAP, SplitOptions, parse_ranges
-from mapsort.options.signature import takes_options
+from mapsort.options.fields import takes_options
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.matrices import Members, read_members
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result

@@ -10,8 +10,7 @@ import numpy as np
 
 from mapsort.array_types import Float32, Float64, Int64
 from mapsort.engines.chunks import chunk_length, chunk_ranges, length, over_chunks
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress, warn
+from mapsort.engines.progress import Progress, default_progress, warn
 from mapsort.errors import ConfigError
 from mapsort.io.mrc import write_stack
 from mapsort.io.optics import GROUP, IMAGE_SIGN

@@ -16,8 +16,8 @@ from mapsort.errors import FormatError
 from mapsort.io.image_stack import ImageStack, open_stack
 from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
 from mapsort.io.particle_files import ParticleFiles, read_particle_files
-from mapsort.io.single_particles import refuse_unnumbered
 from mapsort.io.star import ctf_values
+from mapsort.io.table_notes import refuse_unnumbered
 from mapsort.model.half_sets import HalfSets, half_sets, original_images
 from mapsort.model.stored_images import StoredImages
 from mapsort.physics.ctf import ContrastTransfer

@@ -11,10 +11,9 @@ from numpy.typing import ArrayLike
 
 from mapsort.array_types import Float32, Int64
 from mapsort.errors import BadImagesError, FormatError
+from mapsort.io.hdf import HdfStack
 from mapsort.io.hdf_header import HeaderValue
-from mapsort.io.hdf_stack import HdfStack
-from mapsort.io.image_stack import ImageStack
-from mapsort.io.open_stacks import OpenStacks
+from mapsort.io.image_stack import ImageStack, OpenStacks
 from mapsort.model.half_sets import image_numbers
 
 _NAMED = 5  # bad images that a message names

@@ -24,9 +24,9 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from mapsort.errors import ConfigError
-from mapsort.modules.catalogue import registry_of
+from mapsort.modules.listing import registry_of
+from mapsort.modules.parameter import UNDESCRIBED, keywords, names_all
 from mapsort.modules.registry import ModuleKind
-from mapsort.modules.signature import UNDESCRIBED, keywords, names_all
 
 F = TypeVar("F", bound=Callable[..., Any])
 _Decorator = Callable[[F], F]

@@ -1,13 +1,36 @@
-"""What modules there are, as text: for ``mapsort modules`` and the documentation."""
+"""What modules there are: all registries, and their text for ``mapsort modules`` and the docs."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+import mapsort.modules
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import ALLOWED_NAMES
-from mapsort.modules.catalogue import registry_of
 from mapsort.modules.modopt import did_you_mean
 from mapsort.modules.parameter import Parameter
-from mapsort.modules.registry import Module, ModuleKind
+from mapsort.modules.registry import Module, ModuleKind, Registry
+
+
+def registry_of(kind: ModuleKind) -> Registry[..., Any]:
+    """Return the registry of a kind, with everything that mapsort declares of it."""
+    return _registries()[kind]
+
+
+@cache
+def _registries() -> dict[ModuleKind, Registry[..., Any]]:
+    """Import every file of this room and collect the registries that they define."""
+    found = {kind: Registry[..., Any](kind) for kind in ModuleKind}
+    package = mapsort.modules
+    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        for value in vars(importlib.import_module(info.name)).values():
+            if isinstance(value, Registry):
+                found[value.kind] = value
+    return found
+
 
 SYMMETRY = "symmetry"
 _PLURALS = {kind.value: f"{kind.value}s" for kind in ModuleKind} | {SYMMETRY: "symmetries"}

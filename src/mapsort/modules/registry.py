@@ -1,17 +1,58 @@
-"""Registries of named modules: each declared once with its typed parameters, help and function."""
+"""Registries of named modules, declared here or by plugins: typed parameters, help, function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from mapsort.array_types import Array, Float32
 from mapsort.errors import ConfigError
+from mapsort.geometry.transforms import Transform2D, Transform3D
 from mapsort.modules.modopt import ModuleCall, did_you_mean, parse_modopt
-from mapsort.modules.parameter import Argument, Parameter
-from mapsort.modules.plugins import load_plugins
-from mapsort.modules.signature import keywords, names_all, signature_parameters
+from mapsort.modules.parameter import Argument, Parameter, keywords, names_all, signature_parameters
+from mapsort.physics.averaging import Average
+
+#: Entry-point group in which packages name the Python modules that declare theirs.
+GROUP = "mapsort.modules"
+
+
+@cache
+def load_plugins() -> tuple[str, ...]:
+    """Import what packages announce in the entry-point group ``mapsort.modules``, once.
+
+    An entry point names a Python module, which uses the decorators `mapsort.processor` and so on
+    when it is imported::
+
+        [project.entry-points."mapsort.modules"]
+        mine = "my_package.filters"
+
+    Returns
+    -------
+    tuple of str
+        Names of the entry points loaded.
+
+    Raises
+    ------
+    ConfigError
+        If one of them cannot be imported; the message names it and its package.
+    """
+    loaded = []
+    for entry in entry_points(group=GROUP):
+        try:
+            entry.load()
+        except Exception as error:
+            package = entry.dist.name if entry.dist is not None else "an unknown package"
+            raise ConfigError(
+                f"modules {entry.name!r} ({entry.value}) of {package} cannot be loaded: {error}\n"
+                f"repair or uninstall {package}"
+            ) from error
+        loaded.append(entry.name)
+    return tuple(loaded)
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -151,7 +192,7 @@ class Registry(Generic[P, R]):
             Name in specifications, and one line of explanation.
         parameters : sequence of Parameter, optional
             Of a function that takes some of them as ``**arguments``, and names what else it is to
-            be told; by default those of its signature (`mapsort.modules.signature`).
+            be told; by default those of its signature (`mapsort.modules.parameter`).
         check : callable, optional
             Refuses combinations of parameters with a ConfigError.
         ndim : int, optional
@@ -236,3 +277,19 @@ class Registry(Generic[P, R]):
             else parameter.default
             for name, parameter in known.items()
         }
+
+
+Pixels = Array
+Transform = Transform2D | Transform3D
+Score = Callable[[Pixels, Pixels], float]
+
+#: The moving and the fixed image or map, ``score=`` (compares a moved image with the fixed one,
+#: smaller is better), ``start=`` (or None) and ``apix=`` [A] -> transform of moving onto fixed.
+ALIGNERS: Registry[..., Transform] = Registry(ModuleKind.ALIGNER)
+#: Aligned images (n, box, box) or maps (n, box, box, box), and the `Members` -> their average.
+AVERAGERS: Registry[..., Average] = Registry(ModuleKind.AVERAGER)
+#: Two aligned images or maps (particle, reference), ``apix=`` [A] and ``ctf=`` (or None) -> a
+#: number, smaller is better.
+COMPARATORS: Registry[..., float] = Registry(ModuleKind.COMPARATOR)
+#: One image (n, n) or map (n, n, n) and ``apix=`` [A] -> the new one.
+PROCESSORS: Registry[..., Float32] = Registry(ModuleKind.PROCESSOR)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option, refuse
-from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
 from mapsort.options.multi import MultiOptions
 from mapsort.options.refinement import REFINEMENT
 from mapsort.options.shared import ParticleImages, Passthrough, Quiet, Workers
+from mapsort.options.types import file_path, list_of, real_number, text, whole_number
 
 _MULTI = {item.name for item in dataclasses.fields(MultiOptions)}
 #: Options of the same name that mean another thing here.

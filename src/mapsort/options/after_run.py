@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option
-from mapsort.options.kinds import ValueKind, file_path, real_number, whole_number, words_of
 from mapsort.options.shared import FinishedRun, Parallel, Quiet, Workers
+from mapsort.options.types import ValueKind, file_path, real_number, whole_number, words_of
 
 BY_MAP = "map"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag, option, refuse
-from mapsort.options.kinds import ValueKind, file_path, list_of, real_number, whole_number, words_of
 from mapsort.options.shared import Apix, Quiet, Workers
+from mapsort.options.types import ValueKind, file_path, list_of, real_number, whole_number, words_of
 
 _RATE = ValueKind(
     "a number between 0 and 1",

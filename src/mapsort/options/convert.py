@@ -7,8 +7,8 @@ from mapsort.io.hdf_pixels import MOST_BITS
 from mapsort.io.image_stack import HDF_SUFFIXES
 from mapsort.io.particle_files import LIST_SUFFIXES
 from mapsort.options.fields import flag, option
-from mapsort.options.kinds import real_number, text, whole_number
 from mapsort.options.shared import Datadir, FromTo, Overwrite, Passthrough
+from mapsort.options.types import real_number, text, whole_number
 
 FILES = "files"
 SUBSET = "which particles"

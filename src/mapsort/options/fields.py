@@ -1,16 +1,18 @@
 """How one option is declared: a field of `Options` that carries its help, group and values.
 
 A command's options are one table. From its fields the command line is built, text is
-read into typed values, and values given from Python are checked, so that the three cannot differ.
+read into typed values, values given from Python are checked, and the signatures of Python functions
+are made, so that they cannot differ.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import os
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any, Self, TypeVar, dataclass_transform
 
 from mapsort.errors import ConfigError
 from mapsort.modules.modopt import did_you_mean
-from mapsort.options.kinds import ValueKind, one_of
+from mapsort.options.types import ValueKind, one_of
 
 T = TypeVar("T", bound="Options")
 
@@ -294,3 +296,52 @@ def _check_names(item: dataclasses.Field[Any], values: tuple[str, ...]) -> None:
             read(value)
     except ConfigError as error:
         raise ConfigError(f"{flag_of(item.name)}={_written(values)}: {error}") from error
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def keywords_of(kind: type[Options]) -> list[inspect.Parameter]:
+    """Return a keyword-only parameter for each option that is not positional."""
+    return [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty
+            if item.default is dataclasses.MISSING
+            else item.default,
+            annotation=item.type,
+        )
+        for item in dataclasses.fields(kind)
+        if not item.metadata["positional"]
+    ]
+
+
+def takes_options(kind: type[Options], *filled: str) -> Callable[[Function], Function]:
+    """Spell out a function's ``**options`` in its signature, for editors and ``help``.
+
+    Parameters
+    ----------
+    kind : type of Options
+        What the keywords are read as. Options that are parameters of the function already stay as
+        the function has them.
+    *filled : str
+        Options that its other parameters stand for.
+
+    Returns
+    -------
+    callable
+        A decorator; it returns the function itself.
+    """
+
+    def spelled_out(function: Function) -> Function:
+        own = inspect.signature(function)
+        *kept, rest = own.parameters.values()
+        known = {*own.parameters, *filled}
+        added = [item for item in keywords_of(kind) if item.name not in known]
+        function.__signature__ = own.replace(parameters=[*kept, *added, rest])  # type: ignore[attr-defined]
+        # For the stubs that editors read.
+        function.__takes_options__ = (kind, filled, own)  # type: ignore[attr-defined]
+        return function
+
+    return spelled_out

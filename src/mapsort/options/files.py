@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option, required
-from mapsort.options.kinds import ValueKind, file_path, real_number, text, whole_number, words_of
+from mapsort.options.types import ValueKind, file_path, real_number, text, whole_number, words_of
 
 _FILES = words_of(file_path("a file"))
 _A_PIXEL_SIZE = ValueKind("a pixel size above 0 [A]", float, real_number(above=0).accepts)

@@ -6,15 +6,6 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag, option, refuse, required
-from mapsort.options.kinds import (
-    ValueKind,
-    file_path,
-    list_of,
-    or_auto,
-    real_number,
-    text,
-    whole_number,
-)
 from mapsort.options.reconstruct import MAP_SUFFIXES, PosedImages
 from mapsort.options.shared import (
     Apix,
@@ -24,6 +15,15 @@ from mapsort.options.shared import (
     Overwrite,
     Parallel,
     Passthrough,
+)
+from mapsort.options.types import (
+    ValueKind,
+    file_path,
+    list_of,
+    or_auto,
+    real_number,
+    text,
+    whole_number,
 )
 
 _PART = ValueKind(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mapsort.options.fields import Options, choice, flag, option, refuse
-from mapsort.options.kinds import real_number, text, whole_number
 from mapsort.options.shared import (
     AVERAGER,
     POSE_COMPARATOR,
@@ -14,7 +13,14 @@ from mapsort.options.shared import (
     module,
     processors,
 )
-from mapsort.options.types import AUTOMASK_VALUES, Automask3D, InputMode
+from mapsort.options.types import (
+    AUTOMASK_VALUES,
+    Automask3D,
+    InputMode,
+    real_number,
+    text,
+    whole_number,
+)
 
 AVERAGES = "class averages"
 RECONSTRUCTION = "reconstruction"

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from mapsort.engines.threads import usable_cores
+from mapsort.engines.resources import usable_cores
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, per_map, refuse
 from mapsort.options.maps import AverageOptions, ReconstructionOptions

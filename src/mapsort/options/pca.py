@@ -6,12 +6,11 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option, refuse
-from mapsort.options.kinds import file_path, whole_number
 from mapsort.options.multi import MultiOptions, as_in_multi
 from mapsort.options.refinement import REFINEMENT, Course, GeneralOptions, RefinementInput
 from mapsort.options.search import OrientationStep, PoseSearch
 from mapsort.options.shared import Symmetries
-from mapsort.options.types import CONSENSUS_ITERATIONS
+from mapsort.options.types import CONSENSUS_ITERATIONS, file_path, whole_number
 
 #: Options of the same name as one of multi that mean another thing here.
 _OWN = ("model", "iter")

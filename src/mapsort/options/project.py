@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import option, per_map, refuse, required
-from mapsort.options.kinds import file_path, text, whole_number
 from mapsort.options.shared import Apix, Maps, Projector, Symmetries
+from mapsort.options.types import file_path, text, whole_number
 
 OUTPUT = "output"
 VIEWS = "views"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag, option, refuse
-from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
 from mapsort.options.shared import Parallel, ParticleImages, Reconstructor
+from mapsort.options.types import file_path, list_of, real_number, text, whole_number
 
 INPUT = "input and output"
 IMAGES = "images"

@@ -7,12 +7,12 @@ from typing import Any
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, option, refuse
-from mapsort.options.kinds import ValueKind, file_path, list_of, real_number, text, whole_number
 from mapsort.options.maps import RECONSTRUCTION, Automask
 from mapsort.options.multi import POSE_COMPARATORS, MultiOptions, as_in_multi
 from mapsort.options.refinement import REFINEMENT, Course, GeneralOptions, RefinementInput
 from mapsort.options.search import OrientationStep, PoseSearch
 from mapsort.options.shared import Pad
+from mapsort.options.types import ValueKind, file_path, list_of, real_number, text, whole_number
 
 #: Options of the same name as one of multi that mean another thing here.
 _OWN = ("model", "m3dsetsf", "startres")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.options.fields import Options, choice, flag, option, required
-from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
 from mapsort.options.shared import ParticleImages, Passthrough, Quiet, Symmetries, Workers
 from mapsort.options.types import (
     ITERATION_COUNT,
@@ -15,6 +14,11 @@ from mapsort.options.types import (
     KeptFiles,
     MapFormat,
     SeedMethod,
+    file_path,
+    list_of,
+    real_number,
+    text,
+    whole_number,
 )
 
 GENERAL = "general"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mapsort.options.fields import Options, choice, flag, option
-from mapsort.options.kinds import file_path, list_of, real_number, text, whole_number
 from mapsort.options.shared import (
     POSE_COMPARATOR,
     POSE_REFINEMENT,
@@ -15,7 +14,15 @@ from mapsort.options.shared import (
     Projector,
     module,
 )
-from mapsort.options.types import JUNK_SETS, Assignment
+from mapsort.options.types import (
+    JUNK_SETS,
+    Assignment,
+    file_path,
+    list_of,
+    real_number,
+    text,
+    whole_number,
+)
 
 PROJECTION = "projection"
 COMPARISON = "comparison"

@@ -6,10 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mapsort.engines.threads import available_threads
+from mapsort.engines.resources import available_threads
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, choice, flag, option
-from mapsort.options.kinds import (
+from mapsort.options.parallel import TAKES, TAKES_DASK, ParallelRequest, parse_parallel
+from mapsort.options.types import (
+    CtfHandling,
     ValueKind,
     chain_of,
     file_path,
@@ -18,8 +20,6 @@ from mapsort.options.kinds import (
     text,
     whole_number,
 )
-from mapsort.options.parallel import TAKES, TAKES_DASK, ParallelRequest, parse_parallel
-from mapsort.options.types import CtfHandling
 
 _THREADS = "number of threads; by default all that this process may use"
 

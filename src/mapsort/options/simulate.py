@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import flag, option, refuse, required
-from mapsort.options.kinds import file_path, list_of, real_number, whole_number
 from mapsort.options.shared import Apix, Maps, Overwrite
+from mapsort.options.types import file_path, list_of, real_number, whole_number
 from mapsort.physics.phantom import MAX_STATES
 
 OUTPUT = "output"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option, required
-from mapsort.options.kinds import ValueKind, file_path, list_of, text, whole_number, words_of
 from mapsort.options.parallel import parse_parallel
 from mapsort.options.shared import Parallel
+from mapsort.options.types import ValueKind, file_path, list_of, text, whole_number, words_of
 
 
 class DemoOptions(Parallel, group="demo"):

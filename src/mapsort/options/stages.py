@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, option, refuse, required
-from mapsort.options.kinds import file_path, list_of, whole_number
 from mapsort.options.maps import AverageOptions
 from mapsort.options.multi import MultiOptions
 from mapsort.options.search import ComparisonOptions
 from mapsort.options.shared import Parallel, ParticleImages, Quiet
+from mapsort.options.types import file_path, list_of, whole_number
 from mapsort.rundir.wording import counted
 
 FILES = "files"

@@ -1,11 +1,133 @@
-"""Values of options that are more than a number or a name: choices, and lists with a meaning."""
+"""The kinds of values that options take: numbers, words, choices, and lists with a meaning."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from mapsort.options.kinds import ValueKind, or_auto, real_number, whole_number
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
+@dataclass(frozen=True)
+class ValueKind:
+    """The values an option takes.
+
+    Attributes
+    ----------
+    words : str
+        For messages, after "expected".
+    parse : callable
+        Text to value; raises ValueError.
+    accepts : callable
+        Whether a value (of any type) is one of them.
+    """
+
+    words: str
+    parse: Callable[[str], Any]
+    accepts: Callable[[Any], bool]
+
+
+def whole_number(low: int, high: int | None = None) -> ValueKind:
+    """Return the kind of whole numbers from `low`, up to and including `high`."""
+    words = f"a whole number from {low}" + ("" if high is None else f" to {high}")
+
+    def accepts(value: Any) -> bool:
+        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+        return is_whole and low <= int(value) and (high is None or int(value) <= high)
+
+    return ValueKind(words, _parse_whole, accepts)
+
+
+def real_number(*, above: float | None = None, low: float | None = None) -> ValueKind:
+    """Return the kind of finite numbers, larger than `above` or not below `low`."""
+    words = "a number"
+    if above is not None:
+        words += f" above {above:g}"
+    if low is not None:
+        words += f" of at least {low:g}"
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            return False
+        return (above is None or float(value) > above) and (low is None or float(value) >= low)
+
+    return ValueKind(words, float, accepts)
+
+
+def text(words: str) -> ValueKind:
+    """Return the kind of non-empty strings, called `words` in messages."""
+    return ValueKind(words, str, _is_text)
+
+
+def chain_of(words: str) -> ValueKind:
+    """Return the kind of several specifications separated by commas, or none."""
+    return ValueKind(f"{words}, several separated by commas, or none", str, _is_text)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def file_path(words: str) -> ValueKind:
+    """Return the kind of paths, called `words` in messages; whether they exist is not looked at."""
+
+    def parse(written: str) -> Path:
+        if not written.strip():
+            raise ValueError("empty")
+        return Path(written)
+
+    return ValueKind(words, parse, lambda value: isinstance(value, Path))
+
+
+def one_of(choices: type[StrEnum]) -> ValueKind:
+    """Return the kind of an enumeration's members, written as their values."""
+    words = "one of " + ", ".join(member.value for member in choices)
+    return ValueKind(words, choices, lambda value: isinstance(value, choices))
+
+
+def list_of(kind: ValueKind, words: str) -> ValueKind:
+    """Return the kind of non-empty comma-separated lists of another kind, held as tuples."""
+
+    def parse(written: str) -> tuple[Any, ...]:
+        return tuple(kind.parse(item.strip()) for item in written.split(","))
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, tuple) and bool(value) and all(map(kind.accepts, value))
+
+    return ValueKind(words, parse, accepts)
+
+
+def words_of(kind: ValueKind) -> ValueKind:
+    """Return the kind of tuples of another kind whose items are words of their own."""
+    return dataclasses.replace(
+        kind,
+        parse=lambda written: (kind.parse(written),),
+        accepts=lambda value: isinstance(value, tuple) and all(map(kind.accepts, value)),
+    )
+
+
+def or_auto(kind: ValueKind) -> ValueKind:
+    """Return the kind with the word auto, which is held as None."""
+    return dataclasses.replace(
+        kind,
+        words=f"{kind.words}, or auto",
+        parse=lambda written: None if written == "auto" else kind.parse(written),
+        accepts=lambda value: value is None or kind.accepts(value),
+    )
+
+
+def _parse_whole(written: str) -> int:
+    # int() alone would take "1_000" and surrounding blanks.
+    if not _WHOLE.fullmatch(written):
+        raise ValueError("not a whole number")
+    return int(written)
 
 
 class CtfHandling(StrEnum):

@@ -7,8 +7,8 @@ import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Array, Float32
 from mapsort.errors import ConfigError, NumericalError
-from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.masks import Mask, lowpassed
+from mapsort.physics.normalization import squared_radius
 from mapsort.physics.shells import box_of
 
 # The soft edge of a map's mask ends where it falls below this (EMAN2).

@@ -1,6 +1,6 @@
-"""Low-pass curves, and radial filters of images and maps.
+"""Low-pass and band-pass curves, radial filters of images and maps, and the overall B factor.
 
-The curves take frequencies and cutoff in one unit, whichever it is (cycles per pixel, Fourier
+The curves take frequencies and cutoffs in one unit, whichever it is (cycles per pixel, Fourier
 pixels or 1/Angstrom), so they serve as radial curves and as transfer functions alike.
 """
 
@@ -10,7 +10,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike
 
-from mapsort.array_types import Array, Float32, Float64
+from mapsort.array_types import Array, Float32, Float64, Real
+from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.physics.shells import (
     box_of,
@@ -139,3 +140,122 @@ def _positive(value: float) -> float:
     if not value > 0:
         raise ValueError(f"expected a positive cutoff and fall-off, got {value}")
     return value
+
+
+# Ripple of the pass band and attenuation of the stop band (SPARX, EMAN2).
+_EPSILON = 0.882
+_ATTENUATION = 10.624
+
+
+def butterworth_lowpass(frequency: ArrayLike, *, low: float, high: float) -> Float64:
+    """Butterworth low-pass that passes frequencies up to ``low`` and stops those from ``high`` on.
+
+    ``1 / sqrt(1 + (s / s0)^p)``, ``p = 2 log10(e / sqrt(a^2 - 1)) / log10(low / high)``, ``s0 = low
+    / e^(2/p)``, e = 0.882, a = 10.624 (Penczek, Grassucci, Frank (1994), Ultramicroscopy 53, 251,
+    doi:10.1016/0304-3991(94)90038-8).
+
+    Raises
+    ------
+    ConfigError
+        Unless 0 < low < high.
+    """
+    if not 0 < low < high:
+        raise ConfigError(f"butterworth filter: expected 0 < low < high, got {low:g} and {high:g}")
+    power = 2.0 * np.log10(_EPSILON / np.sqrt(_ATTENUATION**2 - 1.0)) / np.log10(low / high)
+    half = low / _EPSILON ** (2.0 / power)
+    s = np.asarray(frequency, dtype=np.float64)
+    return np.asarray(1.0 / np.sqrt(1.0 + (s / half) ** power))
+
+
+def butterworth_stop(cutoff: float) -> float:
+    """Start of the stop band for a single cutoff c [cycles/pixel]: ``c + 0.15 log10(1/c)``."""
+    return 0.15 * float(np.log10(1.0 / cutoff)) + cutoff
+
+
+def gaussian_bandpass(frequency: ArrayLike, *, center: float, sigma: float) -> Float64:
+    """Gaussian band about a frequency, ``exp(-(s - center)^2 / (2 sigma^2))``."""
+    s = np.asarray(frequency, dtype=np.float64)
+    return np.asarray(np.exp(-np.square(s - center) / (2.0 * sigma**2)))
+
+
+def tophat_bandpass(frequency: ArrayLike, *, low: float, high: float) -> Float64:
+    """1 for low <= s <= high, else 0."""
+    s = np.asarray(frequency, dtype=np.float64)
+    return ((s >= low) & (s <= high)).astype(np.float64)
+
+
+def tanh_bandpass(
+    frequency: ArrayLike, *, low: float, high: float, low_fall_off: float, high_fall_off: float
+) -> Float64:
+    """Band between two edges of hyperbolic tangent shape: the difference of two `tanh_lowpass`.
+
+    ``low`` and ``high`` are the middles of the edges; the fall-offs are their widths as fractions
+    of the band's.
+
+    Raises
+    ------
+    ConfigError
+        Unless low < high.
+    """
+    if not low < high:
+        raise ConfigError(f"tanh band-pass: low {low:g} must be below high {high:g}")
+    upper = tanh_lowpass(frequency, cutoff=high, fall_off=high_fall_off * (high - low) / high)
+    lower = tanh_lowpass(frequency, cutoff=low, fall_off=low_fall_off * (high - low) / low)
+    return np.asarray(upper - lower)
+
+
+#: The fit begins here [A]: at lower resolution the molecule's shape rules the spectrum.
+GUINIER_FROM_ANG = 10.0
+#: Shells that a straight line needs.
+GUINIER_SHELLS = 4
+
+
+def guinier_bfactor(
+    volume: Array, apix: float, *, resolution_ang: float, curve: Real
+) -> float | None:
+    """Fit the overall B factor of a map's amplitudes, the decay ``exp(-B s^2 / 4)`` [A^2].
+
+    ln(F sqrt(2 FSC / (1 + FSC))) over s^2 has the slope -B/4 (Rosenthal & Henderson, J. Mol. Biol.
+    333 (2003) 721, section on sharpening). None where fewer than four shells lie between 10 A and
+    the resolution.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (n, n, n)
+        Unfiltered mean of two half maps, masked.
+    apix, resolution_ang : float
+        Pixel size, and end of the fit, Angstrom.
+    curve : ndarray of shape (n//2 + 1,)
+        FSC of the half maps, which tells the signal's share of the amplitudes.
+    """
+    line = guinier_line(signal_amplitudes(volume, curve), apix, resolution_ang=resolution_ang)
+    return None if line is None else -4.0 * line[0]
+
+
+def signal_amplitudes(volume: Array, curve: Real) -> Float64:
+    """Return the amplitude of a map's signal in each shell, (n//2 + 1,): as `guinier_bfactor`."""
+    amplitude = np.sqrt(radial_power(scipy.fft.rfftn(volume))[: len(volume) // 2 + 1])
+    weight = np.sqrt(np.clip(2.0 * curve / (1.0 + np.abs(curve)), 0.0, 1.0))
+    return np.asarray(amplitude * weight, np.float64)
+
+
+def guinier_line(
+    signal: Float64, apix: float, *, resolution_ang: float
+) -> tuple[float, float] | None:
+    """Fit slope [A^2] and height at 0 of ln(signal) over s^2, from 10 A to the resolution."""
+    s = np.arange(len(signal)) / (2 * (len(signal) - 1) * apix)
+    fitted = (s >= 1.0 / GUINIER_FROM_ANG) & (s <= 1.0 / resolution_ang) & (signal > 0)
+    if np.count_nonzero(fitted) < GUINIER_SHELLS:
+        return None
+    slope, height = np.polyfit(s[fitted] ** 2, np.log(signal[fitted]), 1)
+    return float(slope), float(height)
+
+
+def sharpened(volume: Array, apix: float, bfactor_ang2: float, *, resolution_ang: float) -> Float32:
+    """Return a map with its amplitudes multiplied by ``exp(B s^2 / 4)``; positive B [A^2] sharpens.
+
+    Beyond the resolution the factor stays what it is there: noise is not raised further.
+    """
+    box = len(volume)
+    s = np.minimum(np.arange(box // 2 + 1) / (box * apix), 1.0 / resolution_ang)
+    return apply_radial_curve(volume, np.exp(bfactor_ang2 * s**2 / 4.0))

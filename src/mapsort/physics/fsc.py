@@ -1,17 +1,31 @@
-"""Fourier shell (3-D) and ring (2-D) correlation and what is read from it."""
+"""Fourier shell (3-D) and ring (2-D) correlation: computed, read, drawn anew, and local.
+
+Fourier terms of a masked map are correlated with their neighbours, and shells differ by nature: the
+FSC falls with frequency. What can be exchanged to find its uncertainty are directions. The half
+sphere is divided into sectors, and a curve is drawn anew from as many sectors, some taken twice and
+some not at all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
+import scipy  # its parts are loaded when they are used
 import scipy.fft
 from numpy.typing import ArrayLike
 
-from mapsort.array_types import Array, Bool, Complex64, Float64, Indices
-from mapsort.errors import NumericalError
+from mapsort.array_types import Array, Bool, Complex64, Float32, Float64, Indices, Int64
+from mapsort.errors import ConfigError, NumericalError
 from mapsort.geometry.arrays import real_array
-from mapsort.physics.shells import box_of, box_of_spectrum, shell_index
+from mapsort.physics.filters import apply_transfer
+from mapsort.physics.shells import (
+    box_of,
+    box_of_spectrum,
+    fourier_radius,
+    friedel_weight,
+    shell_index,
+)
 
 #: Correlations at which resolutions are read: of half maps that are independent throughout, and of
 #: maps that share what made them, or of a map with the truth (Rosenthal & Henderson 2003).
@@ -208,3 +222,125 @@ def independent_counts(box: int, *, ndim: int) -> Indices:
     shells = shell_index(box, ndim=ndim)
     chosen = _independent(box, ndim) & (shells <= box // 2)
     return np.bincount(shells[chosen], minlength=box // 2 + 1)
+
+
+#: Sectors of the half sphere: enough to draw from, each wider than a mask correlates terms.
+N_SECTORS = 24
+
+
+def sector_terms(a: Array, b: Array, *, n_sectors: int = N_SECTORS) -> Float64:
+    """Return the sums that an FSC of two maps is made of, (3, n_sectors, n//2 + 1) float64.
+
+    Re(A B*), |A|^2 and |B|^2 of the terms of each sector and rounded shell.
+    """
+    box = box_of(a, "a")
+    place, weight = _places(box, n_sectors)
+    fa, fb = scipy.fft.rfftn(a), scipy.fft.rfftn(b)
+    n_shells = box // 2 + 1
+    inside = place >= 0
+    sums = [
+        np.bincount(place[inside], (weight * values)[inside], n_sectors * n_shells)
+        for values in ((fa * fb.conj()).real, np.abs(fa) ** 2, np.abs(fb) ** 2)
+    ]
+    return np.asarray(np.stack(sums).reshape(3, n_sectors, n_shells), dtype=np.float64)
+
+
+def curve_of(terms: Float64, counts: Array) -> Float64:
+    """Return the FSC (n//2 + 1,) with every sector taken ``counts`` (n_sectors,) times."""
+    cross, power_a, power_b = np.einsum("s,tsk->tk", counts.astype(np.float64), terms)
+    norm = np.sqrt(power_a * power_b)
+    curve = np.zeros(len(cross))
+    np.divide(cross, norm, out=curve, where=norm > 0)
+    return curve
+
+
+def drawn_counts(draws: int, *, n_sectors: int = N_SECTORS) -> Int64:
+    """Return how often each sector is taken in every draw, (draws, n_sectors)."""
+    rng = np.random.default_rng(0)
+    return rng.multinomial(n_sectors, np.full(n_sectors, 1.0 / n_sectors), size=draws)
+
+
+def _places(box: int, n_sectors: int) -> tuple[Indices, Float32]:
+    """Return sector x shell of each term of a half transform (-1: none), and its weight."""
+    k = scipy.fft.fftfreq(box, 1.0 / box)
+    z, y, x = np.meshgrid(k, k, np.arange(box // 2 + 1), indexing="ij")
+    directions = np.stack([x, y, z], axis=-1)
+    nearest = np.argmax(np.abs(directions @ _axes(n_sectors).T), axis=-1)
+    shells = shell_index(box, ndim=3)
+    place = np.where(shells <= box // 2, nearest * (box // 2 + 1) + shells, -1)
+    weight = np.broadcast_to(friedel_weight(box, ndim=3), shells.shape)
+    return place, np.asarray(weight)
+
+
+def _axes(n: int) -> Float64:
+    """Return axes that share the half sphere evenly, (n, 3): a spiral of equal areas."""
+    z = (np.arange(n) + 0.5) / n
+    turn = np.pi * (3.0 - np.sqrt(5.0)) * np.arange(n)
+    radius = np.sqrt(1.0 - z**2)
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn), z], axis=1)
+
+
+#: Standard deviation of the window, in periods of what is compared, and its limits: pixels, box.
+WINDOW_PERIODS, NARROWEST_PX, WIDEST = 1.0, 2.0, 0.125
+#: So many bands at most are compared between shell 1 and the last.
+MOST_BANDS = 24
+
+
+def local_resolution(
+    a: Array, b: Array, *, apix: float, threshold: float, last_shell: int
+) -> Float32:
+    """Return where the Fourier shell correlation about each voxel falls below a threshold [A].
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (n, n, n)
+        Maps in register.
+    apix : float
+        Pixel size [A].
+    threshold : float
+    last_shell : int
+        Voxels whose maps agree up to this shell have its resolution.
+
+    Returns
+    -------
+    ndarray of shape (n, n, n), float32
+
+    Raises
+    ------
+    ConfigError
+        The last shell is not one of 2 to n//2.
+
+    Notes
+    -----
+    Both maps are filtered to one band of frequencies after another (Gaussian, as wide as the step)
+    and correlated in a Gaussian window one period wide (Cardone, Heymann & Steven, J. Struct. Biol.
+    184 (2013) 226, with windows that grow with the period).
+    """
+    box = box_of(a, "a")
+    if not 2 <= last_shell <= box // 2:
+        raise ConfigError(f"last shell {last_shell}: expected 2 to {box // 2}")
+    step = max(1.0, (last_shell - 1) / MOST_BANDS)
+    centres = np.arange(1.0, last_shell + 0.5 * step, step)
+    radius = fourier_radius(box, ndim=3)
+    reached = np.full(a.shape, float(last_shell))
+    before = np.ones(a.shape)
+    agrees = np.ones(a.shape, bool)
+    for centre in centres:
+        band = np.exp(-0.5 * ((radius - centre) / step) ** 2)
+        width = min(max(WINDOW_PERIODS * box / centre, NARROWEST_PX), WIDEST * box)
+        here = _correlation(apply_transfer(a, band), apply_transfer(b, band), width)
+        falls = agrees & (here < threshold)
+        part = (before - threshold) / np.maximum(before - here, 1e-9)
+        reached[falls] = np.maximum(centre - step * (1.0 - part[falls]), 1.0)
+        agrees &= ~falls
+        before = here
+    return np.asarray(box * apix / reached, np.float32)
+
+
+def _correlation(a: Float32, b: Float32, width_px: float) -> Float64:
+    """Return the correlation coefficient of two maps about each voxel."""
+    cross, power_a, power_b = (
+        scipy.ndimage.gaussian_filter((x * y).astype(np.float64), width_px)
+        for x, y in ((a, b), (a, a), (b, b))
+    )
+    return np.asarray(cross / np.sqrt(np.maximum(power_a * power_b, 1e-60)))

@@ -12,7 +12,7 @@ from mapsort.array_types import Array, Float32, Float64
 from mapsort.errors import NumericalError
 from mapsort.geometry.arrays import real_array
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
-from mapsort.physics.image_statistics import squared_radius
+from mapsort.physics.normalization import squared_radius
 from mapsort.physics.shells import box_of, fourier_radius
 
 # More than the rounding of coordinates, less than what changes a density [pixels].

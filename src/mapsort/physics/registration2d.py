@@ -14,9 +14,9 @@ import numpy as np
 import scipy.fft
 
 from mapsort.array_types import Array, Bool, Float64
-from mapsort.geometry.transform2d import Transform2D
+from mapsort.geometry.transforms import Transform2D
 from mapsort.physics.image_moves import periodic_mirror, transform_image
-from mapsort.physics.image_statistics import squared_radius
+from mapsort.physics.normalization import squared_radius
 from mapsort.physics.pair_comparison import correlation
 from mapsort.physics.resample import fourier_resample
 from mapsort.physics.simplex import lowest

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from mapsort.array_types import Array, Float64, Indices
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import Symmetry
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.pair_comparison import correlation
 from mapsort.physics.resample import fourier_resample

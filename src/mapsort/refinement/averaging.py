@@ -16,18 +16,16 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.refinement.class_sums import accumulated, average_all
 from mapsort.refinement.comparison import (
+    AUTO,
+    UNKNOWN_SCALE,
     compared_noise,
+    comparison_settings,
+    member_settings,
     pair_comparison,
     reference_power,
     search_context,
 )
 from mapsort.refinement.run import Run
-from mapsort.refinement.search_settings import (
-    AUTO,
-    UNKNOWN_SCALE,
-    comparison_settings,
-    member_settings,
-)
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.average import ShellStatistics, wiener_images

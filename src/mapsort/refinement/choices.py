@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from mapsort.model.half_sets import SUBSET
 from mapsort.options.multi import MultiOptions, why_not_components
 from mapsort.options.types import NARROW_FROM_SPEED, Assignment, CtfHandling, SeedMethod
-from mapsort.refinement.assignment_choice import SETTLED, why_hard
+from mapsort.refinement.classification import SETTLED, why_hard
 from mapsort.refinement.half_maps import joined_resolution_ang, start_resolution_ang
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes

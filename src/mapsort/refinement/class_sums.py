@@ -18,9 +18,8 @@ from mapsort.refinement.memory_plan import PIECE_BYTES, class_sum_bytes, spills_
 from mapsort.refinement.run import Run
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.average import ClassAccumulator, PieceSums, ShellStatistics
-from mapsort.stages.average.member_average import MemberAverager
 from mapsort.stages.average.particle_fit import ParticleFit
-from mapsort.stages.average.weighting import SumWeights, Weighting, weighting_of
+from mapsort.stages.average.weighting import MemberAverager, SumWeights, Weighting, weighting_of
 from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment
 
 #: Particles by which processed images are brought to the scale of the others.

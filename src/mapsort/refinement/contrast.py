@@ -11,11 +11,11 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
 from mapsort.physics.scoring import Scoring
+from mapsort.refinement.comparison import UNKNOWN_SCALE
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.matching import match_all
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.run import Run
-from mapsort.refinement.search_settings import UNKNOWN_SCALE
 from mapsort.refinement.state import State
 from mapsort.stages.search.settings import SearchSettings
 

@@ -12,7 +12,7 @@ import numpy as np
 from mapsort.array_types import Float32, Float64
 from mapsort.errors import ConfigError, FormatError
 from mapsort.model.class_averages import ClassAverages
-from mapsort.modules.array_parameter import read_curve
+from mapsort.modules.parameter import read_curve
 from mapsort.modules.processors import apply_chain, processor_chain
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.radial_matching import set_structure_factor

@@ -18,8 +18,8 @@ from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions
+from mapsort.physics.map_symmetry import check_symmetry
 from mapsort.physics.resample import match_box
-from mapsort.physics.symmetry_check import check_symmetry
 
 #: Values of a mask may overshoot 0 and 1 by this much, as soft edges made by filters do.
 OVERSHOOT = 0.1

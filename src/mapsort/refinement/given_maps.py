@@ -16,8 +16,8 @@ from mapsort.modules.search_aligner import search_aligner
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode
 from mapsort.physics.filters import cut_off
-from mapsort.physics.image_statistics import squared_radius
 from mapsort.physics.masks import density_above_background, smoothed_deviations
+from mapsort.physics.normalization import squared_radius
 from mapsort.physics.resample import match_box
 from mapsort.physics.shells import fourier_radius
 

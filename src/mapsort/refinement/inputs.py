@@ -23,16 +23,15 @@ from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode
 from mapsort.options.without_effect import options_without_effect
 from mapsort.physics.ctf import ContrastTransfer
-from mapsort.refinement.bad_images import counting_bad
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.finishing import given_structure_factor
 from mapsort.refinement.focus import open_focus
 from mapsort.refinement.given_maps import Steps, fitted_maps, largest_shift
 from mapsort.refinement.starting_maps import first_maps, made_of_one
+from mapsort.refinement.suspect_images import counting_bad
 from mapsort.refinement.table_poses import table_poses
-from mapsort.rundir.kept_table import KeptTable
-from mapsort.rundir.new_run import check_new_run, check_writable
-from mapsort.rundir.scratch import Scratch
+from mapsort.rundir.outputs import check_new_run, check_writable
+from mapsort.rundir.scratch import KeptTable, Scratch
 from mapsort.stages.prepare import ParticleTreatment
 
 #: Particles and maps must be at least this large for polar matching to make sense.

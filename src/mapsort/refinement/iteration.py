@@ -14,6 +14,7 @@ from mapsort.options.types import InputMode
 from mapsort.refinement.averaging import Averaged, average_classes
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.classification import Classification, classification
+from mapsort.refinement.comparison import UNKNOWN_SCALE, comparison_settings
 from mapsort.refinement.focus import same_outside
 from mapsort.refinement.half_maps import half_seeds
 from mapsort.refinement.inputs import scan_images
@@ -27,11 +28,10 @@ from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.poses import match_given, match_refined
 from mapsort.refinement.reconstruction import Rebuilt, rebuild
 from mapsort.refinement.run import ParticleSpectra, Run
-from mapsort.refinement.search_settings import UNKNOWN_SCALE, comparison_settings
 from mapsort.refinement.state import State
 from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
 from mapsort.rundir.log import stage
-from mapsort.stages.classify.classify import classify
+from mapsort.stages.classify.assignment import classify
 from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct.class_reconstruction import CLASSES_AT_ONCE

@@ -19,7 +19,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
 from mapsort.rundir.scratch import Gathered, Scratch
-from mapsort.stages.classify.soft_assignment import LEAST_PROBABILITY
+from mapsort.stages.classify.assignment import LEAST_PROBABILITY
 
 #: Particles whose matches are put in order together.
 _AT_ONCE = 16_384

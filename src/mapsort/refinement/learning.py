@@ -12,9 +12,9 @@ from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
 from mapsort.physics.scoring import Comparator
 from mapsort.refinement.averaging import Averaged
+from mapsort.refinement.comparison import comparison_settings
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.run import Run
-from mapsort.refinement.search_settings import comparison_settings
 from mapsort.refinement.state import Learnt, State
 from mapsort.stages.average.particle_fit import shift_spread
 from mapsort.stages.classify.junk import JUNK_FROM, junk_probability

@@ -11,7 +11,7 @@ from mapsort.geometry.symmetry import symmetry
 from mapsort.modules.comparator import search_comparator
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode, KeptFiles
-from mapsort.physics.symmetry_check import check_symmetry
+from mapsort.physics.map_symmetry import check_symmetry
 from mapsort.refinement.focus import mask_warning
 from mapsort.refinement.memory_plan import (
     FULL_SIMILARITY_BYTES,
@@ -26,8 +26,7 @@ from mapsort.refinement.poses import MOST_COPIES
 from mapsort.refinement.run import Run
 from mapsort.rundir.outputs import free_bytes
 from mapsort.rundir.wording import readable_size
-from mapsort.stages.average.member_average import GROUP_BYTES
-from mapsort.stages.average.weighting import Weighting, weighting_of
+from mapsort.stages.average.weighting import GROUP_BYTES, Weighting, weighting_of
 from mapsort.stages.components.folds import N_FOLDS
 from mapsort.stages.components.found_classes import MOST_COMPONENTS
 from mapsort.stages.components.memory import search_bytes

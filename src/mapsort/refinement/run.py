@@ -12,7 +12,7 @@ import numpy as np
 
 from mapsort.array_types import Complex64, Float32, Float64, Indices
 from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks
-from mapsort.engines.threads import available_threads
+from mapsort.engines.resources import available_threads
 from mapsort.io.optics import GROUP
 from mapsort.model.particles import Particles
 from mapsort.modules.projector import Projection, projector

@@ -16,16 +16,16 @@ from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.options.types import CONSENSUS_ITERATIONS
 from mapsort.refinement.class_sums import average_all
+from mapsort.refinement.comparison import comparison_settings
 from mapsort.refinement.iteration import reference_slices
 from mapsort.refinement.matching import Search, matched_rows
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.poses import match_given
 from mapsort.refinement.run import Run
-from mapsort.refinement.search_settings import comparison_settings
 from mapsort.refinement.solving import FSC_STEPS
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
-from mapsort.stages.classify.classify import classify
+from mapsort.stages.classify.assignment import classify
 from mapsort.stages.components.band import Band
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.found_classes import MOST_COMPONENTS

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mapsort.array_types import Int64
-from mapsort.io.star_columns import read_columns
+from mapsort.io.star_tables import read_columns
 from mapsort.report.content import Cell, Section, Table
 from mapsort.report.file_cache import FileCache
 from mapsort.report.flow import sankey

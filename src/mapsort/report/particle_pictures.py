@@ -13,7 +13,7 @@ from mapsort.errors import FormatError
 from mapsort.io.image_stack import open_stack
 from mapsort.io.png import data_uri, grey, montage, png, shrunk
 from mapsort.io.star import resolve_stack, split_image_names
-from mapsort.io.star_columns import read_columns
+from mapsort.io.star_tables import read_columns
 from mapsort.report.content import Chart, Section
 from mapsort.report.file_cache import FileCache
 from mapsort.rundir.run_record import RunRecord

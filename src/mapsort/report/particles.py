@@ -9,7 +9,7 @@ import pandas as pd
 
 from mapsort.array_types import Int64
 from mapsort.geometry.symmetry import symmetry
-from mapsort.io.star_columns import read_columns
+from mapsort.io.star_tables import read_columns
 from mapsort.report import charts
 from mapsort.report.content import Chart, Section
 from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share

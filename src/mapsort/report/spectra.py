@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from mapsort.array_types import Float32, Float64, UInt8
 from mapsort.io.png import central_slices, jpeg_uri
 from mapsort.model.volume import Volume
-from mapsort.physics.sharpening import guinier_line, signal_amplitudes
+from mapsort.physics.filters import guinier_line, signal_amplitudes
 from mapsort.report import charts
 from mapsort.report.content import Chart
 from mapsort.report.file_cache import FileCache

@@ -20,8 +20,8 @@ from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.reconstruction import Rebuilt
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
+from mapsort.stages.classify.assignment import effective_classes
 from mapsort.stages.classify.junk import JUNK_FROM
-from mapsort.stages.classify.soft_assignment import effective_classes
 
 #: Particles whose poses are compared together.
 _AT_ONCE = 16_384

@@ -1,8 +1,10 @@
-"""Write the maps and class images of an iteration, every file whole or not at all."""
+"""Write the maps and class images of an iteration, and how alike maps are, every file whole."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from mapsort.io.hdf_writer import HdfWriter
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.membership import Membership
 from mapsort.model.volume import Volume
-from mapsort.physics.fsc import frequencies_per_ang, fsc
+from mapsort.physics.fsc import frequencies_per_ang, fsc, fsc_of_pairs
 from mapsort.refinement.averaging import filtered_averages
 from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.map_masks import scaled_to_mass
@@ -22,11 +24,11 @@ from mapsort.refinement.reconstruction import Rebuilt
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.atomic import atomic_path
-from mapsort.rundir.fsc_xml import write_fsc_xml
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.text import write_fsc
+from mapsort.rundir.text import write_fsc, write_fsc_xml
 from mapsort.stages.average.average import wiener_images
 from mapsort.stages.fourier_grid import centred_images
+from mapsort.stages.map_register import TOGETHER, Register, in_common_frame
 
 #: Class averages and projections are turned into images in blocks of this many.
 IMAGE_BLOCK = 256
@@ -196,3 +198,48 @@ def _listed(name: str, numbers: Integer) -> dict[str, HeaderValue]:
     if len(numbers) > MOST_LISTED:
         return {f"{name}_omitted": len(numbers)}
     return {name: [int(number) for number in numbers]}
+
+
+LOGGER = logging.getLogger(__name__)
+
+
+def write_mutual_fsc(run: Run, directory: RunDirectory, outcome: Outcome, *, ended: bool) -> None:
+    """Write fsc_mutual_YY.txt, with its cost in proportion to the number of maps.
+
+    Parameters
+    ----------
+    ended : bool
+        Whether it is the last iteration, after which the maps' hands are told of.
+    """
+    n_models, apix = run.plan.n_models, run.inputs.apix
+    if n_models == 1:
+        return
+    iteration, maps = outcome.state.iteration, outcome.rebuilt.maps
+    found = in_common_frame(maps, run.plan.symmetries, apix=apix)
+    if ended:
+        _tell_hands(found)
+    curves = fsc_of_pairs(item.applied(each) for item, each in zip(found, maps, strict=True))
+    pairs = list(combinations(range(n_models), 2))
+    columns = np.stack([curves[pair] for pair in pairs])
+    names = ", ".join(f"{a + 1}-{b + 1}" for a, b in pairs)
+    write_fsc(
+        directory.fsc_mutual(iteration),
+        frequencies_per_ang(run.plan.grid.box, apix),
+        np.concatenate([columns.mean(axis=0, keepdims=True), columns]).T,
+        title=f"1/A, mean FSC between maps in register, then of maps {names}",
+    )
+
+
+def _tell_hands(found: Sequence[Register]) -> None:
+    """Warn of maps that are sure to lie in another hand than the first, in one line."""
+    mirrored = [
+        f"map {number} (correlation {item.correlation:.2f})"
+        for number, item in enumerate(found, start=1)
+        if item.mirrored and item.correlation >= TOGETHER
+    ]
+    if mirrored:
+        LOGGER.warning(
+            "in the other hand than map 1: %s; particles do not tell the hand, so compare them "
+            "after mapsort process --process=xform.mirror:axis=z",
+            ", ".join(mirrored),
+        )

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from mapsort.array_types import Float32
 from mapsort.engines.chunks import chunk_ranges
-from mapsort.io.disk_space import DiskSpace
 from mapsort.io.hdf_header import HeaderValue
-from mapsort.io.hdf_writer import HdfWriter
+from mapsort.io.hdf_writer import DiskSpace, HdfWriter
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.refinement.iteration import Outcome

@@ -21,7 +21,7 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.stages.average.particle_fit import outlier_scores
-from mapsort.stages.classify.soft_assignment import effective_classes, map_posterior, posterior
+from mapsort.stages.classify.assignment import effective_classes, map_posterior, posterior
 
 #: Beginning of the names of coordinates along principal components, numbered from 1.
 LATENT = "mapsortLatent"

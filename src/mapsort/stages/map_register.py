@@ -14,7 +14,7 @@ import numpy as np
 
 from mapsort.array_types import Float32, Float64
 from mapsort.geometry.symmetry import Symmetry, symmetry
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.orientgen import orientations
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass

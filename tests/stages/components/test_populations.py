@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, chi2, t
 
-from mapsort.stages.classify.soft_assignment import effective_classes
+from mapsort.stages.classify.assignment import effective_classes
 from mapsort.stages.components import populations as places
 from mapsort.stages.components.observed import Products
 from mapsort.stages.components.populations import (

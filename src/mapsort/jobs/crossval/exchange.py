@@ -10,10 +10,16 @@ from scipy.spatial.transform import Rotation
 
 from mapsort.array_types import Float32, Float64, Indices, Real
 from mapsort.jobs.refine import RefinedMap
-from mapsort.physics.fsc import fsc, independent_counts
+from mapsort.physics.fsc import (
+    N_SECTORS,
+    curve_of,
+    drawn_counts,
+    fsc,
+    independent_counts,
+    sector_terms,
+)
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.registration3d import register_maps
-from mapsort.physics.sector_fsc import N_SECTORS, curve_of, drawn_counts, sector_terms
 
 #: Shells count as far as the halves of all three refinements agree by this.
 MEASURED = 0.3

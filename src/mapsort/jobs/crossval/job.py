@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress
+from mapsort.engines.progress import Progress, default_progress
 from mapsort.errors import ConfigError
 from mapsort.jobs.crossval.exchange import SetReturn, compare_return
-from mapsort.jobs.crossval.record import crossval_record, write_crossval
 from mapsort.jobs.crossval.validation import HeldOutPair, held_out_pairs, run_again
-from mapsort.jobs.crossval.verdicts import Crossval, PairVerdict
+from mapsort.jobs.crossval.verdicts import Crossval, PairVerdict, crossval_record, write_crossval
 from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.refine import RefinedMap
@@ -24,7 +22,7 @@ from mapsort.jobs.split import Split, split
 from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.options.after_run import CrossvalOptions
-from mapsort.options.signature import takes_options
+from mapsort.options.fields import takes_options
 from mapsort.refinement.table_poses import table_poses
 from mapsort.rundir.result_record import write_result
 

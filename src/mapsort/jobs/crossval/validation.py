@@ -31,14 +31,13 @@ from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
 from mapsort.physics.half_maps import filtered_mean
 from mapsort.physics.scoring import Scoring
-from mapsort.refinement.comparison import search_context
+from mapsort.refinement.comparison import KNOWN_SCALE, search_context
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import iterate, prepare_seeds, scanned
 from mapsort.refinement.map_masks import masks_of
 from mapsort.refinement.plan import resolve
 from mapsort.refinement.run import Run
-from mapsort.refinement.search_settings import KNOWN_SCALE
 from mapsort.refinement.solving import half_maps, solved
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted

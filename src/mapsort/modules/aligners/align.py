@@ -11,7 +11,7 @@ from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.modules.comparators import COMPARATORS
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registries import ALIGNERS, Transform
+from mapsort.modules.registry import ALIGNERS, Transform
 from mapsort.physics.ctf import ContrastTransfer
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from mapsort.errors import ConfigError
-from mapsort.geometry.transform2d import Transform2D
-from mapsort.modules.array_parameter import IMAGE
-from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.registries import ALIGNERS, Pixels, Score, Transform
+from mapsort.geometry.transforms import Transform2D
+from mapsort.modules.parameter import IMAGE, Limits, Parameter
+from mapsort.modules.registry import ALIGNERS, Pixels, Score, Transform
 from mapsort.physics.filters import apply_transfer, gaussian_lowpass
 from mapsort.physics.registration2d import SearchSpace, refine_pose, register_images
 from mapsort.physics.shells import fourier_radius

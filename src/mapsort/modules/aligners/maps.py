@@ -10,11 +10,11 @@ import numpy as np
 from mapsort.array_types import Float64
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import Symmetry, symmetry
-from mapsort.geometry.transform3d import Transform3D
+from mapsort.geometry.transforms import Transform3D
 from mapsort.modules.modopt import ModuleCall
 from mapsort.modules.orientgen import orientations
 from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.registries import ALIGNERS, Pixels, Score, Transform
+from mapsort.modules.registry import ALIGNERS, Pixels, Score, Transform
 from mapsort.physics.registration3d import (
     Simplex3D,
     refine_map_pose,

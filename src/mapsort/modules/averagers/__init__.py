@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mapsort.modules.averagers import declare as declare
 from mapsort.modules.averagers.average import average, averaged
-from mapsort.modules.registries import AVERAGERS
+from mapsort.modules.registry import AVERAGERS
 
 __all__ = ["AVERAGERS", "average", "averaged"]

@@ -10,7 +10,7 @@ from mapsort.array_types import Array
 from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registries import COMPARATORS
+from mapsort.modules.registry import COMPARATORS
 from mapsort.physics.ctf import ContrastTransfer
 
 

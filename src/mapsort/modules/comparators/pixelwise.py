@@ -9,8 +9,8 @@ import numpy as np
 
 from mapsort.array_types import Bool, Float32
 from mapsort.errors import ConfigError
-from mapsort.modules.array_parameter import IMAGE
-from mapsort.modules.registries import COMPARATORS, Pixels
+from mapsort.modules.parameter import IMAGE
+from mapsort.modules.registry import COMPARATORS, Pixels
 from mapsort.physics.filters import apply_transfer
 from mapsort.physics.pair_comparison import (
     absolute_difference,

@@ -9,12 +9,11 @@ import numpy as np
 
 from mapsort.array_types import Array, Float64
 from mapsort.errors import ConfigError
-from mapsort.modules.array_parameter import CURVE
 from mapsort.modules.comparators.pixelwise import Maxres, Minres, check_band
-from mapsort.modules.parameter import Limits
-from mapsort.modules.registries import COMPARATORS, Pixels
+from mapsort.modules.parameter import CURVE, Limits
+from mapsort.modules.registry import COMPARATORS, Pixels
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.physics.pair_comparison_fourier import (
+from mapsort.physics.pair_comparison import (
     SoftBand,
     masked_to_common,
     mean_phase_difference,

@@ -9,10 +9,10 @@ import scipy.ndimage
 
 from mapsort.array_types import Float32
 from mapsort.modules.parameter import Limits
-from mapsort.modules.registries import PROCESSORS, Pixels
-from mapsort.physics.image_statistics import squared_radius
+from mapsort.modules.registry import PROCESSORS, Pixels
+from mapsort.physics.normalization import squared_radius
+from mapsort.physics.resample import fourier_shrink, mean_shrink, median_shrink
 from mapsort.physics.shells import box_of
-from mapsort.physics.shrinking import fourier_shrink, mean_shrink, median_shrink
 
 _POSITIVE = Limits(above=0.0)
 

@@ -10,16 +10,16 @@ import numpy as np
 from mapsort.array_types import Float32
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits, Parameter
-from mapsort.modules.registries import PROCESSORS, Pixels
+from mapsort.modules.registry import PROCESSORS, Pixels
 from mapsort.physics.auto_mask import auto_mask
-from mapsort.physics.image_statistics import sample_sigma
-from mapsort.physics.radial_masks import (
+from mapsort.physics.masks import (
     decay_edges,
     gaussian_mask,
     sharp_mask,
     soft_mask,
     zero_edges,
 )
+from mapsort.physics.normalization import sample_sigma
 
 _POSITIVE = Limits(above=0.0)
 _NOT_NEGATIVE = Limits(low=0.0)

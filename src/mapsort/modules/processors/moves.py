@@ -10,9 +10,9 @@ from mapsort.array_types import Float32
 from mapsort.errors import ConfigError
 from mapsort.geometry.euler import eman_to_matrix
 from mapsort.geometry.symmetry import symmetry
-from mapsort.geometry.transform2d import Transform2D
+from mapsort.geometry.transforms import Transform2D
 from mapsort.modules.parameter import Limits
-from mapsort.modules.registries import PROCESSORS, Pixels
+from mapsort.modules.registry import PROCESSORS, Pixels
 from mapsort.physics.image_moves import (
     centred,
     flip,

@@ -10,19 +10,18 @@ import scipy.fft
 
 from mapsort.array_types import Float32
 from mapsort.errors import ConfigError, NumericalError
-from mapsort.modules.array_parameter import IMAGE
-from mapsort.modules.parameter import Limits
+from mapsort.modules.parameter import IMAGE, Limits
 from mapsort.modules.processors.filters import APIX
-from mapsort.modules.registries import PROCESSORS, Pixels
-from mapsort.physics.image_statistics import (
+from mapsort.modules.registry import PROCESSORS, Pixels
+from mapsort.physics.normalization import (
     circle_mean,
     edge_mean,
     least_squares_plane,
     linear_density_fit,
+    normalize_by_mass,
     sample_sigma,
     squared_radius,
 )
-from mapsort.physics.normalization import normalize_by_mass
 
 _POSITIVE = Limits(above=0.0)
 

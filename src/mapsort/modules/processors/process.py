@@ -11,8 +11,7 @@ from mapsort.array_types import Array, Float32
 from mapsort.errors import ConfigError
 from mapsort.geometry.arrays import real_array
 from mapsort.modules.modopt import ModuleCall
-from mapsort.modules.registries import PROCESSORS
-from mapsort.modules.registry import BoundModule
+from mapsort.modules.registry import PROCESSORS, BoundModule
 
 
 def processor_chain(text: str) -> tuple[BoundModule[..., Float32], ...]:

@@ -10,8 +10,8 @@ import numpy as np
 from mapsort.array_types import Float32
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits
-from mapsort.modules.registries import PROCESSORS, Pixels
-from mapsort.physics.image_statistics import sample_sigma
+from mapsort.modules.registry import PROCESSORS, Pixels
+from mapsort.physics.normalization import sample_sigma
 
 _Minval = Annotated[float, "lower threshold"]
 _Maxval = Annotated[float, "upper threshold"]

@@ -13,6 +13,7 @@ from mapsort.geometry.symmetry import turns_deg
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
 from mapsort.options.refine import AUTO, NONE
+from mapsort.physics.filters import guinier_bfactor, sharpened
 from mapsort.physics.fsc import GOLD_STANDARD
 from mapsort.physics.half_maps import (
     HalfMapFsc,
@@ -22,7 +23,6 @@ from mapsort.physics.half_maps import (
     wiener_filtered,
 )
 from mapsort.physics.radial_matching import set_structure_factor
-from mapsort.physics.sharpening import guinier_bfactor, sharpened
 from mapsort.refinement.half_maps import HalfMaps
 from mapsort.refinement.halves.search import HalfFound, grid_step, search_half, with_grid
 from mapsort.refinement.map_masks import masks_of

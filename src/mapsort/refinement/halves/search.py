@@ -12,11 +12,11 @@ from mapsort.engines.chunks import Rows, chunk_ranges, length
 from mapsort.geometry.orientations import angular_step
 from mapsort.model.poses import Poses
 from mapsort.options.refine import AUTO
+from mapsort.refinement.comparison import comparison_settings
 from mapsort.refinement.matching import Found, match_all
 from mapsort.refinement.plan import noise_floor, resolve
 from mapsort.refinement.poses import PoseSearch
 from mapsort.refinement.run import Run
-from mapsort.refinement.search_settings import comparison_settings
 from mapsort.refinement.solving import SOLVED_TO
 from mapsort.refinement.state import State
 from mapsort.stages.reconstruct.pose_sums import PoseSums

@@ -12,17 +12,17 @@ from mapsort.errors import ConfigError
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
-from mapsort.modules.array_parameter import read_curve
+from mapsort.modules.parameter import read_curve
 from mapsort.options.refine import RefineOptions
 from mapsort.physics.filters import apply_radial_curve, randomise_phases, tanh_lowpass
 from mapsort.refinement.contrast import tried_contrast
-from mapsort.refinement.copied_images import Fingerprints
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import MultiInputs, open_inputs
 from mapsort.refinement.iteration import prepare_seeds, scanned
 from mapsort.refinement.plan import MultiPlan, resolve
 from mapsort.refinement.run import IndependentHalves, ParticleSpectra, Run
 from mapsort.refinement.state import State
+from mapsort.refinement.suspect_images import Fingerprints
 
 #: The starting map resolves this many parts along the particle's diameter.
 PARTS = 4.0

@@ -13,7 +13,7 @@ from mapsort.array_types import Complex64, Float32
 from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
 from mapsort.modules.processors import PROCESSORS
-from mapsort.physics.image_statistics import circle_mean
+from mapsort.physics.normalization import circle_mean
 from mapsort.stages.search.match import match_near
 from mapsort.stages.search.search_plan import MatchPlan
 

@@ -8,14 +8,22 @@ other averager sees the aligned images of one class at a time (`MemberAverager`)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 import scipy.fft
 
-from mapsort.array_types import Float32
+from mapsort.array_types import Float32, Indices, Int64, UInt8
+from mapsort.model.class_averages import ClassAverages
+from mapsort.model.half_sets import N_HALVES
+from mapsort.model.matches import Matches
+from mapsort.model.membership import Membership
+from mapsort.modules.averagers import averaged
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
+from mapsort.physics.image_moves import transform_image
+from mapsort.stages.fourier_grid import centred_transform
 from mapsort.stages.prepare import ctf_coefficients
 
 
@@ -82,3 +90,82 @@ def filtered(images: Float32, factor: Float32) -> Float32:
     spectra = scipy.fft.rfft2(scipy.fft.ifftshift(images, axes=(1, 2))) * factor
     back = scipy.fft.irfft2(spectra, s=(box, box))
     return np.asarray(scipy.fft.fftshift(back, axes=(1, 2)), dtype=np.float32)
+
+
+#: A class whose images would take more memory is averaged in groups, and the groups' averages
+#: by their numbers.
+GROUP_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class MemberAverager:
+    """Averages classes one at a time from the images of their members.
+
+    Attributes
+    ----------
+    spec : str
+        The averager.
+    read : callable
+        Treated images (n, box, box) of particles by their numbers.
+    ctf : ContrastTransfer or None
+        Of all particles.
+    flipped : bool
+        Whether phases are flipped already.
+    apix : float
+        Pixel size [A].
+    half : ndarray of shape (n,), uint8
+        Half-set of every particle.
+    """
+
+    spec: str
+    read: Callable[[Int64], Float32]
+    ctf: ContrastTransfer | None
+    flipped: bool
+    apix: float
+    half: UInt8
+
+    def averages(self, matches: Matches, membership: Membership, box: int) -> ClassAverages:
+        """Return the averages of both halves as sums: the average times its number of images."""
+        n_classes = membership.n_classes
+        numerator = np.zeros((N_HALVES, n_classes, box, box // 2 + 1), dtype=np.complex64)
+        density = np.zeros(numerator.shape, dtype=np.float32)
+        count = np.zeros(n_classes, dtype=np.int64)
+        for number in range(n_classes):
+            members = np.arange(membership.start[number], membership.start[number + 1])
+            members = members[membership.used[members]]
+            count[number] = len(members)
+            for half in range(N_HALVES):
+                own = members[self.half[membership.particle[members]] == half]
+                if len(own):
+                    image, weight = self._one(matches, membership, own, box)
+                    numerator[half, number] = weight * centred_transform(image[None])[0]
+                    density[half, number] = weight
+        return ClassAverages(numerator, density, count)
+
+    def _one(
+        self, matches: Matches, membership: Membership, members: Indices, box: int
+    ) -> tuple[Float32, float]:
+        """Return the average of some members, and their weight."""
+        group = max(1, GROUP_BYTES // (4 * box * box))
+        images, weights = [], []
+        for first in range(0, len(members), group):
+            part = members[first : first + group]
+            particle = membership.particle[part]
+            own = None if self.ctf is None else self.ctf[particle]
+            aligned = self._aligned(matches, particle, membership.column[part], own)
+            weight = membership.weight[part]
+            images.append(
+                averaged(self.spec, aligned, ctf=own, weights=weight, apix=self.apix).image
+            )
+            weights.append(float(weight.sum()))
+        return np.average(images, axis=0, weights=weights).astype(np.float32), sum(weights)
+
+    def _aligned(
+        self, matches: Matches, particle: Int64, column: Int64, ctf: ContrastTransfer | None
+    ) -> Float32:
+        images = self.read(particle)
+        if ctf is not None and not self.flipped:
+            images = filtered(images, np.sign(ctf_images(ctf, images.shape[1], self.apix)))
+        placed = matches.taken(particle, column)
+        moved = [transform_image(image, placed.placing(row)) for row, image in enumerate(images)]
+        return np.stack(moved)

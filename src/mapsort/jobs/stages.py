@@ -1,4 +1,4 @@
-"""One stage of an iteration by itself, on files as a run writes them."""
+"""One stage by itself (``mapsort similarity``, ``classify``, ``average``), on a run's files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float32
-from mapsort.engines.notebook import default_progress
-from mapsort.engines.progress import Progress, warn
+from mapsort.engines.chunks import Rows
+from mapsort.engines.progress import Progress, default_progress, warn
 from mapsort.errors import ConfigError, FormatError
 from mapsort.geometry.euler import matrix_to_eman
 from mapsort.geometry.symmetry import symmetry
@@ -21,11 +21,27 @@ from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
-from mapsort.options.stages import StageOfRun
+from mapsort.options.stages import (
+    AverageStageOptions,
+    ClassifyOptions,
+    SimilarityOptions,
+    StageOfRun,
+)
+from mapsort.refinement.averaging import average_classes, chosen_by_quality, filtered_averages
+from mapsort.refinement.comparison import (
+    PairRanking,
+    comparison_settings,
+    highest_radius,
+    pair_comparison,
+    reference_power,
+    search_context,
+    search_mask,
+)
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.given_maps import largest_shift
 from mapsort.refinement.inputs import MultiInputs, open_mask, scan_images
+from mapsort.refinement.iteration import particle_noise_to_signal
 from mapsort.refinement.plan import (
     BACKGROUND_RADIUS,
     BANK_BYTES,
@@ -35,13 +51,19 @@ from mapsort.refinement.plan import (
 )
 from mapsort.refinement.run import ParticleSpectra, Run
 from mapsort.refinement.state import State
-from mapsort.rundir.matrices import read_matches, read_members
+from mapsort.rundir.matrices import read_matches, read_members, read_similarity
 from mapsort.rundir.outputs import check_output
-from mapsort.stages.classify.classify import given_membership
+from mapsort.rundir.scratch import Scratch
+from mapsort.runfiles.maps import write_class_averages
+from mapsort.runfiles.matrices import classification_images, write_matrices, write_similarity
+from mapsort.stages.classify.assignment import classify, given_membership
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.prepare import ParticleTreatment
+from mapsort.stages.project import image_slices
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
-from mapsort.stages.search.match import REFINED
+from mapsort.stages.search.match import REFINED, match_chunk
+from mapsort.stages.search.search_plan import plan_image_match, spectrally_matched
+from mapsort.stages.search.similarity import Similarity
 
 
 @dataclass(frozen=True)
@@ -182,3 +204,131 @@ def _plan(options: MultiOptions, inputs: MultiInputs, projections: Projections) 
         refined=REFINED,
         block_bytes=BANK_BYTES,
     )
+
+
+def similarity_matrix(
+    options: SimilarityOptions, *, progress: Progress | None = None
+) -> tuple[int, int]:
+    """Compare particles with projections and write the matrix.
+
+    Returns
+    -------
+    tuple of int
+        Numbers of particles and of projections.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        Before any work: what is wrong with the request or its input.
+    """
+    run, state, projections = stage_run(options, progress)
+    with threadpool_limits(run.plan.n_threads):
+        matrix = _compared(run, state, projections)
+    write_similarity(options.out, matrix, Scratch())
+    return matrix.score.shape[0], matrix.score.shape[1]
+
+
+def _compared(run: Run, state: State, projections: Projections) -> Similarity:
+    settings = comparison_settings(run.options, 1)
+    threads, images = run.plan.n_threads, projections.images
+    power, mask = reference_power(run), search_mask(run, settings)
+    if power is not None:
+        images = spectrally_matched(images, power, n_threads=threads)
+    if mask is not None:
+        images = images * mask
+    context = replace(
+        search_context(run, state.noise_power),
+        max_radius=highest_radius(run, run.options.shrink),
+    )
+    plan = plan_image_match(images, context, settings, references=projections.references)
+    ranking = None
+    if settings.pairs is not None:
+        ranking = PairRanking(run, pair_comparison(run, state, settings.pairs, images))
+
+    def compared(where: Rows, raw: Float32) -> Similarity:
+        found, every = match_chunk(
+            plan,
+            run.spectra_of(raw),
+            run.ctf_of(where),
+            refined=run.plan.refined,
+            with_similarity=True,
+            n_threads=threads,
+        )
+        assert every is not None, "it was asked for"
+        return every if ranking is None else every.with_matches(ranking.ranked(raw, where, found))
+
+    run.start("match", len(run.inputs.particles), 0)
+    matrix = run.gathered(Similarity, compared, iteration=0, stage="match")
+    run.execution.progress.finish(
+        f"{len(run.inputs.particles)} particles with {len(images)} projections"
+    )
+    return matrix
+
+
+def classification_matrix(options: ClassifyOptions) -> tuple[int, int]:
+    """Classify the particles of a similarity matrix and write the classification matrix.
+
+    Returns
+    -------
+    tuple of int
+        Number of particles, and of references that got any.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        The file is no similarity matrix, or has fewer references than ``--sep`` asks for.
+    """
+    path = options.files[0]
+    check_output(options.out, path)
+    matches = read_similarity(path).ordered()
+    n_references = matches.score.shape[1]
+    if options.sep > n_references:
+        raise ConfigError(f"--sep={options.sep}: at most {n_references}, the references in {path}")
+    if not np.isfinite(matches.score).any(axis=1).all():
+        raise FormatError(f"{path}: a particle has no finite score")
+    membership = classify(matches, int(matches.reference.max()) + 1, sep=options.sep)
+    images = classification_images(matches, membership, membership.weight, options.sep)
+    write_matrices(options.out, (len(matches), options.sep), images, Scratch())
+    return len(matches), int(np.count_nonzero(np.diff(membership.start)))
+
+
+def class_averages(
+    options: AverageStageOptions, *, progress: Progress | None = None
+) -> tuple[int, int]:
+    """Average classes and write the averages, and on request who is in them.
+
+    Returns
+    -------
+    tuple of int
+        Number of particles averaged, and of classes with particles.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        Before any work: what is wrong with the request or its input.
+    """
+    run, state, projections = stage_run(options, progress)
+    n_classes = len(projections.references)
+    matches, membership = read_classes(options.files[2], len(run.inputs.particles), n_classes)
+    slices = image_slices(projections.images, n_threads=run.plan.n_threads)
+    ratio = particle_noise_to_signal(slices, state.noise_power)
+    with threadpool_limits(run.plan.n_threads):
+        membership = chosen_by_quality(run, state, projections.images, matches, membership)
+        made = average_classes(run, state, slices, matches, membership, ratio, iteration=0)
+        # what the projections do not explain of the particles is the noise, as in a run
+        residual = made.statistics.residual_power(made.statistics.scale(state.noise_power))
+        write_class_averages(
+            options.out,
+            run,
+            projections.headers,
+            filtered_averages(run, made.averages, slices),
+            made.membership,
+            particle_noise_to_signal(slices, noise_floor(residual)),
+            projections=options.files[0].name,
+        )
+    if options.result is not None:
+        columns = matches.reference.shape[1]
+        members = made.membership
+        images = classification_images(made.matches, members, members.used, columns)
+        write_matrices(options.result, (len(matches), columns), images, run.execution.scratch)
+    return int(made.membership.used.sum()), int((made.averages.count > 0).sum())

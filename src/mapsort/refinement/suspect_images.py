@@ -1,4 +1,4 @@
-"""Images that are copies of others in another file: found while all are read, and told.
+"""Images that cannot be used, and copies of others: found while all are read, and told at once.
 
 Half-sets know copies of one image by its place. The same pixels under another name (stacks that
 were converted or copied, and joined) can only be found by looking.
@@ -6,11 +6,41 @@ were converted or copied, and joined) can only be found by looking.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
 import numpy as np
 
 from mapsort.array_types import Float32
 from mapsort.engines.chunks import Rows
+from mapsort.errors import BadImagesError
 from mapsort.model.particles import Particles
+
+T = TypeVar("T")
+
+
+def counting_bad(
+    particles: Particles, found: Iterator[tuple[slice, T]], ranges: Sequence[slice]
+) -> Iterator[tuple[slice, T]]:
+    """Yield what is found in ranges of particles, in order; count bad images where there is one.
+
+    Raises
+    ------
+    BadImagesError
+        An image is bad; those of all later ranges are counted, too.
+    """
+    done = 0
+    try:
+        for each in found:
+            yield each
+            done += 1
+    except BadImagesError:
+        bad: dict[int, str] = {}
+        for where in ranges[done:]:
+            bad |= particles.bad_images(where)
+        particles.refuse(bad)
+        raise
+
 
 #: Pixels of an image that are looked at, along each axis at least.
 _LOOKED_AT = 8
