@@ -55,8 +55,13 @@ class Simulated:
         return max(same, other)
 
 
-def simulated(n, *, states=2, noise=1.0, junk=0.0, ctf=True, seed=0, turn_deg=0.0, shift_px=0.0):
-    """Particles in turn of each state, poses off by errors of these standard deviations."""
+def simulated(
+    n, *, states=2, noise=1.0, junk=0.0, ctf=True, seed=0, turn_deg=0.0, shift_px=0.0, missing=0
+):
+    """Particles in turn of each state, poses off by errors of these standard deviations.
+
+    The first state lacks ``missing`` of the common blobs.
+    """
     rng = np.random.default_rng(seed)
     band = Band(BOX, RINGS)
     particles = BandParticles.empty(n, band, APIX)
@@ -71,7 +76,8 @@ def simulated(n, *, states=2, noise=1.0, junk=0.0, ctf=True, seed=0, turn_deg=0.
         particles.transfer[:] = np.sin(defocus[:, None] * radius + 0.1)
     for own in range(-1, states):
         rows = np.flatnonzero(state == own)
-        blobs = np.concatenate([COMMON, APART[own]]) if own >= 0 else COMMON[:0]
+        common = COMMON[missing:] if own == 0 else COMMON
+        blobs = np.concatenate([common, APART[own]]) if own >= 0 else COMMON[:0]
         particles.spectra[rows] = transforms(blobs, rotations[rows], frequencies)
     particles.spectra[:] *= particles.transfer * scale[:, None]
     if shift_px:

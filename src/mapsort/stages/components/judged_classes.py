@@ -21,7 +21,7 @@ from mapsort.stages.components.class_maps import Refined, refine_maps
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.observed import Observed
-from mapsort.stages.components.polishing import POSE_ROUNDS, Brightness, polished
+from mapsort.stages.components.polishing import POSE_ROUNDS, polished
 from mapsort.stages.components.pose_errors import PoseErrors
 from mapsort.stages.components.scale import Judgement, ScaleModel
 from mapsort.stages.components.slice_grid import SliceGrid
@@ -65,14 +65,15 @@ def judged_anew(
         polish = polished(
             observed,
             settings.signal_grid(observed),
-            junk=settings.junk,
+            # a class with less mass is dimmer than the mean map, and no junk: its own map tells
+            junk=False,
             correct_poses=True,
             told=lambda: progress.advance(1),
         )
         _, refined = refined_in_turns(
             polish.observed,
             settings.grid(particles.band, particles.band.rings),
-            _as_judged(probability, polish.brightness),
+            _as_judged(probability),
             polish.errors,
             junk=settings.junk,
             turns=OWN_MAP_TURNS,
@@ -119,14 +120,7 @@ def refined_in_turns(
     return observed, replace(refined, log_likelihoods=likelihoods)
 
 
-def _as_judged(probability: Float64, brightness: Brightness) -> Judgement:
-    """Return classes as a judgement, with what the mean map told of brightness and junk."""
-    real = brightness.counted[:, None] * probability
-    columns: Float64 = np.ones(probability.shape[1])
-    return Judgement(
-        responsibilities=real,
-        junk_like=probability - real,
-        scale=brightness.scale[:, None] * columns,
-        square=brightness.square[:, None] * columns,
-        log_likelihood=np.zeros(len(probability)),
-    )
+def _as_judged(probability: Float64) -> Judgement:
+    """Return classes as a judgement: no junk, all particles equally bright."""
+    ones = np.ones_like(probability)
+    return Judgement(probability, 0 * ones, ones, ones, np.zeros(len(probability)))
