@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from mapsort import refine_multi
 from mapsort.engines.progress import SilentProgress
 from mapsort.errors import Interrupted
-from mapsort.io.star import read_particles
+from mapsort.io.mrc import write_stack
+from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.simulate import Simulated, simulate
+from mapsort.model.particles import Particles
 from mapsort.options.simulate import SimulateOptions
 
 
@@ -51,6 +54,27 @@ def test_one_more_iteration_has_the_classes_judged_anew(problem, whole):
     first = read_particles(whole.path / f"particles_{before['iteration']:02d}.star")[1]
     assert agreement(problem, whole.assignments) >= agreement(problem, first) - 0.01
     assert agreement(problem, whole.assignments) > 0.9
+
+
+def test_junk_is_put_apart_in_the_end(problem, tmp_path):
+    images = Particles.open(problem.particles).images(slice(None)).copy()
+    junk = np.arange(len(images)) % 8 == 0
+    rng = np.random.default_rng(5)
+    images[junk] = rng.normal(0.0, images[:, 0].std(), (junk.sum(), *images.shape[1:]))
+    write_stack(tmp_path / "some.mrcs", images, 4.0)
+    optics, table = read_particles(problem.particles)
+    names = [f"{i + 1:06d}@some.mrcs" for i in range(len(images))]
+    write_particles(tmp_path / "some.star", optics, table.assign(rlnImageName=names))
+    some = replace(problem, particles=tmp_path / "some.star")
+    run = sorted_by(some, tmp_path / "run")
+    assert [entry["junk_sets"] for entry in run.convergence[:-1]] == [None] * (
+        len(run.convergence) - 1
+    )
+    found = run.assignments["rlnClassNumber"].to_numpy(int) == 3
+    assert found[junk].mean() > 0.8
+    assert found[~junk].mean() < 0.02
+    assert run.convergence[-1]["junk_sets"] == [found.sum()]
+    assert "look like no particle and are put apart" in (run.path / "run.log").read_text()
 
 
 class _StopAfterJudging(SilentProgress):

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from mapsort.engines.progress import warn
 from mapsort.errors import NumericalError
 from mapsort.refinement.band_images import band_particles, dealt_folds
 from mapsort.refinement.known_classes import KnownClasses
@@ -28,8 +27,8 @@ from mapsort.stages.components.judged_classes import judged_anew
 LOGGER = logging.getLogger(__name__)
 #: With fewer particles a map, the sixth that is left out of one is missed.
 _LEAST_PARTICLES = 100
-#: A smaller part of images that look like junk is not worth a word.
-_WORTH_A_WORD = 0.01
+#: A smaller part of images that look like junk stays where it is, unless junk was asked for.
+_WORTH_A_CLASS = 0.01
 
 
 def judged_by_others(run: Run, state: State) -> State | None:
@@ -50,6 +49,7 @@ def judged_by_others(run: Run, state: State) -> State | None:
     label = references.model[state.matches.reference[:, 0]]
     settings = ComponentSettings(
         symmetry=run.plan.symmetries[0].name,
+        junk=run.options.junk != 0,
         n_threads=run.plan.n_threads,
         region=run.inputs.focus,
     )
@@ -67,19 +67,21 @@ def judged_by_others(run: Run, state: State) -> State | None:
             LOGGER.warning("classes stay as they are: %s", error)
             return None
     known = KnownClasses(found.responsibilities, found.junk)
-    _tell(run, known, float(np.mean(known.label != label)))
-    return replace(state, known=known)
-
-
-def _tell(run: Run, known: KnownClasses, changed: float) -> None:
+    changed = float(np.mean(known.label != label))
     text = f"each particle judged by maps made without it: {changed:.1%} changed class"
     LOGGER.info("%s", text)
     run.execution.progress.message(text)
+    return replace(state, known=_with_junk_apart(run, known))
+
+
+def _with_junk_apart(run: Run, known: KnownClasses) -> KnownClasses:
+    """Return the classes with junk that is put apart: that asked for, or enough of it."""
+    if run.options.junk is not None:
+        return known
     junk = int((known.junk > JUNK_FROM).sum())
-    if run.options.junk is None and junk > _WORTH_A_WORD * len(known.junk):
-        text = (
-            f"{counted(junk, 'image')} of {len(known.junk)} look like no particle; "
-            "--junk 1 puts them apart"
-        )
-        LOGGER.warning("%s", text)
-        warn(run.execution.progress, text)
+    if junk < _WORTH_A_CLASS * len(known.junk):
+        return replace(known, junk=np.zeros_like(known.junk))
+    text = f"{counted(junk, 'image')} of {len(known.junk)} look like no particle and are put apart"
+    LOGGER.info("%s", text)
+    run.execution.progress.message(text)
+    return known

@@ -149,7 +149,8 @@ class ClassificationOptions(Options, group=CLASSIFICATION):
         "1: particles that match no map better than pure noise does go to a class of "
         "their own, after the last map's; from 2: images that are nothing like their map (ice, "
         "carbon) go to N - 1 more, by their spectra; 0: none is looked for; by default auto: 1 "
-        "where classes are found from --model, else 0",
+        "where classes are found from --model; with --models junk goes apart in the end, where "
+        "there is some, if the run converges; else 0",
     )
 
     def as_record(self) -> dict[str, Any]:

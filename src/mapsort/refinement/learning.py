@@ -62,7 +62,8 @@ def find_junk(run: Run, state: State, matches: Matches, noise_scores: Real | Non
     if state.known is None:
         probability = junk_probability(matches.score[:, 0], noise_scores)
     else:
-        probability = state.known.junk.copy() if run.options.junk_sets else None
+        apart = run.options.junk_sets > 0 or bool(state.known.junk.any())
+        probability = state.known.junk.copy() if apart else None
     if probability is None:
         return Junk(None, None)
     kind = np.asarray(probability > JUNK_FROM, dtype=np.intp)
