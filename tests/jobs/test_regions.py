@@ -126,6 +126,7 @@ def poses(run):
     return run.assignments[names].to_numpy(float)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_by_two_threads_to_the_same_classes(problem, run, tmp_path):
     seen = []
 
@@ -145,6 +146,9 @@ def test_a_stopped_run_goes_on_by_two_threads_to_the_same_classes(problem, run, 
     again = mapsort.refine_multi(problem.truth, resume=path, parallel="thread:2")
     assert (path / "region_01" / "particles_02.star").stat().st_mtime_ns == first
     assert (path / "RELION_JOB_EXIT_SUCCESS").exists()
+    offered = (path / "RELION_OUTPUT_NODES.star").read_text()
+    for name in ("run_it002_data.star", "region_01/run_it002_class001.mrc", "region_02/run_it002_"):
+        assert name in offered
     for name in ("region_01", "region_02"):
         for kind in ("threed_02_01.mrc", "threed_02_02.mrc", "particles_02.star"):
             one, other = (each.path / name / kind for each in (run, again))

@@ -27,6 +27,7 @@ from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log
 from mapsort.rundir.manifest import read_manifest
+from mapsort.rundir.relion_job import offer_nodes_of
 from mapsort.rundir.result_record import ResultMatrix, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.text import write_json
@@ -234,6 +235,7 @@ def _write(whole: MultiRun, found: Sequence[Region], pairs: Sequence[Pair]) -> N
         table[PROBABILITY.format(region.number)] = np.round(region.probability, 6)
     with atomic_path(directory.regions) as part:
         write_particles(part, optics, table)
+    offer_nodes_of(whole.path, [region.run.path for region in found])
     words = (*(region.words for region in found), *(pair.words for pair in pairs))
     with run_log(directory.log):
         for line in words:

@@ -6,12 +6,13 @@ Both tell by empty files how a job ended, and ask it to stop by one.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
 import pandas as pd
 
-from mapsort.io.star_tables import write_tables
+from mapsort.io.star_tables import read_tables, write_tables
 
 #: What asks a job to stop: RELION's name for it, and the pipeliner's.
 ABORT_FILES = ("RELION_JOB_ABORT_NOW", "PIPELINER_JOB_ABORT_NOW")
@@ -85,3 +86,12 @@ def write_nodes(directory: Path, nodes: list[tuple[str, NodeKind]]) -> None:
 
 def _end_file(directory: Path, end: JobEnd) -> Path:
     return directory / f"RELION_JOB_EXIT_{end.value}"
+
+
+def offer_nodes_of(directory: Path, parts: Sequence[Path]) -> None:
+    """Let other jobs take what the runs inside a job's directory made, too."""
+    files = [path / NODES for path in (directory, *parts)]
+    found = [read_tables(file)["output_nodes"] for file in files if file.exists()]
+    if found:
+        every = pd.concat(found, ignore_index=True).drop_duplicates()
+        write_tables(directory / NODES, {"output_nodes": every})
