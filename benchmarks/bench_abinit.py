@@ -34,14 +34,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from abinit_score import resolution_ang, views
 from scipy.optimize import linear_sum_assignment
 
+from mapsort.array_types import Float32, Float64
+from mapsort.geometry.euler import relion_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.star import read_particles
+from mapsort.physics.fsc import ONE_HALF, fsc, resolution_at
 from mapsort.physics.resample import match_box
-from mapsort.stages.abinit.agreement import frame
+from mapsort.stages.abinit.agreement import brought_onto, frame
 
 #: What counts as success.
 MOST_ANG, MOST_DEG = 20.0, 8.0
@@ -203,16 +205,27 @@ def judged(row: Row, data: Path, run: Path) -> tuple[str, str, str]:
     for own, real in zip(counts.index[rows], counts.columns[columns], strict=True):
         both = (found["rlnClassNumber"] == own) & (true["rlnClassNumber"] == real)
         group = symmetry(row.symmetries[real - 1]).matrices
-        lying = frame(views(found[both]), views(true[both]), group)
+        lying = frame(views_of(found[both]), views_of(true[both]), group)
         volume, apix = read_map(run / f"map_{own:02d}.mrc")
         truth = read_map(data / f"true{real}.mrc")[0]
-        resolutions.append(resolution_ang(volume, truth, lying, apix))
+        resolutions.append(fsc_half_ang(brought_onto(volume, truth, lying), truth, apix))
         errors.append(lying.error_deg)
     good = resolutions[0] < MOST_ANG and errors[0] <= MOST_DEG
     if row.right:
         good = right >= row.right
     figures = [" / ".join(f"{value:.1f}" for value in values) for values in (resolutions, errors)]
     return ("yes" if good else "no"), f"{figures[0]} | {figures[1]} | {right:.3f}", told
+
+
+def views_of(table: pd.DataFrame) -> Float64:
+    """Return the rotations of a particle table, (n, 3, 3), object to view."""
+    angles = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+    return np.asarray(relion_to_matrix(table[angles].to_numpy(np.float64)))
+
+
+def fsc_half_ang(volume: Float32, true: Float32, apix: float) -> float:
+    """Return where the FSC of two maps falls below 0.5 [A]."""
+    return resolution_at(fsc(volume, true), ONE_HALF, apix, box=len(true))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def abinit(
     path: File | None = ..., randomseed: int | None = ..., resume: File | None = ...,
     passthrough: Sequence[File] | File = ...,
     ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
-    apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., quiet: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., check: bool = ...,
+    verbose: int = ..., no_report: bool = ..., quiet: bool = ...,
 ) -> AbInitio:
     """Make maps from particles alone (``mapsort abinit`` in Python)."""
 

@@ -110,6 +110,13 @@ def pca(
 ) -> Variability:
     """How particles of one map vary: principal components of the volume, movies along them."""
 
+@overload
+def abinit(*, check: Literal[True], **options: Any) -> str:
+    """Maps from particles alone, without a starting map."""
+@overload
+def abinit(*, resume: File, **options: Any) -> AbInitio:
+    """Maps from particles alone, without a starting map."""
+@overload
 def abinit(
     *, input: File | None = ..., nmodels: int = ..., sym: Sequence[str] | str = ...,
     starts: int = ..., targetres: float | None = ..., diameter: float | None = ...,
@@ -117,14 +124,15 @@ def abinit(
     randomseed: int | None = ..., resume: File | None = ...,
     passthrough: Sequence[File] | File = ...,
     ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
-    apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., quiet: bool = ...,
+    apix: float | None = ..., datadir: File | None = ..., parallel: str = ...,
+    check: Literal[False] = ..., verbose: int = ..., no_report: bool = ..., quiet: bool = ...,
     progress: Progress | None = ...,
 ) -> AbInitio:
     """Maps from particles alone, without a starting map."""
 
 def demo(
-    *, path: File = ..., n: int = ..., iter: int = ..., seed: int = ..., parallel: str = ...,
-    progress: Progress | None = ...,
+    *, path: File = ..., n: int = ..., iter: int = ..., seed: int = ..., abinit: bool = ...,
+    parallel: str = ..., progress: Progress | None = ...,
 ) -> DemoScore:
     """Run multi on a small problem made on the spot and score it against the truth."""
 

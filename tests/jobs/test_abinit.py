@@ -15,6 +15,7 @@ from mapsort.io.mrc import read_map, write_map, write_stack
 from mapsort.io.star import read_particles
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.simulate import SimulateOptions
+from mapsort.rundir.run_record import RunState, read_run
 from mapsort.stages.map_register import other_hand
 
 QUICK = {"randomseed": 1, "starts": 1, "parallel": "thread:1"}
@@ -112,6 +113,21 @@ def test_a_run_goes_on_from_the_stages_it_has_done_and_turns_its_hand(one_state,
     own = views_of(coarse.assignments)
     np.testing.assert_allclose(turned, mirror @ own @ mirror, atol=1e-4)
     assert (path / "abinit.png").read_bytes().startswith(b"\x89PNG")
+    report = (path / "report" / "index.html").read_text()
+    assert "1 map from particles alone, up to 25.6" in report
+    assert "Nothing was found that speaks against the maps." in report
+    assert read_run(path).state is RunState.FINISHED
+    with pytest.raises(ConfigError, match=r"--nmodels: differs from the run"):
+        mapsort.commands.abinit(resume=path, nmodels=2)
+
+
+def test_check_tells_what_would_run(one_state, tmp_path, capsys):
+    words = ["abinit", "--input", one_state.particles, "--path", tmp_path / "run", "--check"]
+    assert main([str(word) for word in words]) == 0
+    told = capsys.readouterr().out
+    assert "4 random starts of 1 map; batches of particles at 3/" in told
+    assert "then 5 rounds of all particles, up to 11.6 A" in told
+    assert not (tmp_path / "run").exists()
 
 
 def test_noise_holds_no_structure(tmp_path):
@@ -156,7 +172,7 @@ def test_a_run_of_another_command_is_not_resumed(coarse, tmp_path):
     other.mkdir()
     text = (coarse.path / "0_refine_parms.json").read_text().replace('"abinit"', '"multi"')
     (other / "0_refine_parms.json").write_text(text)
-    with pytest.raises(FormatError, match="is no run of mapsort abinit"):
+    with pytest.raises(FormatError, match="is a run of mapsort multi"):
         mapsort.commands.abinit(resume=other)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,3 +40,12 @@ def test_it_may_be_run_again_in_one_place(tmp_path, monkeypatch):
     first, second = demo(options), demo(options)
     assert {path.name for path in tmp_path.glob("multi_*")} == {"multi_00", "multi_01"}
     assert first.accuracy == second.accuracy
+
+
+@pytest.mark.slow
+def test_without_starting_maps_the_score_is_told_in_the_frame_that_was_found(tmp_path, monkeypatch):
+    """Coarse as they are, both maps are those of a molecule of 70 A, not of another hand."""
+    little = partial(SimulateOptions, box=24, apix=5.3, snr=1.0)
+    monkeypatch.setattr("mapsort.jobs.demo.SimulateOptions", little)
+    found = demo(DemoOptions(path=tmp_path, n=200, iter=1, parallel="thread:1", abinit=True))
+    assert max(found.resolutions_ang) < 35.0

@@ -112,6 +112,7 @@ COMMANDS: Mapping[str, Command] = {
         "maps from particles alone, without a starting map",
         options="abinit.AbinitOptions",
         job="abinit.abinit_run",
+        plan="abinit.plan_text",
         examples=(
             ("--input particles.star", "one map, to start a refinement from"),
             ("--input particles.star --nmodels 3 --sym c4", "three maps of one symmetry"),
@@ -123,7 +124,10 @@ COMMANDS: Mapping[str, Command] = {
         "run multi on a small problem made on the spot and score it against the truth",
         options="small.DemoOptions",
         job="demo.demo",
-        examples=(("--path trial --n 1000", "a smaller one, in the directory trial"),),
+        examples=(
+            ("--path trial --n 1000", "a smaller one, in the directory trial"),
+            ("--abinit", "without starting maps"),
+        ),
     ),
     "split": Command(
         _AFTER,

@@ -134,15 +134,15 @@ def abinit(options: AbinitOptions, made: AbInitio) -> Told:  # noqa: ARG001
 
     directory = RunDirectory(made.path)
     yield made.words
-    for number in range(1, len(made.maps) + 1):
-        yield f"{directory.abinit_map(number)}  map {number}"
+    maps = [str(directory.abinit_map(number)) for number in range(1, len(made.maps) + 1)]
+    yield from (f"{path}  map {number}" for number, path in enumerate(maps, start=1))
     yield f"{directory.latent}  map and pose of every particle"
     write_abinit_picture(directory)
     yield f"{directory.abinit_picture}  slices of the maps, directions of the particles"
+    yield from _report_of(directory)
     if made.structure:
-        maps = ",".join(str(directory.abinit_map(k + 1)) for k in range(len(made.maps)))
-        how = f"refine --model {maps}" if len(made.maps) == 1 else f"multi --models {maps}"
-        yield f"to go on: mapsort {how} --input {directory.latent}"
+        how = "refine --model" if len(maps) == 1 else "multi --models"
+        yield f"to go on: mapsort {how} {','.join(maps)} --input {directory.latent}"
 
 
 def demo(options: DemoOptions, made: DemoScore) -> Told:  # noqa: ARG001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -13,34 +12,34 @@ import numpy as np
 import pandas as pd
 
 from mapsort.engines.progress import Progress
-from mapsort.errors import ConfigError, FormatError, MapsortError
+from mapsort.errors import ConfigError
 from mapsort.io.star import read_particles
-from mapsort.jobs.loop import at_work, make_directory
+from mapsort.jobs.logged_run import logged, watch
+from mapsort.jobs.loop import at_work, check_disk, make_directory
 from mapsort.jobs.made_maps import Sought, maps_from_particles
 from mapsort.jobs.multi import looked_through, opened
-from mapsort.jobs.refinement import with_seed
-from mapsort.jobs.run_place import relocated
+from mapsort.jobs.refinement import Watcher, with_seed
+from mapsort.jobs.resume import going_on
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.abinit import AbinitOptions
 from mapsort.options.fields import takes_options, typed_options
-from mapsort.options.multi import MultiOptions
 from mapsort.refinement.inputs import open_particles
+from mapsort.refinement.requirements import plan_lines
 from mapsort.refinement.run import Run
 from mapsort.refinement.starting_maps import ball
-from mapsort.rundir.checkpoints import Checkpoints
+from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.log import run_log, stage
-from mapsort.rundir.manifest import changed_inputs, make_manifest, read_manifest, write_manifest
+from mapsort.rundir.log import stage
+from mapsort.rundir.manifest import make_manifest, write_manifest
 from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.abinit import write_abinit
 from mapsort.stages.abinit.agreement import MIRROR
+from mapsort.stages.abinit.schedule import schedule
 from mapsort.stages.abinit.search import FoundMaps
 from mapsort.stages.abinit.verdict import holds_structure, signs
 from mapsort.stages.map_register import other_hand
-
-LOGGER = logging.getLogger(__name__)
 
 COMMAND = "abinit"
 
@@ -94,7 +93,11 @@ class AbInitio:
 
 
 def abinit_run(
-    options: AbinitOptions, *, progress: Progress | None = None, particles: Particles | None = None
+    options: AbinitOptions,
+    *,
+    progress: Progress | None = None,
+    particles: Particles | None = None,
+    watcher: Watcher | None = None,
 ) -> AbInitio:
     """Make maps from particles alone.
 
@@ -105,65 +108,71 @@ def abinit_run(
         Told of every stage; may raise Interrupted between rounds.
     particles : Particles, optional
         Used in place of ``options.input``.
+    watcher : callable, optional
+        Called with the run directory when the run ends.
 
     Raises
     ------
     FormatError, ConfigError
         Before any work: what is wrong with the request or its input.
     """
-    if options.resume is not None:
-        options = _as_begun(options, options.resume)
-    request = with_seed(options.as_multi())
     in_files = particles is None
-    if particles is None:
-        particles = open_particles(request)
-    run = _opened(options, request, particles, progress)
-    options = replace(options, randomseed=run.plan.seed)
+    run, options = _opened(options, progress, particles)
     with at_work(run) as run:
-        if options.resume is not None:
-            directory = RunDirectory(options.resume)
-        else:
-            run = looked_through(run)
-            directory = make_directory(COMMAND, request)
-        with run_lock(directory.lock), run_log(directory.log):
-            if options.resume is None:
+        run = looked_through(run)
+        resumed = options.resume
+        directory = RunDirectory(resumed) if resumed else make_directory(COMMAND, run.options)
+        with run_lock(directory.lock) as killed:
+            if resumed:
+                remove_leftovers(directory.path)
+            else:
                 _write_manifest(options, run, directory, in_files=in_files)
-            checkpoints = Checkpoints(directory.checkpoint, scratch=run.execution.scratch)
-            run = replace(run, execution=replace(run.execution, checkpoints=checkpoints))
-            try:
-                return _found(options, run, directory)
-            except (MapsortError, OSError) as error:
-                LOGGER.error("%s", error)
-                raise
+            with logged(COMMAND, options, run, directory, watcher, killed=killed) as (run, told):
+                made = _found(options, run, directory)
+                told.finish_run(made.words, iteration=0, n_iterations=0)
+            watch(watcher, directory)
+    return made
 
 
-def _as_begun(options: AbinitOptions, path: Path) -> AbinitOptions:
-    """Return the options of the run to go on with; threads and hand are as they are now."""
-    parms = RunDirectory(path).parms
-    if not parms.exists():
-        raise ConfigError(f"--resume={path}: no run has begun there")
-    manifest = read_manifest(parms)
-    if not manifest.asked or manifest.options.get("command") != COMMAND:
-        raise FormatError(f"{path}: is no run of mapsort {COMMAND} that could go on")
-    changes = changed_inputs(relocated(manifest, path))
-    if changes:
-        raise FormatError(f"{path}: cannot be resumed: {changes[0]}")
-    asked = {name: value for name, value in manifest.asked.items() if value is not None}
-    begun = typed_options(AbinitOptions, asked)
-    hand = begun.hand is not options.hand
-    return replace(begun, path=path, resume=path, parallel=options.parallel, hand=hand).validated()
+def plan_text(options: AbinitOptions, *, progress: Progress | None = None) -> str:
+    """Check a request as far as can be done without work, and say what it would do.
+
+    Raises
+    ------
+    FormatError, ConfigError
+        What is wrong with the request or its input.
+    """
+    run, options = _opened(options, progress)
+    check_disk(run)
+    plan = schedule(run.plan.grid.box, run.inputs.apix, options.targetres)
+    rings = "/".join(str(stage.rings) for stage in plan.batches)
+    last = run.plan.grid.box * run.inputs.apix / plan.last[-1].rings
+    batches = sum(stage.rounds * stage.batch for stage in plan.batches)
+    return "\n".join(
+        [
+            *plan_lines(run, COMMAND),
+            f"{counted(options.starts, 'random start')} of {counted(options.nmodels, 'map')}; "
+            f"batches of particles at {rings} rings, {batches:,} particles in all for a start that "
+            "goes on to the end",
+            f"then {counted(len(plan.last), 'round')} of all particles, up to {last:.1f} A",
+        ]
+    )
 
 
 def _opened(
-    options: AbinitOptions, request: MultiOptions, particles: Particles, progress: Progress | None
-) -> Run:
-    """Return a run with a ball for a map."""
+    options: AbinitOptions, progress: Progress | None, particles: Particles | None = None
+) -> tuple[Run, AbinitOptions]:
+    """Return the run that a request leads to, with a ball for a map, and its options."""
+    options = with_seed(options)
+    request = options.as_multi()
+    if particles is None:
+        particles = open_particles(request)
     box, apix = particles.box, particles.apix
     if options.diameter is not None and options.diameter > box * apix:
         raise ConfigError(
             f"--diameter={options.diameter:g}: is more than the box of {box * apix:g} A"
         )
-    return opened(request, progress, particles, [ball(box, apix)])
+    return opened(request, progress, particles, [ball(box, apix)]), options
 
 
 def _write_manifest(
@@ -212,6 +221,7 @@ def _written(
         "rings": found.rings,
         "resolution_ang": resolution,
         "structure": holds_structure(found),
+        "particles": len(found.number),
         "held_out_gain_nat": found.gain,
         "held_out_gain_error_nat": found.gain_error,
         "share": found.share.tolist(),
@@ -267,6 +277,9 @@ def abinit(
     """
     source = particles.source if isinstance(particles, Particles) else Path(particles)
     request = typed_options(AbinitOptions, {"input": source} | options)
+    if request.resume is not None:
+        with going_on(AbinitOptions, {name: getattr(request, name) for name in options}) as begun:
+            return abinit_run(begun, progress=progress)
     return abinit_run(
         request.validated(),
         progress=progress,

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from mapsort.array_types import Float64
 from mapsort.engines.progress import Progress, default_progress
 from mapsort.errors import ConfigError
+from mapsort.geometry.euler import relion_to_matrix
+from mapsort.geometry.symmetry import symmetry
 from mapsort.io.mrc import read_map
 from mapsort.io.star import read_particles
 from mapsort.jobs.multi import refine_multi_run
@@ -21,6 +25,7 @@ from mapsort.options.simulate import SimulateOptions
 from mapsort.options.small import DemoOptions
 from mapsort.physics.fsc import ONE_HALF, fsc, resolution_at
 from mapsort.rundir.layout import RunDirectory
+from mapsort.stages.abinit.agreement import brought_onto, frame
 
 N_CLASSES = 2
 
@@ -69,9 +74,11 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
         ),
         progress=shown,
     )
+    start: dict[str, Any] = {"nmodels": N_CLASSES} if options.abinit else {"models": made.seeds}
     return classify_and_score(
         made,
         progress=shown,
+        **start,
         path=_free_run(options.path),
         iter=options.iter,
         randomseed=options.seed,
@@ -82,10 +89,15 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
 def classify_and_score(
     made: Simulated, *, progress: Progress | None = None, **options: Any
 ) -> DemoScore:
-    """Classify simulated particles from their seeds by multi, with these options; score it."""
-    request = MultiOptions(input=made.particles, models=made.seeds, **options).validated()
+    """Classify simulated particles by multi, with these options; score it."""
+    request = MultiOptions(input=made.particles, **options).validated()
     finished = refine_multi_run(request, progress=progress)
-    return score(RunDirectory(finished.path), len(finished.convergence), made)
+    return score(
+        RunDirectory(finished.path),
+        len(finished.convergence),
+        made,
+        in_any_frame=request.makes_maps,
+    )
 
 
 def best_labelling(found: ArrayLike, true: ArrayLike, n_classes: int) -> tuple[float, list[int]]:
@@ -124,21 +136,33 @@ def _free_run(parent: Path) -> Path:
     raise ConfigError(f"{parent}: holds 100 runs already; remove some, or give another --path")
 
 
-def score(run: RunDirectory, iteration: int, made: Simulated) -> DemoScore:
-    """Score an iteration of a run on simulated particles against their truth."""
-    _, table = read_particles(run.particles(iteration))
-    _, truth = read_particles(made.truth)
+def score(run: RunDirectory, iteration: int, made: Simulated, *, in_any_frame: bool) -> DemoScore:
+    """Score an iteration of a run on simulated particles against their truth.
+
+    Parameters
+    ----------
+    in_any_frame : bool
+        Whether the maps may lie in another frame and hand than the true ones.
+    """
+    table = read_particles(run.particles(iteration))[1]
+    truth = read_particles(made.truth)[1]
     found = table["rlnClassNumber"].to_numpy(int) - 1
     true = truth["rlnClassNumber"].to_numpy(int) - 1
     accuracy, labels = best_labelling(found, true, N_CLASSES)
     maps = tuple(run.maps(iteration, index + 1) for index in range(N_CLASSES))
-    resolutions = tuple(
-        _resolution(path, made.maps[label]) for path, label in zip(maps, labels, strict=True)
-    )
-    return DemoScore(accuracy, resolutions, maps, run.particles(iteration))
+    resolutions = []
+    for number, (path, label) in enumerate(zip(maps, labels, strict=True)):
+        volume, apix = read_map(path)
+        truth_map = read_map(made.maps[label])[0]
+        both = (found == number) & (true == label)
+        if in_any_frame and both.any():
+            lying = frame(_views(table[both]), _views(truth[both]), symmetry("c1").matrices)
+            volume = brought_onto(volume, truth_map, lying)
+        curve = fsc(volume, truth_map)
+        resolutions.append(resolution_at(curve, ONE_HALF, apix, box=len(truth_map)))
+    return DemoScore(accuracy, tuple(resolutions), maps, run.particles(iteration))
 
 
-def _resolution(path: Path, true_path: Path) -> float:
-    volume, _ = read_map(path)
-    true, apix = read_map(true_path)
-    return resolution_at(fsc(volume, true), ONE_HALF, apix, box=len(true))
+def _views(table: pd.DataFrame) -> Float64:
+    angles = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+    return np.asarray(relion_to_matrix(table[angles].to_numpy(np.float64)))

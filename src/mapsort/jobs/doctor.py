@@ -93,6 +93,7 @@ def small_run(*, n_threads: int) -> SmallRun:
         started = time.perf_counter()
         result = classify_and_score(
             made,
+            models=made.seeds,
             path=out / "multi_00",
             iter=_ITERATIONS,
             orientgen="eman:delta=15",

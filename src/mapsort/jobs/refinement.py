@@ -14,6 +14,7 @@ import pandas as pd
 from mapsort.io.star import read_particles
 from mapsort.jobs.run_display import run_html
 from mapsort.model.volume import Volume
+from mapsort.options.abinit import AbinitOptions
 from mapsort.options.multi import MultiOptions
 from mapsort.options.pca import PcaOptions
 from mapsort.options.refine import RefineOptions
@@ -28,7 +29,7 @@ from mapsort.rundir.wording import counted
 
 Watcher = Callable[[Path], None]
 Entry = dict[str, Any]
-Asked = TypeVar("Asked", MultiOptions, RefineOptions, PcaOptions)
+Asked = TypeVar("Asked", MultiOptions, RefineOptions, PcaOptions, AbinitOptions)
 
 
 @dataclass(frozen=True, repr=False)

@@ -20,6 +20,7 @@ from mapsort.jobs.run_place import at_home, relocated
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
+from mapsort.options.abinit import AbinitOptions
 from mapsort.options.fields import Options, flag_of, typed_options
 from mapsort.options.multi import MultiOptions
 from mapsort.options.pca import PcaOptions
@@ -38,7 +39,12 @@ FREE = frozenset({"parallel", "verbose", "quiet", "no_report", "log_json", "chec
 #: Options with which a run may go on further, or more finely, than it was asked to.
 SEARCH = ("targetres", "speed")
 FURTHER = frozenset({"iter", *SEARCH})
-_COMMANDS: dict[type, str] = {MultiOptions: "multi", RefineOptions: "refine", PcaOptions: "pca"}
+_COMMANDS: dict[type, str] = {
+    MultiOptions: "multi",
+    RefineOptions: "refine",
+    PcaOptions: "pca",
+    AbinitOptions: "abinit",
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
     Parameters
     ----------
     kind : type
-        `MultiOptions`, `RefineOptions` or `PcaOptions`.
+        `MultiOptions`, `RefineOptions`, `PcaOptions` or `AbinitOptions`.
     given : mapping
         Options given now, typed: ``resume``, and others only as they were, but for those of `FREE`
         and, where there are iterations to add, of `FURTHER`.
@@ -120,7 +126,7 @@ def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
     known = {item.name for item in dataclasses.fields(kind)}
     asked = {k: v for k, v in manifest.asked.items() if k in known and v is not None}
     begun = typed_options(kind, asked)
-    free = FREE if isinstance(begun, PcaOptions) else FREE | FURTHER
+    free = FREE | (FURTHER if isinstance(begun, MultiOptions | RefineOptions) else {"hand"})
     for name, value in given.items():
         if name in free or name == "resume":
             continue
@@ -136,7 +142,7 @@ def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
     _check_inputs(path, manifest)
     taken = {name: value for name, value in given.items() if name in free}
     options = dataclasses.replace(begun, **taken, path=path, resume=path).validated()
-    if not isinstance(options, PcaOptions):
+    if isinstance(options, MultiOptions | RefineOptions):
         _check_further(path, begun, options, manifest.searched_since)
     return options
 

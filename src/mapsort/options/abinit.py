@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option, refuse
-from mapsort.options.multi import MultiOptions
-from mapsort.options.refinement import REFINEMENT
-from mapsort.options.shared import ParticleImages, Passthrough, Quiet, Workers
+from mapsort.options.multi import MADE_OF_PARTICLES, MultiOptions
+from mapsort.options.refinement import REFINEMENT, GeneralOptions
+from mapsort.options.shared import ParticleImages, Passthrough, Workers
 from mapsort.options.types import file_path, list_of, real_number, text, whole_number
 
 _MULTI = {item.name for item in dataclasses.fields(MultiOptions)}
@@ -70,7 +70,9 @@ class RandomStarts(Options):
     )
 
 
-class AbinitOptions(RandomStarts, Passthrough, ParticleImages, Workers, Quiet, group=REFINEMENT):
+class AbinitOptions(
+    RandomStarts, Passthrough, ParticleImages, Workers, GeneralOptions, group=REFINEMENT
+):
     """Options of ``mapsort abinit``."""
 
     @property
@@ -88,11 +90,11 @@ class AbinitOptions(RandomStarts, Passthrough, ParticleImages, Workers, Quiet, g
             raise refuse("sym", self.sym, "a point group: helices are not found from particles")
 
     def as_multi(self) -> MultiOptions:
-        """Return the request as one of several maps; the map's path stands for none."""
+        """Return the request as one of several maps, of which one stands for all."""
         assert self.input is not None, "known once the run is opened"
         shared = {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
             if item.name in _MULTI and item.name not in _OWN
         }
-        return MultiOptions(**shared, input=self.input, models=(self.input,), iter=1)
+        return MultiOptions(**shared, input=self.input, models=(MADE_OF_PARTICLES,), iter=1)

@@ -20,6 +20,7 @@ class DemoOptions(Parallel, group="demo"):
     n: int = option(whole_number(10), "N", "number of particles, 64 pixels each", 2000)
     iter: int = option(whole_number(1), "N", "number of iterations of multi", 3)
     seed: int = option(whole_number(0), "N", "seed of all random numbers", 1)
+    abinit: bool = flag("without starting maps: they are made of the particles first")
 
 
 class ClusterOptions(Options, group="cluster"):

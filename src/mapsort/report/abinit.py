@@ -1,34 +1,84 @@
-"""The picture of ``mapsort abinit``: slices of the maps, directions of their particles."""
+"""What is shown of ``mapsort abinit``: maps, directions of their particles, starts."""
 
 from __future__ import annotations
+
+import io
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from mapsort.geometry.symmetry import symmetry
-from mapsort.io.png import central_slices, grey
+from mapsort.io.png import central_slices, data_uri, grey
 from mapsort.io.star import read_particles
 from mapsort.report.charts import chart_style
+from mapsort.report.content import Chart, Section, Table
 from mapsort.report.directions import direction_density
+from mapsort.report.file_cache import FileCache
 from mapsort.report.pictures import read_volume
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.manifest import read_manifest
+from mapsort.rundir.run_record import RunRecord
 from mapsort.rundir.text import read_json
+from mapsort.rundir.wording import counted
 
 #: Side of a panel [inch], dots of an inch, and the density that is drawn darkest.
 _SIDE, _DPI, _DENSEST = 2.0, 120, 4.0
 
 
 def write_abinit_picture(directory: RunDirectory) -> None:
-    """Draw abinit.png from what a run has written: a row for each map.
-
-    Central slices along z, y and x, and how dense the particles' directions are, 1 being even.
+    """Draw abinit.png from what a run has written.
 
     Raises
     ------
     FormatError
         The run's files are missing or damaged.
+    """
+    with atomic_path(directory.abinit_picture) as part:
+        part.write_bytes(_picture(directory))
+
+
+def abinit_section(record: RunRecord, _: FileCache) -> Section | None:
+    """Return the maps, how starts compared, and what speaks against them; None for other runs."""
+    if not record.directory.abinit.exists():
+        return None
+    found = read_json(record.directory.abinit)
+    rows = tuple(
+        (
+            name + (" (taken)" if name == found["start"] else ""),
+            rival["behind"],
+            rival["error"],
+            rival["apart_deg"],
+            rival["rings"],
+        )
+        for name, rival in sorted(found["rivals"].items())
+    )
+    columns = ("start", "behind [nat]", "standard error", "views apart [degrees]", "rings")
+    title = "Random starts when they were last compared, per unseen particle"
+    count = counted(int(found["maps"]), "map")
+    against = found["signs"] or ["Nothing was found that speaks against the maps."]
+    return Section(
+        words=(
+            f"{count} from particles alone, up to {found['resolution_ang']:.1f} Å, of unknown "
+            f"hand; {found['held_out_gain_nat']:.1f} ± {found['held_out_gain_error_nat']:.1f} nat "
+            "gained over noise alone for a particle that had no part in them.",
+            *against,
+        ),
+        charts=(
+            Chart(
+                "Maps and directions",
+                f"Central slices of {count}, and how dense the directions of their particles are.",
+                png=data_uri(_picture(record.directory)),
+            ),
+        ),
+        tables=(Table(title, columns, rows, (0, 1)),) if rows else (),
+    )
+
+
+def _picture(directory: RunDirectory) -> bytes:
+    """Return the picture as PNG: a row for each map.
+
+    Central slices along z, y and x, and how dense the particles' directions are, 1 being even.
     """
     count = int(read_json(directory.abinit)["maps"])
     group = symmetry(read_manifest(directory.parms).options["sym"][0]).matrices
@@ -36,7 +86,7 @@ def write_abinit_picture(directory: RunDirectory) -> None:
     number = rows["rlnClassNumber"].to_numpy(int)
     angles = rows[["rlnAngleRot", "rlnAngleTilt"]].to_numpy(np.float64)
     with chart_style():
-        figure = Figure(figsize=(5.2 * _SIDE, count * 1.15 * _SIDE), layout="constrained")
+        figure = Figure(figsize=(5.2 * _SIDE, count * 1.3 * _SIDE), layout="constrained")
         panels = figure.subplots(count, 4, squeeze=False, width_ratios=(1, 1, 1, 2))
         for model, row in enumerate(panels, start=1):
             for axes, image in zip(
@@ -53,5 +103,6 @@ def write_abinit_picture(directory: RunDirectory) -> None:
                     dense, origin="lower", extent=extent, cmap="Greys", vmin=0, vmax=_DENSEST
                 )
             row[3].set_title(f"directions of {len(own)} particles")
-        with atomic_path(directory.abinit_picture) as part:
-            figure.savefig(part, format="png", dpi=_DPI)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mapsort.report import charts
+from mapsort.report.abinit import abinit_section
 from mapsort.report.assignments import flow_section
 from mapsort.report.class_pairs import classes_section
 from mapsort.report.content import Cell, Chart, Section, Table
@@ -163,6 +164,7 @@ def _result(number: int, result: ResultRecord) -> Section:
 #: Name, heading, how many finished iterations it needs, and what makes it if there is more to need.
 _FOUND: tuple[tuple[str, str, int, Maker], ...] = (
     ("components", "Components", 0, components_section),
+    ("abinit", "Maps from particles alone", 0, abinit_section),
     ("course", "Course of the refinement", 1, _course),
     ("maps", "Maps", 0, maps_section),
     ("fsc", "Fourier shell correlation", 1, resolution_section),

@@ -38,6 +38,8 @@ def figures_of_merit(record: RunRecord) -> list[Merit]:
     """Return the figures of the last iteration."""
     if record.directory.pca.exists():
         return _of_components(record)
+    if record.directory.abinit.exists():
+        return _of_starts(record)
     planned = "" if record.n_planned is None else f" of {record.n_planned}"
     merits = [Merit("iteration", f"{record.last}{planned}"), Merit("maps", str(record.n_models))]
     if not record.iterations:
@@ -65,6 +67,16 @@ def _of_components(record: RunRecord) -> list[Merit]:
         Merit("of them junk", f"{found['junk']:,}"),
         Merit("components beyond chance", str(found["components_worth_it"])),
         Merit("compared up to", f"{found['resolution_ang']:.0f} Å"),
+    ]
+
+
+def _of_starts(record: RunRecord) -> list[Merit]:
+    found = read_json(record.directory.abinit)
+    return [
+        Merit("particles", f"{found['particles']:,}"),
+        Merit("maps", str(found["maps"])),
+        Merit("gain per unseen particle", f"{found['held_out_gain_nat']:.1f} nat"),
+        Merit("up to", f"{found['resolution_ang']:.1f} Å"),
     ]
 
 

@@ -24,7 +24,7 @@ BOX, RINGS, ANGLES = 32, 4, 12
 
 @pytest.fixture(scope="module")
 def grid():
-    return PolarGrid(Band(BOX, RINGS + 2), RINGS, 12.0, 1, ANGLES)
+    return PolarGrid(Band(BOX, RINGS + 2), RINGS, 12.0, 1, angles=ANGLES)
 
 
 def random_complex(rng, *shape):

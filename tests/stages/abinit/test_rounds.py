@@ -9,7 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mapsort.geometry.symmetry import symmetry
-from mapsort.stages.abinit.agreement import MIRROR, frame
+from mapsort.physics.image_moves import transform_image
+from mapsort.stages.abinit.agreement import MIRROR, Frame, brought_onto, frame
 from mapsort.stages.abinit.problem import Problem, at_stage
 from mapsort.stages.abinit.rounds import begun, borrowed, judged, of_all
 from mapsort.stages.abinit.schedule import COARSE_RINGS, MOST_BATCH_RINGS, Stage, schedule
@@ -18,6 +19,7 @@ from mapsort.stages.abinit.verdict import signs
 from mapsort.stages.abinit.wide import Wide, near_views, views
 from mapsort.stages.components.band import Band, BandParticles
 from mapsort.stages.components.slice_grid import SliceGrid
+from mapsort.stages.map_register import other_hand
 
 BOX, RINGS, COUNT = 32, 9, 120
 
@@ -170,6 +172,19 @@ def test_views_in_another_frame_and_hand_are_the_same():
     np.testing.assert_allclose(np.abs(np.linalg.det(lying.turn)), 1.0)
     random = Rotation.from_quat(rng.standard_normal((200, 4))).as_matrix()
     assert frame(random, others, np.eye(3)[None]).error_deg > 45.0
+
+
+def test_a_map_in_another_frame_and_hand_is_brought_back():
+    line = np.arange(24) - 12
+    rng = np.random.default_rng(4)
+    fixed = np.zeros((24, 24, 24), np.float32)
+    for centre in rng.uniform(-4, 4, (6, 3)):
+        x, y, z = (np.exp(-((line - at) ** 2) / (2 * 2.0**2)) for at in centre)
+        fixed += (z[:, None, None] * y[:, None] * x).astype(np.float32)
+    turn = Rotation.from_rotvec([0.4, -0.8, 0.5]).as_matrix()
+    moved = other_hand(transform_image(fixed, np.hstack([turn, [[0.5], [-1.0], [0.0]]]), order=3))
+    back = brought_onto(moved, fixed, Frame(turn, mirrored=True, error_deg=0.0))
+    assert np.corrcoef(back.ravel(), fixed.ravel())[0, 1] > 0.98
 
 
 def test_starts_that_are_as_likely_and_differ_are_told():
