@@ -130,6 +130,12 @@ def test_check_tells_what_would_run(one_state, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_what_stands_for_maps_is_not_held_against_the_symmetry(one_state, tmp_path):
+    asked = QUICK | {"sym": "d7", "targetres": 40}
+    run = mapsort.abinit(one_state.particles, path=tmp_path / "run", **asked)
+    assert "symmetry copies" not in (run.path / "run.log").read_text()
+
+
 def test_noise_holds_no_structure(tmp_path):
     noise = np.random.default_rng(5).standard_normal((300, 32, 32)).astype(np.float32)
     write_stack(tmp_path / "noise.mrcs", noise, apix=4.0)

@@ -199,6 +199,9 @@ def symmetry_warnings(run: Run) -> list[str]:
     every particle takes the one that its noise fits; the refinement would not complain.
     """
     options, inputs, lines = run.options, run.inputs, []
+    if options.makes_maps:
+        # what stands for them is no map
+        return []
     asked = "--relax" if options.relax else "--sym"
     relaxed = zip(options.searched, options.imposed, strict=True)
     for path, seed, (name, part) in zip(options.models, inputs.seeds, relaxed, strict=True):
