@@ -9,13 +9,16 @@ import sys
 import pytest
 
 CODE = """
-import re, resource, sys
+import ctypes, re, resource, sys
 import numpy as np
 from mapsort.engines.resources import reuse_freed_memory
 
 def resident():
     return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 
+# Faults count memory in pages of one size: how many huge ones there are depends on the machine.
+PR_SET_THP_DISABLE = 41
+assert ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0
 assert reuse_freed_memory()
 kept, before = [], resident()
 faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -43,8 +46,12 @@ def test_large_arrays_go_back():
 
 
 def test_what_others_leave_is_used_again():
-    """So that eight rounds leave no more than one took, and memory is cleared once."""
-    _, once = left_and_faults(1, 3_500_000)
-    left, often = left_and_faults(8, 3_500_000)
-    assert left < 6 * 14 + 16
+    """So that eight rounds leave no more than one took, and memory is cleared once.
+
+    What a round frees is less than what may stay free at the end of the memory: where small arrays
+    happen to lie, beyond it or in a gap before it, must not matter.
+    """
+    _, once = left_and_faults(1, 2_500_000)
+    left, often = left_and_faults(8, 2_500_000)
+    assert left < 6 * 10 + 16
     assert often < 2 * once
