@@ -8,7 +8,7 @@ site=$(mkdir -p "$1" && cd "$1" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-if ! python3 -c 'import mapsort, sphinx, myst_parser, numpydoc, furo' 2>/dev/null; then
+if ! python3 -c 'import mapsort, sphinx, myst_nb, numpydoc, furo' 2>/dev/null; then
   python3 -m venv "$work/venv"
   PATH=$work/venv/bin:$PATH
   pip install --quiet ".[docs]"

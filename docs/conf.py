@@ -15,7 +15,7 @@ project = "mapsort"
 author = "The mapsort developers"
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 exclude_patterns = ["_build", "tutorial_data"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 # Options are written with two hyphens, also outside code.
@@ -27,6 +27,14 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 # Types in docstrings are told in words ("ndarray of shape ..."), not as references.
 numpydoc_xref_param_type = False
+
+# The notebook is executed at each build, and a cell that fails fails the build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_in_temp = True
+# What mapsort logs on the way is no output.
+nb_output_stderr = "remove"
 
 html_theme = "furo"
 html_title = f"mapsort {__version__}"

@@ -102,6 +102,19 @@ def test_open_run(place):
         mapsort.open_run(place / "sim")
 
 
+def test_results_are_data_frames(place):
+    run = mapsort.open_run(place / "run")
+    mapsort.split(run)
+    course = run.course
+    assert course.index.tolist() == list(range(1, len(run.convergence) + 1))
+    last = run.convergence[-1]
+    row = course.loc[last["iteration"]]
+    assert [row["particles_1"], row["particles_2"]] == last["occupancy"]
+    assert row["resolution_2_ang"] == last["maps"][1]["resolution_fsc_0143_ang"]
+    (sets,) = (table for caption, table in run.tables.items() if "particles" in table.columns)
+    assert sets["particles"].sum() == len(run.assignments)
+
+
 def test_maps_are_arrays(place):
     one, two = mapsort.open_run(place / "run").maps
     assert np.asarray(one).shape == (28, 28, 28)

@@ -24,12 +24,21 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.refinement.stopping import reason_to_stop, reason_to_stop_single
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.result_record import read_results
 from mapsort.rundir.verdict_record import Verdict, read_verdict
 from mapsort.rundir.wording import counted
 
 Watcher = Callable[[Path], None]
 Entry = dict[str, Any]
 Asked = TypeVar("Asked", MultiOptions, RefineOptions, PcaOptions, AbinitOptions)
+
+#: Figures of convergence.json that tell how much an iteration has changed.
+_CHANGES = (
+    "fraction_changed_map",
+    "mean_angle_change_deg",
+    "mean_shift_change_px",
+    "mean_log_likelihood",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,6 +66,33 @@ class MultiRun:
     def assignments(self) -> pd.DataFrame:
         """One row per particle, RELION columns: class, pose, score, probability."""
         return read_particles(self.particles)[1]
+
+    @cached_property
+    def course(self) -> pd.DataFrame:
+        """One row per iteration: particles and resolution [A] of each map, and what changed."""
+        rows = [
+            {
+                "iteration": entry["iteration"],
+                **{f"particles_{n}": count for n, count in enumerate(entry["occupancy"], start=1)},
+                **{
+                    f"resolution_{n}_ang": item["resolution_fsc_0143_ang"]
+                    for n, item in enumerate(entry["maps"], start=1)
+                },
+                **{name: entry[name] for name in _CHANGES},
+                "seconds": sum(entry["seconds"].values()),
+            }
+            for entry in self.convergence
+        ]
+        return pd.DataFrame(rows).set_index("iteration")
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Tables of what was done with the run since (split, eotest, crossval ...), by caption."""
+        return {
+            table.caption: pd.DataFrame(table.rows, columns=list(table.columns))
+            for result in read_results(self.path)
+            for table in result.tables
+        }
 
     @property
     def verdict(self) -> Verdict | None:

@@ -39,7 +39,9 @@ def pictures_section(record: RunRecord, cache: FileCache) -> Section | None:
             "Junk enters no map: images that match no better than noise, and from junk2 on images "
             "that are nothing like their map."
         )
-    make = partial(_montages, n_models=record.n_models, n_sets=len(counts.all))
+    # The report may be written anew from anywhere; names are relative to where the run was begun.
+    begun = Path(record.manifest.directory) / (record.manifest.options.get("datadir") or "")
+    make = partial(_montages, n_models=record.n_models, n_sets=len(counts.all), datadir=begun)
     try:
         pictures = cache.get("particle pictures", path, make)
     except FormatError as error:
@@ -58,7 +60,7 @@ def pictures_section(record: RunRecord, cache: FileCache) -> Section | None:
     return Section(words=tuple(words), charts=charts)
 
 
-def _montages(path: Path, *, n_models: int, n_sets: int) -> list[str]:
+def _montages(path: Path, *, n_models: int, n_sets: int, datadir: Path) -> list[str]:
     table = read_columns(path, "particles", (_CLASS, _NAME, _SCORE), texts=(_NAME,))
     place = np.minimum(table[_CLASS].to_numpy(dtype=np.int64) - 1, n_sets - 1)
     shown = []
@@ -68,7 +70,7 @@ def _montages(path: Path, *, n_models: int, n_sets: int) -> list[str]:
             chosen = _by_score(own)
         else:
             chosen = _spread(len(own), _ROWS * _COLUMNS)
-        shown.append(_montage(path, own[_NAME].iloc[chosen]) if len(chosen) else "")
+        shown.append(_montage(path, own[_NAME].iloc[chosen], datadir) if len(chosen) else "")
     return shown
 
 
@@ -85,11 +87,11 @@ def _spread(n: int, most: int) -> Int64:
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
-def _montage(path: Path, names: pd.Series) -> str:
+def _montage(path: Path, names: pd.Series, datadir: Path) -> str:
     pictures = []
     indices, files = split_image_names(path, names)
     for index, file in zip(indices, files, strict=True):
-        stack = open_stack(resolve_stack(file, path))
+        stack = open_stack(resolve_stack(file, path, datadir=datadir))
         if index >= stack.n_images:
             raise FormatError(f"{stack.path}: {path} names image {index + 1}; the file is shorter.")
         image = np.empty((1, *stack.box), dtype=np.float32)
