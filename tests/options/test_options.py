@@ -101,6 +101,13 @@ def test_one_value_serves_all_maps_and_a_list_each_its_own():
         per_map("sym", ("c1", "c2", "c3"), 2)
 
 
+def test_one_map_is_told_to_classify_nothing():
+    alone = MultiOptions(input=Path("p.star"), models=(Path("a.mrc"),), parallel="thread:1")
+    assert ["nothing is classified" in note for note in alone.notes] == [True]
+    found = {"input": Path("p.star"), "model": Path("a.mrc"), "parallel": "thread:1"}
+    assert MultiOptions(**found, nmodels=None).validated().notes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("mpi:8", "thread:N"), ("dc:host:9990", "thread:N"), ("dask:h", "expected thread:N")],

@@ -183,7 +183,7 @@ def crossval(options: CrossvalOptions, made: Crossval) -> Told:  # noqa: ARG001
     yield f"{made.path / 'crossval.txt'}  verdict: {made.verdict}"
 
 
-def compare(options: CompareOptions, made: tuple[Compared, ...]) -> Told:  # noqa: ARG001
+def compare(options: CompareOptions, made: tuple[Compared, ...]) -> Told:
     """Tell where maps differ, and name the maps that show it."""
     for item in made:
         yield item.words
@@ -192,6 +192,10 @@ def compare(options: CompareOptions, made: tuple[Compared, ...]) -> Told:  # noq
         yield f"{item.deviations}  difference in standard errors"
         yield f"{item.mask}  significant part"
         yield f"{item.agreement}  resolution down to which both agree, A"
+    yield from _report_of(RunDirectory(options.run[0]))
+    view = RunDirectory(options.run[0]).view
+    if view.exists():
+        yield f"{view}  maps and differences: chimerax {view}"
 
 
 def deposit(options: DepositOptions, made: tuple[Deposited, ...]) -> Told:  # noqa: ARG001

@@ -242,7 +242,7 @@ def _in_both_halves(
         return ()
     return (
         f"{path}: {n} particles are in averages of both halves, whose noise agrees with itself "
-        "there: the FSC of the halves is too good",
+        "there: the FSC of the halves is optimistic",
     )
 
 

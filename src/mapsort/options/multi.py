@@ -138,7 +138,8 @@ class MultiOptions(
                 f"no starting map is given: {counted(len(self.models), 'map')} will be made of the "
                 "particles first"
             )
-        if len(self.models) == 1 and self.nmodels is not None:
+        # With one map and --nmodels auto, the number of classes is not known yet.
+        if len(self.models) == 1 and (self.model is None or self.nmodels is not None):
             notes.append(
                 "there is one map, so nothing is classified; give two or more by --models, or "
                 "--model FILE --nmodels K"

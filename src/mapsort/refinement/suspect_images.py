@@ -93,7 +93,7 @@ class Fingerprints:
         return (
             f"{particles.source}: {len(copies)} images are copies of others under another name "
             f"(first: particles {original[copies[0]] + 1} and {rows[copies[0]] + 1} have the same "
-            "pixels): resolutions may be too good; name each image once",
+            "pixels): resolutions may be optimistic; name each image once",
         )
 
 
