@@ -151,9 +151,8 @@ def demo(options: DemoOptions, made: DemoScore) -> Told:  # noqa: ARG001
     for path, resolution in zip(made.maps, made.resolutions_ang, strict=True):
         yield f"{path}  {resolution:.1f} A at FSC 0.5 against the truth"
     yield f"{made.particles}  class and pose of every particle"
-    directory = RunDirectory(made.particles.parent)
-    yield from _report_of(directory)
-    yield f"to see where the maps differ: mapsort compare {directory.path}"
+    yield from _report_of(RunDirectory(made.particles.parent))
+    yield f"to see where the maps differ: mapsort compare {made.particles.parent}"
 
 
 def split(options: SplitOptions, made: Split) -> Told:  # noqa: ARG001
@@ -193,9 +192,6 @@ def compare(options: CompareOptions, made: tuple[Compared, ...]) -> Told:
         yield f"{item.mask}  significant part"
         yield f"{item.agreement}  resolution down to which both agree, A"
     yield from _report_of(RunDirectory(options.run[0]))
-    view = RunDirectory(options.run[0]).view
-    if view.exists():
-        yield f"{view}  maps and differences: chimerax {view}"
 
 
 def deposit(options: DepositOptions, made: tuple[Deposited, ...]) -> Told:  # noqa: ARG001
@@ -350,10 +346,8 @@ def simulate(options: SimulateOptions, made: Simulated) -> Told:
     """Name the files."""
     yield f"{made.particles}  {counted(options.n, 'particle')}"
     yield f"{made.truth}  the same with class, pose and shift"
-    for path in made.maps:
-        yield f"{path}  true map"
-    for path in made.seeds:
-        yield f"{path}  low-passed map to start from"
+    yield from (f"{path}  true map" for path in made.maps)
+    yield from (f"{path}  low-passed map to start from" for path in made.seeds)
 
 
 def modules(options: ModulesOptions) -> Told:
