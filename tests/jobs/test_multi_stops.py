@@ -128,7 +128,7 @@ def test_a_numerical_failure_is_in_the_log(run_tiny, tmp_path, monkeypatch):
     def empty(_sums, **_options):
         return np.zeros((16,) * 3, np.float32)
 
-    monkeypatch.setattr("mapsort.refinement.reconstruction.solve", empty)
+    monkeypatch.setattr("mapsort.refinement.solving.solve", empty)
     with pytest.raises(NumericalError, match="no density"):
         run_tiny()
     path = tmp_path / "run_00"

@@ -217,12 +217,13 @@ def _polish(
 ) -> None:
     """Refine the poses continuously, if asked for, and evaluate what decides among them.
 
-    Those that are out of the question stay as the last level found them.
+    Where the search is dear, those that are out of the question stay as the last level found them.
+    Strong signals leave more between a lattice's pose and the best one beside it than that margin.
     """
     polish = plan.settings.polish
     before = candidates.copied()
     steps = polish.max_steps if polish else 0
-    if plan.polishing is plan.deciding is plan.full:
+    if plan.looks_first and plan.polishing is plan.deciding is plan.full:
         scores = candidates.scores(plan.settings.ranking)
         candidates.reference[far_below(candidates, scores, plan.references)] = -1
     _evaluate(plan, plan.polishing, candidates, spectra, ctf, n_threads, steps=steps)
