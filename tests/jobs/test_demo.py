@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mapsort.cli.main import main
 from mapsort.jobs.demo import best_labelling, demo
 from mapsort.options.simulate import SimulateOptions
 from mapsort.options.small import DemoOptions
@@ -31,6 +33,20 @@ def test_chance_level():
     rng = np.random.default_rng(0)
     accuracy, _ = best_labelling(rng.integers(0, 2, 10000), rng.integers(0, 2, 10000), 2)
     assert 0.5 <= accuracy < 0.53
+
+
+def test_it_ends_with_a_report_and_what_to_believe(tmp_path, monkeypatch, capsys):
+    little = partial(SimulateOptions, box=20, apix=6.4)
+    monkeypatch.setattr("mapsort.jobs.demo.SimulateOptions", little)
+    words = ["demo", "--path", str(tmp_path), "--n", "60", "--iter", "1", "-P", "thread:1"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    report = tmp_path / "multi_00" / "report" / "index.html"
+    assert f"{report}  report: open it in a browser" in said
+    verdict = json.loads((tmp_path / "multi_00" / "verdict.json").read_text())
+    reason = verdict["split"]["reason"]
+    assert reason in said
+    assert reason in report.read_text()
 
 
 def test_it_may_be_run_again_in_one_place(tmp_path, monkeypatch):

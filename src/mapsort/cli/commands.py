@@ -30,6 +30,8 @@ class Command(NamedTuple):
         Whether the job takes a ``progress``.
     refreshes : bool
         Whether the report of the run that the options name is written anew, if there is one.
+    reports : bool
+        Whether the job takes a ``watcher`` that keeps its run's report, as those with a plan do.
     plan : str
         Of commands that refine for hours, with ``--check``, ``--resume`` and a report: the function
         in `mapsort.jobs` that returns the text of ``--check``.
@@ -42,7 +44,13 @@ class Command(NamedTuple):
     job: str = ""
     shows_progress: bool = True
     refreshes: bool = False
+    reports: bool = False
     plan: str = ""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the job takes a ``watcher``."""
+        return self.reports or bool(self.plan)
 
     def options_type(self) -> type[Any]:
         """Return the type of its options."""
@@ -124,6 +132,7 @@ COMMANDS: Mapping[str, Command] = {
         "run multi on a small problem made on the spot and score it against the truth",
         options="small.DemoOptions",
         job="demo.demo",
+        reports=True,
         examples=(
             ("--path trial --n 1000", "a smaller one, in the directory trial"),
             ("--abinit", "without starting maps"),

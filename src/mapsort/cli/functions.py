@@ -39,7 +39,7 @@ def _made(name: str, command: Command, options: Any, progress: Progress | None) 
         return load("jobs", command.plan)(options, progress=progress)
     if not command.job:
         return "\n".join(load("cli", f"results.{name}")(options))
-    kept: dict[str, Any] = {"watcher": report_watcher(options)} if command.plan else {}
+    kept: dict[str, Any] = {"watcher": report_watcher(options)} if command.is_watched else {}
     if command.shows_progress:
         kept["progress"] = progress
     made = load("jobs", command.job)(options, **kept)

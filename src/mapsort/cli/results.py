@@ -152,7 +152,7 @@ def demo(options: DemoOptions, made: DemoScore) -> Told:  # noqa: ARG001
         yield f"{path}  {resolution:.1f} A at FSC 0.5 against the truth"
     yield f"{made.particles}  class and pose of every particle"
     yield from _report_of(RunDirectory(made.particles.parent))
-    yield f"to see where the maps differ: mapsort compare {made.particles.parent}"
+    yield from () if made.verdict is None else made.verdict.lines
 
 
 def split(options: SplitOptions, made: Split) -> Told:  # noqa: ARG001

@@ -74,7 +74,7 @@ def _done(command: Command, options: Any, *, quiet: bool) -> tuple[Any]:
     job = load("jobs", command.job)
     if not command.shows_progress:
         return (job(options),)
-    kept = {"watcher": report_watcher(options)} if command.plan else {}
+    kept = {"watcher": report_watcher(options)} if command.is_watched else {}
     shows = progress_display(quiet=quiet, verbosity=getattr(options, "verbose", 0))
     with shows as shown, interruptible(shown) as progress:
         for note in options.notes:
@@ -93,7 +93,7 @@ def _said(lines: Iterator[str]) -> int:
 
 def report_watcher(options: Any) -> Callable[[Path], None] | None:
     """Return what keeps a run's report up to date, or None where the options want no report."""
-    if options.no_report:
+    if getattr(options, "no_report", False):
         return None
     # Here and not above, as below: it loads the plotting library.
     from mapsort.report.page import report_keeper

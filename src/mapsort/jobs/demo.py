@@ -18,13 +18,14 @@ from mapsort.geometry.euler import relion_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.mrc import read_map
 from mapsort.io.star import read_particles
-from mapsort.jobs.multi import refine_multi_run
+from mapsort.jobs.multi import MultiRun, Watcher, refine_multi_run
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.multi import MultiOptions
 from mapsort.options.simulate import SimulateOptions
 from mapsort.options.small import DemoOptions
 from mapsort.physics.fsc import ONE_HALF, fsc, resolution_at
 from mapsort.rundir.layout import RunDirectory
+from mapsort.rundir.verdict_record import Verdict
 from mapsort.stages.abinit.agreement import brought_onto, frame
 
 N_CLASSES = 2
@@ -44,16 +45,23 @@ class DemoScore:
         The run's maps.
     particles : Path
         Table with class and pose of every particle.
+    verdict : Verdict or None
+        What to believe of the run.
     """
 
     accuracy: float
     resolutions_ang: tuple[float, ...]
     maps: tuple[Path, ...]
     particles: Path
+    verdict: Verdict | None
 
 
-def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore:
+def demo(
+    options: DemoOptions, *, progress: Progress | None = None, watcher: Watcher | None = None
+) -> DemoScore:
     """Simulate two conformations of the phantom, classify them with multi, and score the result.
+
+    ``watcher`` is called as that of `mapsort.jobs.multi.refine_multi_run` is.
 
     Raises
     ------
@@ -78,6 +86,7 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
     return classify_and_score(
         made,
         progress=shown,
+        watcher=watcher,
         **start,
         path=_free_run(options.path),
         iter=options.iter,
@@ -87,17 +96,16 @@ def demo(options: DemoOptions, *, progress: Progress | None = None) -> DemoScore
 
 
 def classify_and_score(
-    made: Simulated, *, progress: Progress | None = None, **options: Any
+    made: Simulated,
+    *,
+    progress: Progress | None = None,
+    watcher: Watcher | None = None,
+    **options: Any,
 ) -> DemoScore:
     """Classify simulated particles by multi, with these options; score it."""
     request = MultiOptions(input=made.particles, **options).validated()
-    finished = refine_multi_run(request, progress=progress)
-    return score(
-        RunDirectory(finished.path),
-        len(finished.convergence),
-        made,
-        in_any_frame=request.makes_maps,
-    )
+    finished = refine_multi_run(request, progress=progress, watcher=watcher)
+    return score(finished, made, in_any_frame=request.makes_maps)
 
 
 def best_labelling(found: ArrayLike, true: ArrayLike, n_classes: int) -> tuple[float, list[int]]:
@@ -136,14 +144,15 @@ def _free_run(parent: Path) -> Path:
     raise ConfigError(f"{parent}: holds 100 runs already; remove some, or give another --path")
 
 
-def score(run: RunDirectory, iteration: int, made: Simulated, *, in_any_frame: bool) -> DemoScore:
-    """Score an iteration of a run on simulated particles against their truth.
+def score(finished: MultiRun, made: Simulated, *, in_any_frame: bool) -> DemoScore:
+    """Score the last iteration of a run on simulated particles against their truth.
 
     Parameters
     ----------
     in_any_frame : bool
         Whether the maps may lie in another frame and hand than the true ones.
     """
+    run, iteration = RunDirectory(finished.path), len(finished.convergence)
     table = read_particles(run.particles(iteration))[1]
     truth = read_particles(made.truth)[1]
     found = table["rlnClassNumber"].to_numpy(int) - 1
@@ -160,7 +169,7 @@ def score(run: RunDirectory, iteration: int, made: Simulated, *, in_any_frame: b
             volume = brought_onto(volume, truth_map, lying)
         curve = fsc(volume, truth_map)
         resolutions.append(resolution_at(curve, ONE_HALF, apix, box=len(truth_map)))
-    return DemoScore(accuracy, tuple(resolutions), maps, run.particles(iteration))
+    return DemoScore(accuracy, tuple(resolutions), maps, run.particles(iteration), finished.verdict)
 
 
 def _views(table: pd.DataFrame) -> Float64:
