@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +13,12 @@ import pandas as pd
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.io.star import read_particles
-from mapsort.jobs.logged_run import logged, watch
-from mapsort.jobs.loop import at_work, check_disk, make_directory
+from mapsort.jobs.loop import check_disk
 from mapsort.jobs.made_maps import Sought, maps_from_particles
-from mapsort.jobs.multi import looked_through, opened
+from mapsort.jobs.multi import opened
 from mapsort.jobs.refinement import Watcher, with_seed
 from mapsort.jobs.resume import going_on
+from mapsort.jobs.search_run import searched
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.abinit import AbinitOptions
@@ -28,11 +27,8 @@ from mapsort.refinement.inputs import open_particles
 from mapsort.refinement.requirements import plan_lines
 from mapsort.refinement.run import Run
 from mapsort.refinement.starting_maps import ball
-from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import stage
-from mapsort.rundir.manifest import make_manifest, write_manifest
-from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.abinit import write_abinit
 from mapsort.stages.abinit.agreement import MIRROR
@@ -118,20 +114,7 @@ def abinit_run(
     """
     in_files = particles is None
     run, options = _opened(options, progress, particles)
-    with at_work(run) as run:
-        run = looked_through(run)
-        resumed = options.resume
-        directory = RunDirectory(resumed) if resumed else make_directory(COMMAND, run.options)
-        with run_lock(directory.lock) as killed:
-            if resumed:
-                remove_leftovers(directory.path)
-            else:
-                _write_manifest(options, run, directory, in_files=in_files)
-            with logged(COMMAND, options, run, directory, watcher, killed=killed) as (run, told):
-                made = _found(options, run, directory)
-                told.finish_run(made.words, iteration=0, n_iterations=0)
-            watch(watcher, directory)
-    return made
+    return searched(COMMAND, options, run, _found, watcher, in_files=in_files, resolved={})
 
 
 def plan_text(options: AbinitOptions, *, progress: Progress | None = None) -> str:
@@ -173,25 +156,6 @@ def _opened(
             f"--diameter={options.diameter:g}: is more than the box of {box * apix:g} A"
         )
     return opened(request, progress, particles, [ball(box, apix)]), options
-
-
-def _write_manifest(
-    options: AbinitOptions, run: Run, directory: RunDirectory, *, in_files: bool
-) -> None:
-    resolved = {
-        "command": COMMAND,
-        "path": str(directory.path),
-        "apix": run.inputs.apix,
-        "maxshift": run.plan.max_shift,
-    }
-    manifest = make_manifest(
-        options.as_record() | resolved,
-        seed=run.plan.seed,
-        inputs=run.inputs.files,
-        command=sys.argv,
-        asked=options.as_record() if in_files else None,
-    )
-    write_manifest(directory.parms, manifest)
 
 
 def _found(options: AbinitOptions, run: Run, directory: RunDirectory) -> AbInitio:

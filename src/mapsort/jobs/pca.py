@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +15,12 @@ from threadpoolctl import threadpool_limits
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.io.star import read_particles
-from mapsort.jobs.logged_run import logged, watch
-from mapsort.jobs.loop import at_work, check_disk, make_directory
+from mapsort.jobs.loop import check_disk
 from mapsort.jobs.multi import looked_through, opened
 from mapsort.jobs.one_map import CONSENSUS, classes_at, poses_with_one_map
 from mapsort.jobs.refinement import Watcher, with_seed
 from mapsort.jobs.resume import going_on
+from mapsort.jobs.search_run import searched
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import takes_options, typed_options
@@ -29,11 +28,8 @@ from mapsort.options.pca import PcaOptions
 from mapsort.refinement.requirements import plan_lines, symmetry_warnings
 from mapsort.refinement.run import Run
 from mapsort.refinement.time_estimate import estimated_time
-from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import stage
-from mapsort.rundir.manifest import make_manifest, write_manifest
-from mapsort.rundir.run_lock import run_lock
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.components import Latent, variance_shares, write_components
 from mapsort.stages.classify.junk import JUNK_FROM
@@ -123,20 +119,8 @@ def pca_run(
     """
     in_files = particles is None and volume is None
     run, options = _opened(options, progress, particles, volume)
-    with at_work(run) as run:
-        run = looked_through(run)
-        resumed = options.resume
-        directory = RunDirectory(resumed) if resumed else make_directory(COMMAND, run.options)
-        with run_lock(directory.lock) as killed:
-            if resumed:
-                remove_leftovers(directory.path)
-            else:
-                _write_manifest(options, run, directory, in_files=in_files)
-            with logged(COMMAND, options, run, directory, watcher, killed=killed) as (run, told):
-                made = _found(options, run, directory)
-                told.finish_run(made.words, iteration=0, n_iterations=0)
-            watch(watcher, directory)
-    return made
+    resolved = {"orientgen": run.plan.orientgen}
+    return searched(COMMAND, options, run, _found, watcher, in_files=in_files, resolved=resolved)
 
 
 def plan_text(options: PcaOptions, *, progress: Progress | None = None) -> str:
@@ -179,27 +163,6 @@ def _check_number(options: PcaOptions, n: int) -> None:
             f"--components={options.components}: at most {most} of {n} particles, "
             f"{PARTICLES_A_COMPONENT} particles a component"
         )
-
-
-def _write_manifest(
-    options: PcaOptions, run: Run, directory: RunDirectory, *, in_files: bool
-) -> None:
-    resolved = {
-        "command": COMMAND,
-        "path": str(directory.path),
-        "apix": run.inputs.apix,
-        "maxshift": run.plan.max_shift,
-        "orientgen": run.plan.orientgen,
-        "randomseed": run.plan.seed,
-    }
-    manifest = make_manifest(
-        options.as_record() | resolved,
-        seed=run.plan.seed,
-        inputs=run.inputs.files,
-        command=sys.argv,
-        asked=options.as_record() if in_files else None,
-    )
-    write_manifest(directory.parms, manifest)
 
 
 @dataclass(frozen=True)

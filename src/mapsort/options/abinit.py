@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from mapsort.errors import ConfigError
 from mapsort.options.fields import Options, flag, option, refuse
-from mapsort.options.multi import MADE_OF_PARTICLES, MultiOptions
+from mapsort.options.multi import MADE_OF_PARTICLES, MultiOptions, as_in_multi
 from mapsort.options.refinement import REFINEMENT, GeneralOptions
 from mapsort.options.shared import ParticleImages, Passthrough, Workers
 from mapsort.options.types import file_path, list_of, real_number, text, whole_number
 
-_MULTI = {item.name for item in dataclasses.fields(MultiOptions)}
-#: Options of the same name that mean another thing here.
-_OWN = ("input", "nmodels", "starts", "targetres")
+#: Options of the same name as one of multi that mean another thing here.
+_OWN = ("nmodels", "starts", "targetres")
 
 
 class RandomStarts(Options):
@@ -91,10 +89,4 @@ class AbinitOptions(
 
     def as_multi(self) -> MultiOptions:
         """Return the request as one of several maps, of which one stands for all."""
-        assert self.input is not None, "known once the run is opened"
-        shared = {
-            item.name: getattr(self, item.name)
-            for item in dataclasses.fields(self)
-            if item.name in _MULTI and item.name not in _OWN
-        }
-        return MultiOptions(**shared, input=self.input, models=(MADE_OF_PARTICLES,), iter=1)
+        return MultiOptions(**as_in_multi(self, *_OWN), models=(MADE_OF_PARTICLES,), iter=1)
