@@ -59,8 +59,11 @@ def lumps(tmp_path):
     return made
 
 
-@pytest.mark.parametrize("states", [2, 1])
-def test_structures_are_supported_and_their_twin_is_not(tmp_path, lumps, states):
+@pytest.mark.parametrize(
+    ("states", "halves"),
+    [(2, False), (1, False), pytest.param(2, True, marks=pytest.mark.slow)],
+)
+def test_structures_are_supported_and_their_twin_is_not(tmp_path, lumps, states, halves):
     particles, maps = lumps(states)
     run = refine_multi(
         particles,
@@ -71,6 +74,7 @@ def test_structures_are_supported_and_their_twin_is_not(tmp_path, lumps, states)
         randomseed=1,
         parallel="thread:1",
         control=True,
+        halves=halves,
         keepfiles="maps",
     )
     verdict = run.verdict

@@ -85,7 +85,7 @@ def request(problem, path, names, **options):
 def run(problem, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "run"
     names = ("a", "b", "none")
-    asked = request(problem, path, names, input=problem.truth, skipalign=True)
+    asked = request(problem, path, names, input=problem.truth, skipalign=True, control=True)
     return refine_multi_run(asked.validated())
 
 
@@ -111,6 +111,16 @@ def test_a_region_where_nothing_differs_is_told_so(run):
     region = mapsort.open_run(run.path / "region_03")
     assert region.verdict.split.verdict == "not supported"
     assert "its classes: not supported" in (run.path / "run.log").read_text()
+
+
+def test_every_region_has_a_control_of_its_own(run):
+    assert not list(run.path.glob("control_*"))
+    for number, verdict in ((1, "supported"), (2, "supported"), (3, "not supported")):
+        found = mapsort.open_run(run.path / f"region_{number:02d}").verdict
+        assert found.split.verdict == verdict
+        assert found.control.verdict != "supported"
+        # the same particles were enough to tell structures apart
+        assert found.control.gain_nats is not None
 
 
 def test_every_region_is_a_run_at_the_same_poses(run):
