@@ -130,6 +130,7 @@ def test_a_control_is_the_same_after_a_stop_and_with_other_threads(tiny, tmp_pat
     assert resumed.verdict.control == whole.verdict.control
     assert resumed.verdict.control is not None
     first, second = (path / "control_01" for path in (whole.path, stopped))
+    assert "resumed after iteration 0" in (second / "multi/run.log").read_text()
     assert (first / "particles.mrcs").read_bytes() == (second / "particles.mrcs").read_bytes()
     found = [results(place / "multi") for place in (first, second)]
     for one in found:

@@ -15,7 +15,7 @@ import numpy as np
 
 from mapsort.jobs.finished_run import open_run
 from mapsort.jobs.refinement import Entry, MultiRun
-from mapsort.jobs.resume import going_on
+from mapsort.jobs.resume import part_of_job
 from mapsort.jobs.twin import Twin, make_twin
 from mapsort.jobs.verdict import SIGNIFICANT, next_steps
 from mapsort.options.multi import MultiOptions
@@ -23,7 +23,6 @@ from mapsort.options.types import KeptFiles
 from mapsort.refinement.run import Run
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log, stage
-from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.verdict_record import (
@@ -85,8 +84,7 @@ def _twin_run(run: Run, first: MultiRun, again: Callable[[MultiOptions], MultiRu
     """Return the run on the twin, some or all of which may have been done before."""
     place = RunDirectory(first.path).control(len(first.convergence))
     twin, path = Twin.inside(place), place / "multi"
-    done = RunDirectory(path)
-    if done.verdict.exists():
+    if RunDirectory(path).verdict.exists():
         return open_run(path)
     if not twin.table.exists():
         shutil.rmtree(place, ignore_errors=True)
@@ -104,12 +102,7 @@ def _twin_run(run: Run, first: MultiRun, again: Callable[[MultiOptions], MultiRu
         resume=None,
         no_report=True,
     )
-    if done.parms.exists() and read_manifest(done.parms).asked:
-        with going_on(MultiOptions, {"resume": path, "parallel": asked.parallel}) as begun:
-            found = again(begun)
-    else:
-        shutil.rmtree(path, ignore_errors=True)
-        found = again(asked)
+    found = part_of_job(asked, again)
     if run.options.keepfiles is not KeptFiles.ALL:
         twin.stack.unlink()
     return found

@@ -7,7 +7,6 @@ classification of its own, a run in a directory inside the run's; a table joins 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -20,13 +19,12 @@ from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.class_causes import CHANCE, of_kinds
 from mapsort.jobs.one_map import of_one_map, replanned
 from mapsort.jobs.refinement import MultiRun
-from mapsort.jobs.resume import FREE, going_on
+from mapsort.jobs.resume import part_of_job
 from mapsort.options.multi import MultiOptions
 from mapsort.refinement.run import Run
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import run_log
-from mapsort.rundir.manifest import read_manifest
 from mapsort.rundir.relion_job import offer_nodes_of
 from mapsort.rundir.result_record import ResultMatrix, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import SetCounts
@@ -193,7 +191,6 @@ def _region(
     again: Callable[[MultiOptions], MultiRun],
 ) -> MultiRun:
     """Return the run of a region, which goes on where it was stopped."""
-    directory = RunDirectory(whole.path).region(number)
     map_of_all = RunDirectory(whole.path, map_suffix=options.map_suffix).maps
     one = options.model is not None
     asked = replace(
@@ -208,23 +205,11 @@ def _region(
         breaksym=False,
         mask=(mask,),
         skipalign=True,
-        path=directory.path,
+        path=RunDirectory(whole.path).region(number).path,
         resume=None,
     ).validated()
     LOGGER.info("region %d: classes by what lies inside %s", number, mask)
-    if directory.parms.exists() and _begun_as(directory, asked):
-        free = {name: getattr(asked, name) for name in FREE if hasattr(asked, name)}
-        with going_on(MultiOptions, {"resume": directory.path} | free) as begun:
-            return again(begun)
-    if directory.path.exists():
-        shutil.rmtree(directory.path)
-    return again(asked)
-
-
-def _begun_as(directory: RunDirectory, asked: MultiOptions) -> bool:
-    """Whether a region's run was begun with the same poses and options, but for the free ones."""
-    begun, now = read_manifest(directory.parms).asked, asked.as_record()
-    return all(begun.get(name) == now[name] for name in now.keys() - FREE)
+    return part_of_job(asked, again)
 
 
 def _write(whole: MultiRun, found: Sequence[Region], pairs: Sequence[Pair]) -> None:

@@ -7,7 +7,6 @@ the first run; the consensus is the label that a particle has most often.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -18,6 +17,7 @@ from mapsort.array_types import Bool, Float64, Indices, Integer
 from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.finished_run import open_run
 from mapsort.jobs.refinement import MultiRun
+from mapsort.jobs.resume import part_of_job
 from mapsort.model.particles import Particles
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import KeptFiles
@@ -117,8 +117,6 @@ def _replicate(
     path = directory.path / f"replicate_{number:02d}"
     if RunDirectory(path).verdict.exists():
         return _classes_of(open_run(path))
-    if path.exists():
-        shutil.rmtree(path)
     seed = np.random.SeedSequence([options.randomseed or 0, number]).generate_state(1)[0]
     asked = replace(
         options,
@@ -129,7 +127,7 @@ def _replicate(
         no_report=True,
         keepfiles=KeptFiles.MAPS,
     )
-    return _classes_of(again(asked, particles))
+    return _classes_of(part_of_job(asked, lambda options: again(options, particles)))
 
 
 def _classes_of(run: MultiRun) -> Labels:

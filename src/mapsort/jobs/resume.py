@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from mapsort.engines.chunks import chunk_ranges
 from mapsort.errors import ConfigError, FormatError
-from mapsort.jobs.refinement import Asked, stops
+from mapsort.jobs.refinement import Asked, MultiRun, stops
 from mapsort.jobs.run_place import at_home, relocated
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
@@ -88,6 +89,27 @@ def going_on(kind: type[Asked], given: Mapping[str, Any]) -> Iterator[Asked]:
     """Give the options of the run to go on with, where it was begun: see `resumed_options`."""
     with at_home(given["resume"]) as resume:
         yield resumed_options(kind, {**given, "resume": resume})
+
+
+def part_of_job(asked: MultiOptions, again: Callable[[MultiOptions], MultiRun]) -> MultiRun:
+    """Return the run of a part of a job, in ``--path``, which goes on if it was begun as now asked.
+
+    Parameters
+    ----------
+    asked : MultiOptions
+    again : callable
+        Carries out a run with other options.
+    """
+    assert asked.path is not None, "a part has a place in the directory of the job"
+    parms, record = RunDirectory(asked.path).parms, asked.as_record()
+    begun = read_manifest(parms).asked if parms.exists() else {}
+    if all(begun.get(name) == record[name] for name in record.keys() - FREE):
+        free = {name: getattr(asked, name) for name in FREE if hasattr(asked, name)}
+        with going_on(MultiOptions, {"resume": asked.path} | free) as options:
+            return again(options)
+    if asked.path.exists():
+        shutil.rmtree(asked.path)
+    return again(asked)
 
 
 def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
