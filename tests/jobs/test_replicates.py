@@ -84,6 +84,7 @@ def test_a_run_with_replicates(tiny, tmp_path):
         path=tmp_path / "run",
         iter=1,
         replicates=3,
+        control=True,
         randomseed=1,
         orientgen="eman:delta=30",
         parallel="thread:1",
@@ -93,6 +94,8 @@ def test_a_run_with_replicates(tiny, tmp_path):
     assert table["rlnImageName"].tolist() == own["rlnImageName"].tolist()
     assert table["mapsortStability"].between(1 / 3 - 1e-3, 1).all()
     assert len(read_particles(run.path / "replicate_03/particles_01.star")[1]) == round(PART * 40)
+    # of the run itself, and of no replicate
+    assert list(run.path.glob("**/control_*")) == [run.path / "control_01"]
     kept = json.loads((run.path / "replicates.json").read_text())
     assert kept["replicates"] == 3
     assert sum(kept["particles"]) == 40

@@ -123,6 +123,7 @@ def _replicate(
         path=path,
         randomseed=int(seed),
         replicates=1,
+        control=False,
         resume=None,
         no_report=True,
         keepfiles=KeptFiles.MAPS,
