@@ -15,7 +15,7 @@ from mapsort.array_types import Float64, Indices
 from mapsort.errors import NumericalError
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.star import read_particles, write_particles
-from mapsort.refinement.band_images import band_particles, dealt_folds
+from mapsort.refinement.band_images import observed_at
 from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import pose_columns, table_poses
 from mapsort.rundir.atomic import atomic_path
@@ -76,19 +76,15 @@ def copies_told(run: Run, directory: RunDirectory, iteration: int) -> tuple[str,
 
 def _of_map(run: Run, model: int, rows: Indices, poses: tuple[Float64, Float64]) -> JudgedCopies:
     """Judge the particles of one map at their poses."""
-    rotations, origins = poses
     band = Band.widest(run.plan.grid.box, run.inputs.apix)
     part = replace(run, plan=replace(run.plan, band=band)).only(rows)
     assert run.plan.copies is not None, "asked for where there are copies"
-    groups = symmetry(run.options.searched[model]).matrices, run.plan.symmetries[model].matrices
     settings = ComponentSettings(
         radius_px=run.plan.sphere_radius, junk=False, n_threads=run.plan.n_threads
     )
     return judged_copies(
-        band_particles(part, origins),
-        rotations,
+        observed_at(part, *poses, run.plan.symmetries[model]),
         run.plan.copies[model],
-        groups,
-        dealt_folds(part),
+        symmetry(run.options.searched[model]).matrices,
         settings,
     )

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from mapsort.errors import NumericalError
-from mapsort.refinement.band_images import band_particles, dealt_folds
+from mapsort.refinement.band_images import observed_at
 from mapsort.refinement.known_classes import KnownClasses
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
@@ -45,10 +45,9 @@ def judged_by_others(run: Run, state: State) -> State | None:
         return None
     assert state.matches is not None, "there was an iteration"
     references = run.plan.references
-    rotations, origins = run.inputs.poses or state.matches.poses(references)
+    poses = run.inputs.poses or state.matches.poses(references)
     label = references.model[state.matches.reference[:, 0]]
     settings = ComponentSettings(
-        symmetry=run.plan.symmetries[0].name,
         junk=run.options.junk != 0,
         n_threads=run.plan.n_threads,
         region=run.inputs.focus,
@@ -56,10 +55,8 @@ def judged_by_others(run: Run, state: State) -> State | None:
     with stage("judge classes", iteration=state.iteration):
         try:
             found = judged_anew(
-                band_particles(run, origins),
-                rotations,
+                observed_at(run, *poses, run.plan.symmetries[0]),
                 np.eye(run.plan.n_models)[label],
-                dealt_folds(run),
                 settings,
                 run.execution.progress,
             )

@@ -19,7 +19,7 @@ from mapsort.errors import ConfigError, NumericalError
 from mapsort.model.matches import Matches
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import CONSENSUS_ITERATIONS, InputMode
-from mapsort.refinement.band_images import band_particles, dealt_folds
+from mapsort.refinement.band_images import observed_at
 from mapsort.refinement.half_maps import half_seeds
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.iteration import iterate, prepare_seeds
@@ -169,18 +169,10 @@ def _starting_classes(run: Run) -> StartingClasses:
 
 def classes_at(run: Run, consensus: Consensus, settings: ComponentSettings) -> FoundClasses:
     """Find ``--nmodels`` classes of particles with known poses, with the run's symmetry."""
-    symmetry = run.plan.symmetries[0].name
     return find_classes(
-        band_particles(run, consensus.origins),
-        consensus.rotations,
+        observed_at(run, consensus.rotations, consensus.origins, run.plan.symmetries[0]),
         run.options.nmodels,
-        dealt_folds(run),
-        replace(
-            settings,
-            symmetry=symmetry,
-            n_threads=run.plan.n_threads,
-            region=run.inputs.focus,
-        ),
+        replace(settings, n_threads=run.plan.n_threads, region=run.inputs.focus),
         seed=run.plan.seed,
         progress=run.execution.progress,
     )

@@ -151,7 +151,7 @@ def judged_at(
     filled, classes = np.unique(number, return_inverse=True)
     try:
         observed = Observed.at_first(
-            band_particles(part, origins), folds, rotations, _common_symmetry(part).matrices
+            band_particles(part, origins), folds, rotations, _common_symmetry(part)
         )
         settings = ComponentSettings(n_threads=part.plan.n_threads, region=part.inputs.focus)
         seen = Seen.of(observed, settings)

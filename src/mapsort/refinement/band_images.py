@@ -8,9 +8,11 @@ import numpy as np
 
 from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.engines.chunks import Rows, length
+from mapsort.geometry.symmetry import Symmetry
 from mapsort.refinement.run import Run
 from mapsort.stages.components.band import Band, BandParticles
 from mapsort.stages.components.folds import N_FOLDS, Folds, deal_folds
+from mapsort.stages.components.observed import Observed
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,17 @@ def band_particles(run: Run, origins: Float64, *, circle_px: float | None = None
         f"{n} particles, {len(band.ring)} coefficients up to ring {band.rings}"
     )
     return particles
+
+
+def observed_at(run: Run, rotations: Float64, origins: Float64, group: Symmetry) -> Observed:
+    """Read all particles and return them as seen at their poses, with a symmetry of all maps.
+
+    Parameters
+    ----------
+    rotations, origins : ndarray of shape (n, 3, 3) and (n, 2), float64
+        Object to view, and the shift that centres each particle [pixels].
+    """
+    return Observed.at_first(band_particles(run, origins), dealt_folds(run), rotations, group)
 
 
 def dealt_folds(run: Run) -> Folds:

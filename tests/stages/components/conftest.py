@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from mapsort.geometry.symmetry import symmetry
 from mapsort.stages.components.band import Band, BandParticles
 from mapsort.stages.components.folds import deal_folds
 from mapsort.stages.components.observed import Observed
@@ -41,7 +42,10 @@ class Simulated:
 
     @property
     def observed(self):
-        return Observed.at_first(self.particles, self.folds, self.rotations)
+        return self.observed_with("c1")
+
+    def observed_with(self, group):
+        return Observed.at_first(self.particles, self.folds, self.rotations, symmetry(group))
 
     @property
     def grid(self):

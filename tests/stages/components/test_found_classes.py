@@ -18,16 +18,9 @@ from mapsort.stages.components.memory import search_bytes
 SETTINGS = ComponentSettings(rings=7, radius_px=11.0)
 
 
-def found(data, n_classes=2, settings=SETTINGS, seed=0):
-    return find_classes(
-        data.particles,
-        data.rotations,
-        n_classes,
-        data.folds,
-        settings,
-        seed=seed,
-        progress=SilentProgress(),
-    )
+def found(data, n_classes=2, settings=SETTINGS, seed=0, group="c1"):
+    seen = data.observed_with(group)
+    return find_classes(seen, n_classes, settings, seed=seed, progress=SilentProgress())
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +113,8 @@ def test_more_classes_than_particles_are_refused(two_states):
     one_fold = Folds(np.zeros(600, np.intp))
     with pytest.raises(ConfigError, match="1 folds"):
         find_classes(
-            two_states.particles,
-            two_states.rotations,
+            replace(two_states.observed, folds=one_fold),
             2,
-            one_fold,
             SETTINGS,
             seed=0,
             progress=SilentProgress(),
@@ -150,13 +141,13 @@ def test_where_there_is_one_state_components_are_worth_nothing(simulated):
 
 def test_maps_have_the_symmetry_asked_for(simulated):
     data = simulated(200, noise=0.8, seed=13)
-    classes = found(data, settings=replace(SETTINGS, symmetry="c2"))
+    classes = found(data, group="c2")
     for volume in classes.maps:
         turned = np.roll(volume[:, ::-1, ::-1], 1, axis=(1, 2))
         middle = np.s_[4:-4, 4:-4, 4:-4]
         assert np.corrcoef(volume[middle].ravel(), turned[middle].ravel())[0, 1] > 0.99
     with pytest.raises(ConfigError, match="helices"):
-        found(data, settings=replace(SETTINGS, symmetry="h5:1:20:7.5"))
+        found(data, group="h5:1:20:7.5")
 
 
 def test_memory_is_as_stated(two_states):

@@ -20,9 +20,7 @@ def test_a_class_of_less_mass_is_no_junk(simulated, junk):
     given = np.where(data.state < 0, np.arange(900) % 4, data.state)
     # some are in the wrong class to begin with
     given[::12] = (given[::12] + 1) % 4
-    found = judged_anew(
-        data.particles, data.rotations, np.eye(4)[given], data.folds, ASKED, SilentProgress()
-    )
+    found = judged_anew(data.observed, np.eye(4)[given], ASKED, SilentProgress())
     real, taken = data.state >= 0, found.junk > JUNK_FROM
     for state in range(4):
         # 93 % of the first where the mean map tells what is junk

@@ -28,8 +28,6 @@ class ComponentSettings:
         Radius of the sphere that holds the particle [pixels]; None for 0.36 of the box.
     junk : bool
         Whether some images may hold no particle.
-    symmetry : str
-        That all maps and components have.
     correct_poses : bool
         Whether the given poses may be off by a few degrees and pixels.
     region : ndarray of shape (box, box, box), or None
@@ -40,7 +38,6 @@ class ComponentSettings:
     rings: int = 0
     radius_px: float | None = None
     junk: bool = True
-    symmetry: str = "c1"
     correct_poses: bool = True
     n_threads: int = 1
     region: Float32 | None = None

@@ -14,10 +14,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Bool, Complex64, Float32, Float64
-from mapsort.stages.components.band import BandParticles
 from mapsort.stages.components.class_maps import FoldMaps, compared, mean_map
 from mapsort.stages.components.component_settings import ComponentSettings
-from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.observed import FoldSums, Observed
 from mapsort.stages.components.polishing import Brightness, polished
 from mapsort.stages.components.shrinkage import local_weight, shell_prior, solved
@@ -44,27 +42,21 @@ class JudgedCopies:
 
 
 def judged_copies(
-    particles: BandParticles,
-    rotations: Float64,
+    observed: Observed,
     copies: Float64,
-    groups: tuple[Float64, Float64],
-    folds: Folds,
+    whole: Float64,
     settings: ComponentSettings,
 ) -> JudgedCopies:
     """Judge at which copy each particle lies.
 
     Parameters
     ----------
-    particles : BandParticles
-        Prepared, centred by the origins known so far.
-    rotations : ndarray of shape (n, 3, 3), float64
-        Object to view.
+    observed : Observed
+        With the part of the symmetry that is true.
     copies : ndarray of shape (c, 3, 3), float64
         Operations that bring a pose to each copy; the first leaves it.
-    groups : pair of ndarray (g, 3, 3)
-        The symmetry that is nearly true, and the part of it that is.
-    folds : Folds
-        Parts that are judged by maps made without them; at least 2, none of them empty.
+    whole : ndarray of shape (g, 3, 3), float64
+        The symmetry that is nearly true.
 
     Returns
     -------
@@ -75,9 +67,7 @@ def judged_copies(
     NumericalError
         The particles hold no signal that they agree on.
     """
-    whole, part = groups
     with threadpool_limits(1, "blas"):
-        observed = Observed.at_first(particles, folds, rotations, part)
         grid = settings.signal_grid(observed)
         polish = polished(observed, grid, junk=settings.junk, correct_poses=True, told=lambda: None)
         # once: in more rounds equal copies would part by what particles had chosen by chance
@@ -86,7 +76,7 @@ def judged_copies(
     chosen = score.argmax(axis=1)
     likely = np.exp(score - score.max(axis=1, keepdims=True))
     # poses were corrected to judge by; those given stay, but for the copy
-    return JudgedCopies(rotations @ copies[chosen], chosen > 0, 1 / likely.sum(axis=1))
+    return JudgedCopies(observed.rotations @ copies[chosen], chosen > 0, 1 / likely.sum(axis=1))
 
 
 def _scores(

@@ -10,9 +10,7 @@ from threadpoolctl import threadpool_limits
 from mapsort.array_types import Bool, Float32, Float64, Indices
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
-from mapsort.geometry.symmetry import symmetry
 from mapsort.stages.classify.junk import JUNK_FROM
-from mapsort.stages.components.band import BandParticles
 from mapsort.stages.components.class_count import ClassCounts, found_counts
 from mapsort.stages.components.class_maps import Refined
 from mapsort.stages.components.component_settings import ComponentSettings
@@ -25,7 +23,6 @@ from mapsort.stages.components.decomposition import (
     Decomposition,
     Subspace,
 )
-from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.judged_classes import (
     MAP_ROUNDS,
     OWN_MAP_TURNS,
@@ -125,10 +122,8 @@ class FoundClasses:
 
 
 def find_classes(
-    particles: BandParticles,
-    rotations: Float64,
+    observed: Observed,
     n_classes: int | None,
-    folds: Folds,
     settings: ComponentSettings,
     *,
     seed: int,
@@ -138,14 +133,10 @@ def find_classes(
 
     Parameters
     ----------
-    particles : BandParticles
-        Prepared, centred by the origins known so far.
-    rotations : ndarray of shape (n, 3, 3), float64
-        Object to view.
+    observed : Observed
+        With poses known to a few degrees.
     n_classes : int or None
         K, from 1; None for as many as particles tell that have no part in finding them.
-    folds : Folds
-        Parts that are judged by maps made without them; at least 2, none of them empty.
     seed : int
         The result depends on it, and not on the number of threads.
 
@@ -156,24 +147,18 @@ def find_classes(
     Raises
     ------
     ConfigError
-        More classes than particles, fewer than two folds, or a helix.
+        More classes than particles, or fewer than two folds.
     NumericalError
         The particles hold no signal that they agree on.
     """
     least = 1 if n_classes is None else n_classes
-    if folds.count < 2 or least > len(particles):
+    if observed.folds.count < 2 or least > len(observed):
         raise ConfigError(
-            f"{least} classes of {len(particles)} particles in {folds.count} folds: expected "
-            "no more classes than particles, and at least two folds"
-        )
-    group = symmetry(settings.symmetry)
-    if group.helical:
-        raise ConfigError(
-            f"symmetry {settings.symmetry}: classes of helices cannot be found from one map"
+            f"{least} classes of {len(observed)} particles in {observed.folds.count} folds: "
+            "expected no more classes than particles, and at least two folds"
         )
     # sums by several threads of BLAS would depend on their number
     with threadpool_limits(1, "blas"):
-        observed = Observed.at_first(particles, folds, rotations, group.matrices)
         return _Search(n_classes, settings, seed, progress).run(observed)
 
 

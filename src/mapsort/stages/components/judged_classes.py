@@ -15,11 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float64
 from mapsort.engines.progress import Progress
-from mapsort.geometry.symmetry import symmetry
-from mapsort.stages.components.band import BandParticles
 from mapsort.stages.components.class_maps import Refined, refine_maps
 from mapsort.stages.components.component_settings import ComponentSettings
-from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.polishing import POSE_ROUNDS, polished
 from mapsort.stages.components.pose_errors import PoseErrors
@@ -33,10 +30,8 @@ OWN_MAP_TURNS = 1
 
 
 def judged_anew(
-    particles: BandParticles,
-    rotations: Float64,
+    observed: Observed,
     probability: Float64,
-    folds: Folds,
     settings: ComponentSettings,
     progress: Progress,
 ) -> Judgement:
@@ -44,24 +39,18 @@ def judged_anew(
 
     Parameters
     ----------
-    particles : BandParticles
-        Prepared, centred by the origins known so far.
-    rotations : ndarray of shape (n, 3, 3), float64
-        Object to view.
+    observed : Observed
     probability : ndarray of shape (n, K), float64
         Of each class, to begin with.
-    folds : Folds
-        Parts that are judged by maps made without them; at least 2, none of them empty.
 
     Raises
     ------
     NumericalError
         The particles hold no signal that they agree on.
     """
-    group = symmetry(settings.symmetry)
     progress.start("judge classes", POSE_ROUNDS + 2 * MAP_ROUNDS, iteration=0, n_iterations=0)
+    band = observed.particles.band
     with threadpool_limits(1, "blas"):
-        observed = Observed.at_first(particles, folds, rotations, group.matrices)
         polish = polished(
             observed,
             settings.signal_grid(observed),
@@ -72,7 +61,7 @@ def judged_anew(
         )
         _, refined = refined_in_turns(
             polish.observed,
-            settings.grid(particles.band, particles.band.rings),
+            settings.grid(band, band.rings),
             _as_judged(probability),
             polish.errors,
             junk=settings.junk,

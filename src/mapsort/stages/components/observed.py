@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mapsort.array_types import Bool, Complex64, Float32, Float64, Indices
+from mapsort.errors import ConfigError
+from mapsort.geometry.symmetry import Symmetry
 from mapsort.stages.components.band import BandParticles
 from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.noise import NoiseModel, PowerSums
@@ -16,8 +18,6 @@ from mapsort.stages.components.slice_grid import SliceGrid
 #: A ring of an image has no more than this times the median power: the CTF, and the particle's
 #: own strength, make less of a difference.
 MOST_POWER = 25.0
-#: No symmetry.
-IDENTITY: Float64 = np.eye(3)[None]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class Observed:
 
     Attributes
     ----------
+    particles : BandParticles
+        Prepared, centred by the origins known so far.
+    folds : Folds
+        Parts that are judged by maps made without them; at least 2, none of them empty.
     rotations : ndarray of shape (n, 3, 3), float64
         Object to view.
     origins : ndarray of shape (n, 2), float64
@@ -69,14 +73,24 @@ class Observed:
         particles: BandParticles,
         folds: Folds,
         rotations: Float64,
-        symmetry: Float64 = IDENTITY,
+        group: Symmetry,
     ) -> Observed:
-        """Return particles of which all power counts as noise."""
+        """Return particles of which all power counts as noise.
+
+        Raises
+        ------
+        ConfigError
+            The symmetry is a helix.
+        """
+        if group.helical:
+            raise ConfigError(
+                f"symmetry {group.name}: classes of helices cannot be found from one map"
+            )
         rings = particles.band.rings
         none = NoiseModel(np.ones(rings + 1), np.zeros(rings + 1))
         origins = np.zeros((len(particles), 2))
         limited = limiting_factors(particles, folds)
-        observed = cls(particles, folds, rotations, origins, none, symmetry, limited)
+        observed = cls(particles, folds, rotations, origins, none, group.matrices, limited)
         return observed.with_noise_of(lambda piece: power_of(piece.data), rings)
 
     def __len__(self) -> int:
