@@ -228,11 +228,6 @@ class Best:
         """Return those of some particles."""
         return Best(self.score[rows], self.rotations[rows], self.origins[rows])
 
-    def put(self, rows: Indices, found: Best) -> None:
-        """Replace those of some particles."""
-        self.score[rows], self.rotations[rows] = found.score, found.rotations
-        self.origins[rows] = found.origins
-
     @staticmethod
     def joined(parts: list[Best]) -> Best:
         """Return those of all, in order."""
