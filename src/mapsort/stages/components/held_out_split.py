@@ -16,7 +16,7 @@ from mapsort.array_types import Float64, Indices
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition
 from mapsort.stages.components.found_classes import MOST_COMPONENTS
-from mapsort.stages.components.latent_mixture import fit_mixture
+from mapsort.stages.components.latent_mixture import FEW_MOVES, fit_mixture
 from mapsort.stages.components.observed import Observed
 from mapsort.stages.components.polishing import Polished, polished
 from mapsort.stages.components.random_partitions import partition_p_value
@@ -26,7 +26,6 @@ from mapsort.stages.components.slice_grid import SliceGrid
 MOST_JUDGED = 20_000
 #: The fold that judges.
 JUDGES = 0
-_MOVES = 2
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def held_out_split(seen: Seen, partition: Indices, *, seed: int) -> HeldOutSplit
         products = search.run(observed, counted, rng, lambda: None).products
         spared = observed.folds.number == JUDGES
         mixtures = [
-            fit_mixture(products.rows(~spared), count, rng, junk=junk, moves=_MOVES)
+            fit_mixture(products.rows(~spared), count, rng, junk=junk, moves=FEW_MOVES)
             for count in (n_classes, 1)
         ]
         p_value = partition_p_value(products, spared, partition, mixtures[1], rng)

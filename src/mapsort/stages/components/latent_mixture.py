@@ -20,7 +20,7 @@ from mapsort.stages.components.scale import Judgement, ScaleModel
 #: Moves of a template in turn that gain nothing, after which the mixture stays as it is.
 FRUITLESS_MOVES = 4
 #: The same where only the likelihood is asked for.
-_FEW_MOVES = 2
+FEW_MOVES = 2
 #: Particles that templates are sought with; the mixture goes on with all.
 SOUGHT_WITH = 20_000
 #: Particles tried as the next template, and for how many rounds each of them climbs alone; pairs
@@ -131,7 +131,7 @@ def held_out_likelihood(
     rng : Generator
     """
     learnt = products.rows(~kept_out)
-    mixture = fit_mixture(learnt, n_classes, rng, junk=junk, moves=_FEW_MOVES)
+    mixture = fit_mixture(learnt, n_classes, rng, junk=junk, moves=FEW_MOVES)
     return mixture.judge(products.rows(kept_out)).log_likelihood
 
 
