@@ -6,6 +6,7 @@ The jobs start ``mapsort multi`` and ``mapsort refine`` as RELION's External job
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from pipeliner.display_tools import make_maps_slice_montage_and_3d_display
@@ -35,7 +36,7 @@ _CLASS = re.compile(r"run_it\d+_class\d+\.mrc$")
 _MAP = FileDescription("MRC map", EXT_MRC_MAP)
 
 
-class _Job(PipelinerJob):
+class _Job(PipelinerJob, ABC):
     """What the jobs have in common: particles, symmetry, course, outputs, pictures."""
 
     OUT_DIR = "MapSort"
@@ -87,13 +88,13 @@ class _Job(PipelinerJob):
         words += ["--j", str(self.get_nr_threads()), *self.parse_additional_args()]
         return [PipelinerCommand(words)]
 
+    @abstractmethod
     def add_own_options(self) -> None:
         """Add the options that only this job has."""
-        raise NotImplementedError
 
+    @abstractmethod
     def own_words(self) -> list[str]:
         """Return what only this job's command takes."""
-        raise NotImplementedError
 
     def create_output_nodes(self) -> None:
         """Leave them until the run has ended: their names tell the last iteration."""
