@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,3 +67,16 @@ def stopped(reported: Path, tmp_path: Path) -> Callable[..., Path]:
         return copy
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, where Playwright and a browser are there."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = os.environ.get("MAPSORT_CHROMIUM") or shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium; set MAPSORT_CHROMIUM to a browser's path")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()

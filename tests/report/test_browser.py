@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 
 import pytest
 
 from mapsort.report.page import write_report
-
-playwright = pytest.importorskip("playwright.sync_api")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = os.environ.get("MAPSORT_CHROMIUM") or shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium; set MAPSORT_CHROMIUM to a browser's path")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

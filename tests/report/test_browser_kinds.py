@@ -16,20 +16,7 @@ from mapsort.report.page import write_report
 from mapsort.rundir.run_record import read_run
 from mapsort.rundir.verdict_record import read_verdict
 
-playwright = pytest.importorskip("playwright.sync_api")
-
 KINDS = ("junk", "halves", "refine", "followup", "running")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = os.environ.get("MAPSORT_CHROMIUM") or shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium; set MAPSORT_CHROMIUM to a browser's path")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
