@@ -14,11 +14,7 @@ from mapsort.errors import ConfigError, Interrupted
 from mapsort.io.star import read_particles
 from mapsort.jobs.control import held_against
 from mapsort.jobs.multi import refine_multi
-from mapsort.jobs.simulate import simulate
 from mapsort.jobs.twin import twin_images
-from mapsort.model.volume import Volume
-from mapsort.options.simulate import SimulateOptions
-from mapsort.physics.phantom import phantom_map
 from mapsort.rundir.result_record import read_results
 from mapsort.rundir.verdict_record import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Split
 
@@ -40,33 +36,14 @@ def test_a_twin_has_the_scale_of_its_image_and_the_power_of_what_is_left():
     assert np.abs(np.corrcoef(left.ravel(), noise.ravel())[0, 1]) < 0.07
 
 
-@pytest.fixture
-def lumps(tmp_path):
-    """Particles of a map and, for two states, of the same with a lump."""
-
-    def made(states):
-        base = phantom_map(0, 32, 4.0)
-        more = base.copy()
-        more[11:16, 19:24, 13:18] += 0.5 * base.max()
-        paths = tmp_path / "a.mrc", tmp_path / "b.mrc"
-        for path, volume in zip(paths, (base, more), strict=True):
-            Volume(volume, 4.0).write(path)
-        options = SimulateOptions(
-            maps=paths[:states], out=tmp_path / "made", n=360, snr=0.3, shift=1.0, seedres=24.0
-        )
-        return simulate(options).particles, paths
-
-    return made
-
-
 @pytest.mark.parametrize(
     ("states", "halves"),
     [(2, False), (1, False), pytest.param(2, True, marks=pytest.mark.slow)],
 )
 def test_structures_are_supported_and_their_twin_is_not(tmp_path, lumps, states, halves):
-    particles, maps = lumps(states)
+    made, maps = lumps(states)
     run = refine_multi(
-        particles,
+        made.particles,
         maps,
         path=tmp_path / "run",
         iter=1,

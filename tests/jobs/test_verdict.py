@@ -25,41 +25,34 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.verdict_record import NOT_SUPPORTED, SUPPORTED, UNDECIDED, read_verdict
 from mapsort.stages.components.held_out_split import HeldOutSplit
 
-N = 360
 
+@pytest.fixture
+def ran(lumps, tmp_path):
+    """Make a run on particles of so many structures."""
 
-def ran(tmp_path, states):
-    """A run on particles of a phantom; of two states, the second has a lump more."""
-    base = phantom_map(0, 32, 4.0)
-    more = base.copy()
-    more[11:16, 19:24, 13:18] += 0.5 * base.max()
-    paths = tmp_path / "a.mrc", tmp_path / "b.mrc"
-    for path, volume in zip(paths, (base, more), strict=True):
-        Volume(volume, 4.0).write(path)
-    made = simulate(
-        SimulateOptions(
-            maps=paths[:states], out=tmp_path / "made", n=N, snr=0.3, shift=1.0, seedres=24.0
+    def run(states):
+        made, _ = lumps(states)
+        one = {"model": made.seeds[0], "nmodels": 2, "seedmethod": "noise"}
+        return refine_multi(
+            made.particles,
+            made.seeds if states == 2 else (),
+            path=tmp_path / "run",
+            iter=2,
+            orientgen="eman:delta=15",
+            randomseed=1,
+            parallel="thread:1",
+            **({} if states == 2 else one),
         )
-    )
-    one = {"model": made.seeds[0], "nmodels": 2, "seedmethod": "noise"}
-    return refine_multi(
-        made.particles,
-        made.seeds if states == 2 else (),
-        path=tmp_path / "run",
-        iter=2,
-        orientgen="eman:delta=15",
-        randomseed=1,
-        parallel="thread:1",
-        **({} if states == 2 else one),
-    )
+
+    return run
 
 
-def test_two_structures_are_supported_and_it_is_told_everywhere(tmp_path):
-    run = ran(tmp_path, 2)
+def test_two_structures_are_supported_and_it_is_told_everywhere(ran):
+    run = ran(2)
     split = run.verdict.split
     assert split.verdict == SUPPORTED
     assert split.gain_nats > WORTH_NATS + 3 * split.error_nats
-    assert split.judges == pytest.approx(N / 6, abs=5)
+    assert split.judges == pytest.approx(360 / 6, abs=5)
     assert split.p_value == 1 / 100
     kept = json.loads((run.path / "verdict.json").read_text())
     assert kept["split"]["verdict"] == SUPPORTED
@@ -72,8 +65,8 @@ def test_two_structures_are_supported_and_it_is_told_everywhere(tmp_path):
     assert read_verdict(RunDirectory(run.path), 3) is None
 
 
-def test_one_structure_is_not_supported(tmp_path):
-    run = ran(tmp_path, 1)
+def test_one_structure_is_not_supported(ran):
+    run = ran(1)
     assert run.verdict.split.verdict != SUPPORTED
     assert run.verdict.split.gain_nats < WORTH_NATS + 3 * run.verdict.split.error_nats
 
