@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
+from whole_runs import cpu_seconds, simulated
 
 from mapsort.array_types import Float32, Float64
 from mapsort.geometry.euler import relion_to_matrix
@@ -136,8 +136,7 @@ def _run_simulator(tools: Path, data: Path, count: int, options: tuple[str, ...]
 
 
 def _subunit(tools: Path, data: Path) -> None:
-    command = [sys.executable, str(tools / "simulate_real.py"), str(data)]
-    subprocess.run([*command, "--states", "full", "--n", "5000"], check=True)
+    simulated(tools, data, "--states", "full", "--n", "5000")
 
 
 def _mixture(tools: Path, data: Path) -> None:
@@ -180,11 +179,7 @@ def searched(data: Path, options: tuple[str, ...], seed: str, run: Path) -> floa
         return float(kept.read_text())
     command = [sys.executable, "-m", "mapsort", "abinit", "--input", "particles.star", "--quiet"]
     command += ["--path", str(run), "--randomseed", seed, "--parallel", "thread:1", *options]
-    process = subprocess.Popen(command, cwd=data, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)}: ended with {os.waitstatus_to_exitcode(status)}")
-    seconds = used.ru_utime + used.ru_stime
+    seconds = cpu_seconds(command, log=run.with_suffix(".log"), cwd=data)
     kept.write_text(f"{seconds:.1f}\n")
     return seconds
 
