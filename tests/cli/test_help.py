@@ -42,7 +42,8 @@ def test_a_row_of_the_table_fits_together(command):
     assert taken == [options, job.return_annotation]
     assert next(iter(job.parameters.values())).annotation == options
     assert ("progress" in job.parameters) == row.shows_progress
-    assert ("watcher" in job.parameters) == bool(row.plan)
+    assert ("watcher" in job.parameters) == row.is_watched
+    assert row.is_watched or not row.plan
     assert not row.refreshes or "run" in row.options_type().__dataclass_fields__
 
 
