@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.report.chromium import chromium
 
 from mapsort.jobs.multi import refine_multi_run
 from mapsort.jobs.simulate import simulate
@@ -69,14 +69,13 @@ def stopped(reported: Path, tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Chromium, where Playwright and a browser are there."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = os.environ.get("MAPSORT_CHROMIUM") or shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium; set MAPSORT_CHROMIUM to a browser's path")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    """Chromium, for the modules that can have it."""
+    from playwright.sync_api import sync_playwright
+
+    # Not longer than this package: Playwright keeps an event loop running in this thread.
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield opened
         opened.close()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from tests.report.chromium import chromium
 
 from mapsort.report.page import write_report
+
+chromium()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import re
 import shutil
 
 import pytest
+from tests.report.chromium import chromium
 
 import mapsort
 from mapsort.jobs.simulate import simulate
@@ -16,6 +17,7 @@ from mapsort.report.page import write_report
 from mapsort.rundir.run_record import read_run
 from mapsort.rundir.verdict_record import read_verdict
 
+chromium()
 KINDS = ("junk", "halves", "refine", "followup", "running")
 
 
