@@ -19,6 +19,7 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.image_moves import transform_image
 from mapsort.physics.phantom import phantom_map
 from mapsort.physics.scoring import Comparator, Scoring
+from mapsort.physics.shells import shell_means
 from mapsort.stages.average.class_spectra import (
     cross_power,
     matched_to_projections,
@@ -28,7 +29,7 @@ from mapsort.stages.average.realign import alignment_references, composed
 from mapsort.stages.average.weighting import MemberAverager, SumWeights
 from mapsort.stages.classify.assignment import given_membership
 from mapsort.stages.fourier_grid import FourierGrid, centred_transform
-from mapsort.stages.prepare import ctf_coefficients, shell_means
+from mapsort.stages.prepare import ctf_coefficients
 from mapsort.stages.search.match import match_chunk
 from mapsort.stages.search.pair_scores import PairComparison, reranked
 from mapsort.stages.search.search_plan import plan_image_match, spectrally_matched

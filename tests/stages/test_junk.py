@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import gumbel_r, norm
 
+from mapsort.physics.shells import shell_means
 from mapsort.stages.classify.junk import JunkModel, fit_junk, junk_probability, noise_images
-from mapsort.stages.prepare import shell_means
 
 
 @pytest.mark.parametrize("box", [16, 17])

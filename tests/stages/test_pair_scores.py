@@ -8,7 +8,7 @@ import pytest
 from mapsort.model.matches import Matches
 from mapsort.modules.comparators import COMPARATORS
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.stages.prepare import shell_means
+from mapsort.physics.shells import shell_means
 from mapsort.stages.search.pair_scores import PairComparison, _back, reranked
 
 BOX, APIX, N = 20, 3.0, 4

@@ -41,7 +41,6 @@ from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.given_maps import largest_shift
 from mapsort.refinement.inputs import MultiInputs, open_mask, scan_images
-from mapsort.refinement.iteration import particle_noise_to_signal
 from mapsort.refinement.plan import (
     BACKGROUND_RADIUS,
     BANK_BYTES,
@@ -56,6 +55,7 @@ from mapsort.rundir.outputs import check_output
 from mapsort.rundir.scratch import Scratch
 from mapsort.runfiles.maps import write_class_averages
 from mapsort.runfiles.matrices import classification_images, write_matrices, write_similarity
+from mapsort.stages.average.average import particle_noise_to_signal
 from mapsort.stages.classify.assignment import classify, given_membership
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.prepare import ParticleTreatment

@@ -16,7 +16,7 @@ from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import apply_radial_curve, apply_transfer, gaussian_lowpass
 from mapsort.physics.fsc import fsc, ssnr_from_fsc
 from mapsort.physics.normalization import sample_sigma
-from mapsort.physics.radial_matching import shell_means
+from mapsort.physics.radial_matching import linear_shell_means
 from mapsort.physics.shells import fourier_radius
 
 Images = Array
@@ -305,4 +305,4 @@ def _image(spectrum: Complex128, box: int) -> Float32:
 
 def _rings(values: Float64, box: int) -> Float64:
     """Mean over rings 0 to n//2 - 1."""
-    return shell_means(values, box=box, ndim=2)[: box // 2]
+    return linear_shell_means(values, box=box, ndim=2)[: box // 2]

@@ -14,7 +14,7 @@ from mapsort.array_types import Array, Bool, Float64
 from mapsort.errors import NumericalError
 from mapsort.physics.fsc import fsc_of_spectra, independent_counts
 from mapsort.physics.normalization import linear_density_fit, squared_radius
-from mapsort.physics.radial_matching import match_amplitudes, shell_means
+from mapsort.physics.radial_matching import linear_shell_means, match_amplitudes
 from mapsort.physics.shells import fourier_radius, shell_index
 
 Image = Array
@@ -251,7 +251,7 @@ def ring_correlation(
     if by_count:
         weight *= independent_counts(n, ndim=this.ndim)[: n // 2]
     if by_amplitude:
-        weight *= shell_means(np.abs(a), box=n, ndim=this.ndim)[: n // 2]
+        weight *= linear_shell_means(np.abs(a), box=n, ndim=this.ndim)[: n // 2]
     total = float(weight.sum())
     mean = float(np.sum(weight * curve)) / total if total > 0 else np.nan
     if n_averaged is not None and 0.0 <= mean < 1.0:

@@ -19,7 +19,7 @@ _GUINIER_START_ANG = 15.0
 _GUINIER_LARGEST_APIX = 7.0
 
 
-def shell_sums(values: Array, *, box: int, ndim: int) -> Float64:
+def linear_shell_sums(values: Array, *, box: int, ndim: int) -> Float64:
     """Sum real values of Fourier terms over shells, each shared linearly by the two nearest ones.
 
     Shell r, up to floor(n sqrt(ndim) / 2) - 1, has the weight ``1 - |radius - r|`` of every term;
@@ -35,17 +35,17 @@ def shell_sums(values: Array, *, box: int, ndim: int) -> Float64:
     return np.asarray(sums[: int(box * np.sqrt(ndim) / 2)])
 
 
-def shell_means(values: Array, *, box: int, ndim: int) -> Float64:
-    """Average over shells with the weights of `shell_sums`; same arguments and shape."""
-    count = shell_sums(np.ones(values.shape), box=box, ndim=ndim)
-    return shell_sums(values, box=box, ndim=ndim) / count
+def linear_shell_means(values: Array, *, box: int, ndim: int) -> Float64:
+    """Average over shells with the weights of `linear_shell_sums`; same arguments and shape."""
+    count = linear_shell_sums(np.ones(values.shape), box=box, ndim=ndim)
+    return linear_shell_sums(values, box=box, ndim=ndim) / count
 
 
 def shell_intensity(image: Array) -> Float64:
     """Return the mean of |F|^2 per shell of an image (n, n) or map (n, n, n)."""
     box = box_of(image, "image")
     spectrum = scipy.fft.rfftn(np.asarray(image, dtype=np.float64))
-    return shell_means(np.abs(spectrum) ** 2, box=box, ndim=image.ndim)
+    return linear_shell_means(np.abs(spectrum) ** 2, box=box, ndim=image.ndim)
 
 
 def match_amplitudes(
@@ -92,8 +92,8 @@ def matching_factors(image: Array, target: Array, *, by_dot: bool = False) -> Fl
         return np.sqrt(_quotient(wanted, power))
     box = box_of(image, "image")
     a, b = (scipy.fft.rfftn(np.asarray(m, dtype=np.float64)) for m in (image, target))
-    cross = shell_sums((a * b.conj()).real, box=box, ndim=image.ndim)
-    return _quotient(cross, shell_sums(np.abs(a) ** 2, box=box, ndim=image.ndim))
+    cross = linear_shell_sums((a * b.conj()).real, box=box, ndim=image.ndim)
+    return _quotient(cross, linear_shell_sums(np.abs(a) ** 2, box=box, ndim=image.ndim))
 
 
 def set_structure_factor(image: Array, curve: Array, *, apix: float, scale: float = 1.0) -> Float32:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft
 
-from mapsort.array_types import Array, Float32, Float64, Indices
+from mapsort.array_types import Array, Float32, Float64, Indices, Real
 from mapsort.geometry.arrays import real_array
 
 
@@ -50,6 +50,18 @@ def friedel_weight(box: int, *, ndim: int) -> Float32:
     if box % 2 == 0:
         weight[-1] = 1.0
     return weight.reshape((1,) * (ndim - 1) + (-1,))
+
+
+def shell_means(power: Real, box: int) -> Float64:
+    """Return means over rounded shells of spectra of images, (n, box//2 + 1)."""
+    n_shells = box // 2 + 1
+    shells = shell_index(box, ndim=2)
+    weight = (friedel_weight(box, ndim=2) * (shells < n_shells)).ravel()
+    shells = shells.ravel()
+    place = np.minimum(shells, n_shells - 1)
+    count = np.bincount(place, weight, n_shells)
+    flat = power.reshape(len(power), -1)
+    return np.stack([np.bincount(place, row * weight, n_shells) for row in flat]) / count
 
 
 def box_of(array: Array, name: str) -> int:

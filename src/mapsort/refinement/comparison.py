@@ -19,9 +19,9 @@ from mapsort.modules.search_aligner import SearchAligner, polish, search_aligner
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.scoring import Comparator, Scoring
+from mapsort.physics.shells import shell_means
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
-from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
 from mapsort.stages.search.pair_scores import PairComparison, reranked
 from mapsort.stages.search.search_plan import MatchPlan, plan_match, spectrally_matched

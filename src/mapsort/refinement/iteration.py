@@ -31,8 +31,8 @@ from mapsort.refinement.run import ParticleSpectra, Run
 from mapsort.refinement.state import State
 from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
 from mapsort.rundir.log import stage
+from mapsort.stages.average.average import particle_noise_to_signal
 from mapsort.stages.classify.assignment import classify
-from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_slices
 from mapsort.stages.reconstruct.class_reconstruction import CLASSES_AT_ONCE
 from mapsort.stages.search.settings import SearchSettings
@@ -54,8 +54,6 @@ class Outcome:
     classes : Classification
         With the poses that particles were classified at, which differ from those that they were
         averaged at where members were aligned anew.
-    particle_noise_to_signal : ndarray of shape (box//2 + 1,)
-        For showing class averages: noise over signal power of one particle.
     scale : float
         Least-squares scale of the compared maps in the particles.
     seconds : dict
@@ -69,9 +67,13 @@ class Outcome:
     classes: Classification
     averaged: Averaged
     rebuilt: Rebuilt
-    particle_noise_to_signal: Float64
     scale: float
     seconds: dict[str, float]
+
+    @property
+    def particle_noise_to_signal(self) -> Float64:
+        """Noise over signal power of one particle, by shell, for showing class averages."""
+        return particle_noise_to_signal(self.slices, self.state.noise_power)
 
 
 def scanned(run: Run, *, look: Callable[[slice, Float32], None] | None = None) -> Run:
@@ -246,7 +248,6 @@ def iterate(run: Run, state: State) -> Outcome:
         classes=classes,
         averaged=averaged,
         rebuilt=rebuilt,
-        particle_noise_to_signal=particle_noise_to_signal(slices, noise),
         scale=scale,
         seconds=seconds,
     )
@@ -287,10 +288,3 @@ def _matching(run: Run, state: State) -> Callable[..., Found]:
     if narrows(run, state):
         return match_narrowed
     return match_two_stage if in_two_stages(run) else match_all
-
-
-def particle_noise_to_signal(slices: Complex64, noise: Float64) -> Float64:
-    """Return noise over signal power of one particle (without CTF) in each shell."""
-    some = slices[:: max(1, len(slices) // 64)]
-    power = shell_means(np.abs(some) ** 2, slices.shape[1]).mean(axis=0)
-    return np.asarray(np.minimum(noise / np.maximum(power, 1e-6 * noise), 1e4))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from mapsort.array_types import Complex64, Float32, Float64, Real
+from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.errors import ConfigError
 from mapsort.modules.processors import apply_chain
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer
 from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.normalization import background_normalize
-from mapsort.physics.shells import friedel_weight, shell_index
+from mapsort.physics.shells import shell_means
 from mapsort.stages.fourier_grid import FourierGrid
 
 #: Width of the soft edge of the circle that particles are cut to, relative to the box.
@@ -92,18 +92,6 @@ class ProcessedTreatment(ParticleTreatment):
                 raise ConfigError(f"processors {names}: change the size of the images")
         images = np.stack(results) * np.float32(-self.scale if self.invert else self.scale)
         return np.asarray(images * self._circle(), np.float32)
-
-
-def shell_means(power: Real, box: int) -> Float64:
-    """Return means over rounded shells of images in rfft layout, (n, box//2 + 1)."""
-    n_shells = box // 2 + 1
-    shells = shell_index(box, ndim=2)
-    weight = (friedel_weight(box, ndim=2) * (shells < n_shells)).ravel()
-    shells = shells.ravel()
-    place = np.minimum(shells, n_shells - 1)
-    count = np.bincount(place, weight, n_shells)
-    flat = power.reshape(len(power), -1)
-    return np.stack([np.bincount(place, row * weight, n_shells) for row in flat]) / count
 
 
 def ctf_coefficients(ctf: ContrastTransfer | None, n: int, *, flipped: bool = False) -> Float32:

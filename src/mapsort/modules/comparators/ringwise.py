@@ -20,7 +20,7 @@ from mapsort.physics.pair_comparison import (
     negative_log_likelihood,
     ring_correlation,
 )
-from mapsort.physics.radial_matching import shell_means
+from mapsort.physics.radial_matching import linear_shell_means
 
 # An unknown or negative signal-to-noise ratio.
 _LEAST_SNR = 0.001
@@ -51,7 +51,7 @@ def _signal_to_noise(
         s = np.arange(box // 2) / (box * apix)
         ratio = np.interp(s, snr[:, 0], snr[:, 1])
     elif ctf is not None and image.ndim == 2:
-        ratio = shell_means(ctf_images(ctf, box, apix)[0] ** 2, box=box, ndim=2)[: box // 2]
+        ratio = linear_shell_means(ctf_images(ctf, box, apix)[0] ** 2, box=box, ndim=2)[: box // 2]
     else:
         raise ConfigError("comparator: snrweight=1 needs the curve snr, or images with a CTF")
     return np.where(ratio > 0, ratio, _LEAST_SNR)

@@ -25,6 +25,7 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
+from mapsort.physics.shells import shell_means
 from mapsort.stages.average.particle_fit import ParticleFit, misfit
 from mapsort.stages.fourier_grid import FourierGrid, centred_images
 
@@ -293,6 +294,13 @@ def plane_terms(box: int) -> Float64:
     radius = np.hypot(k[:, None], k[None, :])
     inside = radius <= box // 2
     return np.bincount(np.rint(radius[inside]).astype(int), minlength=box // 2 + 1).astype(float)
+
+
+def particle_noise_to_signal(slices: Complex64, noise: Float64) -> Float64:
+    """Return noise over signal power of one particle (without CTF) in each shell."""
+    some = slices[:: max(1, len(slices) // 64)]
+    power = shell_means(np.abs(some) ** 2, slices.shape[1]).mean(axis=0)
+    return np.asarray(np.minimum(noise / np.maximum(power, 1e-6 * noise), 1e4))
 
 
 def wiener_images(

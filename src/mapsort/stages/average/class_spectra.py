@@ -12,9 +12,8 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.modules.processors import apply_chain
 from mapsort.modules.registry import BoundModule
-from mapsort.physics.shells import shell_index
+from mapsort.physics.shells import shell_index, shell_means
 from mapsort.stages.fourier_grid import centred_images, centred_transform
-from mapsort.stages.prepare import shell_means
 
 #: Part of the classes' mean density that holds back terms of an average that hardly any particle
 #: contributed to.

@@ -18,7 +18,7 @@ from mapsort.model.matches import Matches
 from mapsort.modules.registry import BoundModule
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
 from mapsort.physics.image_moves import transform_image
-from mapsort.stages.prepare import shell_means
+from mapsort.physics.shells import shell_means
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from mapsort.modules.projector import Projection, RealSpaceProjection
 from mapsort.physics.filters import radial_power
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Scoring
+from mapsort.physics.shells import shell_means
 from mapsort.stages.fourier_grid import FourierGrid
-from mapsort.stages.prepare import shell_means
 from mapsort.stages.project import project_images
 from mapsort.stages.search.first_look import KNOWN
 from mapsort.stages.search.search_levels import CARRIED, Level, empty_bank, search_levels
