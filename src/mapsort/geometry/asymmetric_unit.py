@@ -20,30 +20,20 @@ _BOUNDARY_TOLERANCE_RAD = 1e-7
 
 @dataclass(frozen=True)
 class AsymmetricUnit:
-    """Limits of az and alt for one symmetry, az running from 0.
+    """Limits of az and alt for one symmetry, az running from 0."""
 
-    Attributes
-    ----------
-    family : str
-        ``"c"``, ``"d"``, ``"h"``, ``"tet"``, ``"oct"`` or ``"icos"``.
-    fold : int
-        Order of the main axis.
-    inc_mirror : bool
-        Whether mirror-related views both belong to the unit.
-    alt_max_deg, az_max_deg : float
-        Upper limits, degrees.
-    az_offset_deg : float
-        What to add to az once a direction is found to be inside, degrees.
-    alt_min_deg : float
-        Lower limit of alt, degrees; above 0 for helices.
-    """
-
+    #: ``"c"``, ``"d"``, ``"h"``, ``"tet"``, ``"oct"`` or ``"icos"``.
     family: str
+    #: Order of the main axis.
     fold: int
+    #: Whether mirror-related views both belong to the unit.
     inc_mirror: bool
+    #: alt_max_deg and az_max_deg: upper limits, degrees.
     alt_max_deg: float
     az_max_deg: float
+    #: What to add to az once a direction is found to be inside, degrees.
     az_offset_deg: float = 0.0
+    #: Lower limit of alt, degrees; above 0 for helices.
     alt_min_deg: float = 0.0
 
     @property

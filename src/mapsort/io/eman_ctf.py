@@ -32,35 +32,25 @@ _UM_IN_ANG = 1e4
 
 @dataclass(frozen=True, kw_only=True)
 class EmanCtf:
-    """EMAN2's CTF parameters of one image.
+    """EMAN2's CTF parameters of one image."""
 
-    Attributes
-    ----------
-    defocus_um, dfdiff_um, dfang_deg : float
-        Mean defocus (underfocus positive), difference of the extremes, direction of the larger.
-    bfactor_ang2 : float
-        B of ``exp(-B s^2 / 4)``.
-    ampcont_percent : float
-        Amplitude contrast; beyond +-100 it stands for a phase plate.
-    voltage_kv, cs_mm : float
-        Microscope.
-    apix : float
-        Pixel size [A/pixel].
-    dsbg : float
-        Spacing of the curves [1/A].
-    background, snr : tuple of float
-        Radial curves; empty when they were not determined.
-    """
-
+    #: defocus_um, dfdiff_um and dfang_deg: mean defocus (underfocus positive), difference of the
+    #: extremes, direction of the larger.
     defocus_um: float
     dfdiff_um: float = 0.0
     dfang_deg: float = 0.0
+    #: B of ``exp(-B s^2 / 4)``.
     bfactor_ang2: float = 0.0
+    #: Amplitude contrast; beyond +-100 it stands for a phase plate.
     ampcont_percent: float
+    #: voltage_kv and cs_mm: microscope.
     voltage_kv: float
     cs_mm: float
+    #: Pixel size [A/pixel].
     apix: float = 1.0
+    #: Spacing of the curves [1/A].
     dsbg: float = 0.0
+    #: background and snr: radial curves; empty when they were not determined.
     background: tuple[float, ...] = ()
     snr: tuple[float, ...] = ()
 

@@ -21,25 +21,16 @@ STACK_SUFFIXES = (".mrcs", ".st")
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An open file; images are numbered from 0.
-
-    Attributes
-    ----------
-    n_images : int
-    shape : tuple of int
-        Of the first one: (ny, nx), or (nz, ny, nx) of a map.
-    apix : float or None
-        Pixel size [A/pixel]; None where the file states none.
-    image : callable
-        Reads an image or map, float32.
-    header : callable
-        Reads its header; empty in an MRC file.
-    """
+    """An open file; images are numbered from 0."""
 
     n_images: int
+    #: Of the first one: (ny, nx), or (nz, ny, nx) of a map.
     shape: tuple[int, ...]
+    #: Pixel size [A/pixel]; None where the file states none.
     apix: float | None
+    #: Reads an image or map, float32.
     image: Callable[[int], Float32]
+    #: Reads its header; empty in an MRC file.
     header: Callable[[int], dict[str, HeaderValue]]
 
     @property

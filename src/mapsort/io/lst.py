@@ -25,24 +25,16 @@ _FREE_TEXT = "__default__"
 
 @dataclass(frozen=True, eq=False)
 class ImageList:
-    """What a list says.
+    """What a list says."""
 
-    Attributes
-    ----------
-    indices : ndarray of shape (n,), int64
-        Position of each image in its file, from 0.
-    names : list of str
-        File of each image, as written.
-    extras : list of dict
-        Header items that replace those of the image's own file: numbers, text, lists,
-        `EmanTransform`, and under ``ctf`` an `EmanCtf`.
-    n_commented : int
-        Records behind a ``#``, which EMAN2 passes over.
-    """
-
+    #: Position of each image in its file, from 0, (n,).
     indices: Int64
+    #: File of each image, as written.
     names: list[str]
+    #: Header items that replace those of the image's own file: numbers, text, lists,
+    #: `EmanTransform`, and under ``ctf`` an `EmanCtf`.
     extras: list[dict[str, Any]]
+    #: Records behind a ``#``, which EMAN2 passes over.
     n_commented: int = 0
 
     def __len__(self) -> int:

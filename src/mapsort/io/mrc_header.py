@@ -35,43 +35,28 @@ _IMOD_SIGNED_BYTES = 1
 
 @dataclass(frozen=True)
 class MrcHeader:
-    """What the header of an MRC file says, with the byte order resolved.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    nx, ny, nz : int
-        Columns, rows and sections as stored.
-    mode : int
-        MRC pixel mode: 0, 1, 2, 6, 12 or 101.
-    byte_order : str
-        ``"<"`` or ``">"``.
-    data_offset : int
-        Where pixels begin [bytes].
-    voxel_ang : tuple of float
-        Voxel size along x, y, z [A/pixel]; 0 where the header states none.
-    axes : tuple of int
-        Which of x=1, y=2, z=3 the columns, rows and sections are.
-    space_group : int
-        ``ispg``: 0 for images, 1 for a volume.
-    unsigned_bytes : bool
-        Whether mode 0 means 0..255 (old IMOD files) instead of -128..127.
-    file_bytes : int
-        Size of the file [bytes].
-    """
+    """What the header of an MRC file says, with the byte order resolved."""
 
     path: Path
+    #: nx, ny and nz: columns, rows and sections as stored.
     nx: int
     ny: int
     nz: int
+    #: MRC pixel mode: 0, 1, 2, 6, 12 or 101.
     mode: int
+    #: ``"<"`` or ``">"``.
     byte_order: str
+    #: Where pixels begin [bytes].
     data_offset: int
+    #: Voxel size along x, y, z [A/pixel]; 0 where the header states none.
     voxel_ang: tuple[float, float, float]
+    #: Which of x=1, y=2, z=3 the columns, rows and sections are.
     axes: tuple[int, int, int]
+    #: ``ispg``: 0 for images, 1 for a volume.
     space_group: int
+    #: Whether mode 0 means 0..255 (old IMOD files) instead of -128..127.
     unsigned_bytes: bool
+    #: Size of the file [bytes].
     file_bytes: int
 
     @property

@@ -33,33 +33,22 @@ PARTICLE_SUFFIXES = (
 
 @dataclass(frozen=True, eq=False)
 class ParticleFiles:
-    """A set of particles as its file describes it.
+    """A set of particles as its file describes it."""
 
-    Attributes
-    ----------
-    optics : DataFrame
-        One row per optics group, RELION 3.1 column names.
-    particles : DataFrame
-        One row per particle, RELION 3.1 column names; columns of other origin are kept, those of
-        EMAN2 as ``eman_<name>``.
-    files : tuple of Path
-        The stacks that hold the images.
-    file_of : ndarray of shape (n,), int64
-        Which of ``files`` holds each particle.
-    index_in_file : ndarray of shape (n,), int64
-        Position of each particle in its stack, from 0.
-    notes : tuple of str
-        What was assumed in reading, one line each.
-    dark : tuple of bool
-        Which of ``files`` hold dark density, by cryoSPARC's sign. A file of both is there twice.
-    """
-
+    #: One row per optics group, RELION 3.1 column names.
     optics: pd.DataFrame
+    #: One row per particle, RELION 3.1 column names; columns of other origin are kept, those of
+    #: EMAN2 as ``eman_<name>``.
     particles: pd.DataFrame
+    #: The stacks that hold the images.
     files: tuple[Path, ...]
+    #: Which of ``files`` holds each particle, (n,).
     file_of: Int64
+    #: Position of each particle in its stack, from 0, (n,).
     index_in_file: Int64
+    #: What was assumed in reading, one line each.
     notes: tuple[str, ...] = ()
+    #: Which of ``files`` hold dark density, by cryoSPARC's sign. A file of both is there twice.
     dark: tuple[bool, ...] = ()
 
     def subset(self, rows: Int64) -> ParticleFiles:

@@ -27,28 +27,18 @@ _PROBE_BYTES = 32 * 2**20
 
 @dataclass(frozen=True)
 class WorkerFacts:
-    """What a worker tells of itself.
-
-    Attributes
-    ----------
-    host : str
-    version : str
-        Of mapsort.
-    python, numpy : str
-    isa : str
-        Instruction set of the kernels: results are the same, bit for bit, with the same one only.
-    n_threads : int
-        Threads a piece of work uses there.
-    unseen : tuple of str
-        Files that it does not see, or sees with another size.
-    """
+    """What a worker tells of itself."""
 
     host: str
+    #: Of mapsort.
     version: str
     python: str
     numpy: str
+    #: Instruction set of the kernels: results are the same, bit for bit, with the same one only.
     isa: str
+    #: Threads a piece of work uses there.
     n_threads: int
+    #: Files that it does not see, or sees with another size.
     unseen: tuple[str, ...]
 
 

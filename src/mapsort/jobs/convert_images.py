@@ -76,24 +76,15 @@ def parts_of_one_size(path: Path, read: ParticleFiles, *, apix_given: bool) -> l
 
 @dataclass(frozen=True)
 class PartRecipe:
-    """The changes to images of one size: phases, then size, then contrast, then background.
-
-    Attributes
-    ----------
-    options : ConvertOptions
-    rows : ndarray of shape (m,), int64
-        Which of all particles they are, ascending.
-    particles : Particles
-    box : int
-        Side of the images made [pixel].
-    apix : float
-        Their pixel size [A/pixel].
-    """
+    """The changes to images of one size: phases, then size, then contrast, then background."""
 
     options: ConvertOptions
+    #: Which of all particles they are, ascending, (m,).
     rows: Int64
     particles: Particles
+    #: Side of the images made [pixel].
     box: int
+    #: Their pixel size [A/pixel].
     apix: float
 
     @classmethod

@@ -63,17 +63,11 @@ _PARTICLES, _BOX, _ITERATIONS = 300, 32, 2
 
 @dataclass(frozen=True)
 class SmallRun:
-    """What the small problem came to.
+    """What the small problem came to."""
 
-    Attributes
-    ----------
-    accuracy : float
-        Fraction of the particles in their true class.
-    seconds : float
-        Wall time of the run, without the simulation.
-    """
-
+    #: Fraction of the particles in their true class.
     accuracy: float
+    #: Wall time of the run, without the simulation.
     seconds: float
 
 
@@ -149,19 +143,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was looked at."""
 
-    Attributes
-    ----------
-    name : str
-        What was looked at.
-    state : State
-    text : str
-        What was found and, unless it is good, what to do.
-    """
-
+    #: What was looked at.
     name: str
     state: State
+    #: What was found and, unless it is good, what to do.
     text: str
 
 

@@ -21,17 +21,11 @@ APART = 0.1
 
 @dataclass(frozen=True)
 class OwnFrames:
-    """Maps that lie otherwise than the first.
+    """Maps that lie otherwise than the first."""
 
-    Attributes
-    ----------
-    registers : dict of int to Register
-        How each of them is brought onto the first, by the number of the map.
-    words : tuple of str
-        What was measured of each.
-    """
-
+    #: How each of them is brought onto the first, by the number of the map.
     registers: dict[int, Register]
+    #: What was measured of each.
     words: tuple[str, ...]
 
     def moved(

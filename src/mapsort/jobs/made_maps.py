@@ -28,23 +28,14 @@ _CIRCLE, _RADIUS = 0.42, 0.4
 
 @dataclass(frozen=True)
 class Sought:
-    """What is sought.
-
-    Attributes
-    ----------
-    n_models : int
-    starts : int
-    symmetry : str
-    diameter_ang : float or None
-        Of a sphere that holds the particle; None: 0.8 of the box.
-    target_ang : float or None
-        Resolution of the maps; None: 12 A.
-    """
+    """What is sought."""
 
     n_models: int
     starts: int
     symmetry: str
+    #: Of a sphere that holds the particle; None: 0.8 of the box.
     diameter_ang: float | None = None
+    #: Resolution of the maps; None: 12 A.
     target_ang: float | None = None
 
 

@@ -37,20 +37,13 @@ _BLOCK_BYTES = 2**23
 
 @dataclass(frozen=True)
 class Views:
-    """From where maps are seen, those of the first map first.
+    """From where maps are seen, those of the first map first."""
 
-    Attributes
-    ----------
-    model : ndarray of shape (n,)
-        Number of the map, from 0.
-    rotations : ndarray of shape (n, 3, 3)
-        Object to view.
-    shifts : ndarray of shape (n, 2)
-        By how much the projections are moved [pixels].
-    """
-
+    #: Number of the map, from 0, (n,).
     model: Int64
+    #: Object to view, (n, 3, 3).
     rotations: Float64
+    #: By how much the projections are moved [pixels], (n, 2).
     shifts: Float64
 
     def __len__(self) -> int:

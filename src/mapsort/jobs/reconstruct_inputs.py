@@ -34,19 +34,14 @@ _LARGEST_SCALING = 0.01
 
 @dataclass(frozen=True)
 class SliceChunk:
-    """Some slices, ready to be inserted.
+    """Some slices, ready to be inserted."""
 
-    Attributes
-    ----------
-    numerator, density : ndarray of shape (n, box, box//2+1)
-    rotations : ndarray of shape (n, 3, 3)
-    half : ndarray of shape (n,), uint8
-        0 or 1.
-    """
-
+    #: Each (n, box, box//2+1).
     numerator: Complex64
     density: Float32
+    #: (n, 3, 3).
     rotations: Rotations
+    #: 0 or 1, (n,).
     half: UInt8
 
 

@@ -126,57 +126,38 @@ Result = TypeVar("Result", bound=MultiRun)
 
 @dataclass(frozen=True)
 class Refinement(Generic[Outcome, Result]):
-    """What one command's refinement does in its own way.
+    """What one command's refinement does in its own way."""
 
-    Attributes
-    ----------
-    command : str
-        Its name, and the beginning of its run directories' names.
-    resolved : callable
-        (run) -> options that it alone resolves, for the record.
-    choices : callable
-        (run) -> the decisions that were left to the program.
-    looked_through : callable
-        (run) -> the run, every image having been read once; what is doubtful of them is noted.
-    prepared : callable
-        (run) -> the run with its starting maps, and the state that they make.
-    iterate : callable
-        (run, state) -> what an iteration finds.
-    entry : callable
-        (run, state before, found) -> the iteration's record for convergence.json.
-    line : callable
-        (entry) -> what a user is told of it, between its number and its seconds.
-    warn : callable
-        (run, found, ended) tells what is doubtful about it.
-    write : callable
-        (run, directory, found, state before, ended) writes its files.
-    result : callable
-        (run, directory, entries, last state or None if it had ended before) -> the finished run, as
-        its files tell.
-    resumed : callable
-        (run, state that it stands at) -> the run as the state has it.
-    last_word : callable
-        (run, last state) -> the state that one more iteration begins with, or None.
-    keeps_states : bool
-        Whether the states of all iterations are kept, to go on from any of them.
-    more : bool
-        Whether the job goes on after the run (`mapsort.jobs.logged_run.rest_of_job`).
-    """
-
+    #: Its name, and the beginning of its run directories' names.
     command: str
+    #: (run) -> options that it alone resolves, for the record.
     resolved: Callable[[Run], dict[str, Any]]
+    #: (run) -> the decisions that were left to the program.
     choices: Callable[[Run], tuple[Choice, ...]]
+    #: (run) -> the run, every image having been read once; what is doubtful of them is noted.
     looked_through: Callable[[Run], Run]
+    #: (run) -> the run with its starting maps, and the state that they make.
     prepared: Callable[[Run], tuple[Run, State]]
+    #: (run, state) -> what an iteration finds.
     iterate: Callable[[Run, State], Outcome]
+    #: (run, state before, found) -> the iteration's record for convergence.json.
     entry: Callable[[Run, State, Outcome], Entry]
+    #: (entry) -> what a user is told of it, between its number and its seconds.
     line: Callable[[Entry], str]
+    #: (run, found, ended) tells what is doubtful about it.
     warn: Callable[[Run, Outcome, bool], None]
+    #: (run, directory, found, state before, ended) writes its files.
     write: Callable[[Run, RunDirectory, Outcome, State, bool], None]
+    #: (run, directory, entries, last state or None if it had ended before) -> the finished run, as
+    #: its files tell.
     result: Callable[[Run, RunDirectory, list[Entry], State | None], Result]
+    #: (run, state that it stands at) -> the run as the state has it.
     resumed: Callable[[Run, State], Run] = lambda run, _state: run
+    #: (run, last state) -> the state that one more iteration begins with, or None.
     last_word: Callable[[Run, State], State | None] = lambda _run, _state: None
+    #: Whether the states of all iterations are kept, to go on from any of them.
     keeps_states: bool = False
+    #: Whether the job goes on after the run (`mapsort.jobs.logged_run.rest_of_job`).
     more: bool = False
 
 

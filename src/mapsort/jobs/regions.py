@@ -40,25 +40,17 @@ CLASS, PROBABILITY = "mapsortRegion{}Class", "mapsortRegion{}Probability"
 
 @dataclass(frozen=True)
 class Region:
-    """The classification by one region.
+    """The classification by one region."""
 
-    Attributes
-    ----------
-    number : int
-        From 1, in the order of ``--mask``.
-    labels : ndarray of shape (n,), int64
-        Class of each particle, from 1; junk after the maps.
-    probability : ndarray of shape (n,), float64
-        Of that class.
-    counts : SetCounts
-        Particles of each class.
-    """
-
+    #: From 1, in the order of ``--mask``.
     number: int
     mask: Path
     run: MultiRun
+    #: Class of each particle, from 1, (n,) int64; junk after the maps.
     labels: Integer
+    #: Of that class, (n,).
     probability: Float64
+    #: Particles of each class.
     counts: SetCounts
 
     @classmethod
@@ -92,24 +84,16 @@ class Region:
 
 @dataclass(frozen=True)
 class Pair:
-    """How the classes of two regions go together.
+    """How the classes of two regions go together."""
 
-    Attributes
-    ----------
-    first, second : int
-        Numbers of the regions.
-    effect : float
-        Cramer's V; 0 where knowing one class tells nothing of the other.
-    p_value : float or None
-        The chance of so much among regions that are independent; None among copies of images.
-    shares : ndarray of shape (K, L), float64
-        Particles of each two classes, junk apart [%].
-    """
-
+    #: first and second: numbers of the regions.
     first: int
     second: int
+    #: Cramer's V; 0 where knowing one class tells nothing of the other.
     effect: float
+    #: The chance of so much among regions that are independent; None among copies of images.
     p_value: float | None
+    #: Particles of each two classes, junk apart [%], (K, L).
     shares: Float64
 
     @classmethod

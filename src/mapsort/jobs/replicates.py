@@ -40,23 +40,16 @@ STABLE, DISSOLVED = 0.75, 0.6
 
 @dataclass(frozen=True)
 class Consensus:
-    """What several classifications agree on.
+    """What several classifications agree on."""
 
-    Attributes
-    ----------
-    labels : ndarray of shape (n,), int64
-        Class of each particle, from 1, as the first run numbers them; junk after the maps.
-    stability : ndarray of shape (n,), float64
-        Part of the runs with the particle that have it there.
-    jaccard : ndarray of shape (classes,), float64
-        Mean Jaccard index of each class with the same in every other run.
-    agreement : float
-        Mean adjusted Rand index of every two runs, over the particles that they share.
-    """
-
+    #: Class of each particle, from 1, as the first run numbers them, (n,) int64; junk after the
+    #: maps.
     labels: Labels
+    #: Part of the runs with the particle that have it there, (n,).
     stability: Float64
+    #: Mean Jaccard index of each class with the same in every other run, (classes,).
     jaccard: Float64
+    #: Mean adjusted Rand index of every two runs, over the particles that they share.
     agreement: float
 
 

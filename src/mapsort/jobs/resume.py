@@ -50,23 +50,15 @@ _COMMANDS: dict[type, str] = {
 
 @dataclass(frozen=True)
 class RunCheckpoint:
-    """Where a run stands between two iterations.
+    """Where a run stands between two iterations."""
 
-    Attributes
-    ----------
-    state : State
-        What the next iteration begins with.
-    entries : list of dict
-        Records of the finished iterations, as in convergence.json.
-    spectra : ParticleSpectra
-        Of the images, which have all been read.
-    references : References
-        Those that the state's matches are with.
-    """
-
+    #: What the next iteration begins with.
     state: State
+    #: Records of the finished iterations, as in convergence.json.
     entries: list[dict[str, Any]]
+    #: Of the images, which have all been read.
     spectra: ParticleSpectra
+    #: Those that the state's matches are with.
     references: References
 
     def for_plan(self, plan: MultiPlan) -> RunCheckpoint:

@@ -68,18 +68,12 @@ from mapsort.stages.search.similarity import Similarity
 
 @dataclass(frozen=True)
 class Projections:
-    """Projections of a file, as references.
+    """Projections of a file, as references."""
 
-    Attributes
-    ----------
-    images : ndarray of shape (n, box, box)
-    references : References
-    headers : list of dict
-        As they were, for what is made of them.
-    """
-
+    #: (n, box, box).
     images: Float32
     references: References
+    #: As they were, for what is made of them.
     headers: list[dict[str, HeaderValue]]
 
 

@@ -51,13 +51,9 @@ def prepared(run: Run) -> tuple[Run, State]:
 
 @dataclass(frozen=True)
 class MadeMaps:
-    """Starting maps made of the particles.
+    """Starting maps made of the particles."""
 
-    Attributes
-    ----------
-    maps : ndarray of shape (K, box, box, box), float32
-    """
-
+    #: (K, box, box, box).
     maps: Float32
 
 

@@ -43,14 +43,9 @@ _BRIGHTEST = 3.0
 
 @dataclass(frozen=True)
 class Twin:
-    """Files of a twin.
+    """Files of a twin."""
 
-    Attributes
-    ----------
-    table, stack, consensus : Path
-        The table is there once the others are.
-    """
-
+    #: table, stack and consensus: the table is there once the others are.
     table: Path
     stack: Path
     consensus: Path

@@ -9,20 +9,13 @@ from mapsort.array_types import Complex64, Float32, Int64
 
 @dataclass(frozen=True)
 class ClassAverages:
-    """CTF-weighted sums of every class in the Fourier plane of its reference.
+    """CTF-weighted sums of every class in the Fourier plane of its reference."""
 
-    Attributes
-    ----------
-    numerator : ndarray of shape (2, n_classes, box, box//2+1), complex64
-        Sum of w C X over the members of each half-set.
-    density : ndarray of shape (2, n_classes, box, box//2+1), float32
-        Sum of w C^2.
-    count : ndarray of shape (n_classes,), int64
-        Number of particles averaged.
-    """
-
+    #: Sum of w C X over the members of each half-set, (2, n_classes, box, box//2+1).
     numerator: Complex64
+    #: Sum of w C^2, (2, n_classes, box, box//2+1).
     density: Float32
+    #: Number of particles averaged, (n_classes,).
     count: Int64
 
     @property

@@ -26,23 +26,15 @@ ORIGINAL = "rlnImageOriginalName"
 
 @dataclass(frozen=True)
 class HalfSets:
-    """Which half-set each particle is in.
+    """Which half-set each particle is in."""
 
-    Attributes
-    ----------
-    half : ndarray of shape (n,), uint8
-        0 or 1; called even and odd.
-    n_images : int
-        Distinct images; as many as particles where there are no copies.
-    given : bool
-        Whether the particles' table says so (``rlnRandomSubset``).
-    notes : tuple of str
-        What the user should know, one line each.
-    """
-
+    #: 0 or 1, (n,); called even and odd.
     half: UInt8
+    #: Distinct images; as many as particles where there are no copies.
     n_images: int
+    #: Whether the particles' table says so (``rlnRandomSubset``).
     given: bool = False
+    #: What the user should know, one line each.
     notes: tuple[str, ...] = ()
 
     @property

@@ -13,25 +13,17 @@ from mapsort.array_types import Bool, Float32, Int64, Real
 
 @dataclass(frozen=True)
 class Membership:
-    """Members of every class in compressed rows.
+    """Members of every class in compressed rows."""
 
-    Attributes
-    ----------
-    start : ndarray of shape (n_classes + 1,), int64
-        Members of class c are entries start[c] to start[c + 1].
-    particle : ndarray of shape (n_members,), int64
-    column : ndarray of shape (n_members,), int64
-        Which of the particle's matches put it here.
-    used : ndarray of shape (n_members,), bool
-        False where the member is kept out of the average.
-    weight : ndarray of shape (n_members,), float32
-        Share of the particle; the shares of one particle add up to 1.
-    """
-
+    #: Members of class c are entries start[c] to start[c + 1], (n_classes + 1,).
     start: Int64
+    #: (n_members,).
     particle: Int64
+    #: Which of the particle's matches put it here, (n_members,).
     column: Int64
+    #: False where the member is kept out of the average, (n_members,).
     used: Bool
+    #: Share of the particle, (n_members,); the shares of one particle add up to 1.
     weight: Float32
 
     @property

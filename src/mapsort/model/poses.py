@@ -14,23 +14,15 @@ from mapsort.model.references import References
 
 @dataclass(frozen=True)
 class Poses:
-    """Candidate poses of n particles, ``k`` each.
+    """Candidate poses of n particles, ``k`` each."""
 
-    Attributes
-    ----------
-    model : ndarray of shape (n, k), int32
-        Number of the map (from 0); -1 where there is no candidate.
-    rotation : ndarray of shape (n, k, 3, 3), float64
-        Object to view; the unit matrix where there is no candidate.
-    origin : ndarray of shape (n, k, 2), float64
-        Shift that centres the particle (RELION's origin) [pixels].
-    score : ndarray of shape (n, k), float32
-        As `Matches.score` [nat]; -inf where there is no candidate.
-    """
-
+    #: Number of the map (from 0), (n, k); -1 where there is no candidate.
     model: Int32
+    #: Object to view, (n, k, 3, 3); the unit matrix where there is no candidate.
     rotation: Float64
+    #: Shift that centres the particle (RELION's origin) [pixels], (n, k, 2).
     origin: Float64
+    #: As `Matches.score` [nat], (n, k); -inf where there is no candidate.
     score: Float32
 
     def __len__(self) -> int:

@@ -13,18 +13,11 @@ from mapsort.geometry.euler import eman_to_matrix
 
 @dataclass(frozen=True)
 class References:
-    """Orientations of the projections, those of map 1 first, then map 2, and so on.
+    """Orientations of the projections, those of map 1 first, then map 2, and so on."""
 
-    Attributes
-    ----------
-    eulers : ndarray of shape (n, 3)
-        EMAN az, alt, phi [degrees].
-    model : ndarray of shape (n,), int32
-        Number of the map (from 0) that each reference belongs to.
-    n_models : int
-    """
-
+    #: EMAN az, alt, phi [degrees], (n, 3).
     eulers: Float64
+    #: Number of the map (from 0) that each reference belongs to, (n,).
     model: Int32
     n_models: int
 

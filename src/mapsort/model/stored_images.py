@@ -25,31 +25,21 @@ class StoredImages:
     """Where the images of a set of particles are, and how they are read.
 
     Picklable: a copy in another process opens the files again.
-
-    Attributes
-    ----------
-    source : Path
-        The file that was opened.
-    box : int
-        Side of the images [pixel].
-    files : tuple of Path
-        The stacks that hold the images.
-    file_of : ndarray of shape (n,), int64
-        Which of ``files`` holds each particle.
-    index_in_file : ndarray of shape (n,), int64
-        Position of each particle in its stack, from 0.
-    dark : tuple of bool
-        Which of ``files`` hold dark density: their images are negated as they are read.
-    made_of : ndarray of shape (n,), int64, optional
-        Number of the image that each was made of, where that is known.
     """
 
+    #: The file that was opened.
     source: Path
+    #: Side of the images [pixel].
     box: int
+    #: The stacks that hold the images.
     files: tuple[Path, ...]
+    #: Which of ``files`` holds each particle, (n,).
     file_of: Int64
+    #: Position of each particle in its stack, from 0, (n,).
     index_in_file: Int64
+    #: Which of ``files`` hold dark density: their images are negated as they are read.
     dark: tuple[bool, ...] = ()
+    #: Number of the image that each was made of, where that is known, (n,).
     made_of: Int64 | None = None
     _stacks: OpenStacks = field(default_factory=OpenStacks, repr=False)
 

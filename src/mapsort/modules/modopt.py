@@ -20,17 +20,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """A module's name and the parameters given for it.
+    """A module's name and the parameters given for it."""
 
-    Attributes
-    ----------
-    name : str
-        Name as written, for example ``mask.auto3d``.
-    parameters : mapping of str to int, float or str
-        In the order written; equality does not depend on the order.
-    """
-
+    #: Name as written, for example ``mask.auto3d``.
     name: str
+    #: In the order written; equality does not depend on the order.
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
 
     def __str__(self) -> str:

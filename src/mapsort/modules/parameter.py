@@ -32,34 +32,22 @@ Argument = ParameterValue | Array | None
 
 @dataclass(frozen=True)
 class ArrayKind:
-    """A parameter's type where the value is pixels or numbers of a file.
+    """A parameter's type where the value is pixels or numbers of a file."""
 
-    Attributes
-    ----------
-    words : str
-        For messages and listings: what the file holds.
-    read : callable
-        Takes the file's name; returns the array or raises FormatError.
-    """
-
+    #: For messages and listings: what the file holds.
     words: str
+    #: Takes the file's name; returns the array or raises FormatError.
     read: Callable[[str], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Values that a number may take.
+    """Values that a number may take."""
 
-    Attributes
-    ----------
-    low, high : float or None
-        Smallest and largest value allowed.
-    above : float or None
-        Limit that the value must exceed.
-    """
-
+    #: low and high: smallest and largest value allowed.
     low: float | None = None
     high: float | None = None
+    #: Limit that the value must exceed.
     above: float | None = None
 
     def accept(self, value: float) -> bool:

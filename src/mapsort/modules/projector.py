@@ -31,29 +31,18 @@ class RayKernel(Protocol):
 
 @dataclass(frozen=True)
 class FourierProjection:
-    """Slices of the map's transform.
+    """Slices of the map's transform."""
 
-    Attributes
-    ----------
-    interpolation : callable
-        Width of the kernel and padding for a box.
-    """
-
+    #: Width of the kernel and padding for a box.
     interpolation: Callable[[int], Interpolation]
 
 
 @dataclass(frozen=True)
 class RealSpaceProjection:
-    """Sums over the map itself.
-
-    Attributes
-    ----------
-    kernel : RayKernel
-    radius : callable
-        Distance from the centre [pixels], for a box, within which the map counts.
-    """
+    """Sums over the map itself."""
 
     kernel: RayKernel
+    #: Distance from the centre [pixels], for a box, within which the map counts.
     radius: Callable[[int], float]
 
     def images(

@@ -16,32 +16,23 @@ _PAIRS_ONLY = ("nozero", "useflcf", "masked", "intonly")
 
 @dataclass(frozen=True)
 class SearchAligner:
-    """What an aligner's name and parameters mean to the search.
+    """What an aligner's name and parameters mean to the search."""
 
-    Attributes
-    ----------
-    rotate, translate, mirror : bool
-        What may differ: in-plane rotation, shift, and whether the mirrored reference is tried.
-    exhaustive : bool
-        Every reference in the full band, without any shortcut.
-    max_shift_px : float or None
-        Largest shift [pixels]; None where it does not say.
-    shift_step_px : float or None
-        Step of an exhaustive search's shifts [pixels].
-    inner_px, outer_px : float or None
-        Radii between which references are compared [pixels].
-    maxres_ang : float or None
-        Finest resolution compared while poses are searched [A].
-    """
-
+    #: rotate, translate and mirror: what may differ: in-plane rotation, shift, and whether the
+    #: mirrored reference is tried.
     rotate: bool = True
     translate: bool = True
     mirror: bool = True
+    #: Every reference in the full band, without any shortcut.
     exhaustive: bool = False
+    #: Largest shift [pixels]; None where it does not say.
     max_shift_px: float | None = None
+    #: Step of an exhaustive search's shifts [pixels].
     shift_step_px: float | None = None
+    #: inner_px and outer_px: radii between which references are compared [pixels].
     inner_px: float | None = None
     outer_px: float | None = None
+    #: Finest resolution compared while poses are searched [A].
     maxres_ang: float | None = None
 
 
@@ -67,17 +58,11 @@ NEWTON_STEPS = 4
 
 @dataclass(frozen=True)
 class Polish:
-    """A continuous refinement of poses: the aligner ``refine``.
+    """A continuous refinement of poses: the aligner ``refine``."""
 
-    Attributes
-    ----------
-    max_steps : int
-        Newton steps at most.
-    max_change_px : float or None
-        A pose whose shift would change by more stays as it was.
-    """
-
+    #: Newton steps at most.
     max_steps: int
+    #: A pose whose shift would change by more stays as it was.
     max_change_px: float | None = None
 
 

@@ -13,23 +13,15 @@ TAKES_DASK = f"{TAKES}, dask:HOST:PORT, or dask:local=N"
 
 @dataclass(frozen=True)
 class ParallelRequest:
-    """What ``--parallel`` asks for.
+    """What ``--parallel`` asks for."""
 
-    Attributes
-    ----------
-    n_threads : int or None
-        Threads asked for; None for all that this process may use.
-    ignored_scratch : str or None
-        Scratch directory of the original's ``thread:N:scratch``, which has no use here.
-    scheduler : str or None
-        Address of a Dask scheduler, ``tcp://HOST:PORT`` or ``tls://HOST:PORT``.
-    n_local : int or None
-        Number of Dask workers to start on this machine.
-    """
-
+    #: Threads asked for; None for all that this process may use.
     n_threads: int | None = None
+    #: Scratch directory of the original's ``thread:N:scratch``, which has no use here.
     ignored_scratch: str | None = None
+    #: Address of a Dask scheduler, ``tcp://HOST:PORT`` or ``tls://HOST:PORT``.
     scheduler: str | None = None
+    #: Number of Dask workers to start on this machine.
     n_local: int | None = None
 
     @property

@@ -17,20 +17,13 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 @dataclass(frozen=True)
 class ValueKind:
-    """The values an option takes.
+    """The values an option takes."""
 
-    Attributes
-    ----------
-    words : str
-        For messages, after "expected".
-    parse : callable
-        Text to value; raises ValueError.
-    accepts : callable
-        Whether a value (of any type) is one of them.
-    """
-
+    #: For messages, after "expected".
     words: str
+    #: Text to value; raises ValueError.
     parse: Callable[[str], Any]
+    #: Whether a value (of any type) is one of them.
     accepts: Callable[[Any], bool]
 
 

@@ -19,20 +19,13 @@ _OWN_IMAGES = (".mrc", ".mrcs")
 
 @dataclass(frozen=True)
 class WithoutEffect:
-    """Options that do nothing under a condition.
+    """Options that do nothing under a condition."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        The options' fields.
-    holds : callable
-        Whether the condition holds.
-    words : str
-        Why they do nothing, for the user; ends in what to do where that is not plain.
-    """
-
+    #: The options' fields.
     names: tuple[str, ...]
+    #: Whether the condition holds.
     holds: Callable[[MultiOptions], bool]
+    #: Why they do nothing, for the user; ends in what to do where that is not plain.
     words: str
 
 

@@ -60,17 +60,11 @@ _TYPICAL_SLICES = 1000
 
 @dataclass(frozen=True)
 class Interpolation:
-    """How a transform is read between its grid points.
+    """How a transform is read between its grid points."""
 
-    Attributes
-    ----------
-    width : int
-        Grid points that the kernel covers along each axis.
-    padded : int
-        Edge of the padded map [pixels], even.
-    """
-
+    #: Grid points that the kernel covers along each axis.
     width: int
+    #: Edge of the padded map [pixels], even.
     padded: int
 
 

@@ -26,27 +26,18 @@ MAX_NOISE_TO_SIGNAL = 1e4
 
 @dataclass(frozen=True)
 class HalfMapFsc:
-    """FSC of two half maps, all curves of shape (box//2 + 1,), shell 0 first.
+    """FSC of two half maps, all curves of shape (box//2 + 1,), shell 0 first."""
 
-    Attributes
-    ----------
-    unmasked : ndarray
-        Of the maps as they are.
-    masked : ndarray
-        Under the mask.
-    randomised : ndarray
-        Under the mask, after the phases of both were made random from ``random_from`` on: what the
-        mask alone makes of maps that have nothing in common there.
-    corrected : ndarray
-        The masked curve without the mask's part: the one to read resolutions from.
-    random_from : int
-        First shell with random phases; the number of shells if there is none.
-    """
-
+    #: Of the maps as they are.
     unmasked: Float64
+    #: Under the mask.
     masked: Float64
+    #: Under the mask, after the phases of both were made random from ``random_from`` on: what the
+    #: mask alone makes of maps that have nothing in common there.
     randomised: Float64
+    #: The masked curve without the mask's part: the one to read resolutions from.
     corrected: Float64
+    #: First shell with random phases; the number of shells if there is none.
     random_from: int
 
     def resolution(self, threshold: float, apix: float, *, box: int) -> float:

@@ -57,35 +57,25 @@ class HalfPair:
 
 @dataclass(frozen=True, eq=False)
 class MapDifference:
-    """The second map less the first, on the first one's scale and at the resolution of both.
+    """The second map less the first, on the first one's scale and at the resolution of both."""
 
-    Attributes
-    ----------
-    deviations : ndarray of shape (n, n, n), float32
-        The difference over its standard error.
-    significant : ndarray of shape (n, n, n), bool
-    tested : ndarray of shape (n, n, n), bool
-    maps : tuple of ndarray (n, n, n)
-        Both as they were compared.
-    freedom : float
-        Degrees of freedom of the standard error.
-    least : float
-        Smallest deviation that was called; infinite if none was.
-    scale, bfactor_px2 : float
-        The second map's shells were multiplied by ``scale * exp(-bfactor_px2 s^2 / 4)``, s in
-        cycles per pixel.
-    shell : int
-        Last shell compared.
-    """
-
+    #: The difference over its standard error, (n, n, n).
     deviations: Float32
+    #: (n, n, n) bool.
     significant: Mask
+    #: (n, n, n) bool.
     tested: Mask
+    #: Both as they were compared, each (n, n, n).
     maps: tuple[Float32, Float32]
+    #: Degrees of freedom of the standard error.
     freedom: float
+    #: Smallest deviation that was called; infinite if none was.
     least: float
+    #: scale and bfactor_px2: the second map's shells were multiplied by ``scale * exp(-bfactor_px2
+    #: s^2 / 4)``, s in cycles per pixel.
     scale: float
     bfactor_px2: float
+    #: Last shell compared.
     shell: int
 
 

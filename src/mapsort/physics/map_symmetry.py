@@ -93,20 +93,13 @@ _MOST_OPERATIONS = 10
 
 @dataclass(frozen=True)
 class SymmetryFinding:
-    """What a map says about its symmetry.
+    """What a map says about its symmetry."""
 
-    Attributes
-    ----------
-    agreement : float
-        Lowest correlation of the map with its copies, -1 to 1.
-    setting : str
-        Where the symmetry lies in the map instead, in words; empty if nowhere better.
-    found : float
-        Agreement there.
-    """
-
+    #: Lowest correlation of the map with its copies, -1 to 1.
     agreement: float
+    #: Where the symmetry lies in the map instead, in words; empty if nowhere better.
     setting: str = ""
+    #: Agreement there.
     found: float = 0.0
 
     @property

@@ -173,14 +173,9 @@ _LEAST_RESIDUAL = 1e-6
 
 @dataclass(frozen=True)
 class SoftBand:
-    """A range of shells with soft ends.
+    """A range of shells with soft ends."""
 
-    Attributes
-    ----------
-    low_px, high_px : float
-        Shells at which the weight is 1/2, Fourier pixels; 0 or less for no end.
-    """
-
+    #: low_px and high_px: shells at which the weight is 1/2, Fourier pixels; 0 or less for no end.
     low_px: float
     high_px: float
 

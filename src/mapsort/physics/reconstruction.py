@@ -10,21 +10,14 @@ MAX_STEPS = 20
 
 @dataclass(frozen=True)
 class ReconstructionMethod:
-    """How a map is made from spread slices.
+    """How a map is made from spread slices."""
 
-    Attributes
-    ----------
-    max_steps : int
-        Steps of conjugate gradients at most; well covered data need 4 to 12. They start from
-        filtered back-projection.
-    snr : float or None
-        Signal-to-noise ratio of a slice of weight 1: 1/snr is added to the density everywhere.
-    ssnr : bool
-        Whether the map is Wiener-filtered by the spectral signal-to-noise ratio of its halves.
-    """
-
+    #: Steps of conjugate gradients at most; well covered data need 4 to 12. They start from
+    #: filtered back-projection.
     max_steps: int = MAX_STEPS
+    #: Signal-to-noise ratio of a slice of weight 1: 1/snr is added to the density everywhere.
     snr: float | None = None
+    #: Whether the map is Wiener-filtered by the spectral signal-to-noise ratio of its halves.
     ssnr: bool = False
 
     @property

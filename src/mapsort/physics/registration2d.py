@@ -36,46 +36,31 @@ _LEAST_PEAK = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """Which poses are allowed, and how finely they are searched.
+    """Which poses are allowed, and how finely they are searched."""
 
-    Attributes
-    ----------
-    maxshift_px : float
-        Largest shift along x and y, pixels; 0 for none.
-    rotate : bool
-        Whether to search rotations.
-    mirror : bool
-        Whether to try the mirrored image, too.
-    angular_step_deg : float or None
-        Step of the coarse search; by default one and a half pixels at the edge.
-    shift_step_px : int
-        Step of the coarse search over shifts at full size, pixels.
-    inner_px, outer_px : float
-        Range of radii of the fixed image that is compared, pixels.
-    forbid_zero : bool
-        Exclude shifts of one pixel or less along both axes, where fixed patterns correlate.
-    reduce_box : bool
-        Whether the coarse search may use a smaller box.
-    whole_pixels : bool
-        Whether shifts shall be whole pixels.
-    local_norm : str or None
-        ``"circle"`` or ``"support"``: normalise the correlation by the fixed image's deviation
-        under the inscribed circle or the non-zero pixels of the moving image, as they are shifted.
-    n_candidates : int
-        Poses per mirror that are polished.
-    """
-
+    #: Largest shift along x and y, pixels; 0 for none.
     maxshift_px: float
+    #: Whether to search rotations.
     rotate: bool = True
+    #: Whether to try the mirrored image, too.
     mirror: bool = False
+    #: Step of the coarse search; by default one and a half pixels at the edge.
     angular_step_deg: float | None = None
+    #: Step of the coarse search over shifts at full size, pixels.
     shift_step_px: int = 1
+    #: inner_px and outer_px: range of radii of the fixed image that is compared, pixels.
     inner_px: float = 0.0
     outer_px: float = float("inf")
+    #: Exclude shifts of one pixel or less along both axes, where fixed patterns correlate.
     forbid_zero: bool = False
+    #: Whether the coarse search may use a smaller box.
     reduce_box: bool = True
+    #: Whether shifts shall be whole pixels.
     whole_pixels: bool = False
+    #: ``"circle"`` or ``"support"``: normalise the correlation by the fixed image's deviation under
+    #: the inscribed circle or the non-zero pixels of the moving image, as they are shifted.
     local_norm: str | None = None
+    #: Poses per mirror that are polished.
     n_candidates: int = 4
 
 

@@ -33,26 +33,17 @@ _MIDDLE_BOX = 48
 
 @dataclass(frozen=True, kw_only=True)
 class Simplex3D:
-    """The first simplex of a refinement and when it ends.
+    """The first simplex of a refinement and when it ends."""
 
-    Attributes
-    ----------
-    step_px : tuple of float
-        First steps along x, y, z, pixels; 0 keeps a coordinate.
-    step_deg : tuple of float
-        First steps of the rotation about x, y, z, degrees; 0 keeps a coordinate.
-    precision : float
-        The search ends when the simplex is smaller than this part of its steps ...
-    maxiter : int
-        ... or after so many iterations.
-    maxshift_px : float or None
-        How far the shift may move from the start, pixels.
-    """
-
+    #: First steps along x, y, z, pixels; 0 keeps a coordinate.
     step_px: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    #: First steps of the rotation about x, y, z, degrees; 0 keeps a coordinate.
     step_deg: tuple[float, float, float] = (10.0, 10.0, 10.0)
+    #: The search ends when the simplex is smaller than this part of its steps ...
     precision: float = 0.01
+    #: ... or after so many iterations.
     maxiter: int = 400
+    #: How far the shift may move from the start, pixels.
     maxshift_px: float | None = None
 
 

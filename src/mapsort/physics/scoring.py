@@ -41,19 +41,14 @@ class Scoring:
     max_s s f - s^2 g / 2 - (s - 1)^2 / 2 spread^2. With an infinite spread this is f^2 / 2g: the
     ranking by correlation, which serves ``ccc``, ``frc`` and ``phase`` (there g is the same for all
     references); ``sqeuclidean`` is spread 0, f - g / 2; ``dot`` is f itself.
-
-    Attributes
-    ----------
-    scale_spread : float
-        Standard deviation of the particles' scales; infinity makes the score blind to the scale of
-        the maps, zero takes it as it is.
-    comparator : Comparator
-    lowest_ang, highest_ang : float or None
-        Range of resolutions compared [A], coarse and fine end (``minres``, ``maxres``).
     """
 
+    #: Standard deviation of the particles' scales; infinity makes the score blind to the scale of
+    #: the maps, zero takes it as it is.
     scale_spread: float
     comparator: Comparator = Comparator.LOGLIK
+    #: lowest_ang and highest_ang: range of resolutions compared [A], coarse and fine end
+    #: (``minres``, ``maxres``).
     lowest_ang: float | None = None
     highest_ang: float | None = None
 

@@ -27,19 +27,13 @@ class Checkpoints:
 
     A stage's result depends on the run's inputs and the state before it only, so that a record
     that is there can be taken in place of computing it again, whatever happened in between.
-
-    Attributes
-    ----------
-    path : Path or None
-        The directory; with None nothing is kept.
-    verify : callable
-        Called before a result is saved; raises when the inputs are not what they were.
-    scratch : Scratch
-        Room for the arrays of what is read or put together.
     """
 
+    #: The directory; with None nothing is kept.
     path: Path | None = None
+    #: Called before a result is saved; raises when the inputs are not what they were.
     verify: Callable[[], None] = lambda: None
+    #: Room for the arrays of what is read or put together.
     scratch: Scratch = field(default_factory=Scratch)
 
     def kept(self, iteration: int, stage: str, kind: type[T], compute: Callable[[], T]) -> T:

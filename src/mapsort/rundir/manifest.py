@@ -25,71 +25,43 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class InputRecord:
-    """An input file as it was when the run began.
+    """An input file as it was when the run began."""
 
-    Attributes
-    ----------
-    path : str
-        Absolute path.
-    size_bytes : int
-        Size.
-    mtime : str
-        Time of last change, ISO 8601, UTC.
-    sha256 : str
-        Checksum of what ``hashed`` says.
-    hashed : str
-        ``whole file``, or for files above 256 MiB ``first 16 MiB, last 16 MiB, size``: reading
-        hundreds of gigabytes twice would cost more than some runs.
-    """
-
+    #: Absolute path.
     path: str
     size_bytes: int
+    #: Time of last change, ISO 8601, UTC.
     mtime: str
+    #: Checksum of what ``hashed`` says.
     sha256: str
+    #: ``whole file``, or for files above 256 MiB ``first 16 MiB, last 16 MiB, size``: reading
+    #: hundreds of gigabytes twice would cost more than some runs.
     hashed: str
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything needed to say what a run did, and to do it again.
+    """Everything needed to say what a run did, and to do it again."""
 
-    Attributes
-    ----------
-    options : dict
-        Every option as resolved (JSON values).
-    seed : int
-        Random seed.
-    inputs : tuple of InputRecord
-        Input files.
-    program : str
-        Name and version of the program.
-    machine : dict
-        Host, system, processor, cores, Python.
-    command : tuple of str
-        The command line.
-    started : str
-        ISO 8601, UTC.
-    choices : list of dict
-        What the program decided by itself: ``name``, ``value``, ``reason``.
-    asked : dict
-        Options as they were given (JSON values), from which the run can be resumed; empty when it
-        was begun with objects that are in no file.
-    directory : str
-        Working directory.
-    searched_since : int
-        Iterations that were finished when ``--targetres`` or ``--speed`` took their present value.
-    """
-
+    #: Every option as resolved (JSON values).
     options: dict[str, Any]
     seed: int
     inputs: tuple[InputRecord, ...]
+    #: Name and version of the program.
     program: str = f"mapsort {__version__}"
+    #: Host, system, processor, cores, Python.
     machine: dict[str, Any] = field(default_factory=lambda: describe_machine())
     command: tuple[str, ...] = ()
+    #: ISO 8601, UTC.
     started: str = field(default_factory=lambda: _iso(datetime.now(UTC).timestamp()))
+    #: What the program decided by itself: ``name``, ``value``, ``reason``.
     choices: list[dict[str, str]] = field(default_factory=list)
+    #: Options as they were given (JSON values), from which the run can be resumed; empty when it
+    #: was begun with objects that are in no file.
     asked: dict[str, Any] = field(default_factory=dict)
+    #: Working directory.
     directory: str = field(default_factory=lambda: str(Path.cwd()))
+    #: Iterations that were finished when ``--targetres`` or ``--speed`` took their present value.
     searched_since: int = 0
 
 

@@ -85,17 +85,11 @@ class ResultMatrix:
 
 @dataclass(frozen=True)
 class ResultRecord:
-    """What one job found.
+    """What one job found."""
 
-    Attributes
-    ----------
-    title : str
-        Heading of its section in the report.
-    summary : tuple of str
-        One sentence each; the verdict first.
-    """
-
+    #: Heading of its section in the report.
     title: str
+    #: One sentence each; the verdict first.
     summary: tuple[str, ...]
     tables: tuple[ResultTable, ...] = ()
     curves: tuple[ResultCurves, ...] = ()

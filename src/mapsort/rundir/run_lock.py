@@ -20,17 +20,12 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 @dataclass(frozen=True)
 class LockHolder:
-    """The process that works in a run directory.
-
-    Attributes
-    ----------
-    started : str
-        When the process began, in the kernel's count since boot: a process number is given to
-        another process some day, but not with the same start. Empty where the system has no /proc.
-    """
+    """The process that works in a run directory."""
 
     host: str
     pid: int
+    #: When the process began, in the kernel's count since boot: a process number is given to
+    #: another process some day, but not with the same start. Empty where the system has no /proc.
     started: str
 
     @classmethod

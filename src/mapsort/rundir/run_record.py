@@ -54,16 +54,11 @@ class LogLine:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run directory tells.
-
-    Attributes
-    ----------
-    iterations : list of dict
-        Records of convergence.json, first iteration first; empty at the beginning.
-    """
+    """What a run directory tells."""
 
     directory: RunDirectory
     manifest: Manifest
+    #: Records of convergence.json, first iteration first; empty at the beginning.
     iterations: list[dict[str, Any]]
 
     @cached_property

@@ -251,15 +251,10 @@ _ROWS_AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class KeptTable:
-    """The columns of a table, numbers as they were and everything else as text.
-
-    Attributes
-    ----------
-    columns : dict
-        By name; None for a column of empty texts.
-    """
+    """The columns of a table, numbers as they were and everything else as text."""
 
     n_rows: int
+    #: By name; None for a column of empty texts.
     columns: dict[str, Array | None]
 
     @classmethod

@@ -47,23 +47,15 @@ def percentages(counts: Sequence[float], *, digits: int = 1) -> list[float]:
 
 @dataclass(frozen=True)
 class SetCounts:
-    """The particles of an iteration by set: every one in exactly one map or set of junk.
+    """The particles of an iteration by set: every one in exactly one map or set of junk."""
 
-    Attributes
-    ----------
-    maps : tuple of int
-        Particles whose best match is with each map.
-    junk : tuple of int
-        Particles of each set of junk; empty where junk was not asked for.
-    posterior : tuple of float, or None
-        Each map's sum of posterior probabilities; None in records of earlier versions.
-    used : tuple of int, or None
-        Particles that enter each map with any weight.
-    """
-
+    #: Particles whose best match is with each map.
     maps: tuple[int, ...]
+    #: Particles of each set of junk; empty where junk was not asked for.
     junk: tuple[int, ...] = ()
+    #: Each map's sum of posterior probabilities; None in records of earlier versions.
     posterior: tuple[float, ...] | None = None
+    #: Particles that enter each map with any weight.
     used: tuple[int, ...] | None = None
 
     @classmethod

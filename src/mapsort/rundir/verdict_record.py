@@ -43,38 +43,26 @@ class Split:
 
 @dataclass(frozen=True)
 class PopulationRecord:
-    """How many particles each class holds, counted in four ways; classes from 1, junk apart.
+    """How many particles each class holds, counted in four ways; classes from 1, junk apart."""
 
-    Attributes
-    ----------
-    maps : tuple of int
-        Numbers of the maps that hold particles.
-    counts : tuple of int
-        Particles by their most probable class.
-    shares, errors : tuple of float
-        Maximum-likelihood shares, and their standard errors.
-    corrected : tuple of float
-        Shares of the counts, corrected by the confusion matrix.
-    confusion : tuple of tuple of float
-        Probability that a particle of one class (row) is put into another (column).
-    temperature : float
-        What log likelihoods were divided by, so that posteriors are not too sure.
-    reliability : tuple of tuple of float
-        Highest posterior, how many of those were right, part of the particles; of particles drawn
-        from the maps.
-    calibration_error : float
-        Expected, of these.
-    """
-
+    #: Numbers of the maps that hold particles.
     maps: tuple[int, ...]
+    #: Particles by their most probable class.
     counts: tuple[int, ...]
     posterior_sums: tuple[float, ...]
+    #: shares and errors: maximum-likelihood shares, and their standard errors.
     shares: tuple[float, ...]
     errors: tuple[float, ...]
+    #: Shares of the counts, corrected by the confusion matrix.
     corrected: tuple[float, ...]
+    #: Probability that a particle of one class (row) is put into another (column).
     confusion: tuple[tuple[float, ...], ...]
+    #: What log likelihoods were divided by, so that posteriors are not too sure.
     temperature: float
+    #: Highest posterior, how many of those were right, part of the particles; of particles drawn
+    #: from the maps.
     reliability: tuple[tuple[float, ...], ...]
+    #: Expected, of these.
     calibration_error: float
 
     @property
@@ -89,22 +77,16 @@ class PopulationRecord:
 
 @dataclass(frozen=True)
 class Cause:
-    """How classes go with a property of the particles.
+    """How classes go with a property of the particles."""
 
-    Attributes
-    ----------
-    name, measure : str
-        The property; ``eta squared`` of numbers, ``Cramer's V`` of kinds.
-    effect, p_value : float
-        The measure, and the chance of the test, corrected for the number of tests.
-    large : bool
-        Whether it is beyond chance, and large enough to be told.
-    """
-
+    #: name and measure: the property; ``eta squared`` of numbers, ``Cramer's V`` of kinds.
     name: str
     measure: str
+    #: effect and p_value: the measure, and the chance of the test, corrected for the number of
+    #: tests.
     effect: float
     p_value: float
+    #: Whether it is beyond chance, and large enough to be told.
     large: bool
 
     @property
@@ -115,32 +97,22 @@ class Cause:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to believe of a run, and what to do next.
-
-    Attributes
-    ----------
-    end : str
-        Why the run ended.
-    split : Split or None
-        None of one map.
-    populations : PopulationRecord or None
-        None where the split could not be judged.
-    causes : tuple of Cause
-        What classes were tested against; empty of one class.
-    doubts, next_steps : tuple of str
-        Sentences.
-    control : Split or None
-        The same of the data's twin with one structure; None where ``--control`` was not asked for.
-    """
+    """What to believe of a run, and what to do next."""
 
     iteration: int
     converged: bool
+    #: Why the run ended.
     end: str
+    #: None of one map.
     split: Split | None
+    #: None where the split could not be judged.
     populations: PopulationRecord | None
+    #: What classes were tested against; empty of one class.
     causes: tuple[Cause, ...]
+    #: doubts and next_steps: sentences.
     doubts: tuple[str, ...]
     next_steps: tuple[str, ...]
+    #: The same of the data's twin with one structure; None where ``--control`` was not asked for.
     control: Split | None = None
 
     @property

@@ -26,24 +26,17 @@ FRAMES = (-2, -1, 0, 1, 2)
 
 @dataclass(frozen=True)
 class Latent:
-    """What was found of n particles.
+    """What was found of n particles."""
 
-    Attributes
-    ----------
-    rotations : ndarray of shape (n, 3, 3), float64
-    origins : ndarray of shape (n, 2), float64
-        [pixels]
-    coordinates : ndarray of shape (n, q), float64
-        Along the components, of standard deviation about 1.
-    scale : ndarray of shape (n,), float64
-    junk : ndarray of shape (n,), float64
-        Probability that an image holds no particle.
-    """
-
+    #: (n, 3, 3).
     rotations: Float64
+    #: [pixels], (n, 2).
     origins: Float64
+    #: Along the components, of standard deviation about 1, (n, q).
     coordinates: Float64
+    #: (n,).
     scale: Float64
+    #: Probability that an image holds no particle, (n,).
     junk: Float64
 
     def columns(self, where: slice, apix: float) -> dict[str, Array]:

@@ -16,13 +16,9 @@ class InputWatch:
 
     Size, time of change and place on the disk are compared; only where these differ is the
     checksum, so that a file that was merely touched does no harm.
-
-    Attributes
-    ----------
-    records : sequence of InputRecord
-        From the run's manifest.
     """
 
+    #: From the run's manifest.
     records: Sequence[InputRecord]
     _seen: dict[str, tuple[int, ...]] = field(init=False, default_factory=dict)
 

@@ -23,18 +23,12 @@ EDGE = 0.03
 
 @dataclass(frozen=True)
 class ParticleTreatment:
-    """How raw particle images become transforms; the same for every particle of a run.
-
-    Attributes
-    ----------
-    background_radius : float
-        Outside this radius [pixels] is background: it gets mean 0 and standard deviation 1.
-    invert : bool
-        Whether density is black in the images.
-    """
+    """How raw particle images become transforms; the same for every particle of a run."""
 
     grid: FourierGrid
+    #: Outside this radius [pixels] is background: it gets mean 0 and standard deviation 1.
     background_radius: float
+    #: Whether density is black in the images.
     invert: bool
 
     def images(self, raw: Float32) -> Float32:
@@ -60,20 +54,13 @@ class ParticleTreatment:
 
 @dataclass(frozen=True)
 class ProcessedTreatment(ParticleTreatment):
-    """Particles normalised by processors of the user's choice, on the scale of the others.
+    """Particles normalised by processors of the user's choice, on the scale of the others."""
 
-    Attributes
-    ----------
-    chain : tuple of BoundModule
-        Processors of every raw image.
-    apix : float
-        Pixel size [A].
-    scale : float
-        One factor for all images.
-    """
-
+    #: Processors of every raw image.
     chain: tuple[BoundModule[..., Float32], ...]
+    #: Pixel size [A].
     apix: float
+    #: One factor for all images.
     scale: float = 1.0
 
     def images(self, raw: Float32) -> Float32:

@@ -14,20 +14,13 @@ from mapsort.stages.fourier_grid import centred_images, shift_images
 
 @dataclass(frozen=True, kw_only=True)
 class PosedParticles:
-    """Where n particles lie, and how they were seen.
+    """Where n particles lie, and how they were seen."""
 
-    Attributes
-    ----------
-    rotations : ndarray of shape (n, 3, 3)
-        Object to view.
-    origins : ndarray of shape (n, 2)
-        Shift that centres each particle [pixels].
-    transfer : callable
-        Gives the contrast transfer functions of a range, (m, box, box//2+1), or None.
-    """
-
+    #: Object to view, (n, 3, 3).
     rotations: Float64
+    #: Shift that centres each particle [pixels], (n, 2).
     origins: Float64
+    #: Gives the contrast transfer functions of a range, (m, box, box//2+1), or None.
     transfer: Callable[[slice], Float32 | None]
 
     def images(self, projector: FourierProjector, where: slice, *, n_threads: int = 1) -> Float32:

@@ -81,16 +81,11 @@ class HeldOutPair:
 
 @dataclass(frozen=True)
 class JudgeGains:
-    """By how much two maps explain particles better than one.
+    """By how much two maps explain particles better than one."""
 
-    Attributes
-    ----------
-    members : ndarray of shape (m,)
-        Numbers of the particles among the judges.
-    gain_nats : ndarray of shape (m,)
-    """
-
+    #: Numbers of the particles among the judges, (m,).
     members: Indices
+    #: (m,).
     gain_nats: Float64
 
     def of_images(self, image: Int64) -> Float64:

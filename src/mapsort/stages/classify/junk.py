@@ -38,22 +38,16 @@ def noise_images(n: int, box: int, power: Real, rng: np.random.Generator) -> Flo
 
 @dataclass(frozen=True)
 class JunkModel:
-    """The two kinds of best scores [nat], and how many are of noise.
+    """The two kinds of best scores [nat], and how many are of noise."""
 
-    Attributes
-    ----------
-    noise_mode, noise_scale : float
-        Gumbel distribution of the best score of pure noise (the largest of many).
-    mean, deviation : float
-        Normal distribution of the particles' best scores.
-    share : float
-        Fraction of all images that are noise.
-    """
-
+    #: noise_mode and noise_scale: Gumbel distribution of the best score of pure noise (the largest
+    #: of many).
     noise_mode: float
     noise_scale: float
+    #: mean and deviation: normal distribution of the particles' best scores.
     mean: float
     deviation: float
+    #: Fraction of all images that are noise.
     share: float
 
     def probability(self, scores: Real) -> Float64:

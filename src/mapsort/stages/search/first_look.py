@@ -18,17 +18,11 @@ from mapsort.model.references import References
 
 @dataclass(frozen=True)
 class Window:
-    """How far below the best one references may be.
+    """How far below the best one references may be."""
 
-    Attributes
-    ----------
-    nats : float
-        Below the best one of all.
-    own_nats : float
-        And below the best one of their own map, which says how probable that map is.
-    """
-
+    #: Below the best one of all.
     nats: float
+    #: And below the best one of their own map, which says how probable that map is.
     own_nats: float
 
 

@@ -35,20 +35,13 @@ _CLIMBED = (Comparator.LOGLIK, Comparator.CCC, Comparator.SQEUCLIDEAN)
 
 @dataclass(frozen=True)
 class LocalSearchPlan:
-    """What is common to all particles of a search.
+    """What is common to all particles of a search."""
 
-    Attributes
-    ----------
-    projectors : tuple of FourierProjector
-        One per map.
-    ring_weight : ndarray of shape (n_rings,)
-        Weight of a Fourier term on rings 1, 2, ...
-    context : SearchContext
-        Origins stay within its ``max_shift`` on either axis.
-    """
-
+    #: One per map.
     projectors: tuple[FourierProjector, ...]
+    #: Weight of a Fourier term on rings 1, 2, .., (n_rings,).
     ring_weight: Float32
+    #: Origins stay within its ``max_shift`` on either axis.
     context: SearchContext
     scoring: Scoring
 

@@ -23,27 +23,18 @@ from mapsort.physics.shells import shell_means
 
 @dataclass(frozen=True)
 class PairComparison:
-    """A comparator and what it needs of the references.
+    """A comparator and what it needs of the references."""
 
-    Attributes
-    ----------
-    comparator : BoundModule
-        Called with particle and reference in its place; smaller is better.
-    references : ndarray of shape (n_references, box, box)
-        Without CTF.
-    apix : float
-        Pixel size [A].
-    flipped : bool
-        Whether the particles' phases are flipped.
-    signal_to_noise : ndarray of shape (box//2 + 1,), optional
-        Of a particle, without its CTF, in each shell: what ``snrweight`` weighs by where the
-        user gives no curve.
-    """
-
+    #: Called with particle and reference in its place; smaller is better.
     comparator: BoundModule[..., float]
+    #: Without CTF, (n_references, box, box).
     references: Float32
+    #: Pixel size [A].
     apix: float
+    #: Whether the particles' phases are flipped.
     flipped: bool = False
+    #: Of a particle, without its CTF, in each shell, (box//2 + 1,): what ``snrweight`` weighs by
+    #: where the user gives no curve.
     signal_to_noise: Float64 | None = None
 
     def values(

@@ -37,24 +37,17 @@ _BankMaker = Callable[[int, str], _core.ReferenceBank]
 
 @dataclass(frozen=True)
 class MatchPlan:
-    """What is common to all particles of an iteration.
-
-    Attributes
-    ----------
-    levels : tuple of Level
-        Coarse to fine; the last is the full band of the search.
-    polishing, deciding : Level
-        Full bands in which poses are refined and scored.
-    shared : int
-        The best candidates about whose shifts all others of the particle are searched, too.
-    """
+    """What is common to all particles of an iteration."""
 
     references: References
     context: SearchContext
     settings: SearchSettings
+    #: Coarse to fine; the last is the full band of the search.
     levels: tuple[Level, ...]
+    #: polishing and deciding: full bands in which poses are refined and scored.
     polishing: Level
     deciding: Level
+    #: The best candidates about whose shifts all others of the particle are searched, too.
     shared: int = SHARED
 
     def in_noise(self, ratio: Real) -> MatchPlan:

@@ -22,29 +22,19 @@ _ANY_POSE, _REFINED = SearchAligner(), Polish(NEWTON_STEPS)
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How poses are found and references ranked; by default all by one scoring, and refined.
+    """How poses are found and references ranked; by default all by one scoring, and refined."""
 
-    Attributes
-    ----------
-    scoring : Scoring
-        What references are ranked by in the end, as far as the search's kernels know it.
-    aligner : SearchAligner
-        What may differ between a particle and its reference, and how it is searched.
-    search : Scoring or None
-        What a pair's pose is chosen by; None: ``scoring``.
-    polish : Polish or None
-        Continuous refinement of the best poses; None: they stay on the lattice.
-    polish_by : Scoring or None
-        What it improves; None: as ``search``.
-    pairs : BoundModule or None
-        A comparator that ranks the best poses of each map anew, on the images themselves.
-    """
-
+    #: What references are ranked by in the end, as far as the search's kernels know it.
     scoring: Scoring
+    #: What may differ between a particle and its reference, and how it is searched.
     aligner: SearchAligner = _ANY_POSE
+    #: What a pair's pose is chosen by; None: ``scoring``.
     search: Scoring | None = None
+    #: Continuous refinement of the best poses; None: they stay on the lattice.
     polish: Polish | None = _REFINED
+    #: What it improves; None: as ``search``.
     polish_by: Scoring | None = None
+    #: A comparator that ranks the best poses of each map anew, on the images themselves.
     pairs: BoundModule[..., float] | None = None
 
     @property
@@ -64,27 +54,18 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class SearchContext:
-    """What the images of one iteration share, whatever they are compared with.
-
-    Attributes
-    ----------
-    apix : float
-        Pixel size [A].
-    noise_power : ndarray of shape (box//2 + 1,)
-        Mean |N|^2 of the noise's transform in each shell of a particle image.
-    max_shift : float
-        Largest shift searched [pixels].
-    max_radius : int or None
-        Highest ring compared, whatever the references hold; None for no limit.
-    shift_spread : float
-        Width of the normal prior on shifts along each axis [pixels]; infinite for none.
-    """
+    """What the images of one iteration share, whatever they are compared with."""
 
     grid: FourierGrid
+    #: Pixel size [A].
     apix: float
+    #: Mean |N|^2 of the noise's transform in each shell of a particle image, (box//2 + 1,).
     noise_power: Real
+    #: Largest shift searched [pixels].
     max_shift: float
+    #: Highest ring compared, whatever the references hold; None for no limit.
     max_radius: int | None = None
+    #: Width of the normal prior on shifts along each axis [pixels]; infinite for none.
     shift_spread: float = float("inf")
     n_threads: int = 1
 

@@ -33,34 +33,22 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Clusters:
-    """References in clusters.
+    """References in clusters."""
 
-    Attributes
-    ----------
-    similarity : Similarity
-        Every reference (row) against every other one; ``score`` is the squared correlation.
-    members : tuple of ndarray
-        References of each cluster, ascending; a reference is in two clusters.
-    averages : ndarray of shape (n_clusters, box, box)
-        Means of the members, each laid onto the first.
-    """
-
+    #: Every reference (row) against every other one; ``score`` is the squared correlation.
     similarity: Similarity
+    #: References of each cluster, ascending; a reference is in two clusters.
     members: tuple[Indices, ...]
+    #: Means of the members, each laid onto the first, (n_clusters, box, box).
     averages: Float32
 
 
 @dataclass(frozen=True)
 class FirstStage:
-    """What the first of two stages found.
-
-    Attributes
-    ----------
-    similarity : Similarity
-        Particles against the clusters' averages.
-    """
+    """What the first of two stages found."""
 
     clusters: Clusters
+    #: Particles against the clusters' averages.
     similarity: Similarity
 
 
