@@ -20,7 +20,9 @@ read -r seconds rest <docs/tutorial_data/seconds.txt
 echo "tutorial: $seconds $rest"
 ((seconds < 300)) || { echo "the tutorial takes more than five minutes" >&2; exit 1; }
 
-python3 -m sphinx -n -W --keep-going -q -b html -d "$work/doctrees" docs "$site"
+python3 -m sphinx -n -W --keep-going -q -b html -d "$work/doctrees" docs "$work/html"
+# Not built in place: the notebook's outputs are left beside the pages.
+cp -r "$work/html/." "$site"
 if [[ ${2:-} == --check-links ]]; then
   python3 -m sphinx -n -W --keep-going -q -b linkcheck -d "$work/doctrees" docs "$work/links"
 fi

@@ -13,6 +13,7 @@ sys.path.insert(0, str(HERE))
 
 project = "mapsort"
 author = "The mapsort developers"
+copyright = f"2026, {author}"
 release = version = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
