@@ -81,13 +81,7 @@ def read_cryosparc(
 
 
 def field_names(path: Path) -> tuple[int, tuple[str, ...]]:
-    """Return the number of particles of a ``.cs`` file and what it holds of each.
-
-    Raises
-    ------
-    FormatError
-        The file is missing, damaged, or holds Python objects.
-    """
+    """Return the number of particles of a ``.cs`` file and what it holds of each."""
     records = read_records(path)
     return len(records), records.dtype.names or ()
 

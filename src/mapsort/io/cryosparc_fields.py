@@ -88,13 +88,7 @@ class CryosparcFields:
         return len(self.values["uid"])
 
     def texts(self, name: str) -> list[str]:
-        """Return a field of text.
-
-        Raises
-        ------
-        FormatError
-            It is no text.
-        """
+        """Return a field of text."""
         values = self.values[name]
         if values.dtype.kind not in "SU" or values.ndim != 1:
             raise FormatError(f"{self.path}: {name} is not text.")
@@ -109,13 +103,7 @@ class CryosparcFields:
         return [decoded[i] for i in place.tolist()]
 
     def any_numbers(self, name: str, width: int = 1) -> Float64:
-        """Return a field of numbers, (n,) or (n, width), that may hold NaN: nothing needs them.
-
-        Raises
-        ------
-        FormatError
-            They are no numbers, or more or fewer.
-        """
+        """Return a field of numbers, (n,) or (n, width), that may hold NaN: nothing needs them."""
         values = self.values[name]
         shape = (len(values),) if width == 1 else (len(values), width)
         if values.dtype.kind not in "iuf" or values.shape != shape:
@@ -143,11 +131,6 @@ def read_records(path: Path) -> Array:
     """Read one array of records with a field ``uid``, one per particle.
 
     Its size is checked against the file's before memory is taken.
-
-    Raises
-    ------
-    FormatError
-        The file is missing, damaged, or holds Python objects.
     """
     try:
         with reading(path), path.open("rb") as file:

@@ -52,11 +52,6 @@ def pose_columns(fields: CryosparcFields, apix: Floats, notes: list[str]) -> Col
     ``alignments3D``, ``alignments3D_multi``, ``alignments_class3D_k``, ``alignments_class_k``.
     Shifts that state no pixel size have that of the images, ``apix`` (n,). What the user should
     know is added to the notes.
-
-    Raises
-    ------
-    FormatError
-        A field has not the numbers that it should have.
     """
     columns: Columns = {}
     taken: list[str] = []

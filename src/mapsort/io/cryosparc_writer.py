@@ -105,13 +105,7 @@ def group_text(name: str, fields: Columns, *, created: str, title: str) -> str:
 
 
 def rows_of(uids: Array, wanted: NDArray[np.uint64], path: Path) -> Int64:
-    """Return where particles are in a set, by their numbers.
-
-    Raises
-    ------
-    FormatError
-        The set does not hold one of them.
-    """
+    """Return where particles are in a set, by their numbers."""
     order = np.argsort(uids, kind="stable")
     at = np.searchsorted(uids[order], wanted).clip(max=len(order) - 1)
     rows = order[at]

@@ -40,13 +40,7 @@ class DiskSpace:
 
     @classmethod
     def check(cls, path: str | Path, size_bytes: int) -> None:
-        """Find out whether a file of this size can be made; it is left there, empty.
-
-        Raises
-        ------
-        OSError
-            The disk is full.
-        """
+        """Make an empty file, after the disk was seen to hold one of this size; else an OSError."""
         Path(path).write_bytes(b"")
         try:
             cls(path).reach(size_bytes)
@@ -54,13 +48,7 @@ class DiskSpace:
             os.truncate(path, 0)
 
     def reach(self, size_bytes: int) -> None:
-        """Reserve the file's blocks up to a size that it may grow to, and some more.
-
-        Raises
-        ------
-        OSError
-            The disk is full.
-        """
+        """Reserve the file's blocks up to a size that it may grow to, and some more."""
         # Not every system can: there the library meets the full disk itself.
         if size_bytes <= self._reserved or not hasattr(os, "posix_fallocate"):
             return

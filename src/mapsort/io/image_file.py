@@ -52,11 +52,6 @@ def open_images(path: Path, *, as_stack: bool = False) -> Iterator[ImageFile]:
     Yields
     ------
     ImageFile
-
-    Raises
-    ------
-    FormatError
-        The file is missing or damaged.
     """
     if path.suffix.lower() in HDF_SUFFIXES:
         with HdfReader(path) as reader:

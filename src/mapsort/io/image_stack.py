@@ -54,13 +54,7 @@ class ImageStack(Protocol):
 
 
 def open_stack(path: Path) -> ImageStack:
-    """Open a stack: EMAN2 ``.hdf``, or MRC, which recognises its own files.
-
-    Raises
-    ------
-    FormatError
-        The file cannot be opened as a stack.
-    """
+    """Open a stack: EMAN2 ``.hdf``, or MRC, which recognises its own files."""
     refuse_bdb(str(path), path)
     return HdfStack(path) if path.suffix.lower() in HDF_SUFFIXES else MrcStack(path)
 
@@ -114,11 +108,6 @@ class OpenStacks:
         """Return a stack, opening it if need be and forgetting the one not used for longest.
 
         It stays usable for who holds it, also after it was forgotten here.
-
-        Raises
-        ------
-        FormatError
-            The file cannot be opened as a stack.
         """
         with self._lock:
             stack = self._stacks.get(path)

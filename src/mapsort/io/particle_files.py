@@ -82,11 +82,6 @@ def read_particle_files(
         Where image files that the file names are looked for first.
     passthrough : sequence of str or Path, optional
         cryoSPARC's passthrough files that go with a ``.cs``.
-
-    Raises
-    ------
-    FormatError
-        The file, or one that it needs, is missing, damaged or of a kind that is not read.
     """
     refuse_bdb(str(path), "input")
     path = Path(path)

@@ -91,13 +91,7 @@ def connected(name: str, request: ParallelRequest) -> AbstractContextManager[Das
 def refuse_unfit(
     name: str, workers: Mapping[str, WorkerFacts], tasks_at_once: Mapping[str, int]
 ) -> None:
-    """Refuse workers that cannot do the work, or would do it otherwise.
-
-    Raises
-    ------
-    ConfigError
-        Naming the first such worker and what is wrong with it.
-    """
+    """Refuse workers that cannot do the work, or would do it otherwise."""
     here = worker_facts(())
     for address, facts in workers.items():
         where = f"--parallel={name}: worker {address} on {facts.host}"

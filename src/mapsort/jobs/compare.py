@@ -128,8 +128,6 @@ def compare_maps(
     ------
     ConfigError
         An option is wrong, or half maps are missing.
-    FormatError
-        A file is missing or damaged, or maps differ in box or pixel size.
     NumericalError
         The half maps of a map do not agree at any resolution.
     """

@@ -103,8 +103,6 @@ def convert(options: ConvertOptions, *, progress: Progress | None = None) -> Con
     ConfigError
         An option does not fit, the kind of file cannot be written, an input file would be
         overwritten, or the disk is too small: before anything is written.
-    FormatError
-        The input cannot be read.
     """
     options.validated()
     shown = progress or default_progress()

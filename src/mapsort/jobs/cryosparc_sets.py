@@ -29,11 +29,6 @@ def original_fields(
     -------
     dict of str to ndarray, or None
         Field to values, one per particle; None where particles are of other files.
-
-    Raises
-    ------
-    FormatError
-        A file is missing, damaged, or does not hold one of the particles.
     """
     if source.suffix.lower() != CRYOSPARC_SUFFIX or UID not in particles.table:
         return None

@@ -62,11 +62,6 @@ def demo(
     """Simulate two conformations of the phantom, classify them with multi, and score the result.
 
     ``watcher`` is called as that of `mapsort.jobs.multi.refine_multi_run` is.
-
-    Raises
-    ------
-    ConfigError
-        For a bad option.
     """
     options.validated()
     shown = progress or default_progress()

@@ -55,8 +55,6 @@ def deposit(options: DepositOptions) -> tuple[Deposited, ...]:
     ------
     ConfigError
         There is no such map, or the run has no half maps: the message tells how to make them.
-    FormatError
-        A file is missing or damaged, or maps differ in box or pixel size.
     """
     options.validated()
     finished = open_finished(options.run[0])

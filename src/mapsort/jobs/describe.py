@@ -50,11 +50,6 @@ def describe_run(path: Path) -> Facts:
     -------
     list of Fact
         Command, state, iterations, and of the last iteration each map's particles and resolution.
-
-    Raises
-    ------
-    FormatError
-        A file of the run is damaged.
     """
     record = read_run(path)
     directory, manifest = record.directory, record.manifest
@@ -148,11 +143,6 @@ def describe(path: str | Path, *, passthrough: Sequence[str] = ()) -> Facts:
     -------
     list of Fact
         Name, text and value of each fact, in the order to show them.
-
-    Raises
-    ------
-    FormatError
-        The file is missing, damaged, or of another kind.
     """
     refuse_bdb(str(path), "info")
     suffix = Path(path).suffix.lower()

@@ -84,13 +84,7 @@ class FinishedRun(RunRecord):
 
 
 def open_finished(path: str | Path) -> FinishedRun:
-    """Open a run directory.
-
-    Raises
-    ------
-    FormatError
-        It is not a run directory, is damaged, or no iteration has ended.
-    """
+    """Open a run directory."""
     record = read_run(path)
     if not record.iterations:
         raise FormatError(f"{path}: no iteration of this run has ended yet.")

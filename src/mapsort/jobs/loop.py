@@ -46,13 +46,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def check_disk(run: Run) -> None:
-    """Refuse a run for which there is no room.
-
-    Raises
-    ------
-    ConfigError
-        Naming the directory, the need and what is free.
-    """
+    """Refuse a run for which there is no room."""
     place = run.options.path or Path()
     need = run_disk(run)
     least = run_disk(replace(run, options=replace(run.options, keepfiles=KeptFiles.MAPS)))

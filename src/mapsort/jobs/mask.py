@@ -46,8 +46,6 @@ def make_mask(options: MaskOptions) -> MadeMask:
     ------
     ConfigError
         The request is wrong, or no voxel lies above the threshold.
-    FormatError
-        The map cannot be read.
     """
     options.validated()
     (path,) = options.maps

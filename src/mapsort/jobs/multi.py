@@ -165,13 +165,7 @@ MULTI = Refinement(
 
 
 def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str:
-    """Check a request as far as can be done without work, and say what it would do.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        What is wrong with the request or its input.
-    """
+    """Check a request as far as can be done without work, and say what it would do."""
     run = opened(options, progress)
     check_disk(run)
     memory = _memory_warnings(run)
@@ -233,13 +227,6 @@ def refine_multi_run(
     watcher : callable, optional
         Called with the run directory when the seeds, each iteration and the verdict are there, and
         when the run fails; the report is made this way.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        Before any work: what is wrong with the request or its input.
-    NumericalError
-        When the computation cannot go on.
     """
     options = with_seed(options)
     run = opened(options, progress, particles, volumes)

@@ -112,8 +112,6 @@ def pca_run(
 
     Raises
     ------
-    FormatError, ConfigError
-        Before any work: what is wrong with the request or its input.
     NumericalError
         The particles hold no signal that they agree on.
     """
@@ -124,13 +122,7 @@ def pca_run(
 
 
 def plan_text(options: PcaOptions, *, progress: Progress | None = None) -> str:
-    """Check a request as far as can be done without work, and say what it would do.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        What is wrong with the request or its input.
-    """
+    """Check a request as far as can be done without work, and say what it would do."""
     run, _ = _opened(options, progress)
     check_disk(run)
     with threadpool_limits(run.plan.n_threads):

@@ -43,8 +43,6 @@ def process_file(options: ProcessOptions) -> Processed:
 
     Raises
     ------
-    ConfigError, FormatError
-        For a wrong request or input; nothing is written then.
     NumericalError
         If a processor cannot work on an image.
     """

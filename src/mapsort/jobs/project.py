@@ -68,13 +68,7 @@ class Projected:
 
 
 def project_maps(options: ProjectOptions, *, progress: Progress | None = None) -> Projected:
-    """Project maps along the directions of a generator or of a file, and write the images.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        Before any work: what is wrong with the request or its input.
-    """
+    """Project maps along the directions of a generator or of a file, and write the images."""
     shown = progress or default_progress()
     volumes = [Volume.open(path, default_apix=options.apix) for path in options.maps]
     _check_alike(options, volumes)

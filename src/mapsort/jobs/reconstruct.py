@@ -57,13 +57,7 @@ class Reconstructed:
 def reconstruct_map(
     options: ReconstructOptions, *, progress: Progress | None = None
 ) -> Reconstructed:
-    """Reconstruct a map; images are read in chunks, so that their number does not matter.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        What is wrong with the request or its input.
-    """
+    """Reconstruct a map; images are read in chunks, so that their number does not matter."""
     shown = progress or default_progress()
     options = options.validated()
     source = open_slices(options)

@@ -104,13 +104,7 @@ class Slices:
 
 
 def open_slices(options: ReconstructOptions) -> Slices:
-    """Open what is to be reconstructed, and check it as far as headers and tables tell.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        What is wrong with the file, or does not fit it.
-    """
+    """Open what is to be reconstructed, and check it as far as headers and tables tell."""
     return _averages(options) if options.averages else _particles(options)
 
 

@@ -153,13 +153,7 @@ REFINE = Refinement(
 
 
 def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None) -> str:
-    """Check a request as far as can be done without work, and say what it would do.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        What is wrong with the request or its input.
-    """
+    """Check a request as far as can be done without work, and say what it would do."""
     run = open_halves(options, progress or default_progress())
     check_disk(run)
     with threadpool_limits(run.plan.n_threads):
@@ -188,13 +182,6 @@ def refine_run(
     watcher : callable, optional
         Called with the run directory when the seeds, each iteration and the verdict are there, and
         when the run fails.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        Before any work: what is wrong with the request or its input.
-    NumericalError
-        When the computation cannot go on.
     """
     shown = progress or default_progress()
     run = open_halves(with_seed(options), shown, particles=particles, volume=volume)

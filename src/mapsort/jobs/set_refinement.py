@@ -59,11 +59,6 @@ def refine_set(
     parallel : str
         As ``--parallel``.
     progress : Progress
-
-    Raises
-    ------
-    FormatError
-        The run has not kept the map.
     """
     model = finished.directory.maps(iteration, start)
     if not model.exists():

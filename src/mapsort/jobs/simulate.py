@@ -155,8 +155,6 @@ def simulate(options: SimulateOptions, *, progress: Progress | None = None) -> S
     ------
     ConfigError
         For options that do not fit together or maps of different box or pixel size.
-    FormatError
-        For a map that cannot be read.
 
     Notes
     -----

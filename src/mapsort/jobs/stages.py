@@ -209,11 +209,6 @@ def similarity_matrix(
     -------
     tuple of int
         Numbers of particles and of projections.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        Before any work: what is wrong with the request or its input.
     """
     run, state, projections = stage_run(options, progress)
     with threadpool_limits(run.plan.n_threads):
@@ -295,11 +290,6 @@ def class_averages(
     -------
     tuple of int
         Number of particles averaged, and of classes with particles.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        Before any work: what is wrong with the request or its input.
     """
     run, state, projections = stage_run(options, progress)
     n_classes = len(projections.references)

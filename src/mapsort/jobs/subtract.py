@@ -96,13 +96,7 @@ class _Work:
 
 
 def subtract(options: SubtractOptions, *, progress: Progress | None = None) -> Subtracted:
-    """Subtract the part of a map outside (inside) a mask from particles, and write what is left.
-
-    Raises
-    ------
-    ConfigError, FormatError
-        What is wrong with the request or its input, before anything is written.
-    """
+    """Subtract the part of a map outside (inside) a mask from particles, and write what is left."""
     options.validated()
     shown = progress or default_progress()
     (source,) = options.particles

@@ -90,11 +90,6 @@ class StoredImages:
         -------
         dict of int to str
             Particle, from 0, to what is wrong with it.
-
-        Raises
-        ------
-        FormatError
-            A file is missing, cut off or of another size.
         """
         return self._read(indices)[1]
 
@@ -142,11 +137,6 @@ class StoredImages:
         """Return EMAN2's header of a particle's image; see `mapsort.io.hdf.HdfReader.header`.
 
         Empty where the image is not in an EMAN2 file.
-
-        Raises
-        ------
-        FormatError
-            The stack is damaged.
         """
         stack = self._stacks.get(self.files[self.file_of[index]])
         if not isinstance(stack, HdfStack):

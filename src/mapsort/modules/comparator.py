@@ -33,11 +33,6 @@ def search_comparator(spec: ModuleCall | str) -> tuple[Scoring, BoundModule[...,
     That is the nearest scoring that they know (the correlation coefficient for comparators that
     they do not) and, if it is not the whole comparator, the comparator itself, to be evaluated on
     the aligned pairs of the best poses.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name or parameter, or a wrong value.
     """
     bound = COMPARATORS.bind(spec)
     arguments: Mapping[str, Any] = bound.arguments

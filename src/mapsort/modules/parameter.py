@@ -139,13 +139,7 @@ _WORDS: Mapping[type, str] = {
 
 
 def read_image(path: str) -> Float32:
-    """Read the one image or map of an MRC or EMAN2 HDF file, (ny, nx) or (nz, ny, nx) float32.
-
-    Raises
-    ------
-    FormatError
-        If the file is missing, of another kind, or holds several images.
-    """
+    """Read the one image or map of an MRC or EMAN2 HDF file, (ny, nx) or (nz, ny, nx) float32."""
     if Path(path).suffix.lower() not in HDF_SUFFIXES:
         pixels, _ = read_map(path)
     else:

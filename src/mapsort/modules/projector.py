@@ -76,11 +76,6 @@ def projector(spec: ModuleCall | str) -> Projection:
     ----------
     spec : ModuleCall or str
         For example ``"standard"`` or ``"fourier:tolerance=1e-5"``.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name or parameter, or a wrong value.
     """
     return PROJECTORS.bind(spec)()
 

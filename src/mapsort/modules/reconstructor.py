@@ -55,11 +55,6 @@ def _check(arguments: Mapping[str, Any]) -> None:
 def reconstructor(spec: ModuleCall | str) -> ReconstructionMethod:
     """Return the method that a specification, for example ``"fourier:mode=gauss_2"``, names.
 
-    Raises
-    ------
-    ConfigError
-        Unknown name, parameter or mode, or a wrong value.
-
     Examples
     --------
     >>> reconstructor("back_projection").max_steps

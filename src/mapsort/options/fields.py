@@ -123,13 +123,7 @@ class Options:
         }
 
     def validated(self) -> Self:
-        """Return self after the checks that need no files.
-
-        Raises
-        ------
-        ConfigError
-            Naming the option, its value and the values it takes.
-        """
+        """Return self after the checks that need no files."""
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
             kind: ValueKind | None = item.metadata["kind"]
@@ -226,13 +220,7 @@ def _typed(item: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def parsed(name: str, kind: ValueKind, written: str) -> Any:
-    """Return the value that is written for option `name`.
-
-    Raises
-    ------
-    ConfigError
-        It is not of this kind.
-    """
+    """Return the value that is written for option `name`."""
     try:
         return kind.parse(written)
     except ConfigError:

@@ -37,13 +37,7 @@ class MultiOptions(
     """Options of ``mapsort multi``; each field's metadata holds its help, group and values."""
 
     def validated(self) -> Self:
-        """Return self, with a path for each map, after the checks that need no files.
-
-        Raises
-        ------
-        ConfigError
-            Naming the option, its value and the values it takes (SEMANTICS 3.3).
-        """
+        """Return self, with a path for each map, after the checks that need no files."""
         return _with_models(super().validated())
 
     def _check(self) -> None:

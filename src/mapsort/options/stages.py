@@ -122,13 +122,7 @@ class AverageStageOptions(
 
 
 def require_files(files: tuple[Path, ...], names: tuple[str, ...]) -> None:
-    """Refuse another number of files than there are names.
-
-    Raises
-    ------
-    ConfigError
-        Naming what is expected.
-    """
+    """Refuse another number of files than there are names."""
     if len(files) != len(names):
         raise ConfigError(f"give {' '.join(names)}; given: {counted(len(files), 'file')}")
 

@@ -27,13 +27,7 @@ _SIDE, _DPI, _DENSEST = 2.0, 120, 4.0
 
 
 def write_abinit_picture(directory: RunDirectory) -> None:
-    """Draw abinit.png from what a run has written.
-
-    Raises
-    ------
-    FormatError
-        The run's files are missing or damaged.
-    """
+    """Draw abinit.png from what a run has written."""
     with atomic_path(directory.abinit_picture) as part:
         part.write_bytes(_picture(directory))
 

@@ -41,13 +41,7 @@ _DOTS: dict[str, Any] = {
 
 
 def write_latent_picture(directory: RunDirectory) -> None:
-    """Draw latent.png from what a run has written.
-
-    Raises
-    ------
-    FormatError
-        The run's files are missing or damaged.
-    """
+    """Draw latent.png from what a run has written."""
     with atomic_path(directory.latent_picture) as part:
         part.write_bytes(_picture(directory))
 

@@ -16,13 +16,7 @@ _TABLES = (STAR_SUFFIX, CRYOSPARC_SUFFIX, *LIST_SUFFIXES)
 
 
 def read_volume(path: Path) -> Float32:
-    """Read a map's densities (z, y, x).
-
-    Raises
-    ------
-    FormatError
-        The file is missing, damaged or not a map.
-    """
+    """Read a map's densities (z, y, x)."""
     with open_images(path) as file:
         if not file.holds_maps:
             raise FormatError(
@@ -32,13 +26,7 @@ def read_volume(path: Path) -> Float32:
 
 
 def read_stack(path: Path, first: int, count: int) -> Float32:
-    """Read at most ``count`` images of a stack or table from number ``first`` (from 0) on.
-
-    Raises
-    ------
-    FormatError
-        The file is missing, damaged or has no such image.
-    """
+    """Read at most ``count`` images of a stack or table from number ``first`` (from 0) on."""
     if path.suffix.lower() in _TABLES:
         particles = Particles.open(path)
         if first >= len(particles):

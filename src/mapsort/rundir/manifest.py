@@ -78,11 +78,6 @@ def make_manifest(
 
     Options may hold paths, which become text, and tuples, which become lists; each of the input
     files is recorded once.
-
-    Raises
-    ------
-    FormatError
-        An input file cannot be read.
     """
     unique = dict.fromkeys(Path(path).resolve() for path in inputs)
     return Manifest(
@@ -101,13 +96,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> None:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Read a ``0_refine_parms.json`` that mapsort wrote.
-
-    Raises
-    ------
-    FormatError
-        The file is missing, not JSON, or not a manifest of this program.
-    """
+    """Read a ``0_refine_parms.json`` that mapsort wrote."""
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
         raise FormatError(f"{path}: not a parameter file of mapsort (EMAN2 wrote it?).")
@@ -120,13 +109,7 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def record_input(path: str | Path) -> InputRecord:
-    """Record size, time and checksum of an input file.
-
-    Raises
-    ------
-    FormatError
-        The file cannot be read.
-    """
+    """Record size, time and checksum of an input file."""
     path = Path(path).resolve()
     digest = hashlib.sha256()
     try:

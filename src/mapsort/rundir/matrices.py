@@ -76,13 +76,7 @@ def read_members(path: str | Path, *, classify: str | Path | None = None) -> Mem
 
 
 def read_matches(path: str | Path) -> Matches:
-    """Read how particles lie on their classes, as `read_members`; scores are not in the file.
-
-    Raises
-    ------
-    FormatError
-        The file is missing or holds no such matrices.
-    """
+    """Read how particles lie on their classes, as `read_members`; scores are not in the file."""
     classes, dx, dy, alpha, mirror = _matrices(path, (_CLASS, _DX, _DY, _ALPHA, _MIRROR))
     nothing = np.zeros_like(dx)
     whole = np.int32
@@ -96,11 +90,6 @@ def read_similarity(path: str | Path) -> Matches:
     -------
     Matches
         In the file's order, (n, k); both score and quality are the file's, negated.
-
-    Raises
-    ------
-    FormatError
-        The file is missing or holds no such matrix.
     """
     if Path(path).suffix.lower() == ".h5":
         reference, values = _best_matches(path)

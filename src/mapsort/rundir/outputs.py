@@ -14,13 +14,7 @@ from mapsort.rundir.wording import readable_size
 
 
 def check_output(path: Path, *reads: Path) -> None:
-    """Refuse a file to write that has no directory, is one, or is read.
-
-    Raises
-    ------
-    ConfigError
-        Naming the file, and what is wrong with it.
-    """
+    """Refuse a file to write that has no directory, is one, or is read."""
     parent = path.absolute().parent
     if not parent.is_dir():
         raise ConfigError(f"{path}: there is no directory {parent}")
@@ -56,11 +50,6 @@ def refuse_full_disk(path: Path, need_bytes: int, *, what: str, hint: str = "") 
         What is written, and the option or file that says where, for the message.
     hint : str
         What takes less, for the end of the message.
-
-    Raises
-    ------
-    ConfigError
-        Naming the need and what is free.
     """
     free = free_bytes(path)
     if need_bytes > free:
@@ -77,11 +66,6 @@ def check_new_run(path: Path | None) -> None:
     ----------
     path : Path or None
         As of ``--path``; None stands for a new directory in the working directory.
-
-    Raises
-    ------
-    ConfigError
-        Naming the option and what is there.
     """
     if path is None:
         check_writable(Path.cwd(), "the working directory")

@@ -58,8 +58,6 @@ def write_record(
     ------
     TypeError
         A field holds something else.
-    OSError
-        The file cannot be written.
     """
     arrays: list[Array] = []
     tree = {"format": _FORMAT, "record": _packed(record, arrays)}

@@ -104,13 +104,7 @@ def write_result(run: str | Path, name: str, record: ResultRecord) -> Path:
 
 
 def read_results(run: str | Path) -> list[ResultRecord]:
-    """Read all results of a run directory in the order of their names.
-
-    Raises
-    ------
-    FormatError
-        A file is not such a record.
-    """
+    """Read all results of a run directory in the order of their names."""
     return [_read(path) for path in sorted(Path(run).glob(_PATTERN))]
 
 

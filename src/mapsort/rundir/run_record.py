@@ -175,13 +175,7 @@ class RunRecord:
 
 
 def read_run(path: str | Path) -> RunRecord:
-    """Read a run directory, finished or not.
-
-    Raises
-    ------
-    FormatError
-        It is not a run directory, or a file in it is damaged.
-    """
+    """Read a run directory, finished or not."""
     path = Path(path)
     if not path.is_dir():
         raise FormatError(f"{path}: no such run directory.")

@@ -45,13 +45,7 @@ class Scratch:
         self._mapped: WeakSet[mmap.mmap] = WeakSet()
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """Return an array of zeros that can be written in.
-
-        Raises
-        ------
-        OSError
-            The disk is full.
-        """
+        """Return an array of zeros that can be written in."""
         kind = np.dtype(dtype)
         size = math.prod(shape) * kind.itemsize
         if self._directory is None or size < _LEAST_BYTES:
@@ -142,13 +136,7 @@ class Gathered(Generic[T]):
         return self._rows
 
     def add(self, record: T) -> None:
-        """Add a dataclass; the first axis of its arrays counts particles.
-
-        Raises
-        ------
-        OSError
-            The disk is full.
-        """
+        """Add a dataclass; the first axis of its arrays counts particles."""
         arrays = _arrays(record)
         self._rows += len(arrays[0])
         if self._scratch._directory is None:
@@ -259,13 +247,7 @@ class KeptTable:
 
     @classmethod
     def of(cls, table: pd.DataFrame, scratch: Scratch, *, emptied: Iterable[str] = ()) -> KeptTable:
-        """Keep a table, but for the texts of ``emptied`` columns.
-
-        Raises
-        ------
-        OSError
-            The disk is full.
-        """
+        """Keep a table, but for the texts of ``emptied`` columns."""
         columns: dict[str, Array | None] = {}
         for name in map(str, table.columns):
             column = table[name]

@@ -55,11 +55,6 @@ def read_fsc(path: str | Path) -> tuple[Float64, Float64]:
         Spatial frequency [1/A].
     fsc : ndarray of shape (n,) or (n, k), float64
         Fourier shell correlation.
-
-    Raises
-    ------
-    FormatError
-        The file is missing, empty, or not columns of numbers.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -80,13 +75,7 @@ def write_convergence(path: str | Path, iterations: Sequence[Mapping[str, Any]])
 
 
 def read_convergence(path: str | Path) -> list[dict[str, Any]]:
-    """Read the figures of all iterations; none where no iteration has ended, and no file is there.
-
-    Raises
-    ------
-    FormatError
-        The file is not JSON or has no list of iterations.
-    """
+    """Read the figures of all iterations: none before the first has ended and left the file."""
     if not Path(path).exists():
         return []
     content = read_json(path)
@@ -112,13 +101,7 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
-
-    Raises
-    ------
-    FormatError
-        The file is missing or not JSON.
-    """
+    """Read a JSON file."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -26,13 +26,7 @@ class InputWatch:
         self._seen = {record.path: _status(record.path) for record in self.records}
 
     def check(self) -> None:
-        """Compare all files with what they were.
-
-        Raises
-        ------
-        RunError
-            Naming the first file that is gone or has another content.
-        """
+        """Compare all files with what they were."""
         for record in self.records:
             now = _status(record.path)
             if now == self._seen[record.path]:

@@ -32,13 +32,7 @@ _Mask = Annotated[Float32 | None, "compare where this is > 0.5", IMAGE]
 
 
 def check_band(arguments: Mapping[str, Any]) -> None:
-    """Refuse resolutions that are not positive or leave nothing between them.
-
-    Raises
-    ------
-    ConfigError
-        Naming the value and what is expected.
-    """
+    """Refuse resolutions that are not positive or leave nothing between them."""
     minres, maxres = arguments["minres"], arguments["maxres"]
     for name, value in (("minres", minres), ("maxres", maxres)):
         if value is not None and not value > 0:

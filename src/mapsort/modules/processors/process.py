@@ -15,15 +15,7 @@ from mapsort.modules.registry import PROCESSORS, BoundModule
 
 
 def processor_chain(text: str) -> tuple[BoundModule[..., Float32], ...]:
-    """Return the processors that a list names, ``"normalize.edgemean,mask.sharp"`` or ``none``.
-
-    Raises
-    ------
-    ConfigError
-        Unknown name or parameter, or a wrong value.
-    FormatError
-        A file that a parameter names cannot be read.
-    """
+    """Return the processors that a list names, ``"normalize.edgemean,mask.sharp"`` or ``none``."""
     if text.strip().lower() == "none":
         return ()
     return tuple(PROCESSORS.bind(spec.strip()) for spec in text.split(","))
