@@ -77,10 +77,6 @@ def command_parser(name: str, *, prog: str | None = None) -> PlainParser:
         One of `COMMANDS`.
     prog : str, optional
         What the program is called in the help; ``mapsort NAME`` by default.
-
-    Returns
-    -------
-    PlainParser
     """
     command = COMMANDS[name]
     parser = PlainParser(prog or f"mapsort {name}", command.summary)

@@ -25,10 +25,6 @@ def completion_script(shell: str) -> str:
     ----------
     shell : {"bash", "zsh", "tcsh"}
 
-    Returns
-    -------
-    str
-
     Raises
     ------
     ConfigError
@@ -47,12 +43,7 @@ def completion_script(shell: str) -> str:
 
 
 def man_page() -> str:
-    """Return the manual page, section 1, in roff.
-
-    Returns
-    -------
-    str
-    """
+    """Return the manual page, section 1, in roff."""
     # Here and not above: nothing else needs it.
     from argparse_manpage.manpage import Manpage
 

@@ -68,7 +68,6 @@ def over_chunks(
     ----------
     read, work : callable
         With an engine they are sent to every worker once, and there read and work on chunks.
-    chunks : sequence of slice or ndarray
     engine : DaskEngine, optional
         By default work is done here.
     along : iterable of tuple, optional
@@ -92,8 +91,6 @@ def on_threads(work: Callable[[T], R], pieces: Sequence[T], n_threads: int) -> I
     ----------
     work : callable
         Depends on its argument only; numpy in it uses one thread.
-    pieces : sequence
-    n_threads : int
     """
     with threadpool_limits(1), ThreadPoolExecutor(n_threads, "piece") as pool:
         yield from pool.map(work, pieces)

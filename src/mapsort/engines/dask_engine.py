@@ -52,7 +52,6 @@ class DaskEngine:
 
     Parameters
     ----------
-    client : distributed.Client
     name : str
         As the user wrote it, for messages.
     most_idle : int

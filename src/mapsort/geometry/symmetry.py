@@ -69,10 +69,6 @@ def symmetry(name: str) -> Symmetry:
         ``h<copies>:<starts>:<turn>:<rise>[:<tilt>]`` with turn and tilt in degrees and the rise in
         Angstrom, in upper or lower case. Commas may stand for the colons.
 
-    Returns
-    -------
-    Symmetry
-
     Raises
     ------
     ConfigError
@@ -198,10 +194,6 @@ def cosets(group: Symmetry, part: Symmetry) -> Float64:
 
     Of a map with the symmetry of a part of the group (a subgroup about the same axes), R S and
     R S T are the same orientation for every T of the part.
-
-    Parameters
-    ----------
-    group, part : Symmetry
 
     Returns
     -------

@@ -45,13 +45,8 @@ def open_images(path: Path, *, as_stack: bool = False) -> Iterator[ImageFile]:
 
     Parameters
     ----------
-    path : Path
     as_stack : bool
         Whether a cube is a stack of images whatever its file is called.
-
-    Yields
-    ------
-    ImageFile
     """
     if path.suffix.lower() in HDF_SUFFIXES:
         with HdfReader(path) as reader:

@@ -52,8 +52,6 @@ def write_cryosparc_set(
 
     Parameters
     ----------
-    target : Path
-    particles : Particles
     kept : dict of str to ndarray, or None
         What the original said of them (`original_fields`): it stands as it is, but for
     new_poses : bool

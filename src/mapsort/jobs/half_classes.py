@@ -32,9 +32,6 @@ def half_classes(
 
     Parameters
     ----------
-    finished : FinishedRun
-    iteration : int
-    progress : Progress
     parallel : str
         As ``--parallel``.
 

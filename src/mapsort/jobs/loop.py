@@ -61,8 +61,6 @@ def carried_out(
 
     Parameters
     ----------
-    kind : Refinement
-    run : Run
     watcher : callable or None
         Called with the run directory when the seeds, each iteration and the verdict are there, and
         when the run fails.

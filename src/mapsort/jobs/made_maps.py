@@ -48,7 +48,6 @@ def maps_from_particles(run: Run, sought: Sought) -> FoundMaps:
     ----------
     run : Run
         Whose particles have been looked through; its maps are not used.
-    sought : Sought
     """
     execution = run.execution
     plan = schedule(run.plan.grid.box, run.inputs.apix, sought.target_ang)

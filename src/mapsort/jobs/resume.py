@@ -88,7 +88,6 @@ def part_of_job(asked: MultiOptions, again: Callable[[MultiOptions], MultiRun]) 
 
     Parameters
     ----------
-    asked : MultiOptions
     again : callable
         Carries out a run with other options.
     """
@@ -218,7 +217,6 @@ def record_going_on(
 
     Parameters
     ----------
-    directory : RunDirectory
     record, asked : mapping
         Options as resolved and as given (JSON values), now.
     n_done : int

@@ -42,10 +42,8 @@ def searched(
 
     Parameters
     ----------
-    command : str
     asked : Options
         As the user has given them, and the seed.
-    run : Run
     search : callable
         Finds and writes the result.
     watcher : callable or None

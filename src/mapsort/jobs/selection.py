@@ -48,7 +48,6 @@ def select(
         Only so many from the beginning.
     random : int, optional
         Only so many at random, in their order.
-    randomseed : int
 
     Returns
     -------

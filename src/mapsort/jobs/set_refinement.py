@@ -46,10 +46,8 @@ def refine_set(
 
     Parameters
     ----------
-    finished : FinishedRun
     iteration : int
         Whose maps are the starts.
-    made : Split
     number, start : int
         Map numbers, from 1.
     path : Path
@@ -58,7 +56,6 @@ def refine_set(
         None: until nothing moves.
     parallel : str
         As ``--parallel``.
-    progress : Progress
     """
     model = finished.directory.maps(iteration, start)
     if not model.exists():

@@ -115,7 +115,6 @@ def best_start(run: Run, power: Float32) -> Run:
 
     Parameters
     ----------
-    run : Run
     power : ndarray of shape (box//2 + 1,)
         Mean power of the particles in each shell.
 

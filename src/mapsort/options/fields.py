@@ -64,10 +64,6 @@ def option(
     names : str
         Function in mapsort that refuses a value which names nothing, as ``room.module:function``;
         it is loaded when another value than the default is given.
-
-    Returns
-    -------
-    dataclasses.Field
     """
     metadata = {
         "kind": kind,

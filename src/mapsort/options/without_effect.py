@@ -142,12 +142,7 @@ WITHOUT_EFFECT = (
 
 
 def options_without_effect(options: MultiOptions) -> tuple[str, ...]:
-    """Return one line for each option that is given and does nothing.
-
-    Parameters
-    ----------
-    options : MultiOptions
-    """
+    """Return one line for each option that is given and does nothing."""
     return tuple(
         f"{flag_of(name)}: {row.words}"
         for row in WITHOUT_EFFECT

@@ -118,10 +118,6 @@ class ContrastTransfer:
         bfactor_ang2 : array_like
             B of ``exp(-B s^2 / 4)``, square Angstrom.
 
-        Returns
-        -------
-        ContrastTransfer
-
         Raises
         ------
         ValueError

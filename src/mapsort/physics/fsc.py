@@ -297,7 +297,6 @@ def local_resolution(
         Maps in register.
     apix : float
         Pixel size [A].
-    threshold : float
     last_shell : int
         Voxels whose maps agree up to this shell have its resolution.
 

@@ -78,7 +78,6 @@ def register_images(
     Parameters
     ----------
     moving, fixed : ndarray of shape (n, n)
-    space : SearchSpace
     score : callable, optional
         Chooses among the best poses by correlation; the correlation coefficient by default.
 
@@ -140,8 +139,6 @@ def refine_pose(
     Parameters
     ----------
     moving, fixed : ndarray of shape (n, n)
-    start : Transform2D
-    score : callable
     step_px, step_deg : float
         Size of the first simplex in x and y (pixels) and rotation (degrees); 0 keeps a coordinate.
     precision : float
@@ -157,7 +154,6 @@ def refine_pose(
     -------
     Transform2D
         Never worse than `start`.
-
     """
     target = fixed if mask is None else fixed * mask
 

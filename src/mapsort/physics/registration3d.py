@@ -95,10 +95,6 @@ def register_maps(
     translate : bool
         Whether polishing may shift the map.
 
-    Returns
-    -------
-    Transform3D
-
     Notes
     -----
     Rotated copies are correlated with the fixed map over all shifts by FFT, on a box of 24 voxels;

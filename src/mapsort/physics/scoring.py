@@ -78,7 +78,6 @@ class Scoring:
         ----------
         signal_power, noise_power : ndarray of shape (box//2 + 1,)
             Mean power of the projections (without CTF) and of the noise on each ring.
-        n_rings : int
         ang_per_ring : float
             box x apix: ring k has the resolution ang_per_ring / k [A].
         """

@@ -149,7 +149,6 @@ class RunDirectory:
             Where run directories are.
         prefix : str, optional
             ``multi``, ``refine``, ``pca`` or ``abinit``.
-        map_suffix : str, optional
 
         Raises
         ------

@@ -59,8 +59,6 @@ def crossval_run(
 
     Parameters
     ----------
-    options : CrossvalOptions
-    progress : Progress, optional
     made : Split, optional
         The run's sets, if they are there already.
     alone : mapping of int to RefinedMap, optional

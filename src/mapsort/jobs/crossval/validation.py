@@ -292,7 +292,6 @@ def _summary(maps: tuple[int, int], images: Float64) -> HeldOutPair:
 
     Parameters
     ----------
-    maps : tuple of int
     images : ndarray of shape (n_images, 2)
         Sum of the gains and number of the particles that are copies of each image.
     """
