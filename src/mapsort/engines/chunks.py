@@ -41,7 +41,7 @@ def length(where: Rows) -> int:
     return len(where)
 
 
-def _read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R, T]]:
+def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R, T]]:
     """Yield (range, read(range)) in order, the next range being read in the background."""
     if not ranges:
         return
@@ -74,7 +74,7 @@ def over_chunks(
         Further arguments of ``work`` for each chunk.
     """
     if engine is None:
-        for (where, raw), more in zip(_read_ahead(read, chunks), along, strict=False):
+        for (where, raw), more in zip(read_ahead(read, chunks), along, strict=False):
             yield where, work(where, raw, *more)
         return
     pieces = zip(chunks, along, strict=False)

@@ -43,10 +43,7 @@ class ImageFile:
 def open_images(path: Path, *, as_stack: bool = False) -> Iterator[ImageFile]:
     """Open EMAN2 HDF by suffix, all else as MRC, in which a cube is a map unless told otherwise.
 
-    Parameters
-    ----------
-    as_stack : bool
-        Whether a cube is a stack of images whatever its file is called.
+    With ``as_stack`` a cube is a stack of images, whatever its file is called.
     """
     if path.suffix.lower() in HDF_SUFFIXES:
         with HdfReader(path) as reader:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mapsort.array_types import Float32
-from mapsort.engines.chunks import chunk_length, chunk_ranges, length, over_chunks
+from mapsort.engines.chunks import chunk_length, chunk_ranges, length, read_ahead
 from mapsort.engines.progress import Progress, default_progress, warn
 from mapsort.errors import ConfigError
 from mapsort.io.eman_ctf import EmanCtf
@@ -88,7 +88,7 @@ class _Job:
         n, box = len(self.particles), max(self.particles.box, self.recipe.box)
         ranges = chunk_ranges(n, chunk_length(4 * _COPIES * box**2))
         self.progress.start("convert", n, iteration=0, n_iterations=0)
-        found = over_chunks(self.recipe.images, lambda _, images: images, ranges)
+        found = read_ahead(self.recipe.images, ranges)
         for where, images in counting_bad(self.particles, found, ranges):
             yield where, images
             self.progress.advance(length(where))

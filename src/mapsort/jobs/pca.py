@@ -19,11 +19,11 @@ from mapsort.jobs.loop import check_disk
 from mapsort.jobs.multi import looked_through, opened
 from mapsort.jobs.one_map import CONSENSUS, classes_at, poses_with_one_map
 from mapsort.jobs.refinement import Watcher, with_seed
-from mapsort.jobs.resume import going_on
+from mapsort.jobs.resume import asked_in_python
 from mapsort.jobs.search_run import searched
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
-from mapsort.options.fields import takes_options, typed_options
+from mapsort.options.fields import takes_options
 from mapsort.options.pca import PcaOptions
 from mapsort.refinement.requirements import plan_lines, symmetry_warnings
 from mapsort.refinement.run import Run
@@ -259,15 +259,4 @@ def pca(
     ConfigError, FormatError
         Before any work.
     """
-    source = particles.source if isinstance(particles, Particles) else Path(particles)
-    path = Path("map") if isinstance(model, Volume) else Path(model)
-    request = typed_options(PcaOptions, {"input": source, "model": path} | options)
-    if request.resume is not None:
-        with going_on(PcaOptions, {name: getattr(request, name) for name in options}) as begun:
-            return pca_run(begun, progress=progress)
-    return pca_run(
-        request.validated(),
-        progress=progress,
-        particles=particles if isinstance(particles, Particles) else None,
-        volume=model if isinstance(model, Volume) else None,
-    )
+    return asked_in_python(PcaOptions, pca_run, options, progress, particles=particles, model=model)

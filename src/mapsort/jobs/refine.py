@@ -18,10 +18,10 @@ from mapsort.jobs.refinement import (
     final_maps,
     with_seed,
 )
-from mapsort.jobs.resume import going_on
+from mapsort.jobs.resume import asked_in_python
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
-from mapsort.options.fields import takes_options, typed_options
+from mapsort.options.fields import takes_options
 from mapsort.options.refine import AUTO, RefineOptions
 from mapsort.refinement.choices import Choice, automatic_choices
 from mapsort.refinement.halves.iteration import HalvesOutcome, iterate
@@ -217,16 +217,6 @@ def refine(
     ConfigError, FormatError
         Before any work.
     """
-    given = model if isinstance(model, Volume) else None
-    path = Path("map") if isinstance(model, Volume) else Path(model)
-    source = particles.source if isinstance(particles, Particles) else Path(particles)
-    request = typed_options(RefineOptions, {"input": source, "model": path} | options)
-    if request.resume is not None:
-        with going_on(RefineOptions, {name: getattr(request, name) for name in options}) as begun:
-            return refine_run(begun, progress=progress)
-    return refine_run(
-        request.validated(),
-        progress=progress,
-        particles=particles if isinstance(particles, Particles) else None,
-        volume=given,
+    return asked_in_python(
+        RefineOptions, refine_run, options, progress, particles=particles, model=model
     )

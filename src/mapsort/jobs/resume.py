@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mapsort.engines.chunks import chunk_ranges
+from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError, FormatError
 from mapsort.jobs.refinement import Asked, MultiRun, stops
 from mapsort.jobs.run_place import at_home, relocated
 from mapsort.model.matches import Matches
+from mapsort.model.particles import Particles
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
+from mapsort.model.volume import Volume
 from mapsort.options.abinit import AbinitOptions
-from mapsort.options.fields import Options, flag_of, typed_options
+from mapsort.options.fields import Options, flag_of, typed_options, typed_values
 from mapsort.options.multi import MultiOptions
 from mapsort.options.pca import PcaOptions
 from mapsort.options.refine import RefineOptions
@@ -34,6 +37,8 @@ from mapsort.rundir.manifest import Manifest, changed_inputs, read_manifest, wri
 from mapsort.rundir.text import read_convergence
 from mapsort.rundir.wording import counted
 from mapsort.stages.search.nearest_references import nearest_references
+
+Made = TypeVar("Made")
 
 #: Options that may differ from those the run was begun with: results do not depend on them.
 FREE = frozenset({"parallel", "verbose", "quiet", "no_report", "log_json", "check", "startiter"})
@@ -81,6 +86,42 @@ def going_on(kind: type[Asked], given: Mapping[str, Any]) -> Iterator[Asked]:
     """Give the options of the run to go on with, where it was begun: see `resumed_options`."""
     with at_home(given["resume"]) as resume:
         yield resumed_options(kind, {**given, "resume": resume})
+
+
+def asked_in_python(
+    kind: type[Asked],
+    run: Callable[..., Made],
+    options: Mapping[str, Any],
+    progress: Progress | None,
+    *,
+    particles: str | Path | Particles,
+    **model: str | Path | Volume,
+) -> Made:
+    """Carry out what is asked for in Python, where files may be objects; or go on with a run.
+
+    Parameters
+    ----------
+    run : callable
+        Takes options, progress, and objects in place of files: ``particles`` and ``volume``.
+    options : mapping
+        Options by name, as they were given.
+    **model : str, Path or Volume
+        The starting map, by the name of its option.
+    """
+    if options.get("resume") is not None:
+        with going_on(kind, typed_values(kind, options)) as begun:
+            return run(begun, progress=progress)
+    objects: dict[str, Particles | Volume] = {}
+    files: dict[str, Path] = {}
+    for name, given in {"input": particles, **model}.items():
+        if isinstance(given, Particles):
+            objects["particles"], files[name] = given, given.source
+        elif isinstance(given, Volume):
+            objects["volume"], files[name] = given, Path("map")
+        else:
+            files[name] = Path(given)
+    request = typed_options(kind, {**files, **options}).validated()
+    return run(request, progress=progress, **objects)
 
 
 def part_of_job(asked: MultiOptions, again: Callable[[MultiOptions], MultiRun]) -> MultiRun:

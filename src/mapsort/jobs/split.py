@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mapsort.array_types import Bool, Float32, Int64
-from mapsort.engines.chunks import chunk_length, chunk_ranges
+from mapsort.engines.chunks import chunk_length, chunk_ranges, read_ahead
 from mapsort.errors import ConfigError, FormatError
 from mapsort.io.cryosparc import UID
 from mapsort.io.cryosparc_fields import Columns
@@ -321,8 +321,9 @@ def _for_cryosparc(
 
 
 def _chunks(particles: Particles) -> Iterator[Float32]:
-    for where in chunk_ranges(len(particles), chunk_length(4 * particles.box**2)):
-        yield particles.images(where)
+    ranges = chunk_ranges(len(particles), chunk_length(4 * particles.box**2))
+    for _, images in read_ahead(particles.images, ranges):
+        yield images
 
 
 def _record(made: Split) -> ResultRecord:

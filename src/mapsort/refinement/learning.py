@@ -8,6 +8,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from mapsort.array_types import Bool, Float64, Indices, Real
+from mapsort.engines.chunks import chunk_ranges, read_ahead
 from mapsort.errors import NumericalError
 from mapsort.model.matches import Matches
 from mapsort.physics.scoring import Comparator
@@ -86,12 +87,11 @@ def _kinds(run: Run, rows: Indices, n_kinds: int) -> Indices:
     """Sort images into kinds by their spectra, the most frequent kind first, (n,)."""
     if n_kinds == 1 or len(rows) <= n_kinds:
         return np.zeros(len(rows), dtype=np.intp)
+    chunks = [rows[where] for where in chunk_ranges(len(rows), run.plan.chunk)]
+    treatment, threads = run.plan.treatment, run.plan.n_threads
     powers = [
-        run.plan.treatment.shell_powers(
-            run.inputs.particles.images(rows[first : first + run.plan.chunk]),
-            n_threads=run.plan.n_threads,
-        )
-        for first in range(0, len(rows), run.plan.chunk)
+        treatment.shell_powers(raw, n_threads=threads)
+        for _, raw in read_ahead(run.inputs.particles.images, chunks)
     ]
     spectra = np.log(np.maximum(np.concatenate(powers), 1e-12))
     rng = np.random.default_rng([run.plan.seed, n_kinds])

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from mapsort.array_types import Float32
-from mapsort.engines.chunks import Rows
+from mapsort.engines.chunks import Rows, read_ahead
 from mapsort.errors import BadImagesError
 from mapsort.model.particles import Particles
 
@@ -36,8 +36,8 @@ def counting_bad(
             done += 1
     except BadImagesError:
         bad: dict[int, str] = {}
-        for where in ranges[done:]:
-            bad |= particles.bad_images(where)
+        for _, more in read_ahead(particles.bad_images, ranges[done:]):
+            bad |= more
         particles.refuse(bad)
         raise
 
