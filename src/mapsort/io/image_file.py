@@ -44,6 +44,10 @@ def open_images(path: Path, *, as_stack: bool = False) -> Iterator[ImageFile]:
     """Open EMAN2 HDF by suffix, all else as MRC, in which a cube is a map unless told otherwise.
 
     With ``as_stack`` a cube is a stack of images, whatever its file is called.
+
+    Yields
+    ------
+    ImageFile
     """
     if path.suffix.lower() in HDF_SUFFIXES:
         with HdfReader(path) as reader:
