@@ -58,7 +58,7 @@ def test_what_goes_with_the_classes_is_told(name, change):
     assert found[name].large
     assert found[name].words.startswith(f"classes go with {name} (")
     assert not any(item.large for other, item in found.items() if other != name)
-    rows = causes_record(tuple(found.values())).tables[0].rows
+    rows = causes_record(tuple(found.values()), None).tables[0].rows
     assert [row[0] for row in rows if row[-1]] == [name]
 
 

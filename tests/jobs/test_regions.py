@@ -123,6 +123,30 @@ def test_every_region_has_a_control_of_its_own(run):
         assert found.control.gain_nats is not None
 
 
+def test_the_verdict_of_the_whole_tells_those_of_the_regions(problem, run):
+    told = run.verdict
+    assert told.split is None
+    for number, name in enumerate(("a", "b", "none"), start=1):
+        region, found = (
+            told.regions[number - 1],
+            mapsort.open_run(run.path / f"region_{number:02d}"),
+        )
+        assert (region.number, region.mask) == (number, str(problem.masks[name]))
+        assert region.split == found.verdict.split
+        assert found.verdict.mask == str(problem.masks[name])
+        assert (
+            f"split {region.split.verdict} inside {problem.masks[name]}: " in found.verdict.words[0]
+        )
+        assert told.words[number - 1] == region.words
+        assert set(found.verdict.next_steps) <= set(told.next_steps)
+    kept = json.loads((run.path / "verdict.json").read_text())
+    assert [region["split"]["verdict"] for region in kept["regions"]] == [
+        "supported",
+        "supported",
+        "not supported",
+    ]
+
+
 def test_every_region_is_a_run_at_the_same_poses(run):
     whole = poses(run)
     for number in (1, 2, 3):

@@ -57,10 +57,16 @@ def test_two_structures_are_supported_and_it_is_told_everywhere(ran):
     kept = json.loads((run.path / "verdict.json").read_text())
     assert kept["split"]["verdict"] == SUPPORTED
     assert kept["words"][0] in (run.path / "run.log").read_text()
+    assert split.reach in kept["words"]
+    assert read_verdict(RunDirectory(run.path), 2) == run.verdict
+    assert sum(shell.gain_nats for shell in split.shells) == pytest.approx(split.gain_nats)
+    # The maps differ by a cube of five pixels of 4 A: low resolution tells it.
+    assert max(split.shells, key=lambda shell: shell.gain_nats).resolution_ang > 20
     assert not run.verdict.converged
     assert "has not converged" in run.verdict.next_steps[0]
     page = write_report(run.path).read_text()
     assert page.index("split supported") < page.index('class="merits"')
+    assert "Gain of the split by resolution shell" in page
     # It is of an iteration: a run that has gone on has none until it ends.
     assert read_verdict(RunDirectory(run.path), 3) is None
 
@@ -83,7 +89,9 @@ def said(gain, deviation, n=400, alike=True, p_value=0.01):
     gains = gain + deviation * (gains - gains.mean()) / gains.std(ddof=1)
     classes = rng.integers(0, 2, n)
     theirs = classes if alike else rng.integers(0, 2, n)
-    return judged_split(HeldOutSplit(np.arange(n), gains, classes, p_value), 1 + theirs)
+    by_ring = gains[:, None] * [0.25, 0.75]
+    found = HeldOutSplit(np.arange(n), by_ring, np.array([40.0, 20.0]), classes, p_value)
+    return judged_split(found, 1 + theirs)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +109,13 @@ def test_the_verdict_follows_from_gain_error_and_association(gain, deviation, al
     assert found.verdict == verdict
     assert found.gain_nats == pytest.approx(gain)
     assert found.error_nats == pytest.approx(deviation / 20)
+    told = [(shell.resolution_ang, shell.gain_nats, shell.error_nats) for shell in found.shells]
+    expected = [
+        (ang, part * gain, part * deviation / 20) for ang, part in ((40.0, 0.25), (20.0, 0.75))
+    ]
+    np.testing.assert_allclose(told, expected, rtol=1e-9)
+    if verdict == SUPPORTED:
+        assert found.reach == "half of the gain comes from shells down to 20 A, 90% down to 20 A"
 
 
 def test_classes_that_random_ones_match_are_not_supported():

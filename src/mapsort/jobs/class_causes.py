@@ -13,8 +13,8 @@ import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Float64, Indices, Integer
 from mapsort.io.optics import GROUP
-from mapsort.rundir.result_record import ResultRecord, ResultTable
-from mapsort.rundir.verdict_record import Cause
+from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable
+from mapsort.rundir.verdict_record import Cause, ShellGain, Split
 
 #: Share of the variance that classes explain, and corrected Cramer's V, from which on an effect is
 #: large enough to be told (Cohen 1988: medium), if it is beyond chance by this (Holm).
@@ -127,8 +127,8 @@ def _holm(chances: list[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def causes_record(found: tuple[Cause, ...]) -> ResultRecord:
-    """Return the tests for the report."""
+def causes_record(found: tuple[Cause, ...], split: Split | None) -> ResultRecord:
+    """Return the tests, and at what resolution the classes differ, for the report."""
     table = ResultTable.of(
         "Classes against the experiment",
         found,
@@ -145,4 +145,24 @@ def causes_record(found: tuple[Cause, ...]) -> ResultRecord:
         f"{LARGE_ETA2:.0%} of the ranks' variance, or Cramer's V (free of chance) is at least "
         f"{LARGE_V:g}, and p is below {CHANCE:g}."
     )
-    return ResultRecord(title="Why a class", summary=(words,), tables=(table,))
+    if split is None or not split.shells:
+        return ResultRecord(title="Why a class", summary=(words,), tables=(table,))
+    shells = (
+        "What each resolution shell adds to the gain of the split, once the shells before it were "
+        "seen, for particles that nothing was made of; they add up to "
+        f"{split.gain_nats:+.2f} nat. Classes of one structure gain about 0 in every shell."
+    )
+    return ResultRecord("Why a class", (words, shells), (table,), (_by_shell(split.shells),))
+
+
+def _by_shell(shells: tuple[ShellGain, ...]) -> ResultCurves:
+    return ResultCurves(
+        caption="Gain of the split by resolution shell",
+        x_label="1/A",
+        y_label="gain [nat a particle]",
+        x=tuple(1 / shell.resolution_ang for shell in shells),
+        names=("gain",),
+        curves=(tuple(shell.gain_nats for shell in shells),),
+        thresholds=(0.0,),
+        errors=(tuple(shell.error_nats for shell in shells),),
+    )

@@ -20,6 +20,7 @@ from mapsort.jobs.class_causes import CHANCE, of_kinds
 from mapsort.jobs.one_map import of_one_map, replanned
 from mapsort.jobs.refinement import MultiRun
 from mapsort.jobs.resume import part_of_job
+from mapsort.jobs.verdict import next_steps
 from mapsort.options.multi import MultiOptions
 from mapsort.refinement.run import Run
 from mapsort.rundir.atomic import atomic_path
@@ -29,6 +30,7 @@ from mapsort.rundir.relion_job import offer_nodes_of
 from mapsort.rundir.result_record import ResultMatrix, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import SetCounts
 from mapsort.rundir.text import write_json
+from mapsort.rundir.verdict_record import RegionVerdict, Split, write_verdict
 
 LOGGER = logging.getLogger(__name__)
 
@@ -67,10 +69,14 @@ class Region:
         )
 
     @property
+    def split(self) -> Split | None:
+        """The verdict on its classes; None where one was found."""
+        return None if self.run.verdict is None else self.run.verdict.split
+
+    @property
     def verdict(self) -> str:
-        """What to believe of its classes."""
-        split = None if self.run.verdict is None else self.run.verdict.split
-        return "one class" if split is None else split.verdict
+        """What to believe of its classes, in a word."""
+        return "one class" if self.split is None else self.split.verdict
 
     @property
     def words(self) -> str:
@@ -205,6 +211,7 @@ def _write(whole: MultiRun, found: Sequence[Region], pairs: Sequence[Pair]) -> N
     with atomic_path(directory.regions) as part:
         write_particles(part, optics, table)
     offer_nodes_of(whole.path, [region.run.path for region in found])
+    _tell_in_verdict(whole, directory, found)
     words = (*(region.words for region in found), *(pair.words for pair in pairs))
     with run_log(directory.log):
         for line in words:
@@ -233,6 +240,16 @@ def _write(whole: MultiRun, found: Sequence[Region], pairs: Sequence[Pair]) -> N
     }
     write_json(directory.regions_record, content)
     write_result(whole.path, "0_regions", _record(found, pairs, words))
+
+
+def _tell_in_verdict(whole: MultiRun, directory: RunDirectory, found: Sequence[Region]) -> None:
+    """Put the verdicts of the regions into that of the run, with what to do next."""
+    assert whole.verdict is not None, "a run that has ended has one"
+    splits = tuple(RegionVerdict(item.number, str(item.mask), item.split) for item in found)
+    verdicts = [item.run.verdict for item in found if item.run.verdict is not None]
+    own = next_steps("multi", directory, None, converged=whole.verdict.converged)
+    steps = (*own, *(step for verdict in verdicts for step in verdict.next_steps))
+    write_verdict(directory, replace(whole.verdict, regions=splits, next_steps=steps))
 
 
 def _record(found: Sequence[Region], pairs: Sequence[Pair], words: tuple[str, ...]) -> ResultRecord:

@@ -41,6 +41,7 @@ from mapsort.rundir.verdict_record import (
     UNDECIDED,
     Cause,
     PopulationRecord,
+    ShellGain,
     Split,
     Verdict,
     write_verdict,
@@ -90,15 +91,22 @@ def judge(command: str, run: Run, directory: RunDirectory, entries: Sequence[Ent
         causes=tested,
         doubts=(*_doubts(run, entries[-1]), *copies_told(run, directory, iteration)),
         next_steps=next_steps(command, directory, split, converged=converged),
+        mask=_mask(run),
     )
     for line in made.lines:
         LOGGER.info("%s", line)
     write_verdict(directory, made)
     if tested:
-        write_result(directory.path, "0_why", causes_record(tested))
+        write_result(directory.path, "0_why", causes_record(tested, split))
     if held is not None:
         write_result(directory.path, "0_populations", population_record(held))
     return made
+
+
+def _mask(run: Run) -> str | None:
+    """Return the file of the region that classes differ in, if there is one."""
+    masks = run.options.mask
+    return str(masks[0]) if len(masks) == 1 else None
 
 
 def _causes(run: Run, table: pd.DataFrame) -> tuple[Cause, ...]:
@@ -250,7 +258,15 @@ def judged_split(found: HeldOutSplit, classes: Integer) -> Split:
         told += f", but classes drawn by lot do as well as the run's (p = {found.p_value:.2g})"
     else:
         verdict = SUPPORTED
-    return Split(verdict, told, gain, error, n, together, found.p_value)
+    return Split(verdict, told, gain, error, n, together, found.p_value, _shells(found))
+
+
+def _shells(found: HeldOutSplit) -> tuple[ShellGain, ...]:
+    """Return the gain by resolution shell."""
+    by_ring, n = found.gain_by_ring, len(found.judges)
+    errors = by_ring.std(axis=0, ddof=1) / np.sqrt(n)
+    shells = zip(found.resolution_ang, by_ring.mean(axis=0), errors, strict=True)
+    return tuple(ShellGain(*map(float, shell)) for shell in shells)
 
 
 def _association(a: Integer, b: Integer) -> float:

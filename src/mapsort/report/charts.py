@@ -354,9 +354,13 @@ def curves_of(name: str, record: ResultCurves) -> str:
         axes.plot(x, values, color=colour, linestyle=dash, label=words)
     for height in record.thresholds:
         axes.axhline(height, color="#667", linewidth=0.8, linestyle=(0, (4, 3)))
+    for (_, values, colour, _), error in zip(curves, np.array(record.errors), strict=False):
+        axes.fill_between(x, values - error, values + error, color=colour, alpha=0.25, linewidth=0)
     axes.set_xlabel(record.x_label)
+    if record.x_label == "1/A":
+        _resolution_ticks(axes, float(x[-1]))
     axes.set_ylabel(record.y_label)
-    _legend(axes, record.names)
+    _legend(axes, record.names if len(record.names) > 1 else [])
     return _svg(figure, name)
 
 

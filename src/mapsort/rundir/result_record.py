@@ -46,7 +46,8 @@ class ResultTable:
 class ResultCurves:
     """Curves over a common axis, each (n,); ``thresholds`` are horizontal lines.
 
-    For FSC curves ``x`` is the spatial frequency [1/A].
+    Where the label of ``x`` is 1/A it is a spatial frequency, as for FSC curves; ``errors`` are
+    standard errors of some of the curves, the first ones, each (n,).
     """
 
     caption: str
@@ -56,6 +57,7 @@ class ResultCurves:
     names: tuple[str, ...]
     curves: tuple[tuple[float, ...], ...]
     thresholds: tuple[float, ...] = ()
+    errors: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of_fsc(

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
 
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import frozen
 from mapsort.rundir.text import read_json, write_json
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+
+
+@dataclass(frozen=True)
+class ShellGain:
+    """What a resolution shell adds to a split's gain, once those of less resolution were seen."""
+
+    resolution_ang: float
+    #: For a particle that nothing was made of; and its standard error.
+    gain_nats: float
+    error_nats: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,8 @@ class Split:
         Cramer's V between the run's classes and those that the judges are in.
     p_value : float or None
         How probable it is that random classes of the same sizes explain the judges as well.
+    shells : tuple of ShellGain
+        The gain by resolution, from the lowest; they add up to it.
     """
 
     verdict: str
@@ -39,6 +55,23 @@ class Split:
     judges: int = 0
     association: float | None = None
     p_value: float | None = None
+    shells: tuple[ShellGain, ...] = ()
+
+    @classmethod
+    def read(cls, content: dict[str, Any]) -> Split:
+        """Return what verdict.json holds of a split."""
+        shells = tuple(ShellGain(**item) for item in content.get("shells", ()))
+        return cls(**content | {"shells": shells})
+
+    @property
+    def reach(self) -> str:
+        """The resolution at which the classes differ, in a sentence; of a gain above 0."""
+        gains = np.cumsum([shell.gain_nats for shell in self.shells])
+        half, most = (
+            self.shells[int(np.argmax(gains >= part * gains[-1]))].resolution_ang
+            for part in (0.5, 0.9)
+        )
+        return f"half of the gain comes from shells down to {half:.0f} A, 90% down to {most:.0f} A"
 
 
 @dataclass(frozen=True)
@@ -96,6 +129,30 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class RegionVerdict:
+    """The verdict on the classes of one of several focus regions."""
+
+    number: int
+    #: File of the region.
+    mask: str
+    #: None where one class was found.
+    split: Split | None
+
+    @classmethod
+    def read(cls, content: dict[str, Any]) -> RegionVerdict:
+        """Return what verdict.json holds of a region."""
+        split = content["split"]
+        return cls(**content | {"split": None if split is None else Split.read(split)})
+
+    @property
+    def words(self) -> str:
+        """The verdict in a sentence."""
+        split = self.split
+        told = "one class" if split is None else f"split {split.verdict}: {split.reason}"
+        return f"region {self.number} ({self.mask}): {told}"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What to believe of a run, and what to do next."""
 
@@ -114,17 +171,26 @@ class Verdict:
     next_steps: tuple[str, ...]
     #: The same of the data's twin with one structure; None where ``--control`` was not asked for.
     control: Split | None = None
+    #: File of the region outside of which classes are not told apart.
+    mask: str | None = None
+    #: Of several regions: each has a run, and a verdict, of its own.
+    regions: tuple[RegionVerdict, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
         """The verdict in sentences, the split first."""
         split = self.split
-        told = [] if split is None else [f"split {split.verdict}: {split.reason}"]
+        told = [region.words for region in self.regions]
+        if split is not None:
+            where = "" if self.mask is None else f" inside {self.mask}"
+            told.append(f"split {split.verdict}{where}: {split.reason}")
         if self.control is not None:
             twin = self.control
             told.append(f"control, one structure: split {twin.verdict}: {twin.reason}")
         if self.populations is not None and split is not None and split.verdict == SUPPORTED:
             told.append(self.populations.words)
+        if split is not None and split.verdict == SUPPORTED:
+            told.append(split.reach)
         told += [item.words for item in self.causes if item.large]
         return (*told, self.end, *self.doubts)
 
@@ -145,10 +211,18 @@ def read_verdict(directory: RunDirectory, iteration: int) -> Verdict | None:
         return None
     content = frozen(read_json(directory.verdict))
     del content["words"]
-    parts = {
-        name: None if content.get(name) is None else kind(**content[name])
-        for name, kind in (("split", Split), ("populations", PopulationRecord), ("control", Split))
+    kinds: dict[str, Callable[[dict[str, Any]], Split | PopulationRecord]] = {
+        "split": Split.read,
+        "populations": lambda item: PopulationRecord(**item),
+        "control": Split.read,
     }
-    causes = tuple(Cause(**item) for item in content["causes"])
-    made = Verdict(**content | parts | {"causes": causes})
+    parts = {
+        name: None if content.get(name) is None else kind(content[name])
+        for name, kind in kinds.items()
+    }
+    lists = {
+        "causes": tuple(Cause(**item) for item in content["causes"]),
+        "regions": tuple(map(RegionVerdict.read, content.get("regions", ()))),
+    }
+    made = Verdict(**content | parts | lists)
     return made if made.iteration == iteration else None

@@ -17,7 +17,7 @@ import numpy as np
 from mapsort.array_types import Complex64, Float32, Float64, Real
 from mapsort.stages.components.class_maps import mean_map
 from mapsort.stages.components.observed import FoldSums, Observed, Piece, Products, power_of
-from mapsort.stages.components.scale import LEAST_GAUGE, ScaleModel
+from mapsort.stages.components.scale import LEAST_GAUGE, MORE_PROBABLE, ScaleModel
 from mapsort.stages.components.shrinkage import shell_prior
 from mapsort.stages.components.slice_grid import SliceGrid
 
@@ -88,7 +88,7 @@ class Coordinates:
 
     def gauged(self, weight: Float64) -> Coordinates:
         """Return the same with particles of median scale 1."""
-        counted = self.mean[weight > 0.5, 0]
+        counted = self.mean[weight > MORE_PROBABLE, 0]
         gauge = float(np.median(counted)) if len(counted) else 1.0
         if gauge <= 0:
             return self

@@ -7,17 +7,18 @@ judged goes in but its poses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float64, Indices
 from mapsort.stages.components.component_settings import ComponentSettings
-from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition
+from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition, Subspace
+from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.found_classes import MOST_COMPONENTS
-from mapsort.stages.components.latent_mixture import FEW_MOVES, fit_mixture
-from mapsort.stages.components.observed import Observed
+from mapsort.stages.components.latent_mixture import FEW_MOVES, Mixture, fit_mixture
+from mapsort.stages.components.observed import Observed, Products
 from mapsort.stages.components.polishing import Polished, polished
 from mapsort.stages.components.random_partitions import partition_p_value
 from mapsort.stages.components.slice_grid import SliceGrid
@@ -36,8 +37,11 @@ class HeldOutSplit:
     ----------
     judges : ndarray of shape (m,), intp
         Their numbers; images that are rather junk are not among them.
-    gain_nats : ndarray of shape (m,), float64
-        Log likelihood of each with K classes less that with one.
+    gain_by_ring : ndarray of shape (m, rings), float64
+        What each ring, from 1, adds to the log likelihood of each with K classes less that with
+        one, once those below it have been seen [nat].
+    resolution_ang : ndarray of shape (rings,), float64
+        Of the rings.
     classes : ndarray of shape (m,), intp
         The class that each is in most probably, from 0; numbers are arbitrary.
     p_value : float
@@ -45,9 +49,15 @@ class HeldOutSplit:
     """
 
     judges: Indices
-    gain_nats: Float64
+    gain_by_ring: Float64
+    resolution_ang: Float64
     classes: Indices
     p_value: float
+
+    @property
+    def gain_nats(self) -> Float64:
+        """Log likelihood of each with K classes less that with one, (m,)."""
+        return np.asarray(self.gain_by_ring.sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,8 @@ def held_out_split(seen: Seen, partition: Indices, *, seed: int) -> HeldOutSplit
     rng = np.random.default_rng(seed)
     observed, counted = seen.polished.observed, seen.polished.brightness.counted
     with threadpool_limits(1, "blas"):
-        products = search.run(observed, counted, rng, lambda: None).products
+        subspace = search.run(observed, counted, rng, lambda: None)
+        products = subspace.products
         spared = observed.folds.number == JUDGES
         mixtures = [
             fit_mixture(products.rows(~spared), count, rng, junk=junk, moves=FEW_MOVES)
@@ -114,10 +125,32 @@ def held_out_split(seen: Seen, partition: Indices, *, seed: int) -> HeldOutSplit
         ]
         p_value = partition_p_value(products, spared, partition, mixtures[1], rng)
         several, one = (mixture.judge(products.rows(spared)) for mixture in mixtures)
-    good = one.junk <= 0.5
+        by_ring = gain_by_ring(subspace, *mixtures)
+    good = one.particles
+    particles, rings = observed.particles, np.arange(1, subspace.grid.rings + 1)
     return HeldOutSplit(
         judges=np.flatnonzero(spared)[good],
-        gain_nats=(several.log_likelihood - one.log_likelihood)[good],
+        gain_by_ring=by_ring[good],
+        resolution_ang=particles.band.box * particles.apix / rings,
         classes=several.responsibilities.argmax(axis=1)[good],
         p_value=p_value,
     )
+
+
+def gain_by_ring(subspace: Subspace, several: Mixture, one: Mixture) -> Float64:
+    """Return what each ring tells the judges of several classes over one, (m, rings) [nat].
+
+    By the chain rule of likelihoods: that of a ring is given the rings below it, so that all add up
+    to the whole.
+    """
+    observed, rings = subspace.observed, subspace.grid.rings
+    number = observed.folds.number
+    # made without the judges, as none of them counted
+    judges = replace(observed, folds=Folds(np.where(number == JUDGES, number, -1)))
+    gain = np.zeros((len(observed), rings + 1))
+    for piece in judges.pieces(rings):
+        seen = Products.up_to_each_ring(piece, subspace.grid, subspace.whole)
+        for ring, products in enumerate(seen, start=1):
+            told = (each.judge(products).log_likelihood for each in (several, one))
+            gain[piece.rows, ring] = np.subtract(*told)
+    return np.diff(gain[number == JUDGES], axis=1)

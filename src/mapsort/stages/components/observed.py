@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -221,6 +222,13 @@ class FoldSums:
         return total[0] - self.numerator[fold], total[1] - self.denominator[fold]
 
 
+def _columns(piece: Piece, grid: SliceGrid, maps: Complex64) -> tuple[Float32, Float32]:
+    """Return what particles see of maps, (k, q, 2 m), and their data, (k, 2 m), as real numbers."""
+    seen = grid.slices(maps, piece.rotations) * piece.transfer[:, :, None]
+    columns = np.ascontiguousarray(seen.transpose(0, 2, 1)).view(np.float32)
+    return columns, np.ascontiguousarray(piece.data).view(np.float32)
+
+
 @dataclass(frozen=True)
 class Products:
     """What each particle says of q maps that were made without it.
@@ -242,13 +250,28 @@ class Products:
         q = maps[0].shape[1]
         precision, target = np.empty((len(observed), q, q)), np.empty((len(observed), q))
         for piece in observed.pieces(grid.rings):
-            seen = grid.slices(maps[piece.fold], piece.rotations) * piece.transfer[:, :, None]
-            columns = np.ascontiguousarray(seen.transpose(0, 2, 1)).view(np.float32)
-            data = np.ascontiguousarray(piece.data).view(np.float32)
-            # half a plane stands for both halves
-            precision[piece.rows] = 2 * (columns @ columns.transpose(0, 2, 1))
-            target[piece.rows] = 2 * (columns @ data[:, :, None])[..., 0]
+            made = cls._of_columns(*_columns(piece, grid, maps[piece.fold]))
+            precision[piece.rows], target[piece.rows] = made.precision, made.target
         return cls(precision, target)
+
+    @classmethod
+    def up_to_each_ring(cls, piece: Piece, grid: SliceGrid, maps: Complex64) -> Iterator[Products]:
+        """Yield what a piece says of maps (voxels, q) up to each ring, from the first to all."""
+        seen, data = _columns(piece, grid, maps)
+        # real and imaginary parts are columns of their own
+        ends = [2 * grid.band.n_points(ring) for ring in range(grid.rings + 1)]
+        q = maps.shape[1]
+        precision, target = np.zeros((len(data), q, q)), np.zeros((len(data), q))
+        for start, end in pairwise(ends):
+            more = cls._of_columns(seen[..., start:end], data[:, start:end])
+            precision, target = precision + more.precision, target + more.target
+            yield cls(precision, target)
+
+    @classmethod
+    def _of_columns(cls, seen: Float32, data: Float32) -> Products:
+        # half a plane stands for both halves
+        precision, target = 2 * (seen @ seen.transpose(0, 2, 1)), 2 * (seen @ data[:, :, None])
+        return cls(np.asarray(precision, np.float64), np.asarray(target[..., 0], np.float64))
 
     @property
     def norm(self) -> Float64:

@@ -12,7 +12,7 @@ from mapsort.errors import NumericalError
 from mapsort.stages.components.class_maps import FoldMaps, compared, mean_map
 from mapsort.stages.components.observed import Observed, Piece, power_of
 from mapsort.stages.components.pose_errors import PoseErrors
-from mapsort.stages.components.scale import LEAST_GAUGE, ScaleModel
+from mapsort.stages.components.scale import LEAST_GAUGE, MORE_PROBABLE, ScaleModel
 from mapsort.stages.components.slice_grid import SliceGrid
 
 #: Corrections of the poses; later ones move little.
@@ -48,7 +48,7 @@ class Brightness:
     @property
     def counted(self) -> Float64:
         """1 for particles, 0 for what is more probably junk, (n,)."""
-        return (self.real > 0.5).astype(np.float64)
+        return (self.real > MORE_PROBABLE).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _judged(
     _, found = ScaleModel.start(junk=junk).settled(norm, cross, np.ones(1), _SCALE_ROUNDS)
     real = found.responsibilities[:, 0]
     dim = (cross / (norm + _JUNK_PRECISION))[:, 0]
-    scale = np.where(real > 0.5, found.scale[:, 0], dim)
+    scale = np.where(real > MORE_PROBABLE, found.scale[:, 0], dim)
     return maps.scaled(gauge), Brightness(real, scale, found.square[:, 0])
 
 

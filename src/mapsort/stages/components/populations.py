@@ -175,7 +175,7 @@ def learnt_temperature(products: Products, classes: Integer, templates: Float64)
 def collected(products: Products, found: Judgement, model: Model, seed: int) -> Populations:
     """Return the populations of particles (n) that were judged by a model."""
     k = found.responsibilities.shape[1]
-    good = found.junk <= 0.5
+    good = found.particles
     posterior = found.responsibilities[good]
     posterior = posterior / posterior.sum(axis=1, keepdims=True)
     shares = posterior.mean(axis=0)

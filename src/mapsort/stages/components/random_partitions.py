@@ -42,7 +42,7 @@ def partition_p_value(
         random partitions that do as well, over one more than there are.
     """
     learnt, judges = products.rows(~spared), products.rows(spared)
-    judges = judges.rows(one.judge(judges).junk <= 0.5)
+    judges = judges.rows(one.judge(judges).particles)
     count, own = int(classes.max()) + 1, classes[~spared]
     scale, square = (np.repeat(each, count, axis=1) for each in (one.found.scale, one.found.square))
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapsort.array_types import Float64, Indices
+from mapsort.array_types import Bool, Float64, Indices
 
 #: Particles whose worth the starting values of a distribution keep while it is learnt.
 PRIOR_PARTICLES = 10.0
 #: Particles are never dimmer than this relative to a map of them, before the map is scaled.
 LEAST_GAUGE = 1e-3
+#: The more probable of two.
+MORE_PROBABLE = 0.5
 #: Junk is never more probable than this before an image is looked at.
 MOST_JUNK = 0.9
 
@@ -82,6 +84,11 @@ class Judgement:
     def junk(self) -> Float64:
         """Probability that each image is junk, (n,)."""
         return np.asarray(self.junk_like.sum(axis=1))
+
+    @property
+    def particles(self) -> Bool:
+        """Which images are no more probably junk than not, (n,)."""
+        return np.asarray(self.junk <= MORE_PROBABLE)
 
     @property
     def shares(self) -> Float64:

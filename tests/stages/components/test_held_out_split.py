@@ -1,0 +1,48 @@
+"""The gain of a split by resolution: shells add up, and one structure gains nothing in any."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mapsort.stages.components.component_settings import ComponentSettings
+from mapsort.stages.components.decomposition import Decomposition
+from mapsort.stages.components.held_out_split import (
+    JUDGES,
+    Seen,
+    gain_by_ring,
+    held_out_split,
+)
+from mapsort.stages.components.latent_mixture import fit_mixture
+
+
+def test_rings_add_up_to_what_all_of_them_tell(two_states):
+    observed, grid = two_states.observed, two_states.grid
+    rng = np.random.default_rng(3)
+    search = Decomposition(grid, grid, 2, JUDGES, junk=False)
+    subspace = search.run(observed, np.ones(len(observed)), rng, lambda: None)
+    spared = observed.folds.number == JUDGES
+    learnt, judges = subspace.products.rows(~spared), subspace.products.rows(spared)
+    several, one = (fit_mixture(learnt, count, rng, junk=False) for count in (2, 1))
+    found = gain_by_ring(subspace, several, one)
+    assert found.shape == (spared.sum(), grid.rings)
+    whole = several.judge(judges).log_likelihood - one.judge(judges).log_likelihood
+    np.testing.assert_allclose(found.sum(axis=1), whole, atol=1e-4)
+    assert whole.mean() > 1
+
+
+@pytest.mark.parametrize("states", [1, 2])
+def test_two_structures_gain_in_their_shells_and_one_in_none(simulated, states):
+    made = simulated(1800, states=states, noise=1.0)
+    seen = Seen.of(made.observed, ComponentSettings(rings=8, radius_px=11.0))
+    partition = np.arange(1800) % 2 if states == 1 else made.state
+    found = held_out_split(seen, partition, seed=1)
+    gain, n = found.gain_by_ring, len(found.judges)
+    error = gain.std(axis=0, ddof=1) / np.sqrt(n)
+    np.testing.assert_allclose(found.resolution_ang[[0, -1]], [192, 192 / gain.shape[1]])
+    if states == 1:
+        # of as many shells one in a thousand is beyond by chance
+        assert np.all(np.abs(gain.mean(axis=0)) < 4 * error)
+    else:
+        # a lump that is elsewhere hardly shows in the first rings
+        assert np.all(gain.mean(axis=0)[2:] > 4 * error[2:])
