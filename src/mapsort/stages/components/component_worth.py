@@ -11,7 +11,7 @@ from mapsort.stages.components.observed import Products
 
 #: Steps in which the coordinates' covariance is learnt.
 _STEPS = 15
-#: Standard errors by which one component, or one class, more must gain.
+#: Standard errors by which one component more must gain.
 SIGNIFICANCE = 2.0
 #: What it must gain at least, beside, as a part of what the mean map is worth to a particle: what
 #: the model leaves out of CTF and background varies among particles, too, and grows with the
@@ -76,7 +76,9 @@ class PrincipalAxes:
         judged = products.rows(others).along(basis)
         evidence = _evidence_of_each(judged, scale_variance)
         signal, count = mean_worth(judged), 0
-        while count < len(evidence) - 1 and gains(evidence[count + 1] - evidence[count], signal):
+        while count < len(evidence) - 1 and gains(
+            evidence[count + 1] - evidence[count], signal, SIGNIFICANCE
+        ):
             count += 1
         mean = evidence.mean(axis=1)
         return cls(basis, scale_variance, mean - mean[0], count)
@@ -112,7 +114,7 @@ def mean_worth(products: Products) -> float:
     return 0.5 * float(np.median(products.precision[:, 0, 0]))
 
 
-def gains(more: Float64, signal: float) -> bool:
+def gains(more: Float64, signal: float, significance: float) -> bool:
     """Whether something more in a model explains particles that had no part in it beyond chance.
 
     Parameters
@@ -121,9 +123,11 @@ def gains(more: Float64, signal: float) -> bool:
         By how much the log likelihood of each of them grew [nat].
     signal : float
         As `mean_worth` tells.
+    significance : float
+        Standard errors that are beyond chance.
     """
     error = float(more.std()) / np.sqrt(max(1, len(more)))
-    return bool(more.mean() > max(SIGNIFICANCE * error, LEAST_SHARE * signal))
+    return bool(more.mean() > max(significance * error, LEAST_SHARE * signal))
 
 
 def _evidence_of_each(products: Products, scale_variance: float) -> Float64:
