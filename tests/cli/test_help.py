@@ -185,3 +185,15 @@ def test_help_is_not_wider_than_a_hundred_columns(capsys, monkeypatch):
 def test_names_of_other_programs_are_hinted_at(capsys, words, hint):
     assert main(words.split()) == 2
     assert capsys.readouterr().err == f"mapsort: unknown option {hint}\n"
+
+
+def test_all_unknown_options_are_told_at_once(capsys):
+    assert (
+        main(["multi", "--i", "p.star", "--zzzzz", "-3", "--K", "4", "--sym", "c1", "--i", "q"])
+        == 2
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        "mapsort: unknown option --i; did you mean --input?",
+        "mapsort: unknown option --zzzzz; mapsort multi --help lists them",
+        "mapsort: unknown option --K; did you mean --nmodels?",
+    ]

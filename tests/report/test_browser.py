@@ -46,7 +46,7 @@ def test_shown_without_errors_requests_or_overflow(opened, reported, width):
     assert page.evaluate(f"[...document.images].filter({blank}).length") == 0
     flat = "s => s.getBoundingClientRect().width < 200 || s.getBoundingClientRect().height < 60"
     assert page.evaluate(f"[...document.querySelectorAll('.plot svg')].filter({flat}).length") == 0
-    assert page.locator(".plot svg").count() == 11
+    assert page.locator(".plot svg").count() == 17
 
 
 def column(page, section, table, number):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -24,9 +25,11 @@ from mapsort.report.class_pairs import class_pairs, correlation_in_circle
 from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
 from mapsort.report.file_cache import FileCache
 from mapsort.report.flow import sankey
+from mapsort.report.particles import particle_section
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.matrices import map_starts
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix
+from mapsort.rundir.run_record import read_run
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
@@ -129,7 +132,7 @@ def test_class_pairs_are_the_most_populated_with_their_counts(reported):
         headers = [classes.header(i) for i in range(classes.n_images)]
         for number, own in enumerate(shown, start=1):
             mine = [h for h in headers if h["model_id"] == number]
-            assert own.note.startswith(f"{len(mine)} classes, ")
+            assert own.note.startswith(f"{len(mine)} projections, ")
             counts = sorted((h["ptcl_repr"] for h in mine if h["ptcl_repr"]), reverse=True)
             assert [pair.count for pair in own.pairs] == counts[: len(own.pairs)]
             for pair in own.pairs:
@@ -257,9 +260,31 @@ def test_many_maps_are_told_apart():
     assert len(styles) == 24
 
 
-def test_mollweide_is_a_png():
+def test_the_densest_part_of_a_sphere_is_the_brightest():
+    density = np.ones((45, 90))
+    density[22, 45] = 3.0
     with charts.chart_style():
-        uri = charts.mollweide(np.ones((45, 90)))
-    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
-    assert image.format == "PNG"
-    assert image.size[0] > 400
+        drawn = charts.mollweide("sphere", density)
+    picture = re.search(r"data:image/png;base64,\s*([^\"]+)", drawn)[1]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("LA"), float)
+    shown = shown[..., 0] * (shown[..., 1] > 0)
+    brightest = np.unravel_index(np.argmax(shown), shown.shape)
+    np.testing.assert_allclose(brightest, np.array(shown.shape) / 2, rtol=0.1)
+
+
+@pytest.fixture(scope="module")
+def by_class(reported):
+    """Charts of the particles of a run, by title, and their table."""
+    record = read_run(reported)
+    made = {chart.title: chart for chart in particle_section(record, FileCache()).charts}
+    return made, read_particles(record.directory.particles(record.last))[1]
+
+
+def test_properties_are_told_by_class(by_class):
+    made, table = by_class
+    assert {"Defocus by class", "Shift by class", "Scale by class"} < set(made)
+    defocus = 0.5e-4 * (table["rlnDefocusU"] + table["rlnDefocusV"]).astype(float)
+    medians = defocus.groupby(table["rlnClassNumber"].astype(int)).median()
+    told = ", ".join(f"map {number} {value:.3g}" for number, value in medians.items())
+    assert told in made["Defocus by class"].alt
+    assert "of the class" in made["Defocus by class"].svg

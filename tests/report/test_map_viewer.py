@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from mapsort.report.file_cache import FileCache
-from mapsort.report.map_viewer import _differences, map_viewer
+from mapsort.report.map_viewer import _differences, _most_different, _places, map_viewer
 from mapsort.report.surfaces import surface_pictures
 from mapsort.rundir.run_record import read_run
 
@@ -74,6 +74,14 @@ def test_the_viewer_of_a_run(reported):
         rows, columns = picture(shown.surface).shape[:2]
         assert columns * 3 == rows * viewer.n_views
     assert map_viewer(record, cache) == viewer
+
+
+def test_the_first_slice_shown_is_where_maps_differ_most():
+    same = ball(12)
+    other = np.maximum(same, ball(3, centre=(-8, 14, 0)))
+    places = _places(BOX)
+    assert abs(places[_most_different([same, other])] - (BOX // 2 - 8)) <= 1
+    assert places[_most_different([same])] == pytest.approx(BOX // 2, abs=1)
 
 
 def test_two_maps_differ_by_opposite_colours(reported):

@@ -96,14 +96,14 @@ def test_every_picture_says_what_it_shows(page):
     assert all(attributes.get("alt") for attributes in page.all("img"))
     drawn = [a for _, a in page.elements if a.get("role") == "img"]
     assert all(len(attributes["aria-label"]) > 10 for attributes in drawn)
-    # occupancy, changes, resolution; three FSC charts, Guinier plot; scores, probabilities; times,
-    # memory; flow;
+    # occupancy, changes, resolution; three FSC charts, Guinier plot; scores, probabilities; four
+    # properties; two maps' directions; times, memory; flow;
     # of each map a surface, and slices and differences along three axes
-    assert len(drawn) == 12 + 2 * (1 + 3 + 3)
-    # two maps: cards, four rows of two strips each, directions, particles; and a picture per class
+    assert len(drawn) == 18 + 2 * (1 + 3 + 3)
+    # two maps: cards, four rows of two strips each, particles; and a picture per class
     n_pairs = len([a for _, a in page.elements if "data-likeness" in a])
     assert n_pairs > 10
-    assert len(page.all("img")) == 2 + 4 * 2 * 2 + 2 + 2 + n_pairs
+    assert len(page.all("img")) == 2 + 4 * 2 * 2 + 2 + n_pairs
 
 
 def test_tables_hold_the_runs_figures(page, reported):

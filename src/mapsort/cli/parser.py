@@ -66,6 +66,8 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 _EXAMPLES = "examples:"
+#: The beginning of an option; a negative number is none.
+_OPTION = re.compile(r"-(-|[^\W\d])")
 
 
 def command_parser(name: str, *, prog: str | None = None) -> PlainParser:
@@ -144,15 +146,19 @@ def parse_strictly(parser: PlainParser, arguments: Sequence[str]) -> argparse.Na
     parsed, rest = parser.parse_known_args(arguments)
     if not rest:
         return parsed
-    unknown = next((word for word in rest if word.startswith("-") and len(word) > 1), None)
-    if unknown is None:
+    unknown = [word.partition("=")[0] for word in rest if _OPTION.match(word)]
+    if not unknown:
         raise ConfigError(
             f"unexpected argument {rest[0]!r}: values are given as --option value, several as A,B"
         )
-    name = unknown.partition("=")[0]
     bare = "".join(str(action.metavar) for action in parser._actions if not action.option_strings)
-    hint = hint_for(name, parser.option_names(), bare=bare)
-    raise ConfigError(f"unknown option {name}{hint or f'; {parser.prog} --help lists them'}")
+    # All at once: who writes another program's options writes several.
+    told = (
+        f"unknown option {name}"
+        + (hint_for(name, parser.option_names(), bare=bare) or f"; {parser.prog} --help lists them")
+        for name in dict.fromkeys(unknown)
+    )
+    raise ConfigError("\n".join(told))
 
 
 def add_options(parser: argparse.ArgumentParser, options: type[Any]) -> None:

@@ -39,8 +39,9 @@ def causes(table: pd.DataFrame, classes: Integer) -> tuple[Cause, ...]:
         Numbers by Kruskal and Wallis' test, kinds by chi-squared; p-values are corrected for how
         many there are (Holm).
     """
-    found = [(name, *_of_numbers(values, classes)) for name, values in _numbers(table)] + [
-        (name, _V, *of_kinds(values, classes)) for name, values in _kinds(table)
+    numbers, kinds = numeric_properties(table), _kinds(table)
+    found = [(name, *_of_numbers(values, classes)) for name, values in numbers] + [
+        (name, _V, *of_kinds(values, classes)) for name, values in kinds
     ]
     corrected = _holm([p for _, _, _, p in found])
     return tuple(
@@ -55,8 +56,8 @@ def causes(table: pd.DataFrame, classes: Integer) -> tuple[Cause, ...]:
     )
 
 
-def _numbers(table: pd.DataFrame) -> Iterator[tuple[str, Float64]]:
-    """Yield the properties that are numbers."""
+def numeric_properties(table: pd.DataFrame) -> Iterator[tuple[str, Float64]]:
+    """Yield the properties of particles that are numbers, if the table has them."""
 
     def column(name: str) -> Float64:
         return np.asarray(pd.to_numeric(table[name], errors="coerce"), dtype=np.float64)

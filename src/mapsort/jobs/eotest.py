@@ -282,9 +282,9 @@ def _mask(run: Run, directory: RunDirectory, iteration: int, number: int) -> Flo
 
 def _record(made: EvenOddTest) -> ResultRecord:
     summary = [
-        f"Even and odd particles of iteration {made.iteration}, same classes, alignments and "
-        "references: optimistic, no gold standard. Particles count for every map that they are "
-        "used for, as probable as that may be: together these may be more than are best with it."
+        f"Maps of the even and of the odd particles of iteration {made.iteration}, with the same "
+        "classes, alignments and references: optimistic, not gold-standard. A particle counts for "
+        "every map that it is used for, so that the counts may exceed those of the best match."
     ]
     if made.without_halves:
         names = ", ".join(map(str, made.without_halves))

@@ -41,7 +41,7 @@ def flow_section(record: RunRecord, cache: FileCache) -> Section | None:
     columns = (f"from (iteration {first})", *(f"to {name}" for name in names), "all")
     what = "Bars are maps and junk" if n_junk else "Bars are maps"
     return Section(
-        words=(f"{what}, bands are particles; strong bands are particles that changed.",),
+        words=(f"{what}; bands are particles, strong colours those that changed class.",),
         sankey=sankey(
             [number for number, _ in known], tables, names, set_colours(n_models, n_junk)
         ),

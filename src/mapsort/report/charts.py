@@ -1,7 +1,7 @@
-"""The report's charts: each returns SVG or PNG as text for the page, drawn by matplotlib.
+"""The report's charts: each returns SVG as text for the page, drawn by matplotlib.
 
 Charts are small (a phone's width) and stand side by side on wide screens, so that their words stay
-readable on both. Lines and bars are SVG, dense pictures PNG.
+readable on both. All are SVG; a dense field of colours in one is a picture.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mapsort.array_types import Float64, Int64
-from mapsort.io.png import data_uri
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
 from mapsort.report.palette import SEQUENTIAL, Curve, colour_of, dash_of, styled
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix
 
 _WIDTH, _HEIGHT = 4.6, 2.9
+#: Dots of an inch of what is a picture in a chart.
+_DPI = 130
 #: What a legend needs for a line's mark and the gaps about it, and for a letter [inch].
 _LEGEND_MARK, _LEGEND_LETTER = 0.5, 0.062
 _STYLE: dict[Any, Any] = {
@@ -74,7 +75,7 @@ def _svg(figure: Figure, name: str) -> str:
     """Return a figure as inline SVG; its inner names begin with the chart's, so that none clash."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return _renamed(text[text.index("<svg") :], name)
 
@@ -84,12 +85,6 @@ def _renamed(body: str, name: str) -> str:
     for mark in ('id="', 'href="#', "url(#"):
         body = body.replace(mark, f"{mark}{name}-")
     return body
-
-
-def _png(figure: Figure, dpi: int = 130) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return data_uri(buffer.getvalue())
 
 
 def _legend(axes: Axes, names: Sequence[str]) -> None:
@@ -292,12 +287,15 @@ def histograms(
     names: Sequence[str],
     colours: Sequence[str],
     logarithmic: bool = False,
+    relative: bool = False,
 ) -> str:
-    """Return step histograms, one per set."""
+    """Return step histograms, one per set: of particles, or (``relative``) of parts of the set."""
     figure, axes = _axes()
-    edges = np.linspace(*limits, 51)
+    edges = np.linspace(*limits, 31 if relative else 51)
     for model, sample in enumerate(values):
         counts, _ = np.histogram(np.clip(sample, *limits), edges)
+        if relative:
+            counts = counts / max(len(sample), 1)
         axes.stairs(
             counts,
             edges,
@@ -313,15 +311,20 @@ def histograms(
     axes.set_xlim(*limits)
     axes.set_xlabel(label)
     axes.set_ylabel("particles")
+    if relative:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set_ylabel("of the class")
     _legend(axes, names)
     return _svg(figure, name)
 
 
-def mollweide(density: Float64) -> str:
-    """Return a density on the sphere as PNG in Mollweide's (equal-area) projection.
+def mollweide(name: str, density: Float64) -> str:
+    """Return a density on the sphere as SVG in Mollweide's (equal-area) projection.
 
     Parameters
     ----------
+    name : str
+        Of the chart, unique in the page.
     density : ndarray of shape (n_latitudes, n_longitudes)
         On a regular grid from -90 to 90 and -180 to 180 degrees, in units of the uniform one.
     """
@@ -331,7 +334,8 @@ def mollweide(density: Float64) -> str:
     latitude = np.linspace(-np.pi / 2, np.pi / 2, density.shape[0] + 1)
     longitude = np.linspace(-np.pi, np.pi, density.shape[1] + 1)
     top = max(2.0, float(density.max()))
-    mesh = axes.pcolormesh(longitude, latitude, density, cmap=SEQUENTIAL, vmin=0, vmax=top)
+    style: dict[str, Any] = {"cmap": SEQUENTIAL, "vmin": 0, "vmax": top, "rasterized": True}
+    mesh = axes.pcolormesh(longitude, latitude, density, **style)
     axes.grid(visible=True, color="white", alpha=0.35, linewidth=0.5)
     axes.set_xticks(np.deg2rad([-120, -60, 0, 60, 120]), [])
     axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), ["150°", "120°", "90°", "60°", "30°"])
@@ -340,7 +344,7 @@ def mollweide(density: Float64) -> str:
     bar = figure.colorbar(mesh, cax=place, orientation="horizontal")
     bar.set_label("density, 1 = uniform", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    return _png(figure)
+    return _svg(figure, name)
 
 
 def curves_of(name: str, record: ResultCurves) -> str:
@@ -382,6 +386,6 @@ def heat_map(name: str, record: ResultMatrix) -> str:
                 f"{value:.3g}",
                 ha="center",
                 va="center",
-                color="black" if bright else "white",
+                color="#111111" if bright else "white",
             )
     return _svg(figure, name)

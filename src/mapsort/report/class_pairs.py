@@ -26,9 +26,9 @@ def classes_section(record: RunRecord, cache: FileCache) -> Section | None:
     """Return the most populated classes of each map, where the run has kept the files."""
     galleries = class_pairs(record.directory, record.last, record.n_models, cache)
     words = (
-        "Each pair: class average left, projection of the map right. Bold: particles averaged; Σ: "
-        "the sum of their weights in the class, where they are shared; after a minus: members kept "
-        "out of the average.",
+        "Each pair: class average left, projection of the map right. Bold: particles averaged. Σ: "
+        "the sum of their weights, if these are not 1. After a minus: particles of the class left "
+        "out of the average. cc: correlation of the two pictures.",
     )
     return Section(words=words, galleries=tuple(galleries)) if galleries else None
 
@@ -65,10 +65,10 @@ def class_pairs(
                 )
                 for number in occupied[:limit]
             )
-            every = counted(len(numbers), "class", "classes")
-            note = f"{every}, {len(occupied)} of them with particles"
+            every = counted(len(numbers), "projection")
+            note = f"{every}, {len(occupied)} of them matched by particles"
             if len(occupied) > len(pairs):
-                note += f"; the {len(pairs)} with most are shown"
+                note += f"; the {len(pairs)} with the most particles are shown"
             name, title = f"classes-{model + 1}", f"Map {model + 1}"
             shown.append(ClassGallery(name, title, note + ".", pairs, is_open=model == 0))
     return shown

@@ -43,12 +43,16 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose columns sort; numbers are given as numbers and formatted by ``digits``."""
+    """A table whose columns sort; numbers are given as numbers and formatted by ``digits``.
+
+    ``note`` is a sentence below.
+    """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     digits: tuple[int | None, ...] = ()
+    note: str = ""
 
     @property
     def is_text(self) -> bool:
@@ -157,11 +161,15 @@ class ViewedMap:
 
 @dataclass(frozen=True)
 class MapViewer:
-    """Maps side by side, whose slices and views are chosen for all at once."""
+    """Maps side by side, whose slices and views are chosen for all at once.
+
+    ``first_slice`` is the one shown at first, from 0.
+    """
 
     maps: tuple[ViewedMap, ...]
     n_slices: int
     n_views: int
+    first_slice: int
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def maps_section(record: RunRecord, cache: FileCache) -> Section | None:
     if not rows:
         return None
     words = (
-        "Below the viewer: left, central slices perpendicular to z, y and x; right, projections "
-        "along z, y and x. Bright = dense.",
+        "The newest maps side by side. Below them, for every iteration: left, central slices "
+        "perpendicular to z, y and x; right, projections along z, y and x. Bright = dense.",
     )
     return Section(words=words, viewer=map_viewer(record, cache), strip_rows=tuple(rows))
 

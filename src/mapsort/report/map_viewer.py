@@ -66,22 +66,24 @@ def map_viewer(record: RunRecord, cache: FileCache) -> MapViewer | None:
         )
         for number in range(1, n + 1)
     )
-    return MapViewer(shown, n_slices=len(_places(len(smalls[0]))), n_views=_VIEWS)
+    n_slices = len(_places(len(smalls[0])))
+    return MapViewer(shown, n_slices=n_slices, n_views=_VIEWS, first_slice=_most_different(smalls))
 
 
 def _seen(path: Path, *, colour: str) -> _Seen:
     volume = read_volume(path)
-    if len(volume) > _SIDE:
-        volume = fourier_resample(volume, box=_SIDE, ndim=3)
-    solvent = density_threshold(volume)
-    densest = float(np.quantile(volume, 0.9995))
+    # Surfaces of coarse voxels would have steps.
+    even = fourier_resample(volume, box=_SIDE, ndim=3)
+    solvent = density_threshold(even)
+    densest = float(np.quantile(even, 0.9995))
     levels = [solvent + part * (densest - solvent) for part in _LEVELS]
-    pictures = surface_pictures(volume, levels, n_views=_VIEWS)
+    pictures = surface_pictures(even, levels, n_views=_VIEWS)
     # A row for each level, a column for each view.
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in pictures], axis=0)
     # Towards white, so that the shading of dark colours is seen.
     tint = 0.45 + 0.55 * np.array(to_rgb(colour), dtype=np.float32)
-    return _Seen(volume, jpeg_uri((sheet[..., None] * tint).astype(np.uint8)))
+    picture = jpeg_uri((sheet[..., None] * tint).astype(np.uint8))
+    return _Seen(even if len(volume) > _SIDE else volume, picture)
 
 
 def _places(n: int) -> Indices:
@@ -102,6 +104,14 @@ def _sheets(coloured: UInt8) -> tuple[ViewerAxis, ...]:
             ("x", np.moveaxis(coloured[:, :, places], 2, 0)),
         )
     )
+
+
+def _most_different(volumes: list[Float32]) -> int:
+    """Return which of the slices along z the maps differ most in; of one map, the middle one."""
+    places = _places(len(volumes[0]))
+    if len(volumes) < 2:
+        return len(places) // 2
+    return int(np.argmax(np.var([volume[places] for volume in volumes], axis=0).sum(axis=(1, 2))))
 
 
 def _grey(volume: Float32, limits: tuple[float, float]) -> UInt8:

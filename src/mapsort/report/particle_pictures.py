@@ -31,13 +31,13 @@ def pictures_section(record: RunRecord, cache: FileCache) -> Section | None:
         return None
     counts = record.counts[-1]
     words = [
-        "Of each map: particles with the highest scores (first row), with middling ones, and with "
+        "For each map: particles with the highest scores (first row), with middle ones, and with "
         "the lowest."
     ]
     if record.n_junk:
         words.append(
-            "Junk enters no map: images that match no better than noise, and from junk2 on images "
-            "that are nothing like their map."
+            "Junk enters no map. It holds images that match no better than noise; junk2 and "
+            "further sets hold images that do not resemble their map."
         )
     # The report may be written anew from anywhere; names are relative to where the run was begun.
     begun = Path(record.manifest.directory) / (record.manifest.options.get("datadir") or "")

@@ -1,4 +1,4 @@
-"""The report's section on particles: scores, probabilities, directions."""
+"""The report's section on particles: scores, probabilities, properties by class, directions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from mapsort.array_types import Int64
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.star_tables import read_columns
+from mapsort.jobs.class_causes import numeric_properties
 from mapsort.report import charts
 from mapsort.report.content import Chart, Section
 from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
@@ -19,14 +20,18 @@ from mapsort.rundir.run_record import RunRecord
 
 
 def particle_section(record: RunRecord, cache: FileCache) -> Section | None:
-    """Return histograms of scores and probabilities, and the directions of each map."""
+    """Return histograms of scores, probabilities and properties, and the directions of each map."""
     path = record.directory.particles(record.last)
     if not path.exists():
         return None
     table = cache.get("particles", path, _particle_columns)
     chosen = table["rlnClassNumber"].to_numpy(dtype=np.int64) - 1
-    made = _score_charts(record, table, chosen) + _direction_charts(record, table, chosen)
-    return Section(charts=tuple(made))
+    made = (
+        *_score_charts(record, table, chosen),
+        *_property_charts(record, table, chosen),
+        *_direction_charts(record, table, chosen),
+    )
+    return Section(charts=made)
 
 
 _PARTICLE_COLUMNS = (
@@ -35,7 +40,15 @@ _PARTICLE_COLUMNS = (
     "rlnAngleTilt",
     "rlnLogLikeliContribution",
     "rlnMaxValueProbDistribution",
+    "rlnDefocusU",
+    "rlnDefocusV",
+    "rlnOriginXAngst",
+    "rlnOriginYAngst",
+    "mapsortScale",
+    "mapsortOutlierScore",
 )
+#: Units and what they are of the columns' ones.
+_UNITS = {"defocus": ("µm", 1e-4), "shift": ("Å", 1.0)}
 
 
 def _particle_columns(path: Path) -> pd.DataFrame:
@@ -63,14 +76,14 @@ def _score_charts(record: RunRecord, table: pd.DataFrame, chosen: Int64) -> list
                     names=names,
                     colours=colours,
                 ),
-                "Log-likelihood over an empty image. A second, lower peak is often junk.",
+                "Log-likelihood ratio against noise alone. A second, lower peak is often junk.",
             )
         )
     good = chosen < n_models
     if "rlnMaxValueProbDistribution" in table and n_models > 1 and good.any():
         probability = table["rlnMaxValueProbDistribution"].to_numpy(dtype=np.float64)
         sure = float(np.mean(probability[good] > 0.9))
-        of = "particles that are no junk" if record.n_junk else "particles"
+        of = "particles that are not junk" if record.n_junk else "particles"
         made.append(
             Chart.of_svg(
                 "Probability of the chosen map",
@@ -90,6 +103,36 @@ def _score_charts(record: RunRecord, table: pd.DataFrame, chosen: Int64) -> list
     return made
 
 
+def _property_charts(record: RunRecord, table: pd.DataFrame, chosen: Int64) -> list[Chart]:
+    """Return histograms of properties that classes of structures do not depend on."""
+    names = record.counts[-1].names
+    if len(names) < 2:
+        return []
+    place = np.minimum(chosen, len(names) - 1)
+    made = []
+    for name, values in numeric_properties(table):
+        unit, factor = _UNITS.get(name, ("", 1.0))
+        low, high = (float(v) for v in factor * np.quantile(values, [0.005, 0.995]))
+        drawn = charts.histograms(
+            f"property-{name.replace(' ', '-')}",
+            [factor * values[place == number] for number in range(len(names))],
+            label=f"{name} [{unit}]" if unit else name,
+            limits=(low, max(high, low + 1e-6)),
+            names=names,
+            colours=set_colours(record.n_models, record.n_junk),
+            relative=True,
+        )
+        medians = ", ".join(
+            f"{each} {factor * np.median(values[place == number]):.3g}"
+            for number, each in enumerate(names)
+            if (place == number).any()
+        )
+        note = "Classes that are structures have similar curves."
+        title = f"{name.capitalize()} by class"
+        made.append(Chart.of_svg(title, f"{title}, histograms; medians: {medians}.", drawn, note))
+    return made
+
+
 def _direction_charts(record: RunRecord, table: pd.DataFrame, chosen: Int64) -> list[Chart]:
     if "rlnAngleRot" not in table or "rlnAngleTilt" not in table:
         return []
@@ -105,13 +148,13 @@ def _direction_charts(record: RunRecord, table: pd.DataFrame, chosen: Int64) -> 
         empty = empty_share(density)
         words = "" if group == "c1" else f", symmetry {group} applied"
         made.append(
-            Chart(
+            Chart.of_svg(
                 f"Directions of map {model + 1}",
                 f"Mollweide map of the projection directions of map {model + 1}'s particles"
                 f"{words}; {empty:.0%} of the sphere has less than a tenth of the even density.",
-                png=charts.mollweide(density),
-                note=f"Longitude rot, latitude by tilt{words}; smoothed by {SMOOTHING_DEG:g}°. "
-                f"{empty:.0%} of the sphere is nearly empty.",
+                charts.mollweide(f"directions-{model + 1}", density),
+                f"Longitude: rot; latitude: tilt{words}; smoothed by {SMOOTHING_DEG:g}°. "
+                f"{empty:.0%} of the sphere has almost no views.",
             )
         )
     return made

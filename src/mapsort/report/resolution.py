@@ -36,9 +36,9 @@ def resolution_course(record: RunRecord) -> Chart:
         charts.lines_over_iterations(
             "resolutions", record.iteration_numbers, curves, label="FSC 0.143 [Å]"
         ),
-        "Of halves kept apart from the start."
+        "From halves that were kept apart from the start."
         if _independent(record)
-        else "Of halves that share references and poses: optimistic; no gold-standard figure.",
+        else "From halves that share references and poses: optimistic, not gold-standard.",
     )
 
 
@@ -55,7 +55,6 @@ def resolution_section(record: RunRecord, cache: FileCache) -> Section:
     return Section(
         charts=tuple(chart for chart in made if chart is not None),
         tables=(_map_table(record),),
-        words=() if record.is_single else (COUNTING,),
     )
 
 
@@ -83,9 +82,9 @@ def _half_map_chart(record: RunRecord) -> Chart | None:
         charts.fsc_curves("fsc-halves", frequency, shown, marked=marked),
         f"At FSC 0.143: {text}. "
         + (
-            "Of independent half maps, kept apart from the start, corrected for the mask."
+            "From independent half-maps, kept apart from the start; corrected for the mask."
             if _independent(record)
-            else "Halves share references and poses."
+            else "The halves share references and poses."
         ),
     )
 
@@ -107,9 +106,9 @@ def _single_chart(record: RunRecord) -> Chart | None:
         "under it after phases beyond the well-agreeing shells were made random; the corrected one "
         f"is 0.143 at {reached:.1f} Å.",
         charts.fsc_curves("fsc-halves", frequency, shown, marked=[reached]),
-        f"Of independent half maps, kept apart from the start; the corrected curve is 0.143 at "
-        f"{reached:.1f} Å. "
-        "Random phases should not agree: where their curve is high, the mask is too tight.",
+        f"From independent half-maps, kept apart from the start; the corrected curve falls to "
+        f"0.143 at {reached:.1f} Å. Random phases should not agree: if their curve is high, the "
+        "mask is too tight.",
     )
 
 
@@ -131,7 +130,7 @@ def _mask_chart(record: RunRecord) -> Chart | None:
         "Curves: FSC of each map's halves under the mask, without it, and under it after phases "
         "beyond the well-agreeing shells were made random.",
         charts.fsc_curves("fsc-mask", frequency, shown, thresholds=(GOLD_STANDARD,)),
-        "Random phases should not agree: where their curve is high, the mask is too tight.",
+        "Random phases should not agree: if their curve is high, the mask is too tight.",
     )
 
 
@@ -142,10 +141,10 @@ def _previous_chart(record: RunRecord) -> Chart | None:
     read = [read_fsc(path) for path in paths]
     shown = styled((f"map {m}", curve) for m, (_, curve) in enumerate(read, start=1))
     return Chart.of_svg(
-        "With the iteration before",
+        "With the previous iteration",
         "Curves: FSC of each map with itself one iteration earlier; near 1 when converged.",
         charts.fsc_curves("fsc-previous", read[0][0], shown, thresholds=(ONE_HALF,)),
-        "Near 1 everywhere when the refinement has converged.",
+        "Near 1 at all resolutions once the refinement has converged.",
     )
 
 
@@ -169,7 +168,7 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
             styled(zip(names, pairs.T, strict=True)),
             thresholds=(ONE_HALF,),
         ),
-        "Of each two maps. Low values are where the classes differ.",
+        "For each pair of maps. The curve is low where the classes differ.",
     )
 
 
@@ -200,4 +199,5 @@ def _map_table(record: RunRecord) -> Table:
     }
     rows = tuple(zip(*columns.values(), strict=True))
     digits = (None, None, 1, 1, None, 2, 2, 2)
-    return Table(f"Maps of iteration {record.last}", tuple(columns), rows, digits)
+    note = "" if record.is_single else COUNTING
+    return Table(f"Maps of iteration {record.last}", tuple(columns), rows, digits, note)

@@ -48,8 +48,8 @@ def _made(
 def _course(record: RunRecord, _: FileCache) -> Section:
     soft = record.iterations[-1].get("soft_since") or 0
     words = (
-        f"From iteration {soft} on particles go to maps by their probabilities, to their best map "
-        "before.",
+        f"Hard assignment (each particle to its best map) before iteration {soft}, then soft (to "
+        "maps by probability).",
     )
     return Section(
         words=words if soft > 1 else (),
@@ -103,8 +103,7 @@ def _movement(record: RunRecord) -> list[Chart]:
             "Two lines over iterations: fraction of particles that changed class, and mean "
             f"rotation of those that stayed; last {last} and {turned}.",
             charts.movement(numbers, changed, angle),
-            f"Last: {last} changed class since the iteration before; the others turned by {turned} "
-            "on average.",
+            f"Last iteration: {last} changed class; the others turned by {turned} on average.",
         )
     ]
 
@@ -169,7 +168,7 @@ _FOUND: tuple[tuple[str, str, int, Maker], ...] = (
     ("maps", "Maps", 0, maps_section),
     ("fsc", "Fourier shell correlation", 1, resolution_section),
     ("flow", "Flow of particles between maps", 2, flow_section),
-    ("particles", "Scores and directions", 1, particle_section),
+    ("particles", "Particles", 1, particle_section),
     ("classes", "Class averages", 1, classes_section),
     ("images", "Particle images", 1, pictures_section),
 )

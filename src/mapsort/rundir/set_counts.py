@@ -11,9 +11,9 @@ from typing import Any
 HARD, POSTERIOR, USED = "best match", "sum of posteriors", "used"
 #: How they differ, in a sentence.
 COUNTING = (
-    "Best match: each particle counts once, with the map it scores best with or as junk. Sum of "
-    "posteriors: these add up to the particles that are no junk. Used: particles that enter the "
-    "map with any weight, which may be more than one map for each."
+    "Best match: every particle counts once, for the map that it matches best, or as junk. Sum of "
+    "posteriors: every particle counts for each map by its probability. Used: particles that "
+    "enter the map with any weight; one particle may enter several maps."
 )
 
 
