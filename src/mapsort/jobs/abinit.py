@@ -99,7 +99,6 @@ def abinit_run(
 
     Parameters
     ----------
-    options : AbinitOptions
     progress : Progress, optional
         Told of every stage; may raise Interrupted between rounds.
     particles : Particles, optional
@@ -224,8 +223,6 @@ def abinit(
 
     Parameters
     ----------
-    particles : str, Path or Particles
-    progress : Progress, optional
     **options
         Any option of ``mapsort abinit`` by its name, for example ``nmodels=2, sym="d7"``.
 

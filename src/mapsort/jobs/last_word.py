@@ -36,7 +36,6 @@ def judged_by_others(run: Run, state: State) -> State | None:
 
     Parameters
     ----------
-    run : Run
     state : State
         After its last iteration.
     """

@@ -52,42 +52,27 @@ _SMALL = 0.1
 
 @dataclass(frozen=True)
 class Consensus:
-    """Poses of all particles with one map, and what the refinement learnt of them.
+    """Poses of all particles with one map, and what the refinement learnt of them."""
 
-    Attributes
-    ----------
-    rotations : ndarray of shape (n, 3, 3), float64
-    origins : ndarray of shape (n, 2), float64
-        [pixels]
-    noise_power : ndarray of shape (box//2 + 1,), or None
-        None where poses were given.
-    shift_spread : float
-    """
-
+    #: (n, 3, 3).
     rotations: Float64
+    #: [pixels], (n, 2).
     origins: Float64
+    #: None where poses were given, (box//2 + 1,).
     noise_power: Float64 | None = None
     shift_spread: float = float("inf")
 
 
 @dataclass(frozen=True)
 class StartingClasses:
-    """What the iterations begin with.
-
-    Attributes
-    ----------
-    known : KnownClasses
-    rotations : ndarray of shape (n, 3, 3), float64
-        Corrected.
-    origins : ndarray of shape (n, 2), float64
-        Corrected [pixels].
-    maps : ndarray of shape (K, box, box, box), float32
-    consensus : Consensus
-    """
+    """What the iterations begin with."""
 
     known: KnownClasses
+    #: Corrected, (n, 3, 3).
     rotations: Float64
+    #: Corrected [pixels], (n, 2).
     origins: Float64
+    #: (K, box, box, box).
     maps: Float32
     consensus: Consensus
 

@@ -47,39 +47,27 @@ class SliceChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class Slices:
-    """Images at known poses, n of them: the central slices of a map.
+    """Images at known poses, n of them: the central slices of a map."""
 
-    Attributes
-    ----------
-    read : callable
-        Gives the images of a range, (m, box, box).
-    transfer : callable
-        Gives their contrast transfer functions, (m, box, box//2+1), or None.
-    box : int
-        Edge of the images [pixels].
-    apix : float
-        Pixel size [A].
-    sign : float
-        -1 where density is dark in the images.
-    rotations : ndarray of shape (n, 3, 3)
-    shifts : ndarray of shape (n, 2)
-        How far the content lies off the centre [pixels].
-    half : ndarray of shape (n,), uint8
-        0 or 1.
-    weights : ndarray of shape (n,), or None
-    notes : tuple of str
-        What the user should know, one line each; of halves only when they are made.
-    """
-
+    #: Gives the images of a range, (m, box, box).
     read: Callable[[slice], Float32]
+    #: Gives their contrast transfer functions, (m, box, box//2+1), or None.
     transfer: Callable[[slice], Float32 | None]
+    #: Edge of the images [pixels].
     box: int
+    #: Pixel size [A].
     apix: float
+    #: -1 where density is dark in the images.
     sign: float
+    #: (n, 3, 3).
     rotations: Rotations
+    #: How far the content lies off the centre [pixels], (n, 2).
     shifts: Float64
+    #: 0 or 1, (n,).
     half: UInt8
+    #: (n,).
     weights: Float64 | None = None
+    #: What the user should know, one line each; of halves only when they are made.
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

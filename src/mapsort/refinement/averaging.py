@@ -42,26 +42,17 @@ from mapsort.stages.search.settings import SearchSettings, white_noise
 
 @dataclass(frozen=True)
 class Averaged:
-    """The class averages of an iteration.
+    """The class averages of an iteration."""
 
-    Attributes
-    ----------
-    averages : ClassAverages
-        As measured, see `filtered_averages`.
-    of_groups : list of ShellStatistics
-        Of each optics group, CTF-weighted, whatever the averager.
-    fit : ParticleFit
-        How each particle fits its best match.
-    matches : Matches
-        With the poses that members were averaged at.
-    membership : Membership
-        With the members that were.
-    """
-
+    #: As measured, see `filtered_averages`.
     averages: ClassAverages
+    #: Of each optics group, CTF-weighted, whatever the averager.
     of_groups: list[ShellStatistics]
+    #: How each particle fits its best match.
     fit: ParticleFit
+    #: With the poses that members were averaged at.
     matches: Matches
+    #: With the members that were.
     membership: Membership
 
     @property

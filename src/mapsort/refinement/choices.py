@@ -17,20 +17,13 @@ from mapsort.rundir.wording import readable_size
 
 @dataclass(frozen=True)
 class Choice:
-    """One automatic decision.
+    """One automatic decision."""
 
-    Attributes
-    ----------
-    name : str
-        What was decided, an option's name where there is one.
-    value : str
-        The decision.
-    reason : str
-        Why, in one sentence.
-    """
-
+    #: What was decided, an option's name where there is one.
     name: str
+    #: The decision.
     value: str
+    #: Why, in one sentence.
     reason: str
 
     def as_record(self) -> dict[str, str]:

@@ -107,29 +107,19 @@ def first_soft_iteration(
 
 @dataclass(frozen=True)
 class Classification:
-    """Who belongs where.
+    """Who belongs where."""
 
-    Attributes
-    ----------
-    matches : Matches
-        As found, but for particles that a nearly empty class was re-seeded with.
-    membership : Membership
-        Members of each class with their weights.
-    shares : ndarray of shape (n_models,)
-        Fraction of the particles (junk apart) that each map holds.
-    reseeded : list of int
-        Classes, from 0, that were nearly empty.
-    temperature : float or None
-        Of a soft assignment.
-    soft_since : int
-        First iteration with soft assignment, 0 if there was none yet.
-    """
-
+    #: As found, but for particles that a nearly empty class was re-seeded with.
     matches: Matches
+    #: Members of each class with their weights.
     membership: Membership
+    #: Fraction of the particles (junk apart) that each map holds, (n_models,).
     shares: Float64
+    #: Classes, from 0, that were nearly empty.
     reseeded: list[int]
+    #: Of a soft assignment.
     temperature: float | None
+    #: First iteration with soft assignment, 0 if there was none yet.
     soft_since: int
 
 

@@ -31,16 +31,11 @@ _AGAINST = 2.5
 
 @dataclass(frozen=True)
 class Contrast:
-    """Best scores of a sample of particles, as they are taken and inverted.
+    """Best scores of a sample of particles, as they are taken and inverted."""
 
-    Attributes
-    ----------
-    inverted : bool
-        Whether they are taken inverted (``--invert``).
-    taken, opposite : ndarray of shape (n,)
-    """
-
+    #: Whether they are taken inverted (``--invert``).
     inverted: bool
+    #: Each (n,).
     taken: Float64
     opposite: Float64
 

@@ -12,21 +12,14 @@ from mapsort.rundir.scratch import Scratch
 
 @dataclass(frozen=True)
 class Execution:
-    """What a run is carried out with.
-
-    Attributes
-    ----------
-    checkpoints : Checkpoints
-        Keeps the results of finished stages for a run that is stopped; by default nothing.
-    scratch : Scratch
-        Room for what grows with the number of particles or projections; by default memory.
-    engine : DaskEngine or None
-        Where chunks of particles are worked on; None for the threads of this process.
-    """
+    """What a run is carried out with."""
 
     progress: Progress = field(default_factory=SilentProgress)
+    #: Keeps the results of finished stages for a run that is stopped; by default nothing.
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    #: Room for what grows with the number of particles or projections; by default memory.
     scratch: Scratch = field(default_factory=Scratch)
+    #: Where chunks of particles are worked on; None for the threads of this process.
     engine: DaskEngine | None = None
 
     def __reduce__(self) -> tuple[type[Execution], tuple[()]]:

@@ -28,18 +28,12 @@ MEASURED, NONE = "auto", "none"
 
 @dataclass(frozen=True)
 class MapFinishing:
-    """What every map of an iteration goes through, all maps alike.
+    """What every map of an iteration goes through, all maps alike."""
 
-    Attributes
-    ----------
-    curve : ndarray of shape (m, 2) or None
-        Structure factor: frequency [1/A] and intensity, on any scale.
-    apix : float
-        Pixel size [A].
-    """
-
+    #: Structure factor, (m, 2): frequency [1/A] and intensity, on any scale.
     curve: Float64 | None
     chain: tuple[BoundModule[..., Float32], ...]
+    #: Pixel size [A].
     apix: float
 
     @classmethod

@@ -41,20 +41,14 @@ _NOISE_PEAK = 8.0
 
 @dataclass(frozen=True)
 class GivenMaps:
-    """Starting maps at the particles' box and pixel size, and what was done to them.
+    """Starting maps at the particles' box and pixel size, and what was done to them."""
 
-    Attributes
-    ----------
-    maps : tuple of ndarray (box, box, box)
-    notes : tuple of str
-        One line each.
-    moves : tuple of three int, or None, per map
-        Steps along z, y, x that would bring a map's density to the centre, where several maps are
-        given and one lies off it: whether particles agree is tried (`mapsort.refinement.contrast`).
-    """
-
+    #: Each (box, box, box).
     maps: tuple[Float32, ...]
+    #: One line each.
     notes: tuple[str, ...]
+    #: Steps along z, y, x that would bring a map's density to the centre, where several maps are
+    #: given and one lies off it: whether particles agree is tried (`mapsort.refinement.contrast`).
     moves: tuple[Steps | None, ...] = ()
 
 

@@ -19,15 +19,10 @@ from mapsort.stages.reconstruct.slice_sums import SliceSums, insert_copies
 
 @dataclass(frozen=True)
 class PosedMembers:
-    """Who belongs to which map with what weight, and in which pose.
-
-    Attributes
-    ----------
-    poses : Poses
-        Row and column of a member are those of its match.
-    """
+    """Who belongs to which map with what weight, and in which pose."""
 
     membership: Membership
+    #: Row and column of a member are those of its match.
     poses: Poses
 
     def of_model(self, run: Run, model: int, half: int) -> tuple[Int64, Int64, Float32]:

@@ -43,31 +43,22 @@ SCALE_SAMPLE = 256
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything an iteration found; the run directory's files are made from it.
+    """Everything an iteration found; the run directory's files are made from it."""
 
-    Attributes
-    ----------
-    state : State
-        Input of the next iteration.
-    slices : ndarray of shape (n_references, box, box//2+1), complex64
-        Projections the iteration compared with.
-    classes : Classification
-        With the poses that particles were classified at, which differ from those that they were
-        averaged at where members were aligned anew.
-    scale : float
-        Least-squares scale of the compared maps in the particles.
-    seconds : dict
-        Time of each stage.
-    """
-
+    #: Input of the next iteration.
     state: State
+    #: Projections the iteration compared with, (n_references, box, box//2+1).
     slices: Complex64
     found: Found
     junk: Junk
+    #: With the poses that particles were classified at, which differ from those that they were
+    #: averaged at where members were aligned anew.
     classes: Classification
     averaged: Averaged
     rebuilt: Rebuilt
+    #: Least-squares scale of the compared maps in the particles.
     scale: float
+    #: Time of each stage.
     seconds: dict[str, float]
 
     @property

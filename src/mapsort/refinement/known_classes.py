@@ -27,17 +27,11 @@ _AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class KnownClasses:
-    """Which class each of n particles is in, and how surely.
+    """Which class each of n particles is in, and how surely."""
 
-    Attributes
-    ----------
-    responsibilities : ndarray of shape (n, K), float64
-        Probability of each class; rows add up to 1 - junk.
-    junk : ndarray of shape (n,), float64
-        Probability that an image holds no particle.
-    """
-
+    #: Probability of each class, (n, K); rows add up to 1 - junk.
     responsibilities: Float64
+    #: Probability that an image holds no particle, (n,).
     junk: Float64
 
     def rows(self, where: slice) -> KnownClasses:

@@ -26,17 +26,11 @@ UNLIKE_FROM = 4.5
 
 @dataclass(frozen=True)
 class Junk:
-    """Which particles are junk.
+    """Which particles are junk."""
 
-    Attributes
-    ----------
-    probability : ndarray of shape (n,), or None
-        Of each particle to be junk; None where that was not asked for, or is not known yet.
-    kind : ndarray of shape (n,), or None
-        0 for particles, 1 for noise, from 2 kinds of images that are nothing like a map.
-    """
-
+    #: Of each particle to be junk, (n,); None where that was not asked for, or is not known yet.
     probability: Float64 | None
+    #: 0 for particles, 1 for noise, from 2 kinds of images that are nothing like a map, (n,).
     kind: Indices | None
 
     @property

@@ -44,32 +44,21 @@ class Matched:
 
 @dataclass(frozen=True)
 class Found:
-    """What matching found.
+    """What matching found."""
 
-    Attributes
-    ----------
-    matches : Matches
-        Of all particles.
-    similarity : Similarity or None
-        Every pair's score, if there is room.
-    highest_ring : int
-        End of the band compared, in Fourier pixels.
-    noise_scores : ndarray of shape (m,) or None
-        Best scores of synthetic noise, where junk is asked for and the noise is known.
-    first_stage : FirstStage or None
-        Of a search in two stages; None where half-sets had one each.
-    poses : Poses or None
-        Of each match, where they are not those of the projections.
-    dear : bool
-        Whether searching everywhere costs so much that it begins with a first look.
-    """
-
+    #: Of all particles.
     matches: Matches
+    #: Every pair's score, if there is room.
     similarity: Similarity | None
+    #: End of the band compared, in Fourier pixels.
     highest_ring: int
+    #: Best scores of synthetic noise, where junk is asked for and the noise is known, (m,).
     noise_scores: Real | None = None
+    #: Of a search in two stages; None where half-sets had one each.
     first_stage: FirstStage | None = None
+    #: Of each match, where they are not those of the projections.
     poses: Poses | None = None
+    #: Whether searching everywhere costs so much that it begins with a first look.
     dear: bool = False
 
     @classmethod

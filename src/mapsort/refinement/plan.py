@@ -44,43 +44,26 @@ def bank_bytes(box: int) -> int:
 
 @dataclass(frozen=True)
 class MultiPlan:
-    """The resolved settings of a run.
+    """The resolved settings of a run."""
 
-    Attributes
-    ----------
-    grid : FourierGrid
-        For particles and projections; ``map_grid`` for reconstruction (``--pad``).
-    references : References
-        Orientations of all maps; the same in every iteration unless perturbed.
-    symmetries : tuple of Symmetry
-        One per map, which it is reconstructed with; c1 with ``--breaksym``.
-    orientgen : str
-        The generator in use, ``auto`` resolved.
-    max_shift : float
-        Pixels.
-    max_radius : int or None
-        Highest ring compared, from ``--targetres``.
-    sphere_radius, sphere_edge : float
-        Soft sphere that holds all maps [pixels].
-    chunk : int
-        Particles per chunk.
-    band : Band or None
-        In which classes are found among the particles, or judged anew; None where neither is.
-    copies : tuple of ndarray (n, 3, 3), or None
-        Of each map the operations at whose copies poses are weighed (``--relax``, ``--breaksym``),
-        the identity first; None where they are not.
-    """
-
+    #: For particles and projections; ``map_grid`` for reconstruction (``--pad``).
     grid: FourierGrid
     map_grid: InsertionGrid
     treatment: ParticleTreatment
+    #: Orientations of all maps; the same in every iteration unless perturbed.
     references: References
+    #: One per map, which it is reconstructed with; c1 with ``--breaksym``.
     symmetries: tuple[Symmetry, ...]
+    #: The generator in use, ``auto`` resolved.
     orientgen: str
+    #: Pixels.
     max_shift: float
+    #: Highest ring compared, from ``--targetres``.
     max_radius: int | None
+    #: sphere_radius and sphere_edge: soft sphere that holds all maps [pixels].
     sphere_radius: float
     sphere_edge: float
+    #: Particles per chunk.
     chunk: int
     n_threads: int
     seed: int
@@ -88,7 +71,10 @@ class MultiPlan:
     refined: int
     block_bytes: int
     halves: bool = False
+    #: In which classes are found among the particles, or judged anew; None where neither is.
     band: Band | None = None
+    #: Of each map the operations at whose copies poses are weighed (``--relax``, ``--breaksym``),
+    #: the identity first, each (n, 3, 3); None where they are not.
     copies: tuple[Float64, ...] | None = None
 
     @property

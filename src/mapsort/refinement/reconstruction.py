@@ -45,37 +45,25 @@ BAND_ROOM, BAND_GROWTH = 4.0, 2.0
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The maps of an iteration.
+    """The maps of an iteration."""
 
-    Attributes
-    ----------
-    references : tuple of ndarray (box, box, box)
-        Filtered, masked: what the next iteration projects, as of `State`.
-    maps : tuple of ndarray
-        Each map filtered by its own FSC, masked, on the particles' scale.
-    masks : tuple of ndarray
-    half_fsc : tuple of ndarray (box//2 + 1,)
-        FSC of each map's halves under its mask, corrected for it where half-sets are kept apart.
-    rejected : ndarray of shape (n_rejected,)
-        Numbers of class averages that were left out of their maps.
-    empty : tuple of int
-        Numbers (from 0) of maps that got no particles and were kept as they were.
-    halves : tuple of HalfMaps or None
-        Where half-sets are kept apart: the half maps of each map and their FSC.
-    half_references : tuple of two tuples of ndarray, or None
-        With them: the references of each half.
-    sharpened : tuple of ndarray or None
-        Maps with their amplitudes restored, where that was done.
-    """
-
+    #: Filtered, masked, each (box, box, box): what the next iteration projects, as of `State`.
     references: tuple[Float32, ...]
+    #: Each map filtered by its own FSC, masked, on the particles' scale.
     maps: tuple[Float32, ...]
     masks: tuple[Float32, ...]
+    #: FSC of each map's halves under its mask, corrected for it where half-sets are kept apart,
+    #: each (box//2 + 1,).
     half_fsc: tuple[Float64, ...]
+    #: Numbers of class averages that were left out of their maps, (n_rejected,).
     rejected: Indices
+    #: Numbers (from 0) of maps that got no particles and were kept as they were.
     empty: tuple[int, ...]
+    #: Where half-sets are kept apart: the half maps of each map and their FSC.
     halves: tuple[HalfMaps, ...] | None = None
+    #: With them: the references of each half.
     half_references: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
+    #: Maps with their amplitudes restored, where that was done.
     sharpened: tuple[Float32, ...] | None = None
 
 

@@ -33,13 +33,9 @@ class ParticleSpectra:
     """Mean |X|^2 in each shell of the treated images, (box//2 + 1,).
 
     With independent half-sets those of each half by itself, (2, box//2 + 1).
-
-    Attributes
-    ----------
-    averaged, compared : ndarray
-        Of ``--input``, and of ``--usefilt`` if that is given.
     """
 
+    #: averaged and compared: of ``--input``, and of ``--usefilt`` if that is given.
     averaged: Float32
     compared: Float32
 
@@ -59,37 +55,25 @@ class ParticleSpectra:
 
 @dataclass(frozen=True)
 class IndependentHalves:
-    """What a run needs to know whose half-sets share nothing but the FSC between them.
-
-    Attributes
-    ----------
-    start_resolution_ang : float
-        Where the starting map ends: beyond, each half has random phases of its own.
-    structure_factor : ndarray of shape (m, 2) or None
-        Frequency [1/A] and intensity that the final map is given.
-    """
+    """What a run needs to know whose half-sets share nothing but the FSC between them."""
 
     asked: RefineOptions
+    #: Where the starting map ends: beyond, each half has random phases of its own.
     start_resolution_ang: float
+    #: Frequency [1/A] and intensity that the final map is given, (m, 2).
     structure_factor: Float64 | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """What stays the same through a run.
-
-    Attributes
-    ----------
-    execution : Execution
-        What it is carried out with; stays at home where the run is sent to a worker.
-    independent : IndependentHalves or None
-        Of a single-map refinement, whose half-sets are kept apart from the start.
-    """
+    """What stays the same through a run."""
 
     options: MultiOptions
     inputs: MultiInputs
     plan: MultiPlan
+    #: What it is carried out with; stays at home where the run is sent to a worker.
     execution: Execution = field(default_factory=Execution)
+    #: Of a single-map refinement, whose half-sets are kept apart from the start.
     independent: IndependentHalves | None = None
     spectra_seen: ParticleSpectra | None = None
     #: What was asked for, where this run is only the first part of it.
@@ -153,7 +137,6 @@ class Run:
         work : callable
             Depends on its arguments and on what it carries only; with an engine it is sent to
             every worker once, and there reads and works on chunks.
-        chunks : sequence of slice or ndarray
         particles : Particles, optional
             Those that are compared in place of ``--input``.
         along : iterable of tuple, optional

@@ -14,78 +14,53 @@ from mapsort.refinement.known_classes import KnownClasses
 
 @dataclass(frozen=True)
 class Learnt:
-    """What an iteration learnt of the particles, for the next one.
+    """What an iteration learnt of the particles, for the next one."""
 
-    Attributes
-    ----------
-    scale_spread : float or None
-        Standard deviation of the particles' scales; None before it is known.
-    shift_spread : float
-        Width of the prior on shifts along each axis [pixels]; infinite before it is known.
-    group_noise : ndarray of shape (n_groups, box//2 + 1), or None
-        Noise spectrum of each optics group; None where there is one group.
-    misfit : ndarray of shape (n,), or None
-        By how many robust deviations what is left of a particle, when its map is taken from it, is
-        less like noise than what is left of others.
-    still : ndarray of shape (n,), bool, or None
-        Particles that lay on the same map, and on the same view or one beside it, in the last two
-        iterations; None where searching everywhere costs little.
-    """
-
+    #: Standard deviation of the particles' scales; None before it is known.
     scale_spread: float | None = None
+    #: Width of the prior on shifts along each axis [pixels]; infinite before it is known.
     shift_spread: float = float("inf")
+    #: Noise spectrum of each optics group, (n_groups, box//2 + 1); None where there is one group.
     group_noise: Float64 | None = None
+    #: By how many robust deviations what is left of a particle, when its map is taken from it, is
+    #: less like noise than what is left of others, (n,).
     misfit: Float64 | None = None
+    #: Particles that lay on the same map, and on the same view or one beside it, in the last two
+    #: iterations, (n,); None where searching everywhere costs little.
     still: Bool | None = None
 
 
 @dataclass(frozen=True)
 class State:
-    """What one iteration hands to the next.
+    """What one iteration hands to the next."""
 
-    Attributes
-    ----------
-    iteration : int
-        0 for the prepared seeds.
-    references : tuple of ndarray (box, box, box)
-        Filtered, masked maps that the next iteration projects.
-    noise_power : ndarray of shape (box//2 + 1,)
-        Mean |N|^2 of a particle's noise in each shell; with independent half-sets that of each,
-        (2, box//2 + 1).
-    matches : Matches or None
-        Of the iteration that made this state.
-    shares : ndarray of shape (n_models,) or None
-        Fraction of the particles that each map held in it.
-    halves : tuple of two tuples of ndarray, or None
-        With ``--halves``, the references of the two half-sets; ``references``
-        are then their means, for show.
-    trial : int
-        Which of several starts it comes from, from 0.
-    soft_since : int
-        First iteration that shared particles by their probabilities, 0 if there was none yet.
-    known : KnownClasses or None
-        Classes that particles stay in, where they were found before the iterations.
-    poses : Poses or None
-        With independent half-sets: the best poses of each particle, from the first iteration on.
-    resolution_ang : float
-        With them: at FSC 0.143 of the last iteration, or where the starting map ends.
-    settled : bool
-        With them: whether particles move by less than the grid of views can tell, so that the
-        search goes on about their poses only.
-    """
-
+    #: 0 for the prepared seeds.
     iteration: int
+    #: Filtered, masked maps that the next iteration projects, each (box, box, box).
     references: tuple[Float32, ...]
+    #: Mean |N|^2 of a particle's noise in each shell, (box//2 + 1,); with independent half-sets
+    #: that of each, (2, box//2 + 1).
     noise_power: Float64
+    #: Of the iteration that made this state.
     matches: Matches | None
+    #: Fraction of the particles that each map held in it, (n_models,).
     shares: Float64 | None = None
+    #: With ``--halves``, the references of the two half-sets; ``references`` are then their means,
+    #: for show.
     halves: tuple[tuple[Float32, ...], tuple[Float32, ...]] | None = None
     learnt: Learnt = field(default_factory=Learnt)
+    #: Which of several starts it comes from, from 0.
     trial: int = 0
+    #: First iteration that shared particles by their probabilities, 0 if there was none yet.
     soft_since: int = 0
+    #: Classes that particles stay in, where they were found before the iterations.
     known: KnownClasses | None = None
+    #: With independent half-sets: the best poses of each particle, from the first iteration on.
     poses: Poses | None = None
+    #: With them: at FSC 0.143 of the last iteration, or where the starting map ends.
     resolution_ang: float = float("inf")
+    #: With them: whether particles move by less than the grid of views can tell, so that the search
+    #: goes on about their poses only.
     settled: bool = False
 
     def maps_only(self) -> State:

@@ -50,23 +50,16 @@ TRIAL_SECONDS = 4.0
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds of one iteration by stage.
-
-    Attributes
-    ----------
-    n_tried : int
-        Particles of the trial.
-    classes : float
-        Seconds of bringing all particles to one map, and of finding classes or judging them anew.
-    verdict : float
-        Seconds of judging the end.
-    """
+    """Seconds of one iteration by stage."""
 
     match: float
     average: float
     reconstruct: float
+    #: Particles of the trial.
     n_tried: int = SAMPLE
+    #: Seconds of bringing all particles to one map, and of finding classes or judging them anew.
     classes: float = 0.0
+    #: Seconds of judging the end.
     verdict: float = 0.0
 
     @property

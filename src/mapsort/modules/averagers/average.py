@@ -145,22 +145,15 @@ _Normimage = Annotated[bool, "give every image mean 0 and standard deviation 1 f
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Members:
-    """What is known of the images besides their pixels.
+    """What is known of the images besides their pixels."""
 
-    Attributes
-    ----------
-    weights : ndarray of shape (n,), float64
-    ctf : ContrastTransfer or None
-        Of length n.
-    snr : ndarray of shape (n, m) or None
-        Signal-to-noise ratio of each image at 0, 1, ... Fourier pixels.
-    apix : float
-        Pixel size, Angstrom.
-    """
-
+    #: (n,).
     weights: Float64
+    #: Of length n.
     ctf: ContrastTransfer | None
+    #: Signal-to-noise ratio of each image at 0, 1, .. Fourier pixels, (n, m).
     snr: Float64 | None
+    #: Pixel size, Angstrom.
     apix: float
 
     @property

@@ -42,33 +42,24 @@ _CURVES = 2
 
 @dataclass(frozen=True)
 class HalvesOutcome:
-    """Everything an iteration found; the run directory's files are made from it.
+    """Everything an iteration found; the run directory's files are made from it."""
 
-    Attributes
-    ----------
-    state : State
-        Input of the next iteration.
-    rebuilt : Rebuilt
-        The map is the mean of the halves, filtered by their FSC. Its mask serves the FSC and
-        this map, never the references.
-    step_deg : float or None
-        Step of the grid of views; None where the search was about the last poses only.
-    bfactor_ang2 : float or None
-        B that the map was sharpened by; None for none.
-    angle_change_deg, shift_change_px : float or None
-        Median turn and move of the particles since the last iteration.
-    seconds : dict
-        Time of each stage.
-    """
-
+    #: Input of the next iteration.
     state: State
     halves: tuple[HalfFound, ...]
+    #: The map is the mean of the halves, filtered by their FSC. Its mask serves the FSC and this
+    #: map, never the references.
     rebuilt: Rebuilt
     curves: HalfMapFsc
+    #: Step of the grid of views; None where the search was about the last poses only.
     step_deg: float | None
+    #: B that the map was sharpened by; None for none.
     bfactor_ang2: float | None
+    #: angle_change_deg and shift_change_px: median turn and move of the particles since the last
+    #: iteration.
     angle_change_deg: float | None
     shift_change_px: float | None
+    #: Time of each stage.
     seconds: dict[str, float]
 
 

@@ -36,22 +36,15 @@ START_MARGIN = 1.1
 
 @dataclass(frozen=True)
 class HalfFound:
-    """What an iteration found for one half.
+    """What an iteration found for one half."""
 
-    Attributes
-    ----------
-    poses : Poses
-        Of this half's particles, the best and the next ones.
-    volume : ndarray of shape (box, box, box)
-        Half map, unfiltered, not masked.
-    noise_power : ndarray of shape (box//2 + 1,)
-    scale : float
-        Least-squares scale of the reference in the particles.
-    """
-
+    #: Of this half's particles, the best and the next ones.
     poses: Poses
+    #: Half map, unfiltered, not masked, (box, box, box).
     volume: Float32
+    #: (box//2 + 1,).
     noise_power: Float64
+    #: Least-squares scale of the reference in the particles.
     scale: float
     highest_ring: int
 

@@ -25,18 +25,12 @@ MIRROR = np.diag([1.0, 1.0, -1.0])
 
 @dataclass(frozen=True)
 class Frame:
-    """How found views lie to others.
+    """How found views lie to others."""
 
-    Attributes
-    ----------
-    turn : ndarray of shape (3, 3)
-        The others' object to the found one, which is mirrored in z first if ``mirrored``.
-    error_deg : float
-        Median angle between directions.
-    """
-
+    #: The others' object to the found one, which is mirrored in z first if ``mirrored``, (3, 3).
     turn: Float64
     mirrored: bool
+    #: Median angle between directions.
     error_deg: float
 
 

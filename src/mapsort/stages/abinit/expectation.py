@@ -27,44 +27,29 @@ _LEAST_SHARE = 1e-5
 
 @dataclass(frozen=True)
 class Poses:
-    """The poses that particles are tried in, but for in-plane angles.
+    """The poses that particles are tried in, but for in-plane angles."""
 
-    Attributes
-    ----------
-    rotations : ndarray of shape (g, q, v, 3, 3), float64
-        Views, object to view, of all maps (q is 1) or of each.
-    origins : ndarray of shape (g, s, 2), float64
-        Shifts that centre a particle, x before y [pixels].
-    origin_prior : ndarray of shape (g, s), float64
-        Logarithm of their probability.
-    """
-
+    #: Views, object to view, of all maps (q is 1) or of each, (g, q, v, 3, 3).
     rotations: Float64
+    #: Shifts that centre a particle, x before y [pixels], (g, s, 2).
     origins: Float64
+    #: Logarithm of their probability, (g, s).
     origin_prior: Float64
 
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices of maps, and what is known of their noise.
-
-    Attributes
-    ----------
-    data : ndarray of shape (g, K v, rings, angles / 2), complex64
-        The views of each map in turn.
-    prior : ndarray of shape (K v,), float64
-        Logarithm of the probability of each.
-    noise : ndarray of shape (rings,), float64
-        Mean power of the noise of a particle's transform, within its circle.
-    circle : float
-        Part of the noise's power that the circle about the particle leaves: of so many coefficients
-        as well are the others independent.
-    """
+    """Slices of maps, and what is known of their noise."""
 
     grid: PolarGrid
+    #: The views of each map in turn, (g, K v, rings, angles / 2).
     data: Complex64
+    #: Logarithm of the probability of each, (K v,).
     prior: Float64
+    #: Mean power of the noise of a particle's transform, within its circle, (rings,).
     noise: Float64
+    #: Part of the noise's power that the circle about the particle leaves: of so many coefficients
+    #: as well are the others independent.
     circle: float
 
     @property
@@ -99,30 +84,20 @@ def without_map(power: Float32, noise: Float64, circle: float) -> Float64:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a batch of particles adds to the maps; sums of several batches add up.
+    """What a batch of particles adds to the maps; sums of several batches add up."""
 
-    Attributes
-    ----------
-    numerator : ndarray of shape (g, K v, rings, angles / 2), complex64
-        Particles times their transfer, in each view, by probability.
-    density : ndarray of shape (g, K v, rings), float32
-        Squared transfer, likewise.
-    residual : ndarray of shape (rings,), float64
-        Power that the slices leave of the particles, expected.
-    share : ndarray of shape (g, K v), float64
-        Particles in each view of each map.
-    shift_square : float
-        Squared shifts, along both axes [pixels^2].
-    count : int
-        Particles.
-    """
-
+    #: Particles times their transfer, in each view, by probability, (g, K v, rings, angles / 2).
     numerator: Complex64
+    #: Squared transfer, likewise, (g, K v, rings).
     density: Float32
+    #: Power that the slices leave of the particles, expected, (rings,).
     residual: Float64
+    #: Particles in each view of each map, (g, K v).
     share: Float64
+    #: Squared shifts, along both axes [pixels^2].
     shift_square: float
     likelihood: float
+    #: Particles.
     count: int
 
     def __add__(self, other: Sums) -> Sums:
@@ -132,19 +107,13 @@ class Sums:
 
 @dataclass(frozen=True)
 class Scored:
-    """Particles against all poses.
+    """Particles against all poses."""
 
-    Attributes
-    ----------
-    score : ndarray of shape (angles, n, s, K v), float32
-        Log likelihood of each pose, but for ``constant``.
-    orders : ndarray of shape (angles / 2 + 1, n, s, rings), complex64
-        Of the particles, shifted.
-    constant : ndarray of shape (n,), float64
-    """
-
+    #: Log likelihood of each pose, but for ``constant``, (angles, n, s, K v).
     score: Float32
+    #: Of the particles, shifted, (angles / 2 + 1, n, s, rings).
     orders: Complex64
+    #: (n,).
     constant: Float64
 
 
@@ -202,19 +171,13 @@ def chances(found: Scored) -> tuple[Float32, Float64]:
 
 @dataclass(frozen=True)
 class Best:
-    """Each particle's likeliest pose in each map.
+    """Each particle's likeliest pose in each map."""
 
-    Attributes
-    ----------
-    score : ndarray of shape (n, K), float64
-        The likelier, the higher: of use among the maps of one particle.
-    rotations : ndarray of shape (n, K, 3, 3), float64
-    origins : ndarray of shape (n, K, 2), float64
-        [pixels]
-    """
-
+    #: The likelier, the higher, (n, K): of use among the maps of one particle.
     score: Float64
+    #: (n, K, 3, 3).
     rotations: Float64
+    #: [pixels], (n, K, 2).
     origins: Float64
 
     @property

@@ -31,38 +31,25 @@ _LEAST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class _Piece:
-    """What some particles have come to.
-
-    Attributes
-    ----------
-    sums : Sums
-        Without what fills the maps.
-    maps : list of pairs of ndarray
-        What they add to each map and to its density, (voxels, 1) each.
-    """
+    """What some particles have come to."""
 
     best: Best
+    #: Without what fills the maps.
     sums: Sums
+    #: What they add to each map and to its density, (voxels, 1) each.
     maps: list[tuple[Complex64, Float32]]
 
 
 @dataclass(frozen=True)
 class Near:
-    """A start's maps, and the poses that are tried of each particle.
-
-    Attributes
-    ----------
-    standing : Standing
-        On the grid of the stage.
-    centres : callable
-        Returns the poses near which some particles, by number, are tried.
-    told : callable
-        Called with the number of particles of each piece that is done.
-    """
+    """A start's maps, and the poses that are tried of each particle."""
 
     problem: Problem
+    #: On the grid of the stage.
     standing: Standing
+    #: Returns the poses near which some particles, by number, are tried.
     centres: Callable[[Indices], Centres]
+    #: Called with the number of particles of each piece that is done.
     told: Callable[[int], None] = lambda _: None
 
     @property

@@ -23,14 +23,9 @@ _FLAT = 0.4
 
 @dataclass(frozen=True)
 class PolarGrid(SliceGrid):
-    """The grid whose slices are rings 1 to ``rings``, half of each: (rings, angles / 2) points.
+    """The grid whose slices are rings 1 to ``rings``, half of each: (rings, angles / 2) points."""
 
-    Attributes
-    ----------
-    angles : int
-        Points of a whole ring; even.
-    """
-
+    #: Points of a whole ring; even.
     angles: int = 32
 
     @property
@@ -115,20 +110,13 @@ def ring_means(band: Band, rings: int, values: Float32) -> Float32:
 
 @dataclass(frozen=True)
 class PolarParticles:
-    """Some particles on rings.
+    """Some particles on rings."""
 
-    Attributes
-    ----------
-    data : ndarray of shape (n, rings, angles / 2), complex64
-        Their transforms times their contrast transfer.
-    transfer_power : ndarray of shape (n, rings), float32
-        Mean square of the transfer over each ring.
-    power : ndarray of shape (n, rings), float32
-        Mean power of the transforms themselves.
-    """
-
+    #: Their transforms times their contrast transfer, (n, rings, angles / 2).
     data: Complex64
+    #: Mean square of the transfer over each ring, (n, rings).
     transfer_power: Float32
+    #: Mean power of the transforms themselves, (n, rings).
     power: Float32
 
     def __len__(self) -> int:

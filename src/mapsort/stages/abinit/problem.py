@@ -21,23 +21,16 @@ _HELD_OUT, _HELD_OUT_PART = 300, 0.1
 
 @dataclass(frozen=True)
 class Problem:
-    """What all starts have in common.
-
-    Attributes
-    ----------
-    radius_px : float
-        Radius of the sphere that holds the particle.
-    max_shift : float
-        [pixels]
-    circle : float
-        Part of the noise's power that the circle about the particles leaves.
-    """
+    """What all starts have in common."""
 
     particles: BandParticles
     n_models: int
     symmetry: Symmetry
+    #: Radius of the sphere that holds the particle.
     radius_px: float
+    #: [pixels].
     max_shift: float
+    #: Part of the noise's power that the circle about the particles leaves.
     circle: float
     seed: int
     n_threads: int
@@ -92,26 +85,18 @@ class Problem:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a start stands.
+    """Where a start stands."""
 
-    Attributes
-    ----------
-    start : int
-        Its number, from 0.
-    stage : Stage
-        That it has gone through.
-    maps : ndarray of shape (voxels, K), complex64
-    correlation : ndarray of shape (rings + 1, K), float64
-        Of the halves of the batches.
-    taken : int
-        Particles that were taken.
-    """
-
+    #: Its number, from 0.
     start: int
+    #: That it has gone through.
     stage: Stage
+    #: (voxels, K).
     maps: Complex64
     sums: Trailing
+    #: Of the halves of the batches, (rings + 1, K).
     correlation: Float64
+    #: Particles that were taken.
     taken: int
     rounds: int
 

@@ -135,15 +135,10 @@ def _solved(problem: Problem, standing: Standing) -> Standing:
 
 @dataclass(frozen=True)
 class Placed:
-    """Maps, and the poses that particles have in them.
-
-    Attributes
-    ----------
-    best : Best
-        Of all particles in each map.
-    """
+    """Maps, and the poses that particles have in them."""
 
     standing: Standing
+    #: Of all particles in each map.
     best: Best
 
 

@@ -26,28 +26,19 @@ _ANGLES = ((5, 24), (8, 32), (12, 48), (18, 64), (MOST_RINGS, 80))
 
 @dataclass(frozen=True)
 class Stage:
-    """Rounds at one resolution.
-
-    Attributes
-    ----------
-    angles : int
-        Points of a ring.
-    step_deg : float
-        Between views.
-    shift_step : float
-        Between shifts [pixels].
-    batch : int
-        Particles of a round.
-    part : float
-        Part that a round has in the trailing sums.
-    """
+    """Rounds at one resolution."""
 
     rings: int
+    #: Points of a ring.
     angles: int
+    #: Between views.
     step_deg: float
+    #: Between shifts [pixels].
     shift_step: float
     rounds: int
+    #: Particles of a round.
     batch: int
+    #: Part that a round has in the trailing sums.
     part: float
 
     @classmethod
@@ -74,17 +65,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All stages, in order.
+    """All stages, in order."""
 
-    Attributes
-    ----------
-    batches : list of Stage
-        Of some particles at a time.
-    last : list of Stage
-        Of all particles, one round each.
-    """
-
+    #: Of some particles at a time.
     batches: list[Stage]
+    #: Of all particles, one round each.
     last: list[Stage]
 
 

@@ -35,22 +35,15 @@ class Kept(Protocol):
 
 @dataclass(frozen=True)
 class Rival:
-    """A start beside the best one, for particles that are kept out.
+    """A start beside the best one, for particles that are kept out."""
 
-    Attributes
-    ----------
-    behind, error : float
-        How much less likely it makes a particle, and the standard error [nat].
-    apart_deg : float or None
-        Median angle between the particles' directions, in the frame and hand that suit best; None
-        with several maps, each of which has its frame.
-    rings : int
-        At which they were compared.
-    """
-
+    #: behind and error: how much less likely it makes a particle, and the standard error [nat].
     behind: float
     error: float
+    #: Median angle between the particles' directions, in the frame and hand that suit best; None
+    #: with several maps, each of which has its frame.
     apart_deg: float | None
+    #: At which they were compared.
     rings: int
 
     @property
@@ -62,42 +55,30 @@ class Rival:
 
 @dataclass(frozen=True)
 class FoundMaps:
-    """What the particles alone tell.
+    """What the particles alone tell."""
 
-    Attributes
-    ----------
-    maps : ndarray of shape (K, box, box, box), float32
-        Low-passed to the last ring.
-    correlation : ndarray of shape (rings + 1, K), float64
-        Between maps of the halves of the last batches, which were assigned with the same maps.
-    share : ndarray of shape (K,), float64
-        Part of the particles in each map.
-    rivals : dict of str to Rival
-        What the others were, beside the best, when they were last compared. "1" is the first start;
-        "1 by map 2" is the first with its other maps made anew by poses in map 2.
-    best : str
-        The start that went on to the end.
-    gain, gain_error : float
-        What the maps explain of a particle that had no part in them, beyond noise alone, and the
-        standard error [nat].
-    number : ndarray of shape (n,), intp
-        Every particle's likeliest map, from 0.
-    rotations : ndarray of shape (n, 3, 3), float64
-        Its view there.
-    origins : ndarray of shape (n, 2), float64
-        [pixels]
-    """
-
+    #: Low-passed to the last ring, (K, box, box, box).
     maps: Float32
     rings: int
+    #: Between maps of the halves of the last batches, which were assigned with the same maps,
+    #: (rings + 1, K).
     correlation: Float64
+    #: Part of the particles in each map, (K,).
     share: Float64
+    #: What the others were, beside the best, when they were last compared. "1" is the first start;
+    #: "1 by map 2" is the first with its other maps made anew by poses in map 2.
     rivals: dict[str, Rival]
+    #: The start that went on to the end.
     best: str
+    #: gain and gain_error: what the maps explain of a particle that had no part in them, beyond
+    #: noise alone, and the standard error [nat].
     gain: float
     gain_error: float
+    #: Every particle's likeliest map, from 0, (n,).
     number: Indices
+    #: Its view there, (n, 3, 3).
     rotations: Float64
+    #: [pixels], (n, 2).
     origins: Float64
 
 
@@ -114,8 +95,6 @@ def find_maps(
 
     Parameters
     ----------
-    schedule : Schedule
-    kept : callable
     started : callable
         Called with the words for what begins, and the number of particles that it takes.
     told : callable

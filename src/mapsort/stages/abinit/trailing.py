@@ -30,24 +30,17 @@ _SOLVENT = 0.1
 
 @dataclass(frozen=True)
 class Trailing:
-    """Sums of the particles so far, the latest counting most.
+    """Sums of the particles so far, the latest counting most."""
 
-    Attributes
-    ----------
-    numerator : ndarray of shape (2, voxels, K), complex64
-        Of both halves, per particle.
-    density : ndarray of shape (2, voxels, K), float32
-    noise : ndarray of shape (rings,), float64
-    shift_square : float
-        Mean squared shift along both axes [pixels^2].
-    share : ndarray of shape (K,), float64
-        Part of the particles in each map.
-    """
-
+    #: Of both halves, per particle, (2, voxels, K).
     numerator: Complex64
+    #: (2, voxels, K).
     density: Float32
+    #: (rings,).
     noise: Float64
+    #: Mean squared shift along both axes [pixels^2].
     shift_square: float
+    #: Part of the particles in each map, (K,).
     share: Float64
 
     def mixed(self, other: Trailing, part: float) -> Trailing:

@@ -176,37 +176,23 @@ class Wide:
 
 @dataclass(frozen=True)
 class Centres:
-    """Views and shifts that particles are tried near.
+    """Views and shifts that particles are tried near."""
 
-    Attributes
-    ----------
-    rotations : ndarray of shape (n, K, q, 3, 3), float64
-        Some views of each map.
-    origins : ndarray of shape (n, 2), float64
-        [pixels]
-    tilts : ndarray of shape (t, 3, 3), float64
-        Turns of these views to the ones that are tried.
-    """
-
+    #: Some views of each map, (n, K, q, 3, 3).
     rotations: Float64
+    #: [pixels], (n, 2).
     origins: Float64
+    #: Turns of these views to the ones that are tried, (t, 3, 3).
     tilts: Float64
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What particles say of maps.
+    """What particles say of maps."""
 
-    Attributes
-    ----------
-    likelihood : ndarray of shape (n,), float64
-        Of each [nat].
-    gain : ndarray of shape (n,), float64
-        Over noise alone [nat].
-    best : Best
-    """
-
+    #: Of each [nat], (n,).
     likelihood: Float64
+    #: Over noise alone [nat], (n,).
     gain: Float64
     best: Best
 

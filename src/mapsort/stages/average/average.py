@@ -80,27 +80,19 @@ class ShellStatistics:
 
 @dataclass(frozen=True)
 class PieceSums:
-    """What consecutive particles add to the sums of their classes; little to send elsewhere.
+    """What consecutive particles add to the sums of their classes; little to send elsewhere."""
 
-    Attributes
-    ----------
-    first_particle : int
-        Number of the first of them.
-    slots : ndarray of shape (m,)
-        Rows of the sums that they add to.
-    numerator, density : ndarray of shape (m, box, box//2+1)
-        Those rows.
-    count : ndarray of shape (n_classes,), int64
-    fit : ParticleFit
-        Of these particles.
-    """
-
+    #: Number of the first of them.
     first_particle: int
+    #: Rows of the sums that they add to, (m,).
     slots: Indices
+    #: numerator and density, (m, box, box//2+1): those rows.
     numerator: Complex64
     density: Float32
+    #: (n_classes,).
     count: Int64
     of_groups: list[ShellStatistics]
+    #: Of these particles.
     fit: ParticleFit
 
 
@@ -129,11 +121,6 @@ class ClassAccumulator:
         Number of groups of particles.
     room : callable
         Makes arrays of zeros of a shape and type for what is collected.
-
-    Attributes
-    ----------
-    fit : ParticleFit
-        How each particle fits the projection of its best match.
     """
 
     grid: FourierGrid
@@ -152,6 +139,7 @@ class ClassAccumulator:
     n_classes: int = field(init=False)
     of_groups: list[ShellStatistics] = field(init=False)
     _touched: Bool = field(init=False)
+    #: How each particle fits the projection of its best match.
     fit: ParticleFit = field(init=False)
 
     def __post_init__(self) -> None:

@@ -21,18 +21,13 @@ SMALLEST_SHIFT_PX = 1.0
 
 @dataclass(frozen=True)
 class ParticleFit:
-    """Each particle against the projection of its best match, in units of the noise.
+    """Each particle against the projection of its best match, in units of the noise."""
 
-    Attributes
-    ----------
-    cross, reference : ndarray of shape (n,), float64
-        Sums over the Fourier plane of Re conj(X) C P and C^2 |P|^2 over the noise's power.
-    misfit : ndarray of shape (n,), float64
-        How far the spectrum of what is left is from that of the noise: see `misfit`.
-    """
-
+    #: cross and reference, (n,): sums over the Fourier plane of Re conj(X) C P and C^2 |P|^2 over
+    #: the noise's power.
     cross: Float64
     reference: Float64
+    #: How far the spectrum of what is left is from that of the noise, (n,): see `misfit`.
     misfit: Float64
 
     @classmethod

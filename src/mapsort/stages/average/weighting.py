@@ -99,29 +99,19 @@ GROUP_BYTES = 512 * 2**20
 
 @dataclass(frozen=True)
 class MemberAverager:
-    """Averages classes one at a time from the images of their members.
+    """Averages classes one at a time from the images of their members."""
 
-    Attributes
-    ----------
-    spec : str
-        The averager.
-    read : callable
-        Treated images (n, box, box) of particles by their numbers.
-    ctf : ContrastTransfer or None
-        Of all particles.
-    flipped : bool
-        Whether phases are flipped already.
-    apix : float
-        Pixel size [A].
-    half : ndarray of shape (n,), uint8
-        Half-set of every particle.
-    """
-
+    #: The averager.
     spec: str
+    #: Treated images (n, box, box) of particles by their numbers.
     read: Callable[[Int64], Float32]
+    #: Of all particles.
     ctf: ContrastTransfer | None
+    #: Whether phases are flipped already.
     flipped: bool
+    #: Pixel size [A].
     apix: float
+    #: Half-set of every particle, (n,).
     half: UInt8
 
     def averages(self, matches: Matches, membership: Membership, box: int) -> ClassAverages:

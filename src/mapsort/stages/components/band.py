@@ -41,17 +41,11 @@ CLIPPED_FROM = 5.0
 
 @dataclass(frozen=True)
 class Band:
-    """The Fourier coefficients in use: half a plane without the origin, up to a ring.
+    """The Fourier coefficients in use: half a plane without the origin, up to a ring."""
 
-    Attributes
-    ----------
-    box : int
-        Edge of the images [pixels].
-    rings : int
-        Last ring (rounded radius), in Fourier pixels of the box.
-    """
-
+    #: Edge of the images [pixels].
     box: int
+    #: Last ring (rounded radius), in Fourier pixels of the box.
     rings: int
 
     @classmethod
@@ -97,21 +91,14 @@ class Band:
 
 @dataclass(frozen=True)
 class BandParticles:
-    """Fourier coefficients of n particles, of the same scale as their images' background noise.
-
-    Attributes
-    ----------
-    apix : float
-        Pixel size [A].
-    spectra : ndarray of shape (n, m), complex64
-        Of the images, white density, centred, within a soft circle.
-    transfer : ndarray of shape (n, m), float32
-        Contrast transfer of each; its absolute value where images are phase-flipped.
-    """
+    """Fourier coefficients of n particles, of the same scale as their images' background noise."""
 
     band: Band
+    #: Pixel size [A].
     apix: float
+    #: Of the images, white density, centred, within a soft circle, (n, m).
     spectra: Complex64
+    #: Contrast transfer of each, (n, m); its absolute value where images are phase-flipped.
     transfer: Float32
 
     @classmethod

@@ -75,14 +75,10 @@ class DifferenceFilter:
 
     The common map is known far better than what tells the maps apart. Differences are weighed by
     the correlation of their halves in each shell, one curve for all, and at each place.
-
-    Attributes
-    ----------
-    prior : ndarray of shape (rings + 1, 1) or None
-        Of the differences, from the round before.
     """
 
     grid: SliceGrid
+    #: Of the differences, from the round before, (rings + 1, 1).
     prior: Float64 | None = None
 
     def maps(self, sums: FoldSums) -> FoldMaps:
@@ -145,18 +141,12 @@ def compared(observed: Observed, grid: SliceGrid, fold_maps: FoldMaps) -> tuple[
 
 @dataclass(frozen=True)
 class Refined:
-    """Where the iteration of the maps ended.
+    """Where the iteration of the maps ended."""
 
-    Attributes
-    ----------
-    found : Judgement
-        Scales are relative to the maps.
-    log_likelihoods : tuple of float
-        Of each iteration [nat a particle].
-    """
-
+    #: Scales are relative to the maps.
     found: Judgement
     maps: FoldMaps
+    #: Of each iteration [nat a particle].
     log_likelihoods: tuple[float, ...]
 
 

@@ -16,30 +16,20 @@ SPHERE = 0.36
 
 @dataclass(frozen=True)
 class ComponentSettings:
-    """What can be chosen; the defaults suit particles of all sizes.
+    """What can be chosen; the defaults suit particles of all sizes."""
 
-    Attributes
-    ----------
-    n_components : int
-        Components sought; 0 for two more than there are classes.
-    rings : int
-        Last ring in use; 0 to choose it by where the particles' signal ends.
-    radius_px : float or None
-        Radius of the sphere that holds the particle [pixels]; None for 0.36 of the box.
-    junk : bool
-        Whether some images may hold no particle.
-    correct_poses : bool
-        Whether the given poses may be off by a few degrees and pixels.
-    region : ndarray of shape (box, box, box), or None
-        Mask, 0 to 1, of where particles may differ; None for everywhere.
-    """
-
+    #: Components sought; 0 for two more than there are classes.
     n_components: int = 0
+    #: Last ring in use; 0 to choose it by where the particles' signal ends.
     rings: int = 0
+    #: Radius of the sphere that holds the particle [pixels]; None for 0.36 of the box.
     radius_px: float | None = None
+    #: Whether some images may hold no particle.
     junk: bool = True
+    #: Whether the given poses may be off by a few degrees and pixels.
     correct_poses: bool = True
     n_threads: int = 1
+    #: Mask, 0 to 1, of where particles may differ, (box, box, box); None for everywhere.
     region: Float32 | None = None
 
     def grid(self, band: Band, rings: int) -> SliceGrid:

@@ -25,21 +25,15 @@ _SCALE_VARIANCE = 0.04
 
 @dataclass(frozen=True)
 class PrincipalAxes:
-    """Uncorrelated directions in the space of the components, the largest first.
+    """Uncorrelated directions in the space of the components, the largest first."""
 
-    Attributes
-    ----------
-    basis : ndarray of shape (q + 1, q + 1), float64
-        Maps times it are the mean, and components of coordinates of mean 0 and variance 1.
-    gain : ndarray of shape (q + 1,), float64
-        What 0, 1, ... components gain over the mean map [nat a particle kept out].
-    count : int
-        Components that gain beyond chance.
-    """
-
+    #: Maps times it are the mean, and components of coordinates of mean 0 and variance 1, (q + 1, q
+    #: + 1).
     basis: Float64
     scale_variance: float
+    #: What 0, 1, .. components gain over the mean map [nat a particle kept out], (q + 1,).
     gain: Float64
+    #: Components that gain beyond chance.
     count: int
 
     @classmethod

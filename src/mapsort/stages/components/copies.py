@@ -24,20 +24,13 @@ from mapsort.stages.components.slice_grid import SliceGrid
 
 @dataclass(frozen=True)
 class JudgedCopies:
-    """The copies of n particles.
+    """The copies of n particles."""
 
-    Attributes
-    ----------
-    rotations : ndarray of shape (n, 3, 3), float64
-        Object to view, each at its most probable copy.
-    moved : ndarray of shape (n,), bool
-        Whether that is another one than where it lay.
-    probability : ndarray of shape (n,), float64
-        Of that copy.
-    """
-
+    #: Object to view, each at its most probable copy, (n, 3, 3).
     rotations: Float64
+    #: Whether that is another one than where it lay, (n,).
     moved: Bool
+    #: Of that copy, (n,).
     probability: Float64
 
 
@@ -57,10 +50,6 @@ def judged_copies(
         Operations that bring a pose to each copy; the first leaves it.
     whole : ndarray of shape (g, 3, 3), float64
         The symmetry that is nearly true.
-
-    Returns
-    -------
-    JudgedCopies
 
     Raises
     ------

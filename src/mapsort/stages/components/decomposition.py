@@ -60,19 +60,13 @@ class Components:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Posterior of each particle's (scale, coordinates).
+    """Posterior of each particle's (scale, coordinates)."""
 
-    Attributes
-    ----------
-    products : Products
-        What the particles say of the components.
-    mean : ndarray of shape (n, q + 1), float64
-    covariance, second : ndarray of shape (n, q + 1, q + 1), float64
-        Second: the second moment.
-    """
-
+    #: What the particles say of the components.
     products: Products
+    #: (n, q + 1).
     mean: Float64
+    #: The second moment is ``second``; both (n, q + 1, q + 1).
     covariance: Float64
     second: Float64
 
@@ -101,46 +95,30 @@ class Coordinates:
 
 @dataclass(frozen=True)
 class Subspace:
-    """What the decomposition found.
+    """What the decomposition found."""
 
-    Attributes
-    ----------
-    products : Products
-        Of all particles, with components made without their fold.
-    whole : ndarray of shape (voxels, q + 1), complex64
-        Mean and components of all particles.
-    grid : SliceGrid
-        What they are on.
-    observed : Observed
-        With the noise learnt on the way.
-    """
-
+    #: Of all particles, with components made without their fold.
     products: Products
+    #: Mean and components of all particles, (voxels, q + 1).
     whole: Complex64
+    #: What they are on.
     grid: SliceGrid
+    #: With the noise learnt on the way.
     observed: Observed
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """How components are sought.
+    """How components are sought."""
 
-    Attributes
-    ----------
-    coarse, fine : SliceGrid
-        Of the first and second half of the iterations.
-    n_components : int
-        q, from 1.
-    kept_out : int
-        A fold that has no part in the components, so that it can tell their worth; -1 for none.
-    junk : bool
-        Whether some images may hold no particle.
-    """
-
+    #: coarse and fine: of the first and second half of the iterations.
     coarse: SliceGrid
     fine: SliceGrid
+    #: q, from 1.
     n_components: int
+    #: A fold that has no part in the components, so that it can tell their worth; -1 for none.
     kept_out: int
+    #: Whether some images may hold no particle.
     junk: bool
 
     def run(
@@ -156,7 +134,6 @@ class Decomposition:
         ----------
         weight : ndarray of shape (n,)
             How much each particle counts; 0 for junk.
-        rng : Generator
         told : callable
             Called after each iteration.
         """

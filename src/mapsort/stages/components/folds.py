@@ -17,14 +17,9 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Folds:
-    """Which fold each particle is in.
+    """Which fold each particle is in."""
 
-    Attributes
-    ----------
-    number : ndarray of shape (n,), intp
-        From 0; folds of even and odd numbers make up the half-sets.
-    """
-
+    #: From 0, (n,); folds of even and odd numbers make up the half-sets.
     number: Indices
 
     @property

@@ -44,73 +44,49 @@ PARTICLES_A_COMPONENT = 10
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """How the volume varies.
+    """How the volume varies."""
 
-    Attributes
-    ----------
-    mean : ndarray of shape (box, box, box), float32
-        The mean map, low-passed to the band.
-    maps : ndarray of shape (q, box, box, box), float32
-        Principal components, the largest first: what one standard deviation of the particles'
-        coordinate adds to the mean.
-    latent_means : ndarray of shape (n, q), float64
-        Coordinates of each particle, of standard deviation about 1.
-    latent_covariances : ndarray of shape (n, q, q), float64
-        Their uncertainty.
-    held_out_gain : ndarray of shape (q + 1,), float64
-        What 0, 1, ... components gain over the mean map, for particles that had no part in them
-        [nat a particle].
-    n_worth : int
-        Components that gain beyond chance.
-    """
-
+    #: The mean map, low-passed to the band, (box, box, box).
     mean: Float32
+    #: Principal components, the largest first, (q, box, box, box): what one standard deviation of
+    #: the particles' coordinate adds to the mean.
     maps: Float32
+    #: Coordinates of each particle, of standard deviation about 1, (n, q).
     latent_means: Float64
+    #: Their uncertainty, (n, q, q).
     latent_covariances: Float64
+    #: What 0, 1, .. components gain over the mean map, for particles that had no part in them
+    #: [nat a particle], (q + 1,).
     held_out_gain: Float64
+    #: Components that gain beyond chance.
     n_worth: int
 
 
 @dataclass(frozen=True)
 class FoundClasses:
-    """Classes of n particles.
+    """Classes of n particles."""
 
-    Attributes
-    ----------
-    responsibilities : ndarray of shape (n, K), float64
-        Probability of each class; rows add up to 1 - junk.
-    junk : ndarray of shape (n,), float64
-        Probability that an image holds no particle.
-    scale : ndarray of shape (n,), float64
-        Brightness of each particle relative to the maps.
-    rotations : ndarray of shape (n, 3, 3), float64
-        Object to view, corrected.
-    origins : ndarray of shape (n, 2), float64
-        By how much the shifts that centre the particles grew, x before y [pixels]: to be added to
-        the origins that the particles were prepared with.
-    maps : ndarray of shape (K, box, box, box), float32
-        Low-passed to the band.
-    log_likelihoods : tuple of float
-        Of each iteration of the maps [nat a particle], each particle judged by maps made without
-        it.
-    rings : int
-        Last ring (Fourier pixel) in use.
-    held_out : dict of int to float
-        What numbers of classes in the space of the components gain over one, for particles that
-        had no part in components and classes [nat a particle]: K - 1, K and K + 1, or all that
-        were tried; empty with few folds.
-    """
-
+    #: Probability of each class, (n, K); rows add up to 1 - junk.
     responsibilities: Float64
+    #: Probability that an image holds no particle, (n,).
     junk: Float64
+    #: Brightness of each particle relative to the maps, (n,).
     scale: Float64
+    #: Object to view, corrected, (n, 3, 3).
     rotations: Float64
+    #: By how much the shifts that centre the particles grew, x before y [pixels], (n, 2): to be
+    #: added to the origins that the particles were prepared with.
     origins: Float64
+    #: Low-passed to the band, (K, box, box, box).
     maps: Float32
     components: PrincipalComponents
+    #: Of each iteration of the maps [nat a particle], each particle judged by maps made without it.
     log_likelihoods: tuple[float, ...]
+    #: Last ring (Fourier pixel) in use.
     rings: int
+    #: What numbers of classes in the space of the components gain over one, for particles that had
+    #: no part in components and classes [nat a particle]: K - 1, K and K + 1, or all that were
+    #: tried; empty with few folds.
     held_out: dict[int, float]
 
     @property
@@ -139,10 +115,6 @@ def find_classes(
         K, from 1; None for as many as particles tell that have no part in finding them.
     seed : int
         The result depends on it, and not on the number of threads.
-
-    Returns
-    -------
-    FoundClasses
 
     Raises
     ------

@@ -39,7 +39,6 @@ def judged_anew(
 
     Parameters
     ----------
-    observed : Observed
     probability : ndarray of shape (n, K), float64
         Of each class, to begin with.
 

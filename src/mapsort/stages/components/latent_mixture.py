@@ -42,20 +42,14 @@ _DIM = 0.6
 
 @dataclass(frozen=True)
 class Mixture:
-    """K templates in the space of the components.
+    """K templates in the space of the components."""
 
-    Attributes
-    ----------
-    templates : ndarray of shape (K, q + 1), float64
-        Weights of the mean map (1) and the components.
-    shares : ndarray of shape (K,), float64
-    found : Judgement
-        Of the particles it was fitted to.
-    """
-
+    #: Weights of the mean map (1) and the components, (K, q + 1).
     templates: Float64
+    #: (K,).
     shares: Float64
     scales: ScaleModel
+    #: Of the particles it was fitted to.
     found: Judgement
 
     @property
@@ -128,7 +122,6 @@ def held_out_likelihood(
     products : Products
         With components in which those kept out had no part.
     kept_out : ndarray of shape (n,), bool
-    rng : Generator
     """
     learnt = products.rows(~kept_out)
     mixture = fit_mixture(learnt, n_classes, rng, junk=junk, moves=FEW_MOVES)

@@ -18,14 +18,9 @@ _LEAST_SHARE = 0.05
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """Variance a(ring) + b(ring) C^2: shot noise, and what the microscope images (ice).
+    """Variance a(ring) + b(ring) C^2: shot noise, and what the microscope images (ice)."""
 
-    Attributes
-    ----------
-    plain, imaged : ndarray of shape (rings + 1,), float64
-        a and b.
-    """
-
+    #: plain and imaged, (rings + 1,): a and b.
     plain: Float64
     imaged: Float64
 

@@ -23,49 +23,36 @@ MOST_POWER = 25.0
 
 @dataclass(frozen=True)
 class Piece:
-    """Some particles of one fold, up to a ring.
-
-    Attributes
-    ----------
-    rows : ndarray of shape (k,), intp
-    data : ndarray of shape (k, m), complex64
-    transfer : ndarray of shape (k, m), float32
-    rotations : ndarray of shape (k, 3, 3), float64
-    """
+    """Some particles of one fold, up to a ring."""
 
     fold: int
+    #: (k,).
     rows: Indices
+    #: (k, m).
     data: Complex64
+    #: (k, m).
     transfer: Float32
+    #: (k, 3, 3).
     rotations: Float64
 
 
 @dataclass(frozen=True)
 class Observed:
-    """All particles, with what is known of them.
+    """All particles, with what is known of them."""
 
-    Attributes
-    ----------
-    particles : BandParticles
-        Prepared, centred by the origins known so far.
-    folds : Folds
-        Parts that are judged by maps made without them; at least 2, none of them empty.
-    rotations : ndarray of shape (n, 3, 3), float64
-        Object to view.
-    origins : ndarray of shape (n, 2), float64
-        Shift that centres what is stored, x before y [pixels].
-    symmetry : ndarray of shape (g, 3, 3), float64
-        The orientation R is equivalent to R S for each of these.
-    limited : ndarray of shape (n, rings), float32
-        Factor of each particle's rings from 1: below 1 where an image is far brighter than most.
-    """
-
+    #: Prepared, centred by the origins known so far.
     particles: BandParticles
+    #: Parts that are judged by maps made without them; at least 2, none of them empty.
     folds: Folds
+    #: Object to view, (n, 3, 3).
     rotations: Float64
+    #: Shift that centres what is stored, x before y [pixels], (n, 2).
     origins: Float64
     noise: NoiseModel
+    #: The orientation R is equivalent to R S for each of these, (g, 3, 3).
     symmetry: Float64
+    #: Factor of each particle's rings from 1, (n, rings): below 1 where an image is far brighter
+    #: than most.
     limited: Float32
 
     @classmethod
@@ -171,17 +158,11 @@ def power_of(data: Complex64) -> Float32:
 
 @dataclass(frozen=True)
 class FoldSums:
-    """Slices of the particles of each fold, summed into maps; those of several folds add up.
+    """Slices of the particles of each fold, summed into maps; those of several folds add up."""
 
-    Attributes
-    ----------
-    numerator : ndarray of shape (F, voxels, a), complex64
-        Sums of C X / noise, times each particle's weights.
-    denominator : ndarray of shape (F, voxels, b), float32
-        Sums of C^2 / noise, times each particle's other weights.
-    """
-
+    #: Sums of C X / noise, times each particle's weights, (F, voxels, a).
     numerator: Complex64
+    #: Sums of C^2 / noise, times each particle's other weights, (F, voxels, b).
     denominator: Float32
 
     @classmethod
@@ -234,14 +215,11 @@ class Products:
     """What each particle says of q maps that were made without it.
 
     The log likelihood of ``sum_j x_j map_j`` is ``target.x - x.precision.x / 2`` and a constant.
-
-    Attributes
-    ----------
-    precision : ndarray of shape (n, q, q), float64
-    target : ndarray of shape (n, q), float64
     """
 
+    #: (n, q, q).
     precision: Float64
+    #: (n, q).
     target: Float64
 
     @classmethod

@@ -26,17 +26,11 @@ _JUNK_PRECISION = 10.0
 
 @dataclass(frozen=True)
 class Brightness:
-    """How bright particles are relative to their mean map.
+    """How bright particles are relative to their mean map."""
 
-    Attributes
-    ----------
-    real : ndarray of shape (n,), float64
-        Probability of being a particle.
-    scale, square : ndarray of shape (n,), float64
-        Mean of the scale and of its square.
-    """
-
+    #: Probability of being a particle, (n,).
     real: Float64
+    #: scale and square, (n,): mean of the scale and of its square.
     scale: Float64
     square: Float64
 

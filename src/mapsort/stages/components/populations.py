@@ -34,34 +34,23 @@ DRAWS, BINS = 4, 10
 
 @dataclass(frozen=True)
 class Populations:
-    """How many particles each of K classes holds, junk apart.
+    """How many particles each of K classes holds, junk apart."""
 
-    Attributes
-    ----------
-    counts : ndarray of shape (K,), intp
-        Particles by their most probable class.
-    sums : ndarray of shape (K,), float64
-        Sums of posterior probabilities.
-    shares, errors : ndarray of shape (K,), float64
-        Maximum-likelihood shares, and their standard errors.
-    corrected : ndarray of shape (K,), float64
-        Shares of the counts, corrected by the confusion matrix.
-    confusion : ndarray of shape (K, K), float64
-        Probability that a particle of class i is put into class j.
-    temperature : float
-        What log likelihoods are divided by, so that posteriors are not too sure.
-    reliability : ndarray of shape (BINS, 3), float64
-        Of simulated particles by their highest probability: its mean, how many of them were right,
-        and part of the particles.
-    """
-
+    #: Particles by their most probable class, (K,).
     counts: Indices
+    #: Sums of posterior probabilities, (K,).
     sums: Float64
+    #: shares and errors, (K,): maximum-likelihood shares, and their standard errors.
     shares: Float64
     errors: Float64
+    #: Shares of the counts, corrected by the confusion matrix, (K,).
     corrected: Float64
+    #: Probability that a particle of class i is put into class j, (K, K).
     confusion: Float64
+    #: What log likelihoods are divided by, so that posteriors are not too sure.
     temperature: float
+    #: Of simulated particles by their highest probability, (BINS, 3): its mean, how many of them
+    #: were right, and part of the particles.
     reliability: Float64
 
     @property
@@ -95,15 +84,10 @@ def populations(seen: Seen, classes: Integer, *, seed: int) -> Populations:
 
 @dataclass(frozen=True)
 class Model:
-    """How particles are judged.
-
-    Attributes
-    ----------
-    templates : ndarray of shape (K, K), float64
-        Weights of the maps in each class's template.
-    """
+    """How particles are judged."""
 
     scales: ScaleModel
+    #: Weights of the maps in each class's template, (K, K).
     templates: Float64
     temperature: float
 

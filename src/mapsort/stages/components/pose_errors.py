@@ -27,17 +27,11 @@ PRIOR_PARTICLES = 10.0
 
 @dataclass(frozen=True)
 class PoseErrors:
-    """What is known of the errors of n given poses.
+    """What is known of the errors of n given poses."""
 
-    Attributes
-    ----------
-    total : ndarray of shape (n, 5), float64
-        Turns about the view's axes x, y, z [rad] and shifts along x, y [pixels] so far.
-    turn, shift : float
-        Standard deviations of the given poses' errors [rad; pixels].
-    """
-
+    #: Turns about the view's axes x, y, z [rad] and shifts along x, y [pixels] so far, (n, 5).
     total: Float64
+    #: turn and shift: standard deviations of the given poses' errors [rad; pixels].
     turn: float
     shift: float
 

@@ -24,16 +24,11 @@ MOST_JUNK = 0.9
 
 @dataclass(frozen=True)
 class ScaleDistribution:
-    """Normal distribution of the scale of one kind of images, with the values it began from.
-
-    Attributes
-    ----------
-    start : tuple of float
-        Mean and deviation that count as some particles when it is learnt.
-    """
+    """Normal distribution of the scale of one kind of images, with the values it began from."""
 
     mean: float
     deviation: float
+    #: Mean and deviation that count as some particles when it is learnt.
     start: tuple[float, float]
 
     def evidence(self, norm: Float64, cross: Float64) -> tuple[Float64, Float64, Float64]:
@@ -61,23 +56,17 @@ class ScaleDistribution:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What each of n images is, among K maps and junk.
+    """What each of n images is, among K maps and junk."""
 
-    Attributes
-    ----------
-    responsibilities : ndarray of shape (n, K), float64
-    junk_like : ndarray of shape (n, K), float64
-        Probability of junk that is like map k; rows of both add up to 1.
-    scale, square : ndarray of shape (n, K), float64
-        Posterior mean of a particle's scale and of its square, for each map.
-    log_likelihood : ndarray of shape (n,), float64
-        [nat]
-    """
-
+    #: (n, K).
     responsibilities: Float64
+    #: Probability of junk that is like map k, (n, K); rows of both add up to 1.
     junk_like: Float64
+    #: scale and square, (n, K): posterior mean of a particle's scale and of its square, for each
+    #: map.
     scale: Float64
     square: Float64
+    #: [nat], (n,).
     log_likelihood: Float64
 
     @property
@@ -114,15 +103,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class ScaleModel:
-    """Scales of particles and of junk, and how many images are junk.
-
-    Attributes
-    ----------
-    junk : ScaleDistribution or None
-        None: all images are particles.
-    """
+    """Scales of particles and of junk, and how many images are junk."""
 
     particle: ScaleDistribution = ScaleDistribution(1.0, 0.15, (1.0, 0.15))
+    #: None: all images are particles.
     junk: ScaleDistribution | None = ScaleDistribution(0.4, 0.25, (0.4, 0.25))
     junk_share: float = 0.05
 

@@ -41,22 +41,15 @@ def _odd_fast_length(least: int) -> int:
 
 @dataclass(frozen=True)
 class SliceGrid:
-    """The grid for the points of a band up to a ring.
-
-    Attributes
-    ----------
-    rings : int
-        Last ring in use.
-    radius_px : float
-        Radius of the sphere that holds the particle [pixels of the box].
-    region : ndarray of shape (box, box, box), or None
-        Mask, 0 to 1, of where maps may differ; None for everywhere.
-    """
+    """The grid for the points of a band up to a ring."""
 
     band: Band
+    #: Last ring in use.
     rings: int
+    #: Radius of the sphere that holds the particle [pixels of the box].
     radius_px: float
     n_threads: int = 1
+    #: Mask, 0 to 1, of where maps may differ, (box, box, box); None for everywhere.
     region: Float32 | None = None
 
     @cached_property

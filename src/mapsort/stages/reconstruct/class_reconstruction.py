@@ -37,42 +37,29 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class AverageSelection:
-    """How class averages are chosen for a map.
+    """How class averages are chosen for a map."""
 
-    Attributes
-    ----------
-    keep : float
-        Share of the averages kept, or, with ``sigma``, standard deviations below the mean quality.
-    passes : int
-        1: all are taken as they are. 2: one pass of selection. From 3 on, each further pass also
-        brings every average to the scale of the others, and selects anew.
-    """
-
+    #: Share of the averages kept, or, with ``sigma``, standard deviations below the mean quality.
     keep: float
     sigma: bool
+    #: 1: all are taken as they are. 2: one pass of selection. From 3 on, each further pass also
+    #: brings every average to the scale of the others, and selects anew.
     passes: int
 
 
 @dataclass(frozen=True)
 class MapSlices:
-    """The class averages of one map and where they lie.
+    """The class averages of one map and where they lie."""
 
-    Attributes
-    ----------
-    averages : ClassAverages
-        Of this map's references only.
-    rotations : ndarray of shape (n, 3, 3)
-    grid : InsertionGrid
-        Of the averages' box, or of a coarser one of the same extent: what is beyond its band is
-        left out.
-    apix : float
-        Pixel size of the averages [A]; it counts for helices only.
-    """
-
+    #: Of this map's references only.
     averages: ClassAverages
+    #: (n, 3, 3).
     rotations: Float64
     symmetry: Symmetry
+    #: Of the averages' box, or of a coarser one of the same extent: what is beyond its band is left
+    #: out.
     grid: InsertionGrid
+    #: Pixel size of the averages [A]; it counts for helices only.
     apix: float
 
     @property

@@ -24,23 +24,16 @@ def adjoint_volume(sums: SliceSums, *, n_threads: int = 1) -> Float32:
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """T V = b of one set of slices; those of two sets add up.
+    """T V = b of one set of slices; those of two sets add up."""
 
-    Attributes
-    ----------
-    right : ndarray of shape (box, box, box)
-        b.
-    transfer : ndarray of shape (2 box, 2 box, box + 1)
-        Transform of T's point spread function: T pads to twice the box, multiplies, and crops.
-    circulant : ndarray of shape (box, box, box//2 + 1)
-        Eigenvalues of the circulant matrix nearest to T.
-    max_radius : float
-        Highest frequency measured, in Fourier pixels of the box.
-    """
-
+    #: b, (box, box, box).
     right: Float32
+    #: Transform of T's point spread function, (2 box, 2 box, box + 1): T pads to twice the box,
+    #: multiplies, and crops.
     transfer: Float32
+    #: Eigenvalues of the circulant matrix nearest to T, (box, box, box//2 + 1).
     circulant: Float32
+    #: Highest frequency measured, in Fourier pixels of the box.
     max_radius: float
 
     @classmethod

@@ -23,18 +23,13 @@ class PoseSums:
     """Collects particles at continuous poses, chunk by chunk.
 
     The counterpart of `ClassAccumulator` for particles that go straight into the map.
-
-    Attributes
-    ----------
-    apix : float
-        Pixel size [A].
-    projector : FourierProjector
-        The map that the poses were found with; its slices tell signal from noise.
     """
 
     grid: InsertionGrid
     symmetry: Symmetry
+    #: Pixel size [A].
     apix: float
+    #: The map that the poses were found with; its slices tell signal from noise.
     projector: FourierProjector
     sums: SliceSums = field(init=False)
     statistics: ShellStatistics = field(init=False)

@@ -44,21 +44,15 @@ _LEAST_OTHERS = 0.02
 
 @dataclass(frozen=True)
 class SliceAgreement:
-    """Agreement of each of n slices with the map of all others.
+    """Agreement of each of n slices with the map of all others."""
 
-    Attributes
-    ----------
-    absqual : ndarray of shape (n,), float64
-        sum n Re(v s*) / sqrt(sum n |v|^2 sum n |s|^2), -1 to 1; 0 for empty slices. The weight of a
-        frequency is its share of the slice's density that the others' map can judge,
-        n = d D / (D + t).
-    scale : ndarray of shape (n,), float64
-        How many times brighter the slice is than the others have it: sum n Re(v s*) / sum n |v|^2.
-        Its inverse is the original's norm factor, but by least squares and not as a ratio of
-        amplitudes, which noise in s would raise. 1 for empty slices.
-    """
-
+    #: sum n Re(v s*) / sqrt(sum n |v|^2 sum n |s|^2), -1 to 1, (n,); 0 for empty slices. The weight
+    #: of a frequency is its share of the slice's density that the others' map can judge, n = d D /
+    #: (D + t).
     absqual: Float64
+    #: How many times brighter the slice is than the others have it, (n,): sum n Re(v s*) / sum n
+    #: |v|^2. Its inverse is the original's norm factor, but by least squares and not as a ratio of
+    #: amplitudes, which noise in s would raise. 1 for empty slices.
     scale: Float64
 
 
@@ -89,10 +83,6 @@ def slice_agreement(
         Which slices are in the equations; by default all.
     noise_to_signal : ndarray of shape (box//2 + 1,), optional
         As for `solve`.
-
-    Returns
-    -------
-    SliceAgreement
     """
     box = equations.box
     term = _on_plane(wiener_term(equations, noise_to_signal) / box**3, box)

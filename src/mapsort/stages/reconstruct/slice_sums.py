@@ -21,16 +21,12 @@ class SliceSums:
     """What a reconstruction is made from: slices and their weights, spread into one window.
 
     Sums of two of them over different slices are the sums over all slices.
-
-    Attributes
-    ----------
-    max_radius : float
-        Highest frequency inserted, in Fourier pixels of the box.
-    window : ndarray of shape (.., .., .., 3), float32
     """
 
     grid: InsertionGrid
+    #: Highest frequency inserted, in Fourier pixels of the box.
     max_radius: float
+    #: (.., .., .., 3).
     window: Float32
 
     @classmethod
