@@ -31,7 +31,7 @@ from mapsort.refinement.state import State
 from mapsort.rundir.atomic import remove_leftovers
 from mapsort.rundir.checkpoints import Checkpoints
 from mapsort.rundir.layout import RunDirectory
-from mapsort.rundir.log import stage
+from mapsort.rundir.log import timed
 from mapsort.rundir.manifest import make_manifest, read_manifest, write_manifest
 from mapsort.rundir.outputs import existing_parent, refuse_full_disk
 from mapsort.rundir.run_lock import LockHolder, run_lock
@@ -273,10 +273,9 @@ def _write(
     stages, and writes the same files.
     """
     iteration = outcome.state.iteration
-    with stage("write", iteration=iteration) as facts:
+    with timed(entries[-1]["seconds"], "write", iteration=iteration):
         kind.write(run, directory, outcome, states[0], entries[-1]["end"] is not None)
         write_relion_files(run, directory, entries[-1])
-    entries[-1]["seconds"]["write"] = round(float(str(facts["seconds"])), 3)
     write_convergence(directory.convergence, entries)
     # The last one's stays, too: more iterations may be asked for.
     checkpoint = RunCheckpoint(states[1], entries, run.seen, run.plan.references)

@@ -8,13 +8,12 @@ match until few of them change class, and by their probabilities from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mapsort.array_types import Bool, Float64, Int64
+from mapsort.array_types import Bool, Float64
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
@@ -23,6 +22,7 @@ from mapsort.options.types import Assignment, SeedMethod
 from mapsort.physics.scoring import Comparator
 from mapsort.refinement.comparison import AUTO, comparison_settings
 from mapsort.refinement.known_classes import KnownClasses
+from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.stages.average.weighting import takes_weights
 from mapsort.stages.classify.assignment import (
@@ -123,16 +123,7 @@ class Classification:
     soft_since: int
 
 
-def classification(
-    options: MultiOptions,
-    state: State,
-    matches: Matches,
-    references: References,
-    junk: Bool | None,
-    *,
-    seed: int,
-    images: Callable[[], Int64],
-) -> Classification:
+def classification(run: Run, state: State, matches: Matches, junk: Bool | None) -> Classification:
     """Classify the particles as the options say.
 
     Parameters
@@ -141,11 +132,8 @@ def classification(
         What the last iteration left.
     junk : ndarray of shape (n,), bool, or None
         Particles that enter no class.
-    seed : int
-        Of the run, for a random split.
-    images : callable
-        Gives the number of each particle's image, (n,), for a random split.
     """
+    options, references = run.options, run.plan.references
     if state.known is not None:
         return _as_known(options, state.known, matches, references, junk)
     iteration = state.iteration + 1
@@ -161,7 +149,9 @@ def classification(
     empty: list[int] = []
     random = iteration == 1 and _splits_at_random(options)
     if random:
-        matches = shuffled(matches, references, np.random.default_rng(seed), images())
+        rng = np.random.default_rng(run.split_seed(state.trial))
+        images = run.inputs.particles.image_numbers()
+        matches = shuffled(matches, references, rng, images)
     elif references.n_models > 1 and iteration < options.n_iterations:
         empty = nearly_empty(matches, references)
         matches = reseeded(matches, references, empty) if empty else matches

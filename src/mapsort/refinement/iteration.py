@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from mapsort.refinement.reconstruction import Rebuilt, rebuild
 from mapsort.refinement.run import ParticleSpectra, Run
 from mapsort.refinement.state import State
 from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
-from mapsort.rundir.log import stage
+from mapsort.rundir.log import timed
 from mapsort.stages.average.average import particle_noise_to_signal
 from mapsort.stages.classify.assignment import classify
 from mapsort.stages.project import project_slices
@@ -144,41 +145,24 @@ def iterate(run: Run, state: State) -> Outcome:
     """Carry out one iteration."""
     number = state.iteration + 1
     seconds: dict[str, float] = {}
-
-    def timed(name: str, facts: dict[str, object]) -> None:
-        seconds[name] = round(float(str(facts["seconds"])), 3)
-
-    with stage("project", iteration=number) as facts:
-        every = [reference_slices(run, maps) for maps in state.reference_sets]
-        # Projections are linear: the mean of the halves' is that of the mean map.
-        slices = every[0] if len(every) == 1 else np.asarray(sum(every) / 2, np.complex64)
-        own_slices = every[0] if len(every) == 1 else np.stack(every)
+    step = partial(timed, seconds, iteration=number)
+    with step("project") as facts:
+        slices, own_slices = _projected(run, state)
         facts["references"] = len(slices)
-    timed("project", facts)
-    with stage("match", iteration=number) as facts:
+    with step("match") as facts:
         settings = comparison_settings(run.options, number, state.learnt.scale_spread)
         found = run.execution.checkpoints.kept(
             number, "match", Found, lambda: matched(run, state, settings, iteration=number)
         )
         facts |= {"particles": len(found.matches), "rings": found.highest_ring}
-    timed("match", facts)
-    with stage("classify", iteration=number) as facts:
+    with step("classify") as facts:
         junk = find_junk(run, state, found.matches, found.noise_scores)
-        classes = classification(
-            run.options,
-            state,
-            found.matches,
-            run.plan.references,
-            junk.chosen,
-            seed=run.split_seed(state.trial),
-            images=run.inputs.particles.image_numbers,
-        )
+        classes = classification(run, state, found.matches, junk.chosen)
         classes = run.execution.scratch.with_arrays(classes)
         facts["used"] = int(classes.membership.used.sum())
         if classes.temperature is not None:
             facts["temperature"] = round(classes.temperature, 2)
-    timed("classify", facts)
-    with stage("average", iteration=number) as facts:
+    with step("average") as facts:
         averaged = run.execution.checkpoints.kept(
             number,
             "average",
@@ -195,8 +179,7 @@ def iterate(run: Run, state: State) -> Outcome:
         )
         scale = averaged.statistics.scale(state.noise_power)
         facts["scale"] = round(scale, 4)
-    timed("average", facts)
-    with stage("reconstruct", iteration=number) as facts:
+    with step("reconstruct") as facts:
         members = None
         if run.options.inputmode is InputMode.PARTICLES and found.poses is not None:
             members = PosedMembers(averaged.membership, found.poses)
@@ -211,37 +194,29 @@ def iterate(run: Run, state: State) -> Outcome:
             compared=found.highest_ring,
         )
         facts["maps"] = run.plan.n_models - len(rebuilt.empty)
-    timed("reconstruct", facts)
-    noise = noise_floor(averaged.statistics.residual_power(scale).astype(np.float32))
-    return Outcome(
-        state=State(
-            number,
-            rebuilt.references,
-            noise,
-            averaged.matches,
-            classes.shares,
-            halves=rebuilt.half_references,
-            learnt=learnt(
-                run,
-                averaged,
-                scale,
-                stood_still(run, state, found),
-                junk,
-                iteration=number,
-            ),
-            trial=state.trial,
-            soft_since=classes.soft_since,
-            known=state.known,
-        ),
-        slices=slices,
-        found=found,
-        junk=junk,
-        classes=classes,
-        averaged=averaged,
-        rebuilt=rebuilt,
-        scale=scale,
-        seconds=seconds,
+    still = stood_still(run, state, found)
+    reached = State(
+        number,
+        rebuilt.references,
+        noise_floor(averaged.statistics.residual_power(scale).astype(np.float32)),
+        averaged.matches,
+        classes.shares,
+        halves=rebuilt.half_references,
+        learnt=learnt(run, averaged, scale, still, junk, iteration=number),
+        trial=state.trial,
+        soft_since=classes.soft_since,
+        known=state.known,
     )
+    return Outcome(reached, slices, found, junk, classes, averaged, rebuilt, scale, seconds)
+
+
+def _projected(run: Run, state: State) -> tuple[Complex64, Complex64]:
+    """Return the projections of the maps, and with ``--halves`` those of each half's, stacked."""
+    every = [reference_slices(run, maps) for maps in state.reference_sets]
+    if len(every) == 1:
+        return every[0], every[0]
+    # Projections are linear: the mean of the halves' is that of the mean map.
+    return np.asarray(sum(every) / 2, np.complex64), np.stack(every)
 
 
 def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:

@@ -102,6 +102,16 @@ def stage(
         facts["seconds"] = seconds
 
 
+@contextmanager
+def timed(
+    seconds: dict[str, float], name: str, *, iteration: int, key: str | None = None
+) -> Iterator[dict[str, object]]:
+    """As `stage`; then ``seconds`` hold what it took, by the stage's name or ``key``."""
+    with stage(name, iteration=iteration) as facts:
+        yield facts
+    seconds[key or name] = round(float(str(facts["seconds"])), 3)
+
+
 class _LogFile(logging.FileHandler):
     """A log that cannot be written (disk full) tells so, and ends no run by itself."""
 

@@ -29,7 +29,7 @@ from mapsort.refinement.map_masks import masks_of
 from mapsort.refinement.reconstruction import Rebuilt
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
-from mapsort.rundir.log import stage
+from mapsort.rundir.log import timed
 
 #: Half-sets by number; see `mapsort.model.half_sets`.
 HALF_NAMES = ("even", "odd")
@@ -66,11 +66,12 @@ class HalvesOutcome:
 def iterate(run: Run, state: State) -> HalvesOutcome:
     """Carry out one iteration."""
     number = state.iteration + 1
-    step, seconds = grid_step(run, state), {}
+    step, seconds = grid_step(run, state), dict[str, float]()
     searched, halves = with_grid(run, state, step), []
     for part, name in enumerate(HALF_NAMES):
         half, before = searched.of_part(part, N_HALVES), state.of_part(part)
-        with stage(f"refine {name} half", iteration=number) as facts:
+        key = f"refine {name}"
+        with timed(seconds, f"{key} half", iteration=number, key=key) as facts:
             found = run.execution.checkpoints.kept(
                 number,
                 f"refine{half.part_name}",
@@ -79,14 +80,12 @@ def iterate(run: Run, state: State) -> HalvesOutcome:
             )
             facts |= {"particles": len(found.poses), "rings": found.highest_ring}
             facts["search"] = "local" if state.settled else f"grid {step:.1f} deg"
-        seconds[f"refine {name}"] = round(float(str(facts["seconds"])), 3)
         halves.append(found)
-    with stage("compare halves", iteration=number) as facts:
+    with timed(seconds, "compare halves", iteration=number, key="compare") as facts:
         rebuilt, curves, bfactor = compare_halves(run, halves, iteration=number)
         apix, box = run.inputs.apix, run.plan.grid.box
         resolution = curves.resolution(GOLD_STANDARD, apix, box=box)
         facts["resolution"] = f"{resolution:.2f} A"
-    seconds["compare"] = round(float(str(facts["seconds"])), 3)
     poses = run.execution.scratch.put_together(
         [half.poses for half in halves], run.inputs.halves.half
     )
