@@ -31,27 +31,18 @@ JUDGES = 0
 
 @dataclass(frozen=True)
 class HeldOutSplit:
-    """What m particles say that nothing was made of.
+    """What m particles say that nothing was made of."""
 
-    Attributes
-    ----------
-    judges : ndarray of shape (m,), intp
-        Their numbers; images that are rather junk are not among them.
-    gain_by_ring : ndarray of shape (m, rings), float64
-        What each ring, from 1, adds to the log likelihood of each with K classes less that with
-        one, once those below it have been seen [nat].
-    resolution_ang : ndarray of shape (rings,), float64
-        Of the rings.
-    classes : ndarray of shape (m,), intp
-        The class that each is in most probably, from 0; numbers are arbitrary.
-    p_value : float
-        How probable it is that a random partition explains them as well as the run's.
-    """
-
+    #: Their numbers, (m,); images that are rather junk are not among them.
     judges: Indices
+    #: What each ring, from 1, adds to the log likelihood of each with K classes less that with one,
+    #: once those below it have been seen [nat], (m, rings).
     gain_by_ring: Float64
+    #: Of the rings, (rings,).
     resolution_ang: Float64
+    #: The class that each is in most probably, from 0, (m,); numbers are arbitrary.
     classes: Indices
+    #: How probable it is that a random partition explains them as well as the run's.
     p_value: float
 
     @property
@@ -62,15 +53,10 @@ class HeldOutSplit:
 
 @dataclass(frozen=True)
 class Seen:
-    """Particles with noise, brightness and poses as their mean map tells, and their band.
-
-    Attributes
-    ----------
-    grid : SliceGrid
-        Up to the last ring with signal.
-    """
+    """Particles with noise, brightness and poses as their mean map tells, and their band."""
 
     polished: Polished
+    #: Up to the last ring with signal.
     grid: SliceGrid
     settings: ComponentSettings
 
