@@ -189,7 +189,8 @@ class Verdict:
             told.append(f"control, one structure: split {twin.verdict}: {twin.reason}")
         if self.populations is not None and split is not None and split.verdict == SUPPORTED:
             told.append(self.populations.words)
-        if split is not None and split.verdict == SUPPORTED:
+        # Runs of earlier versions have no gain by shell.
+        if split is not None and split.verdict == SUPPORTED and split.shells:
             told.append(split.reach)
         told += [item.words for item in self.causes if item.large]
         return (*told, self.end, *self.doubts)
