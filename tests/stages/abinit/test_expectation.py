@@ -18,6 +18,7 @@ from mapsort.stages.abinit.expectation import (
 )
 from mapsort.stages.abinit.polar import PolarGrid, PolarParticles, half_rings, orders_of
 from mapsort.stages.components.band import Band, BandParticles
+from mapsort.stages.components.slice_grid import FINENESS
 
 BOX, RINGS, ANGLES = 32, 4, 12
 
@@ -186,3 +187,35 @@ def test_particles_on_rings_are_their_transforms_there(grid):
     error = np.abs(seen.data[0] - exact)
     assert error.max() < 0.03 * np.abs(exact).max()
     np.testing.assert_allclose(seen.transfer_power, 0.25)
+
+
+def test_transfer_that_rises_steeply_counts_as_it_is_on_the_circle(grid):
+    """The mean of the coefficients nearest to ring 2 would be a fifth too high."""
+    radius = np.hypot(*grid.band.frequencies.T)
+    spectra = np.zeros((1, len(radius)), np.complex64)
+    transfer = (0.05 * radius**2 + 0.1)[None].astype(np.float32)
+    seen = grid.particles(BandParticles(grid.band, 1.0, spectra, transfer), np.array([0]))
+    rings = np.arange(1, RINGS + 1)
+    np.testing.assert_allclose(seen.transfer_power[0], (0.05 * rings**2 + 0.1) ** 2, rtol=0.06)
+
+
+def test_a_map_leaves_nothing_of_its_own_particle_without_noise(grid):
+    """In no ring, or the noise there comes out as none and the ring decides alone.
+
+    The object's power falls by the power of two with the ring: coefficients of other radii do not
+    stand for those on the circle.
+    """
+    sharpness = 0.2
+    radius = np.hypot(*grid.band.frequencies.T)
+    transfer = np.asarray(np.sin(0.04 * radius**2) + 0.02, np.float32)[None]
+    spectra = (transfer * np.exp(-sharpness * radius**2)).astype(np.complex64)
+    seen = grid.particles(BandParticles(grid.band, 1.0, spectra, transfer), np.array([0]))
+    line = (np.arange(grid.side) - grid.half) / FINENESS
+    square = line[:, None, None] ** 2 + line[:, None] ** 2 + line[grid.half :] ** 2
+    maps = np.exp(-sharpness * square).astype(np.complex64).reshape(-1, 1)
+    slices = grid.polar_slices(maps, np.eye(3)[None])
+    agreed = (seen.data.conj() * slices).real.mean(axis=-1)
+    kept = seen.transfer_power * np.mean(np.abs(slices) ** 2, axis=-1)
+    left = (seen.power - 2 * agreed + kept) / seen.power
+    # the origin, which the band does not hold, costs ring 1 some
+    assert np.abs(left).max() < 0.1

@@ -9,11 +9,10 @@ import numpy as np
 
 from mapsort.array_types import Complex64, Float64, Indices
 from mapsort.geometry.symmetry import Symmetry
-from mapsort.stages.abinit.polar import PolarGrid, ring_means
+from mapsort.stages.abinit.polar import BEYOND, PolarGrid
 from mapsort.stages.abinit.schedule import Stage
 from mapsort.stages.abinit.trailing import Trailing, centred, on_grid
 from mapsort.stages.components.band import BandParticles
-from mapsort.stages.components.observed import power_of
 
 #: Particles that are kept out, at most, and the part of all that they are at most.
 _HELD_OUT, _HELD_OUT_PART = 300, 0.1
@@ -77,9 +76,8 @@ class Problem:
     @cached_property
     def power(self) -> Float64:
         """Mean power of some particles by ring, from ring 1 to the band's last."""
-        spectra = np.asarray(self.particles.spectra[self.batch(0, _HELD_OUT)])
-        band = self.particles.band
-        found = ring_means(band, band.rings, power_of(spectra))
+        grid = self.grid(Stage.at(self.particles.band.rings - BEYOND, self.box))
+        found = grid.particles(self.particles, self.batch(0, _HELD_OUT)).power
         return np.asarray(found.mean(axis=0, dtype=np.float64))
 
 
