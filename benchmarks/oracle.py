@@ -2,9 +2,10 @@
 
 For each particle the images of every true map at its true pose, shift and CTF are compared with it;
 in white noise the likelihood ratio of two maps is exp((|x - y_2|^2 - |x - y_1|^2) / (2 sigma^2)),
-so the nearest image decides. No method that has to find maps and poses can do much better.
+so the nearest image decides, and how many particles of each map there are. No method that has to
+find maps and poses can do much better.
 
-    python benchmarks/oracle.py particles.star particles_truth.star --maps a.mrc,b.mrc
+    python benchmarks/oracle.py particles.star particles_truth.star --maps a.mrc,b.mrc [--every N]
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 import mapsort
 from mapsort.physics.ctf import ctf_images
+from mapsort.stages.classify.agreement import rand_index
 
 #: Particles compared at a time.
 CHUNK = 500
@@ -70,14 +72,25 @@ def main() -> None:
     parser.add_argument("particles", help="particles.star")
     parser.add_argument("truth", help="the same particles with true angles, origins and classes")
     parser.add_argument("--maps", required=True, help="true maps, comma-separated, in class order")
+    parser.add_argument("--every", type=int, default=1, help="look at each N-th particle only")
     options = parser.parse_args()
-    poses = mapsort.Particles.open(options.truth)
+    some = slice(None, None, options.every)
+    poses = mapsort.Particles.open(options.truth).subset(some)
     volumes = [mapsort.Volume.open(path) for path in options.maps.split(",")]
-    distance = squared_distances(mapsort.Particles.open(options.particles), poses, volumes)
+    particles = mapsort.Particles.open(options.particles).subset(some)
+    distance = squared_distances(particles, poses, volumes)
     truth = poses.table["rlnClassNumber"].to_numpy(int) - 1
-    right = distance.argmin(axis=1) == truth
-    recall = [float(right[truth == k].mean()) for k in range(len(volumes))]
-    print(json.dumps({"particles": len(truth), "accuracy": float(right.mean()), "recall": recall}))
+    variance = distance[np.arange(len(truth)), truth].mean() / particles.images(slice(0, 1)).size
+    shares = np.bincount(truth, minlength=len(volumes)) / len(truth)
+    best = (distance - 2 * variance * np.log(np.maximum(shares, 1e-9))).argmin(axis=1)
+    right = best == truth
+    found = {
+        "particles": len(truth),
+        "accuracy": float(right.mean()),
+        "ari": rand_index(best, truth),
+        "recall": [float(right[truth == k].mean()) for k in range(len(volumes))],
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
