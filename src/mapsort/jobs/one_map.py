@@ -250,13 +250,18 @@ def _tell(run: Run, found: FoundClasses) -> None:
 
 
 def _doubts(found: FoundClasses, counts: Indices) -> list[str]:
-    lines = []
+    lines, n_classes = [], len(counts) - 1
     if found.components.n_worth == 0:
         lines.append(
             "no difference among the particles was found beyond chance: the classes may be of "
             "noise only"
         )
-    n_classes = len(counts) - 1
+    elif found.enough < n_classes:
+        lines.append(
+            f"particles kept out are explained by {counted(found.enough, 'class', 'classes')} as "
+            f"well as by {n_classes}, within chance: that may be more classes than the particles "
+            "can carry"
+        )
     small = np.flatnonzero(counts[:-1] < _SMALL * counts[:-1].sum() / n_classes)
     if len(small):
         numbers = ", ".join(str(number + 1) for number in small)

@@ -7,7 +7,7 @@ explains better only if it is there.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,6 +76,17 @@ class ClassCounts:
             if self.gains(count, over=best):
                 best = count
         return best
+
+    def enough(self, count: int) -> int:
+        """Return the least number tried that explains the particles as well, within chance.
+
+        One number less is no touchstone: both are only as good as the search that found them, and
+        of twelve classes of two states the twelfth may seem to gain. Classes that are there gain
+        upon every smaller number.
+        """
+        every = replace(self, signal=0.0)  # also classes that say less than the model's faults
+        smaller = (fewer for fewer in sorted(self.log_likelihood) if fewer < count)
+        return next((n for n in smaller if not every.gains(count, over=n)), count)
 
     def gains(self, count: int, *, over: int) -> bool:
         """Whether a number of classes explains the particles better than a smaller one."""

@@ -85,9 +85,11 @@ class FoundClasses:
     #: Last ring (Fourier pixel) in use.
     rings: int
     #: What numbers of classes in the space of the components gain over one, for particles that had
-    #: no part in components and classes [nat a particle]: K - 1, K and K + 1, or all that were
-    #: tried; empty with few folds.
+    #: no part in components and classes [nat a particle]: K - 1, K, K + 1 and some below, or all
+    #: that were tried; empty with few folds.
     held_out: dict[int, float]
+    #: The least number tried that explains those particles as well as K does, within chance.
+    enough: int
 
     @property
     def labels(self) -> Indices:
@@ -199,7 +201,8 @@ class _Search:
         counts: ClassCounts,
     ) -> FoundClasses:
         """Return what the caller gets."""
-        found = refined.found
+        found, tried = refined.found, bool(counts.log_likelihood)
+        n_classes = found.responsibilities.shape[1]
         return FoundClasses(
             responsibilities=found.responsibilities,
             junk=found.junk,
@@ -210,7 +213,8 @@ class _Search:
             components=_components(subspace, observed.folds.number == self._kept_out(observed)),
             log_likelihoods=refined.log_likelihoods,
             rings=grid.rings,
-            held_out=counts.gain if counts.log_likelihood else {},
+            held_out=counts.gain if tried else {},
+            enough=counts.enough(n_classes) if tried else n_classes,
         )
 
     def _counts(self, subspace: Subspace) -> ClassCounts:
@@ -222,7 +226,8 @@ class _Search:
         seed, junk = self.seed, self.settings.junk
         if self.n_classes is None:
             return found_counts(subspace.products, kept_out, seed=seed, junk=junk)
-        near = {1, *range(max(1, self.n_classes - 1), self.n_classes + 2)}
+        asked = self.n_classes
+        near = {1, max(1, asked // 4), max(1, asked // 2), max(1, asked - 1), asked, asked + 1}
         return ClassCounts.tried(subspace.products, kept_out, sorted(near), seed=seed, junk=junk)
 
     def _start(self, stage: str, total: int) -> None:
