@@ -1,4 +1,4 @@
-"""Several maps from soft assignments: expectation maximisation in which nothing judges itself.
+"""Maps from soft assignments that judge no particle that they were made of.
 
 A particle's own noise is in the map of its class: at 14 rings a random split of 4,000 particles
 makes each particle prefer its class by 4 nat, and keeps 70 % of them there. So particles are judged
@@ -7,21 +7,20 @@ by maps made without their fold, and the maps are kept to the band that carries 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.stages.components.observed import FoldSums, Observed
-from mapsort.stages.components.scale import Judgement, ScaleModel
-from mapsort.stages.components.shrinkage import local_weight, shell_prior, solved
+from mapsort.stages.components.scale import Judgement
+from mapsort.stages.components.shrinkage import (
+    local_weight,
+    shared_combinations,
+    shell_prior,
+    solved,
+)
 from mapsort.stages.components.slice_grid import SliceGrid
-
-#: Fewer particles than this in a thousand that change class: the maps have settled.
-_SETTLED = 1e-3
-#: Rounds of judging and learning the scales within an iteration.
-_SCALE_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,11 @@ class FoldMaps:
         """Return the maps times a number."""
         return FoldMaps([m * np.float32(factor) for m in self.maps], self.whole * factor)
 
+    def combined(self, templates: Float64) -> FoldMaps:
+        """Return sums of the maps by weights (k, K): as many as there are rows."""
+        weights = templates.T.astype(np.float32)
+        return FoldMaps([m @ weights for m in self.maps], self.whole @ weights)
+
 
 def mean_map(
     observed: Observed, grid: SliceGrid, weight: Float64, scale: Float64, square: Float64
@@ -70,42 +74,54 @@ def mean_map(
 
 
 @dataclass
-class DifferenceFilter:
-    """Makes K maps from sums: a common one, and differences from it that are filtered as such.
+class SpanFilter:
+    """Makes maps that K classes are sums of: a common one, and ways in which they differ from it.
 
-    The common map is known far better than what tells the maps apart. Differences are weighed by
-    the correlation of their halves in each shell, one curve for all, and at each place.
+    The common map is known far better than what tells the classes apart. Differences are weighed by
+    the correlation of their halves in each shell, one curve for all, and at each place, and reduced
+    to their combinations that hold signal. All this shrinks them, those of small classes the most:
+    by such maps of their own, particles would leave these round by round.
     """
 
     grid: SliceGrid
     #: Of the differences, from the round before, (rings + 1, 1).
     prior: Float64 | None = None
+    #: Whether the difference of each class stays, whatever it holds.
+    every: bool = False
 
     def maps(self, sums: FoldSums) -> FoldMaps:
-        """Return the maps without each fold, and of all."""
+        """Return the 1 + q maps without each fold, and of all, from the sums of K classes."""
         whole = sums.of_all
         density = self.grid.shell_means(whole[1])
         common_prior, commons = self._common(sums, density.sum(axis=1, keepdims=True))
-        where = self._trusted(sums, commons, density.mean(axis=1, keepdims=True))
+        shared = self._shared(sums, commons, density.mean(axis=1, keepdims=True))
         made = [
-            self._made(sums.without(whole, fold), common_prior, where)
+            self._made(sums.without(whole, fold), common_prior, *shared)
             for fold in range(sums.n_folds)
         ]
-        return FoldMaps(made, self._made(whole, common_prior, where))
+        return FoldMaps(made, self._made(whole, common_prior, *shared))
 
     def _common(self, sums: FoldSums, density: Float64) -> tuple[Float64, list[Complex64]]:
         """Return the common map's prior, and the common maps of the halves."""
         halves = [self._mean(sums.of_half(half), 0.02 * density) for half in (0, 1)]
         return shell_prior(self.grid, (halves[0], halves[1]), density), halves
 
-    def _trusted(self, sums: FoldSums, commons: list[Complex64], density: Float64) -> Float32:
-        """Learn the differences' prior; return where they can be trusted."""
+    def _shared(
+        self, sums: FoldSums, commons: list[Complex64], density: Float64
+    ) -> tuple[Float32, Float32]:
+        """Learn the differences' prior; return where and in which combinations they are signal."""
         halves = [sums.of_half(half) for half in (0, 1)]
-        first = 0.5 * density if self.prior is None else self.prior
-        raw = [self._difference(h, c, first) for h, c in zip(halves, commons, strict=True)]
+        start = 0.5 * density if self.prior is None else self.prior
+        raw = [self._difference(h, c, start) for h, c in zip(halves, commons, strict=True)]
         self.prior = shell_prior(self.grid, (raw[0], raw[1]), density, pooled=True)
-        fine = [self._difference(h, c, self.prior) for h, c in zip(halves, commons, strict=True)]
-        return local_weight(self.grid, (fine[0], fine[1]))
+        first, second = (
+            self.grid.real(self._difference(half, common, self.prior))
+            for half, common in zip(halves, commons, strict=True)
+        )
+        where = local_weight(self.grid, (first, second))
+        if self.every:
+            return where, np.eye(first.shape[-1], dtype=np.float32)
+        return where, shared_combinations((first, second), self.grid.window * where)
 
     def _mean(self, sums: tuple[Complex64, Float32], prior: Float64) -> Complex64:
         numerator, denominator = (part.sum(axis=1, keepdims=True) for part in sums)
@@ -119,11 +135,29 @@ class DifferenceFilter:
         return self.grid.focused(solved(self.grid, sums, prior))
 
     def _made(
-        self, sums: tuple[Complex64, Float32], common_prior: Float64, where: Float32
+        self,
+        sums: tuple[Complex64, Float32],
+        common_prior: Float64,
+        where: Float32,
+        combinations: Float32,
     ) -> Complex64:
         assert self.prior is not None
         common = self._mean(sums, common_prior)
-        return common + self.grid.masked(self._difference(sums, common, self.prior), where)
+        ways = self._difference(sums, common, self.prior) @ combinations
+        return np.concatenate([common, self.grid.masked(ways, where)], axis=1)
+
+
+def own_maps(observed: Observed, grid: SliceGrid, found: Judgement) -> FoldMaps:
+    """Return the maps of K classes, each of its own particles."""
+    n_classes = found.responsibilities.shape[1]
+    span = SpanFilter(grid, every=True).maps(class_sums(observed, grid, found))
+    return span.combined(np.column_stack([np.ones(n_classes), np.eye(n_classes)]))
+
+
+def class_sums(observed: Observed, grid: SliceGrid, found: Judgement) -> FoldSums:
+    """Sum the particles of each class, (F, voxels, K)."""
+    own = found.responsibilities
+    return FoldSums.of(observed, grid, own * found.scale, own * found.square)
 
 
 def compared(observed: Observed, grid: SliceGrid, fold_maps: FoldMaps) -> tuple[Float64, Float64]:
@@ -137,50 +171,3 @@ def compared(observed: Observed, grid: SliceGrid, fold_maps: FoldMaps) -> tuple[
         product = np.einsum("kmq,km->kq", seen.conj(), piece.data)
         cross[piece.rows] = 2 * product.real
     return norm, cross
-
-
-@dataclass(frozen=True)
-class Refined:
-    """Where the iteration of the maps ended."""
-
-    #: Scales are relative to the maps.
-    found: Judgement
-    maps: FoldMaps
-    #: Of each iteration [nat a particle].
-    log_likelihoods: tuple[float, ...]
-
-
-def refine_maps(
-    observed: Observed,
-    grid: SliceGrid,
-    found: Judgement,
-    scales: ScaleModel,
-    rounds: int,
-    told: Callable[[], None],
-) -> Refined:
-    """Make maps and judge particles in turn, from first assignments.
-
-    Parameters
-    ----------
-    found : Judgement
-        First assignments; scales as for the maps that are to be.
-    rounds : int
-        At most; fewer where particles stay.
-    told : callable
-        Called after each round.
-    """
-    maker, likelihoods = DifferenceFilter(grid), []
-    for _ in range(rounds):
-        own = found.responsibilities
-        sums = FoldSums.of(observed, grid, own * found.scale, own * found.square)
-        maps = maker.maps(sums)
-        norm, cross = compared(observed, grid, maps)
-        before = found
-        scales, found = scales.settled(norm, cross, before.shares, _SCALE_ROUNDS)
-        gauge = scales.particle.mean
-        found, scales = found.gauged(gauge), scales.divided(gauge)
-        likelihoods.append(float(found.log_likelihood.mean()))
-        told()
-        if np.mean(found.labels != before.labels) < _SETTLED:
-            break
-    return Refined(found, maps, tuple(likelihoods))

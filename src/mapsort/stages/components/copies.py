@@ -101,7 +101,8 @@ def _deviating(
         return first, second
 
     prior = shell_prior(grid, halves(0.5 * density), density)
-    where = local_weight(grid, halves(prior))
+    first, second = (grid.real(half) for half in halves(prior))
+    where = local_weight(grid, (first, second))
     made = [
         common + grid.masked(deviation(sums.without(every, fold), common, prior), where)
         for fold, common in enumerate(mean.maps)

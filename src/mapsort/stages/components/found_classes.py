@@ -12,7 +12,6 @@ from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.stages.classify.junk import JUNK_FROM
 from mapsort.stages.components.class_count import ClassCounts, found_counts
-from mapsort.stages.components.class_maps import Refined
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.component_worth import PrincipalAxes
 from mapsort.stages.components.decomposition import (
@@ -26,6 +25,7 @@ from mapsort.stages.components.decomposition import (
 from mapsort.stages.components.judged_classes import (
     MAP_ROUNDS,
     OWN_MAP_TURNS,
+    Refined,
     refined_in_turns,
 )
 from mapsort.stages.components.latent_mixture import Mixture, fit_mixture

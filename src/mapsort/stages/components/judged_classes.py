@@ -8,25 +8,39 @@ for classes (`found_classes`), with poses that are corrected by what they were o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float64
 from mapsort.engines.progress import Progress
-from mapsort.stages.components.class_maps import Refined, refine_maps
+from mapsort.stages.components.class_maps import FoldMaps, SpanFilter, class_sums
 from mapsort.stages.components.component_settings import ComponentSettings
-from mapsort.stages.components.observed import Observed
+from mapsort.stages.components.latent_mixture import climbed, templates_of
+from mapsort.stages.components.observed import Observed, Products
 from mapsort.stages.components.polishing import POSE_ROUNDS, polished
 from mapsort.stages.components.pose_errors import PoseErrors
-from mapsort.stages.components.scale import Judgement, ScaleModel
+from mapsort.stages.components.scale import Judgement
 from mapsort.stages.components.slice_grid import SliceGrid
 
 #: Rounds of the maps at most, before and after each correction of the poses.
 MAP_ROUNDS = 6
 #: Corrections of the poses by each particle's own map.
 OWN_MAP_TURNS = 1
+#: Fewer particles than this part that change class: the maps have settled.
+_SETTLED = 1e-3
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Where the iteration of the maps ended."""
+
+    #: Scales are relative to the maps.
+    found: Judgement
+    maps: FoldMaps
+    #: Of each iteration [nat a particle].
+    log_likelihoods: tuple[float, ...]
 
 
 def judged_anew(
@@ -94,11 +108,10 @@ def refined_in_turns(
     told : callable
         Called after each round.
     """
-    scales = ScaleModel.start(junk=junk)
     likelihoods: tuple[float, ...] = ()
     n_classes = found.responsibilities.shape[1]
     for turn in range(turns + 1):
-        refined = refine_maps(observed, grid, found, scales, MAP_ROUNDS, told)
+        refined = refined_maps(observed, grid, found, junk=junk, rounds=MAP_ROUNDS, told=told)
         found, likelihoods = refined.found, (*likelihoods, *refined.log_likelihoods)
         if turn < turns:
             which = np.where(found.labels < n_classes, found.labels, -1)
@@ -106,6 +119,43 @@ def refined_in_turns(
                 observed, grid, refined.maps, which, found.own_scale
             )
     return observed, replace(refined, log_likelihoods=likelihoods)
+
+
+def refined_maps(
+    observed: Observed,
+    grid: SliceGrid,
+    found: Judgement,
+    *,
+    junk: bool,
+    rounds: int,
+    told: Callable[[], None],
+) -> Refined:
+    """Make maps and judge particles in turn, from first assignments.
+
+    Where the classes lie in the span of the maps is learnt of all particles: a few numbers each.
+
+    Parameters
+    ----------
+    found : Judgement
+        First assignments; scales as for the maps that are to be.
+    junk : bool
+        Whether some images may hold no particle.
+    rounds : int
+        At most; fewer where particles stay.
+    told : callable
+        Called after each round.
+    """
+    maker, likelihoods = SpanFilter(grid), []
+    for _ in range(rounds):
+        span = maker.maps(class_sums(observed, grid, found))
+        products = Products.of(observed, grid, span.maps)
+        mixture = climbed(products, templates_of(products, found), junk=junk)
+        before, found = found, mixture.found.gauged(mixture.scales.particle.mean)
+        likelihoods.append(mixture.log_likelihood)
+        told()
+        if np.mean(found.labels != before.labels) < _SETTLED:
+            break
+    return Refined(found, span.combined(mixture.templates), tuple(likelihoods))
 
 
 def _as_judged(probability: Float64) -> Judgement:

@@ -15,14 +15,16 @@ import numpy as np
 import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Float64, Indices, Integer
-from mapsort.stages.components.class_maps import refine_maps
+from mapsort.stages.components.class_maps import own_maps
 from mapsort.stages.components.held_out_split import Seen
+from mapsort.stages.components.judged_classes import refined_maps
 from mapsort.stages.components.latent_mixture import climbed, template_terms
 from mapsort.stages.components.observed import Products
 from mapsort.stages.components.scale import Judgement, ScaleModel
 
-#: Rounds of the maps: the directions in which they differ matter, not how far.
-ROUNDS = 2
+#: Rounds of the maps before each class's own: the directions in which they differ matter, not how
+#: far.
+ROUNDS = 1
 #: Rounds in which the temperature is learnt.
 TEMPERATURE_ROUNDS = 4
 #: Draws of the particles for the errors of the shares, and how many particles at most: of fewer
@@ -76,8 +78,8 @@ def populations(seen: Seen, classes: Integer, *, seed: int) -> Populations:
     own[np.arange(n), classes] = 1.0
     ones = np.ones((n, k))
     first = Judgement(own, np.zeros((n, k if junk else 0)), ones, ones, np.zeros(n))
-    refined = refine_maps(observed, grid, first, ScaleModel.start(junk=junk), ROUNDS, lambda: None)
-    products = Products.of(observed, grid, refined.maps.maps)
+    refined = refined_maps(observed, grid, first, junk=junk, rounds=ROUNDS, told=lambda: None)
+    products = Products.of(observed, grid, own_maps(observed, grid, refined.found).maps)
     model, found = settled(products, classes, junk=junk)
     return collected(products, found, model, seed)
 

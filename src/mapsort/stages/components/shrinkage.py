@@ -65,12 +65,13 @@ def solved(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Com
     return grid.masked(quotient * grid.inside)
 
 
-def local_weight(grid: SliceGrid, halves: tuple[Complex64, Complex64]) -> Float32:
+def local_weight(grid: SliceGrid, halves: tuple[Float32, Float32]) -> Float32:
     """Return how far maps can be trusted at each place, (side, side, side), 0 to 1, as `real`.
 
-    A Wiener filter in real space, from the local correlation of two halves (voxels, q) of all maps.
+    A Wiener filter in real space, from the local correlation of two halves (side, side, side, q) of
+    all maps.
     """
-    first, second = (grid.real(half) for half in halves)
+    first, second = halves
     resolution = grid.band.box / grid.rings / grid.pixel
     width = LOCAL_WIDTH * resolution
 
@@ -82,3 +83,31 @@ def local_weight(grid: SliceGrid, halves: tuple[Complex64, Complex64]) -> Float3
     least = np.finfo(np.float32).tiny + 1e-9 * float(power.max())
     correlation = np.clip(cross / np.maximum(power, least), 0.0, 1.0)
     return np.asarray(2 * correlation / (1 + correlation), np.float32)
+
+
+def shared_combinations(halves: tuple[Float32, Float32], weight: Float32) -> Float32:
+    """Return the q combinations of K differences that hold signal, (K, q): ``differences @ it``.
+
+    Many classes may differ in few ways: four parts that are there or not make sixteen states. What
+    the halves share tells in which. The noise of each class is its own, so that a class of few
+    particles adds little to what others show better. Combinations stay that hold more signal than
+    noise when the halves are together, one at least; coordinates of the classes along them are
+    about 1.
+
+    Parameters
+    ----------
+    halves : pair of ndarray of shape (side, side, side, K)
+        Differences of K maps from what they have in common.
+    weight : ndarray of shape (side, side, side)
+        How far they can be trusted at each place.
+    """
+    first, second = ((half * weight[..., None]).reshape(-1, half.shape[-1]) for half in halves)
+    cross = (first.T @ second).astype(np.float64)
+    noise = 0.5 * np.square(first - second).sum(axis=0, dtype=np.float64)
+    unit = np.sqrt(noise + np.finfo(np.float32).tiny + 1e-9 * noise.max())
+    ratio, axes = np.linalg.eigh(0.5 * (cross + cross.T) / np.outer(unit, unit))
+    # over the noise of a half, which is twice that of both together
+    count = max(1, int((ratio > 0.5).sum()))
+    axes = axes[:, ::-1][:, :count]
+    size = np.sqrt(np.square(axes * unit[:, None]).mean(axis=0))
+    return np.asarray(axes / unit[:, None] * size, np.float32)
