@@ -113,7 +113,9 @@ def populations(arguments: argparse.Namespace) -> None:
             off, drawn = shares - item.shares, np.array(item.shares)
             real = np.array([float(part) for part in fractions.split(",")])
             counts = np.array(held.counts) / sum(held.counts) - drawn
-            inside[bool(words)] += list(np.abs(shares - real) < 1.96 * errors)
+            # of two shares one is free
+            free = slice(1, None) if len(real) == 2 else slice(None)
+            inside[bool(words)] += list((np.abs(shares - real) < 1.96 * errors)[free])
             print(
                 name,
                 *words,
