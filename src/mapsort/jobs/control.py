@@ -38,17 +38,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def controlled(run: Run, first: MultiRun, again: Callable[[MultiOptions], MultiRun]) -> None:
-    """Repeat a run on its particles' twin, and tell both results side by side.
-
-    Parameters
-    ----------
-    run : Run
-        As it was opened.
-    first : MultiRun
-        What it found.
-    again : callable
-        Carries out a run with other options.
-    """
+    """Repeat a run, as it was opened, on its particles' twin; tell what both found side by side."""
     verdict, directory = first.verdict, RunDirectory(first.path, map_suffix=run.options.map_suffix)
     if verdict is None or verdict.split is None or verdict.control is not None:
         return

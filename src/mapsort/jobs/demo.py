@@ -59,10 +59,7 @@ class DemoScore:
 def demo(
     options: DemoOptions, *, progress: Progress | None = None, watcher: Watcher | None = None
 ) -> DemoScore:
-    """Simulate two conformations of the phantom, classify them with multi, and score the result.
-
-    ``watcher`` is called as that of `mapsort.jobs.multi.refine_multi_run` is.
-    """
+    """Simulate two conformations of the phantom, classify them with multi, and score the result."""
     options.validated()
     shown = progress or default_progress()
     made = simulate(

@@ -50,8 +50,6 @@ def logged(
         That of ``mapsort`` which goes on with it.
     asked : Options
         As the user has given them.
-    watcher : callable or None
-        Called with the run directory when the run fails.
     killed : LockHolder, optional
         The process that was killed in this run.
     more : bool

@@ -59,13 +59,7 @@ def carried_out(
 ) -> Result:
     """Carry out a run that has been opened, in a directory of its own or in that of ``--resume``.
 
-    Parameters
-    ----------
-    watcher : callable or None
-        Called with the run directory when the seeds, each iteration and the verdict are there, and
-        when the run fails.
-    in_files : bool
-        Whether particles and maps are in files, so that the run can be resumed.
+    ``in_files`` says whether particles and maps are in files, so that the run can be resumed.
     """
     options = run.options
     with at_work(run) as run:

@@ -215,19 +215,7 @@ def refine_multi_run(
     volumes: Sequence[Volume] | None = None,
     watcher: Watcher | None = None,
 ) -> MultiRun:
-    """Sort particles among maps while refining the maps.
-
-    Parameters
-    ----------
-    options : MultiOptions
-    progress : Progress, optional
-        Told of every stage; may raise Interrupted between chunks.
-    particles, volumes : optional
-        Objects to use in place of ``options.input`` and ``options.models``.
-    watcher : callable, optional
-        Called with the run directory when the seeds, each iteration and the verdict are there, and
-        when the run fails; the report is made this way.
-    """
+    """Sort particles among maps while refining the maps."""
     options = with_seed(options)
     run = opened(options, progress, particles, volumes)
     in_files = particles is None and volumes is None

@@ -100,16 +100,6 @@ def pca_run(
 ) -> Variability:
     """Find the principal components of the volume among particles of one map.
 
-    Parameters
-    ----------
-    options : PcaOptions
-    progress : Progress, optional
-        Told of every stage; may raise Interrupted between chunks.
-    particles, volume : optional
-        Objects to use in place of ``options.input`` and ``options.model``.
-    watcher : callable, optional
-        Called with the run directory when the run ends.
-
     Raises
     ------
     NumericalError

@@ -170,19 +170,7 @@ def refine_run(
     volume: Volume | None = None,
     watcher: Watcher | None = None,
 ) -> RefinedMap:
-    """Refine one map by two half-sets of the particles that never meet.
-
-    Parameters
-    ----------
-    options : RefineOptions
-    progress : Progress, optional
-        Told of every stage; may raise Interrupted between chunks.
-    particles, volume : optional
-        Objects to use in place of ``options.input`` and ``options.model``.
-    watcher : callable, optional
-        Called with the run directory when the seeds, each iteration and the verdict are there, and
-        when the run fails.
-    """
+    """Refine one map by two half-sets of the particles that never meet."""
     shown = progress or default_progress()
     run = open_halves(with_seed(options), shown, particles=particles, volume=volume)
     in_files = particles is None and volume is None

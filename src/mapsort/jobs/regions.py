@@ -154,8 +154,6 @@ def sorted_by_regions(
         Of all particles with one map.
     options : MultiOptions
         What was asked for, with the seed that the run had.
-    again : callable
-        Carries out a run with other options.
     copies : bool
         Whether some particles are copies of an image.
 

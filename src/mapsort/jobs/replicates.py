@@ -59,23 +59,10 @@ def replicated(
     particles: Particles,
     again: Callable[[MultiOptions, Particles], MultiRun],
 ) -> Consensus:
-    """Classify again, and write what the runs agree on.
+    """Classify some of the input's particles again; return what the runs agree on.
 
-    Parameters
-    ----------
-    first : MultiRun
-        Of all particles.
-    options : MultiOptions
-        Its options, with the seed that it had.
-    particles : Particles
-        Those of the input.
-    again : callable
-        Carries out a run with other options, on some of the particles.
-
-    Returns
-    -------
-    Consensus
-        Also in ``consensus.star`` and ``replicates.json``.
+    It is also in ``consensus.star`` and ``replicates.json``. The first run was of all particles;
+    ``options`` have the seed that it had.
     """
     directory = RunDirectory(first.path)
     every = [_classes_of(first)]

@@ -125,13 +125,7 @@ def asked_in_python(
 
 
 def part_of_job(asked: MultiOptions, again: Callable[[MultiOptions], MultiRun]) -> MultiRun:
-    """Return the run of a part of a job, in ``--path``, which goes on if it was begun as now asked.
-
-    Parameters
-    ----------
-    again : callable
-        Carries out a run with other options.
-    """
+    """Return the run of a part of a job, in ``--path``; it goes on if it was begun as now asked."""
     assert asked.path is not None, "a part has a place in the directory of the job"
     parms, record = RunDirectory(asked.path).parms, asked.as_record()
     begun = read_manifest(parms).asked if parms.exists() else {}

@@ -46,8 +46,6 @@ def searched(
         As the user has given them, and the seed.
     search : callable
         Finds and writes the result.
-    watcher : callable or None
-        Called with the run directory when the search ends.
     in_files : bool
         Whether particles and map are in files, so that the search can be resumed.
     resolved : dict

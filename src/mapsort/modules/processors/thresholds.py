@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from mapsort.array_types import Float32
+from mapsort.array_types import Bool, Float32
 from mapsort.errors import ConfigError
 from mapsort.modules.parameter import Limits
 from mapsort.modules.registry import PROCESSORS, Pixels
@@ -71,8 +71,11 @@ def _binaryrange(
     low: Annotated[float, "lower threshold"],
     high: Annotated[float, "upper threshold"],
 ) -> Float32:
-    inside = (image >= np.float32(low)) & (image <= np.float32(high))
-    return np.asarray(inside, dtype=np.float32)
+    return _within(image, low, high).astype(np.float32)
+
+
+def _within(image: Pixels, low: float, high: float) -> Bool:
+    return np.asarray((image >= np.float32(low)) & (image <= np.float32(high)))
 
 
 @PROCESSORS.register("threshold.notzero", help="1 where x is not 0, else 0")
@@ -144,5 +147,4 @@ def _rangetozero(
     minval: Annotated[float, "lower threshold"],
     maxval: Annotated[float, "upper threshold"],
 ) -> Float32:
-    inside = (image >= np.float32(minval)) & (image <= np.float32(maxval))
-    return np.where(inside, np.float32(0), image).astype(np.float32)
+    return np.where(_within(image, minval, maxval), np.float32(0), image).astype(np.float32)
