@@ -191,17 +191,7 @@ def open_inputs(
     notes = (*options_without_effect(options), *particles.notes, *particles.validate())
     halves = particles.half_sets()
     notes += halves.notes
-    if options.halves and halves.n_images < N_HALVES:
-        raise ConfigError(
-            f"{particles.source}: holds {halves.particles_in_words} particle; --halves needs two "
-            "distinct images"
-        )
-    refuse_unwritable(particles.source, particles.table)  # a run writes this table
-    if particles.box < SMALLEST_BOX:
-        raise FormatError(
-            f"{particles.source}: images of {particles.box} pixels are too small; "
-            f"at least {SMALLEST_BOX} are needed"
-        )
+    _refuse_unfit(options, particles, halves)
     if volumes is None:
         volumes = first_maps(options, particles.box, particles.apix)
     _check_options(options, particles)
@@ -227,17 +217,12 @@ def open_inputs(
     mask = open_mask(options, particles.box)
     focus, doubts = open_focus(options, particles)
     filtered = _open_filtered(options, particles)
-    curve = given_structure_factor(options)
-    given = [*options.passthrough, *options.models]
-    given += options.mask
-    given += [path for path in (options.simmask, options.usefilt, curve) if path is not None]
-    files = (particles.source, *particles.files, *(p for p in given if p.exists()))
+    files = _files(options, particles)
     return MultiInputs(
         particles,
         seeds,
         chosen_ctf(options.ctf, particles),
-        # An .hdf file is the set and its own stack.
-        tuple(dict.fromkeys(files)),
+        files,
         halves,
         mask,
         flipped=are_flipped(options.ctf, particles),
@@ -248,6 +233,30 @@ def open_inputs(
         filtered=filtered,
         moves=given_maps.moves,
     )
+
+
+def _refuse_unfit(options: MultiOptions, particles: Particles, halves: HalfSets) -> None:
+    """Refuse particles that no run with these options can use."""
+    if options.halves and halves.n_images < N_HALVES:
+        raise ConfigError(
+            f"{particles.source}: holds {halves.particles_in_words} particle; --halves needs two "
+            "distinct images"
+        )
+    refuse_unwritable(particles.source, particles.table)  # a run writes this table
+    if particles.box < SMALLEST_BOX:
+        raise FormatError(
+            f"{particles.source}: images of {particles.box} pixels are too small; "
+            f"at least {SMALLEST_BOX} are needed"
+        )
+
+
+def _files(options: MultiOptions, particles: Particles) -> tuple[Path, ...]:
+    """Return the files that the run depends on, each once: an .hdf is a set and its own stack."""
+    curve = given_structure_factor(options)
+    given = [*options.passthrough, *options.models, *options.mask]
+    given += [path for path in (options.simmask, options.usefilt, curve) if path is not None]
+    files = (particles.source, *particles.files, *(path for path in given if path.exists()))
+    return tuple(dict.fromkeys(files))
 
 
 def _given_poses(options: MultiOptions, particles: Particles) -> tuple[Float64, Float64] | None:

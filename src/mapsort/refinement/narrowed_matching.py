@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from mapsort.array_types import Bool, Float32
+from mapsort.array_types import Bool, Float32, Int32
 from mapsort.engines.chunks import Rows
 from mapsort.model.matches import Matches
 from mapsort.modules.search_aligner import search_aligner
@@ -77,47 +79,12 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
     everywhere = searched_everywhere(n, share, seed=run.plan.seed, iteration=iteration)
     if state.learnt.still is not None and not always_narrow(run, state):
         everywhere |= ~state.learnt.still
-    itself = table[:, :1]
     last, numbers = state.matches, run.numbers
     assert last is not None, "narrows() has said so"
-
-    def match(where: Rows, raw: Float32, before: Matches, anywhere: Bool) -> Matches:
-        spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
-        refined, threads = run.plan.refined, run.plan.n_threads
-        found, order = [], []
-        for plan, rows in search.by_group(where):
-            wide, near = rows[anywhere[rows]], rows[~anywhere[rows]]
-            order += [wide, near]
-            if len(wide):
-                whole, _ = match_chunk(
-                    plan,
-                    spectra[wide],
-                    ctf[wide],
-                    last=Started(*near_candidates(before.rows(wide), references, itself)),
-                    refined=refined,
-                    n_threads=threads,
-                )
-                found.append(whole)
-            if len(near):
-                reference, origin = near_candidates(before.rows(near), references, table)
-                found.append(
-                    match_near(
-                        plan,
-                        spectra[near],
-                        ctf[near],
-                        reference,
-                        origin,
-                        refined=refined,
-                        n_threads=threads,
-                    )
-                )
-        ranked = np.argsort(np.concatenate(order), kind="stable")
-        return search.ranked(raw, where, Matches.joined(found).rows(ranked))
-
     run.start("match", n, iteration)
     matches = run.gathered(
         Matches,
-        match,
+        partial(_match_rows, run, search, table),
         iteration=iteration,
         stage="match-near",
         # to each chunk its own part: workers are not sent all of it
@@ -129,3 +96,43 @@ def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteratio
     plan = search.plan.value
     best = noise.matched(run, plan).best if noise else None
     return Found(matches, None, plan.highest_ring, best, dear=plan.looks_first)
+
+
+def _match_rows(
+    run: Run,
+    search: Search,
+    table: Int32,
+    where: Rows,
+    raw: Float32,
+    before: Matches,
+    anywhere: Bool,
+) -> Matches:
+    """Match one chunk of particles; ``table`` holds the neighbours of each view, itself first."""
+    spectra, ctf, references = run.spectra_of(raw), run.ctf_of(where), run.plan.references
+    found, order = [], []
+    for plan, rows in search.by_group(where):
+        wide, near = rows[anywhere[rows]], rows[~anywhere[rows]]
+        order += [wide, near]
+        if len(wide):
+            start = Started(*near_candidates(before.rows(wide), references, table[:, :1]))
+            whole, _ = match_chunk(
+                plan,
+                spectra[wide],
+                ctf[wide],
+                last=start,
+                refined=run.plan.refined,
+                n_threads=run.plan.n_threads,
+            )
+            found.append(whole)
+        if len(near):
+            some = match_near(
+                plan,
+                spectra[near],
+                ctf[near],
+                *near_candidates(before.rows(near), references, table),
+                refined=run.plan.refined,
+                n_threads=run.plan.n_threads,
+            )
+            found.append(some)
+    ranked = np.argsort(np.concatenate(order), kind="stable")
+    return search.ranked(raw, where, Matches.joined(found).rows(ranked))
