@@ -17,12 +17,12 @@ from mapsort.jobs.loop import check_disk
 from mapsort.jobs.made_maps import Sought, maps_from_particles
 from mapsort.jobs.multi import opened
 from mapsort.jobs.refinement import Watcher, with_seed
-from mapsort.jobs.resume import going_on
+from mapsort.jobs.resume import asked_in_python
 from mapsort.jobs.search_run import searched
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.abinit import AbinitOptions
-from mapsort.options.fields import takes_options, typed_options
+from mapsort.options.fields import takes_options
 from mapsort.refinement.inputs import open_particles
 from mapsort.refinement.requirements import plan_lines
 from mapsort.refinement.run import Run
@@ -95,35 +95,14 @@ def abinit_run(
     particles: Particles | None = None,
     watcher: Watcher | None = None,
 ) -> AbInitio:
-    """Make maps from particles alone.
-
-    Parameters
-    ----------
-    progress : Progress, optional
-        Told of every stage; may raise Interrupted between rounds.
-    particles : Particles, optional
-        Used in place of ``options.input``.
-    watcher : callable, optional
-        Called with the run directory when the run ends.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        Before any work: what is wrong with the request or its input.
-    """
+    """Make maps from particles alone."""
     in_files = particles is None
     run, options = _opened(options, progress, particles)
     return searched(COMMAND, options, run, _found, watcher, in_files=in_files, resolved={})
 
 
 def plan_text(options: AbinitOptions, *, progress: Progress | None = None) -> str:
-    """Check a request as far as can be done without work, and say what it would do.
-
-    Raises
-    ------
-    FormatError, ConfigError
-        What is wrong with the request or its input.
-    """
+    """Check a request as far as can be done without work, and say what it would do."""
     run, options = _opened(options, progress)
     check_disk(run)
     plan = schedule(run.plan.grid.box, run.inputs.apix, options.targetres)
@@ -236,13 +215,4 @@ def abinit(
     ConfigError, FormatError
         Before any work.
     """
-    source = particles.source if isinstance(particles, Particles) else Path(particles)
-    request = typed_options(AbinitOptions, {"input": source} | options)
-    if request.resume is not None:
-        with going_on(AbinitOptions, {name: getattr(request, name) for name in options}) as begun:
-            return abinit_run(begun, progress=progress)
-    return abinit_run(
-        request.validated(),
-        progress=progress,
-        particles=particles if isinstance(particles, Particles) else None,
-    )
+    return asked_in_python(AbinitOptions, abinit_run, options, progress, particles=particles)
