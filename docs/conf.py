@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sphinx.util.logging import getLogger
+
 from mapsort import __version__
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+
+logger = getLogger(__name__)
 
 project = "mapsort"
 author = "The mapsort developers"
@@ -55,6 +59,7 @@ def setup(app: Any) -> None:
 
 def _generate(_app: Any) -> None:
     import draw_conventions
+    import draw_report
     import execute_tutorial
     import write_cli
     import write_option_map
@@ -62,4 +67,8 @@ def _generate(_app: Any) -> None:
     write_cli.write(HERE / "reference" / "cli")
     write_option_map.write(HERE / "reference" / "option_map.md")
     draw_conventions.draw(HERE / "concepts" / "conventions.svg")
-    execute_tutorial.execute_if_stale(HERE / "tutorial.md", HERE / "tutorial_data")
+    tutorial = HERE / "tutorial_data"
+    execute_tutorial.execute_if_stale(HERE / "tutorial.md", tutorial)
+    report = tutorial / "multi_00" / "report" / "index.html"
+    drawn = draw_report.draw_or_copy(report, HERE / "_static", tutorial)
+    logger.info("pictures of the report: %s", "this tutorial's" if drawn else "kept, no browser")

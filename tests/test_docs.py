@@ -185,6 +185,17 @@ def test_a_page_is_executed_block_by_block(tmp_path):
         execute.execute_if_stale(page, tmp_path / "out")
 
 
+def test_without_a_browser_the_pages_show_the_pictures_that_are_kept(tmp_path, monkeypatch):
+    drawing = generator("draw_report")
+    monkeypatch.setattr(drawing, "chromium", lambda: None)
+    kept = ROOT / "docs" / "_static"
+    assert not drawing.draw_or_copy(tmp_path / "index.html", kept, tmp_path)
+    shown = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert shown == {f"{n}.png": (kept / f"{n}.png").read_bytes() for n in drawing.PICTURES}
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert set(re.findall(r"tutorial_data/(report_\w+\.png)", pages)) == set(shown)
+
+
 def test_the_conventions_are_drawn_the_same_each_time(tmp_path):
     draw = generator("draw_conventions").draw
     draw(tmp_path / "a.svg")

@@ -70,10 +70,10 @@ def multi(
 
 @overload
 def refine(*, check: Literal[True], **options: Any) -> str:
-    """Refine one map by half-sets that are kept apart from the start."""
+    """Refine one map with independent half-sets, kept apart from the start."""
 @overload
 def refine(*, resume: File, **options: Any) -> RefinedMap:
-    """Refine one map by half-sets that are kept apart from the start."""
+    """Refine one map with independent half-sets, kept apart from the start."""
 @overload
 def refine(
     *, input: File, passthrough: Sequence[File] | File = ..., model: File | None = ...,
@@ -88,14 +88,14 @@ def refine(
     bfactor: str | float = ..., m3dsetsf: File | None = ..., check: Literal[False] = ...,
     verbose: int = ..., no_report: bool = ..., quiet: bool = ..., progress: Progress | None = ...,
 ) -> RefinedMap:
-    """Refine one map by half-sets that are kept apart from the start."""
+    """Refine one map with independent half-sets, kept apart from the start."""
 
 @overload
 def pca(*, check: Literal[True], **options: Any) -> str:
-    """How particles of one map vary: principal components of the volume, movies along them."""
+    """How the particles of one map vary: principal components of the volume, with movies."""
 @overload
 def pca(*, resume: File, **options: Any) -> Variability:
-    """How particles of one map vary: principal components of the volume, movies along them."""
+    """How the particles of one map vary: principal components of the volume, with movies."""
 @overload
 def pca(
     *, input: File, passthrough: Sequence[File] | File = ..., model: File | None = ...,
@@ -108,14 +108,14 @@ def pca(
     maxshift: float | None = ..., simcmp: str = ..., check: Literal[False] = ...,
     verbose: int = ..., no_report: bool = ..., quiet: bool = ..., progress: Progress | None = ...,
 ) -> Variability:
-    """How particles of one map vary: principal components of the volume, movies along them."""
+    """How the particles of one map vary: principal components of the volume, with movies."""
 
 @overload
 def abinit(*, check: Literal[True], **options: Any) -> str:
-    """Maps from particles alone, without a starting map."""
+    """Make starting maps from the particles alone."""
 @overload
 def abinit(*, resume: File, **options: Any) -> AbInitio:
-    """Maps from particles alone, without a starting map."""
+    """Make starting maps from the particles alone."""
 @overload
 def abinit(
     *, input: File | None = ..., nmodels: int = ..., sym: Sequence[str] | str = ...,
@@ -128,19 +128,19 @@ def abinit(
     check: Literal[False] = ..., verbose: int = ..., no_report: bool = ..., quiet: bool = ...,
     progress: Progress | None = ...,
 ) -> AbInitio:
-    """Maps from particles alone, without a starting map."""
+    """Make starting maps from the particles alone."""
 
 def demo(
     *, path: File = ..., n: int = ..., iter: int = ..., seed: int = ..., abinit: bool = ...,
     parallel: str = ..., progress: Progress | None = ...,
 ) -> DemoScore:
-    """Run multi on a small problem made on the spot and score it against the truth."""
+    """Classify a small simulated data set and score the result against the truth."""
 
 def split(
     *run: File, by: str = ..., exclude_rejected: bool = ..., min_prob: float | None = ...,
     unique: bool = ..., stack: bool = ..., out: File | None = ..., iter: int | None = ...,
 ) -> Split:
-    """Particles of a finished run as one set per map (.star, .lst)."""
+    """Write the particles of each class as a set of its own (.star, .lst)."""
 
 def eotest(
     *run: File, local: bool = ..., iter: int | None = ..., parallel: str = ..., quiet: bool = ...,
@@ -152,7 +152,7 @@ def crossval(
     *run: File, refineiter: int | None = ..., iter: int | None = ..., parallel: str = ...,
     quiet: bool = ..., progress: Progress | None = ...,
 ) -> Crossval:
-    """Is the split real? refines each set from the others' maps, judges by unseen particles."""
+    """Validate the classes: refine sets from each other's maps, score left-out particles."""
 
 def compare(
     *run: File, halves: Sequence[File] | File = ..., iter: int | None = ...,
@@ -160,18 +160,18 @@ def compare(
     out: File | None = ..., apix: float | None = ..., parallel: str = ..., quiet: bool = ...,
     progress: Progress | None = ...,
 ) -> tuple[Compared, ...]:
-    """Where maps differ by more than their noise: difference in standard errors, mask, mass."""
+    """Show where maps differ significantly: difference in standard errors, mask, mass."""
 
 def deposit(
     *run: File, map: int | None = ..., out: File | None = ..., iter: int | None = ...,
 ) -> tuple[Deposited, ...]:
-    """What EMDB asks of a map: primary map, half maps, mask, FSC as XML, summary."""
+    """Gather what EMDB asks for: primary map, half-maps, mask, FSC as XML, summary."""
 
 def followup(
     *run: File, no_crossval: bool = ..., refineiter: int | None = ..., iter: int | None = ...,
     parallel: str = ..., quiet: bool = ..., progress: Progress | None = ...,
 ) -> Followup:
-    """After a run: split, refine each set alone, measure, cross-validate, report."""
+    """All steps after a run: split, refine each set, measure, cross-validate, report."""
 
 def report(*runs: File) -> str:
     """Build the HTML report of a run from its directory."""
@@ -180,7 +180,7 @@ def show(
     *files: File, output: File = ..., first: int = ..., count: int = ..., size: int = ...,
     lowpass: float | None = ..., minus: File | None = ..., plain: bool = ...,
 ) -> str:
-    """Picture a map (slices, projections) or a stack (montage) as PNG."""
+    """Draw a map (slices, projections) or a stack (montage) as PNG."""
 
 def project(
     *maps: File, out: File, orientgen: str | None = ..., angles: File | None = ...,
@@ -200,7 +200,7 @@ def similarity(
     """Compare particles with projections of a file: the similarity matrix."""
 
 def classify(*files: File, sep: int = ..., out: File) -> tuple[int, int]:
-    """The best references of each particle, from a similarity matrix."""
+    """Assign particles to their best references, from a similarity matrix."""
 
 def average(
     *files: File, result: File | None = ..., out: File,
@@ -211,7 +211,7 @@ def average(
     classkeep: float = ..., classkeepsig: bool = ..., classnormproc: str = ...,
     classrefsf: bool = ..., classautomask: bool = ..., progress: Progress | None = ...,
 ) -> tuple[int, int]:
-    """Average classes: projections, particles and a classification matrix."""
+    """Average the particles of each projection class, from a classification matrix."""
 
 def reconstruct(
     *inputs: File, output: File = ..., halves: bool = ..., class_: int | None = ...,
@@ -223,7 +223,7 @@ def reconstruct(
     """Reconstruct a map from particles with poses, or from a run's class averages."""
 
 def info(*files: File, json: bool = ..., passthrough: str = ...) -> str:
-    """Tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands."""
+    """Show what a file holds (size, pixel size, CTF, statistics), or the state of a run."""
 
 def convert(
     *files: File, inputapix: float | None = ..., copy: bool = ..., compressbits: int | None = ...,
@@ -239,14 +239,14 @@ def expand(
     passthrough: Sequence[File] | File = ..., datadir: File | None = ..., overwrite: bool = ...,
     progress: Progress | None = ...,
 ) -> Expanded:
-    """Every particle once for each operation of a symmetry: its subunits as particles."""
+    """Symmetry expansion: a copy of each particle for each operation of a symmetry."""
 
 def mask(
     *maps: File, output: File = ..., lowpass: float = ...,
     threshold: Literal["auto"] | float | None = ..., piece: float = ..., extend: float = ...,
     edge: float = ..., invert: bool = ..., apix: float | None = ..., overwrite: bool = ...,
 ) -> MadeMask:
-    """A soft mask of the region where a map is dense."""
+    """Make a soft mask from the density of a map."""
 
 def subtract(
     *particles: File, output: File = ..., model: File, mask: File, inside: bool = ...,
@@ -255,7 +255,7 @@ def subtract(
     apix: float | None = ..., datadir: File | None = ..., parallel: str = ...,
     overwrite: bool = ..., progress: Progress | None = ...,
 ) -> Subtracted:
-    """Subtract from particles what a map has outside (inside) a mask, at their poses."""
+    """Signal subtraction: subtract the density outside (or inside) a mask from particles."""
 
 def process(
     *files: File, process: Sequence[str] | str = ..., apix: float | None = ..., stack: bool = ...,
@@ -270,7 +270,7 @@ def simulate(
     ampcont: float = ..., apix: float | None = ..., overwrite: bool = ...,
     progress: Progress | None = ...,
 ) -> Simulated:
-    """Make realistic particles with known truth from maps or a built-in phantom."""
+    """Simulate particles with known truth from maps or a built-in phantom."""
 
 def modules(*kind: File, verbose: bool = ...) -> str:
     """List processors, comparators, aligners ... with their parameters."""
@@ -279,7 +279,7 @@ def doctor() -> str:
     """Check this installation: kernels, threads, memory, versions, a self-test of 5 s."""
 
 def build_info(*, json: bool = ...) -> str:
-    """Tell how this installation was compiled and which instruction set it uses."""
+    """Show how this installation was compiled and which instruction set it uses."""
 
 def cluster(*action: File, parallel: str, files: Sequence[File] | File = ...) -> str:
     """Test the Dask workers of --parallel: versions, files, threads, bandwidth."""

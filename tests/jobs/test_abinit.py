@@ -114,8 +114,8 @@ def test_a_run_goes_on_from_the_stages_it_has_done_and_turns_its_hand(one_state,
     np.testing.assert_allclose(turned, mirror @ own @ mirror, atol=1e-4)
     assert (path / "abinit.png").read_bytes().startswith(b"\x89PNG")
     report = (path / "report" / "index.html").read_text()
-    assert "1 map from particles alone, up to 25.6" in report
-    assert "Nothing was found that speaks against the maps." in report
+    assert "1 map to 25.6" in report
+    assert "There are no warnings about the maps." in report
     assert read_run(path).state is RunState.FINISHED
     with pytest.raises(ConfigError, match=r"--nmodels: differs from the run"):
         mapsort.commands.abinit(resume=path, nmodels=2)

@@ -251,6 +251,7 @@ def test_every_job_after_the_run_takes_junk_as_sets_of_its_own(sorted_run, capsy
     )  # fmt: skip
     table = read_particles(refined / "particles_01.star")[1]
     old = {"rlnMaxValueProbDistribution", "mapsortScale", "mapsortOutlierScore"}
+    old |= {"mapsortEffectiveClasses"}
     assert not (old | {"mapsortJunkProbability"}) & set(table.columns)
     assert old < set(read_particles(star)[1].columns)
     told = run_command(capsys, "eotest", sorted_run, "--quiet")
@@ -303,7 +304,7 @@ def test_a_probability_is_not_told_of_junk(sorted_run):
     good = table["rlnClassNumber"].to_numpy(int) <= 2
     sure = np.mean(table["rlnMaxValueProbDistribution"].to_numpy(float)[good] > 0.9)
     words = " ".join(page.words["particles"])
-    assert f"{sure:.1%} of the particles that are no junk are assigned with p > 0.9" in words
+    assert f"{sure:.1%} of the particles that are not junk are assigned with p > 0.9" in words
 
 
 def test_members_without_weight_are_not_kept_out(sorted_run):
@@ -423,7 +424,7 @@ def test_the_first_soft_iteration_is_told(run_tiny):
     assert sum(words.startswith("iteration ") for words in before) == first - 1
     assert (run.path / "run.log").read_text(encoding="utf-8").count(line) == 1
     text = write_report(run.path).read_text(encoding="utf-8")
-    assert f"From iteration {first} on particles go to maps by their probabilities" in text
+    assert f"(each particle to its best map) before iteration {first}, then soft" in text
 
 
 def test_columns_that_an_earlier_run_found_are_not_copied(small, run_small):

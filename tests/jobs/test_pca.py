@@ -130,7 +130,7 @@ def test_the_report_shows_components(found):
     assert "Particles along component 1" in text
     assert "Mean map and components" in text
     assert "No iteration has ended" not in text
-    assert f"explained by {found.n_worth} of 8 components" in text
+    assert f"{found.n_worth} of 8 components explain left-out particles better" in text
     assert read_run(found.path).state is RunState.FINISHED
 
 

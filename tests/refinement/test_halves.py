@@ -197,7 +197,7 @@ def test_the_report_says_that_the_halves_were_apart(run_tiny):
     )
     assert "kept apart from the start" in apart
     assert "Effect of the mask" in apart
-    assert "Halves share references" in shared
+    assert "The halves share references" in shared
     assert "Effect of the mask" not in shared
 
 

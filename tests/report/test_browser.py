@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.report.chromium import chromium
 
 from mapsort.report.page import write_report
@@ -134,6 +137,20 @@ def test_a_running_page_reloads_itself_and_keeps_what_is_unfolded(opened, stoppe
     assert page.wrong == []
     assert page.locator("#settings-1").get_attribute("open") is not None
     assert page.locator("#silent").is_hidden()
+
+
+def test_the_pictures_of_the_manual_are_drawn(browser, reported, tmp_path):
+    """Every section that they show, and every part that they number, is there."""
+    path = Path(__file__).parents[2] / "docs" / "draw_report.py"
+    drawing = importlib.util.module_from_spec(
+        found := importlib.util.spec_from_file_location("draw_report", path)
+    )
+    found.loader.exec_module(drawing)
+    drawing.draw(browser, reported / "report" / "index.html", tmp_path)
+    for name, picture in drawing.PICTURES.items():
+        with Image.open(tmp_path / f"{name}.png") as drawn:
+            assert drawn.width > 1000
+            assert 100 < drawn.height <= picture.height
 
 
 def test_it_prints(opened):

@@ -204,7 +204,7 @@ def drawn_charts():
 
 @pytest.mark.parametrize("values", [[8.0], [8.0, 8.0, 8.0], [None, 3.0, 8.0], [0.0, 0.0]])
 def test_the_highest_points_of_lines_are_inside(monkeypatch, values):
-    monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
+    monkeypatch.setattr(charts, "svg", lambda figure, _: figure)
     with charts.chart_style():
         figure = charts.lines_over_iterations("l", range(len(values)), {"a": values}, label="l")
     highest = max(value for value in values if value is not None)
@@ -225,7 +225,7 @@ def test_the_highest_points_of_lines_are_inside(monkeypatch, values):
     ],
 )
 def test_every_label_of_a_legend_is_inside_the_chart(monkeypatch, names):
-    monkeypatch.setattr(charts, "_svg", lambda figure, _: figure)
+    monkeypatch.setattr(charts, "svg", lambda figure, _: figure)
     styled = [(name, CURVE, "#000", "solid") for name in names]
     with charts.chart_style():
         figure = charts.fsc_curves("fsc", FREQUENCY, styled)

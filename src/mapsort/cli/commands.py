@@ -93,7 +93,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "refine": Command(
         _REFINE,
-        "refine one map by half-sets that are kept apart from the start",
+        "refine one map with independent half-sets, kept apart from the start",
         options="refine.RefineOptions",
         job="refine.refine_run",
         plan="refine.refine_plan_text",
@@ -104,7 +104,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "pca": Command(
         _REFINE,
-        "how particles of one map vary: principal components of the volume, movies along them",
+        "how the particles of one map vary: principal components of the volume, with movies",
         options="pca.PcaOptions",
         job="pca.pca_run",
         plan="pca.plan_text",
@@ -117,7 +117,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "abinit": Command(
         _REFINE,
-        "maps from particles alone, without a starting map",
+        "make starting maps from the particles alone",
         options="abinit.AbinitOptions",
         job="abinit.abinit_run",
         plan="abinit.plan_text",
@@ -129,7 +129,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "demo": Command(
         _REFINE,
-        "run multi on a small problem made on the spot and score it against the truth",
+        "classify a small simulated data set and score the result against the truth",
         options="small.DemoOptions",
         job="demo.demo",
         reports=True,
@@ -140,7 +140,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "split": Command(
         _AFTER,
-        "particles of a finished run as one set per map (.star, .lst)",
+        "write the particles of each class as a set of its own (.star, .lst)",
         options="after_run.SplitOptions",
         job="split.split_run",
         shows_progress=False,
@@ -157,7 +157,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "crossval": Command(
         _AFTER,
-        "is the split real? refines each set from the others' maps, judges by unseen particles",
+        "validate the classes: refine sets from each other's maps, score left-out particles",
         options="after_run.CrossvalOptions",
         job="crossval.job.crossval_run",
         refreshes=True,
@@ -165,7 +165,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "compare": Command(
         _AFTER,
-        "where maps differ by more than their noise: difference in standard errors, mask, mass",
+        "show where maps differ significantly: difference in standard errors, mask, mass",
         options="compare.CompareOptions",
         job="compare.compare_maps",
         refreshes=True,
@@ -176,7 +176,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "deposit": Command(
         _AFTER,
-        "what EMDB asks of a map: primary map, half maps, mask, FSC as XML, summary",
+        "gather what EMDB asks for: primary map, half-maps, mask, FSC as XML, summary",
         options="after_run.DepositOptions",
         job="deposit.deposit",
         shows_progress=False,
@@ -187,7 +187,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "followup": Command(
         _AFTER,
-        "after a run: split, refine each set alone, measure, cross-validate, report",
+        "all steps after a run: split, refine each set, measure, cross-validate, report",
         options="after_run.FollowupOptions",
         job="followup.followup_run",
         examples=(("multi_00", "split, refine each set, measure, cross-validate"),),
@@ -200,7 +200,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "show": Command(
         _AFTER,
-        "picture a map (slices, projections) or a stack (montage) as PNG",
+        "draw a map (slices, projections) or a stack (montage) as PNG",
         options="files.ShowOptions",
         examples=(
             ("multi_00/threed_03_01.mrc -o map.png", "slices and projections of a map"),
@@ -231,7 +231,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "classify": Command(
         _STAGES,
-        "the best references of each particle, from a similarity matrix",
+        "assign particles to their best references, from a similarity matrix",
         options="stages.ClassifyOptions",
         job="stages.classification_matrix",
         shows_progress=False,
@@ -239,7 +239,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "average": Command(
         _STAGES,
-        "average classes: projections, particles and a classification matrix",
+        "average the particles of each projection class, from a classification matrix",
         options="stages.AverageStageOptions",
         job="stages.class_averages",
         examples=(
@@ -258,7 +258,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "info": Command(
         _FILES,
-        "tell what a file is (size, pixel size, counts, CTF, statistics), or how a run stands",
+        "show what a file holds (size, pixel size, CTF, statistics), or the state of a run",
         options="files.InfoOptions",
         examples=(("particles.star map.mrc", "two files"),),
     ),
@@ -274,7 +274,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "expand": Command(
         _FILES,
-        "every particle once for each operation of a symmetry: its subunits as particles",
+        "symmetry expansion: a copy of each particle for each operation of a symmetry",
         options="focus.ExpandOptions",
         job="expand.expand",
         examples=(
@@ -283,7 +283,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "mask": Command(
         _FILES,
-        "a soft mask of the region where a map is dense",
+        "make a soft mask from the density of a map",
         options="focus.MaskOptions",
         job="mask.make_mask",
         shows_progress=False,
@@ -294,7 +294,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "subtract": Command(
         _FILES,
-        "subtract from particles what a map has outside (inside) a mask, at their poses",
+        "signal subtraction: subtract the density outside (or inside) a mask from particles",
         options="focus.SubtractOptions",
         job="subtract.subtract",
         examples=(
@@ -317,7 +317,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "simulate": Command(
         _FILES,
-        "make realistic particles with known truth from maps or a built-in phantom",
+        "simulate particles with known truth from maps or a built-in phantom",
         options="simulate.SimulateOptions",
         job="simulate.simulate",
         examples=(
@@ -339,7 +339,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "build-info": Command(
         _PROGRAM,
-        "tell how this installation was compiled and which instruction set it uses",
+        "show how this installation was compiled and which instruction set it uses",
         options="small.BuildInfoOptions",
         examples=(("--json", "for a report of a problem"),),
     ),

@@ -59,16 +59,17 @@ class StartingMaps(Symmetries):
     nmodels: int | None = option(
         MAP_COUNT,
         "K|auto",
-        "number of starting maps made from --model, or without it of the particles; auto: as many "
-        "classes as tell particles apart that had no part in finding them",
+        "number of starting maps made from --model, or without it from the particles; auto: as "
+        "many classes as are significant for left-out particles",
         2,
     )
     seedmethod: SeedMethod = choice(
         SeedMethod.AUTO,
-        "how: pca finds classes first, by the principal components of the particles' volume, and "
-        "starts from their maps; noise is added; phases beyond 50 A are random (randphase); the "
-        "maps are the same and the particles split at random in the first iteration "
-        "(randclassify); each lacks a segment (mapfragment); auto: pca, where other options allow",
+        "how these maps are made: pca finds classes first, by principal components of the "
+        "particles' volume, and starts from their maps; noise adds noise; randphase makes phases "
+        "beyond 50 A random; randclassify takes the same map, and splits the particles at random "
+        "in the first iteration; mapfragment leaves a segment out of each; auto: pca, if the "
+        "other options allow it",
     )
     startres: float | None = option(
         real_number(above=0),
@@ -86,13 +87,13 @@ class StartingMaps(Symmetries):
     replicates: int = option(
         whole_number(1, 99),
         "N",
-        "classify N times, with other seeds and four fifths of the images after the first; the "
-        "classes that particles are in most often, and how stably, are in consensus.star",
+        "classify N times, from the second on with other seeds and four fifths of the images; "
+        "consensus.star holds the most frequent class of each particle and its stability",
         1,
     )
     control: bool = flag(
-        "then the same with a twin of the particles that holds one structure, with their poses, "
-        "CTF, scales and noise; both results stand side by side: classes of the twin are chance"
+        "null control: then repeat the run on simulated particles of one structure, with the same "
+        "poses, CTF, scales and noise, and show both results side by side"
     )
     mass: tuple[float, ...] = option(
         list_of(real_number(above=0), "masses in kDa, each above 0"),
@@ -117,8 +118,8 @@ class Course(ParticleImages, Workers):
     relax: tuple[str, ...] = option(
         list_of(text("a symmetry"), "symmetries, none empty"),
         "SYM",
-        "symmetry that is only nearly true, of which --sym is the part that is true: poses are "
-        "searched, and weighed, at all its copies; one for all maps, or one per map",
+        "symmetry that is only nearly true, of which --sym is the true part: poses are searched "
+        "and weighted at all its copies; one for all maps, or one per map",
         (),
         names="geometry.symmetry:symmetry",
     )
@@ -128,7 +129,7 @@ class Course(ParticleImages, Workers):
     targetres: float | None = option(
         real_number(above=0),
         "A",
-        "resolution aimed at, in Angstrom; with --speed sets the step and the filters",
+        "target resolution in Angstrom; with --speed, sets the angular step and the filters",
     )
     speed: int = option(
         whole_number(1, 7),
@@ -164,8 +165,8 @@ class MapFiles(Options):
     format: MapFormat = choice(MapFormat.MRC, "maps as MRC2014 or as EMAN2 HDF")
     keepfiles: KeptFiles = choice(
         KeptFiles.ALL,
-        "projections, similarity, classification and class averages: of all iterations, "
-        "of the last, or (maps) none; maps, particle tables and curves always stay",
+        "keep projections, matrices and class averages of all iterations, of the last, or (maps) "
+        "of none; maps, particle tables and curves are always kept",
     )
 
 

@@ -115,9 +115,9 @@ class SearchDetails(Options):
     mask: tuple[Path, ...] = option(
         list_of(file_path("a mask volume"), "mask volumes"),
         "FILE[,FILE...]",
-        "3-D mask, 0 to 1: classify by what lies inside it; outside, all maps that are "
-        "compared are given the same density, their mean. Of several masks each gives classes of "
-        "its own, at poses that are searched once",
+        "3-D mask, 0 to 1: classify by the density inside it; outside, all references get the "
+        "same density, their mean. With several masks, each region has classes of its own, at "
+        "common poses",
         (),
     )
     skipalign: bool = flag(
@@ -147,10 +147,10 @@ class ClassificationOptions(Options, group=CLASSIFICATION):
         JUNK_SETS,
         "N|auto",
         "1: particles that match no map better than pure noise does go to a class of "
-        "their own, after the last map's; from 2: images that are nothing like their map (ice, "
-        "carbon) go to N - 1 more, by their spectra; 0: none is looked for; by default auto: 1 "
-        "where classes are found from --model; with --models junk goes apart in the end, where "
-        "there is some, if the run converges; else 0",
+        "their own, after the last map's; from 2 on, images that do not resemble their map (ice, "
+        "carbon) go to N - 1 further classes, by their spectra; 0: no junk; by default auto: 1 if "
+        "classes are found from --model; with --models, junk is separated at the end of a run "
+        "that converges; else 0",
     )
 
     def as_record(self) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class ParticleImages(Apix, Datadir):
         "contrast transfer: auto (applied when the particles have CTF parameters), apply, flipped "
         "(the images are phase-flipped), none",
     )
-    invert: bool = flag("particles are dark on bright: invert them")
+    invert: bool = flag("invert the particles, which have dark density")
 
 
 class Maps(Options):

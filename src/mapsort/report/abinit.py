@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from mapsort.geometry.symmetry import symmetry
-from mapsort.io.png import central_slices, data_uri, grey
+from mapsort.io.png import central_slices, grey
 from mapsort.io.star import read_particles
-from mapsort.report.charts import chart_style
+from mapsort.report.charts import chart_style, svg
 from mapsort.report.content import Chart, Section, Table
 from mapsort.report.directions import direction_density
 from mapsort.report.file_cache import FileCache
@@ -29,7 +27,7 @@ _SIDE, _DPI, _DENSEST = 2.0, 120, 4.0
 def write_abinit_picture(directory: RunDirectory) -> None:
     """Draw abinit.png from what a run has written."""
     with atomic_path(directory.abinit_picture) as part:
-        part.write_bytes(_picture(directory))
+        _figure(directory).savefig(part, format="png", dpi=_DPI)
 
 
 def abinit_section(record: RunRecord, _: FileCache) -> Section | None:
@@ -47,30 +45,31 @@ def abinit_section(record: RunRecord, _: FileCache) -> Section | None:
         )
         for name, rival in sorted(found["rivals"].items())
     )
-    columns = ("start", "behind [nat]", "standard error", "views apart [degrees]", "rings")
-    title = "Random starts when they were last compared, per unseen particle"
+    columns = ("start", "behind [nat]", "standard error", "views apart [°]", "rings")
+    title = "Random starts at their last comparison, per left-out particle"
     count = counted(int(found["maps"]), "map")
-    against = found["signs"] or ["Nothing was found that speaks against the maps."]
+    against = found["signs"] or ["There are no warnings about the maps."]
     return Section(
         words=(
-            f"{count} from particles alone, up to {found['resolution_ang']:.1f} Å, of unknown "
-            f"hand; {found['held_out_gain_nat']:.1f} ± {found['held_out_gain_error_nat']:.1f} nat "
-            "gained over noise alone for a particle that had no part in them.",
+            f"{count} to {found['resolution_ang']:.1f} Å, hand unknown. Particles that were left "
+            f"out of the maps gain {found['held_out_gain_nat']:.1f} ± "
+            f"{found['held_out_gain_error_nat']:.1f} nat each over noise alone.",
             *against,
         ),
         charts=(
-            Chart(
+            Chart.of_svg(
                 "Maps and directions",
                 f"Central slices of {count}, and how dense the directions of their particles are.",
-                png=data_uri(_picture(record.directory)),
+                svg(_figure(record.directory), "abinit"),
+                is_wide=True,
             ),
         ),
-        tables=(Table(title, columns, rows, (0, 1)),) if rows else (),
+        tables=(Table(title, columns, rows, (None, 2, 2, 0)),) if rows else (),
     )
 
 
-def _picture(directory: RunDirectory) -> bytes:
-    """Return the picture as PNG: a row for each map.
+def _figure(directory: RunDirectory) -> Figure:
+    """Return a row of pictures for each map.
 
     Central slices along z, y and x, and how dense the particles' directions are, 1 being even.
     """
@@ -97,6 +96,4 @@ def _picture(directory: RunDirectory) -> bytes:
                     dense, origin="lower", extent=extent, cmap="Greys", vmin=0, vmax=_DENSEST
                 )
             row[3].set_title(f"directions of {len(own)} particles")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DPI)
-    return buffer.getvalue()
+    return figure

@@ -71,7 +71,7 @@ def _axes(height: float = _HEIGHT) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _svg(figure: Figure, name: str) -> str:
+def svg(figure: Figure, name: str) -> str:
     """Return a figure as inline SVG; its inner names begin with the chart's, so that none clash."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
@@ -115,7 +115,7 @@ def occupancy(
     axes.grid(visible=False)
     _iteration_axis(axes, numbers)
     _legend(axes, names)
-    return _svg(figure, "occupancy")
+    return svg(figure, "occupancy")
 
 
 def _stacked(
@@ -142,7 +142,7 @@ def lines_over_iterations(
     _lines(axes, numbers, values, label)
     _iteration_axis(axes, numbers)
     _legend(axes, list(values) if len(values) > 1 else [])
-    return _svg(figure, name)
+    return svg(figure, name)
 
 
 def movement(
@@ -157,7 +157,7 @@ def movement(
     for axes in (upper, lower):
         axes.yaxis.set_major_locator(MaxNLocator(4))
     _iteration_axis(lower, numbers)
-    return _svg(figure, "movement")
+    return svg(figure, "movement")
 
 
 def _lines(
@@ -184,7 +184,7 @@ def stage_times(numbers: Sequence[int], seconds: Sequence[dict[str, float]]) -> 
     axes.set_ylabel(f"time [{word}]")
     _iteration_axis(axes, numbers)
     axes.figure.legend(loc="outside upper center", ncols=3, handlelength=1.2)
-    return _svg(figure, "stages")
+    return svg(figure, "stages")
 
 
 def fsc_curves(
@@ -233,7 +233,7 @@ def fsc_curves(
     axes.set_ylabel("FSC")
     _resolution_ticks(axes, float(frequency[-1]))
     _legend(axes, [words for words, *_ in curves])
-    return _svg(figure, name)
+    return svg(figure, name)
 
 
 def guinier(
@@ -268,7 +268,7 @@ def guinier(
     axes.set_xlabel("resolution [Å], by its inverse square")
     axes.set_ylabel("ln(amplitude)")
     _legend(axes, [words for words, *_ in curves])
-    return _svg(figure, "guinier")
+    return svg(figure, "guinier")
 
 
 def _resolution_ticks(axes: Axes, highest: float) -> None:
@@ -315,7 +315,7 @@ def histograms(
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylabel("of the class")
     _legend(axes, names)
-    return _svg(figure, name)
+    return svg(figure, name)
 
 
 def mollweide(name: str, density: Float64) -> str:
@@ -344,7 +344,7 @@ def mollweide(name: str, density: Float64) -> str:
     bar = figure.colorbar(mesh, cax=place, orientation="horizontal")
     bar.set_label("density, 1 = uniform", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    return _svg(figure, name)
+    return svg(figure, name)
 
 
 def curves_of(name: str, record: ResultCurves) -> str:
@@ -365,7 +365,7 @@ def curves_of(name: str, record: ResultCurves) -> str:
         _resolution_ticks(axes, float(x[-1]))
     axes.set_ylabel(record.y_label)
     _legend(axes, record.names if len(record.names) > 1 else [])
-    return _svg(figure, name)
+    return svg(figure, name)
 
 
 def heat_map(name: str, record: ResultMatrix) -> str:
@@ -388,4 +388,4 @@ def heat_map(name: str, record: ResultMatrix) -> str:
                 va="center",
                 color="#111111" if bright else "white",
             )
-    return _svg(figure, name)
+    return svg(figure, name)

@@ -26,6 +26,8 @@ class Chart:
         A data URI, or empty.
     note : str
         A sentence below.
+    is_wide : bool
+        Whether it takes a row of its own.
     """
 
     title: str
@@ -33,12 +35,15 @@ class Chart:
     svg: Markup = field(default_factory=Markup)
     png: str = ""
     note: str = ""
+    is_wide: bool = False
 
     @classmethod
-    def of_svg(cls, title: str, alt: str, svg: str, note: str = "") -> Chart:
+    def of_svg(
+        cls, title: str, alt: str, svg: str, note: str = "", *, is_wide: bool = False
+    ) -> Chart:
         """Return a chart from SVG text that this program has drawn."""
         # matplotlib has escaped every word in it.
-        return cls(title, alt, svg=Markup(svg), note=note)
+        return cls(title, alt, svg=Markup(svg), note=note, is_wide=is_wide)
 
 
 @dataclass(frozen=True)

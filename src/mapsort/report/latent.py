@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mapsort.array_types import Float64
-from mapsort.io.png import central_slices, data_uri, grey
+from mapsort.io.png import central_slices, grey
 from mapsort.io.star import read_particles
-from mapsort.report.charts import chart_style
+from mapsort.report.charts import chart_style, svg
 from mapsort.report.content import Chart, Section, Strip, StripRow, Table
 from mapsort.report.file_cache import FileCache
 from mapsort.report.map_pictures import strip_uris
@@ -57,7 +57,7 @@ def components_section(record: RunRecord, cache: FileCache) -> Section | None:
         (number, gain, "yes" if number <= worth else "no", share)
         for number, (gain, share) in enumerate(zip(gains, shares, strict=False), start=1)
     )
-    columns = ("component", "gain [nat]", "beyond chance", "share of the variance")
+    columns = ("component", "gain [nat]", "significant", "fraction of the variance")
     directory, count = record.directory, min(_SHOWN, int(found["components"]))
     maps = {"mean map": directory.mean}
     maps |= {f"component {k}": directory.component(k) for k in range(1, count + 1)}
@@ -65,25 +65,27 @@ def components_section(record: RunRecord, cache: FileCache) -> Section | None:
     shown = tuple(Strip(name, *uris, alt=f"the {name}") for name, uris in strips if uris)
     return Section(
         words=(
-            f"Beyond chance, particles that had no part in them are explained by {worth} of "
-            f"{counted(len(gains), 'component')}, up to {found['resolution_ang']:.0f} Å.",
-            "Of each map: left, central slices perpendicular to z, y and x; right, projections "
-            "along z, y and x. A component is what one standard deviation of its coordinate adds.",
+            f"{worth} of {counted(len(gains), 'component')} explain left-out particles better, "
+            f"beyond chance. Frequencies up to {found['resolution_ang']:.0f} Å are used.",
+            "For each map: left, central slices perpendicular to z, y and x; right, projections "
+            "along z, y and x. A component is what one standard deviation of its coordinate adds "
+            "to the mean map.",
         ),
         charts=tuple(_clouds(_coordinates(directory.latent, count))),
         strip_rows=(StripRow("components", "Mean map and components", shown, is_open=True),),
-        tables=(Table("What each component gains, per unseen particle", columns, rows, (0, 3)),),
+        tables=(Table("Gain of each component, per left-out particle", columns, rows, (0, 3)),),
     )
 
 
 def _clouds(found: Float64) -> Iterator[Chart]:
     """Yield a chart of particles for each panel of the picture."""
     for panel in _panels(found.shape[1]):
-        figure = Figure(figsize=(1.4 * _SIDE, 1.3 * _SIDE), layout="constrained")
+        figure = Figure(figsize=(4.6, 3.8), layout="constrained")
         _draw(figure.subplots(), found, panel)
         names = " and ".join(f"component {k + 1}" for k in dict.fromkeys(panel))
         alt = f"Where {len(found)} particles lie along {names}."
-        yield Chart(f"Particles along {names}", alt, png=data_uri(_png(figure)))
+        drawn = svg(figure, f"latent-{'-'.join(map(str, panel))}")
+        yield Chart.of_svg(f"Particles along {names}", alt, drawn)
 
 
 def _picture(directory: RunDirectory) -> bytes:

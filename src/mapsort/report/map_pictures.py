@@ -34,9 +34,10 @@ def maps_section(record: RunRecord, cache: FileCache) -> Section | None:
             rows.append(StripRow(f"maps-{iteration}", title, shown, newest))
     if not rows:
         return None
+    shown_first = "The newest map" if record.is_single else "The newest maps side by side"
     words = (
-        "The newest maps side by side. Below them, for every iteration: left, central slices "
-        "perpendicular to z, y and x; right, projections along z, y and x. Bright = dense.",
+        f"{shown_first}. Below, for every iteration: left, central slices perpendicular to z, y "
+        "and x; right, projections along z, y and x. Bright = dense.",
     )
     return Section(words=words, viewer=map_viewer(record, cache), strip_rows=tuple(rows))
 

@@ -115,11 +115,12 @@ def _iteration_table(record: RunRecord) -> Table:
         return [entry[name] for entry in entries]
 
     changed = figure("fraction_changed_map")
+    percent: list[Cell] = [None if share is None else 100.0 * float(share) for share in changed]
     sets = zip(*(counts.all for counts in record.counts), strict=True)
     columns: dict[str, Sequence[Cell]] = {
         "iteration": record.iteration_numbers,
         **dict(zip(record.counts[-1].names, sets, strict=True)),
-        "changed [%]": [None if share is None else 100.0 * float(share) for share in changed],
+        **({} if record.is_single else {"changed [%]": percent}),
         "rotation [°]": figure("mean_angle_change_deg"),
         "shift [px]": figure("mean_shift_change_px"),
         "mean score": figure("mean_log_likelihood"),
@@ -127,9 +128,10 @@ def _iteration_table(record: RunRecord) -> Table:
         "rings": figure("highest_ring"),
         "time [s]": [float(sum(entry["seconds"].values())) for entry in entries],
     }
-    digits = (None, *[None] * len(record.counts[-1].names), 2, 2, 2, 2, 3, None, 1)
+    digits = {"scale": 3, "time [s]": 1} | dict.fromkeys(("iteration", "rings"))
     rows = tuple(zip(*columns.values(), strict=True))
-    return Table("Figures of each iteration", tuple(columns), rows, digits)
+    places = tuple(digits.get(name, 2) for name in columns)
+    return Table("Figures of each iteration", tuple(columns), rows, places)
 
 
 def _result(number: int, result: ResultRecord) -> Section:

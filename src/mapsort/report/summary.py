@@ -75,7 +75,7 @@ def _of_starts(record: RunRecord) -> list[Merit]:
     return [
         Merit("particles", f"{found['particles']:,}"),
         Merit("maps", str(found["maps"])),
-        Merit("gain per unseen particle", f"{found['held_out_gain_nat']:.1f} nat"),
+        Merit("gain per left-out particle", f"{found['held_out_gain_nat']:.1f} nat"),
         Merit("up to", f"{found['resolution_ang']:.1f} Å"),
     ]
 
@@ -91,6 +91,9 @@ def map_cards(record: RunRecord, cache: FileCache) -> list[MapCard]:
         zip(counts.names, counts.all, counts.shares, strict=True)
     ):
         particles = f"{counted(n, 'particle')} · {share:.1f}%" if begun else "starting map"
+        if record.is_single:
+            # All particles are in the one map.
+            particles, share = particles.partition(" · ")[0], 0.0
         card = MapCard(name.capitalize(), colours[place], particles, share)
         if place < record.n_models:
             uris = strip_uris(record.directory.maps(record.last, place + 1), cache, large=True)

@@ -42,6 +42,7 @@ _FOUND_BEFORE = (
     "mapsortScale",
     "mapsortOutlierScore",
     "mapsortJunkProbability",
+    EFFECTIVE,
     COPY_PROBABILITY,
 )
 
