@@ -262,3 +262,42 @@ def test_the_largest_items_of_a_header(tmp_path: Path, value: list[int] | str) -
     assert read_header(tmp_path / "a.hdf", 0)["item"] == value
     with pytest.raises(ValueError, match=r"header item EMAN\.item: 645\d\d bytes, and 64512 is"):
         write_images(tmp_path / "b.hdf", [image], [{"item": value + value[:1]}])
+
+
+ITEMS = st.fixed_dictionaries(
+    {"ptcl_repr": st.integers(0, 2), "apix_x": st.sampled_from([1.0, 2.5])},
+    optional={
+        "class_ptcl_idxs": st.lists(st.integers(0, 9), max_size=3),
+        "note": st.sampled_from(["one", "other"]),
+        "value": st.sampled_from([0.0, -0.0, 1.5, np.float32(1.5), True, 2]),
+        "xform.projection": st.sampled_from([EmanTransform(np.eye(3, 4) * s) for s in (1, 2)]),
+    },
+)
+
+
+@given(st.lists(ITEMS, min_size=1, max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_headers_of_many_images_are_those_of_each_alone(
+    tmp_path_factory: pytest.TempPathFactory, headers: list[dict[str, Any]]
+) -> None:
+    """Of what kind those before were must not matter: types, bits and texts are an image's own."""
+    place = tmp_path_factory.mktemp("hdf")
+    images = RNG.normal(size=(len(headers), 3, 4)).astype(np.float32)
+    write_images(place / "all.hdf", images, headers)
+    for index, (image, header) in enumerate(zip(images, headers, strict=True)):
+        write_images(place / "one.hdf", [image], [header])
+        with h5py.File(place / "all.hdf") as every, h5py.File(place / "one.hdf") as one:
+            found, wanted = every[f"MDF/images/{index}"], one["MDF/images/0"]
+            assert _stored(found) == _stored(wanted)
+            np.testing.assert_array_equal(found["image"][()], image)
+
+
+def _stored(group: h5py.Group) -> dict[str, tuple[str, bytes]]:
+    """Return type and bytes of each item."""
+    items = {}
+    for name in group.attrs:
+        attribute = group.attrs.get_id(name)
+        values = np.empty(attribute.shape, attribute.dtype)
+        attribute.read(values)
+        items[name] = (str(attribute.dtype), values.tobytes())
+    return items

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5f, h5g, h5p, h5s
+from h5py import h5f, h5g, h5s
 
 from mapsort.array_types import Array, Float32
 from mapsort.errors import NumericalError
-from mapsort.io.hdf_header import AttributeWriter, Header
+from mapsort.io.hdf_header import AttributeWriter, Header, HeaderCopies, oldest_version
 from mapsort.io.hdf_pixels import (
     MOST_BITS,
     is_storage,
@@ -137,12 +137,10 @@ class HdfWriter:
         self._bits = compressbits
         self._apix = apix
         self._attributes = AttributeWriter()
+        self._headers = HeaderCopies(self._attributes)
         self._count = 0
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_libver_bounds(h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
-        access.set_fclose_degree(h5f.CLOSE_STRONG)
         DiskSpace.check(self._path, _MARGIN_BYTES)
-        self._file = h5f.create(bytes(self._path), h5f.ACC_TRUNC, fapl=access)
+        self._file = h5f.create(bytes(self._path), h5f.ACC_TRUNC, fapl=oldest_version())
         self._space = DiskSpace(self._path)
         h5g.create(self._file, b"/MDF")
         self._images = h5g.create(self._file, _IMAGES)
@@ -221,10 +219,7 @@ class HdfWriter:
         listed = sum(len(item) for item in items.values() if isinstance(item, list | tuple | str))
         growth = 4 * math.prod(shape) + 16 * listed + _MARGIN_BYTES
         self._space.reach(self._file.get_filesize() + growth)
-        group = h5g.create(self._images, str(self._count).encode())
-        for key, value in items.items():
-            self._attributes.write(group, key, value)
-        return group
+        return self._headers.begun(self._images, str(self._count).encode(), items)
 
     def close(self) -> None:
         """Write the number of images and close the file."""
