@@ -71,7 +71,8 @@ def apply_transfer(volume: Array, transfer: Array) -> Float32:
     """
     box_of(volume, "volume")
     spectrum = scipy.fft.rfftn(np.asarray(volume, dtype=np.float32))
-    filtered = scipy.fft.irfftn(spectrum * transfer, s=volume.shape)
+    spectrum *= np.asarray(transfer, dtype=np.float32)
+    filtered = scipy.fft.irfftn(spectrum, s=volume.shape, overwrite_x=True)
     return np.asarray(filtered, dtype=np.float32)
 
 

@@ -26,7 +26,7 @@ from mapsort.refinement.half_maps import HalfMaps, compared_halves, joined
 from mapsort.refinement.insertion import PosedMembers, particle_equations
 from mapsort.refinement.map_masks import masks_of
 from mapsort.refinement.run import Run
-from mapsort.refinement.solving import Look, half_maps, solved
+from mapsort.refinement.solving import Look, half_maps, of_box, solved, solved_in_band
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.class_spectra import processed_averages
@@ -90,6 +90,8 @@ def rebuild(
     # half maps that are kept, and particles that are read anew, are worth the full band
     whole = run.options.halves or members is not None
     band = run.plan.grid.box / 2 if whole else max(compared + BAND_MARGIN, LEAST_BAND)
+    # seeds end before the particles' signal does: the first band would be too narrow
+    band = min(band * BAND_GROWTH if iteration == 1 else band, run.plan.grid.box / 2)
     inserted = filtered_averages(run, averages, slices)
 
     def sums(band: float) -> list[_Summed]:
@@ -227,9 +229,11 @@ def _alike(
         this = equations[model][0]
         own.append(noise_to_signal([curves[model]]))
         start = look.filtered(model, shared)
-        alike.append(solved(run, this, noise_to_signal=shared, start=start))
-        start = apply_radial_curve(alike[-1], (1.0 + shared) / (1.0 + own[-1]))
-        single.append(solved(run, this, noise_to_signal=own[-1], start=start))
+        one = solved_in_band(run, this, noise_to_signal=shared, start=start)
+        start = apply_radial_curve(one, (1.0 + shared) / (1.0 + own[-1]))
+        other = solved_in_band(run, this, noise_to_signal=own[-1], start=start)
+        alike.append(of_box(one, run.plan.grid.box))
+        single.append(of_box(other, run.plan.grid.box))
     alike = finishing.finished(alike, [shared] * len(live))
     single = finishing.finished(single, own)
     references, maps = list(state.references), list(state.references)

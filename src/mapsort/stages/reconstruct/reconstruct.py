@@ -108,6 +108,8 @@ def solve(
         tolerance = TOLERANCE if noise_to_signal is None else NOISY_TOLERANCE
     enough = tolerance**2 * _dot(right, first)
     volume = first if start is None else _about_the_centre(start)
+    if not max_steps:
+        return volume
     residual = right - system.apply(volume)
     improved = system.precondition(residual)
     direction = improved.copy()
