@@ -88,17 +88,19 @@ def average_classes(
     options = run.options
     settings = member_settings(options)
     box, threads = run.plan.grid.box, run.plan.n_threads
-    shared = slices if slices.ndim == 3 else np.asarray(slices.mean(axis=0), np.complex64)
-    projections = centred_images(shared, box, n_threads=threads)
+
+    def projections() -> Float32:
+        shared = slices if slices.ndim == 3 else np.asarray(slices.mean(axis=0), np.complex64)
+        return centred_images(shared, box, n_threads=threads)
 
     def aligned(images: Float32, turn: int) -> tuple[Matches, Membership]:
         work = _MemberWork(run, state, settings, images, realigned)
         return work.done(matches, membership, stage=f"align{turn}", iteration=iteration)
 
     if _aligns_with_projections(run):
-        matches, membership = aligned(projections, 0)
+        matches, membership = aligned(projections(), 0)
     elif options.classcmp != AUTO:
-        work = _MemberWork(run, state, settings, projections)
+        work = _MemberWork(run, state, settings, projections())
         matches, membership = work.done(matches, membership, stage="judge", iteration=iteration)
     for turn in range(options.classiter):
         averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
@@ -106,7 +108,7 @@ def average_classes(
     if options.classiter:
         averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
         images = _images(run, averages, noise_to_signal)
-        matches = _laid_back(run, settings, images, projections, matches, membership)
+        matches = _laid_back(run, settings, images, projections(), matches, membership)
     noise = np.stack(state.noise_ratios()) * state.noise_power
     averages, sums = accumulated(run, slices, matches, membership, iteration=iteration, noise=noise)
     return Averaged(averages, sums.of_groups, sums.fit, matches, membership)

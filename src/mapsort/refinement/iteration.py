@@ -34,7 +34,7 @@ from mapsort.refinement.two_stage_matching import in_two_stages, match_two_stage
 from mapsort.rundir.log import timed
 from mapsort.stages.average.average import particle_noise_to_signal
 from mapsort.stages.classify.assignment import classify
-from mapsort.stages.project import project_slices
+from mapsort.stages.project import last_shell, project_slices
 from mapsort.stages.reconstruct.class_reconstruction import CLASSES_AT_ONCE
 from mapsort.stages.search.settings import SearchSettings
 
@@ -91,11 +91,15 @@ def reference_slices(run: Run, volumes: tuple[Float32, ...]) -> Complex64:
     room = run.execution.scratch.zeros if spills_classes(run.plan) else np.zeros
     slices: Complex64 = room((len(references), box, box // 2 + 1), np.complex64)
     for m, volume in enumerate(volumes):
-        own = references.block(m)
+        own, radius = references.block(m), last_shell(volume)
         for part in chunk_ranges(own.stop - own.start, CLASSES_AT_ONCE):
             block = slice(own.start + part.start, own.start + part.stop)
             slices[block] = project_slices(
-                volume, rotations[block], method=run.projection, n_threads=run.plan.n_threads
+                volume,
+                rotations[block],
+                method=run.projection,
+                max_radius=radius,
+                n_threads=run.plan.n_threads,
             )
             run.execution.scratch.release()
     return slices

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy.fft
 
 from mapsort.array_types import Complex64, Float32, Real
 from mapsort.modules.projector import Projection, RealSpaceProjection
+from mapsort.physics.filters import radial_power
 from mapsort.physics.fourier_projection import DEFAULT_TOLERANCE, FourierProjector
 from mapsort.stages.fourier_grid import centred_images, centred_transform, shift_images
 
@@ -52,6 +54,18 @@ def project_slices(
         n_threads=n_threads,
     )
     return projector.cartesian(rotations, n_threads=n_threads)
+
+
+def last_shell(volume: Float32, *, tolerance: float = 0.1 * DEFAULT_TOLERANCE) -> float:
+    """Return the shell [Fourier pixels] up to which a map's slices are whole to a tolerance.
+
+    What they would hold beyond it is so little in the l2 norm, relative to all of them. Maps that
+    were filtered end long before the box does.
+    """
+    power = radial_power(scipy.fft.rfftn(volume))
+    power *= np.arange(len(power))
+    beyond = np.cumsum(power[::-1])[::-1]
+    return float(np.count_nonzero(beyond > tolerance**2 * beyond[0]))
 
 
 def image_slices(

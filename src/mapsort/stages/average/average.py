@@ -302,6 +302,11 @@ def wiener_images(
     k = np.minimum(np.arange(box), box - np.arange(box))
     radius = np.hypot(k[:, None], np.arange(box // 2 + 1)[None, :])
     term = np.interp(radius, np.arange(box // 2 + 1), noise_to_signal).astype(np.float32)
-    numerator = averages.numerator[:, classes].sum(axis=0)
-    density = averages.density[:, classes].sum(axis=0)
-    return centred_images(numerator / (density + term), box, n_threads=n_threads)
+    count = averages.count[classes]
+    filled = np.flatnonzero(count)
+    rows = np.arange(len(averages.count))[classes][filled]
+    numerator = averages.numerator[0, rows] + averages.numerator[1, rows]
+    density = averages.density[0, rows] + averages.density[1, rows]
+    images = np.zeros((len(count), box, box), dtype=np.float32)
+    images[filled] = centred_images(numerator / (density + term), box, n_threads=n_threads)
+    return images

@@ -77,12 +77,14 @@ class MapSlices:
         parts = []
         for half in range(N_HALVES):
             sums = SliceSums.empty(self.grid, self.max_radius)
+            density = self.averages.density[half]
             for first in range(0, len(self.rotations), CLASSES_AT_ONCE):
-                some = slice(first, first + CLASSES_AT_ONCE)
+                filled = density[first : first + CLASSES_AT_ONCE].any(axis=(1, 2))
+                some = first + np.flatnonzero(filled)
                 insert_copies(
                     sums,
-                    np.ascontiguousarray(self.averages.numerator[half, some]),
-                    np.ascontiguousarray(self.averages.density[half, some]),
+                    self.averages.numerator[half, some],
+                    density[some],
                     self.rotations[some],
                     self.symmetry,
                     apix=self.apix,
