@@ -77,8 +77,8 @@ def run_relion(problem: Problem, seed: int, args: argparse.Namespace) -> dict[st
     """Run Class3D and return its accuracy and CPU seconds."""
     out = args.out / f"relion_{seed}"
     out.mkdir(parents=True, exist_ok=True)
-    particles = _for_relion(problem, out)
-    references = _reference_list(problem, out)
+    particles = for_relion(problem, out)
+    references = reference_list(problem, out)
     command = [
         *("relion_refine", "--o", str(out / "run"), "--i", str(particles)),
         *("--ref", str(references), "--K", str(len(problem.models)), "--sym", args.sym),
@@ -102,7 +102,7 @@ def _scored(problem: Problem, table: Path) -> float:
     return agreement(np.array(order), problem.truth)
 
 
-def _for_relion(problem: Problem, out: Path) -> Path:
+def for_relion(problem: Problem, out: Path) -> Path:
     """Write the particles for RELION: full paths, and optics columns that it insists on."""
     optics, table = read_particles(problem.particles)
     particles = mapsort.Particles.open(problem.particles)
@@ -117,7 +117,7 @@ def _for_relion(problem: Problem, out: Path) -> Path:
     return path
 
 
-def _reference_list(problem: Problem, out: Path) -> Path:
+def reference_list(problem: Problem, out: Path) -> Path:
     """Write the starting maps as RELION takes several: a table of them."""
     lines = ["data_", "", "loop_", "_rlnReferenceImage #1"]
     for number, path in enumerate(problem.models, start=1):
