@@ -129,7 +129,11 @@ def prepare_seeds(run: Run, power: Float32) -> State:
         views, number = np.unique(own.reference, return_inverse=True)
         own = replace(own, reference=number.reshape(-1, 1).astype(np.int32))
         slices = project_slices(
-            seed, references.rotations[views], method=run.projection, n_threads=run.plan.n_threads
+            seed,
+            references.rotations[views],
+            method=run.projection,
+            max_radius=last_shell(seed),
+            n_threads=run.plan.n_threads,
         )
         members = classify(own, len(views))
         _, statistics = average_all(run, slices, own, members, iteration=0)
