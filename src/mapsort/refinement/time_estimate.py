@@ -41,7 +41,7 @@ SAMPLE, TRIAL_BOX = 64, 32
 #: Passes over all particles that judging classes takes, and finding them beside.
 JUDGING_PASSES, SEARCH_PASSES = 16, 24
 #: Maps of the band for each class that the verdict solves and masks.
-VERDICT_MAPS = 220
+VERDICT_MAPS = 250
 #: Part of the Nyquist frequency that maps are likely to reach, and steps that they are solved with.
 LIKELY_BAND, WHOLE_STEPS = 0.75, 3
 #: No more particles are begun after so much processor time [s].
