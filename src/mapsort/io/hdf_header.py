@@ -149,8 +149,9 @@ class _Copied:
 class HeaderCopies:
     """Begins images with copies of the first header of their kind, and writes what differs.
 
-    HDF5 copies a header in half the time of three of its items. Of one kind are headers with the
-    same items of the same types, and the same texts. What is copied lies in a file in memory.
+    HDF5 copies a header in the time that three of its items take to write. Of one kind are headers
+    with the same items of the same types, and the same texts. What is copied lies in a file in
+    memory.
     """
 
     def __init__(self, attributes: AttributeWriter) -> None:

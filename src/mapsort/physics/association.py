@@ -1,6 +1,6 @@
 """Whether classifications go together: chi-squared, Cramer's V, Kruskal and Wallis's ranks.
 
-A run needs these few of SciPy's statistics only, whose import takes longer than most tests.
+A run needs these few of SciPy's statistics only, whose import takes half a second.
 """
 
 from __future__ import annotations
