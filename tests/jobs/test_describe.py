@@ -55,7 +55,7 @@ def test_hdf(tmp_path: Path) -> None:
 
 def test_star(shared_dir: Path) -> None:
     facts = shown(info.describe(shared_dir / "data/star/empiar10028_ctf_2000.star"))
-    assert facts["data_particles"] == "2000 rows, 5 columns"
+    assert facts["data_particles"] == "2,000 rows, 5 columns"
     assert (facts["pixel size"], facts["box"]) == ("1.34 A", "360 pixel")
     assert facts["rlnVoltage"] == "300 kV"
     assert facts["rlnDefocusU"].endswith(" A")

@@ -288,7 +288,7 @@ def _describe_star(path: Path) -> Facts:
     facts: Facts = [plain("kind", "STAR")]
     for name, table in tables.items():
         rows, columns = len(table), len(table.columns)
-        text = f"{rows} rows, {columns} columns"
+        text = f"{counted(rows, 'row')}, {counted(columns, 'column')}"
         facts.append(Fact(f"data_{name}", text, {"rows": rows, "columns": list(table.columns)}))
     for table in tables.values():
         facts += _describe_table(table)
