@@ -88,7 +88,7 @@ def main() -> None:
         "particles": len(truth),
         "accuracy": float(right.mean()),
         "ari": rand_index(best, truth),
-        "recall": [float(right[truth == k].mean()) for k in range(len(volumes))],
+        "recall": {int(k) + 1: float(right[truth == k].mean()) for k in np.unique(truth)},
     }
     print(json.dumps(found))
 
