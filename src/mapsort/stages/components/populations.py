@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Float64, Indices, Integer
-from mapsort.physics.association import median_chi_squared
 from mapsort.stages.components.class_maps import own_maps
 from mapsort.stages.components.held_out_split import Seen
 from mapsort.stages.components.judged_classes import refined_maps
@@ -155,7 +155,7 @@ def learnt_temperature(products: Products, classes: Integer, templates: Float64)
     trace = np.trace(covariance, axis1=1, axis2=2)[:, None, None]
     inverse = np.linalg.inv(covariance + 1e-9 * (trace + 1e-9) * np.eye(k - 1))
     squares = np.einsum("na,nab,nb->n", left, inverse, left)
-    return max(1.0, float(np.median(squares) / median_chi_squared(k - 1)))
+    return max(1.0, float(np.median(squares) / scipy.stats.chi2.median(k - 1)))
 
 
 def collected(products: Products, found: Judgement, model: Model, seed: int) -> Populations:
