@@ -20,8 +20,8 @@ from whole_runs import Classes, simulated
 from mapsort.array_types import Float64
 from mapsort.engines.progress import SilentProgress
 from mapsort.io.star import read_particles
+from mapsort.jobs.consensus import Consensus, classes_at
 from mapsort.jobs.multi import opened
-from mapsort.jobs.one_map import Consensus, classes_at
 from mapsort.jobs.verdict import judged_at
 from mapsort.options.multi import MultiOptions
 from mapsort.refinement.run import Run

@@ -14,22 +14,27 @@ import numpy as np
 
 from mapsort.array_types import Float32, Float64, Indices
 from mapsort.engines.chunks import chunk_ranges
-from mapsort.engines.progress import Progress, warn
+from mapsort.engines.progress import warn
 from mapsort.errors import ConfigError, NumericalError
+from mapsort.jobs.class_views import VIEWS, settled_views
+from mapsort.jobs.consensus import (
+    CONSENSUS,
+    Consensus,
+    classes_at,
+    poses_with_one_map,
+    replanned,
+)
 from mapsort.model.matches import Matches
 from mapsort.options.multi import MultiOptions
-from mapsort.options.types import CONSENSUS_ITERATIONS, InputMode
-from mapsort.refinement.band_images import observed_at
+from mapsort.options.types import CONSENSUS_ITERATIONS
 from mapsort.refinement.half_maps import half_seeds
-from mapsort.refinement.inputs import MultiInputs
-from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.known_classes import (
     KnownClasses,
     Placed,
     candidates,
     led_by_classes,
 )
-from mapsort.refinement.plan import noise_floor, resolve
+from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import Learnt, State
 from mapsort.rundir.log import stage
@@ -37,30 +42,15 @@ from mapsort.rundir.scratch import Gathered
 from mapsort.rundir.set_counts import percentages
 from mapsort.rundir.wording import counted
 from mapsort.stages.components.component_settings import ComponentSettings
-from mapsort.stages.components.found_classes import FoundClasses, find_classes
+from mapsort.stages.components.found_classes import FoundClasses
 from mapsort.stages.search.nearest_references import nearest_references
 
 LOGGER = logging.getLogger(__name__)
 
-#: Name of its checkpoints' directory.
-CONSENSUS = "consensus"
 #: Fewer particles a class cannot be found; their number cannot be for fewer than so many classes.
 _LEAST_PARTICLES, _LEAST_CLASSES = 10, 12
 #: A class with a smaller part of the particles than this part of an equal share is told.
 _SMALL = 0.1
-
-
-@dataclass(frozen=True)
-class Consensus:
-    """Poses of all particles with one map, and what the refinement learnt of them."""
-
-    #: (n, 3, 3).
-    rotations: Float64
-    #: [pixels], (n, 2).
-    origins: Float64
-    #: None where poses were given, (box//2 + 1,).
-    noise_power: Float64 | None = None
-    shift_spread: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -85,23 +75,33 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
     NumericalError
         Particles and map have nothing in common, or all is junk.
     """
-    kept = run.execution.checkpoints.kept(
-        0, "classes", StartingClasses, lambda: _starting_classes(run)
-    )
-    kept = run.execution.scratch.with_arrays(kept)
-    run = of_found_number(run, kept.known)
-    run.execution.checkpoints.drop_part(CONSENSUS)
+    kept = run.execution.checkpoints
+    classes = kept.kept(0, "classes", StartingClasses, lambda: _starting_classes(run))
+    begun, state = _started(run, classes)
+    views = settled_views(begun, state)
+    if views is not None:
+        anew = kept.kept(0, "anew", StartingClasses, lambda: _classes_at(run, views))
+        begun, state = _started(run, anew)
+    for part in (CONSENSUS, VIEWS):
+        kept.drop_part(part)
+    return begun, state
+
+
+def _started(run: Run, classes: StartingClasses) -> tuple[Run, State]:
+    """Return the run of as many maps as classes were found, and the state that these make."""
+    classes = run.execution.scratch.with_arrays(classes)
+    run = of_found_number(run, classes.known)
     # Their scale is that of normalised images, as the engine's; its first iteration asks for none.
-    maps = tuple(np.asarray(volume * run.sphere, np.float32) for volume in kept.maps)
-    noise = kept.consensus.noise_power
+    maps = tuple(np.asarray(volume * run.sphere, np.float32) for volume in classes.maps)
+    noise = classes.consensus.noise_power
     return run, State(
         iteration=0,
         references=maps,
         noise_power=noise_floor(run.seen.averaged) if noise is None else noise,
-        matches=_starting_matches(run, kept),
+        matches=_starting_matches(run, classes),
         halves=half_seeds(run, maps) if run.options.halves else None,
-        learnt=Learnt(shift_spread=kept.consensus.shift_spread),
-        known=kept.known,
+        learnt=Learnt(shift_spread=classes.consensus.shift_spread),
+        known=classes.known,
     )
 
 
@@ -115,27 +115,12 @@ def of_found_number(run: Run, known: KnownClasses | None) -> Run:
     return replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1] * count))
 
 
-def of_one_map(options: MultiOptions) -> MultiOptions:
-    """Return the options of the run of all particles with the first map."""
-    return replace(
-        options,
-        models=options.models[:1],
-        nmodels=1,
-        sym=options.sym[:1],
-        relax=options.relax[:1],
-        mass=(),
-        starts=1,
-    )
-
-
-def replanned(run: Run, options: MultiOptions, inputs: MultiInputs) -> Run:
-    """Return the run with other options, in the threads and with the seed that it has."""
-    plan = replace(resolve(options, inputs), seed=run.plan.seed, n_threads=run.plan.n_threads)
-    return replace(run, options=options, inputs=inputs, plan=plan)
-
-
 def _starting_classes(run: Run) -> StartingClasses:
-    consensus = poses_with_one_map(run, CONSENSUS_ITERATIONS)
+    return _classes_at(run, poses_with_one_map(run, CONSENSUS_ITERATIONS))
+
+
+def _classes_at(run: Run, consensus: Consensus) -> StartingClasses:
+    """Find classes at these poses, and tell what was found."""
     settings = ComponentSettings(junk=run.options.junk_sets > 0)
     with stage("find classes"):
         try:
@@ -150,66 +135,6 @@ def _starting_classes(run: Run) -> StartingClasses:
     return StartingClasses(
         known, found.rotations, consensus.origins + found.origins, found.maps, consensus
     )
-
-
-def classes_at(run: Run, consensus: Consensus, settings: ComponentSettings) -> FoundClasses:
-    """Find ``--nmodels`` classes of particles with known poses, with the run's symmetry."""
-    return find_classes(
-        observed_at(run, consensus.rotations, consensus.origins, run.plan.symmetries[0]),
-        run.options.nmodels,
-        replace(settings, n_threads=run.plan.n_threads, region=run.inputs.focus),
-        seed=run.plan.seed,
-        progress=run.execution.progress,
-    )
-
-
-def poses_with_one_map(run: Run, n_iterations: int) -> Consensus:
-    """Return the input's poses, or those of a refinement with the one map."""
-    if run.inputs.poses is not None:
-        return Consensus(*run.inputs.poses)
-    LOGGER.info("consensus: all particles with one map, %d iterations", n_iterations)
-    part = _with_one_map(run, n_iterations)
-    kept = part.execution.checkpoints
-    state = kept.latest("state", State) or prepare_seeds(part, part.seen.averaged)
-    while state.iteration < n_iterations:
-        state = iterate(part, state).state
-        kept.save(state.iteration, "state", state)
-        kept.drop_before(state.iteration)
-    assert state.matches is not None, "there was an iteration"
-    rotations, origins = state.matches.poses(part.plan.references)
-    return Consensus(rotations, origins, state.noise_power, state.learnt.shift_spread)
-
-
-def _with_one_map(run: Run, n_iterations: int) -> Run:
-    """Return the run of a refinement of all particles with the one map."""
-    options = replace(of_one_map(run.options), iter=n_iterations, inputmode=InputMode.CLASSES)
-    part = replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1]))
-    return replace(
-        part,
-        execution=replace(
-            run.execution,
-            progress=_Titled(run.execution.progress, CONSENSUS),
-            checkpoints=run.execution.checkpoints.of_part(CONSENSUS),
-        ),
-    )
-
-
-class _Titled:
-    """A progress whose stages carry the name of the part that they belong to."""
-
-    def __init__(self, progress: Progress, title: str) -> None:
-        self._progress, self._title = progress, title
-        self.advance, self.finish = progress.advance, progress.finish
-        self.message = progress.message
-
-    def start(self, stage: str, total: int, *, iteration: int, n_iterations: int) -> None:
-        """Begin a stage of the part; the run itself is being prepared."""
-        title = f"{self._title} {iteration}/{n_iterations}: {stage}" if iteration else stage
-        self._progress.start(title, total, iteration=0, n_iterations=0)
-
-    def warning(self, text: str) -> None:
-        """Pass a warning on."""
-        warn(self._progress, text)
 
 
 def _starting_matches(run: Run, kept: StartingClasses) -> Matches:

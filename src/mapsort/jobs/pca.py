@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError, NumericalError
 from mapsort.io.star import read_particles
+from mapsort.jobs.consensus import CONSENSUS, classes_at, poses_with_one_map
 from mapsort.jobs.loop import check_disk
 from mapsort.jobs.multi import looked_through, opened
-from mapsort.jobs.one_map import CONSENSUS, classes_at, poses_with_one_map
 from mapsort.jobs.refinement import Watcher, with_seed
 from mapsort.jobs.resume import asked_in_python
 from mapsort.jobs.search_run import searched

@@ -17,7 +17,7 @@ import numpy as np
 from mapsort.array_types import Float64, Integer
 from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.class_causes import CHANCE, of_kinds
-from mapsort.jobs.one_map import of_one_map, replanned
+from mapsort.jobs.consensus import of_one_map, replanned
 from mapsort.jobs.refinement import MultiRun
 from mapsort.jobs.resume import part_of_job
 from mapsort.jobs.verdict import next_steps

@@ -16,7 +16,12 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.stages.search.candidates import Started
 from mapsort.stages.search.match import match_chunk, match_near
-from mapsort.stages.search.narrowing import near_candidates, neighbours, searched_everywhere
+from mapsort.stages.search.narrowing import (
+    lies_near,
+    near_candidates,
+    neighbours,
+    searched_everywhere,
+)
 from mapsort.stages.search.settings import SearchSettings
 
 #: Share of the particles that is searched everywhere where others are near their last matches.
@@ -62,7 +67,7 @@ def stood_still(run: Run, state: State, found: Found) -> Bool | None:
         return None
     table = neighbours(run.plan.references, run.plan.symmetries, BESIDE)
     old, new = state.matches.reference[:, 0], found.matches.reference[:, 0]
-    return np.asarray((table[old] == new[:, None]).any(axis=1))
+    return lies_near(table, old, new)
 
 
 def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mapsort.array_types import Bool, Float32, Int32
+from mapsort.array_types import Bool, Float32, Int32, Integer
 from mapsort.geometry.nearest_views import NearestViews
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.model.matches import Matches
@@ -37,6 +37,11 @@ def neighbours(
         n_near = min(count, len(own))
         table[block, :n_near] = NearestViews(own, group).several(own, n_near) + block.start
     return table
+
+
+def lies_near(table: Int32, before: Integer, after: Integer) -> Bool:
+    """Return whether references, (n,), are among the neighbours of others, by their table."""
+    return np.asarray((table[before] == after[:, None]).any(axis=1))
 
 
 def near_candidates(

@@ -1,0 +1,109 @@
+"""Classes from the map of one state, in which views of the other state's particles are wrong."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from mapsort import refine_multi
+from mapsort.engines.progress import SilentProgress
+from mapsort.errors import Interrupted
+from mapsort.io.mrc import write_map
+from mapsort.io.star import read_particles
+from mapsort.jobs.class_views import Moved
+from mapsort.jobs.simulate import Simulated, simulate
+from mapsort.options.simulate import SimulateOptions
+
+
+def blobs(points: np.ndarray, box: int = 32) -> np.ndarray:
+    """Return a map of Gaussians of 1.5 pixels at points, (n, 3) from the centre."""
+    line = np.arange(box) - box // 2
+    part = [np.exp(-((line - x[:, None]) ** 2) / (2 * 1.5**2)) for x in points.T]
+    return np.einsum("nz,ny,nx->zyx", *part).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def unlike_states(tmp_path_factory) -> Simulated:
+    """Two structures that have nothing in common but their size."""
+    out = tmp_path_factory.mktemp("unlike")
+    rng = np.random.default_rng(5)
+    maps = (out / "first.mrc", out / "second.mrc")
+    for path in maps:
+        points = rng.normal(0, 3.5, (12, 3))
+        write_map(path, blobs(points - points.mean(axis=0)), 4.0)
+    return simulate(
+        SimulateOptions(maps=maps, out=out / "set", n=400, snr=0.6, shift=1.0, seed=3, seedres=40.0)
+    )
+
+
+def found_from_first(problem: Simulated, path, **options):
+    quick = {"orientgen": "eman:delta=16", "randomseed": 1, "parallel": "thread:1", "iter": 1}
+    more = {"model": problem.seeds[0], "nmodels": 2, "path": path, "no_report": True}
+    return refine_multi(problem.particles, (), **(quick | more | options))
+
+
+def agreement(problem: Simulated, run) -> float:
+    truth = read_particles(problem.truth)[1]["rlnClassNumber"].to_numpy()
+    found = run.assignments["rlnClassNumber"].to_numpy()
+    return max(np.mean(np.array((0, *names))[truth] == found) for names in permutations((1, 2)))
+
+
+@pytest.fixture(scope="module")
+def whole(unlike_states, tmp_path_factory):
+    return found_from_first(unlike_states, tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_views_of_the_other_state_are_found(unlike_states, whole):
+    assert agreement(unlike_states, whole) > 0.98  # 0.87 where views stay near the first ones
+    log = (whole.path / "run.log").read_text()
+    assert "all are searched everywhere, and classes found anew" in log
+    assert not (whole.path / "checkpoint" / "views").exists()
+    # the second class agrees with itself as far as the first one does
+    first, second = (item["resolution_fsc_0143_ang"] for item in whole.convergence[-1]["maps"])
+    assert second < 1.2 * first
+
+
+class _StopAt(SilentProgress):
+    """Interrupts a run when a stage begins for the n-th time."""
+
+    def __init__(self, stage: str, nth: int) -> None:
+        self.stage, self.left = stage, nth
+
+    def start(self, stage: str, *_: object, **__: object) -> None:
+        self.left -= self.stage in stage
+        if self.left == 0:
+            raise Interrupted("stopped")
+
+
+@pytest.mark.parametrize(
+    ("stage", "nth"), [("match", 5), ("views 1/", 2), ("views 4/", 1), ("prepare particles", 2)]
+)
+def test_a_run_that_was_stopped_finds_the_same(unlike_states, whole, tmp_path, results, stage, nth):
+    path = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        found_from_first(unlike_states, path, progress=_StopAt(stage, nth))
+    refine_multi(unlike_states.particles, (), resume=path)
+    assert results(path) == results(whole.path)
+
+
+def test_threads_do_not_matter(unlike_states, whole, tmp_path, results):
+    found_from_first(unlike_states, tmp_path / "run", parallel="thread:2")
+    assert results(tmp_path / "run") == results(whole.path)
+
+
+@pytest.mark.parametrize(
+    ("particles", "elsewhere", "beyond"),
+    [((500, 500), (30, 60), False), ((500, 500), (0, 80), True), ((500, 5), (0, 1), False)],
+    ids=str,
+)
+def test_a_few_particles_lie_elsewhere_by_chance(particles, elsewhere, beyond):
+    moved = Moved(np.array(particles), np.array(elsewhere))
+    assert moved.beyond_chance is beyond
+
+
+def test_an_empty_class_has_not_moved():
+    moved = Moved(np.array([10, 0]), np.array([1, 0]))
+    assert moved.share.tolist() == [0.1, 0.0]
+    assert moved.words == "10.0%/0.0%"
