@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress
 from mapsort.errors import ConfigError
 from mapsort.io.star import read_particles
 from mapsort.jobs.loop import check_disk
-from mapsort.jobs.made_maps import Sought, maps_from_particles
-from mapsort.jobs.multi import opened
+from mapsort.jobs.made_maps import Sought, foretold_seconds, maps_from_particles, planned
+from mapsort.jobs.multi import looked_through, opened
 from mapsort.jobs.refinement import Watcher, with_seed
 from mapsort.jobs.resume import asked_in_python
 from mapsort.jobs.search_run import searched
@@ -27,12 +28,12 @@ from mapsort.refinement.inputs import open_particles
 from mapsort.refinement.requirements import plan_lines
 from mapsort.refinement.run import Run
 from mapsort.refinement.starting_maps import ball
+from mapsort.refinement.time_estimate import readable_time
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.log import stage
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.abinit import write_abinit
 from mapsort.stages.abinit.agreement import MIRROR
-from mapsort.stages.abinit.schedule import schedule
 from mapsort.stages.abinit.search import FoundMaps
 from mapsort.stages.abinit.verdict import holds_structure, signs
 from mapsort.stages.map_register import other_hand
@@ -105,7 +106,9 @@ def plan_text(options: AbinitOptions, *, progress: Progress | None = None) -> st
     """Check a request as far as can be done without work, and say what it would do."""
     run, options = _opened(options, progress)
     check_disk(run)
-    plan = schedule(run.plan.grid.box, run.inputs.apix, options.targetres)
+    plan = planned(run, _sought(options))
+    with threadpool_limits(run.plan.n_threads):
+        seconds = foretold_seconds(looked_through(run), _sought(options))
     rings = "/".join(str(stage.rings) for stage in plan.batches)
     last = run.plan.grid.box * run.inputs.apix / plan.last[-1].rings
     batches = sum(stage.rounds * stage.batch for stage in plan.batches)
@@ -116,6 +119,7 @@ def plan_text(options: AbinitOptions, *, progress: Progress | None = None) -> st
             f"batches of particles at {rings} rings, {batches:,} particles in all for a start that "
             "goes on to the end",
             f"then {counted(len(plan.last), 'round')} of all particles, up to {last:.1f} A",
+            f"time: about {readable_time(seconds)}, from a trial with some particles",
         ]
     )
 
@@ -137,15 +141,17 @@ def _opened(
 
 
 def _found(options: AbinitOptions, run: Run, directory: RunDirectory) -> AbInitio:
-    sought = Sought(
+    return _written(options, run, directory, maps_from_particles(run, _sought(options)))
+
+
+def _sought(options: AbinitOptions) -> Sought:
+    return Sought(
         n_models=options.nmodels,
         starts=options.starts,
         symmetry=options.sym[0],
         diameter_ang=options.diameter,
         target_ang=options.targetres,
     )
-    found = maps_from_particles(run, sought)
-    return _written(options, run, directory, found)
 
 
 def _written(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +16,9 @@ from mapsort.refinement.run import Run
 from mapsort.rundir.log import stage
 from mapsort.stages.abinit.polar import BEYOND
 from mapsort.stages.abinit.problem import Problem
-from mapsort.stages.abinit.schedule import schedule
-from mapsort.stages.abinit.search import FoundMaps, find_maps
+from mapsort.stages.abinit.rounds import begun, near_likely, through
+from mapsort.stages.abinit.schedule import Schedule, schedule
+from mapsort.stages.abinit.search import AGAIN, FoundMaps, find_maps, starts_through
 from mapsort.stages.abinit.verdict import signs
 from mapsort.stages.components.band import CIRCLE_EDGE, Band
 
@@ -24,6 +26,8 @@ LOGGER = logging.getLogger(__name__)
 
 #: Radius of the circle about a particle within which all is kept, and of the particle [boxes].
 _CIRCLE, _RADIUS = 0.42, 0.4
+#: Particles of the trial that foretells the time of batches, and of rounds of all.
+_TRIED, _TRIED_LAST = 450, 64
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ def maps_from_particles(run: Run, sought: Sought) -> FoundMaps:
         Whose particles have been looked through; its maps are not used.
     """
     execution = run.execution
-    plan = schedule(run.plan.grid.box, run.inputs.apix, sought.target_ang)
-    problem = _problem(run, sought, rings=plan.last[-1].rings + BEYOND)
+    plan = planned(run, sought)
+    problem = _problem(run, sought, plan)
 
     with stage("find maps"):
         found = find_maps(
@@ -71,8 +75,57 @@ def maps_from_particles(run: Run, sought: Sought) -> FoundMaps:
     return found
 
 
-def _problem(run: Run, sought: Sought, *, rings: int) -> Problem:
-    box = run.plan.grid.box
+def planned(run: Run, sought: Sought) -> Schedule:
+    """Return the stages of a search."""
+    return schedule(run.plan.grid.box, run.inputs.apix, sought.target_ang)
+
+
+def foretold_seconds(run: Run, sought: Sought) -> float:
+    """Return how long the search will take, by the first stage and a round of each other one.
+
+    Parameters
+    ----------
+    run : Run
+        Whose particles have been looked through.
+    sought : Sought
+    """
+    n, plan = len(run.inputs.particles), planned(run, sought)
+    clock = _Clock()
+    problem = _problem(run.only(np.arange(min(n, _TRIED))), sought, plan)
+    total = clock.seconds() * n / len(problem.particles)
+    at = begun(problem, plan.batches[0], 0)
+    for number, batches in enumerate(plan.batches):
+        # the first stage learns how far particles lie from the centre, which says how many shifts
+        # all later ones try
+        done = 1 if number else batches.rounds
+        at = through(problem, at, replace(batches, rounds=done), lambda _: None)
+        starts = starts_through(number, sought.starts, sought.n_models)
+        total += clock.seconds() * starts * batches.rounds / done
+    some, poses = np.arange(min(_TRIED_LAST, len(problem.particles))), None
+    for number, last in enumerate(plan.last):
+        before = None if number == AGAIN else poses
+        near = near_likely(problem, at, before, last, lambda _: None)
+        # tables of a grid are made when it is first used
+        near.poses(some[:1])
+        clock.seconds()
+        poses = near.poses(some)
+        total += clock.seconds() * n / len(some)
+    return total
+
+
+class _Clock:
+    """Tells the seconds since it was last asked."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def seconds(self) -> float:
+        before, self._last = self._last, time.perf_counter()
+        return self._last - before
+
+
+def _problem(run: Run, sought: Sought, plan: Schedule) -> Problem:
+    box, rings = run.plan.grid.box, plan.last[-1].rings + BEYOND
     n, circle = len(run.inputs.particles), _CIRCLE * box
     kept = soft_sphere(box, circle, CIRCLE_EDGE * box, ndim=2).astype(np.float64)
     radius = _RADIUS * box

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,10 @@ from scipy.spatial.transform import Rotation
 from mapsort.geometry.symmetry import symmetry
 from mapsort.physics.image_moves import transform_image
 from mapsort.stages.abinit.agreement import MIRROR, Frame, brought_onto, frame
-from mapsort.stages.abinit.problem import Problem, at_stage
+from mapsort.stages.abinit.problem import Problem, Standing, at_stage
 from mapsort.stages.abinit.rounds import begun, borrowed, judged, of_all
-from mapsort.stages.abinit.schedule import COARSE_RINGS, MOST_BATCH_RINGS, Stage, schedule
-from mapsort.stages.abinit.search import FoundMaps, Rival
+from mapsort.stages.abinit.schedule import COARSE_RINGS, MOST_BATCH_RINGS, Schedule, Stage, schedule
+from mapsort.stages.abinit.search import FoundMaps, Rival, find_maps, starts_through
 from mapsort.stages.abinit.verdict import signs
 from mapsort.stages.abinit.wide import Wide, near_views, views
 from mapsort.stages.components.band import Band, BandParticles
@@ -157,6 +158,35 @@ def test_rings_rise_to_the_last(box, apix):
     assert last[-1] < box // 2
     assert all(stage.coarse(box).rings == min(stage.rings, COARSE_RINGS) for stage in plan.last)
     assert all(stage.angles >= 2 * stage.rings for stage in plan.batches + plan.last)
+
+
+@pytest.mark.parametrize(
+    ("n_starts", "n_models", "counts"),
+    [(4, 1, [4, 4, 2, 1, 1]), (1, 1, [1] * 5), (4, 2, [4, 4, 2, 3, 1])],
+)
+def test_as_many_starts_as_are_foretold_go_through_each_stage(n_starts, n_models, counts):
+    """A search of so many starts keeps as many records of each stage."""
+    problem, _, _ = particles_of([1, -1][:n_models])
+    plan = schedule(BOX, 4.0, 14.0)
+    short = [replace(stage, rounds=1, batch=20) for stage in plan.batches]
+    kept: Counter[int] = Counter()
+
+    def record(stage, _name, kind, make):
+        kept[stage] += kind is Standing
+        return make()
+
+    find_maps(
+        problem,
+        Schedule(short, plan.last[:1]),
+        n_starts,
+        kept=record,
+        started=lambda *_: None,
+        told=lambda _: None,
+    )
+    found = [kept[number] for number in range(len(short))]
+    assert found == [starts_through(number, n_starts, n_models) for number in range(len(short))]
+    assert found == counts[: len(short)]
+    assert len(short) > 3
 
 
 def test_views_in_another_frame_and_hand_are_the_same():

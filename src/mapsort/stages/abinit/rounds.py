@@ -158,18 +158,29 @@ def of_all(
     told : callable
         Called with the number of particles of each piece that is done.
     """
+    near = near_likely(problem, standing, before, stage, told)
+    halves = problem.others[::2], problem.others[1::2]
+    found, best = near.sums(halves)
+    rows = np.concatenate([*halves, problem.held_out])
+    best = Best.joined([best, near.poses(problem.held_out)])
+    standing = _solved(problem, replace(near.standing, sums=found))
+    return Placed(standing, best.of(np.argsort(rows)))
+
+
+def near_likely(
+    problem: Problem,
+    standing: Standing,
+    before: Best | None,
+    stage: Stage,
+    told: Callable[[int], None],
+) -> Near:
+    """Return the poses that a round of all particles tries, as of `of_all`."""
     standing = at_stage(problem, standing, stage)
     if before is None:
         centres = Wide.of(problem, standing, stage.coarse(problem.box)).likely
     else:
         centres = partial(_own, before, near_views(_NEAR_STEP / stage.rings, 2))
-    near = Near(problem, standing, centres, told)
-    halves = problem.others[::2], problem.others[1::2]
-    found, best = near.sums(halves)
-    rows = np.concatenate([*halves, problem.held_out])
-    best = Best.joined([best, near.poses(problem.held_out)])
-    standing = _solved(problem, replace(standing, sums=found))
-    return Placed(standing, best.of(np.argsort(rows)))
+    return Near(problem, standing, centres, told)
 
 
 def _own(best: Best, tilts: Float64, rows: Indices) -> Centres:

@@ -23,7 +23,17 @@ _GO_ON = {1: 2, 2: 1, 3: 1}
 _BORROWS = 2
 
 #: The round of all particles, from 0, in which poses are sought anew.
-_AGAIN = 2
+AGAIN = 2
+
+
+def starts_through(number: int, n_starts: int, n_models: int) -> int:
+    """Return how many starts go through a stage of batches, by its number from 0."""
+    left = n_starts
+    for before in range(number):
+        left = min(left, _GO_ON.get(before, left))
+        if before == _BORROWS and n_models > 1:
+            left *= 1 + n_models
+    return left
 
 
 class Kept(Protocol):
@@ -105,7 +115,7 @@ def find_maps(
     for number, stage in enumerate(schedule.last, start=len(schedule.batches)):
         started(f"{stage.rings} rings, all", len(problem.particles))
         # once more among all, as the maps have become better
-        again = number - len(schedule.batches) == _AGAIN
+        again = number - len(schedule.batches) == AGAIN
         make_all = partial(of_all, problem, standing, None if again else poses, stage, told)
         here = kept(number, "all", Placed, make_all)
         standing, poses = here.standing, here.best
