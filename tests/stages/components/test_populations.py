@@ -92,6 +92,21 @@ def test_the_temperature_is_the_variance_and_makes_probabilities_true(noise):
     assert np.sum(weight * np.abs(told - right)) < 0.02
 
 
+def test_equal_maps_tell_nothing_and_are_no_error():
+    """Classes of one structure may have the same map, up to the rounding of single precision."""
+    rng, k = np.random.default_rng(6), 4
+    one = 3.0 * rng.standard_normal((800, 50, 1))
+    basis = (one * (1.0 + 1e-7 * rng.standard_normal((800, 50, k)))).astype(np.float32)
+    seen = basis.transpose(0, 2, 1)
+    image = (one + rng.standard_normal(one.shape)).astype(np.float32)
+    products = Products(np.float64(seen @ basis), np.float64(seen @ image)[..., 0])
+    model, found = settled(products, rng.integers(0, k, 800), junk=False)
+    assert model.temperature == 1.0
+    made = collected(products, found, model, 0)
+    np.testing.assert_allclose(made.shares, 1 / k, atol=0.01)
+    np.testing.assert_allclose(made.reliability[0, 0], 1 / k, atol=0.01)
+
+
 def test_the_confusion_is_that_of_drawn_particles():
     products, truth = drawn(np.random.default_rng(3), n=6000)
     model = Model(SCALES, np.eye(3), 1.0)

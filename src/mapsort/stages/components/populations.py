@@ -32,6 +32,9 @@ TEMPERATURE_ROUNDS = 4
 ERROR_DRAWS, MOST_DRAWN = 48, 2000
 #: Draws of each simulated particle, and bins of the reliability curve.
 DRAWS, BINS = 4, 10
+#: Part of a map's power that single precision leaves of the difference of equal maps: where classes
+#: are one structure, they may be.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,8 @@ def learnt_temperature(products: Products, classes: Integer, templates: Float64)
     left = products.target @ apart - along[:, None] * shared
     covariance = apart.T @ products.precision @ apart
     covariance = covariance - shared[:, :, None] * (shared / norm[:, None])[:, None, :]
-    trace = np.trace(covariance, axis1=1, axis2=2)[:, None, None]
-    inverse = np.linalg.inv(covariance + 1e-9 * (trace + 1e-9) * np.eye(k - 1))
+    rounding = _ROUNDING * norm[:, None, None] * np.eye(k - 1)
+    inverse = np.linalg.inv(covariance + rounding)
     squares = np.einsum("na,nab,nb->n", left, inverse, left)
     return max(1.0, float(np.median(squares) / scipy.stats.chi2.median(k - 1)))
 
@@ -233,8 +236,9 @@ class _Simulated:
         n, k = products.target.shape
         rng = np.random.default_rng(seed)
         seen = products.along(model.templates.T)
-        root = np.linalg.cholesky(seen.precision + 1e-9 * np.eye(k) * seen.precision.max())
-        root *= np.sqrt(model.temperature)
+        # maps may be equal: no direction need hold anything
+        power, axes = np.linalg.eigh(model.temperature * seen.precision)
+        root = axes * np.sqrt(np.maximum(power, 0.0))[:, None, :]
         counts, truth, told = np.zeros((k, k)), [], []
         for _ in range(DRAWS):
             true = rng.choice(k, size=n, p=shares)
