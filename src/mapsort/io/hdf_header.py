@@ -7,6 +7,7 @@ fixed-length string with its NUL, and a compound of twelve float32 for a transfo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
@@ -28,6 +29,7 @@ _MAX_WRITTEN = (1 << 16) - 1024
 _MAX_NAME = 127 - len(PREFIX)
 _TRANSFORM_DTYPE = np.dtype([(f"{row}{column}", "<f4") for row in range(3) for column in range(4)])
 _INT32 = np.iinfo(np.int32)
+_MEMORIES = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +199,9 @@ class HeaderCopies:
         if self._memory is None:
             access = oldest_version()
             access.set_fapl_core(1 << 16, False)
-            self._memory = h5f.create(b"headers", h5f.ACC_TRUNC, fapl=access)
+            # runs in threads of one process have one each: HDF5 knows open files by their names
+            name = b"headers %d" % next(_MEMORIES)
+            self._memory = h5f.create(name, h5f.ACC_TRUNC, fapl=access)
         return self._memory
 
 

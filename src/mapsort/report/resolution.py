@@ -82,7 +82,7 @@ def _half_map_chart(record: RunRecord) -> Chart | None:
         charts.fsc_curves("fsc-halves", frequency, shown, marked=marked),
         f"At FSC 0.143: {text}. "
         + (
-            "From independent half-maps, kept apart from the start; corrected for the mask."
+            "From independent half maps, kept apart from the start; corrected for the mask."
             if _independent(record)
             else "The halves share references and poses."
         ),
@@ -106,7 +106,7 @@ def _single_chart(record: RunRecord) -> Chart | None:
         "under it after phases beyond the well-agreeing shells were made random; the corrected one "
         f"is 0.143 at {reached:.1f} Å.",
         charts.fsc_curves("fsc-halves", frequency, shown, marked=[reached]),
-        f"From independent half-maps, kept apart from the start; the corrected curve falls to "
+        f"From independent half maps, kept apart from the start; the corrected curve falls to "
         f"0.143 at {reached:.1f} Å. Random phases should not agree: if their curve is high, the "
         "mask is too tight.",
     )

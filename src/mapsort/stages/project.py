@@ -60,12 +60,14 @@ def last_shell(volume: Float32, *, tolerance: float = 0.1 * DEFAULT_TOLERANCE) -
     """Return the shell [Fourier pixels] up to which a map's slices are whole to a tolerance.
 
     What they would hold beyond it is so little in the l2 norm, relative to all of them. Maps that
-    were filtered end long before the box does.
+    were filtered end long before the box does. Of maps within a sphere, as references are: the
+    transform of what fills the box is not known between its coefficients.
     """
-    power = radial_power(scipy.fft.rfftn(volume))
-    power *= np.arange(len(power))
+    nyquist = len(volume) // 2
+    power = radial_power(scipy.fft.rfftn(volume))[: nyquist + 1]
+    power *= np.arange(nyquist + 1)
     beyond = np.cumsum(power[::-1])[::-1]
-    return float(np.count_nonzero(beyond > tolerance**2 * beyond[0]))
+    return float(min(nyquist, np.count_nonzero(beyond > tolerance**2 * beyond[0])))
 
 
 def image_slices(
