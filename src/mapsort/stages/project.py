@@ -67,7 +67,8 @@ def last_shell(volume: Float32, *, tolerance: float = 0.1 * DEFAULT_TOLERANCE) -
     power = radial_power(scipy.fft.rfftn(volume))[: nyquist + 1]
     power *= np.arange(nyquist + 1)
     beyond = np.cumsum(power[::-1])[::-1]
-    return float(min(nyquist, np.count_nonzero(beyond > tolerance**2 * beyond[0])))
+    shells = int(np.count_nonzero(beyond > tolerance**2 * beyond[0]))
+    return float(min(nyquist, shells))
 
 
 def image_slices(
