@@ -1,12 +1,18 @@
-"""Particles of one or two structures, of which the second has a lump more."""
+"""Particles of one or two structures; how well two classes agree with them; runs that stop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mapsort.engines.progress import SilentProgress
+from mapsort.errors import Interrupted
+from mapsort.io.star import read_particles
+from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.model.volume import Volume
 from mapsort.options.simulate import SimulateOptions
@@ -30,3 +36,32 @@ def lumps(tmp_path: Path) -> Callable[[int], tuple[Simulated, tuple[Path, Path]]
         return simulate(options), paths
 
     return made
+
+
+class StopAt(SilentProgress):
+    """Interrupts a run when a stage begins for the n-th time."""
+
+    def __init__(self, stage: str, nth: int) -> None:
+        self.stage, self.left = stage, nth
+
+    def start(self, stage: str, *_: object, **__: object) -> None:
+        self.left -= self.stage in stage
+        if self.left == 0:
+            raise Interrupted("stopped")
+
+
+@pytest.fixture
+def stop_at() -> type[StopAt]:
+    return StopAt
+
+
+@pytest.fixture
+def agreement() -> Callable[[Simulated, MultiRun], float]:
+    """Share of particles in their state's class, for the best of naming two classes."""
+
+    def share(problem: Simulated, run: MultiRun) -> float:
+        truth = read_particles(problem.truth)[1]["rlnClassNumber"].to_numpy()
+        found = run.assignments["rlnClassNumber"].to_numpy()
+        return max(np.mean(np.array((0, *names))[truth] == found) for names in permutations((1, 2)))
+
+    return share

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 import pytest
 
 from mapsort import refine_multi
-from mapsort.engines.progress import SilentProgress
 from mapsort.errors import Interrupted
 from mapsort.io.mrc import write_map
-from mapsort.io.star import read_particles
 from mapsort.jobs.class_views import Moved
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.simulate import SimulateOptions
@@ -44,18 +40,12 @@ def found_from_first(problem: Simulated, path, **options):
     return refine_multi(problem.particles, (), **(quick | more | options))
 
 
-def agreement(problem: Simulated, run) -> float:
-    truth = read_particles(problem.truth)[1]["rlnClassNumber"].to_numpy()
-    found = run.assignments["rlnClassNumber"].to_numpy()
-    return max(np.mean(np.array((0, *names))[truth] == found) for names in permutations((1, 2)))
-
-
 @pytest.fixture(scope="module")
 def whole(unlike_states, tmp_path_factory):
     return found_from_first(unlike_states, tmp_path_factory.mktemp("whole") / "run")
 
 
-def test_views_of_the_other_state_are_found(unlike_states, whole):
+def test_views_of_the_other_state_are_found(unlike_states, whole, agreement):
     assert agreement(unlike_states, whole) > 0.98  # 0.87 where views stay near the first ones
     log = (whole.path / "run.log").read_text()
     assert "all are searched everywhere, and classes found anew" in log
@@ -65,25 +55,15 @@ def test_views_of_the_other_state_are_found(unlike_states, whole):
     assert second < 1.2 * first
 
 
-class _StopAt(SilentProgress):
-    """Interrupts a run when a stage begins for the n-th time."""
-
-    def __init__(self, stage: str, nth: int) -> None:
-        self.stage, self.left = stage, nth
-
-    def start(self, stage: str, *_: object, **__: object) -> None:
-        self.left -= self.stage in stage
-        if self.left == 0:
-            raise Interrupted("stopped")
-
-
 @pytest.mark.parametrize(
     ("stage", "nth"), [("match", 5), ("views 1/", 2), ("views 4/", 1), ("prepare particles", 2)]
 )
-def test_a_run_that_was_stopped_finds_the_same(unlike_states, whole, tmp_path, results, stage, nth):
+def test_a_run_that_was_stopped_finds_the_same(
+    unlike_states, whole, tmp_path, results, stop_at, stage, nth
+):
     path = tmp_path / "run"
     with pytest.raises(Interrupted):
-        found_from_first(unlike_states, path, progress=_StopAt(stage, nth))
+        found_from_first(unlike_states, path, progress=stop_at(stage, nth))
     refine_multi(unlike_states.particles, (), resume=path)
     assert results(path) == results(whole.path)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mapsort import refine_multi
-from mapsort.engines.progress import SilentProgress
 from mapsort.errors import ConfigError, Interrupted, NumericalError
 from mapsort.io.mrc import write_map, write_stack
 from mapsort.io.star import read_particles, write_particles
@@ -48,19 +46,12 @@ def found_from_one(problem: Simulated, path: Path, **options):
     return refine_multi(problem.particles, (), **(quick | options))
 
 
-def agreement(problem: Simulated, run) -> float:
-    """Share of particles in their state's class, for the best of naming the classes."""
-    truth = read_particles(problem.truth)[1]["rlnClassNumber"].to_numpy()
-    found = run.assignments["rlnClassNumber"].to_numpy()
-    return max(np.mean(np.array((0, *names))[truth] == found) for names in permutations((1, 2)))
-
-
 @pytest.fixture(scope="module")
 def whole(two_states, tmp_path_factory):
     return found_from_one(two_states, tmp_path_factory.mktemp("whole") / "run")
 
 
-def test_two_states_are_found_from_the_map_of_one(two_states, whole):
+def test_two_states_are_found_from_the_map_of_one(two_states, whole, agreement):
     assert agreement(two_states, whole) > 0.9
     log = (whole.path / "run.log").read_text()
     assert "components tell particles apart beyond chance" in log
@@ -77,26 +68,16 @@ def test_particles_stay_in_their_classes_with_the_probabilities_they_were_found_
     assert whole.convergence[-1]["junk_sets"] is not None
 
 
-class _StopAt(SilentProgress):
-    """Interrupts a run when a stage begins for the n-th time."""
-
-    def __init__(self, stage: str, nth: int) -> None:
-        self.stage, self.left = stage, nth
-
-    def start(self, stage: str, *_: object, **__: object) -> None:
-        self.left -= self.stage in stage
-        if self.left == 0:
-            raise Interrupted("stopped")
-
-
 @pytest.mark.parametrize(
     ("stage", "nth"),
     [("consensus 2/3: average", 1), ("prepare particles", 1), ("components", 1), ("match", 6)],
 )
-def test_a_run_that_was_stopped_finds_the_same(two_states, whole, tmp_path, results, stage, nth):
+def test_a_run_that_was_stopped_finds_the_same(
+    two_states, whole, tmp_path, results, stage, nth, stop_at
+):
     path = tmp_path / "run"
     with pytest.raises(Interrupted):
-        found_from_one(two_states, path, progress=_StopAt(stage, nth))
+        found_from_one(two_states, path, progress=stop_at(stage, nth))
     refine_multi(two_states.particles, (), resume=path)
     assert results(path) == results(whole.path)
 
@@ -125,13 +106,13 @@ def test_workers_find_the_same(two_states, tmp_path, results, monkeypatch):
     [{"halves": True}, {"inputmode": "particles"}, {"assign": "hard"}, {"junk": 0}],
     ids=str,
 )
-def test_with_other_options(two_states, tmp_path, options):
+def test_with_other_options(two_states, tmp_path, options, agreement):
     run = found_from_one(two_states, tmp_path / "run", iter=1, **options)
     assert agreement(two_states, run) > 0.9
     assert ("mapsortJunkProbability" in run.assignments) is (options.get("junk") != 0)
 
 
-def test_with_given_poses(two_states, tmp_path):
+def test_with_given_poses(two_states, tmp_path, agreement):
     run = found_from_one(
         replace(two_states, particles=two_states.truth), tmp_path / "run", skipalign=True, iter=1
     )
@@ -169,7 +150,7 @@ def test_noise_is_no_particle(two_states, tmp_path):
         found_from_one(made, tmp_path / "run", skipalign=True)
 
 
-def test_states_with_a_symmetry(two_states, tmp_path):
+def test_states_with_a_symmetry(two_states, tmp_path, agreement):
     paths = [tmp_path / f"c2_{number}.mrc" for number in (1, 2)]
     for source, path in zip(two_states.maps, paths, strict=True):
         volume = Volume.open(source)
@@ -213,7 +194,7 @@ def test_noise_in_place_of_classes_is_told_with_its_reason(two_states, tmp_path)
     assert "--sep 2 asks for several references of each particle" in log
 
 
-def test_the_number_of_classes_is_found(tmp_path, results):
+def test_the_number_of_classes_is_found(tmp_path, results, agreement, stop_at):
     """Also by a run that was stopped after they were found."""
     # 66 particles kept out of 400 gain 2.6 standard errors: too few to tell two classes from one
     states = simulated(tmp_path / "states", 800)
@@ -222,7 +203,7 @@ def test_the_number_of_classes_is_found(tmp_path, results):
     assert agreement(states, run) > 0.9
     with pytest.raises(Interrupted):
         found_from_one(
-            states, tmp_path / "run", nmodels="auto", iter=1, progress=_StopAt("average", 4)
+            states, tmp_path / "run", nmodels="auto", iter=1, progress=stop_at("average", 4)
         )
     refine_multi(states.particles, (), resume=tmp_path / "run")
     assert results(tmp_path / "run") == results(run.path)
