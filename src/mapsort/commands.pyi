@@ -165,7 +165,7 @@ def compare(
 def deposit(
     *run: File, map: int | None = ..., out: File | None = ..., iter: int | None = ...,
 ) -> tuple[Deposited, ...]:
-    """Gather what EMDB asks for: primary map, half-maps, mask, FSC as XML, summary."""
+    """Gather what EMDB asks for: primary map, half maps, mask, FSC as XML, summary."""
 
 def followup(
     *run: File, no_crossval: bool = ..., refineiter: int | None = ..., iter: int | None = ...,

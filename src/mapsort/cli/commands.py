@@ -176,7 +176,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "deposit": Command(
         _AFTER,
-        "gather what EMDB asks for: primary map, half-maps, mask, FSC as XML, summary",
+        "gather what EMDB asks for: primary map, half maps, mask, FSC as XML, summary",
         options="after_run.DepositOptions",
         job="deposit.deposit",
         shows_progress=False,
