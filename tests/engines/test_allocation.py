@@ -41,7 +41,7 @@ def left_and_faults(rounds, size):
 
 
 def test_large_arrays_go_back():
-    left, _ = left_and_faults(8, 10_000_000)
+    left, _ = left_and_faults(8, 5_000_000)
     assert left < 16
 
 

@@ -18,18 +18,15 @@ R = TypeVar("R")
 Rows = slice | Indices
 AnyRows = TypeVar("AnyRows", bound=Rows)
 
-#: Bytes of working memory that one chunk takes, so that its largest array is among those that
-#: `reuse_freed_memory` keeps; and that it may take where it would be few items for many threads.
-CHUNK_BYTES, MOST_CHUNK_BYTES, FEW = 64 * 2**20, 128 * 2**20, 64
+#: Bytes of working memory that one chunk of particles may take.
+CHUNK_BYTES = 128 * 2**20
 #: Chunks never get longer than this, so that progress is seen and interruption is quick.
 LONGEST_CHUNK = 1024
 
 
 def chunk_length(bytes_per_item: int) -> int:
     """Return how many items make a chunk; it depends on their size only, never on threads."""
-    size = max(1, bytes_per_item)
-    wanted = max(CHUNK_BYTES // size, min(FEW, MOST_CHUNK_BYTES // size))
-    return max(1, min(LONGEST_CHUNK, wanted))
+    return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // max(1, bytes_per_item)))
 
 
 def chunk_ranges(n: int, length: int) -> list[slice]:

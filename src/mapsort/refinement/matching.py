@@ -227,14 +227,11 @@ def _match_groups(
     """Match a range of particles, those of each optics group in its own noise."""
     spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
     numbers, matches, similarities = [], [], []
-    groups = search.by_group(where)
-    for plan, rows in groups:
-        # images are large: those of the only group are not copied
-        own = rows if len(groups) > 1 else slice(None)
+    for plan, rows in search.by_group(where):
         found, similarity = match_chunk(
             plan,
-            spectra[own],
-            ctf[own],
+            spectra[rows],
+            ctf[rows],
             last=None if last is None else last.rows(rows),
             refined=run.plan.refined,
             with_similarity=full,
