@@ -150,7 +150,11 @@ def test_times_are_readable(seconds, words):
     assert readable_time(seconds) == words
 
 
-def test_the_search_for_classes_counts(options):
+def test_the_search_for_classes_counts(options, small):
     one = replace(options, model=options.models[0], models=(), nmodels=2, iter=2).validated()
     told = r"an iteration \(.*\), \d+ s for the verdict, \d+ s for classes beside; from a trial"
-    assert re.search(told, plan_text(one))
+    text = plan_text(one)
+    assert re.search(told, text)
+    assert re.search(r"; up to 12 iterations before them, \d+ (s|min), where particles of a", text)
+    given = replace(one, input=small.truth, skipalign=True).validated()
+    assert "up to 12 iterations" not in plan_text(given)

@@ -50,6 +50,11 @@ def test_views_of_the_other_state_are_found(unlike_states, whole, agreement):
     log = (whole.path / "run.log").read_text()
     assert "all are searched everywhere, and classes found anew" in log
     assert not (whole.path / "checkpoint" / "views").exists()
+    # a sample, then each search but the first; views have settled after the last
+    sample, *searches = whole.convergence[0]["views_elsewhere"]
+    assert max(sample) > 0.1
+    assert max(searches[-1]) <= 0.03 < min(map(max, [sample, *searches[:-1]]))
+    assert log.count("of the classes moved elsewhere") == len(searches)
     # the second class agrees with itself as far as the first one does
     first, second = (item["resolution_fsc_0143_ang"] for item in whole.convergence[-1]["maps"])
     assert second < 1.2 * first

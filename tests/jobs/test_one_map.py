@@ -57,6 +57,10 @@ def test_two_states_are_found_from_the_map_of_one(two_states, whole, agreement):
     assert "components tell particles apart beyond chance" in log
     assert "number of classes and gain over one" in log
     assert not (whole.path / "checkpoint" / "consensus").exists()
+    # views by the one map hold: nothing follows upon the sample
+    (sample,) = whole.convergence[0]["views_elsewhere"]
+    assert max(sample) < 0.1
+    assert whole.convergence[1]["views_elsewhere"] is None
     assert min(m["resolution_fsc_0143_ang"] for m in whole.convergence[-1]["maps"]) < 16
 
 

@@ -224,6 +224,23 @@ def test_another_directory_is_refused(tmp_path):
         write_report(tmp_path)
 
 
+def test_the_page_tells_how_views_settled(stopped, page):
+    run = stopped(1)
+    path = run / "convergence.json"
+    content = json.loads(path.read_text())
+    content["iterations"][0]["views_elsewhere"] = [[0.355, 0.29], [0.2, 0.01], [0.02, 0.0]]
+    path.write_text(json.dumps(content))
+    rows = Page(write_report(run).read_text(encoding="utf-8")).rows
+    head = rows.index(["search", "class 1", "class 2"])
+    assert rows[head + 1 : head + 4] == [
+        ["a sample", "35.5", "29.0"],
+        ["2", "20.0", "1.0"],
+        ["3", "2.0", "0.0"],
+    ]
+    # this run began with maps of its own
+    assert not [row for row in page.rows if row[:1] == ["search"]]
+
+
 def test_a_report_that_fails_is_a_warning_and_no_end(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="mapsort"):
         report_keeper()(tmp_path / "none")

@@ -15,7 +15,7 @@ import numpy as np
 from mapsort.array_types import Bool, Float64, Indices, Integer
 from mapsort.engines.progress import warn
 from mapsort.jobs.consensus import Consensus, part_of
-from mapsort.options.types import Assignment
+from mapsort.options.types import VIEWS_ITERATIONS, VIEWS_SAMPLE, Assignment
 from mapsort.refinement.classification import ends_soft
 from mapsort.refinement.comparison import comparison_settings
 from mapsort.refinement.iteration import iterate
@@ -30,12 +30,10 @@ LOGGER = logging.getLogger(__name__)
 
 #: Name of its checkpoints' directory.
 VIEWS = "views"
-#: Particles that are searched everywhere to see whether they lie where the one map has them.
-SAMPLE = 1000
 #: Share of a class that lies elsewhere by chance; so many standard deviations more are believed.
 BY_CHANCE, DEVIATIONS = 0.1, 2.0
-#: Share of a class that still moves when views have settled, and iterations at most until then.
-SETTLED, MOST_ITERATIONS = 0.03, 12
+#: Share of a class that still moves when views have settled.
+SETTLED = 0.03
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,29 @@ class Settling:
     """Where the search for views stands."""
 
     state: State
-    #: Share that lay elsewhere in the last iteration, of the class that moved most.
-    moved: float = 1.0
+    #: Share of each class that lay elsewhere: of the sample, and after each iteration that has one
+    #: before it, (n, n_models).
+    elsewhere: Float64
 
     @property
     def goes_on(self) -> bool:
         """Whether another iteration is needed."""
-        return self.moved > SETTLED and self.state.iteration < MOST_ITERATIONS
+        moved = float(self.elsewhere[-1].max())
+        return moved > SETTLED and self.state.iteration < VIEWS_ITERATIONS
 
 
-def settled_views(run: Run, state: State) -> Consensus | None:
-    """Return poses by the classes' own maps; None where they lie near those by the one map.
+@dataclass(frozen=True)
+class Views:
+    """Whether particles lie where the one map has them, and where else."""
+
+    #: As in `Settling`; None where poses were given, or there is one class.
+    elsewhere: Float64 | None = None
+    #: Poses by the classes' own maps; None where those by the one map hold.
+    anew: Consensus | None = None
+
+
+def settled_views(run: Run, state: State) -> Views:
+    """Compare poses by the one map with those by the classes' own; search until these settle.
 
     Parameters
     ----------
@@ -87,24 +97,26 @@ def settled_views(run: Run, state: State) -> Consensus | None:
         That the classes make, with the poses by the one map.
     """
     if run.inputs.poses is not None or run.plan.n_models == 1:
-        return None
+        return Views()
     # particles of unsure views count at several of them: views of a wrong map are left sooner
     assign = Assignment.SOFT if ends_soft(run.options) else run.options.assign
     part = part_of(run, VIEWS, replace(run.options, assign=assign), run.inputs)
     kept = part.execution.checkpoints
     with stage("compare views"):
         moved = kept.kept(0, "moved", Moved, lambda: _moved_in_sample(part, state))
+    sample = moved.share[None]
     if not _told(run, moved):
-        return None
-    now = kept.latest("state", Settling) or Settling(_free(state))
+        return Views(sample)
+    now = kept.latest("state", Settling) or Settling(_free(state), sample)
     while now.goes_on:
-        now = _moved_on(part, now.state)
+        now = _moved_on(part, now)
         kept.save(now.state.iteration, "state", now)
         kept.drop_before(now.state.iteration)
     end = now.state
     assert end.matches is not None, "there was an iteration"
     rotations, origins = end.matches.poses(part.plan.references)
-    return Consensus(rotations, origins, end.noise_power, end.learnt.shift_spread)
+    anew = Consensus(rotations, origins, end.noise_power, end.learnt.shift_spread)
+    return Views(now.elsewhere, anew)
 
 
 def _free(state: State) -> State:
@@ -118,7 +130,7 @@ def _moved_in_sample(run: Run, state: State) -> Moved:
     assert known is not None
     assert before is not None
     n = len(run.inputs.particles)
-    drawn = np.random.default_rng([run.plan.seed, n]).permutation(n)[:SAMPLE]
+    drawn = np.random.default_rng([run.plan.seed, n]).permutation(n)[:VIEWS_SAMPLE]
     chosen = np.sort(drawn[known.junk[drawn] <= JUNK_FROM])
     some = replace(run.only(chosen), spectra_seen=run.spectra_seen)
     settings = comparison_settings(run.options, 1)
@@ -131,20 +143,21 @@ def _moved_in_sample(run: Run, state: State) -> Moved:
     return _moved(run, before.reference[chosen, 0], after)
 
 
-def _moved_on(run: Run, state: State) -> Settling:
+def _moved_on(run: Run, now: Settling) -> Settling:
     """Carry out an iteration, and see how many particles lie elsewhere after it."""
+    state = now.state
     outcome = iterate(run, state)
     end = outcome.state
     assert end.matches is not None
     if state.matches is None:
-        return Settling(end)
+        return replace(now, state=end)
     junk = outcome.junk.chosen
     real: Bool = np.ones(len(end.matches), bool) if junk is None else ~junk
     moved = _moved(run, state.matches.reference[real, 0], end.matches.reference[real, 0])
     text = f"views, iteration {end.iteration}: {moved.words} of the classes moved elsewhere"
     LOGGER.info("%s", text)
     run.execution.progress.message(text)
-    return Settling(end, float(moved.share.max()))
+    return Settling(end, np.vstack([now.elsewhere, moved.share]))
 
 
 def _moved(run: Run, before: Integer, after: Integer) -> Moved:

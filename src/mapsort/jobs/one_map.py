@@ -79,12 +79,12 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
     classes = kept.kept(0, "classes", StartingClasses, lambda: _starting_classes(run))
     begun, state = _started(run, classes)
     views = settled_views(begun, state)
-    if views is not None:
-        anew = kept.kept(0, "anew", StartingClasses, lambda: _classes_at(run, views))
+    if (poses := views.anew) is not None:
+        anew = kept.kept(0, "anew", StartingClasses, lambda: _classes_at(run, poses))
         begun, state = _started(run, anew)
     for part in (CONSENSUS, VIEWS):
         kept.drop_part(part)
-    return begun, state
+    return begun, replace(state, elsewhere=views.elsewhere)
 
 
 def _started(run: Run, classes: StartingClasses) -> tuple[Run, State]:

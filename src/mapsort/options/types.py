@@ -230,6 +230,9 @@ NARROW_FROM_SPEED = 6
 #: from the poses of 1, 2 and 4 agree with the truth by 0.908, 0.947 and 0.956 (4,000 particles of
 #: four states).
 CONSENSUS_ITERATIONS = 3
+#: Particles that are searched everywhere to see whether they lie where the one map has them, and
+#: iterations at most until views have settled where they do not.
+VIEWS_SAMPLE, VIEWS_ITERATIONS = 1000, 12
 #: Where ``--iter auto`` ends at the latest.
 MOST_ITERATIONS = 25
 

@@ -55,6 +55,9 @@ class State:
     soft_since: int = 0
     #: Classes that particles stay in, where they were found before the iterations.
     known: KnownClasses | None = None
+    #: Of classes from one map, before the first iteration: share of each class that lay elsewhere,
+    #: of a sample in the classes' maps and after each search for views, (n, n_models).
+    elsewhere: Float64 | None = None
     #: With independent half-sets: the best poses of each particle, from the first iteration on.
     poses: Poses | None = None
     #: With them: at FSC 0.143 of the last iteration, or where the starting map ends.

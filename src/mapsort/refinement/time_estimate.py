@@ -14,7 +14,7 @@ from mapsort.array_types import Complex64
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
-from mapsort.options.types import CONSENSUS_ITERATIONS
+from mapsort.options.types import CONSENSUS_ITERATIONS, VIEWS_ITERATIONS, VIEWS_SAMPLE
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.comparison import comparison_settings
 from mapsort.refinement.iteration import reference_slices
@@ -61,6 +61,8 @@ class TimeEstimate:
     classes: float = 0.0
     #: Seconds of judging the end.
     verdict: float = 0.0
+    #: Seconds that searches for views add at most where those by the one map do not hold.
+    views: float = 0.0
 
     @property
     def iteration(self) -> float:
@@ -83,7 +85,16 @@ class TimeEstimate:
         return (
             f"time: {'at most ' if at_most else ''}about {total}, {readable_time(self.iteration)} "
             f"an iteration ({stages}){beside}; from a trial with "
-            f"{counted(self.n_tried, 'particle')}"
+            f"{counted(self.n_tried, 'particle')}{self._more}"
+        )
+
+    @property
+    def _more(self) -> str:
+        if not self.views:
+            return ""
+        return (
+            f"; up to {VIEWS_ITERATIONS} iterations before them, {readable_time(self.views)}, "
+            "where particles of a class lie elsewhere in its own map than in --model"
         )
 
 
@@ -113,7 +124,17 @@ def estimated_time(run: Run) -> TimeEstimate:
     rounds = 1 + 3 * run.options.classiter
     trial.start("trial: make a map", 1, 0)
     found = TimeEstimate(matched, averaged * rounds, _reconstruction(trial), len(matches))
-    return replace(found, classes=_consensus(run, found) + _classes(run), verdict=_verdict(run))
+    return replace(
+        found,
+        classes=_consensus(run, found) + _classes(run),
+        verdict=_verdict(run),
+        views=VIEWS_ITERATIONS * found.iteration if _seeks_views(run) else 0.0,
+    )
+
+
+def _seeks_views(run: Run) -> bool:
+    """Whether all particles are brought to one map before classes are found."""
+    return run.options.finds_classes and run.inputs.poses is None
 
 
 def _for_all(job: Callable[[int], object], tried: int, n: int) -> float:
@@ -135,11 +156,12 @@ def _averaged(run: Run, slices: Complex64, matches: Matches, n: int) -> None:
 
 
 def _consensus(run: Run, found: TimeEstimate) -> float:
-    """Return the seconds of bringing all particles to one map, where that comes first."""
-    if not run.options.finds_classes or run.inputs.poses is not None:
+    """Return the seconds of bringing all particles to one map, and some to those of the classes."""
+    if not _seeks_views(run):
         return 0.0
     one_map = found.average + (found.match + found.reconstruct) / run.plan.n_models
-    return CONSENSUS_ITERATIONS * one_map
+    n = len(run.inputs.particles)
+    return CONSENSUS_ITERATIONS * one_map + found.match * min(VIEWS_SAMPLE, n) / n
 
 
 def _classes(run: Run) -> float:

@@ -51,11 +51,35 @@ def _course(record: RunRecord, _: FileCache) -> Section:
         f"Hard assignment (each particle to its best map) before iteration {soft}, then soft (to "
         "maps by probability).",
     )
+    views = record.iterations[0].get("views_elsewhere") or []
     return Section(
         words=words if soft > 1 else (),
         charts=(*_occupancy(record), *_movement(record), resolution_course(record)),
-        tables=(_iteration_table(record),),
+        tables=(*_views_table(views), _iteration_table(record)),
     )
+
+
+def _views_table(views: Sequence[Sequence[float]]) -> list[Table]:
+    """Return how views settled before the first iteration, of classes from one map."""
+    if not views:
+        return []
+    # nothing is known to compare the first iteration with
+    names = ["a sample", *map(str, range(2, len(views) + 1))]
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(100.0 * share for share in shares))
+        for name, shares in zip(names, views, strict=True)
+    ]
+    columns = ("search", *(f"class {number}" for number in range(1, len(rows[0]))))
+    return [
+        Table(
+            "Particles that lie elsewhere [%], before the first iteration",
+            columns,
+            tuple(rows),
+            (None, *(1,) * len(views[0])),
+            "A sample is compared with where --model has it, then all particles with the search "
+            "before. Classes are found anew after the last search.",
+        )
+    ]
 
 
 def _occupancy(record: RunRecord) -> list[Chart]:

@@ -99,9 +99,15 @@ def convergence_entry(run: Run, previous: State, outcome: Outcome) -> dict[str, 
         "shift_spread_px": learnt.shift_spread if np.isfinite(learnt.shift_spread) else None,
         "highest_ring": outcome.found.highest_ring,
         "maps": maps,
+        "views_elsewhere": _views_elsewhere(previous),
         "seconds": outcome.seconds,
         "peak_memory_mib": round(peak_memory_bytes() / 2**20, 1),
     }
+
+
+def _views_elsewhere(previous: State) -> list[list[float]] | None:
+    """Return what led to the first iteration's views; None for others, and where nothing did."""
+    return None if previous.elsewhere is None else np.round(previous.elsewhere, 4).tolist()
 
 
 def halves_entry(run: Run, previous: State, outcome: HalvesOutcome) -> dict[str, Any]:
