@@ -248,6 +248,20 @@ def test_a_map_is_no_stack(tmp_path: Path) -> None:
         HdfStack(tmp_path / "a.hdf")
 
 
+def test_a_number_of_images_that_is_not_true(tmp_path: Path) -> None:
+    """Those that are not there are not looked for one by one: that took minutes and gigabytes."""
+    path = tmp_path / "a.hdf"
+    write_images(path, IMAGES[:2])
+    with h5py.File(path, "r+") as file:
+        file["MDF/images"].attrs["imageid_max"] = np.int32(2**31 - 2)
+    with HdfReader(path) as reader:
+        assert (reader.n_images, reader.first) == (2**31 - 1, 0)
+        with pytest.raises(
+            FormatError, match=r"2147483645 are not there \(2, 3, 4, 5, 6, \.\.\.\)"
+        ):
+            reader.header(2)
+
+
 def test_images_that_were_deleted(tmp_path: Path) -> None:
     """A hole is told by its number; the other images can be read."""
     path = tmp_path / "a.hdf"

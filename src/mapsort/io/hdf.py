@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -118,8 +119,7 @@ class HdfReader:
     @property
     def first(self) -> int:
         """Number of the first image that is there: images can have been deleted; 0 if none is."""
-        images = self._file["/MDF/images"]
-        return next((n for n in range(self.n_images) if str(n) in images), 0)
+        return min(self._present(), default=0)
 
     def shape(self, index: int) -> tuple[int, ...]:
         """Return the shape of an image, ``(ny, nx)`` or ``(nz, ny, nx)``; errors as `image`."""
@@ -212,15 +212,23 @@ class HdfReader:
             return int(highest[0]) + 1
         return 1 + max((int(name) for name in images if name.isdigit()), default=-1)
 
+    def _present(self) -> set[int]:
+        """Return the numbers of the images that are there."""
+        numbers = (int(name) for name in self._file["/MDF/images"] if name.isdigit())
+        return {number for number in numbers if number < self.n_images}
+
     def _group(self, index: int) -> h5g.GroupID:
         images = self._file["/MDF/images"].id
         name = str(index).encode()
         if 0 <= index < self.n_images and name not in images:
-            missing = [n for n in range(self.n_images) if str(n).encode() not in images]
-            listed = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+            present = self._present()
+            missing = self.n_images - len(present)
+            # Lazily: a damaged file can claim 2^31 images.
+            absent = (n for n in range(self.n_images) if n not in present)
+            listed = ", ".join(map(str, islice(absent, 5))) + (", ..." if missing > 5 else "")
             raise FormatError(
                 f"{self._path}: image {index} is missing: of images 0 to {self.n_images - 1}, "
-                f"{len(missing)} are not there ({listed}). Leave them out with a list (.lst)."
+                f"{missing} are not there ({listed}). Leave them out with a list (.lst)."
             )
         if not 0 <= index < self.n_images:
             raise FormatError(
