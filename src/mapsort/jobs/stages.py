@@ -27,7 +27,7 @@ from mapsort.options.stages import (
     SimilarityOptions,
     StageOfRun,
 )
-from mapsort.refinement.averaging import average_classes, chosen_by_quality, filtered_averages
+from mapsort.refinement.averaging import average_classes, chosen_by_quality
 from mapsort.refinement.comparison import (
     PairRanking,
     comparison_settings,
@@ -48,6 +48,7 @@ from mapsort.refinement.plan import (
     noise_floor,
     particles_at_once,
 )
+from mapsort.refinement.reconstruction import filtered_averages
 from mapsort.refinement.run import ParticleSpectra, Run
 from mapsort.refinement.state import State
 from mapsort.rundir.matrices import read_matches, read_members, read_similarity
@@ -295,10 +296,9 @@ def class_averages(
     n_classes = len(projections.references)
     matches, membership = read_classes(options.files[2], len(run.inputs.particles), n_classes)
     slices = image_slices(projections.images, n_threads=run.plan.n_threads)
-    ratio = particle_noise_to_signal(slices, state.noise_power)
     with threadpool_limits(run.plan.n_threads):
         membership = chosen_by_quality(run, state, projections.images, matches, membership)
-        made = average_classes(run, state, slices, matches, membership, ratio, iteration=0)
+        made = average_classes(run, state, slices, matches, membership, iteration=0)
         # what the projections do not explain of the particles is the noise, as in a run
         residual = made.statistics.residual_power(made.statistics.scale(state.noise_power))
         write_class_averages(

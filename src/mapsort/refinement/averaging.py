@@ -28,8 +28,11 @@ from mapsort.refinement.comparison import (
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
-from mapsort.stages.average.average import ShellStatistics, wiener_images
-from mapsort.stages.average.class_spectra import matched_to_projections
+from mapsort.stages.average.average import (
+    ShellStatistics,
+    particle_noise_to_signal,
+    wiener_images,
+)
 from mapsort.stages.average.particle_fit import ParticleFit
 from mapsort.stages.average.realign import alignment_references, composed, realigned
 from mapsort.stages.fourier_grid import centred_images
@@ -67,7 +70,6 @@ def average_classes(
     slices: Complex64,
     matches: Matches,
     membership: Membership,
-    noise_to_signal: Float64,
     *,
     iteration: int,
 ) -> Averaged:
@@ -82,16 +84,21 @@ def average_classes(
     ----------
     slices : ndarray of shape (n_classes, box, box//2+1), or (2, n_classes, box, box//2+1)
         The projections, of each half-set its own.
-    noise_to_signal : ndarray of shape (box//2 + 1,)
-        Of one particle, for the averages' Wiener filter.
     """
     options = run.options
     settings = member_settings(options)
-    box, threads = run.plan.grid.box, run.plan.n_threads
+    noise = np.stack(state.noise_ratios()) * state.noise_power
+
+    def shared() -> Complex64:
+        return slices if slices.ndim == 3 else np.asarray(slices.mean(axis=0), np.complex64)
 
     def projections() -> Float32:
-        shared = slices if slices.ndim == 3 else np.asarray(slices.mean(axis=0), np.complex64)
-        return centred_images(shared, box, n_threads=threads)
+        return centred_images(shared(), run.plan.grid.box, n_threads=run.plan.n_threads)
+
+    def averages_now() -> Float32:
+        averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
+        ratio = particle_noise_to_signal(shared(), state.noise_power)
+        return _images(run, averages, ratio)
 
     def aligned(images: Float32, turn: int) -> tuple[Matches, Membership]:
         work = _MemberWork(run, state, settings, images, realigned)
@@ -103,29 +110,11 @@ def average_classes(
         work = _MemberWork(run, state, settings, projections())
         matches, membership = work.done(matches, membership, stage="judge", iteration=iteration)
     for turn in range(options.classiter):
-        averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
-        matches, membership = aligned(_images(run, averages, noise_to_signal), turn + 1)
+        matches, membership = aligned(averages_now(), turn + 1)
     if options.classiter:
-        averages, _ = average_all(run, slices, matches, membership, iteration=iteration)
-        images = _images(run, averages, noise_to_signal)
-        matches = _laid_back(run, settings, images, projections(), matches, membership)
-    noise = np.stack(state.noise_ratios()) * state.noise_power
+        matches = _laid_back(run, settings, averages_now(), projections(), matches, membership)
     averages, sums = accumulated(run, slices, matches, membership, iteration=iteration, noise=noise)
     return Averaged(averages, sums.of_groups, sums.fit, matches, membership)
-
-
-def filtered_averages(run: Run, averages: ClassAverages, slices: Complex64) -> ClassAverages:
-    """Return averages as they are shown and as maps are made of them: ``--classrefsf`` filters.
-
-    Parameters
-    ----------
-    averages : ClassAverages
-        As measured. Only these tell signal from noise: where projections end, averages that have
-        their spectra hold nothing but what leaks from elsewhere, alike in both halves.
-    slices : ndarray of shape (n_classes, box, box//2+1)
-        The projections.
-    """
-    return matched_to_projections(averages, slices) if run.options.classrefsf else averages
 
 
 def chosen_by_quality(

@@ -24,7 +24,7 @@ from mapsort.refinement.known_classes import Placed, led_by_classes
 from mapsort.refinement.learning import Junk, find_junk, learnt
 from mapsort.refinement.matching import Found, match_all
 from mapsort.refinement.memory_plan import spills_classes
-from mapsort.refinement.narrowed_matching import match_narrowed, narrows, stood_still
+from mapsort.refinement.narrowed_matching import match_narrowed, narrows
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.poses import match_given, match_refined
 from mapsort.refinement.reconstruction import Rebuilt, rebuild
@@ -181,7 +181,6 @@ def iterate(run: Run, state: State) -> Outcome:
                 own_slices,
                 classes.matches,
                 classes.membership,
-                particle_noise_to_signal(slices, state.noise_power),
                 iteration=number,
             ),
         )
@@ -202,7 +201,6 @@ def iterate(run: Run, state: State) -> Outcome:
             compared=found.highest_ring,
         )
         facts["maps"] = run.plan.n_models - len(rebuilt.empty)
-    still = stood_still(run, state, found)
     reached = State(
         number,
         rebuilt.references,
@@ -210,7 +208,7 @@ def iterate(run: Run, state: State) -> Outcome:
         averaged.matches,
         classes.shares,
         halves=rebuilt.half_references,
-        learnt=learnt(run, averaged, scale, still, junk, iteration=number),
+        learnt=learnt(run, state, found, junk, averaged, scale),
         trial=state.trial,
         soft_since=classes.soft_since,
         known=state.known,
@@ -230,16 +228,11 @@ def _projected(run: Run, state: State) -> tuple[Complex64, Complex64]:
 def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match the particles, each half-set with its own maps."""
     n_sets = len(state.reference_sets)
-    found = Found.put_together(
-        [
-            _matched_part(
-                run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration
-            )
-            for part in range(n_sets)
-        ],
-        run.inputs.halves.half,
-        run.execution.scratch,
-    )
+    parts = [
+        _matched_part(run.of_part(part, n_sets), state.of_part(part), settings, iteration=iteration)
+        for part in range(n_sets)
+    ]
+    found = Found.put_together(parts, run.inputs.halves.half, run.execution.scratch)
     if state.known is None:
         return found
     placed = Placed(found.matches, found.poses)
@@ -249,9 +242,9 @@ def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int)
 
 def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match the particles of one part: by a search, or as the input has them."""
-    if run.options.skipalign:
-        return match_given(run, state, settings, iteration=iteration)
     found = _matching(run, state)(run, state, settings, iteration=iteration)
+    if run.options.skipalign:
+        return found
     if run.options.inputmode is InputMode.PARTICLES or run.plan.copies is not None:
         found = match_refined(run, state, settings, found, iteration=iteration)
     return found
@@ -259,6 +252,8 @@ def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration
 
 def _matching(run: Run, state: State) -> Callable[..., Found]:
     """Return the way this iteration matches."""
+    if run.options.skipalign:
+        return match_given
     if narrows(run, state):
         return match_narrowed
     return match_two_stage if in_two_stages(run) else match_all

@@ -14,12 +14,16 @@ from mapsort.model.matches import Matches
 from mapsort.physics.scoring import Comparator
 from mapsort.refinement.averaging import Averaged
 from mapsort.refinement.comparison import comparison_settings
+from mapsort.refinement.matching import Found
 from mapsort.refinement.plan import noise_floor
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import Learnt, State
 from mapsort.stages.average.particle_fit import shift_spread
 from mapsort.stages.classify.junk import JUNK_FROM, junk_probability
+from mapsort.stages.search.narrowing import lies_near, neighbours
 
+#: A view, and as many as lie beside it.
+BESIDE = 7
 #: Misfit, in robust standard deviations, from which an image is nothing like its map.
 UNLIKE_FROM = 4.5
 
@@ -95,22 +99,16 @@ def _kinds(run: Run, rows: Indices, n_kinds: int) -> Indices:
 
 
 def learnt(
-    run: Run,
-    averaged: Averaged,
-    scale: float,
-    still: Bool | None,
-    junk: Junk,
-    *,
-    iteration: int,
+    run: Run, state: State, found: Found, junk: Junk, averaged: Averaged, scale: float
 ) -> Learnt:
     """Return what an iteration learnt for the next one.
 
     Parameters
     ----------
+    state : State
+        Before this iteration.
     scale : float
         Least-squares scale of the maps.
-    still : ndarray of shape (n,), bool, or None
-        See `Learnt`.
     """
     groups = None
     if len(averaged.of_groups) > 1:
@@ -120,6 +118,7 @@ def learnt(
                 for part in averaged.of_groups
             ]
         )
+    iteration = state.iteration + 1
     settings = comparison_settings(run.options, iteration)
     bayes = settings.scoring.comparator is Comparator.LOGLIK
     matches = averaged.matches
@@ -133,5 +132,25 @@ def learnt(
         shift_spread=spread,
         group_noise=groups,
         misfit=averaged.fit.misfit_deviations,
-        still=still,
+        still=_stood_still(run, state, found),
     )
+
+
+def _stood_still(run: Run, state: State, found: Found) -> Bool | None:
+    """Return which particles have the same map as before, and the same view or one beside it.
+
+    Parameters
+    ----------
+    state : State
+        Before this iteration.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool, or None
+        None in the first iteration, and where searching everywhere costs little.
+    """
+    if state.matches is None or not found.dear:
+        return None
+    table = neighbours(run.plan.references, run.plan.symmetries, BESIDE)
+    old, new = state.matches.reference[:, 0], found.matches.reference[:, 0]
+    return lies_near(table, old, new)

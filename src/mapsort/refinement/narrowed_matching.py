@@ -17,7 +17,6 @@ from mapsort.refinement.state import State
 from mapsort.stages.search.candidates import Started
 from mapsort.stages.search.match import match_chunk, match_near
 from mapsort.stages.search.narrowing import (
-    lies_near,
     near_candidates,
     neighbours,
     searched_everywhere,
@@ -26,8 +25,6 @@ from mapsort.stages.search.settings import SearchSettings
 
 #: Share of the particles that is searched everywhere where others are near their last matches.
 EVERYWHERE_SHARE = 0.2
-#: A view, and as many as lie beside it.
-BESIDE = 7
 
 
 def narrows(run: Run, state: State) -> bool:
@@ -48,26 +45,6 @@ def narrows(run: Run, state: State) -> bool:
 def always_narrow(run: Run, state: State) -> bool:
     """Whether particles are looked for near their last matches wherever these were."""
     return run.options.speed >= NARROW_FROM_SPEED or state.known is not None
-
-
-def stood_still(run: Run, state: State, found: Found) -> Bool | None:
-    """Return which particles have the same map as before, and the same view or one beside it.
-
-    Parameters
-    ----------
-    state : State
-        Before this iteration.
-
-    Returns
-    -------
-    ndarray of shape (n,), bool, or None
-        None in the first iteration, and where searching everywhere costs little.
-    """
-    if state.matches is None or not found.dear:
-        return None
-    table = neighbours(run.plan.references, run.plan.symmetries, BESIDE)
-    old, new = state.matches.reference[:, 0], found.matches.reference[:, 0]
-    return lies_near(table, old, new)
 
 
 def match_narrowed(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:

@@ -19,7 +19,6 @@ from mapsort.physics.half_maps import (
     wiener_filtered,
 )
 from mapsort.physics.masks import soft_sphere
-from mapsort.refinement.averaging import filtered_averages
 from mapsort.refinement.finishing import MapFinishing
 from mapsort.refinement.focus import same_outside
 from mapsort.refinement.half_maps import HalfMaps, compared_halves, joined
@@ -29,7 +28,7 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.solving import Look, half_maps, of_box, solved, solved_in_band
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
-from mapsort.stages.average.class_spectra import processed_averages
+from mapsort.stages.average.class_spectra import matched_to_projections, processed_averages
 from mapsort.stages.reconstruct.class_reconstruction import AverageSelection, MapSlices
 from mapsort.stages.reconstruct.normal_equations import NormalEquations
 
@@ -122,6 +121,20 @@ def rebuild(
     progress.advance(n_models)
     progress.finish(counted(len(live), "map"))
     return _focused(run, rebuilt, shares)
+
+
+def filtered_averages(run: Run, averages: ClassAverages, slices: Complex64) -> ClassAverages:
+    """Return averages as they are shown and as maps are made of them: ``--classrefsf`` filters.
+
+    Parameters
+    ----------
+    averages : ClassAverages
+        As measured. Only these tell signal from noise: where projections end, averages that have
+        their spectra hold nothing but what leaks from elsewhere, alike in both halves.
+    slices : ndarray of shape (n_classes, box, box//2+1)
+        The projections.
+    """
+    return matched_to_projections(averages, slices) if run.options.classrefsf else averages
 
 
 @dataclass(frozen=True)

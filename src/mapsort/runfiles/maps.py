@@ -17,10 +17,9 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.membership import Membership
 from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc, fsc_of_pairs
-from mapsort.refinement.averaging import filtered_averages
 from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.map_masks import scaled_to_mass
-from mapsort.refinement.reconstruction import Rebuilt
+from mapsort.refinement.reconstruction import Rebuilt, filtered_averages
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
 from mapsort.rundir.atomic import atomic_path
