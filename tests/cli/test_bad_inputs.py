@@ -371,7 +371,7 @@ def test_sigterm_ends_with_75_and_whole_files(here):
     assert job.returncode == 75
     assert err.splitlines()[-2:] == [
         "mapsort: interrupted by SIGTERM; finished files are kept",
-        "mapsort: to go on: mapsort multi --resume run",
+        "mapsort: to continue: mapsort multi --resume run",
     ]
     assert "Traceback" not in err
     assert not [entry for entry in Path("run").iterdir() if entry.name.startswith(".")]

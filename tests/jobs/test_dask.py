@@ -181,7 +181,7 @@ def test_a_lost_scheduler_ends_the_run_resumable(small, tmp_path, by_threads, re
         )
     assert done.returncode == 1
     assert "the Dask scheduler was lost" in done.stderr
-    assert f"to go on: mapsort multi --resume {path}" in done.stderr
+    assert f"to continue: mapsort multi --resume {path}" in done.stderr
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mapsort.engines.chunks.LONGEST_CHUNK", 6)
         refine_multi("", [""], resume=path, parallel="thread:1")

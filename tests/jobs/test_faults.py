@@ -217,7 +217,7 @@ def test_a_full_disk(tiny, small_disk, whole, results, left_free):
         os.truncate(ballast, max(0, ballast.stat().st_size - left_free))
 
     # A result's file, or the directory of the scratch files, which have no names: what was first.
-    full = rf"^{re.escape(str(small_disk))}(/run/.*)?: No space left on device\nto go on: "
+    full = rf"^{re.escape(str(small_disk))}(/run/.*)?: No space left on device\nto continue: "
     with pytest.raises(RunError, match=full):
         refine_multi(
             tiny.particles, tiny.seeds, path=path, progress=At("match", 2, fill), **OPTIONS
@@ -257,7 +257,7 @@ def test_a_stack_that_cannot_be_read(tiny, tmp_path, whole, results, monkeypatch
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
         breaks = At("average", 2, lambda: patch.setattr(os, "preadv", fails))
-        with pytest.raises(RunError, match=r"particles\.mrcs: Input/output error\nto go on: "):
+        with pytest.raises(RunError, match=r"particles\.mrcs: Input/output error\nto continue: "):
             refine_multi(tiny.particles, tiny.seeds, path=path, progress=breaks, **OPTIONS)
     assert "Input/output error" in (path / "run.log").read_text()
     goes_on_to(whole, path, tiny, results)
@@ -294,7 +294,7 @@ def test_a_particle_file_that_changes_during_the_run(
             refine_multi(
                 tiny.particles, tiny.seeds, path=path, progress=At("match", 2, change), **OPTIONS
             )
-        assert f"to go on: mapsort multi --resume {path}" in str(caught.value)
+        assert f"to continue: mapsort multi --resume {path}" in str(caught.value)
         assert not (path / "particles_02.star").exists()
     finally:
         stack.write_bytes(good)

@@ -97,7 +97,7 @@ def test_a_stopped_run_goes_on_with_the_same_results(two_states, tmp_path):
     where = two_states.particles, two_states.seeds[0]
     whole = mapsort.pca(*where, path=tmp_path / "whole", **asked)
     path = tmp_path / "stopped"
-    with pytest.raises(Interrupted, match=f"to go on: mapsort pca --resume {path}"):
+    with pytest.raises(Interrupted, match=f"to continue: mapsort pca --resume {path}"):
         mapsort.pca(*where, path=path, progress=_StopBefore("components"), **asked)
     assert json.loads((path / "progress.json").read_text())["state"] == "interrupted"
     seen = _StopBefore(None)

@@ -174,7 +174,7 @@ def test_a_stopped_run_goes_on_by_two_threads_to_the_same_classes(problem, run, 
     with pytest.raises(Interrupted) as stopped:
         refine_multi_run(asked.validated(), watcher=stop)
     # the whole job is what goes on, not the region
-    assert str(stopped.value).endswith(f"to go on: mapsort multi --resume {path}")
+    assert str(stopped.value).endswith(f"to continue: mapsort multi --resume {path}")
     assert (path / "RELION_JOB_EXIT_ABORTED").exists()
     first = (path / "region_01" / "particles_02.star").stat().st_mtime_ns
     again = mapsort.refine_multi(problem.truth, resume=path, parallel="thread:2")

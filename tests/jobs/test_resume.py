@@ -79,7 +79,7 @@ def whole(tmp_path_factory, tiny, results):
 def stopped(tiny, path, progress, **options):
     with pytest.raises((Interrupted, RunError)) as caught:
         refine_multi(tiny.particles, tiny.seeds, path=path, progress=progress, **QUICK, **options)
-    assert f"to go on: mapsort multi --resume {path}" in str(caught.value)
+    assert f"to continue: mapsort multi --resume {path}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_a_signal_is_no_error_and_tells_how_to_go_on(whole, tmp_path, capsys, mo
 
     monkeypatch.setattr("mapsort.refinement.halves.iteration.search_half", interrupted)
     assert main(["refine", "--resume", str(path), "-q", "--no-report"]) == 75
-    told = f"to go on: mapsort refine --resume {path}"
+    told = f"to continue: mapsort refine --resume {path}"
     assert told in capsys.readouterr().err
     added = (path / "run.log").read_text().removeprefix(log)
     assert f"INFO interrupted by SIGHUP; finished files are kept | {told}" in added

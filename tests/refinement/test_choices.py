@@ -62,7 +62,10 @@ def test_all_that_was_left_open(chosen):
     assert found["--ctf"].value == "apply"
     assert found["similarity matrix"].value == "full"
     half_sets = found["half-sets"]
-    assert (half_sets.value, half_sets.reason) == ("60 and 60 particles", "dealt out in turn")
+    assert (half_sets.value, half_sets.reason) == (
+        "60 and 60 particles",
+        "images alternate between them",
+    )
 
 
 def test_nothing_that_was_told(chosen):

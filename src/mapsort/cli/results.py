@@ -142,7 +142,7 @@ def abinit(options: AbinitOptions, made: AbInitio) -> Told:  # noqa: ARG001
     yield from _report_of(directory)
     if made.structure:
         how = "refine --model" if len(maps) == 1 else "multi --models"
-        yield f"to go on: mapsort {how} {','.join(maps)} --input {directory.latent}"
+        yield f"to continue: mapsort {how} {','.join(maps)} --input {directory.latent}"
 
 
 def demo(options: DemoOptions, made: DemoScore) -> Told:  # noqa: ARG001

@@ -74,7 +74,7 @@ def _state(record: RunRecord) -> Facts:
     if killed is not None:
         text = (
             f"stopped: process {killed.pid} was killed; "
-            f"to go on: --resume {shlex.quote(str(record.directory.path))}"
+            f"to continue: --resume {shlex.quote(str(record.directory.path))}"
         )
         return [Fact("state", text, "stopped")]
     if not path.exists():

@@ -28,7 +28,7 @@ from mapsort.runfiles.relion_files import write_job
 LOGGER = logging.getLogger(__name__)
 
 #: Begins the line of an error that tells the way on.
-_GO_ON = "to go on:"
+_GO_ON = "to continue:"
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def _half_set_choice(inputs: MultiInputs) -> Choice:
     value = " and ".join(map(str, halves.counts)) + " particles"
     if halves.given:
         return Choice("half-sets", value, f"as {SUBSET} of {inputs.particles.source} says")
-    reason = "dealt out in turn"
+    reason = "images alternate between them"
     if halves.has_copies:
         n = len(halves.half)
         reason += f"; the {n} particles are copies of {halves.n_images} images, kept together"
