@@ -56,9 +56,11 @@ def test_check_tells_memory_disk_and_time_and_leaves_nothing(options, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_until_convergence_is_at_most():
+def test_until_convergence_is_what_is_usual_and_at_most():
     line = TimeEstimate(10.0, 20.0, 30.0).line(25, at_most=True)
-    assert line.startswith("time: at most about 25 min, 1 min an iteration (match 10 s")
+    assert line.startswith(
+        "time: about 8 min if it converges in 8 iterations, at most 25 min, 1 min an iteration (ma"
+    )
 
 
 @pytest.mark.parametrize(

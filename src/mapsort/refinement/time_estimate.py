@@ -44,6 +44,8 @@ JUDGING_PASSES, SEARCH_PASSES = 16, 24
 VERDICT_MAPS = 250
 #: Part of the Nyquist frequency that maps are likely to reach, and steps that they are solved with.
 LIKELY_BAND, WHOLE_STEPS = 0.75, 3
+#: Iterations that runs take where they go on until they converge: 4 to 10.
+USUAL_ITERATIONS = 8
 #: No more particles are begun after so much processor time [s].
 TRIAL_SECONDS = 4.0
 
@@ -71,7 +73,10 @@ class TimeEstimate:
 
     def line(self, iterations: int, *, at_most: bool) -> str:
         """Return what a user is told."""
-        total = readable_time(iterations * self.iteration + self.classes + self.verdict)
+        total = self._total(iterations)
+        if at_most:
+            usual = min(USUAL_ITERATIONS, iterations)
+            total = f"{self._total(usual)} if it converges in {usual} iterations, at most {total}"
         stages = ", ".join(
             f"{name} {readable_time(seconds)}"
             for name, seconds in (
@@ -83,10 +88,13 @@ class TimeEstimate:
         beside = f", {readable_time(self.verdict)} for the verdict" if self.verdict else ""
         beside += f", {readable_time(self.classes)} for classes beside" if self.classes else ""
         return (
-            f"time: {'at most ' if at_most else ''}about {total}, {readable_time(self.iteration)} "
-            f"an iteration ({stages}){beside}; from a trial with "
+            f"time: about {total}, {readable_time(self.iteration)} an iteration "
+            f"({stages}){beside}; from a trial with "
             f"{counted(self.n_tried, 'particle')}{self._more}"
         )
+
+    def _total(self, iterations: int) -> str:
+        return readable_time(iterations * self.iteration + self.classes + self.verdict)
 
     @property
     def _more(self) -> str:
