@@ -238,7 +238,7 @@ def test_items_of_other_programs(tmp_path: Path) -> None:
         assert (found["none"], found["double"], found["scalar"]) == ([], [0.1, 0.2], 2**40)
         assert (found["fixed"], found["square"]) == ("six", [0, 1, 2, 3])
         attributes["EMAN.odd"] = np.zeros(1, dtype=[("a", "<f4"), ("b", "<f4")])
-        with pytest.raises(ValueError, match=r"header item b'EMAN\.odd' is of no known type"):
+        with pytest.raises(ValueError, match=r"header item EMAN\.odd is of no known type"):
             read_attributes(file["MDF/images/0"].id)
 
 

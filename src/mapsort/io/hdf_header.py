@@ -265,22 +265,34 @@ def _value(attribute: h5py.h5a.AttrID) -> HeaderValue:
     kind = attribute.get_type()
     # A damaged attribute may claim terabytes.
     if attribute.get_space().get_simple_extent_npoints() * kind.get_size() > _MAX_ATTRIBUTE:
-        raise ValueError(f"the header item {attribute.name!r} claims an impossible size")
+        raise ValueError(
+            f"the header item {attribute.name.decode(errors='replace')} claims an impossible size"
+        )
     if isinstance(kind, h5t.TypeStringID):
         return _text(attribute, kind)
+    transform = isinstance(kind, h5t.TypeCompoundID)
+    # Before it is read: of fields that overlap, HDF5 writes over the end of the array.
+    if transform and not _is_transform(attribute.dtype):
+        raise ValueError(
+            f"the header item {attribute.name.decode(errors='replace')} is of no known type"
+        )
     data = np.empty(attribute.shape, dtype=attribute.dtype)
     attribute.read(data)
     data = data.reshape(-1)
     if not data.size:
         return []
-    if data.dtype.kind == "V":
-        if data.dtype.itemsize != 12 * 4:
-            raise ValueError(f"the header item {attribute.name!r} is of no known type")
-        return EmanTransform(data.view("<f4").reshape(3, 4))
+    if transform:
+        return EmanTransform(data.astype(_TRANSFORM_DTYPE).view("<f4").reshape(3, 4))
     if data.dtype.itemsize == 1:  # EMAN2's bool is the character T or F
         return bool(data[0] == ord("T"))
     values = data.tolist()
     return values[0] if len(values) == 1 else values  # type: ignore[no-any-return]
+
+
+def _is_transform(dtype: np.dtype[Any]) -> bool:
+    """Whether a compound is twelve 32-bit floats, one after the other."""
+    fields = [(field[0].newbyteorder("<"), field[1]) for field in (dtype.fields or {}).values()]
+    return dtype.itemsize == 48 and fields == [(np.dtype("<f4"), 4 * k) for k in range(12)]
 
 
 def _text(attribute: h5py.h5a.AttrID, kind: h5py.h5t.TypeStringID) -> str:
