@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import warn
 from mapsort.geometry.symmetry import symmetry
@@ -57,7 +58,8 @@ def maps_from_particles(run: Run, sought: Sought) -> FoundMaps:
     plan = planned(run, sought)
     problem = _problem(run, sought, plan)
 
-    with stage("find maps"):
+    # several threads of linear algebra would round otherwise than one
+    with stage("find maps"), threadpool_limits(1, "blas"):
         found = find_maps(
             problem,
             plan,

@@ -16,9 +16,12 @@ from mapsort.stages.components.slice_grid import FINENESS, SliceGrid
 
 #: Rings of coefficients beyond the last one that is interpolated from them.
 BEYOND = 2
-#: Real space is weighted with 1 up to this distance [boxes] on each axis, then softly to 0 at the
-#: edge: interpolation in Fourier space needs fewer neighbours then.
-_FLAT = 0.4
+#: Images lie within a square of this edge, and a point of them spread by their transfer within one
+#: of the other [boxes].
+_IMAGE, _SPREAD = 0.9, 0.7
+#: What interpolation takes for noise, as a part of the power of what it interpolates: little
+#: enough to leave errors of a hundredth, and as much as keeps its equations well-posed.
+_DOUBT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -63,61 +66,57 @@ class PolarGrid(SliceGrid):
         return np.ascontiguousarray(slices).reshape(-1, self.rings, self.half_angles)
 
     @cached_property
-    def _interpolation(self) -> tuple[Float32, Float32]:
-        """What makes the points' real and imaginary parts of the coefficients', (m, points)."""
-        band = self.band
-        size = 8 * (self.rings + BEYOND)
-        place = (np.arange(size + 1) - size // 2) / size
-        weight = np.clip((0.5 - np.abs(place)) / (0.5 - _FLAT), 0.0, 1.0)
-        weight = 0.5 - 0.5 * np.cos(np.pi * weight)
-        most = self.rings + BEYOND
-        # along each axis few frequencies differ
-        apart = np.arange(-most, most + 1)[:, None, None] - self.points
-        along = np.cos(2 * np.pi * apart[..., None] * place) @ weight / size
-        x, y = np.rint(band.frequencies[: band.n_points(most)].T).astype(np.intp)
-        own, mates = (
-            along[most + sign * x, :, 0] * along[most + sign * y, :, 1] for sign in (1, -1)
-        )
-        return (own + mates).astype(np.float32), (own - mates).astype(np.float32)
+    def _interpolation(self) -> tuple[Float32, Float32, Float32]:
+        """What makes the points' real and imaginary parts, and transfer, (m, points) each."""
+        return self._kriging(_IMAGE, 1), self._kriging(_IMAGE, -1), self._kriging(_SPREAD, 1)
+
+    def _kriging(self, extent: float, mate: int) -> Float32:
+        """Return what makes values at the points of those of the coefficients, (m, points).
+
+        The expected value of what is anything within a square of real space, given the coefficients
+        and their Friedel mates: it needs neither the origin, which a band does not hold, nor rings
+        far beyond.
+
+        Parameters
+        ----------
+        extent : float
+            Edge of the square [boxes].
+        mate : int
+            What a Friedel mate is of a coefficient: 1 of real parts, -1 of imaginary ones.
+        """
+        known = self.band.frequencies[: self.band.n_points(self.rings + BEYOND)].astype(np.float64)
+
+        def alike(points: Float64) -> Float64:
+            at, mates = (
+                np.prod(np.sinc(extent * (own[:, None] - points)), axis=2)
+                for own in (known, -known)
+            )
+            return np.asarray(at + mate * mates)
+
+        among = alike(known) + _DOUBT * np.eye(len(known))
+        return np.linalg.solve(among, alike(self.points)).astype(np.float32)
 
     def particles(self, particles: BandParticles, rows: Indices) -> PolarParticles:
         """Return some particles on the rings.
 
-        The origin, which a band does not hold, counts as 0: contrast transfer leaves little there.
+        Transforms and transfer are interpolated each by itself, and multiplied there: what a map
+        leaves of a particle is then a square, and the noise is that of the transform. Their product
+        has twice the extent in real space, more than the interpolation holds; and transfer that
+        goes up and down within a ring has no mean about it that fits what is on it.
         """
         n_known = self.band.n_points(self.rings + BEYOND)
-        transfer = np.asarray(particles.transfer[rows, :n_known])
+        real, imaginary, spread = self._interpolation
         spectra = np.asarray(particles.spectra[rows, :n_known])
+        seen = np.empty((len(rows), self.n_points), np.complex64)
+        seen.real = np.ascontiguousarray(spectra.real) @ real
+        seen.imag = np.ascontiguousarray(spectra.imag) @ imaginary
+        transfer = np.asarray(particles.transfer[rows, :n_known]) @ spread
+        by_ring = (len(rows), self.rings, self.half_angles)
         return PolarParticles(
-            data=self._on_rings(spectra * transfer),
-            transfer_power=transfer**2 @ self._circle_means,
-            power=power_of(self._on_rings(spectra)).mean(axis=2),
+            data=(seen * transfer).reshape(by_ring),
+            transfer_power=np.square(transfer).reshape(by_ring).mean(axis=2),
+            power=power_of(seen).reshape(by_ring).mean(axis=2),
         )
-
-    def _on_rings(self, spectra: Complex64) -> Complex64:
-        real, imaginary = self._interpolation
-        found = np.empty((len(spectra), self.n_points), np.complex64)
-        found.real = np.ascontiguousarray(spectra.real) @ real
-        found.imag = np.ascontiguousarray(spectra.imag) @ imaginary
-        return found.reshape(len(spectra), self.rings, self.half_angles)
-
-    @cached_property
-    def _circle_means(self) -> Float32:
-        """What makes means over the circles of the coefficients' values, (m, rings).
-
-        Exact for what goes with the radius as a parabola does: the plain mean of the coefficients
-        of ring 2 is a fifth too high of what rises as steeply as transfer does there.
-        """
-        band, found = self.band, []
-        radius = np.hypot(*band.frequencies[: band.n_points(self.rings + BEYOND)].T)
-        for ring in range(1, self.rings + 1):
-            apart = radius - ring
-            near = np.flatnonzero(np.abs(apart) <= 1.0 + 1e-6)
-            powers = apart[near] ** np.arange(3)[:, None]
-            weights = np.zeros(len(radius))
-            weights[near] = np.linalg.pinv(powers)[:, 0]
-            found.append(weights)
-        return np.asarray(np.stack(found, axis=1), np.float32)
 
 
 @dataclass(frozen=True)
