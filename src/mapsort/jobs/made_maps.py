@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import warn
 from mapsort.geometry.symmetry import symmetry
-from mapsort.physics.masks import soft_sphere
 from mapsort.refinement.band_images import band_particles
 from mapsort.refinement.run import Run
 from mapsort.rundir.log import stage
@@ -21,7 +20,7 @@ from mapsort.stages.abinit.rounds import begun, near_likely, through
 from mapsort.stages.abinit.schedule import Schedule, schedule
 from mapsort.stages.abinit.search import AGAIN, FoundMaps, find_maps, starts_through
 from mapsort.stages.abinit.verdict import signs
-from mapsort.stages.components.band import CIRCLE_EDGE, Band
+from mapsort.stages.components.band import Band
 
 LOGGER = logging.getLogger(__name__)
 
@@ -128,19 +127,18 @@ class _Clock:
 
 def _problem(run: Run, sought: Sought, plan: Schedule) -> Problem:
     box, rings = run.plan.grid.box, plan.last[-1].rings + BEYOND
-    n, circle = len(run.inputs.particles), _CIRCLE * box
-    kept = soft_sphere(box, circle, CIRCLE_EDGE * box, ndim=2).astype(np.float64)
-    radius = _RADIUS * box
+    n, radius = len(run.inputs.particles), _RADIUS * box
     if sought.diameter_ang is not None:
         radius = min(0.5 * sought.diameter_ang / run.inputs.apix, 0.5 * box)
     banded = replace(run, plan=replace(run.plan, band=Band(box, rings)))
+    particles = band_particles(banded, np.zeros((n, 2)), circle_px=_CIRCLE * box)
     return Problem(
-        particles=band_particles(banded, np.zeros((n, 2)), circle_px=circle),
+        particles=particles,
         n_models=sought.n_models,
         symmetry=symmetry(sought.symmetry),
         radius_px=radius,
         max_shift=run.plan.max_shift,
-        circle=float(np.mean(kept**2)),
+        circle=particles.noise_kept,
         seed=run.plan.seed,
         n_threads=run.plan.n_threads,
     )

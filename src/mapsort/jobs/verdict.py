@@ -57,9 +57,8 @@ LOGGER = logging.getLogger(__name__)
 
 #: Particles that are looked at, at least.
 FEWEST = 300
-#: A split must gain so much [nat a particle], and that by so many standard errors. Errors of the
-#: poses and of the brightness are worth about a tenth of a nat where there is one structure.
-WORTH_NATS, SIGNIFICANT = 0.2, 3.0
+#: Standard errors by which a split must gain; where it does not gain by the first it is refuted.
+DOUBTED, SIGNIFICANT = 1.0, 3.0
 #: Classes of the run and those that the judges are in go together if Cramer's V is this high.
 ALIKE = 0.3
 #: The run's partition must explain spared particles better than so many random ones of equal size.
@@ -245,9 +244,9 @@ def judged_split(found: HeldOutSplit, classes: Integer) -> Split:
         f"several classes explain {n} particles that they were not made of by {gain:+.2f} ± "
         f"{error:.2f} nat each better than one"
     )
-    if gain < WORTH_NATS + error:
+    if not found.gains(DOUBTED):
         verdict = NOT_SUPPORTED
-    elif gain < WORTH_NATS + SIGNIFICANT * error:
+    elif not found.gains(SIGNIFICANT):
         verdict = UNDECIDED
         told += ", which is not enough to be sure"
     elif together < ALIKE:

@@ -10,7 +10,7 @@ from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.engines.chunks import Rows, length
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.refinement.run import Run
-from mapsort.stages.components.band import Band, BandParticles
+from mapsort.stages.components.band import CIRCLE, Band, BandParticles
 from mapsort.stages.components.folds import N_FOLDS, Folds, deal_folds
 from mapsort.stages.components.observed import Observed
 
@@ -30,18 +30,17 @@ class _Preparation:
     run: Run
     band: Band
     origins: Float64
-    circle_px: float | None
+    circle_px: float
 
     def __call__(self, where: Rows, raw: Float32) -> _Coefficients:
         """Return the coefficients of one chunk."""
         run, n = self.run, length(where)
-        part = BandParticles.empty(n, self.band, run.inputs.apix)
+        part = BandParticles.empty(n, self.band, run.inputs.apix, circle_px=self.circle_px)
         part.fill(
             slice(0, n),
             -raw if run.plan.treatment.invert else raw,
             self.origins[where],
             run.transfer_of(where),
-            circle_px=self.circle_px,
             n_threads=run.plan.n_threads,
         )
         return _Coefficients(part.spectra, part.transfer)
@@ -55,13 +54,15 @@ def band_particles(run: Run, origins: Float64, *, circle_px: float | None = None
     origins : ndarray of shape (n, 2), float64
         Shift that centres each particle [pixels].
     circle_px : float, optional
-        As of `BandParticles.fill`.
+        Radius of the circle that images are cut by [pixels]; by default 0.39 of the box.
     """
     n, band = len(run.inputs.particles), run.plan.band
     assert band is not None, "classes are to be found"
-    particles = BandParticles.empty(n, band, run.inputs.apix, run.execution.scratch.zeros)
+    radius = CIRCLE * band.box if circle_px is None else circle_px
+    allocate = run.execution.scratch.zeros
+    particles = BandParticles.empty(n, band, run.inputs.apix, allocate, circle_px=radius)
     run.start("prepare particles", n, 0)
-    for where, found in run.over_chunks(_Preparation(run, band, origins, circle_px), run.chunks()):
+    for where, found in run.over_chunks(_Preparation(run, band, origins, radius), run.chunks()):
         particles.spectra[where] = found.spectra
         particles.transfer[where] = found.transfer
         run.execution.advance(length(where))

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from mapsort.errors import NumericalError
+from mapsort.geometry.symmetry import symmetry
 from mapsort.physics.ctf import ContrastTransfer, ctf_images
-from mapsort.stages.components.band import Band, BandParticles, without_background
+from mapsort.stages.components.band import CIRCLE, Band, BandParticles, without_background
+from mapsort.stages.components.folds import deal_folds
+from mapsort.stages.components.observed import Observed, power_of
+from mapsort.stages.fourier_grid import centred_transform
 
 BOX, APIX = 40, 5.0
 
@@ -20,7 +24,7 @@ def blob(centre, width=2.5, noise=0.0, seed=0):
 
 
 def prepared(images, origins, transfer=None):
-    particles = BandParticles.empty(len(images), Band(BOX, 8), APIX)
+    particles = BandParticles.empty(len(images), Band(BOX, 8), APIX, circle_px=CIRCLE * BOX)
     particles.fill(slice(0, len(images)), np.asarray(images, np.float32), origins, transfer)
     return particles
 
@@ -86,3 +90,33 @@ def test_transfer_is_that_of_the_same_coefficients():
 
 def test_without_ctf_its_transfer_is_one():
     assert (prepared([blob((0, 0), noise=0.1)], np.zeros((1, 2))).transfer == 1.0).all()
+
+
+def test_the_likelihood_of_cut_images_is_that_of_all_their_pixels():
+    """Neighbouring coefficients of cut images depend on each other: each tells half as much.
+
+    The mean of the log likelihood ratio's cross term is then its variance, as it must be.
+    """
+    n, rng = 1200, np.random.default_rng(2)
+    there = 0.3 * (blob((5, -2)) - blob((-4, 3)))
+    noise = rng.standard_normal((n, BOX, BOX))
+    particles = prepared(there + noise, np.zeros((n, 2)))
+    assert 0.45 < particles.noise_kept < 0.6
+    still = np.tile(np.eye(3), (n, 1, 1))
+    folds = deal_folds(np.arange(n), np.arange(n) % 2)
+    whole = centred_transform(there[None].astype(np.float32)).ravel()[particles.band.places]
+    observed = Observed.at_first(particles, folds, still, symmetry("c1")).with_noise_of(
+        lambda piece: power_of(piece.data - whole * piece.transfer), 8
+    )
+    cross, norm = np.empty((2, n))
+    for piece in observed.pieces(8):
+        seen = whole * piece.transfer
+        cross[piece.rows] = 2 * (seen.conj() * piece.data).real.sum(axis=1)
+        norm[piece.rows] = 2 * power_of(seen).sum(axis=1)
+    cross, norm = particles.noise_kept * cross, particles.noise_kept * norm
+    pixels = np.tensordot(there + noise, there, axes=2)
+    # The plane that is taken off has noise of its own, in the first rings.
+    assert norm.mean() == pytest.approx(np.square(there).sum(), rel=0.1)
+    assert cross.mean() == pytest.approx(norm.mean(), rel=0.1)
+    assert cross.std() == pytest.approx(np.sqrt(norm.mean()), rel=0.1)
+    assert np.corrcoef(cross, pixels)[0, 1] > 0.97

@@ -24,8 +24,8 @@ def counts(gains: dict[int, float], spread: float, signal: float) -> ClassCounts
         ({1: 0.0, 2: 0.28, 3: 0.3}, 1.0, 777.0, 1),  # of what the model leaves out
         ({1: 0.0, 2: 0.28, 3: 0.3}, 1.0, 100.0, 2),
         ({1: 0.0, 2: 0.28, 3: 0.3}, 4.0, 100.0, 1),  # within chance
-        # 2.5 standard errors: one number of the many that are tried gains as much by chance
-        ({1: 0.0, 2: 0.28, 3: 0.3}, 2.24, 100.0, 1),
+        # 2.5 standard errors: a class that is not there would lose
+        ({1: 0.0, 2: 0.28, 3: 0.3}, 2.24, 100.0, 2),
         ({1: 0.0, 2: 0.05, 3: 4.0}, 1.0, 100.0, 3),  # two at once
     ],
     ids=str,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,18 +19,22 @@ from mapsort.stages.components.latent_mixture import fit_mixture
 
 
 def test_rings_add_up_to_what_all_of_them_tell(two_states):
+    """Of images that were cut: log likelihoods count by what the circle leaves of the noise."""
     observed, grid = two_states.observed, two_states.grid
+    cut = replace(observed.particles, circle_px=0.39 * observed.particles.band.box)
+    observed = replace(observed, particles=cut)
     rng = np.random.default_rng(3)
     search = Decomposition(grid, grid, 2, JUDGES, junk=False)
     subspace = search.run(observed, np.ones(len(observed)), rng, lambda: None)
     spared = observed.folds.number == JUDGES
-    learnt, judges = subspace.products.rows(~spared), subspace.products.rows(spared)
+    assert subspace.temperature == pytest.approx(1.87, abs=0.02)
+    learnt, judges = subspace.counted.rows(~spared), subspace.counted.rows(spared)
     several, one = (fit_mixture(learnt, count, rng, junk=False) for count in (2, 1))
     found = gain_by_ring(subspace, several, one)
     assert found.shape == (spared.sum(), grid.rings)
     whole = several.judge(judges).log_likelihood - one.judge(judges).log_likelihood
     np.testing.assert_allclose(found.sum(axis=1), whole, atol=1e-4)
-    assert whole.mean() > 1
+    assert whole.mean() > 1 / subspace.temperature
 
 
 @pytest.mark.parametrize("states", [1, 2])

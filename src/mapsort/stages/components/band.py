@@ -100,17 +100,38 @@ class BandParticles:
     spectra: Complex64
     #: Contrast transfer of each, (n, m); its absolute value where images are phase-flipped.
     transfer: Float32
+    #: Radius of the circle [pixels]; by default images are not cut.
+    circle_px: float = np.inf
 
     @classmethod
-    def empty(cls, n: int, band: Band, apix: float, allocate: Allocate = np.empty) -> BandParticles:
+    def empty(
+        cls,
+        n: int,
+        band: Band,
+        apix: float,
+        allocate: Allocate = np.empty,
+        *,
+        circle_px: float = np.inf,
+    ) -> BandParticles:
         """Return a place for n particles; without CTF its transfer stays 1."""
         shape = (n, len(band.ring))
         spectra, transfer = allocate(shape, np.complex64), allocate(shape, np.float32)
         transfer[:] = 1.0
-        return cls(band, apix, spectra, transfer)  # type: ignore[arg-type]
+        return cls(band, apix, spectra, transfer, circle_px)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.spectra)
+
+    @cached_property
+    def _circle(self) -> Float32:
+        """Of the images, (box, box)."""
+        box = self.band.box
+        return soft_sphere(box, self.circle_px, CIRCLE_EDGE * box, ndim=2)
+
+    @property
+    def noise_kept(self) -> float:
+        """Part of the noise's power that the circle leaves; the particle within it keeps all."""
+        return float(np.mean(np.square(self._circle, dtype=np.float64)))
 
     def fill(
         self,
@@ -119,7 +140,6 @@ class BandParticles:
         origins: Float64,
         transfer: Float32 | None = None,
         *,
-        circle_px: float | None = None,
         n_threads: int = 1,
     ) -> None:
         """Prepare a chunk of particles.
@@ -134,8 +154,6 @@ class BandParticles:
             The shift that centres each particle, x before y [pixels].
         transfer : ndarray of shape (k, box, box//2+1), float32, optional
             Contrast transfer in rfft layout.
-        circle_px : float, optional
-            Radius of the circle about the particle [pixels]; by default 0.39 of the box.
 
         Raises
         ------
@@ -143,12 +161,11 @@ class BandParticles:
             The background of an image is constant or not finite.
         """
         box, places = self.band.box, self.band.places
-        radius = CIRCLE * box if circle_px is None else circle_px
         clean = without_background(images, BACKGROUND * box)
         spectra = scipy.fft.rfft2(clean, workers=n_threads)
         shift_images(spectra, origins)
         clean = scipy.fft.irfft2(spectra, s=(box, box), workers=n_threads)
-        clean *= soft_sphere(box, radius, CIRCLE_EDGE * box, ndim=2)
+        clean *= self._circle
         centred = centred_transform(clean, n_threads=n_threads)
         self.spectra[where] = centred.reshape(len(images), -1)[:, places]
         if transfer is not None:

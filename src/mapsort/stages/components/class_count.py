@@ -12,15 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mapsort.array_types import Bool, Float64
-from mapsort.stages.components.component_worth import gains, mean_worth
+from mapsort.stages.components.component_worth import SIGNIFICANCE, gains, mean_worth
 from mapsort.stages.components.latent_mixture import held_out_likelihood
 from mapsort.stages.components.observed import Products
 
 #: Classes that may be found, and how many more are tried after one that gained.
 MOST_CLASSES, TRIED_BEYOND = 24, 2
-#: Standard errors by which more classes must gain over the best number before: one of 24 numbers
-#: does by chance in 3 of 100 sets. With 2 of them, 2 sets in 10 of one structure had three.
-SIGNIFICANCE = 3.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from mapsort.stages.components.observed import Products
 
 #: Steps in which the coordinates' covariance is learnt.
 _STEPS = 15
-#: Standard errors by which one component more must gain.
+#: Standard errors by which one component or class more must gain. One that is not there loses, for
+#: it is learnt from noise: of 59 such classes in 30 sets of 2,000 particles the best gained by 0.2.
 SIGNIFICANCE = 2.0
 #: What it must gain at least, beside, as a part of what the mean map is worth to a particle: what
 #: the model leaves out of CTF and background varies among particles, too, and grows with the

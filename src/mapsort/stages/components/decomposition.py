@@ -106,6 +106,21 @@ class Subspace:
     #: With the noise learnt on the way.
     observed: Observed
 
+    @property
+    def temperature(self) -> float:
+        """What log likelihoods are divided by where they are counted.
+
+        The noise is that of cut images, and neighbouring coefficients depend on each other: they
+        would be counted as if each told something of its own. With the noise of whole images, the
+        likelihood is that of all pixels.
+        """
+        return 1 / self.observed.particles.noise_kept
+
+    @property
+    def counted(self) -> Products:
+        """What particles say, counted right."""
+        return self.products.tempered(self.temperature)
+
 
 @dataclass(frozen=True)
 class Decomposition:

@@ -225,10 +225,10 @@ class _Search:
         kept_out = subspace.observed.folds.number == spared
         seed, junk = self.seed, self.settings.junk
         if self.n_classes is None:
-            return found_counts(subspace.products, kept_out, seed=seed, junk=junk)
+            return found_counts(subspace.counted, kept_out, seed=seed, junk=junk)
         asked = self.n_classes
         near = {1, max(1, asked // 4), max(1, asked // 2), max(1, asked - 1), asked, asked + 1}
-        return ClassCounts.tried(subspace.products, kept_out, sorted(near), seed=seed, junk=junk)
+        return ClassCounts.tried(subspace.counted, kept_out, sorted(near), seed=seed, junk=junk)
 
     def _start(self, stage: str, total: int) -> None:
         self.progress.start(stage, total, iteration=0, n_iterations=0)
@@ -248,8 +248,9 @@ class _Search:
 
 def _components(subspace: Subspace, kept_out: Bool) -> PrincipalComponents:
     """Return the principal components, in the box."""
-    axes = PrincipalAxes.of(subspace.products, kept_out)
-    found = Coordinates.of(subspace.products.along(axes.basis))
+    products = subspace.counted
+    axes = PrincipalAxes.of(products, kept_out)
+    found = Coordinates.of(products.along(axes.basis))
     maps = subspace.grid.boxed(subspace.whole @ axes.basis.astype(np.float32))
     return PrincipalComponents(
         mean=maps[0],

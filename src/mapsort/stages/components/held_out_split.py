@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float64, Indices
 from mapsort.stages.components.component_settings import ComponentSettings
+from mapsort.stages.components.component_worth import gains, mean_worth
 from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition, Subspace
 from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.found_classes import MOST_COMPONENTS
@@ -44,11 +45,17 @@ class HeldOutSplit:
     classes: Indices
     #: How probable it is that a random partition explains them as well as the run's.
     p_value: float
+    #: What the mean map is worth to one of them [nat].
+    signal: float
 
     @property
     def gain_nats(self) -> Float64:
         """Log likelihood of each with K classes less that with one, (m,)."""
         return np.asarray(self.gain_by_ring.sum(axis=1))
+
+    def gains(self, significance: float) -> bool:
+        """Whether K classes explain them better than one, by so many standard errors."""
+        return gains(self.gain_nats, self.signal, significance)
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ def held_out_split(seen: Seen, partition: Indices, *, seed: int) -> HeldOutSplit
     observed, counted = seen.polished.observed, seen.polished.brightness.counted
     with threadpool_limits(1, "blas"):
         subspace = search.run(observed, counted, rng, lambda: None)
-        products = subspace.products
+        products = subspace.counted
         spared = observed.folds.number == JUDGES
         mixtures = [
             fit_mixture(products.rows(~spared), count, rng, junk=junk, moves=FEW_MOVES)
@@ -120,6 +127,7 @@ def held_out_split(seen: Seen, partition: Indices, *, seed: int) -> HeldOutSplit
         resolution_ang=particles.band.box * particles.apix / rings,
         classes=several.responsibilities.argmax(axis=1)[good],
         p_value=p_value,
+        signal=mean_worth(products.rows(spared).rows(good)),
     )
 
 
@@ -137,6 +145,7 @@ def gain_by_ring(subspace: Subspace, several: Mixture, one: Mixture) -> Float64:
     for piece in judges.pieces(rings):
         seen = Products.up_to_each_ring(piece, subspace.grid, subspace.whole)
         for ring, products in enumerate(seen, start=1):
-            told = (each.judge(products).log_likelihood for each in (several, one))
+            counted = products.tempered(subspace.temperature)
+            told = (each.judge(counted).log_likelihood for each in (several, one))
             gain[piece.rows, ring] = np.subtract(*told)
     return np.diff(gain[number == JUDGES], axis=1)

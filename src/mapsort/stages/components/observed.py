@@ -260,6 +260,10 @@ class Products:
         """Return those of some particles."""
         return Products(self.precision[which], self.target[which])
 
+    def tempered(self, temperature: float) -> Products:
+        """Return those of log likelihoods divided by a number."""
+        return Products(self.precision / temperature, self.target / temperature)
+
     def along(self, basis: Float64) -> Products:
         """Return the same for maps that are sums of these: column j is ``maps @ basis[:, j]``."""
         return Products(basis.T @ self.precision @ basis, self.target @ basis)

@@ -122,8 +122,8 @@ def settled(products: Products, classes: Integer, *, junk: bool) -> tuple[Model,
     templates = np.asarray(np.linalg.inv(basis).T, np.float64)
     temperature = learnt_temperature(products, classes, np.eye(k))
     for _ in range(TEMPERATURE_ROUNDS):
-        warm = Products(products.precision / temperature, products.target / temperature)
-        mixture = climbed(warm.along(basis), templates, junk=junk)
+        warm = products.tempered(temperature).along(basis)
+        mixture = climbed(warm, templates, junk=junk)
         templates = mixture.templates
         model = Model(mixture.scales, templates @ basis.T, temperature)
         found = mixture.found
@@ -194,7 +194,7 @@ def share_errors(products: Products, model: Model, *, junk: bool, seed: int) -> 
     n, k = products.target.shape
     size, rng = min(n, MOST_DRAWN), np.random.default_rng(seed)
     basis = _basis(k)
-    warm = Products(products.precision / model.temperature, products.target / model.temperature)
+    warm = products.tempered(model.temperature)
     templates = np.asarray(np.linalg.solve(basis, model.templates.T).T, np.float64)
     found = [
         climbed(warm.rows(rng.integers(0, n, size)).along(basis), templates, junk=junk).shares
