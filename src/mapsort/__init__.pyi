@@ -49,10 +49,10 @@ File = str | Path
 
 def abinit(
     particles: str | Path | Particles, *, progress: Progress | None = ..., nmodels: int = ...,
-    sym: Sequence[str] | str = ..., starts: int = ..., targetres: float | None = ...,
-    diameter: float | None = ..., maxshift: float | None = ..., hand: bool = ...,
-    path: File | None = ..., randomseed: int | None = ..., resume: File | None = ...,
-    passthrough: Sequence[File] | File = ...,
+    sym: Sequence[str] | str = ..., latesym: str | None = ..., starts: int = ...,
+    targetres: float | None = ..., diameter: float | None = ..., maxshift: float | None = ...,
+    hand: bool = ..., path: File | None = ..., randomseed: int | None = ...,
+    resume: File | None = ..., passthrough: Sequence[File] | File = ...,
     ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
     apix: float | None = ..., datadir: File | None = ..., parallel: str = ..., check: bool = ...,
     verbose: int = ..., no_report: bool = ..., quiet: bool = ...,

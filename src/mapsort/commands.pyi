@@ -119,9 +119,9 @@ def abinit(*, resume: File, **options: Any) -> AbInitio:
 @overload
 def abinit(
     *, input: File | None = ..., nmodels: int = ..., sym: Sequence[str] | str = ...,
-    starts: int = ..., targetres: float | None = ..., diameter: float | None = ...,
-    maxshift: float | None = ..., hand: bool = ..., path: File | None = ...,
-    randomseed: int | None = ..., resume: File | None = ...,
+    latesym: str | None = ..., starts: int = ..., targetres: float | None = ...,
+    diameter: float | None = ..., maxshift: float | None = ..., hand: bool = ...,
+    path: File | None = ..., randomseed: int | None = ..., resume: File | None = ...,
     passthrough: Sequence[File] | File = ...,
     ctf: Literal["auto", "apply", "flipped", "none"] = ..., invert: bool = ...,
     apix: float | None = ..., datadir: File | None = ..., parallel: str = ...,

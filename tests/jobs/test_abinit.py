@@ -120,6 +120,11 @@ def test_a_run_goes_on_from_the_stages_it_has_done_and_turns_its_hand(one_state,
     assert read_run(path).state is RunState.FINISHED
     with pytest.raises(ConfigError, match=r"--nmodels: differs from the run"):
         mapsort.commands.abinit(resume=path, nmodels=2)
+    assert main(["abinit", "--resume", str(path), "--latesym", "d3", "-q"]) == 0
+    # a phantom without symmetry stays as it is
+    np.testing.assert_array_equal(read_map(path / "map_01.mrc")[0], coarse.maps[0].data)
+    told = json.loads((path / "abinit.json").read_text())["signs"]
+    assert [line[:29] for line in told] == ["map 1 has no symmetry d3: abo"]
 
 
 def test_check_tells_what_would_run(one_state, tmp_path, capsys):
@@ -151,6 +156,8 @@ def test_noise_holds_no_structure(tmp_path):
     [
         ({"sym": "c1,c2"}, "one symmetry"),
         ({"sym": "h3:1:20:5"}, "helices"),
+        ({"latesym": "h3:1:20:5"}, "helices"),
+        ({"sym": "c2", "latesym": "d2"}, "--latesym=d2: expected no value with --sym"),
         ({"diameter": 200.0}, "more than the box of 128 A"),
         ({"maxshift": 20}, "--maxshift=20: must be below half the box"),
     ],

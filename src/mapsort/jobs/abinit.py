@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mapsort.engines.progress import Progress
+from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
+from mapsort.geometry.symmetry import symmetry
 from mapsort.io.star import read_particles
 from mapsort.jobs.loop import check_disk
 from mapsort.jobs.made_maps import Sought, foretold_seconds, maps_from_particles, planned
@@ -34,6 +35,7 @@ from mapsort.rundir.log import stage
 from mapsort.rundir.wording import counted
 from mapsort.runfiles.abinit import write_abinit
 from mapsort.stages.abinit.agreement import MIRROR
+from mapsort.stages.abinit.axes import on_axes
 from mapsort.stages.abinit.search import FoundMaps
 from mapsort.stages.abinit.verdict import holds_structure, signs
 from mapsort.stages.map_register import other_hand
@@ -161,6 +163,11 @@ def _written(
     found: FoundMaps,
 ) -> AbInitio:
     against = signs(found)
+    if options.latesym is not None:
+        found, other = on_axes(found, symmetry(options.latesym))
+        for line in other:
+            warn(run.execution.progress, line)
+        against += other
     if options.hand:
         found = _other_hand(found)
     resolution = run.plan.grid.box * run.inputs.apix / found.rings
@@ -175,6 +182,7 @@ def _written(
         "share": found.share.tolist(),
         "start": found.best,
         "rivals": {name: asdict(rival) for name, rival in found.rivals.items()},
+        "late_symmetry": options.latesym,
         "other_hand": options.hand,
         "signs": list(against),
     }

@@ -174,7 +174,9 @@ def resumed_options(kind: type[Asked], given: Mapping[str, Any]) -> Asked:
     known = {item.name for item in dataclasses.fields(kind)}
     asked = {k: v for k, v in manifest.asked.items() if k in known and v is not None}
     begun = typed_options(kind, asked)
-    free = FREE | (FURTHER if isinstance(begun, MultiOptions | RefineOptions) else {"hand"})
+    free = FREE | (
+        FURTHER if isinstance(begun, MultiOptions | RefineOptions) else {"hand", "latesym"}
+    )
     for name, value in given.items():
         if name in free or name == "resume":
             continue

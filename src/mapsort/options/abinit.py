@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mapsort.errors import ConfigError
+from mapsort.geometry.symmetry import symmetry
 from mapsort.options.fields import Options, flag, option, refuse
 from mapsort.options.multi import MADE_OF_PARTICLES, MultiOptions, as_in_multi
 from mapsort.options.refinement import REFINEMENT, GeneralOptions
@@ -29,6 +30,13 @@ class RandomStarts(Options):
         "SYM",
         "symmetry of all maps, imposed from the start: c<n>, d<n>, tet, oct, icos or icos2",
         ("c1",),
+        names="geometry.symmetry:symmetry",
+    )
+    latesym: str | None = option(
+        text("a symmetry"),
+        "SYM",
+        "symmetry of the finished maps, sought without any: its axes are found, maps brought to "
+        "the usual ones and averaged over their copies; also with --resume of a finished run",
         names="geometry.symmetry:symmetry",
     )
     starts: int = option(
@@ -84,8 +92,11 @@ class AbinitOptions(
             raise ConfigError("--input is missing: give particles")
         if len(self.sym) != 1:
             raise refuse("sym", self.sym, "one symmetry, that of all maps")
-        if self.sym[0].strip().lower().startswith("h"):
-            raise refuse("sym", self.sym, "a point group: helices are not found from particles")
+        for name, given in (("sym", self.sym[0]), ("latesym", self.latesym)):
+            if given is not None and given.strip().lower().startswith("h"):
+                raise refuse(name, given, "a point group: helices are not found from particles")
+        if self.latesym is not None and symmetry(self.sym[0]).order > 1:
+            raise refuse("latesym", self.latesym, "no value with --sym: that holds from the start")
 
     def as_multi(self) -> MultiOptions:
         """Return the request as one of several maps, of which one stands for all."""

@@ -139,7 +139,7 @@ def check_symmetry(volume: Real, group: Symmetry, *, apix: float = 1.0) -> Symme
     if best[1] < AGREES:
         best = max(best, _recentred(resampled, group, scale), key=lambda pair: pair[1])
     if best[1] < AGREES:
-        best = max(best, _turned(volume, small, group), key=lambda pair: pair[1])
+        best = max(best, _turned(volume, group), key=lambda pair: pair[1])
     setting, found = best
     if found - agreement < _BETTER or found < ABSENT:
         return SymmetryFinding(agreement)
@@ -281,11 +281,27 @@ def _recentred(volume: Float64, group: Symmetry, scale: float) -> tuple[str, flo
     return f"its centre at ({words}) pixels in x, y, z from the box's", found
 
 
-def _turned(volume: Real, small: Float64, group: Symmetry) -> tuple[str, float]:
-    """Return the orientation of the symmetry that suits the map best.
+def _turned(volume: Real, group: Symmetry) -> tuple[str, float]:
+    turn, found = symmetry_turn(volume, group)
+    if group.name.startswith("c"):
+        return f"its axis along {_written(turn[:, 2] * np.sign(turn[2, 2] or 1.0))}", found
+    x, z = _written(turn[:, 0]), _written(turn[:, 2])
+    return f"its axes turned, x to {x} and z to {z}", found
+
+
+def symmetry_turn(volume: Real, group: Symmetry) -> tuple[Float64, float]:
+    """Return the orientation of a point group that suits a map best, and how well it does.
 
     First the direction of one axis by itself, then the turn about it, then both refined.
+
+    Returns
+    -------
+    turn : ndarray of shape (3, 3)
+        From the group's axes to those in the map.
+    agreement : float
+        Lowest correlation of the map with its copies about these.
     """
+    small = _contrast(_resampled(volume, _BOX))
     coarse = _contrast(_resampled(volume, _SEARCH_BOX))
     main = group.matrices[1]
     vector = Rotation.from_matrix(main).as_rotvec()
@@ -307,11 +323,7 @@ def _turned(volume: Real, small: Float64, group: Symmetry) -> tuple[str, float]:
         (_refined_turn(small, few, start) for start in starts[-_REFINED:]),
         key=lambda turn: _lowest(small, _conjugated(few, turn)),
     )
-    found = _agreement(small, _conjugated(group.matrices, turn))
-    if cyclic:
-        return f"its axis along {_written(turn[:, 2] * np.sign(turn[2, 2] or 1.0))}", found
-    x, z = _written(turn[:, 0]), _written(turn[:, 2])
-    return f"its axes turned, x to {x} and z to {z}", found
+    return turn, _agreement(small, _conjugated(group.matrices, turn))
 
 
 def _refined_turn(volume: Float64, operations: Float64, start: Float64) -> Float64:
