@@ -25,7 +25,7 @@ from mapsort.jobs.multi import opened
 from mapsort.jobs.verdict import judged_at
 from mapsort.options.multi import MultiOptions
 from mapsort.refinement.run import Run
-from mapsort.rundir.verdict_record import PopulationRecord, Split
+from mapsort.rundir.verdict_record import SUPPORTED, PopulationRecord, Split
 from mapsort.stages.components.band import Band
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.found_classes import FoundClasses
@@ -81,7 +81,7 @@ def made(arguments: argparse.Namespace, name: str, count: int | None, *words: st
     band = Band.widest(run.plan.grid.box, run.inputs.apix)
     _, table = read_particles(data / "particles_truth.star")
     truth = table["rlnClassNumber"].to_numpy(np.int64)
-    rng, k = np.random.default_rng(5), max(2, int(truth.max()))
+    rng, k = np.random.default_rng(5), count or max(2, int(truth.max()))
     lot = (truth < 1) | (rng.random(len(truth)) < WRONG) | (truth.max() < 2)
     labels = np.where(lot, rng.integers(1, k + 1, len(truth)), truth)
     return Set(data, replace(run, plan=replace(run.plan, band=band)), truth, labels)
@@ -129,14 +129,18 @@ def populations(arguments: argparse.Namespace) -> None:
 
 
 def split(arguments: argparse.Namespace) -> None:
-    """Tell the verdict on one and on two structures."""
-    for states in ("1111", "1111,1011"):
+    """Tell the verdict on one structure, as two and four classes, and on two structures."""
+    for states, count in (("1111", 2), ("1111", 4), ("1111,1011", 2)):
+        gains, errors, supported = [], [], 0
         for seed, words in kinds(arguments.sets):
             size = ("--n", "2000", "--seed", str(seed))
-            item = made(arguments, f"split_{states}_{seed}", 2, "--states", states, *size, *words)
+            item = made(
+                arguments, f"split_{states}_{seed}", count, "--states", states, *size, *words
+            )
             found, _ = item.judged()
             print(
                 states,
+                count,
                 seed,
                 *words,
                 found.verdict,
@@ -145,6 +149,15 @@ def split(arguments: argparse.Namespace) -> None:
                 found.p_value,
                 flush=True,
             )
+            gains.append(found.gain_nats or 0.0)
+            errors.append(found.error_nats or np.inf)
+            supported += found.verdict == SUPPORTED
+        ratio = np.divide(gains, errors)
+        print(
+            f"{states} as {count}: {supported} of {len(gains)} supported; gain "
+            f"{min(gains):.2f} to {max(gains):.2f}, mean {np.mean(gains):.2f}; in standard errors "
+            f"{ratio.min():.1f} to {ratio.max():.1f}"
+        )
 
 
 def junk(arguments: argparse.Namespace) -> None:
