@@ -29,7 +29,7 @@ MAP_ROUNDS = 6
 #: Corrections of the poses by each particle's own map.
 OWN_MAP_TURNS = 1
 #: Fewer particles than this part that change class: the maps have settled.
-_SETTLED = 1e-3
+SETTLED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def refined_maps(
         before, found = found, mixture.found.gauged(mixture.scales.particle.mean)
         likelihoods.append(mixture.log_likelihood)
         told()
-        if np.mean(found.labels != before.labels) < _SETTLED:
+        if np.mean(found.labels != before.labels) < SETTLED:
             break
     return Refined(found, span.combined(mixture.templates), tuple(likelihoods))
 

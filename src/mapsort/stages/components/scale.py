@@ -6,7 +6,7 @@ tells it from a particle better than its likelihood does. The scale is integrate
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -89,6 +89,16 @@ class Judgement:
     def labels(self) -> Indices:
         """The most probable map of each image, or K for junk, (n,)."""
         return np.asarray(np.column_stack([self.responsibilities, self.junk]).argmax(axis=1))
+
+    def among(self, rows: Indices, n: int) -> Judgement:
+        """Return these images as some of n, the rest in no class."""
+
+        def spread(values: Float64) -> Float64:
+            every = np.zeros((n, *values.shape[1:]))
+            every[rows] = values
+            return every
+
+        return Judgement(*map(spread, astuple(self)))
 
     def gauged(self, unit: float) -> Judgement:
         """Return the same with scales in another unit."""
