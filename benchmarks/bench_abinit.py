@@ -7,6 +7,7 @@ DIR holds ``simulate.py`` and ``simulate_real.py``; ``DIR/../data/maps`` the mol
 are the same for all seeds, which are those of the random starts. Rows:
 
 adk        adenylate kinase, open: 3,000 of SNR 0.1
+closed     the same in its rounder shape: 1,500 of SNR 0.1
 full30     a ribosomal subunit with all that goes wrong on a grid: 5,000
 groel_d7   GroEL, 3,000 of SNR 0.1, ``--sym d7``
 groel_c1   the same without symmetry
@@ -78,6 +79,7 @@ class Row:
 TWO = ("--nmodels", "2")
 ROWS = {
     "adk": Row("adk"),
+    "closed": Row("closed"),
     "full30": Row("full30"),
     "groel_d7": Row("groel", ("--sym", "d7"), ("d7",)),
     "groel_c1": Row("groel", (), ("d7",)),
@@ -163,6 +165,7 @@ def _noise(tools: Path, data: Path) -> None:
 
 MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "adk": _simulated("--n", "3000", maps=(ADK,)),
+    "closed": _simulated("--n", "1500", maps=(CLOSED,)),
     "groel": _simulated("--n", "3000", maps=(GROEL,)),
     "bgal": _simulated("--n", "5000", "--snr", "0.05", maps=(LACTASE,)),
     "adkoc": _simulated("--n", "3000", maps=(ADK, CLOSED)),
