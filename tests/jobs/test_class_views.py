@@ -73,6 +73,15 @@ def test_a_run_that_was_stopped_finds_the_same(
     assert results(path) == results(whole.path)
 
 
+def test_wrong_views_are_not_counted_as_classes(unlike_states, tmp_path, agreement):
+    """As many classes as are likely at the first views are ten: a structure in nine views."""
+    run = found_from_first(unlike_states, tmp_path / "run", nmodels="auto")
+    assert len(run.maps) == 2
+    assert agreement(unlike_states, run) > 0.98
+    log = (run.path / "run.log").read_text()
+    assert log.count("number of classes and gain over one") == 1  # of those that it goes on with
+
+
 def test_threads_do_not_matter(unlike_states, whole, tmp_path, results):
     found_from_first(unlike_states, tmp_path / "run", parallel="thread:2")
     assert results(tmp_path / "run") == results(whole.path)

@@ -49,6 +49,9 @@ LOGGER = logging.getLogger(__name__)
 
 #: Fewer particles a class cannot be found; their number cannot be for fewer than so many classes.
 _LEAST_PARTICLES, _LEAST_CLASSES = 10, 12
+#: Classes by whose maps views are judged where the number of classes is to be found: as many as it
+#: likes would take up the wrong views of a state that looks otherwise, and find nothing elsewhere.
+_FEWEST = 2
 #: A class with a smaller part of the particles than this part of an equal share is told.
 _SMALL = 0.1
 
@@ -76,11 +79,18 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
         Particles and map have nothing in common, or all is junk.
     """
     kept = run.execution.checkpoints
-    classes = kept.kept(0, "classes", StartingClasses, lambda: _starting_classes(run))
-    begun, state = _started(run, classes)
+    counts = run.options.nmodels is None and run.inputs.poses is None
+    first = _of_number(run, _FEWEST) if counts else run
+
+    def found() -> StartingClasses:
+        return _classes_at(first, poses_with_one_map(run, CONSENSUS_ITERATIONS), told=not counts)
+
+    classes = kept.kept(0, "classes", StartingClasses, found)
+    begun, state = _started(first, classes)
     views = settled_views(begun, state)
-    if (poses := views.anew) is not None:
-        anew = kept.kept(0, "anew", StartingClasses, lambda: _classes_at(run, poses))
+    if counts or views.anew is not None:
+        at = views.anew or classes.consensus
+        anew = kept.kept(0, "anew", StartingClasses, lambda: _classes_at(run, at))
         begun, state = _started(run, anew)
     for part in (CONSENSUS, VIEWS):
         kept.drop_part(part)
@@ -109,18 +119,19 @@ def of_found_number(run: Run, known: KnownClasses | None) -> Run:
     """Return the run with as many maps as classes were found, where it asks for that."""
     if known is None or run.options.nmodels is not None:
         return run
-    count, one = known.responsibilities.shape[1], run.options.models[:1]
+    return _of_number(run, known.responsibilities.shape[1])
+
+
+def _of_number(run: Run, count: int) -> Run:
+    """Return the run with so many maps, all the one."""
+    one = run.options.models[:1]
     # what follows from classes being sought stays, though one is no longer
     options = replace(run.options, nmodels=count, models=one * count, junk=run.options.junk_sets)
     return replanned(run, options, replace(run.inputs, seeds=run.inputs.seeds[:1] * count))
 
 
-def _starting_classes(run: Run) -> StartingClasses:
-    return _classes_at(run, poses_with_one_map(run, CONSENSUS_ITERATIONS))
-
-
-def _classes_at(run: Run, consensus: Consensus) -> StartingClasses:
-    """Find classes at these poses, and tell what was found."""
+def _classes_at(run: Run, consensus: Consensus, *, told: bool = True) -> StartingClasses:
+    """Find classes at these poses, and tell what was found unless others are to follow."""
     settings = ComponentSettings(junk=run.options.junk_sets > 0)
     with stage("find classes"):
         try:
@@ -131,7 +142,8 @@ def _classes_at(run: Run, consensus: Consensus) -> StartingClasses:
                 "(--seedmethod noise starts from the map itself)"
             ) from error
     known = KnownClasses(found.responsibilities, found.junk)
-    _tell(run, found)
+    if told:
+        _tell(run, found)
     return StartingClasses(
         known, found.rotations, consensus.origins + found.origins, found.maps, consensus
     )
