@@ -30,6 +30,7 @@ from mapsort.stages.components.band import Band
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.found_classes import MOST_COMPONENTS
 from mapsort.stages.components.held_out_split import MOST_JUDGED
+from mapsort.stages.components.judged_classes import MAP_ROUNDS
 from mapsort.stages.components.slice_grid import SliceGrid
 from mapsort.stages.reconstruct.class_reconstruction import MapSlices
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
@@ -41,7 +42,7 @@ SAMPLE, TRIAL_BOX = 64, 32
 #: Passes over all particles that judging classes takes, and finding them beside.
 JUDGING_PASSES, SEARCH_PASSES = 16, 24
 #: Maps of the band for each class that the verdict solves and masks.
-VERDICT_MAPS = 250
+VERDICT_MAPS = 310
 #: Part of the Nyquist frequency that maps are likely to reach, and steps that they are solved with.
 LIKELY_BAND, WHOLE_STEPS = 0.75, 3
 #: Iterations that runs take where they go on until they converge: 4 to 10.
@@ -193,7 +194,7 @@ def _verdict(run: Run) -> float:
     grid = _grid(run, Band.widest(run.plan.grid.box, run.inputs.apix))
     some_map = np.ones((grid.voxels, 1), np.complex64)
     n_judged = min(len(run.inputs.particles), MOST_JUDGED)
-    passes = JUDGING_PASSES * _pass(run, grid, n_maps) * n_judged
+    passes = (JUDGING_PASSES + MAP_ROUNDS) * _pass(run, grid, n_maps) * n_judged
     return passes + VERDICT_MAPS * n_maps * _seconds(lambda: grid.masked(some_map))
 
 

@@ -16,9 +16,9 @@ _STEPS = 15
 SIGNIFICANCE = 2.0
 #: What it must gain at least, beside, as a part of what the mean map is worth to a particle: what
 #: the model leaves out of CTF and background varies among particles, too, and grows with the
-#: signal. Of 2,000 particles of one structure at signal-to-noise ratios of 0.1 and 0.6 (two sets)
-#: a second class gains 0.0004, 0.0004 and 0.0003 of it, a component 0.0004, 0.0002 and 0.0001; the
-#: states of two and of four 0.005 to 0.05.
+#: signal. Of 2,000 particles of one structure at a signal-to-noise ratio of 0.6 (two sets) a second
+#: class gains -0.0002 and 0.0001 of it, a component up to 0.0004 (at 0.1 and 0.6); the last of two
+#: or four states at 0.1 (28 sets) 0.0016 to 0.02.
 LEAST_SHARE = 1e-3
 #: Variance of the scale to begin with.
 _SCALE_VARIANCE = 0.04
