@@ -73,8 +73,8 @@ def test_a_run_that_was_stopped_finds_the_same(
     assert results(path) == results(whole.path)
 
 
-def test_wrong_views_are_not_counted_as_classes(unlike_states, tmp_path, agreement):
-    """As many classes as are likely at the first views are ten: a structure in nine views."""
+def test_views_that_settle_are_not_counted_as_classes(unlike_states, tmp_path, agreement):
+    """Counted at the first views, there would be ten: one of the structures in nine views."""
     run = found_from_first(unlike_states, tmp_path / "run", nmodels="auto")
     assert len(run.maps) == 2
     assert agreement(unlike_states, run) > 0.98
