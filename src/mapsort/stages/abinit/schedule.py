@@ -20,6 +20,10 @@ BATCH_STAGES, LAST_STAGES = 5, 5
 ROUNDS, BATCH, PART = (15, 4), (200, 400), (0.5, 0.25)
 #: Step between views times rings [degrees], and its bounds.
 _STEP, _FINEST, _COARSEST = 80.0, 8.0, 20.0
+#: Shifts that are tried in the length of the last ring's wave, and the least step [boxes]. With
+#: half as many, particles lie up to a sixth of the wave off along both axes; what suits them then
+#: is a view that moves the map's parts, and the views of round molecules are not found.
+_SHIFTS, _LEAST_SHIFT = 6, 1 / 96
 #: Points of a ring, for up to so many rings.
 _ANGLES = ((5, 24), (8, 32), (12, 48), (18, 64), (MOST_RINGS, 80))
 
@@ -52,7 +56,7 @@ class Stage:
             rings=rings,
             angles=next(count for most, count in _ANGLES if rings <= most),
             step_deg=float(np.clip(_STEP / rings, _FINEST, _COARSEST)),
-            shift_step=max(box / rings / 3, box / 48),
+            shift_step=max(box / rings / _SHIFTS, _LEAST_SHIFT * box),
             rounds=round(between(ROUNDS)),
             batch=round(between(BATCH)),
             part=between(PART),
