@@ -104,7 +104,7 @@ def test_a_map_is_made_anew_of_its_particles_by_another_map_s_poses():
         a, b = right.maps[:, 1], standing.maps[:, 1]
         return abs(np.vdot(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b))
 
-    # of what was wrong, most is gone: .21 of the lost map, and of this .03 to .05 by the shifts' step
+    # most of what was wrong is gone: .21 of the lost map, and .03 to .05 left by the shifts' step
     assert alike(lost) < 0.9
     assert 1 - alike(anew) < (1 - alike(lost)) / 3
     with_donor = Wide.of(problem, right, stage).of_map(1)
