@@ -7,26 +7,20 @@ classification that is to be judged goes in but its poses.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float64, Indices
-from mapsort.stages.components.class_maps import SpanFilter, class_sums
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.component_worth import gains, mean_worth
 from mapsort.stages.components.decomposition import COARSE, FINE, Decomposition, Subspace
 from mapsort.stages.components.folds import Folds
 from mapsort.stages.components.found_classes import MOST_COMPONENTS
-from mapsort.stages.components.judged_classes import MAP_ROUNDS, SETTLED
-from mapsort.stages.components.latent_mixture import (
-    FEW_MOVES,
-    Mixture,
-    climbed,
-    fit_mixture,
-    templates_of,
-)
+from mapsort.stages.components.judged_classes import map_rounds
+from mapsort.stages.components.latent_mixture import FEW_MOVES, Mixture, fit_mixture
 from mapsort.stages.components.observed import Observed, Products
 from mapsort.stages.components.polishing import Polished, polished
 from mapsort.stages.components.random_partitions import partition_p_value
@@ -151,19 +145,17 @@ def refined(
     mixture : Mixture
         First classes, in the space of the components.
     """
-    observed, found = subspace.observed, mixture.found
-    learnt = np.flatnonzero(observed.folds.number != JUDGES)
-    maker = SpanFilter(grid)
-    for _ in range(MAP_ROUNDS):
-        span = maker.maps(class_sums(observed, grid, found.among(learnt, len(observed))))
-        products = Products.of(observed, grid, span.maps)
-        subspace = Subspace(products, span.whole, grid, observed)
-        counted = subspace.counted.rows(learnt)
-        mixture = climbed(counted, templates_of(counted, found), junk=junk)
-        before, found = found, mixture.found.gauged(mixture.scales.particle.mean)
-        if np.mean(found.labels != before.labels) < SETTLED:
-            break
-    return subspace, mixture
+    observed = subspace.observed
+    rounds = map_rounds(
+        observed,
+        grid,
+        mixture.found,
+        junk=junk,
+        learnt=np.flatnonzero(observed.folds.number != JUDGES),
+        temperature=subspace.temperature,
+    )
+    last = deque(rounds, maxlen=1).pop()
+    return Subspace(last.products, last.span.whole, grid, observed), last.mixture
 
 
 def gain_by_ring(subspace: Subspace, several: Mixture, one: Mixture) -> Float64:

@@ -7,17 +7,18 @@ for classes (`found_classes`), with poses that are corrected by what they were o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float64
+from mapsort.engines.chunks import Rows
 from mapsort.engines.progress import Progress
 from mapsort.stages.components.class_maps import FoldMaps, SpanFilter, class_sums
 from mapsort.stages.components.component_settings import ComponentSettings
-from mapsort.stages.components.latent_mixture import climbed, templates_of
+from mapsort.stages.components.latent_mixture import Mixture, climbed, templates_of
 from mapsort.stages.components.observed import Observed, Products
 from mapsort.stages.components.polishing import POSE_ROUNDS, polished
 from mapsort.stages.components.pose_errors import PoseErrors
@@ -29,7 +30,7 @@ MAP_ROUNDS = 6
 #: Corrections of the poses by each particle's own map.
 OWN_MAP_TURNS = 1
 #: Fewer particles than this part that change class: the maps have settled.
-SETTLED = 1e-3
+_SETTLED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -145,17 +146,58 @@ def refined_maps(
     told : callable
         Called after each round.
     """
-    maker, likelihoods = SpanFilter(grid), []
-    for _ in range(rounds):
-        span = maker.maps(class_sums(observed, grid, found))
-        products = Products.of(observed, grid, span.maps)
-        mixture = climbed(products, templates_of(products, found), junk=junk)
-        before, found = found, mixture.found.gauged(mixture.scales.particle.mean)
-        likelihoods.append(mixture.log_likelihood)
+    likelihoods = []
+    for now in map_rounds(observed, grid, found, junk=junk, rounds=rounds):
+        likelihoods.append(now.mixture.log_likelihood)
         told()
-        if np.mean(found.labels != before.labels) < SETTLED:
+    return Refined(now.found, now.span.combined(now.mixture.templates), tuple(likelihoods))
+
+
+@dataclass(frozen=True)
+class MapRound:
+    """Maps, what all particles say of them, and the classes that those learnt from are in."""
+
+    span: FoldMaps
+    products: Products
+    mixture: Mixture
+
+    @property
+    def found(self) -> Judgement:
+        """Of the particles learnt from; scales are relative to the maps."""
+        return self.mixture.found.gauged(self.mixture.scales.particle.mean)
+
+
+def map_rounds(
+    observed: Observed,
+    grid: SliceGrid,
+    found: Judgement,
+    *,
+    junk: bool,
+    rounds: int = MAP_ROUNDS,
+    learnt: Rows = slice(None),
+    temperature: float = 1.0,
+) -> Iterator[MapRound]:
+    """Make maps and judge particles in turn, until these stay.
+
+    Parameters
+    ----------
+    found : Judgement
+        First assignments of the particles learnt from; scales as for the maps that are to be.
+    learnt : slice or ndarray
+        The particles that maps and classes are made of.
+    temperature : float
+        What their log likelihoods are divided by.
+    """
+    maker = SpanFilter(grid)
+    for _ in range(rounds):
+        span = maker.maps(class_sums(observed, grid, found.among(learnt, len(observed))))
+        products = Products.of(observed, grid, span.maps)
+        counted = products.rows(learnt).tempered(temperature)
+        now = MapRound(span, products, climbed(counted, templates_of(counted, found), junk=junk))
+        before, found = found, now.found
+        yield now
+        if np.mean(found.labels != before.labels) < _SETTLED:
             break
-    return Refined(found, span.combined(mixture.templates), tuple(likelihoods))
 
 
 def _as_judged(probability: Float64) -> Judgement:

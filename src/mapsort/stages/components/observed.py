@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from mapsort.array_types import Bool, Complex64, Float32, Float64, Indices
+from mapsort.engines.chunks import Rows
 from mapsort.errors import ConfigError
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.stages.components.band import BandParticles
@@ -256,7 +257,7 @@ class Products:
         """The maps' own norms, (n, q)."""
         return np.diagonal(self.precision, axis1=1, axis2=2)
 
-    def rows(self, which: Bool | Indices) -> Products:
+    def rows(self, which: Bool | Rows) -> Products:
         """Return those of some particles."""
         return Products(self.precision[which], self.target[which])
 

@@ -6,11 +6,12 @@ tells it from a particle better than its likelihood does. The scale is integrate
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from mapsort.array_types import Bool, Float64, Indices
+from mapsort.engines.chunks import Rows
 
 #: Particles whose worth the starting values of a distribution keep while it is learnt.
 PRIOR_PARTICLES = 10.0
@@ -90,15 +91,18 @@ class Judgement:
         """The most probable map of each image, or K for junk, (n,)."""
         return np.asarray(np.column_stack([self.responsibilities, self.junk]).argmax(axis=1))
 
-    def among(self, rows: Indices, n: int) -> Judgement:
+    def among(self, rows: Rows, n: int) -> Judgement:
         """Return these images as some of n, the rest in no class."""
+        if len(self.log_likelihood) == n:
+            return self
 
         def spread(values: Float64) -> Float64:
             every = np.zeros((n, *values.shape[1:]))
             every[rows] = values
             return every
 
-        return Judgement(*map(spread, astuple(self)))
+        # not `astuple`, which copies the arrays first
+        return Judgement(*(spread(getattr(self, item.name)) for item in fields(self)))
 
     def gauged(self, unit: float) -> Judgement:
         """Return the same with scales in another unit."""
