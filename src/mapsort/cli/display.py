@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 
 
 class LineDisplay:
-    """A line for each finished stage; how a line is written is the subclasses' part.
+    """A line for each finished stage.
 
     Parameters
     ----------
+    write : callable
+        Writes a line.
     clock : callable, optional
         Seconds, increasing.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, write: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._write, self._clock = write, clock
         self._label = ""
         self._started = 0.0
         self._last = ""
@@ -53,9 +57,6 @@ class LineDisplay:
     def close(self) -> None:
         """Take the display down."""
 
-    def _write(self, text: str) -> None:
-        raise NotImplementedError
-
 
 class PlainProgress(LineDisplay):
     """One line per finished stage, for logs and pipes.
@@ -71,10 +72,10 @@ class PlainProgress(LineDisplay):
     def __init__(
         self, stream: TextIO | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__(clock=clock)
+        super().__init__(self._write_line, clock=clock)
         self._stream = sys.stderr if stream is None else stream
 
-    def _write(self, text: str) -> None:
+    def _write_line(self, text: str) -> None:
         self._stream.write(text + "\n")
         self._stream.flush()
 
@@ -93,7 +94,7 @@ class RichProgress(LineDisplay):
         )
         from rich.progress import Progress as Bars
 
-        super().__init__()
+        super().__init__(self._print)
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -127,7 +128,7 @@ class RichProgress(LineDisplay):
         self._remove_task()
         self._bars.stop()
 
-    def _write(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False)
 
     def _remove_task(self) -> None:
