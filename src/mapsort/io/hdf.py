@@ -6,6 +6,7 @@ Image i is group ``/MDF/images/i``: header and dataset ``image``; see `mapsort.i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -119,7 +120,8 @@ class HdfReader:
     @property
     def first(self) -> int:
         """Number of the first image that is there: images can have been deleted; 0 if none is."""
-        return min(self._present(), default=0)
+        # of a file of a million images, the names are not read for this
+        return 0 if "0" in self._file["/MDF/images"] else min(self._present(), default=0)
 
     def shape(self, index: int) -> tuple[int, ...]:
         """Return the shape of an image, ``(ny, nx)`` or ``(nz, ny, nx)``; errors as `image`."""
@@ -210,12 +212,11 @@ class HdfReader:
             if highest.size != 1 or highest.dtype.kind not in "iu":
                 raise ValueError("imageid_max is not a number")
             return int(highest[0]) + 1
-        return 1 + max((int(name) for name in images if name.isdigit()), default=-1)
+        return 1 + max(_numbers(images), default=-1)
 
     def _present(self) -> set[int]:
         """Return the numbers of the images that are there."""
-        numbers = (int(name) for name in self._file["/MDF/images"] if name.isdigit())
-        return {number for number in numbers if number < self.n_images}
+        return {n for n in _numbers(self._file["/MDF/images"]) if n < self.n_images}
 
     def _group(self, index: int) -> h5g.GroupID:
         images = self._file["/MDF/images"].id
@@ -236,6 +237,11 @@ class HdfReader:
                 "counted from 0."
             )
         return h5g.open(images, name)
+
+
+def _numbers(images: h5py.Group) -> Iterator[int]:
+    """Return the numbers of a group's images, in the order of their names."""
+    return (int(name) for name in images if re.fullmatch("0|[1-9][0-9]*", name))
 
 
 class HdfStack:
