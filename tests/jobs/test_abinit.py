@@ -157,6 +157,7 @@ def test_noise_holds_no_structure(tmp_path):
         ({"sym": "c1,c2"}, "one symmetry"),
         ({"sym": "h3:1:20:5"}, "helices"),
         ({"latesym": "h3:1:20:5"}, "helices"),
+        ({"latesym": "c1"}, "--latesym=c1: expected a symmetry with axes"),
         ({"sym": "c2", "latesym": "d2"}, "--latesym=d2: expected no value with --sym"),
         ({"diameter": 200.0}, "more than the box of 128 A"),
         ({"maxshift": 20}, "--maxshift=20: must be below half the box"),

@@ -95,7 +95,11 @@ class AbinitOptions(
         for name, given in (("sym", self.sym[0]), ("latesym", self.latesym)):
             if given is not None and given.strip().lower().startswith("h"):
                 raise refuse(name, given, "a point group: helices are not found from particles")
-        if self.latesym is not None and symmetry(self.sym[0]).order > 1:
+        if self.latesym is None:
+            return
+        if symmetry(self.latesym).order == 1:
+            raise refuse("latesym", self.latesym, "a symmetry with axes to be found")
+        if symmetry(self.sym[0]).order > 1:
             raise refuse("latesym", self.latesym, "no value with --sym: that holds from the start")
 
     def as_multi(self) -> MultiOptions:
