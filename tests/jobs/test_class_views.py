@@ -8,6 +8,7 @@ import pytest
 from mapsort import refine_multi
 from mapsort.errors import Interrupted
 from mapsort.io.mrc import write_map
+from mapsort.jobs import class_views
 from mapsort.jobs.class_views import Moved
 from mapsort.jobs.simulate import Simulated, simulate
 from mapsort.options.simulate import SimulateOptions
@@ -55,6 +56,7 @@ def test_views_of_the_other_state_are_found(unlike_states, whole, agreement):
     assert max(sample) > 0.1
     assert max(searches[-1]) <= 0.03 < min(map(max, [sample, *searches[:-1]]))
     assert log.count("of the classes moved elsewhere") == len(searches)
+    assert "have not settled" not in log
     # the second class agrees with itself as far as the first one does
     first, second = (item["resolution_fsc_0143_ang"] for item in whole.convergence[-1]["maps"])
     assert second < 1.2 * first
@@ -80,6 +82,18 @@ def test_views_that_settle_are_not_counted_as_classes(unlike_states, tmp_path, a
     assert agreement(unlike_states, run) > 0.98
     log = (run.path / "run.log").read_text()
     assert log.count("number of classes and gain over one") == 1  # of those that it goes on with
+
+
+@pytest.mark.parametrize("nmodels", [2, "auto"], ids=str)
+def test_views_that_have_not_settled_are_told(unlike_states, tmp_path, monkeypatch, nmodels):
+    monkeypatch.setattr(class_views, "VIEWS_ITERATIONS", 2)
+    run = found_from_first(unlike_states, tmp_path / "run", nmodels=nmodels)
+    shares = run.convergence[0]["views_elsewhere"][-1]
+    words = "/".join(f"{share:.1%}" for share in shares)
+    log = (run.path / "run.log").read_text()
+    (told,) = [line for line in log.splitlines() if "settled" in line]
+    assert f"views have not settled in 2 iterations: {words} of the classes still moved" in told
+    assert told.endswith("if you know it") is (nmodels == "auto")
 
 
 def test_threads_do_not_matter(unlike_states, whole, tmp_path, results):

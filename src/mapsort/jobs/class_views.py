@@ -57,7 +57,7 @@ class Moved:
     @property
     def words(self) -> str:
         """The shares."""
-        return "/".join(f"{share:.1%}" for share in self.share)
+        return _in_words(self.share)
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,21 @@ class Views:
     elsewhere: Float64 | None = None
     #: Poses by the classes' own maps; None where those by the one map hold.
     anew: Consensus | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """What to tell where the search ended before views had settled."""
+        if self.anew is None or self.elsewhere is None or self.elsewhere[-1].max() <= SETTLED:
+            return None
+        return (
+            f"views have not settled in {len(self.elsewhere)} iterations: "
+            f"{_in_words(self.elsewhere[-1])} of the classes still moved elsewhere; particles of "
+            "wrong views may be in a wrong class"
+        )
+
+
+def _in_words(shares: Float64) -> str:
+    return "/".join(f"{share:.1%}" for share in shares)
 
 
 def settled_views(run: Run, state: State) -> Views:

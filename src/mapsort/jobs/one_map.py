@@ -52,6 +52,8 @@ _LEAST_PARTICLES, _LEAST_CLASSES = 10, 12
 #: Classes by whose maps views are judged where the number of classes is to be found: as many as it
 #: likes would take up the wrong views of a state that looks otherwise, and find nothing elsewhere.
 _FEWEST = 2
+#: What wrong views that are left may lead to there.
+_COUNTED = ", or be counted as classes of their own: give the number (--nmodels) if you know it"
 #: A class with a smaller part of the particles than this part of an equal share is told.
 _SMALL = 0.1
 
@@ -88,6 +90,8 @@ def start_from_one_map(run: Run) -> tuple[Run, State]:
     classes = kept.kept(0, "classes", StartingClasses, found)
     begun, state = _started(first, classes)
     views = settled_views(begun, state)
+    if views.doubt is not None:
+        _warn(run, views.doubt + _COUNTED * counts)
     if counts or views.anew is not None:
         at = views.anew or classes.consensus
         anew = kept.kept(0, "anew", StartingClasses, lambda: _classes_at(run, at))
@@ -182,8 +186,12 @@ def _tell(run: Run, found: FoundClasses) -> None:
         LOGGER.info("%s", line)
         run.execution.progress.message(line)
     for line in _doubts(found, counts):
-        LOGGER.warning("%s", line)
-        warn(run.execution.progress, line)
+        _warn(run, line)
+
+
+def _warn(run: Run, line: str) -> None:
+    LOGGER.warning("%s", line)
+    warn(run.execution.progress, line)
 
 
 def _doubts(found: FoundClasses, counts: Indices) -> list[str]:
