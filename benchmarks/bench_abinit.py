@@ -7,6 +7,7 @@ DIR holds ``simulate.py`` and ``simulate_real.py``; ``DIR/../data/maps`` the mol
 are the same for all seeds, which are those of the random starts. Rows:
 
 adk        adenylate kinase, open: 3,000 of SNR 0.1
+junk       the same, of which 31 % are replaced by noise and by lumps
 closed     the same in its rounder shape: 1,500 of SNR 0.1
 full30     a ribosomal subunit with all that goes wrong on a grid: 5,000
 groel_d7   GroEL, 3,000 of SNR 0.1, ``--sym d7``
@@ -18,7 +19,8 @@ noise      3,000 images of noise
 
 Success: FSC 0.5 with the truth at 20 A or better and a median view error of 8 degrees at most, in
 whatever frame and hand; with two maps, 0.95 (0.9 of open and closed) of the particles in the right
-one; for noise: "no structure". Data and runs that are there are kept.
+one; for noise: "no structure". Junk: the part of it that is found, and the part of the particles
+that is lost to it. Data and runs that are there are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from mapsort.array_types import Float32, Float64
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.mrc import read_map, write_map, write_stack
-from mapsort.io.star import read_particles
+from mapsort.io.star import read_particles, write_particles
 from mapsort.physics.fsc import ONE_HALF, fsc, resolution_at
 from mapsort.physics.resample import match_box
 from mapsort.stages.abinit.agreement import brought_onto, frame
@@ -79,6 +81,7 @@ class Row:
 TWO = ("--nmodels", "2")
 ROWS = {
     "adk": Row("adk"),
+    "junk": Row("junk"),
     "closed": Row("closed"),
     "full30": Row("full30"),
     "groel_d7": Row("groel", ("--sym", "d7"), ("d7",)),
@@ -102,8 +105,11 @@ def main() -> None:
     parser.add_argument("--options", default="", help="more options of mapsort abinit")
     asked = parser.parse_args()
     out = asked.out.absolute()
-    print("| row | seed | success | FSC 0.5 [A] | view error [deg] | right | CPU s | told |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| row | seed | success | FSC 0.5 [A] | view error [deg] | right | junk found | lost "
+        "| CPU s | told |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name in asked.rows.split(","):
         row = ROWS[name]
         data = made(asked.tools, out / "data" / row.data, row.data)
@@ -163,6 +169,36 @@ def _noise(tools: Path, data: Path) -> None:
     shutil.copy(other / "particles.star", data / "particles.star")
 
 
+def _with_junk(tools: Path, data: Path) -> None:
+    """Particles of which some are replaced: half by noise, half by lumps, as on a real grid."""
+    sys.path.insert(0, str(tools))
+    from simulate_real import ctf
+
+    other = made(tools, data.parent / "adk", "adk")
+    data.mkdir(parents=True, exist_ok=True)
+    images, apix = read_map(other / "particles.mrcs")
+    images = images.copy()
+    optics, table = read_particles(other / "particles_truth.star")
+    rng, box = np.random.default_rng(77), images.shape[1]
+    junk = np.flatnonzero(rng.random(len(images)) < 0.3)
+    noise = float(np.sqrt(images.var() / 1.1))
+    line = np.arange(box) - box // 2
+    for number in junk:
+        images[number] = rng.normal(0, noise, (box, box))
+        if rng.random() < 0.5:
+            y, x, size = *rng.uniform(-box / 5, box / 5, 2), rng.uniform(box / 12, box / 5)
+            lump = np.exp(-((line[:, None] - y) ** 2 + (line - x) ** 2) / (2 * size**2))
+            columns = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+            transfer = ctf(box, apix, *(table[name].to_numpy()[[number]] for name in columns))[0]
+            seen = np.fft.ifft2(np.fft.fft2(np.fft.ifftshift(lump)) * transfer).real
+            images[number] += 8 * np.sqrt(0.1) * noise * np.fft.fftshift(seen)
+    write_stack(data / "particles.mrcs", images, apix=apix)
+    table.loc[junk, "rlnClassNumber"] = 0
+    write_particles(data / "particles_truth.star", optics, table)
+    for name in ("particles.star", "true1.mrc"):
+        shutil.copy(other / name, data / name)
+
+
 MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "adk": _simulated("--n", "3000", maps=(ADK,)),
     "closed": _simulated("--n", "1500", maps=(CLOSED,)),
@@ -172,6 +208,7 @@ MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "full30": _subunit,
     "mix": _mixture,
     "noise": _noise,
+    "junk": _with_junk,
 }
 
 
@@ -192,15 +229,19 @@ def judged(row: Row, data: Path, run: Path) -> tuple[str, str, str]:
     summary = json.loads((run / "abinit.json").read_text())
     told = f"gain {summary['held_out_gain_nat']:.1f}; {'; '.join(summary['signs'])}"
     if row.data == "noise":
-        return ("no" if summary["structure"] else "yes"), " | | ", told
+        return ("no" if summary["structure"] else "yes"), " | | | | ", told
     found = read_particles(run / "particles.star")[1]
     true = read_particles(data / "particles_truth.star")[1]
     counts = pd.crosstab(found["rlnClassNumber"], true["rlnClassNumber"])
+    junk = counts.reindex(index=[summary["maps"] + 1], fill_value=0).sum()
+    recall = junk[0] / counts[0].sum() if 0 in counts else np.nan
     counts = counts.drop(columns=0, errors="ignore")
-    rows, columns = linear_sum_assignment(-counts.to_numpy())
-    right = float(counts.to_numpy()[rows, columns].sum() / counts.to_numpy().sum())
+    lost = junk[counts.columns].sum() / counts.to_numpy().sum()
+    of_maps = counts.drop(index=summary["maps"] + 1, errors="ignore")
+    rows, columns = linear_sum_assignment(-of_maps.to_numpy())
+    right = float(of_maps.to_numpy()[rows, columns].sum() / counts.to_numpy().sum())
     resolutions, errors = [], []
-    for own, real in zip(counts.index[rows], counts.columns[columns], strict=True):
+    for own, real in zip(of_maps.index[rows], of_maps.columns[columns], strict=True):
         both = (found["rlnClassNumber"] == own) & (true["rlnClassNumber"] == real)
         group = symmetry(row.symmetries[real - 1]).matrices
         lying = frame(views_of(found[both]), views_of(true[both]), group)
@@ -208,11 +249,12 @@ def judged(row: Row, data: Path, run: Path) -> tuple[str, str, str]:
         truth = read_map(data / f"true{real}.mrc")[0]
         resolutions.append(fsc_half_ang(brought_onto(volume, truth, lying), truth, apix))
         errors.append(lying.error_deg)
-    good = resolutions[0] < MOST_ANG and errors[0] <= MOST_DEG
+    good = bool(resolutions) and resolutions[0] < MOST_ANG and errors[0] <= MOST_DEG
     if row.right:
         good = right >= row.right
     figures = [" / ".join(f"{value:.1f}" for value in values) for values in (resolutions, errors)]
-    return ("yes" if good else "no"), f"{figures[0]} | {figures[1]} | {right:.3f}", told
+    cells = f"{figures[0]} | {figures[1]} | {right:.3f} | {recall:.3f} | {lost:.4f}"
+    return ("yes" if good else "no"), cells, told
 
 
 def views_of(table: pd.DataFrame) -> Float64:

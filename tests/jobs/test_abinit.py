@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -141,6 +142,35 @@ def test_what_stands_for_maps_is_not_held_against_the_symmetry(one_state, tmp_pa
     asked = QUICK | {"sym": "d7", "targetres": 40}
     run = mapsort.abinit(one_state.particles, path=tmp_path / "run", **asked)
     assert "symmetry copies" not in (run.path / "run.log").read_text()
+
+
+def test_junk_is_told_and_kept_out(one_state, tmp_path):
+    """A tenth of the images becomes noise, a tenth lumps; the shuffled rest keeps its numbers."""
+    images = read_map(one_state.stack)[0].copy()
+    rng = np.random.default_rng(8)
+    junk = rng.permutation(len(images))[: len(images) // 5]
+    images[junk] = images.std() * rng.standard_normal((len(junk), 32, 32))
+    line = np.arange(32) - 16
+    for number in junk[::2]:
+        y, x, size = *rng.uniform(-6, 6, 2), rng.uniform(3, 6)
+        lump = np.exp(-((line[:, None] - y) ** 2 + (line - x) ** 2) / (2 * size**2))
+        images[number] += 2 * images.std() * lump.astype(np.float32)
+    write_stack(tmp_path / "particles.mrcs", images, apix=4.0)
+    shutil.copy(one_state.particles, tmp_path / "particles.star")
+    path = tmp_path / "run"
+    found = mapsort.abinit(tmp_path / "particles.star", path=path, targetres=16, **QUICK)
+    told = found.assignments["rlnClassNumber"].to_numpy() == 2
+    is_junk = np.isin(np.arange(len(images)), junk)
+    assert told[is_junk].mean() > 0.95
+    assert told[~is_junk].mean() < 0.02
+    assert found.n_junk == told.sum() == json.loads((path / "abinit.json").read_text())["junk"]
+    probability = found.assignments["mapsortJunkProbability"].to_numpy()
+    np.testing.assert_array_equal(told, probability > 0.8)
+    true = views_of(read_particles(one_state.truth)[1])
+    views = views_of(found.assignments)
+    assert median_view_error_deg(views[~is_junk], true[~is_junk]) < 15.0
+    assert f"; {found.n_junk} images of junk" in found.words
+    assert f"junk: {found.n_junk} of {len(images)} images" in (path / "run.log").read_text()
 
 
 def test_noise_holds_no_structure(tmp_path):

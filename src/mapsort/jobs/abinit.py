@@ -37,7 +37,7 @@ from mapsort.runfiles.abinit import write_abinit
 from mapsort.stages.abinit.agreement import MIRROR
 from mapsort.stages.abinit.axes import on_axes
 from mapsort.stages.abinit.search import FoundMaps
-from mapsort.stages.abinit.verdict import holds_structure, signs
+from mapsort.stages.abinit.verdict import holds_structure, signs, symmetry_hint
 from mapsort.stages.map_register import other_hand
 
 COMMAND = "abinit"
@@ -54,7 +54,9 @@ class AbInitio:
     maps : tuple of Volume
         White, centred, low-passed; of a hand that the particles do not tell.
     particles : Path
-        The table of all particles, with map and pose of each.
+        The table of all images, with map and pose of each; the class after the last map is junk.
+    n_junk : int
+        Images that hold no particle.
     resolution_ang : float
         Of the last ring in use.
     gain, gain_error : float
@@ -69,6 +71,7 @@ class AbInitio:
     path: Path
     maps: tuple[Volume, ...]
     particles: Path
+    n_junk: int
     resolution_ang: float
     gain: float
     gain_error: float
@@ -87,6 +90,8 @@ class AbInitio:
         if self.structure:
             maps = counted(len(self.maps), "map")
             found = f"{maps} up to {self.resolution_ang:.1f} A, of unknown hand"
+            if self.n_junk:
+                found += f"; {counted(self.n_junk, 'image')} of junk"
         gain = f"gain {self.gain:.1f} +- {self.gain_error:.1f} nat per unseen particle"
         return f"{found} ({gain})"
 
@@ -180,8 +185,10 @@ def _written(
         "held_out_gain_nat": found.gain,
         "held_out_gain_error_nat": found.gain_error,
         "share": found.share.tolist(),
+        "junk": int(found.is_junk.sum()),
         "start": found.best,
         "rivals": {name: asdict(rival) for name, rival in found.rivals.items()},
+        "symmetry_hint": symmetry_hint(found),
         "late_symmetry": options.latesym,
         "other_hand": options.hand,
         "signs": list(against),
@@ -192,6 +199,7 @@ def _written(
         directory.path,
         tuple(Volume(volume, run.inputs.apix) for volume in found.maps),
         directory.latent,
+        int(found.is_junk.sum()),
         resolution,
         found.gain,
         found.gain_error,

@@ -19,7 +19,7 @@ from mapsort.stages.abinit.problem import Problem
 from mapsort.stages.abinit.rounds import begun, near_likely, through
 from mapsort.stages.abinit.schedule import Schedule, schedule
 from mapsort.stages.abinit.search import AGAIN, FoundMaps, find_maps, starts_through
-from mapsort.stages.abinit.verdict import signs
+from mapsort.stages.abinit.verdict import signs, symmetry_hint
 from mapsort.stages.components.band import Band
 
 LOGGER = logging.getLogger(__name__)
@@ -146,7 +146,12 @@ def _problem(run: Run, sought: Sought, plan: Schedule) -> Problem:
 
 def _told(found: FoundMaps, field_ang: float) -> list[str]:
     shares = "/".join(f"{share:.0%}" for share in found.share)
-    lines = [f"maps up to ring {found.rings} ({field_ang / found.rings:.1f} A), shares {shares}"]
+    junk = int(found.is_junk.sum())
+    lines = [
+        f"maps up to ring {found.rings} ({field_ang / found.rings:.1f} A), shares {shares}",
+        f"junk: {junk} of {len(found.junk)} images ({junk / len(found.junk):.1%}) hold no particle "
+        "of these maps",
+    ]
     others = "; ".join(
         f"start {name}: {rival.words}"
         for name, rival in sorted(found.rivals.items())
@@ -157,4 +162,5 @@ def _told(found: FoundMaps, field_ang: float) -> list[str]:
             f"start {found.best} is the likeliest; behind it when last compared [nat for each "
             f"held-out particle]: {others}"
         )
-    return lines
+    hint = symmetry_hint(found)
+    return lines if hint is None else [*lines, hint]

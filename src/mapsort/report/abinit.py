@@ -54,7 +54,10 @@ def abinit_section(record: RunRecord, _: FileCache) -> Section | None:
             f"{count} to {found['resolution_ang']:.1f} Å, hand unknown. Particles that were left "
             f"out of the maps gain {found['held_out_gain_nat']:.1f} ± "
             f"{found['held_out_gain_error_nat']:.1f} nat each over noise alone.",
+            f"Junk: {found['junk']:,} of {found['particles']:,} images hold no particle of the "
+            f"maps; in the table they are class {found['maps'] + 1}.",
             *against,
+            *([found["symmetry_hint"]] if found["symmetry_hint"] else []),
         ),
         charts=(
             Chart.of_svg(

@@ -74,6 +74,7 @@ def _of_starts(record: RunRecord) -> list[Merit]:
     found = read_json(record.directory.abinit)
     return [
         Merit("particles", f"{found['particles']:,}"),
+        Merit("of them junk", f"{found['junk']:,}"),
         Merit("maps", str(found["maps"])),
         Merit("gain per left-out particle", f"{found['held_out_gain_nat']:.1f} nat"),
         Merit("up to", f"{found['resolution_ang']:.1f} Å"),

@@ -43,6 +43,7 @@ def _rows(run: Run, found: FoundMaps) -> Iterator[pd.DataFrame]:
         columns: dict[str, Array] = dict(
             pose_columns(found.rotations[where], found.origins[where], run.inputs.apix)
         )
-        columns["rlnClassNumber"] = found.number[where] + 1
+        columns["mapsortJunkProbability"] = found.junk[where]
+        columns["rlnClassNumber"] = found.labels[where] + 1
         yield table.assign(**{name: np.round(values, 4) for name, values in columns.items()})
         run.execution.scratch.release()

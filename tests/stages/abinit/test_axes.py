@@ -27,8 +27,8 @@ def blobs(seed):
 
 def found_of(maps, number, rotations, origins):
     share = np.bincount(number, minlength=len(maps)) / len(number)
-    none = np.zeros((9, len(maps)))
-    return FoundMaps(maps, 8, none, share, {}, "1", 5.0, 0.1, number, rotations, origins)
+    none, junk = np.zeros((9, len(maps))), np.zeros(len(number))
+    return FoundMaps(maps, 8, none, share, {}, "1", 5.0, 0.1, number, rotations, origins, junk)
 
 
 def image(volume, rotation, origin):

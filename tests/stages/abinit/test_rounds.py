@@ -246,6 +246,7 @@ def test_starts_that_are_as_likely_and_differ_are_told():
         number=np.zeros(500, np.intp),
         rotations=Rotation.random(500, random_state=1).as_matrix(),
         origins=np.zeros((500, 2)),
+        junk=np.zeros(500),
     )
     told = signs(found)
     assert len(told) == 1

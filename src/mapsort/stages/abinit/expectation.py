@@ -16,6 +16,7 @@ import numpy as np
 import scipy.fft
 
 from mapsort.array_types import Complex64, Float32, Float64, Indices
+from mapsort.stages.abinit.junk import ALL_PARTICLES, Kinds, Prior, told_apart, without_map
 from mapsort.stages.abinit.polar import PolarGrid, PolarParticles, half_rings, orders_of
 from mapsort.stages.components.observed import power_of
 
@@ -51,6 +52,8 @@ class Slices:
     #: Part of the noise's power that the circle about the particle leaves: of so many coefficients
     #: as well are the others independent.
     circle: float
+    #: Of images, before they are looked at.
+    kinds: Prior = ALL_PARTICLES
 
     @property
     def weight(self) -> Float32:
@@ -69,19 +72,6 @@ def ring_weight(noise: Float64, circle: float) -> Float32:
     return np.asarray(np.pi * circle * radius / noise, np.float32)
 
 
-def without_map(power: Float32, noise: Float64, circle: float) -> Float64:
-    """Return the log likelihood of particles that hold nothing but noise, (n,) [nat].
-
-    Parameters
-    ----------
-    power : ndarray of shape (n, rings)
-    noise : ndarray of shape (rings,)
-    """
-    radius = np.arange(1, len(noise) + 1)
-    normal = np.pi * circle * float(np.sum(radius * np.log(noise)))
-    return np.asarray(-(power.astype(np.float64) @ ring_weight(noise, circle)) - normal)
-
-
 @dataclass(frozen=True)
 class Sums:
     """What a batch of particles adds to the maps; sums of several batches add up."""
@@ -90,19 +80,32 @@ class Sums:
     numerator: Complex64
     #: Squared transfer, likewise, (g, K v, rings).
     density: Float32
-    #: Power that the slices leave of the particles, expected, (rings,).
+    #: Power that the slices leave of the particles, and the noise's of junk, expected, (rings,).
     residual: Float64
     #: Particles in each view of each map, (g, K v).
     share: Float64
     #: Squared shifts, along both axes [pixels^2].
     shift_square: float
     likelihood: float
-    #: Particles.
+    #: How much likelier each is as a particle than as junk, (n,) [nat].
+    odds: Float64
+    #: Images.
     count: int
 
     def __add__(self, other: Sums) -> Sums:
-        names = [item.name for item in fields(self)]
-        return Sums(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        names = [item.name for item in fields(self) if item.name != "odds"]
+        added = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return Sums(**added, odds=np.concatenate([self.odds, other.odds]))
+
+    @property
+    def particles(self) -> float:
+        """How many of the images are particles, expected."""
+        return float(self.share.sum())
+
+    @property
+    def misfit(self) -> float:
+        """Log likelihood that half of the images lose by the maps' errors [nat]."""
+        return max(0.0, -float(np.median(self.odds)))
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,8 @@ class Best:
     rotations: Float64
     #: [pixels], (n, K, 2).
     origins: Float64
+    #: Probability that there is no particle, (n,).
+    junk: Float64
 
     @property
     def likeliest(self) -> tuple[Indices, Float64, Float64]:
@@ -189,7 +194,7 @@ class Best:
 
     def of(self, rows: Indices) -> Best:
         """Return those of some particles."""
-        return Best(self.score[rows], self.rotations[rows], self.origins[rows])
+        return Best(*(getattr(self, item.name)[rows] for item in fields(self)))
 
     @staticmethod
     def joined(parts: list[Best]) -> Best:
@@ -198,13 +203,15 @@ class Best:
         return Best(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def best_poses(score: Float32, poses: Poses) -> Best:
+def best_poses(score: Float32, poses: Poses, junk: Float64 | None = None) -> Best:
     """Return likeliest poses.
 
     Parameters
     ----------
     score : ndarray of shape (angles, n, s, K v), float32
         Scores or probabilities of the views of each map in turn.
+    junk : ndarray of shape (n,), optional
+        Probability that there is no particle; by default 0.
     """
     angles, n, _, count = score.shape
     own_views, maps, views = poses.rotations.shape[:3]
@@ -224,6 +231,7 @@ def best_poses(score: Float32, poses: Poses) -> Best:
         np.take_along_axis(flat, best[..., None], axis=2)[..., 0].astype(np.float64),
         in_plane @ poses.rotations[own % own_views, number, view],
         poses.origins[own % len(poses.origins), origin],
+        np.zeros(n) if junk is None else junk,
     )
 
 
@@ -232,22 +240,32 @@ def expected(particles: PolarParticles, slices: Slices, poses: Poses) -> Sums:
 
     Views that are each particle's own have sums of their own.
     """
-    return sums_of(particles, slices, poses, scored(particles, slices, poses))
+    found = scored(particles, slices, poses)
+    return sums_of(particles, slices, poses, found, told_kinds(particles, slices, found))
 
 
-def sums_of(particles: PolarParticles, slices: Slices, poses: Poses, found: Scored) -> Sums:
-    """Return the sums of what was scored; the scores are overwritten, by what ranks as they do."""
-    chance, evidence = chances(found)
+def told_kinds(particles: PolarParticles, slices: Slices, found: Scored) -> Kinds:
+    """Tell particles from junk by all poses; scores are overwritten by their probabilities."""
+    evidence = chances(found)[1]
+    return told_apart(evidence, particles.power, slices.noise, slices.circle, slices.kinds)
+
+
+def sums_of(
+    particles: PolarParticles, slices: Slices, poses: Poses, found: Scored, kinds: Kinds
+) -> Sums:
+    """Return the sums of what was scored, and told from junk by its probabilities."""
+    chance = found.score
     _, n, n_origins, n_views = chance.shape
     own, grid = len(slices.data), slices.grid
     by_view = chance.sum(axis=(0, 2))
-    part = np.float32(1.0) / by_view.sum(axis=1)
+    particle = 1.0 - kinds.junk
+    part = particle.astype(np.float32) / by_view.sum(axis=1)
     by_view *= part[:, None]
     by_view = by_view.reshape(own, n // own, n_views)
     # of many views most have next to nothing of any of the particles
     seen = np.flatnonzero(by_view.max(axis=(0, 1)) > _LEAST_SHARE)
     waves = scipy.fft.rfft(chance[..., seen], axis=0)
-    waves = waves.reshape(-1, own, n * n_origins // own, len(seen))
+    waves = waves.reshape(len(waves), own, n * n_origins // own, len(seen))
     orders = (found.orders * part[:, None, None]).reshape(*waves.shape[:3], -1)
     numerator = np.zeros((own, n_views, grid.rings, grid.half_angles), np.complex64)
     numerator[:, seen] = half_rings(np.swapaxes(waves, 2, 3) @ orders)
@@ -255,13 +273,15 @@ def sums_of(particles: PolarParticles, slices: Slices, poses: Poses, found: Scor
     density = np.swapaxes(by_view, 1, 2) @ transfer
     agreed = (numerator.conj() * slices.data).real.mean(axis=3).sum(axis=(0, 1), dtype=np.float64)
     kept = np.sum(density * slices.power, axis=(0, 1), dtype=np.float64)
+    noise = kinds.junk_noise.sum(axis=0)
     by_origin = chance.sum(axis=(0, 3), dtype=np.float64) * part[:, None]
     return Sums(
         numerator=numerator,
         density=density,
-        residual=particles.power.sum(axis=0, dtype=np.float64) - 2 * agreed + kept,
+        residual=particle @ particles.power + noise - 2 * agreed + kept,
         share=by_view.sum(axis=1, dtype=np.float64),
         shift_square=float(np.sum(by_origin * np.sum(poses.origins**2, axis=2))),
-        likelihood=float(evidence.sum()),
+        likelihood=float(kinds.log_likelihood.sum()),
+        odds=kinds.odds,
         count=n,
     )

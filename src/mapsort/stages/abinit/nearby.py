@@ -17,6 +17,7 @@ from mapsort.stages.abinit.expectation import (
     best_poses,
     scored,
     sums_of,
+    told_kinds,
 )
 from mapsort.stages.abinit.polar import PolarGrid
 from mapsort.stages.abinit.problem import Problem, Standing
@@ -67,8 +68,9 @@ class Near:
             above / each,
             below / each,
             whole.residual / whole.count,
-            whole.shift_square / whole.count,
+            whole.shift_square / whole.particles,
             whole.share.reshape(n_models, -1).sum(axis=1) / whole.count,
+            whole.misfit,
         )
         return found, Best.joined([half.best for half in halves])
 
@@ -98,7 +100,8 @@ class Near:
         return _Piece(Best.joined(best), sums, total.maps)
 
     def _piece(self, grid: PolarGrid, rows: Indices) -> _Piece:
-        poses = self._poses(rows)
+        centres = self.centres(rows)
+        poses = self._poses(centres)
         n, n_models, n_views = poses.rotations.shape[:3]
         own = (n, n_models, n_views)
         maps = self.standing.maps
@@ -110,13 +113,15 @@ class Near:
         slices = Slices(
             grid,
             at.reshape(n, n_models * n_views, grid.rings, -1),
-            np.full(n_models * n_views, -np.log(n_models * n_views)),
+            np.full(n_models * n_views, _part_of_sphere(centres.step_deg) - np.log(n_models)),
             self.standing.sums.noise,
             self.problem.circle,
+            self.standing.sums.kinds,
         )
         seen = grid.particles(self.problem.particles, rows)
         found = scored(seen, slices, poses)
-        sums = sums_of(seen, slices, poses, found)
+        kinds = told_kinds(seen, slices, found)
+        sums = sums_of(seen, slices, poses, found, kinds)
         some = sums.share.reshape(own) > _LEAST_SHARE
         numerator = sums.numerator.reshape(*own, grid.rings, -1)
         density = sums.density.reshape(*own, grid.rings)
@@ -136,14 +141,21 @@ class Near:
             density=sums.density[:0],
             share=sums.share.sum(axis=0),
         )
-        return _Piece(best_poses(found.score, poses), slim, filling)
+        return _Piece(best_poses(found.score, poses, kinds.junk), slim, filling)
 
-    def _poses(self, rows: Indices) -> Poses:
-        centres, stage = self.centres(rows), self.standing.stage
+    def _poses(self, centres: Centres) -> Poses:
+        stage = self.standing.stage
         rotations = centres.tilts @ centres.rotations[:, :, :, None]
         line = stage.shift_step * np.arange(-1, 2)
         y, x = (axis.ravel() for axis in np.meshgrid(line, line, indexing="ij"))
         origins = centres.origins[:, None] + np.stack([x, y], axis=1)
         variance = shift_variance(self.standing.sums.shift_square)
         prior = -0.5 * np.sum(origins**2, axis=2) / variance
+        # of all shifts and views, not of these: what is told from junk is the evidence
+        prior += np.log(stage.shift_step**2 / (2 * np.pi * variance))
         return Poses(rotations.reshape(*rotations.shape[:2], -1, 3, 3), origins, prior)
+
+
+def _part_of_sphere(step_deg: float) -> float:
+    """Return the logarithm of the part of all directions that is nearest to a hexagon's point."""
+    return float(np.log(np.sqrt(0.75) * np.deg2rad(step_deg) ** 2 / (4 * np.pi)))

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mapsort.array_types import Float64, Indices
+from mapsort.array_types import Indices
 from mapsort.stages.abinit.expectation import Best
 from mapsort.stages.abinit.nearby import Near
 from mapsort.stages.abinit.problem import Problem, Standing, at_stage, centred_standing
@@ -20,6 +20,8 @@ from mapsort.stages.abinit.wide import Centres, Judged, Wide, near_views, views
 _CENTRED_EVERY = 3
 #: Power of the random maps' projections relative to that of the particles.
 _FIRST_POWER = 0.5
+#: Part of the images that is junk, to begin with.
+_FIRST_JUNK = 0.05
 #: Particles that a map is made anew of by another map's poses.
 _BORROWING = 1200
 #: Step between views near a particle's last one times rings [degrees].
@@ -58,7 +60,8 @@ def begun(problem: Problem, stage: Stage, start: int) -> Standing:
         none.astype(np.float32),
         power,
         0.5 * problem.max_shift**2,
-        np.full(problem.n_models, 1.0 / problem.n_models),
+        np.full(problem.n_models, (1.0 - _FIRST_JUNK) / problem.n_models),
+        0.0,
     )
     correlation = np.zeros((grid.rings + 1, problem.n_models))
     return Standing(start, stage, maps, sums, correlation, 0, 0)
@@ -179,13 +182,14 @@ def near_likely(
     if before is None:
         centres = Wide.of(problem, standing, stage.coarse(problem.box)).likely
     else:
-        centres = partial(_own, before, near_views(_NEAR_STEP / stage.rings, 2))
+        centres = partial(_own, before, _NEAR_STEP / stage.rings)
     return Near(problem, standing, centres, told)
 
 
-def _own(best: Best, tilts: Float64, rows: Indices) -> Centres:
+def _own(best: Best, step_deg: float, rows: Indices) -> Centres:
     own = best.of(rows)
-    return Centres(own.rotations[:, :, None], own.likeliest[2], tilts)
+    tilts = near_views(step_deg, 2)
+    return Centres(own.rotations[:, :, None], own.likeliest[2], tilts, step_deg)
 
 
 def judged(problem: Problem, standing: Standing) -> Judged:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from mapsort.array_types import Float32, Float64, Indices
+from mapsort.array_types import Bool, Float32, Float64, Indices
 from mapsort.stages.abinit.agreement import frame
+from mapsort.stages.abinit.junk import Prior
 from mapsort.stages.abinit.problem import Problem, Standing, centred_standing
+from mapsort.stages.abinit.rivals import Rival, turns_onto_itself
 from mapsort.stages.abinit.rounds import Placed, begun, borrowed, judged, of_all, through
 from mapsort.stages.abinit.schedule import Schedule, Stage
 from mapsort.stages.abinit.wide import Judged
+from mapsort.stages.classify.junk import JUNK_FROM
 
 T = TypeVar("T")
 #: After so many stages as many starts go on.
@@ -44,26 +47,6 @@ class Kept(Protocol):
 
 
 @dataclass(frozen=True)
-class Rival:
-    """A start beside the best one, for particles that are kept out."""
-
-    #: behind and error: how much less likely it makes a particle, and the standard error [nat].
-    behind: float
-    error: float
-    #: Median angle between the particles' directions, in the frame and hand that suit best; None
-    #: with several maps, each of which has its frame.
-    apart_deg: float | None
-    #: At which they were compared.
-    rings: int
-
-    @property
-    def words(self) -> str:
-        """How it compares."""
-        apart = "" if self.apart_deg is None else f", views {self.apart_deg:.0f} degrees apart"
-        return f"{self.behind:.2f} +- {self.error:.2f}{apart}"
-
-
-@dataclass(frozen=True)
 class FoundMaps:
     """What the particles alone tell."""
 
@@ -90,6 +73,18 @@ class FoundMaps:
     rotations: Float64
     #: [pixels], (n, 2).
     origins: Float64
+    #: Probability that an image holds no particle, (n,).
+    junk: Float64
+
+    @property
+    def is_junk(self) -> Bool:
+        """Which images most probably hold no particle, (n,)."""
+        return np.asarray(self.junk > JUNK_FROM)
+
+    @property
+    def labels(self) -> Indices:
+        """Every image's map, from 0, or K for junk, (n,)."""
+        return np.where(self.is_junk, len(self.maps), self.number)
 
 
 def find_maps(
@@ -154,9 +149,9 @@ def _race(
             make = partial(through, problem, before, stage, told)
             at[name] = kept(number, f"start{name.replace(' ', '')}", Standing, make)
         if len(at) > 1:
-            found = {name: judged(problem, standing) for name, standing in at.items()}
-            best = sorted(at, key=lambda name: (-found[name].likelihood.mean(), name))
-            rivals |= {name: _rival(problem, found[best[0]], found[name], stage) for name in best}
+            found = _compared(problem, at)
+            best = sorted(at, key=lambda name: (-found[name].judged.likelihood.mean(), name))
+            rivals |= {name: _rival(problem, found[best[0]], found[name]) for name in best}
             at = {name: at[name] for name in best[: _GO_ON.get(number, len(at))]}
         if number == _BORROWS and problem.n_models > 1 and len(stages) > number + 1:
             at |= {
@@ -168,14 +163,39 @@ def _race(
     return _Won(standing, name, rivals)
 
 
-def _rival(problem: Problem, best: Judged, own: Judged, stage: Stage) -> Rival:
-    behind = best.likelihood - own.likelihood
-    apart = None
-    if problem.n_models == 1:
-        views = own.best.likeliest[1], best.best.likeliest[1]
-        apart = frame(*views, problem.symmetry.matrices).error_deg
+@dataclass(frozen=True)
+class _Compared:
+    """A start, and what the particles that are kept out say of it."""
+
+    standing: Standing
+    judged: Judged
+
+
+def _compared(problem: Problem, at: dict[str, Standing]) -> dict[str, _Compared]:
+    """Return what the particles that are kept out say of starts, all with the same prior."""
+    found = {name: judged(problem, standing) for name, standing in at.items()}
+    kinds = [one.kinds for one in found.values()]
+    same = Prior(max(one.junk for one in kinds), max(one.misfit for one in kinds))
+    return {name: _Compared(at[name], replace(one, kinds=same)) for name, one in found.items()}
+
+
+def _rival(problem: Problem, best: _Compared, own: _Compared) -> Rival:
+    behind = best.judged.likelihood - own.judged.likelihood
     error = float(behind.std() / np.sqrt(max(1, len(behind))))
-    return Rival(float(behind.mean()), error, apart, stage.rings)
+    rings = own.standing.stage.rings
+    if problem.n_models > 1:
+        return Rival(float(behind.mean()), error, None, rings)
+    views = own.judged.best.likeliest[1], best.judged.best.likeliest[1]
+    apart = frame(*views, problem.symmetry.matrices).error_deg
+    found = Rival(float(behind.mean()), error, apart, rings)
+    if not found.differs:
+        return found
+    grid = problem.grid(own.standing.stage)
+    maps = grid.boxed(own.standing.maps)[0], grid.boxed(best.standing.maps)[0]
+    same = turns_onto_itself(maps, views, rings)
+    if same is None or len(same.turns) == 1:
+        return found
+    return replace(found, apart_deg=same.apart_deg, turns=len(same.turns), symmetry=same.group)
 
 
 def _found(problem: Problem, last: Placed, won: _Won) -> FoundMaps:
@@ -187,7 +207,7 @@ def _found(problem: Problem, last: Placed, won: _Won) -> FoundMaps:
         maps=grid.boxed(standing.maps),
         rings=grid.rings,
         correlation=standing.correlation,
-        share=standing.sums.share,
+        share=standing.sums.share / standing.sums.share.sum(),
         rivals=won.rivals,
         best=won.name,
         gain=float(gain.mean()),
@@ -195,4 +215,5 @@ def _found(problem: Problem, last: Placed, won: _Won) -> FoundMaps:
         number=number,
         rotations=rotations,
         origins=origins,
+        junk=last.best.junk,
     )

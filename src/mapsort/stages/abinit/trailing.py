@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mapsort.array_types import Complex64, Float32, Float64
 from mapsort.geometry.symmetry import Symmetry
 from mapsort.stages.abinit.expectation import Sums
+from mapsort.stages.abinit.junk import Prior
 from mapsort.stages.abinit.polar import PolarGrid
 from mapsort.stages.components.observed import power_of
 from mapsort.stages.components.slice_grid import FINENESS
@@ -40,8 +41,15 @@ class Trailing:
     noise: Float64
     #: Mean squared shift along both axes [pixels^2].
     shift_square: float
-    #: Part of the particles in each map, (K,).
+    #: Part of the images in each map, (K,); the rest is junk.
     share: Float64
+    #: Log likelihood that particles lose by the maps' errors [nat].
+    misfit: float
+
+    @property
+    def kinds(self) -> Prior:
+        """What is known of an image before it is looked at."""
+        return Prior.learnt(1.0 - float(self.share.sum()), self.misfit)
 
     def mixed(self, other: Trailing, part: float) -> Trailing:
         """Return sums of which another's are a part."""
@@ -53,6 +61,8 @@ class Trailing:
             kept * self.noise + part * other.noise,
             kept * self.shift_square + part * other.shift_square,
             kept * self.share + part * other.share,
+            # maps and their rings change faster than old batches are forgotten
+            other.misfit,
         )
 
     def with_map(self, number: int, other: Trailing, part: float) -> Trailing:
@@ -133,8 +143,9 @@ def inserted(
     return Trailing(
         *stacked(columns),
         whole.residual / whole.count,
-        whole.shift_square / whole.count,
+        whole.shift_square / whole.particles,
         whole.share.reshape(-1, views).sum(axis=1) / whole.count,
+        whole.misfit,
     )
 
 

@@ -7,24 +7,26 @@ from itertools import combinations
 import numpy as np
 
 from mapsort.array_types import Float32, Float64
-from mapsort.stages.abinit.search import FoundMaps, Rival
+from mapsort.stages.abinit.rivals import Rival
+from mapsort.stages.abinit.search import FoundMaps
 from mapsort.stages.abinit.wide import views
 
-#: A gain counts from so many standard errors.
-_CLEAR = 3.0
+#: A gain counts from so many standard errors, and from this on [nat]: what particles have without
+#: maps, their mean power, is known from some hundred, and is off by hundredths of a nat.
+_CLEAR, _LEAST_GAIN = 3.0, 0.1
 #: A map of which less than this part of the power is no function of the radius is a ball.
 _BALL = 0.1
 #: Directions that views are counted in, how many of them may hold half of the particles at least.
 _CELL_DEG, _FEW_CELLS = 15.0, 0.1
-#: Starts are equally likely within so many standard errors, and different from this angle on.
-_EQUAL, _DIFFERENT_DEG = 2.0, 45.0
+#: More junk than this part of all images is told.
+_MUCH_JUNK = 0.5
 #: Maps of a mixture that correlate so well as they lie are one.
 _SAME = 0.95
 
 
 def holds_structure(found: FoundMaps) -> bool:
     """Whether the maps explain particles that had no part in them."""
-    return found.gain > _CLEAR * found.gain_error
+    return found.gain > max(_CLEAR * found.gain_error, _LEAST_GAIN)
 
 
 def signs(found: FoundMaps) -> tuple[str, ...]:
@@ -41,7 +43,13 @@ def signs(found: FoundMaps) -> tuple[str, ...]:
         for number, part in enumerate(map(uneven_part, found.maps), start=1)
         if part < _BALL
     ]
-    cells = view_cells(found.rotations)
+    junk = float(found.is_junk.mean())
+    if junk > _MUCH_JUNK:
+        lines.append(
+            f"{junk:.0%} of the images hold no particle of the maps: look at them (mapsort show), "
+            "or try another --randomseed, or more --nmodels"
+        )
+    cells = view_cells(found.rotations[~found.is_junk])
     if cells < _FEW_CELLS:
         lines.append(
             f"half of the particles are seen from {cells:.0%} of all directions: if the particles "
@@ -63,15 +71,28 @@ def signs(found: FoundMaps) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def symmetry_hint(found: FoundMaps) -> str | None:
+    """Return what starts that found the same map tell of its symmetry, or None."""
+    last = max((other.rings for other in found.rivals.values()), default=0)
+    for name, rival in found.rivals.items():
+        if rival.turns == 1 or rival.rings < last:
+            continue
+        told = (
+            f"starts {found.best} and {name} found the same map, whose views differ by "
+            f"{rival.turns} turns of it onto itself"
+        )
+        if rival.symmetry is None:
+            return f"{told}: it may have a symmetry"
+        return (
+            f"{told}: it looks like {rival.symmetry}; --latesym {rival.symmetry} with --resume of "
+            f"this run imposes that, or --sym {rival.symmetry} from the start"
+        )
+    return None
+
+
 def _disagrees(rival: Rival, found: FoundMaps) -> bool:
     """Whether a start that was as likely to the end has other views."""
-    last = max(other.rings for other in found.rivals.values())
-    return (
-        rival.rings == last
-        and rival.behind < _EQUAL * rival.error
-        and rival.apart_deg is not None
-        and rival.apart_deg > _DIFFERENT_DEG
-    )
+    return rival.differs and rival.rings == max(other.rings for other in found.rivals.values())
 
 
 def uneven_part(volume: Float32) -> float:

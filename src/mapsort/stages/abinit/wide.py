@@ -19,6 +19,13 @@ from mapsort.stages.abinit.expectation import (
     chances,
     expected,
     scored,
+    told_kinds,
+)
+from mapsort.stages.abinit.junk import (
+    ALL_PARTICLES,
+    MORE_PROBABLE,
+    Prior,
+    junk_evidence,
     without_map,
 )
 from mapsort.stages.abinit.polar import PolarGrid, PolarParticles
@@ -95,7 +102,8 @@ class Wide:
         grid = problem.grid(stage)
         data = grid.polar_slices(standing.maps, rotations)
         prior = np.full(len(data), -np.log(len(data)))
-        slices = Slices(grid, data[None], prior, standing.sums.noise, problem.circle)
+        sums = standing.sums
+        slices = Slices(grid, data[None], prior, sums.noise, problem.circle, sums.kinds)
         shifts = _shifts(problem, stage, standing.sums.shift_square)
         poses = Poses(rotations[None, None], *shifts)
         return cls(problem, slices, poses, stage.step_deg)
@@ -133,32 +141,42 @@ class Wide:
         """Return what particles say of the maps."""
         nothing = self.problem.power[: self.grid.rings]
 
-        def work(piece: Indices) -> tuple[Float64, Float64, Best]:
-            seen = self._seen(piece)
+        def work(piece: Indices) -> tuple[Float64, Float64, Float64, Best]:
+            seen, circle = self._seen(piece), self.problem.circle
             found = scored(seen, self.slices, self.poses)
             best = best_poses(found.score, self.poses)
-            likelihood = chances(found)[1]
-            alone = without_map(seen.power, nothing, self.problem.circle)
-            return likelihood, likelihood - alone, best
+            junk = junk_evidence(seen.power, self.slices.noise, circle)
+            return chances(found)[1], without_map(seen.power, nothing, circle), junk, best
 
         parts = on_threads(work, self.pieces(rows), self.problem.n_threads)
-        likelihood, gain, best = zip(*parts, strict=True)
-        return Judged(np.concatenate(likelihood), np.concatenate(gain), Best.joined(list(best)))
+        particle, alone, junk, best = zip(*parts, strict=True)
+        return Judged(
+            np.concatenate(particle),
+            np.concatenate(alone),
+            np.concatenate(junk),
+            Best.joined(list(best)),
+            self.slices.kinds,
+        )
 
     def numbers(self, rows: Indices) -> Indices:
-        """Return the likeliest map of each particle, from 0."""
+        """Return the likeliest map of each particle, from 0; -1 is junk."""
 
         def work(piece: Indices) -> Indices:
-            return best_poses(self._scored(piece).score, self.poses).likeliest[0]
+            seen = self._seen(piece)
+            found = scored(seen, self.slices, self.poses)
+            number = best_poses(found.score, self.poses).likeliest[0]
+            return np.where(told_kinds(seen, self.slices, found).junk > MORE_PROBABLE, -1, number)
 
         return np.concatenate(list(on_threads(work, self.pieces(rows), self.problem.n_threads)))
 
     def of_map(self, number: int) -> Wide:
-        """Return the slices of one map."""
+        """Return the slices of one map, in which all images are particles."""
         views = self.poses.rotations.shape[2]
         own = slice(number * views, (number + 1) * views)
         data, prior = self.slices.data[:, own], self.slices.prior[own]
-        return replace(self, slices=replace(self.slices, data=data, prior=prior))
+        return replace(
+            self, slices=replace(self.slices, data=data, prior=prior, kinds=ALL_PARTICLES)
+        )
 
     def _scored(self, rows: Indices) -> Scored:
         return scored(self._seen(rows), self.slices, self.poses)
@@ -170,8 +188,8 @@ class Wide:
         by_view = score.max(axis=(0, 2)).reshape(n, -1, len(rotations))
         best = np.argsort(-by_view, axis=2, kind="stable")[:, :, :_LIKELY]
         shift = score.max(axis=(0, 3)).argmax(axis=1)
-        tilts = near_views(self.step_deg / 2, 1)
-        return Centres(rotations[best], self.poses.origins[0, shift], tilts)
+        step = self.step_deg / 2
+        return Centres(rotations[best], self.poses.origins[0, shift], near_views(step, 1), step)
 
 
 @dataclass(frozen=True)
@@ -182,19 +200,34 @@ class Centres:
     rotations: Float64
     #: [pixels], (n, 2).
     origins: Float64
-    #: Turns of these views to the ones that are tried, (t, 3, 3).
+    #: Turns of these views to the ones that are tried, (t, 3, 3), and the step between them.
     tilts: Float64
+    step_deg: float
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What particles say of maps."""
+    """What images say of maps."""
 
-    #: Of each [nat], (n,).
-    likelihood: Float64
-    #: Over noise alone [nat], (n,).
-    gain: Float64
+    #: Log likelihood of each as a particle of the maps, as one without, of which only the power is
+    #: known, and as junk, (n,) each [nat].
+    particle: Float64
+    alone: Float64
+    junk: Float64
     best: Best
+    kinds: Prior
+
+    @property
+    def likelihood(self) -> Float64:
+        """Of each image [nat], (n,)."""
+        return np.asarray(np.logaddexp(*self.kinds.told(self.particle, self.junk)))
+
+    @property
+    def gain(self) -> Float64:
+        """Of each image over its power alone, if that is no junk, [nat], (n,)."""
+        fit = replace(self.kinds, misfit=0.0)
+        own, none = (np.logaddexp(*fit.told(of, self.junk)) for of in (self.particle, self.alone))
+        return np.asarray(own - none)
 
 
 def near_views(step_deg: float, reach: int) -> Float64:
