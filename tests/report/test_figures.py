@@ -21,6 +21,7 @@ from mapsort.io.hdf_header import header_list
 from mapsort.io.star import read_particles
 from mapsort.report import charts
 from mapsort.report.assignments import assigned_sets, transitions
+from mapsort.report.chart_frame import chart_style
 from mapsort.report.class_pairs import class_pairs, correlation_in_circle
 from mapsort.report.directions import SMOOTHING_DEG, direction_density, empty_share
 from mapsort.report.file_cache import FileCache
@@ -205,7 +206,7 @@ def drawn_charts():
 @pytest.mark.parametrize("values", [[8.0], [8.0, 8.0, 8.0], [None, 3.0, 8.0], [0.0, 0.0]])
 def test_the_highest_points_of_lines_are_inside(monkeypatch, values):
     monkeypatch.setattr(charts, "svg", lambda figure, _: figure)
-    with charts.chart_style():
+    with chart_style():
         figure = charts.lines_over_iterations("l", range(len(values)), {"a": values}, label="l")
     highest = max(value for value in values if value is not None)
     low, high = figure.axes[0].get_ylim()
@@ -227,7 +228,7 @@ def test_the_highest_points_of_lines_are_inside(monkeypatch, values):
 def test_every_label_of_a_legend_is_inside_the_chart(monkeypatch, names):
     monkeypatch.setattr(charts, "svg", lambda figure, _: figure)
     styled = [(name, CURVE, "#000", "solid") for name in names]
-    with charts.chart_style():
+    with chart_style():
         figure = charts.fsc_curves("fsc", FREQUENCY, styled)
         figure.draw_without_rendering()
         (legend,) = figure.legends
@@ -239,7 +240,7 @@ def test_every_label_of_a_legend_is_inside_the_chart(monkeypatch, names):
 
 
 def test_charts_are_well_formed_and_share_no_names():
-    with charts.chart_style():
+    with chart_style():
         drawn = drawn_charts()
     names = []
     for name, text in drawn.items():
@@ -263,7 +264,7 @@ def test_many_maps_are_told_apart():
 def test_the_densest_part_of_a_sphere_is_the_brightest():
     density = np.ones((45, 90))
     density[22, 45] = 3.0
-    with charts.chart_style():
+    with chart_style():
         drawn = charts.mollweide("sphere", density)
     picture = re.search(r"data:image/png;base64,\s*([^\"]+)", drawn)[1]
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("LA"), float)

@@ -115,6 +115,18 @@ def test_tables_hold_the_runs_figures(page, reported):
             assert any(f"{item['resolution_fsc_0143_ang']:.2f}" in found for found in page.rows)
 
 
+def test_an_iteration_lasts_as_long_as_its_stages_but_for_the_writing_beside_the_next(
+    page, reported
+):
+    entries = json.loads((reported / "convergence.json").read_text())["iterations"]
+    for entry in entries:
+        seconds = entry["seconds"]
+        assert seconds["write"] > 0
+        lasted = f"{sum(seconds.values()) - seconds['write']:.1f}"
+        rows = [row for row in page.rows if row[0] == str(entry["iteration"]) and len(row) > 8]
+        assert [row[-1] for row in rows] == [lasted]
+
+
 def test_automatic_choices_have_their_reasons(page):
     rows = {row[0]: row for row in page.rows if len(row) == 3}
     assert rows["--pad"][1:] == ["80 px", "2.5 times the 32 px box"]

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.png import central_slices, grey
 from mapsort.io.star import read_particles
-from mapsort.report.charts import chart_style, svg
+from mapsort.report.chart_frame import chart_style, svg
 from mapsort.report.content import Chart, Section, Table
 from mapsort.report.directions import direction_density
 from mapsort.report.file_cache import FileCache

@@ -6,12 +6,9 @@ readable on both. All are SVG; a dense field of colours in one is a picture.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,32 +16,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mapsort.array_types import Float64, Int64
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
+from mapsort.report.chart_frame import HEIGHT, WIDTH, legend, new_axes, place, svg
 from mapsort.report.palette import SEQUENTIAL, Curve, colour_of, dash_of, styled
 from mapsort.rundir.result_record import ResultCurves, ResultMatrix
 
-_WIDTH, _HEIGHT = 4.6, 2.9
-#: Dots of an inch of what is a picture in a chart.
-_DPI = 130
-#: What a legend needs for a line's mark and the gaps about it, and for a letter [inch].
-_LEGEND_MARK, _LEGEND_LETTER = 0.5, 0.062
-_STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#667",
-    "axes.labelcolor": "#334",
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e3e6ea",
-    "grid.linewidth": 0.7,
-    "xtick.color": "#445",
-    "ytick.color": "#445",
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.6,
-    "svg.fonttype": "none",
-}
 _STAGE_COLOURS = {
     "project": "#56B4E9",
     "match": "#0072B2",
@@ -55,44 +30,6 @@ _STAGE_COLOURS = {
 }
 #: How far above its highest point a chart of lines ends.
 _HEADROOM = 1.08
-#: From this many curves or maps on a legend would be larger than its chart.
-LONG_LEGEND = 10
-
-
-@contextmanager
-def chart_style() -> Iterator[None]:
-    """Draw in the report's style while the block lasts."""
-    with mpl.rc_context(_STYLE):
-        yield
-
-
-def _axes(height: float = _HEIGHT) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def svg(figure: Figure, name: str) -> str:
-    """Return a figure as inline SVG; its inner names begin with the chart's, so that none clash."""
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    return _renamed(text[text.index("<svg") :], name)
-
-
-def _renamed(body: str, name: str) -> str:
-    # matplotlib counts its groups from 1 in every figure; a page must not hold a name twice.
-    for mark in ('id="', 'href="#', "url(#"):
-        body = body.replace(mark, f"{mark}{name}-")
-    return body
-
-
-def _legend(axes: Axes, names: Sequence[str]) -> None:
-    """Write a legend in as many columns as its longest name leaves room for."""
-    if 0 < len(names) <= LONG_LEGEND:
-        fitting = int(_WIDTH / (_LEGEND_MARK + _LEGEND_LETTER * max(map(len, names))))
-        columns = max(1, min(len(names), fitting, 5))
-        axes.figure.legend(loc="outside upper center", ncols=columns, handlelength=1.4)
 
 
 def _iteration_axis(axes: Axes, numbers: Sequence[int]) -> None:
@@ -105,7 +42,7 @@ def occupancy(
     numbers: Sequence[int], counts: Int64, names: Sequence[str], colours: Sequence[str]
 ) -> str:
     """Return stacked bars of each set's occupancy; ``counts`` is (n, n_sets)."""
-    figure, axes = _axes()
+    figure, axes = new_axes()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     stacks = zip(names, share.T, colours, strict=True)
     _stacked(axes, numbers, stacks, edgecolor="white", linewidth=0.8)
@@ -114,7 +51,7 @@ def occupancy(
     axes.set_ylabel("occupancy")
     axes.grid(visible=False)
     _iteration_axis(axes, numbers)
-    _legend(axes, names)
+    legend(figure, names)
     return svg(figure, "occupancy")
 
 
@@ -138,10 +75,10 @@ def lines_over_iterations(
     label: str,
 ) -> str:
     """Return lines over iterations by name; None leaves a gap."""
-    figure, axes = _axes()
+    figure, axes = new_axes()
     _lines(axes, numbers, values, label)
     _iteration_axis(axes, numbers)
-    _legend(axes, list(values) if len(values) > 1 else [])
+    legend(figure, list(values) if len(values) > 1 else [])
     return svg(figure, name)
 
 
@@ -149,8 +86,9 @@ def movement(
     numbers: Sequence[int], changed: Sequence[float | None], angle_deg: Sequence[float | None]
 ) -> str:
     """Return two panels over iterations: what changed class, and mean rotation of the rest."""
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+    figure = Figure(figsize=(WIDTH, HEIGHT))
     upper, lower = figure.subplots(2, 1, sharex=True)
+    place(figure)
     _lines(upper, numbers, {"": changed}, "changed class")
     upper.yaxis.set_major_formatter(PercentFormatter(1.0))
     _lines(lower, numbers, {"": angle_deg}, "rotation [°]")
@@ -174,7 +112,7 @@ def _lines(
 
 def stage_times(numbers: Sequence[int], seconds: Sequence[dict[str, float]]) -> str:
     """Return stacked bars of the time of each stage."""
-    figure, axes = _axes()
+    figure, axes = new_axes()
     names = list(dict.fromkeys(stage for entry in seconds for stage in entry))
     largest = max(sum(entry.values()) for entry in seconds)
     unit, word = (60.0, "min") if largest > 600 else (1.0, "s")
@@ -183,7 +121,7 @@ def stage_times(numbers: Sequence[int], seconds: Sequence[dict[str, float]]) -> 
     _stacked(axes, numbers, zip(names, heights, colours, strict=True))
     axes.set_ylabel(f"time [{word}]")
     _iteration_axis(axes, numbers)
-    axes.figure.legend(loc="outside upper center", ncols=3, handlelength=1.2)
+    legend(figure, names)
     return svg(figure, "stages")
 
 
@@ -209,7 +147,7 @@ def fsc_curves(
     marked : sequence of float
         Resolutions [A] marked on the first threshold line they lie on, by vertical lines.
     """
-    figure, axes = _axes(3.2)
+    figure, axes = new_axes(3.2)
     for height in thresholds:
         axes.axhline(height, color="#667", linewidth=0.8, linestyle=(0, (4, 3)))
         axes.annotate(
@@ -232,7 +170,7 @@ def fsc_curves(
     axes.set_xlim(0, float(frequency[-1]))
     axes.set_ylabel("FSC")
     _resolution_ticks(axes, float(frequency[-1]))
-    _legend(axes, [words for words, *_ in curves])
+    legend(figure, [words for words, *_ in curves])
     return svg(figure, name)
 
 
@@ -252,7 +190,7 @@ def guinier(
     lines : sequence of (float, float) or None
         Of each curve, if there is one.
     """
-    figure, axes = _axes()
+    figure, axes = new_axes()
     square = frequency**2
     for (words, values, colour, dash), line in zip(curves, lines, strict=True):
         axes.plot(square, values, color=colour, linestyle=dash, label=words)
@@ -267,7 +205,7 @@ def guinier(
     axes.set_xticks([0, *places], ["∞", *(f"{place**-0.5:.3g}" for place in places)])
     axes.set_xlabel("resolution [Å], by its inverse square")
     axes.set_ylabel("ln(amplitude)")
-    _legend(axes, [words for words, *_ in curves])
+    legend(figure, [words for words, *_ in curves])
     return svg(figure, "guinier")
 
 
@@ -290,7 +228,7 @@ def histograms(
     relative: bool = False,
 ) -> str:
     """Return step histograms, one per set: of particles, or (``relative``) of parts of the set."""
-    figure, axes = _axes()
+    figure, axes = new_axes()
     edges = np.linspace(*limits, 31 if relative else 51)
     for model, sample in enumerate(values):
         counts, _ = np.histogram(np.clip(sample, *limits), edges)
@@ -314,7 +252,7 @@ def histograms(
     if relative:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylabel("of the class")
-    _legend(axes, names)
+    legend(figure, names)
     return svg(figure, name)
 
 
@@ -329,7 +267,7 @@ def mollweide(name: str, density: Float64) -> str:
         On a regular grid from -90 to 90 and -180 to 180 degrees, in units of the uniform one.
     """
     # Placed by hand: finding the layout would take as long as drawing.
-    figure = Figure(figsize=(_WIDTH, 2.7))
+    figure = Figure(figsize=(WIDTH, 2.7))
     axes = figure.add_axes((0.07, 0.2, 0.91, 0.79), projection="mollweide")
     latitude = np.linspace(-np.pi / 2, np.pi / 2, density.shape[0] + 1)
     longitude = np.linspace(-np.pi, np.pi, density.shape[1] + 1)
@@ -353,7 +291,7 @@ def curves_of(name: str, record: ResultCurves) -> str:
     curves = styled(zip(record.names, record.curves, strict=True))
     if record.y_label == "FSC":
         return fsc_curves(name, x, curves, thresholds=record.thresholds)
-    figure, axes = _axes()
+    figure, axes = new_axes()
     for words, values, colour, dash in curves:
         axes.plot(x, values, color=colour, linestyle=dash, label=words)
     for height in record.thresholds:
@@ -364,14 +302,16 @@ def curves_of(name: str, record: ResultCurves) -> str:
     if record.x_label == "1/A":
         _resolution_ticks(axes, float(x[-1]))
     axes.set_ylabel(record.y_label)
-    _legend(axes, record.names if len(record.names) > 1 else [])
+    legend(figure, record.names if len(record.names) > 1 else [])
     return svg(figure, name)
 
 
 def heat_map(name: str, record: ResultMatrix) -> str:
     """Return a matrix as coloured squares with their values."""
     values = np.array(record.values, dtype=float)
-    figure, axes = _axes(max(1.6, 0.5 * len(values) + 0.9))
+    # The names of the rows are as long as they are: their room has to be found.
+    figure = Figure(figsize=(WIDTH, max(1.6, 0.5 * len(values) + 0.9)), layout="constrained")
+    axes = figure.add_subplot()
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     axes.imshow(values, cmap=SEQUENTIAL, vmin=low, vmax=high, aspect="auto")
     axes.set_xticks(range(values.shape[1]), list(record.column_names))

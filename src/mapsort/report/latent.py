@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from mapsort.array_types import Float64
 from mapsort.io.png import central_slices, grey
 from mapsort.io.star import read_particles
-from mapsort.report.charts import chart_style, svg
+from mapsort.report.chart_frame import chart_style, svg
 from mapsort.report.content import Chart, Section, Strip, StripRow, Table
 from mapsort.report.file_cache import FileCache
 from mapsort.report.map_pictures import strip_uris

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mapsort._version import __version__
-from mapsort.report.charts import chart_style
+from mapsort.report.chart_frame import chart_style
 from mapsort.report.chimerax import write_view
 from mapsort.report.file_cache import FileCache
 from mapsort.report.sections import all_sections

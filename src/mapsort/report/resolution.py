@@ -9,6 +9,7 @@ import numpy as np
 
 from mapsort.physics.fsc import GOLD_STANDARD, ONE_HALF
 from mapsort.report import charts
+from mapsort.report.chart_frame import LONG_LEGEND
 from mapsort.report.content import Cell, Chart, Section, Table
 from mapsort.report.file_cache import FileCache
 from mapsort.report.palette import DASHES, Curve, colour_of, styled
@@ -156,7 +157,7 @@ def _mutual_chart(record: RunRecord) -> Chart | None:
     # The first column is the mean of the others.
     pairs = curves[:, 1:] if curves.ndim == 2 else curves[:, None]
     names = [f"{a}–{b}" for a, b in combinations(range(1, record.n_models + 1), 2)]
-    if len(names) > charts.LONG_LEGEND:
+    if len(names) > LONG_LEGEND:
         pairs = np.stack([pairs.max(axis=1), pairs.mean(axis=1), pairs.min(axis=1)], axis=1)
         names = ["most alike", "mean", "least alike"]
     return Chart.of_svg(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mapsort.report import charts
 from mapsort.report.content import Chart, Section, Table
 from mapsort.report.file_cache import FileCache
-from mapsort.rundir.run_record import RunRecord
+from mapsort.rundir.run_record import RunRecord, computing_seconds
 from mapsort.rundir.wording import readable_size, readable_time
 
 _LOG_LINES = 400
@@ -20,7 +20,7 @@ def resources_section(record: RunRecord, _: FileCache) -> Section | None:
     numbers, entries = record.iteration_numbers, record.iterations
     seconds = [entry["seconds"] for entry in entries]
     memory = [entry["peak_memory_mib"] for entry in entries]
-    total = sum(sum(entry.values()) for entry in seconds)
+    total = sum(computing_seconds(entry) for entry in entries)
     peak = readable_size(2**20 * max(value for value in memory if value is not None))
     shares: dict[str, float] = {}
     for entry in seconds:

@@ -21,7 +21,7 @@ from mapsort.report.particles import particle_section
 from mapsort.report.resolution import resolution_course, resolution_section
 from mapsort.report.run_sections import log_section, resources_section, settings_section
 from mapsort.rundir.result_record import ResultRecord, read_results
-from mapsort.rundir.run_record import RunRecord
+from mapsort.rundir.run_record import RunRecord, computing_seconds
 
 Maker = Callable[[RunRecord, FileCache], Section | None]
 
@@ -150,7 +150,7 @@ def _iteration_table(record: RunRecord) -> Table:
         "mean score": figure("mean_log_likelihood"),
         "scale": [float(entry["scale"]) for entry in entries],
         "rings": figure("highest_ring"),
-        "time [s]": [float(sum(entry["seconds"].values())) for entry in entries],
+        "time [s]": [computing_seconds(entry) for entry in entries],
     }
     digits = {"scale": 3, "time [s]": 1} | dict.fromkeys(("iteration", "rings"))
     rows = tuple(zip(*columns.values(), strict=True))

@@ -153,12 +153,12 @@ class RunRecord:
         """
         if self.state is not RunState.RUNNING or not self.iterations or self.n_planned is None:
             return None
-        return max(0, self.n_planned - self.last) * _computing_seconds(self.iterations[-1])
+        return max(0, self.n_planned - self.last) * computing_seconds(self.iterations[-1])
 
     @property
     def seconds_of_silence(self) -> float:
         """After how long without news a reader may believe that a running run has died [s]."""
-        longest = max((_computing_seconds(entry) for entry in self.iterations), default=3600.0)
+        longest = max((computing_seconds(entry) for entry in self.iterations), default=3600.0)
         return max(600.0, _SILENCE * longest)
 
     @property
@@ -186,6 +186,7 @@ def read_run(path: str | Path) -> RunRecord:
     return RunRecord(directory, manifest, read_convergence(directory.convergence))
 
 
-def _computing_seconds(entry: dict[str, Any]) -> float:
+def computing_seconds(entry: dict[str, Any]) -> float:
+    """Return how long an iteration took [s]: its files are written while the next one computes."""
     seconds: dict[str, float] = entry["seconds"]
     return sum(value for stage, value in seconds.items() if stage != "write")
