@@ -95,7 +95,8 @@ public:
              const WindowView& window, const ImageBatch& particles)
       : sampler_(sampler), points_(points), scale_(window.scale), particles_(particles),
         box_(particles.transforms.shape[1]), image_(points.size()), transfer2_(points.size()),
-        jets_(points.size()), along_x_(box_ / 2 + 1), along_y_(2 * (box_ / 2) + 1) {
+        slice_(points.size()), jets_(points.size()), along_x_(box_ / 2 + 1),
+        along_y_(2 * (box_ / 2) + 1) {
     for (std::size_t p = 0; p < points.size(); ++p)
       positions_.push_back({double(points[p].kx), double(points[p].ky), index_t(p)});
   }
@@ -113,20 +114,29 @@ public:
     }
   }
 
+  /// f and g at one pose: a slice without its derivatives takes less than half the time.
+  Terms valued(const Pose& pose) {
+    const PlaneAxes axes(pose.rotation, scale_);
+    sampler_.sample(axes, positions_.data(), index_t(positions_.size()), slice_.data());
+    centre(pose);
+    Terms terms;
+    for (std::size_t p = 0; p < points_.size(); ++p) {
+      const Complex value(slice_[p]);
+      terms.cross += dot(centred(p), value);
+      terms.norm += double(transfer2_[p]) * std::norm(value);
+    }
+    return terms;
+  }
+
   Terms at(const Pose& pose) {
     const PlaneAxes axes(pose.rotation, scale_);
     double z[3];
     for (int i = 0; i < 3; ++i)
       z[i] = pose.rotation[6 + i] * scale_;
     sampler_.sample(axes, positions_.data(), index_t(positions_.size()), jets_.data());
+    centre(pose);
     Terms terms;
     const double turn = 2.0 * kPi / double(box_);
-    const int middle = int(box_) / 2;
-    // the phase of a point is the product of one for its column and one for its row
-    for (int k = 0; k <= middle; ++k)
-      along_x_[k] = std::polar(1.0, -turn * k * pose.origin[0]);
-    for (int k = -middle; k <= middle; ++k)
-      along_y_[k + middle] = std::polar(1.0, -turn * k * pose.origin[1]);
     for (std::size_t p = 0; p < points_.size(); ++p) {
       const SliceJet& jet = jets_[p];
       const double kx = points_[p].kx, ky = points_[p].ky;
@@ -139,8 +149,7 @@ public:
       const Complex slope[kPose] = {-ky * out, kx * out, ky * along(axes.x) - kx * along(axes.y),
                                     Complex(0.0, turn * kx) * value,
                                     Complex(0.0, turn * ky) * value};
-      const Complex image =
-          product(image_[p], product(along_x_[points_[p].kx], along_y_[points_[p].ky + middle]));
+      const Complex image = centred(p);
       const double c2 = transfer2_[p];
       terms.cross += dot(image, value);
       terms.norm += c2 * std::norm(value);
@@ -156,6 +165,8 @@ public:
 
   /// Climb from a pose; leave it and its f and g at the best one found.
   Terms climb(Pose& pose, const LocalSearchLimits& limits) {
+    if (limits.max_steps == 0)
+      return valued(pose);
     Terms here = at(pose);
     double damping = kFirstDamping;
     for (int trial = 0; trial < limits.max_steps && damping < kMostDamping; ++trial) {
@@ -181,6 +192,22 @@ public:
 
 private:
   using Complex = std::complex<double>;
+
+  /// The phase of a point is the product of one for its column and one for its row.
+  void centre(const Pose& pose) {
+    const double turn = 2.0 * kPi / double(box_);
+    const int middle = int(box_) / 2;
+    for (int k = 0; k <= middle; ++k)
+      along_x_[k] = std::polar(1.0, -turn * k * pose.origin[0]);
+    for (int k = -middle; k <= middle; ++k)
+      along_y_[k + middle] = std::polar(1.0, -turn * k * pose.origin[1]);
+  }
+
+  /// The particle's weighted term at a point, moved to the centre.
+  Complex centred(std::size_t p) const {
+    const PlanePoint& q = points_[p];
+    return product(image_[p], product(along_x_[q.kx], along_y_[q.ky + int(box_) / 2]));
+  }
 
   static double dot(Complex a, Complex b) { return a.real() * b.real() + a.imag() * b.imag(); }
   /// a b without the library's care for infinities.
@@ -230,6 +257,7 @@ private:
   std::vector<PlanePosition> positions_;
   std::vector<complex_t> image_;
   std::vector<float> transfer2_;
+  std::vector<complex_t> slice_;
   std::vector<SliceJet> jets_;
   std::vector<Complex> along_x_, along_y_;
 };

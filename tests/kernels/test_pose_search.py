@@ -113,6 +113,16 @@ def test_terms_are_those_of_the_definition(case):
     np.testing.assert_allclose(cross, expected_cross, atol=1e-4 * np.abs(image).max())
 
 
+def test_poses_are_scored_alike_with_and_without_derivatives(case):
+    """A search reads slices with their derivatives, scoring alone reads them without."""
+    rotations, origins, cross, norm = case.search(*displaced(case, 5.0, 0.7), max_steps=30)
+    again = case.search(rotations, origins, max_steps=0)
+    np.testing.assert_array_equal(again[0], rotations)
+    np.testing.assert_array_equal(again[1], origins)
+    np.testing.assert_allclose(again[2], cross, rtol=1e-5)
+    np.testing.assert_allclose(again[3], norm, rtol=1e-5)
+
+
 @pytest.mark.parametrize("stiffness", [0.0, 11.0, np.inf])
 def test_it_arrives_at_a_maximum_of_the_score_by_direct_sums(case, stiffness):
     """No step in any of the five directions improves; the gain promised by more is below 0.003."""
