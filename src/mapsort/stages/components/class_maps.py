@@ -16,6 +16,7 @@ from mapsort.stages.components.observed import FoldSums, Observed
 from mapsort.stages.components.scale import Judgement
 from mapsort.stages.components.shrinkage import (
     local_weight,
+    quotients,
     shared_combinations,
     shell_prior,
     solved,
@@ -112,12 +113,14 @@ class SpanFilter:
         """Learn the differences' prior; return where and in which combinations they are signal."""
         halves = [sums.of_half(half) for half in (0, 1)]
         start = 0.5 * density if self.prior is None else self.prior
-        raw = [self._difference(h, c, start) for h, c in zip(halves, commons, strict=True)]
+
+        def placed(prior: Float64) -> list[Float32]:
+            pairs = zip(halves, commons, strict=True)
+            return [self.grid.placed(self._differences(*pair, prior)) for pair in pairs]
+
+        raw = [self.grid.fourier(maps) for maps in placed(start)]
         self.prior = shell_prior(self.grid, (raw[0], raw[1]), density, pooled=True)
-        first, second = (
-            self.grid.real(self._difference(half, common, self.prior))
-            for half, common in zip(halves, commons, strict=True)
-        )
+        first, second = placed(self.prior)
         where = local_weight(self.grid, (first, second))
         if self.every:
             return where, np.eye(first.shape[-1], dtype=np.float32)
@@ -127,12 +130,12 @@ class SpanFilter:
         numerator, denominator = (part.sum(axis=1, keepdims=True) for part in sums)
         return solved(self.grid, (numerator, denominator), prior)
 
-    def _difference(
+    def _differences(
         self, sums: tuple[Complex64, Float32], common: Complex64, prior: Float64
     ) -> Complex64:
+        """Return each class's difference from the common map, not yet confined to a place."""
         numerator, denominator = sums
-        sums = numerator - denominator * common, denominator
-        return self.grid.focused(solved(self.grid, sums, prior))
+        return quotients(self.grid, (numerator - denominator * common, denominator), prior)
 
     def _made(
         self,
@@ -143,8 +146,10 @@ class SpanFilter:
     ) -> Complex64:
         assert self.prior is not None
         common = self._mean(sums, common_prior)
-        ways = self._difference(sums, common, self.prior) @ combinations
-        return np.concatenate([common, self.grid.masked(ways, where)], axis=1)
+        # few combinations of many differences: only they are transformed
+        ways = self.grid.placed(self._differences(sums, common, self.prior) @ combinations)
+        ways *= (self.grid.window * where)[..., None]
+        return np.concatenate([common, self.grid.fourier(ways)], axis=1)
 
 
 def own_maps(observed: Observed, grid: SliceGrid, found: Judgement) -> FoldMaps:

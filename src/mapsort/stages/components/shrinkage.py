@@ -52,7 +52,12 @@ def shell_prior(
 
 
 def solved(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Complex64:
-    """Return maps (voxels, q), within the window, each from sums of its own.
+    """Return maps (voxels, q), within the window, each from sums of its own; see `quotients`."""
+    return grid.masked(quotients(grid, sums, prior))
+
+
+def quotients(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Complex64:
+    """Return sums over their weights, (voxels, q): maps, but for what lies outside the window.
 
     Parameters
     ----------
@@ -62,7 +67,7 @@ def solved(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Com
     numerator, denominator = sums
     term = prior.astype(np.float32)[np.minimum(grid.shell, grid.rings)]
     quotient = numerator / (denominator + term + np.finfo(np.float32).tiny)
-    return grid.masked(quotient * grid.inside)
+    return np.asarray(quotient * grid.inside, np.complex64)
 
 
 def local_weight(grid: SliceGrid, halves: tuple[Float32, Float32]) -> Float32:

@@ -208,6 +208,14 @@ class SliceGrid:
         window = self.window if weight is None else self.window * weight
         return self.fourier(self.real(volumes) * window[..., None])
 
+    def placed(self, volumes: Complex64) -> Float32:
+        """Return maps of transforms (voxels, q) within the window and the region, as `real`."""
+        maps = self.real(volumes)
+        maps *= self.window[..., None]
+        if self.region is not None:
+            maps *= self._region[..., None]
+        return maps
+
     def focused(self, volumes: Complex64, common: int = 0) -> Complex64:
         """Return transforms (voxels, q) of maps that end where the region does, if there is one.
 
