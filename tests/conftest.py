@@ -31,6 +31,18 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests of a file to one process: the run that they look at is made only once."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    # Files in their order: those with few tests are often the longest, and must not come last.
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 #: Files of a run that tell its directory, or are links to others.
 OTHER_NAMES = ("run_it", "RELION_", "job.star")
 
