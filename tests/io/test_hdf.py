@@ -314,8 +314,7 @@ def test_header_items_of_impossible_size(tmp_path: Path, monkeypatch: pytest.Mon
 def test_heap_without_end(tmp_path: Path) -> None:
     """A free list that leads back to itself: the library would follow it for ever."""
     path = tmp_path / "loop.hdf"
-    # by the library, whose heaps have room for a free block
-    write_images(path, np.ones((1, 4, 4), np.float32), compressbits=0)
+    write_images(path, np.ones((1, 4, 4), np.float32) * np.arange(4, dtype=np.float32))
     content = bytearray(path.read_bytes())
     at = content.index(b"HEAP")
     head, data = at + 16, int.from_bytes(content[at + 24 : at + 32], "little")

@@ -11,14 +11,28 @@ from mapsort.array_types import Array, Float32, Float64
 
 #: Most bits of a pixel that EMAN2 keeps when it compresses.
 MOST_BITS = 16
-DATASET = b"image"
+_DATASET = b"image"
 _ROWS_IN_CHUNK = 8
 _DEFLATE_LEVEL = 1
 # EMAN2's numbers for the kinds of pixels.
 _UINT8, _UINT16, _FLOAT32 = 2, 4, 7
 _SCALE = "stored_render"
-#: Header items that tell of pixels that are stored as they are.
-PLAIN = {"datatype": _FLOAT32}
+
+
+def write_plain(group: h5g.GroupID, pixels: Float32) -> dict[str, object]:
+    """Write pixels as they are; return the header items that tell how they are stored."""
+    dataset, storage = plain_dataset(group, pixels.shape)
+    dataset.write(h5s.ALL, h5s.ALL, pixels)
+    return storage
+
+
+def plain_dataset(
+    group: h5g.GroupID, shape: tuple[int, ...]
+) -> tuple[h5d.DatasetID, dict[str, object]]:
+    """Make room for pixels that are written as they are, in parts; see `write_plain`."""
+    space = h5s.create_simple(shape)
+    dataset = h5d.create(group, _DATASET, h5t.IEEE_F32LE, space, dcpl=_layout())
+    return dataset, {"datatype": _FLOAT32}
 
 
 def write_compressed(group: h5g.GroupID, pixels: Float32, bits: int) -> dict[str, object]:
@@ -95,5 +109,5 @@ def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _write(group: h5g.GroupID, data: Array, kind: h5t.TypeID, layout: h5p.PropDCID) -> None:
-    dataset = h5d.create(group, DATASET, kind, h5s.create_simple(data.shape), dcpl=layout)
+    dataset = h5d.create(group, _DATASET, kind, h5s.create_simple(data.shape), dcpl=layout)
     dataset.write(h5s.ALL, h5s.ALL, data)

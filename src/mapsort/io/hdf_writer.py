@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from h5py import h5f, h5g, h5s
 
 from mapsort.array_types import Array, Float32
 from mapsort.errors import NumericalError
-from mapsort.io.hdf_header import Header
-from mapsort.io.hdf_image_groups import CompressedGroups, ImageGroups, PlainGroups
-from mapsort.io.hdf_pixels import MOST_BITS, is_storage
+from mapsort.io.hdf_header import AttributeWriter, Header, HeaderCopies, oldest_version
+from mapsort.io.hdf_pixels import (
+    MOST_BITS,
+    is_storage,
+    plain_dataset,
+    write_compressed,
+    write_plain,
+)
 
 _STEP = 1 << 20
 
@@ -62,6 +68,8 @@ class DiskSpace:
             os.truncate(self._path, size_bytes)
 
 
+_IMAGES = b"/MDF/images"
+_HIGHEST = b"imageid_max"
 _APIX = ("apix_x", "apix_y", "apix_z")
 #: What an image's header and the file's own tables may take, with plenty to spare.
 _MARGIN_BYTES = 1 << 16
@@ -126,16 +134,16 @@ class HdfWriter:
         if compressbits is not None and not 0 <= compressbits <= MOST_BITS:
             raise ValueError(f"compressbits: expected 0 to {MOST_BITS}, got {compressbits}")
         self._path = Path(path)
+        self._bits = compressbits
         self._apix = apix
+        self._attributes = AttributeWriter()
+        self._headers = HeaderCopies(self._attributes)
         self._count = 0
-        self._closed = False
         DiskSpace.check(self._path, _MARGIN_BYTES)
-        self._file: ImageGroups = (
-            PlainGroups(self._path)
-            if compressbits is None
-            else CompressedGroups(self._path, compressbits)
-        )
+        self._file = h5f.create(bytes(self._path), h5f.ACC_TRUNC, fapl=oldest_version())
         self._space = DiskSpace(self._path)
+        h5g.create(self._file, b"/MDF")
+        self._images = h5g.create(self._file, _IMAGES)
 
     def __enter__(self) -> HdfWriter:
         return self
@@ -166,7 +174,14 @@ class HdfWriter:
         if not 1 <= pixels.ndim <= 3 or pixels.size == 0:
             raise ValueError(f"image: expected 1 to 3 dimensions, got {pixels.shape}")
         pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
-        self._add(pixels.shape, lambda: [pixels], header)
+        group = self._begun(pixels.shape, [pixels], header)
+        if self._bits is None:
+            storage = write_plain(group, pixels)
+        else:
+            storage = write_compressed(group, pixels, self._bits)
+        for key, value in storage.items():
+            self._attributes.write(group, key, value)
+        self._count += 1
 
     def append_rows(
         self, shape: tuple[int, int], rows: Callable[[slice], Array], *, at_once: int
@@ -180,36 +195,42 @@ class HdfWriter:
         if n_rows < 1 or n_columns < 1:
             raise ValueError(f"image: expected rows and columns, got {shape}")
         every = [slice(a, min(a + at_once, n_rows)) for a in range(0, n_rows, at_once)]
-        self._add(
-            shape,
-            lambda: (np.ascontiguousarray(rows(where), dtype="<f4") for where in every),
-            None,
-        )
+        made = (np.ascontiguousarray(rows(where), dtype="<f4") for where in every)
+        group = self._begun(shape, made, None)
+        dataset, storage = plain_dataset(group, shape)
+        for key, value in storage.items():
+            self._attributes.write(group, key, value)
+        for where in every:
+            part = np.ascontiguousarray(rows(where), dtype="<f4")
+            place = dataset.get_space()
+            place.select_hyperslab((where.start, 0), part.shape)
+            dataset.write(h5s.create_simple(part.shape), place, part)
+        self._count += 1
 
-    def _add(
-        self,
-        shape: tuple[int, ...],
-        parts: Callable[[], Iterable[Float32]],
-        header: Header | None,
-    ) -> None:
-        """Write the next image, whose pixels come in parts, with its header."""
+    def _begun(
+        self, shape: tuple[int, ...], parts: Iterable[Float32], header: Header | None
+    ) -> h5g.GroupID:
+        """Begin the next image, whose pixels come in parts, with its header."""
         place = f"{self._path}: not written: image {self._count}"
         nz, ny, nx = (1,) * (3 - len(shape)) + shape
         sizes = {"nx": nx, "ny": ny, "nz": nz}
-        facts = sizes | _statistics(parts(), place)
+        facts = sizes | _statistics(parts, place)
         items = {**self._defaults(header or {}), **_kept(header or {}), **facts}
         listed = sum(len(item) for item in items.values() if isinstance(item, list | tuple | str))
         growth = 4 * math.prod(shape) + 16 * listed + _MARGIN_BYTES
         self._space.reach(self._file.get_filesize() + growth)
-        self._file.add(items, shape, parts())
-        self._count += 1
+        return self._headers.begun(self._images, str(self._count).encode(), items)
 
     def close(self) -> None:
         """Write the number of images and close the file."""
-        if self._closed:
+        if not self._file.valid:
             return
-        self._closed = True
-        self._space.release_from(self._file.close())
+        highest = np.array([self._count - 1], dtype="<i4")
+        self._attributes.write_array(self._images, _HIGHEST, highest)
+        h5f.flush(self._file)
+        size = self._file.get_filesize()
+        self._file.close()
+        self._space.release_from(size)
 
     def _defaults(self, header: Header) -> dict[str, object]:
         apix = float(header.get("apix_x", self._apix))
