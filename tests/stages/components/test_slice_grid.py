@@ -168,3 +168,48 @@ def test_maps_that_differ_end_where_the_region_does():
     np.testing.assert_allclose(kept[..., 1], blob(place), atol=0.03)
     whole = GRID.fourier(both)
     assert GRID.focused(whole) is whole
+
+
+@pytest.mark.parametrize("radius", [4.0, 7.0, 30.0])
+def test_maps_in_the_cube_are_those_of_the_whole_grid(radius: float):
+    """The cube holds all that the window leaves; a sphere larger than the box leaves everything."""
+    grid = SliceGrid(BAND, 5, radius)
+    whole = real_map(9, 2) * grid.window[..., None]
+    volumes = grid.fourier(whole)
+    cube = grid.in_cube(volumes)
+    n = len(cube)
+    assert n == len(grid.cube_window) <= grid.side
+    place = (np.arange(n) - n // 2) % grid.side
+    np.testing.assert_allclose(cube, whole[np.ix_(place, place, place)], atol=1e-5)
+    np.testing.assert_array_equal(grid.cube_window, grid.window[np.ix_(place, place, place)])
+    # what lies outside is zero
+    assert np.count_nonzero(grid.window) == np.count_nonzero(grid.cube_window)
+    size = np.abs(volumes).max()
+    np.testing.assert_allclose(grid.of_cube(cube), volumes, atol=1e-5 * size)
+
+
+def test_a_mask_is_the_window_and_a_weight():
+    volumes = GRID.fourier(real_map(9, 2))
+    weight = np.random.default_rng(2).random(GRID.cube_window.shape).astype(np.float32)
+    n = len(weight)
+    place = (np.arange(n) - n // 2) % GRID.side
+    full = np.zeros((GRID.side,) * 3, np.float32)
+    full[np.ix_(place, place, place)] = weight
+    for found, where in (
+        (GRID.masked(volumes), GRID.window),
+        (GRID.masked(volumes, weight), GRID.window * full),
+    ):
+        expected = GRID.fourier(GRID.real(volumes) * where[..., None])
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_differences_are_placed_within_window_and_region():
+    region = np.zeros((20, 20, 20), np.float32)
+    region[4:12, 5:15, 8:14] = 1.0
+    grid = SliceGrid(BAND, 5, 7.0, region=region)
+    volumes = grid.fourier(real_map(9, 2))
+    expected = grid.focused(grid.masked(volumes))
+    found = grid.of_cube(grid.placed(volumes))
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    elsewhere = grid.masked(volumes)
+    assert np.abs(elsewhere - expected).max() > 0.1 * np.abs(elsewhere).max()

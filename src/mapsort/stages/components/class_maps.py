@@ -118,17 +118,19 @@ class SpanFilter:
             pairs = zip(halves, commons, strict=True)
             return [self.grid.placed(self._differences(*pair, prior)) for pair in pairs]
 
-        raw = [self.grid.fourier(maps) for maps in placed(start)]
+        raw = [self.grid.of_cube(maps) for maps in placed(start)]
         self.prior = shell_prior(self.grid, (raw[0], raw[1]), density, pooled=True)
         first, second = placed(self.prior)
         where = local_weight(self.grid, (first, second))
         if self.every:
             return where, np.eye(first.shape[-1], dtype=np.float32)
-        return where, shared_combinations((first, second), self.grid.window * where)
+        return where, shared_combinations((first, second), self.grid.cube_window * where)
 
     def _mean(self, sums: tuple[Complex64, Float32], prior: Float64) -> Complex64:
-        numerator, denominator = (part.sum(axis=1, keepdims=True) for part in sums)
-        return solved(self.grid, (numerator, denominator), prior)
+        numerator, denominator = sums
+        # as products: sums along a short last axis take five times as long
+        ones = np.ones((numerator.shape[1], 1), np.float32)
+        return solved(self.grid, (numerator @ ones, denominator @ ones), prior)
 
     def _differences(
         self, sums: tuple[Complex64, Float32], common: Complex64, prior: Float64
@@ -148,8 +150,8 @@ class SpanFilter:
         common = self._mean(sums, common_prior)
         # few combinations of many differences: only they are transformed
         ways = self.grid.placed(self._differences(sums, common, self.prior) @ combinations)
-        ways *= (self.grid.window * where)[..., None]
-        return np.concatenate([common, self.grid.fourier(ways)], axis=1)
+        ways *= (self.grid.cube_window * where)[..., None]
+        return np.concatenate([common, self.grid.of_cube(ways)], axis=1)
 
 
 def own_maps(observed: Observed, grid: SliceGrid, found: Judgement) -> FoldMaps:

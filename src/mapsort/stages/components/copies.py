@@ -101,7 +101,7 @@ def _deviating(
         return first, second
 
     prior = shell_prior(grid, halves(0.5 * density), density)
-    first, second = (grid.real(half) for half in halves(prior))
+    first, second = (grid.in_cube(half) for half in halves(prior))
     where = local_weight(grid, (first, second))
     made = [
         common + grid.masked(deviation(sums.without(every, fold), common, prior), where)

@@ -66,22 +66,23 @@ def quotients(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> 
     """
     numerator, denominator = sums
     term = prior.astype(np.float32)[np.minimum(grid.shell, grid.rings)]
-    quotient = numerator / (denominator + term + np.finfo(np.float32).tiny)
-    return np.asarray(quotient * grid.inside, np.complex64)
+    return numerator * (grid.inside / (denominator + term + np.finfo(np.float32).tiny))
 
 
 def local_weight(grid: SliceGrid, halves: tuple[Float32, Float32]) -> Float32:
-    """Return how far maps can be trusted at each place, (side, side, side), 0 to 1, as `real`.
+    """Return how far maps can be trusted at each place in the window's cube, (c, c, c), 0 to 1.
 
-    A Wiener filter in real space, from the local correlation of two halves (side, side, side, q) of
-    all maps.
+    A Wiener filter in real space, from the local correlation of two halves (c, c, c, q) of all
+    maps, which are zero outside the cube.
     """
     first, second = halves
     resolution = grid.band.box / grid.rings / grid.pixel
     width = LOCAL_WIDTH * resolution
 
     def blurred(values: Real) -> Float32:
-        return np.asarray(scipy.ndimage.gaussian_filter(values.sum(axis=-1), width, mode="wrap"))
+        return np.asarray(
+            scipy.ndimage.gaussian_filter(values.sum(axis=-1), width, mode="constant")
+        )
 
     power = blurred(0.5 * (first * first + second * second))
     cross = blurred(first * second)
@@ -101,9 +102,9 @@ def shared_combinations(halves: tuple[Float32, Float32], weight: Float32) -> Flo
 
     Parameters
     ----------
-    halves : pair of ndarray of shape (side, side, side, K)
+    halves : pair of ndarray of shape (c, c, c, K)
         Differences of K maps from what they have in common.
-    weight : ndarray of shape (side, side, side)
+    weight : ndarray of shape (c, c, c)
         How far they can be trusted at each place.
     """
     first, second = ((half * weight[..., None]).reshape(-1, half.shape[-1]) for half in halves)

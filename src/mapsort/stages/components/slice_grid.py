@@ -15,7 +15,7 @@ import scipy.fft
 import scipy.ndimage
 
 from mapsort import _core
-from mapsort.array_types import Complex64, Float32, Float64, Indices, Real
+from mapsort.array_types import Array, Complex64, Float32, Float64, Indices, Real
 from mapsort.stages.components.band import Band
 
 #: Grid points per Fourier pixel of the box.
@@ -166,12 +166,31 @@ class SliceGrid:
         """1 for voxels up to the last ring, else 0; (voxels, 1)."""
         return (self.shell <= self.rings).astype(np.float32)[:, None]
 
+    @property
+    def _window_edge(self) -> float:
+        """Width of the window's soft edge [pixels of the box]."""
+        return max(0.08 * self.band.box, 1.0)
+
     @cached_property
     def window(self) -> Float32:
         """Soft sphere about the particle, (side, side, side), the origin at index 0."""
-        radius = self.distance
-        edge = max(0.08 * self.band.box, 1.0)
-        return np.clip((self.radius_px - radius) / edge + 0.5, 0.0, 1.0).astype(np.float32)
+        share = (self.radius_px - self.distance) / self._window_edge + 0.5
+        return np.clip(share, 0.0, 1.0).astype(np.float32)
+
+    @cached_property
+    def _cube(self) -> Indices:
+        """Index along each axis of the points of the cube about the window, from lowest to highest.
+
+        A box is half as wide as the grid, so that the window leaves a twelfth of it: transforms of
+        maps within it need not compute the rest.
+        """
+        reach = int((self.radius_px + 0.5 * self._window_edge) / self.pixel)
+        return np.asarray(np.arange(-min(reach, self.half), min(reach, self.half) + 1) % self.side)
+
+    @cached_property
+    def cube_window(self) -> Float32:
+        """The window in its cube, (c, c, c), the centre in the middle."""
+        return self.window[np.ix_(self._cube, self._cube, self._cube)]
 
     @property
     def distance(self) -> Float64:
@@ -203,18 +222,49 @@ class SliceGrid:
         whole = scipy.fft.fftshift(stored, axes=(0, 1))
         return np.ascontiguousarray(whole, dtype=np.complex64).reshape(self.voxels, -1)
 
+    def _cube_turns(self, axis: int) -> Complex64:
+        """Phases by which the stored order of frequencies along an axis, from -half, is made good.
+
+        Of the places in the cube, to multiply arrays (.., .., .., q).
+        """
+        turns = np.exp((-2j * np.pi * self.half / self.side) * self._cube).astype(np.complex64)
+        return np.asarray(turns.reshape([-1 if other == axis else 1 for other in range(4)]))
+
+    def in_cube(self, volumes: Complex64) -> Float32:
+        """Return maps (c, c, c, q) in the window's cube of transforms (voxels, q)."""
+        part = volumes.reshape(*self.shape, -1)
+        for axis in (0, 1):
+            lines = scipy.fft.ifft(part, axis=axis, workers=self.n_threads)
+            part = np.take(lines, self._cube, axis=axis) * self._cube_turns(axis)
+        maps = scipy.fft.irfft(part, n=self.side, axis=2, workers=self.n_threads)
+        return np.take(maps, self._cube, axis=2)
+
+    def of_cube(self, maps: Float32) -> Complex64:
+        """Return transforms (voxels, q) of maps (c, c, c, q) that are zero outside the cube."""
+        part = scipy.fft.rfft(self._padded(maps, 2), axis=2, workers=self.n_threads)
+        for axis in (1, 0):
+            lines = self._padded(part * self._cube_turns(axis).conj(), axis)
+            part = scipy.fft.fft(lines, axis=axis, overwrite_x=True, workers=self.n_threads)
+        return np.ascontiguousarray(part, dtype=np.complex64).reshape(self.voxels, -1)
+
+    def _padded(self, part: Array, axis: int) -> Array:
+        """Return the whole of an axis of which there is the cube."""
+        shape = (*part.shape[:axis], self.side, *part.shape[axis + 1 :])
+        whole = np.zeros(shape, part.dtype)
+        np.moveaxis(whole, axis, 0)[self._cube] = np.moveaxis(part, axis, 0)
+        return whole
+
     def masked(self, volumes: Complex64, weight: Float32 | None = None) -> Complex64:
-        """Return transforms (voxels, q) of maps times the window, and a weight by place."""
-        window = self.window if weight is None else self.window * weight
-        return self.fourier(self.real(volumes) * window[..., None])
+        """Return transforms (voxels, q) of maps times the window, and a weight in its cube."""
+        window = self.cube_window if weight is None else self.cube_window * weight
+        return self.of_cube(self.in_cube(volumes) * window[..., None])
 
     def placed(self, volumes: Complex64) -> Float32:
-        """Return maps of transforms (voxels, q) within the window and the region, as `real`."""
-        maps = self.real(volumes)
-        maps *= self.window[..., None]
+        """Return maps (c, c, c, q) of transforms (voxels, q), within the window and the region."""
+        where = self.cube_window
         if self.region is not None:
-            maps *= self._region[..., None]
-        return maps
+            where = where * self._region[np.ix_(self._cube, self._cube, self._cube)]
+        return self.in_cube(volumes) * where[..., None]
 
     def focused(self, volumes: Complex64, common: int = 0) -> Complex64:
         """Return transforms (voxels, q) of maps that end where the region does, if there is one.
@@ -243,13 +293,14 @@ class SliceGrid:
     def moments(self, volume: Complex64) -> Complex64:
         """Return transforms of a map and of its first moments along x, y and z, (voxels, 4).
 
-        The derivatives per Fourier pixel of the box are i times the last three, which as they are
-        have Friedel mates; volume (voxels, 1).
+        The map, (voxels, 1), is zero outside the window. The derivatives per Fourier pixel of the
+        box are i times the last three, which as they are have Friedel mates.
         """
-        density = self.real(volume)[..., 0]
-        line = ((-2 * np.pi * FINENESS / self.side) * self._line).astype(np.float32)
+        density = self.in_cube(volume)[..., 0]
+        line = (-2 * np.pi * FINENESS / self.side) * self._line[self._cube]
+        line = line.astype(np.float32)
         slopes = [density * line, density * line[:, None], density * line[:, None, None]]
-        return np.concatenate([volume, self.fourier(np.stack(slopes, axis=-1))], axis=1)
+        return np.concatenate([volume, self.of_cube(np.stack(slopes, axis=-1))], axis=1)
 
     def boxed(self, volumes: Complex64) -> Float32:
         """Return maps in the box, (q, box, box, box), low-passed to the last ring.
