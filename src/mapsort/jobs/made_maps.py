@@ -109,7 +109,7 @@ def foretold_seconds(run: Run, sought: Sought) -> float:
         # tables of a grid are made when it is first used
         near.poses(some[:1])
         clock.seconds()
-        poses = near.poses(some)
+        poses, _ = near.poses(some)
         total += clock.seconds() * n / len(some)
     return total
 

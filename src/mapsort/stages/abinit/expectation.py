@@ -98,14 +98,14 @@ class Sums:
         return Sums(**added, odds=np.concatenate([self.odds, other.odds]))
 
     @property
-    def particles(self) -> float:
-        """How many of the images are particles, expected."""
-        return float(self.share.sum())
+    def mean_shift_square(self) -> float:
+        """Of the particles; 0 if there are none [pixels^2]."""
+        return self.shift_square / max(float(self.share.sum()), float(np.finfo(float).tiny))
 
     @property
     def misfit(self) -> float:
         """Log likelihood that half of the images lose by the maps' errors [nat]."""
-        return max(0.0, -float(np.median(self.odds)))
+        return max(0.0, -float(np.median(self.odds))) if len(self.odds) else 0.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # its parts are loaded when they are used
+import scipy.special
 
 from mapsort.array_types import Complex64, Float32, Indices
 from mapsort.engines.chunks import chunk_ranges, on_threads
@@ -68,15 +70,21 @@ class Near:
             above / each,
             below / each,
             whole.residual / whole.count,
-            whole.shift_square / whole.particles,
+            whole.mean_shift_square,
             whole.share.reshape(n_models, -1).sum(axis=1) / whole.count,
             whole.misfit,
         )
         return found, Best.joined([half.best for half in halves])
 
-    def poses(self, rows: Indices) -> Best:
-        """Return the likeliest poses of particles."""
-        return self._gathered(rows).best
+    def poses(self, rows: Indices) -> tuple[Best, float]:
+        """Return the likeliest poses of particles, and what half of them lose by the maps' errors.
+
+        Which of them are junk is told with that.
+        """
+        found = self._gathered(rows)
+        misfit = found.sums.misfit
+        junk = scipy.special.expit(-found.sums.odds - misfit)
+        return replace(found.best, junk=junk), misfit
 
     def _gathered(self, rows: Indices) -> _Piece:
         # pieces are worked on side by side, each by one thread

@@ -20,8 +20,8 @@ from mapsort.stages.abinit.wide import Centres, Judged, Wide, near_views, views
 _CENTRED_EVERY = 3
 #: Power of the random maps' projections relative to that of the particles.
 _FIRST_POWER = 0.5
-#: Part of the images that is junk, to begin with.
-_FIRST_JUNK = 0.05
+#: Part of the images that is junk, to begin with; a batch of fewer particles is tried once more.
+_FIRST_JUNK, _LEAST_PARTICLES = 0.05, 0.2
 #: Particles that a map is made anew of by another map's poses.
 _BORROWING = 1200
 #: Step between views near a particle's last one times rings [degrees].
@@ -90,17 +90,33 @@ def _round(problem: Problem, standing: Standing, stage: Stage) -> Standing:
     rng = np.random.default_rng([problem.seed, 2, standing.start, standing.rounds])
     rows = problem.batch(standing.taken, stage.batch)
     halves = rows[::2], rows[1::2]
-    wide = Wide.of(problem, standing, stage.coarse(problem.box), rng)
-    if wide.grid.rings == stage.rings:
-        found = wide.sums(halves)
-    else:
-        found = Near(problem, standing, wide.likely).sums(halves)[0]
+    found = _summed(problem, standing, halves, rng)
+    if found.share.sum() < _LEAST_PARTICLES:
+        # particles lose more by the maps' errors than they did, as rings were added
+        found = _summed(problem, _with_misfit(standing, found.misfit), halves, rng)
     part = stage.part if standing.rounds else 1.0
     noise = (1 - stage.part) * standing.sums.noise + stage.part * found.noise
     sums = replace(standing.sums.mixed(found, part), noise=noise)
     after = _solved(problem, replace(standing, sums=sums))
     after = replace(after, taken=standing.taken + len(rows), rounds=standing.rounds + 1)
     return centred_standing(problem, after) if after.rounds % _CENTRED_EVERY == 0 else after
+
+
+def _summed(
+    problem: Problem,
+    standing: Standing,
+    halves: tuple[Indices, Indices],
+    rng: np.random.Generator,
+) -> Trailing:
+    wide = Wide.of(problem, standing, standing.stage.coarse(problem.box), rng)
+    if wide.grid.rings == standing.stage.rings:
+        return wide.sums(halves)
+    return Near(problem, standing, wide.likely).sums(halves)[0]
+
+
+def _with_misfit(standing: Standing, misfit: float) -> Standing:
+    """Return a start with what particles lose by its maps' errors [nat]."""
+    return replace(standing, sums=replace(standing.sums, misfit=misfit))
 
 
 def borrowed(problem: Problem, standing: Standing, donor: int) -> Standing:
@@ -163,9 +179,11 @@ def of_all(
     """
     near = near_likely(problem, standing, before, stage, told)
     halves = problem.others[::2], problem.others[1::2]
+    held_out, misfit = near.poses(problem.held_out)
+    near = replace(near, standing=_with_misfit(near.standing, misfit))
     found, best = near.sums(halves)
     rows = np.concatenate([*halves, problem.held_out])
-    best = Best.joined([best, near.poses(problem.held_out)])
+    best = Best.joined([best, held_out])
     standing = _solved(problem, replace(near.standing, sums=found))
     return Placed(standing, best.of(np.argsort(rows)))
 

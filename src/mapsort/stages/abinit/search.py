@@ -11,6 +11,7 @@ import numpy as np
 
 from mapsort.array_types import Bool, Float32, Float64, Indices
 from mapsort.stages.abinit.agreement import frame
+from mapsort.stages.abinit.expectation import Best
 from mapsort.stages.abinit.junk import Prior
 from mapsort.stages.abinit.problem import Problem, Standing, centred_standing
 from mapsort.stages.abinit.rivals import Rival, turns_onto_itself
@@ -27,6 +28,9 @@ _BORROWS = 2
 
 #: The round of all particles, from 0, in which poses are sought anew.
 AGAIN = 2
+#: It is repeated, so many times at most, as long as particles that are kept out become likelier by
+#: this [nat] and so many standard errors.
+_MOST_REPEATS, _RISE, _CLEAR = 5, 0.1, 2.0
 
 
 def starts_through(number: int, n_starts: int, n_models: int) -> int:
@@ -107,14 +111,48 @@ def find_maps(
     """
     at = _race(problem, schedule.batches, n_starts, kept=kept, started=started, told=told)
     standing, poses = centred_standing(problem, at.standing), None
+    rounds = _RoundsOfAll(problem, kept, started, told)
     for number, stage in enumerate(schedule.last, start=len(schedule.batches)):
-        started(f"{stage.rings} rings, all", len(problem.particles))
         # once more among all, as the maps have become better
         again = number - len(schedule.batches) == AGAIN
-        make_all = partial(of_all, problem, standing, None if again else poses, stage, told)
-        here = kept(number, "all", Placed, make_all)
+        here = rounds.placed(number, stage, "all", standing, None if again else poses)
+        if again:
+            here = rounds.settled(number, stage, standing, here)
         standing, poses = here.standing, here.best
     return _found(problem, here, at)
+
+
+@dataclass(frozen=True)
+class _RoundsOfAll:
+    """Rounds of all particles, kept and told; see `find_maps`."""
+
+    problem: Problem
+    kept: Kept
+    started: Callable[[str, int], None]
+    told: Callable[[int], None]
+
+    def placed(
+        self, number: int, stage: Stage, name: str, before: Standing, poses: Best | None
+    ) -> Placed:
+        """Return maps and poses after a round, by poses before, or sought among all."""
+        self.started(f"{stage.rings} rings, {name}", len(self.problem.particles))
+        make = partial(of_all, self.problem, before, poses, stage, self.told)
+        return self.kept(number, name.replace(" ", ""), Placed, make)
+
+    def settled(self, number: int, stage: Stage, before: Standing, here: Placed) -> Placed:
+        """Return maps and poses after rounds among all poses, until they are no gain.
+
+        Of a round molecule half of the views may be wrong although the map is nearly right: round
+        by round some of them are found, and the map becomes better.
+        """
+        for repeat in range(1, _MOST_REPEATS + 1):
+            found = _compared(self.problem, {"before": before, "after": here.standing})
+            rise = found["after"].judged.likelihood - found["before"].judged.likelihood
+            if rise.mean() <= max(_RISE, _CLEAR * _standard_error(rise)):
+                break
+            before = here.standing
+            here = self.placed(number, stage, f"all again {repeat}", before, None)
+        return here
 
 
 @dataclass(frozen=True)
@@ -181,7 +219,7 @@ def _compared(problem: Problem, at: dict[str, Standing]) -> dict[str, _Compared]
 
 def _rival(problem: Problem, best: _Compared, own: _Compared) -> Rival:
     behind = best.judged.likelihood - own.judged.likelihood
-    error = float(behind.std() / np.sqrt(max(1, len(behind))))
+    error = _standard_error(behind)
     rings = own.standing.stage.rings
     if problem.n_models > 1:
         return Rival(float(behind.mean()), error, None, rings)
@@ -198,6 +236,11 @@ def _rival(problem: Problem, best: _Compared, own: _Compared) -> Rival:
     return replace(found, apart_deg=same.apart_deg, turns=len(same.turns), symmetry=same.group)
 
 
+def _standard_error(values: Float64) -> float:
+    """Return the standard error of the mean of values (n,)."""
+    return float(values.std() / np.sqrt(max(1, len(values))))
+
+
 def _found(problem: Problem, last: Placed, won: _Won) -> FoundMaps:
     standing = last.standing
     gain = judged(problem, standing).gain
@@ -211,7 +254,7 @@ def _found(problem: Problem, last: Placed, won: _Won) -> FoundMaps:
         rivals=won.rivals,
         best=won.name,
         gain=float(gain.mean()),
-        gain_error=float(gain.std() / np.sqrt(max(1, len(gain)))),
+        gain_error=_standard_error(gain),
         number=number,
         rotations=rotations,
         origins=origins,

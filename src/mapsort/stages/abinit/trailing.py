@@ -143,7 +143,7 @@ def inserted(
     return Trailing(
         *stacked(columns),
         whole.residual / whole.count,
-        whole.shift_square / whole.particles,
+        whole.mean_shift_square,
         whole.share.reshape(-1, views).sum(axis=1) / whole.count,
         whole.misfit,
     )
