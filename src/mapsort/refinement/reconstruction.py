@@ -11,7 +11,6 @@ from mapsort.array_types import Complex64, Float32, Float64, Indices, Real
 from mapsort.errors import NumericalError
 from mapsort.model.class_averages import ClassAverages
 from mapsort.modules.processors import processor_chain
-from mapsort.physics.filters import apply_radial_curve
 from mapsort.physics.half_maps import (
     first_of_noise,
     half_map_fsc,
@@ -25,7 +24,7 @@ from mapsort.refinement.half_maps import HalfMaps, compared_halves, joined
 from mapsort.refinement.insertion import PosedMembers, particle_equations
 from mapsort.refinement.map_masks import masks_of
 from mapsort.refinement.run import Run
-from mapsort.refinement.solving import Look, half_maps, of_box, solved, solved_in_band
+from mapsort.refinement.solving import first_look, half_maps, solved
 from mapsort.refinement.state import State
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.class_spectra import matched_to_projections, processed_averages
@@ -107,15 +106,15 @@ def rebuild(
     live = [m for m in range(n_models) if equations[m]]
     if not live:
         raise NumericalError("no map received enough particles to be reconstructed")
-    look = Look.at(run, [item.measured for item in summed], halves)
-    masks = masks_of(run, look.volumes, sphere)
+    looked_at = first_look(run, [item.measured for item in summed], halves)
+    masks = masks_of(run, looked_at, sphere)
     rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
     empty = tuple(m for m in range(n_models) if m not in live)
     finishing = MapFinishing.of(run.options, averages, run.inputs.apix)
     if run.options.halves:
         rebuilt = _half_sets(run, state, equations, halves, masks, finishing, iteration=iteration)
     else:
-        rebuilt = _alike(run, state, equations, halves, masks, look, finishing)
+        rebuilt = _alike(run, state, equations, halves, masks, finishing)
     rebuilt = replace(rebuilt, rejected=rejected_all, empty=empty)
     _check_finite(rebuilt.maps)
     progress.advance(n_models)
@@ -227,7 +226,6 @@ def _alike(
     equations: list[list[NormalEquations]],
     halves: list[tuple[Float32, Float32]],
     masks: list[Float32],
-    look: Look,
     finishing: MapFinishing,
 ) -> Rebuilt:
     """Rebuild the references, filtered alike, and the maps, each filtered by its own FSC."""
@@ -237,16 +235,13 @@ def _alike(
         # nothing beyond the band but what the mask leaks
         curves[model][equations[model][0].box // 2 + 1 :] = 0.0
     shared = noise_to_signal([curves[m] for m in live])
-    alike, single, own = [], [], []
-    for model in live:
-        this = equations[model][0]
-        own.append(noise_to_signal([curves[model]]))
-        start = look.filtered(model, shared)
-        one = solved_in_band(run, this, noise_to_signal=shared, start=start)
-        start = apply_radial_curve(one, (1.0 + shared) / (1.0 + own[-1]))
-        other = solved_in_band(run, this, noise_to_signal=own[-1], start=start)
-        alike.append(of_box(one, run.plan.grid.box))
-        single.append(of_box(other, run.plan.grid.box))
+    own = [noise_to_signal([curves[m]]) for m in live]
+    # each from the beginning: from the solution with another filter, steps are more
+    alike = [solved(run, equations[m][0], noise_to_signal=shared) for m in live]
+    single = [
+        solved(run, equations[m][0], noise_to_signal=ratio)
+        for m, ratio in zip(live, own, strict=True)
+    ]
     alike = finishing.finished(alike, [shared] * len(live))
     single = finishing.finished(single, own)
     references, maps = list(state.references), list(state.references)

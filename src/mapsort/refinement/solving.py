@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 
 from mapsort.array_types import Float32, Float64
 from mapsort.modules.reconstructor import reconstructor
-from mapsort.physics.filters import apply_radial_curve
-from mapsort.physics.half_maps import half_map_fsc, noise_to_signal, wiener_filtered
+from mapsort.physics.half_maps import half_map_fsc, noise_to_signal
 from mapsort.physics.reconstruction import MAX_STEPS
 from mapsort.physics.resample import fourier_resample
 from mapsort.refinement.run import Run
@@ -27,42 +25,22 @@ SOLVED_TO, LOOKED_TO = 3e-3, 1e-2
 HALF_STEPS, FSC_STEPS = 4, 0
 
 
-@dataclass(frozen=True)
-class Look:
-    """The maps as their halves' FSC in the sphere filters them: enough for masks, and a start.
+def first_look(
+    run: Run,
+    equations: list[list[NormalEquations]],
+    halves: list[tuple[Float32, Float32]],
+) -> list[Float32]:
+    """Return maps as their halves' FSC in the sphere filters them: enough for masks.
 
-    ``ratio`` (box//2 + 1,) is 1/SSNR; maps without particles are the mean of their halves.
-    ``in_band`` are those of the others in the boxes of their equations.
+    Maps without particles are the mean of their halves.
     """
-
-    volumes: list[Float32]
-    in_band: dict[int, Float32]
-    ratio: Float64
-
-    @classmethod
-    def at(
-        cls,
-        run: Run,
-        equations: list[list[NormalEquations]],
-        halves: list[tuple[Float32, Float32]],
-    ) -> Look:
-        """Solve maps for the first time, those that have equations."""
-        live = [m for m, parts in enumerate(equations) if parts]
-        ratio = noise_to_signal([half_map_fsc(*halves[m], run.sphere) for m in live])
-        volumes = [np.asarray(0.5 * (even + odd), np.float32) for even, odd in halves]
-        in_band = {}
-        for m in live:
-            whole = reduce(operator.add, equations[m])
-            start = wiener_filtered(of_box(volumes[m], whole.box), ratio)
-            in_band[m] = solved_in_band(
-                run, whole, noise_to_signal=ratio, start=start, tolerance=LOOKED_TO
-            )
-            volumes[m] = of_box(in_band[m], run.plan.grid.box)
-        return cls(volumes, in_band, ratio)
-
-    def filtered(self, model: int, ratio: Float64) -> Float32:
-        """Return a map as another 1/SSNR filters it, in the box of its equations."""
-        return apply_radial_curve(self.in_band[model], (1.0 + self.ratio) / (1.0 + ratio))
+    live = [m for m, parts in enumerate(equations) if parts]
+    ratio = noise_to_signal([half_map_fsc(*halves[m], run.sphere) for m in live])
+    volumes = [np.asarray(0.5 * (even + odd), np.float32) for even, odd in halves]
+    for m in live:
+        whole = reduce(operator.add, equations[m])
+        volumes[m] = solved(run, whole, noise_to_signal=ratio, tolerance=LOOKED_TO)
+    return volumes
 
 
 def half_maps(
@@ -87,26 +65,11 @@ def solved(
     noise_to_signal: Float64 | None = None,
     start: Float32 | None = None,
     max_steps: int = MAX_STEPS,
-) -> Float32:
-    """Solve as asked for with ``--recon``; equations of a coarser box give a map of their band."""
-    volume = solved_in_band(
-        run, equations, noise_to_signal=noise_to_signal, start=start, max_steps=max_steps
-    )
-    return of_box(volume, run.plan.grid.box)
-
-
-def solved_in_band(
-    run: Run,
-    equations: NormalEquations,
-    *,
-    noise_to_signal: Float64 | None = None,
-    start: Float32 | None = None,
-    max_steps: int = MAX_STEPS,
     tolerance: float = SOLVED_TO,
 ) -> Float32:
-    """Solve as asked for with ``--recon``, in the box of the equations."""
+    """Solve as asked for with ``--recon``; equations of a coarser box give a map of their band."""
     method, small = reconstructor(run.options.recon), equations.box
-    return solve(
+    volume = solve(
         equations,
         noise_to_signal=None if noise_to_signal is None else noise_to_signal[: small // 2 + 1],
         wiener=method.wiener,
@@ -115,6 +78,7 @@ def solved_in_band(
         max_steps=min(max_steps, method.max_steps),
         n_threads=run.plan.n_threads,
     )
+    return of_box(volume, run.plan.grid.box)
 
 
 def of_box(volume: Float32, box: int) -> Float32:
