@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError
@@ -21,6 +20,7 @@ from mapsort.jobs.multi import looked_through, opened
 from mapsort.jobs.refinement import Watcher, with_seed
 from mapsort.jobs.resume import asked_in_python
 from mapsort.jobs.search_run import searched
+from mapsort.jobs.thread_limits import thread_limits
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.abinit import AbinitOptions
@@ -114,7 +114,7 @@ def plan_text(options: AbinitOptions, *, progress: Progress | None = None) -> st
     run, options = _opened(options, progress)
     check_disk(run)
     plan = planned(run, _sought(options))
-    with threadpool_limits(run.plan.n_threads):
+    with thread_limits(run.plan.n_threads):
         seconds = foretold_seconds(looked_through(run), _sought(options))
     rings = "/".join(str(stage.rings) for stage in plan.batches)
     last = run.plan.grid.box * run.inputs.apix / plan.last[-1].rings

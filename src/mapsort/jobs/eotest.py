@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float32, Float64, Int64
 from mapsort.engines.progress import Progress, default_progress
@@ -22,6 +21,7 @@ from mapsort.io.star_tables import read_columns
 from mapsort.jobs.finished_run import FinishedRun, open_finished, options_after
 from mapsort.jobs.multi import MultiRun
 from mapsort.jobs.stages import read_classes
+from mapsort.jobs.thread_limits import thread_limits
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import SUBSET
 from mapsort.model.volume import Volume
@@ -142,7 +142,7 @@ def eotest_run(options: EotestOptions, *, progress: Progress | None = None) -> E
     plan = resolve(request, inputs)
     run = Run(request, inputs, plan, Execution(progress or default_progress()))
     _check_references(run, finished.directory, iteration)
-    with threadpool_limits(plan.n_threads):
+    with thread_limits(plan.n_threads):
         averages, members = _averages(run, finished.directory, iteration)
         found = [
             _compare(run, finished.directory, iteration, model, averages, members)

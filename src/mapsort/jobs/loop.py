@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from mapsort.engines.background import Background
 from mapsort.engines.progress import warn
 from mapsort.engines.resources import reuse_freed_memory
@@ -21,6 +19,7 @@ from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.logged_run import logged, watch
 from mapsort.jobs.refinement import Entry, Outcome, Refinement, Result, Watcher, stops
 from mapsort.jobs.resume import RunCheckpoint, record_going_on
+from mapsort.jobs.thread_limits import thread_limits
 from mapsort.jobs.verdict import judge
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import KeptFiles
@@ -88,7 +87,7 @@ def at_work(run: Run) -> Iterator[Run]:
     reuse_freed_memory()
     scratch = Scratch(existing_parent(options.path or Path()))
     inputs = run.inputs.in_scratch(scratch)
-    with threadpool_limits(run.plan.n_threads), engine_for(options, inputs) as engine:
+    with thread_limits(run.plan.n_threads), engine_for(options, inputs) as engine:
         yield replace(
             run,
             inputs=inputs,

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from mapsort.engines.progress import Progress, default_progress, warn
 from mapsort.engines.resources import available_memory
 from mapsort.errors import ConfigError
@@ -30,6 +28,7 @@ from mapsort.jobs.regions import posed, sorted_by_regions
 from mapsort.jobs.replicates import replicated
 from mapsort.jobs.resume import going_on
 from mapsort.jobs.starts import prepared
+from mapsort.jobs.thread_limits import thread_limits
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import refuse, takes_options, typed_options
@@ -171,7 +170,7 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
     memory = _memory_warnings(run)
     if len(options.mask) > 1:
         run = posed(run)
-    with threadpool_limits(run.plan.n_threads):
+    with thread_limits(run.plan.n_threads):
         run = looked_through(run)
         estimate = estimated_time(run)
     lines = plan_lines(run, MULTI.command)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from mapsort.engines.progress import Progress, warn
 from mapsort.errors import ConfigError, NumericalError
@@ -21,6 +20,7 @@ from mapsort.jobs.multi import looked_through, opened
 from mapsort.jobs.refinement import Watcher, with_seed
 from mapsort.jobs.resume import asked_in_python
 from mapsort.jobs.search_run import searched
+from mapsort.jobs.thread_limits import thread_limits
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import takes_options
@@ -115,7 +115,7 @@ def plan_text(options: PcaOptions, *, progress: Progress | None = None) -> str:
     """Check a request as far as can be done without work, and say what it would do."""
     run, _ = _opened(options, progress)
     check_disk(run)
-    with threadpool_limits(run.plan.n_threads):
+    with thread_limits(run.plan.n_threads):
         run = looked_through(run)
         estimate = estimated_time(run)
     iterations = 0 if options.skipalign else run.options.n_iterations

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from mapsort.engines.progress import Progress, default_progress
 from mapsort.jobs.loop import carried_out, check_disk
 from mapsort.jobs.refinement import (
@@ -19,6 +17,7 @@ from mapsort.jobs.refinement import (
     with_seed,
 )
 from mapsort.jobs.resume import asked_in_python
+from mapsort.jobs.thread_limits import thread_limits
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import takes_options
@@ -156,7 +155,7 @@ def refine_plan_text(options: RefineOptions, *, progress: Progress | None = None
     """Check a request as far as can be done without work, and say what it would do."""
     run = open_halves(options, progress or default_progress())
     check_disk(run)
-    with threadpool_limits(run.plan.n_threads):
+    with thread_limits(run.plan.n_threads):
         run = looked_through(run)
     warnings = [f"warning: {line}" for line in symmetry_warnings(run)]
     return "\n".join([*plan_lines(run, REFINE.command), *warnings])

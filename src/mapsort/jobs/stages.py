@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float32
 from mapsort.engines.chunks import Rows
@@ -16,6 +15,7 @@ from mapsort.geometry.euler import matrix_to_eman
 from mapsort.geometry.symmetry import symmetry
 from mapsort.io.hdf import HdfReader
 from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.jobs.thread_limits import thread_limits
 from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.particles import Particles
@@ -169,7 +169,7 @@ def stage_run(asked: StageOfRun, progress: Progress | None) -> tuple[Run, State,
     )
     run = Run(options, inputs, _plan(options, inputs, projections), Execution(shown))
     plan = run.plan
-    with threadpool_limits(plan.n_threads):
+    with thread_limits(plan.n_threads):
         power = scan_images(
             particles, plan.treatment, plan.chunk, run.execution.progress, plan.n_threads
         )
@@ -212,7 +212,7 @@ def similarity_matrix(
         Numbers of particles and of projections.
     """
     run, state, projections = stage_run(options, progress)
-    with threadpool_limits(run.plan.n_threads):
+    with thread_limits(run.plan.n_threads):
         matrix = _compared(run, state, projections)
     write_similarity(options.out, matrix, Scratch())
     return matrix.score.shape[0], matrix.score.shape[1]
@@ -296,7 +296,7 @@ def class_averages(
     n_classes = len(projections.references)
     matches, membership = read_classes(options.files[2], len(run.inputs.particles), n_classes)
     slices = image_slices(projections.images, n_threads=run.plan.n_threads)
-    with threadpool_limits(run.plan.n_threads):
+    with thread_limits(run.plan.n_threads):
         membership = chosen_by_quality(run, state, projections.images, matches, membership)
         made = average_classes(run, state, slices, matches, membership, iteration=0)
         # what the projections do not explain of the particles is the noise, as in a run

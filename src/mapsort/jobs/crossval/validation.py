@@ -18,7 +18,6 @@ from functools import partial
 from itertools import combinations
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from mapsort.array_types import Float32, Float64, Indices, Int64
 from mapsort.engines.chunks import Rows, chunk_ranges, length
@@ -27,6 +26,7 @@ from mapsort.engines.progress import Progress
 from mapsort.errors import NumericalError
 from mapsort.jobs.cluster import engine_for
 from mapsort.jobs.finished_run import FinishedRun
+from mapsort.jobs.thread_limits import thread_limits
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.poses import Poses
 from mapsort.physics.half_maps import filtered_mean
@@ -143,7 +143,7 @@ def run_again(
     request = replace(finished.request(), parallel=parallel, junk=0)
     inputs = open_inputs(request)
     plan = resolve(request, inputs)
-    with threadpool_limits(plan.n_threads), engine_for(request, inputs) as engine:
+    with thread_limits(plan.n_threads), engine_for(request, inputs) as engine:
         yield Run(request, inputs, plan, Execution(progress, engine=engine)).only(good)
 
 
