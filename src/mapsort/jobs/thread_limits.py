@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 def thread_limits(n_threads: int) -> Iterator[None]:
     """Let the kernels use some threads while the block lasts, and BLAS one.
 
-    On some processors the last bits of a product of BLAS hang on its number of threads; results of
-    mapsort do not.
+    On some processors the last bits of a product of BLAS depend on its number of threads; results
+    of mapsort do not.
     """
     with threadpool_limits(n_threads), threadpool_limits(1, "blas"):
         yield

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
+from tests.stages.abinit.test_axes import blobs
 
 from mapsort.geometry.symmetry import symmetry
 from mapsort.physics.image_moves import transform_image
@@ -14,16 +14,7 @@ from mapsort.stages.abinit.agreement import MIRROR
 from mapsort.stages.abinit.rivals import Rival, turns_onto_itself
 from mapsort.stages.map_register import other_hand
 
-BOX, COUNT, RINGS = 32, 300, 8
-
-
-def blobs(seed):
-    """Some of them within the sphere, nothing of them symmetric."""
-    rng = np.random.default_rng(seed)
-    line = np.arange(BOX) - BOX // 2
-    near = line[:, None, None] ** 2 + line[:, None] ** 2 + line**2 < (0.3 * BOX) ** 2
-    made = gaussian_filter(rng.standard_normal((BOX,) * 3) * near, 1.8)
-    return np.asarray(np.maximum(made, 0), np.float32)
+COUNT, RINGS = 300, 8
 
 
 def moved(volume, turn, rng, part=0.01):
