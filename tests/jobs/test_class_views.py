@@ -64,16 +64,15 @@ def test_views_of_the_other_state_are_found(unlike_states, whole, agreement):
     assert second < 1.2 * first
 
 
-@pytest.mark.parametrize(
-    ("stage", "nth"), [("match", 5), ("views 1/", 2), ("views 4/", 1), ("prepare particles", 2)]
-)
-def test_a_run_that_was_stopped_finds_the_same(
-    unlike_states, whole, tmp_path, results, stop_at, stage, nth
-):
-    path = tmp_path / "run"
+def test_stops_and_threads_do_not_matter(unlike_states, whole, tmp_path, results, stop_at):
+    """Stopped at the sample, in the first search, in a later one, and before classes anew."""
+    path, where = tmp_path / "run", unlike_states.particles
     with pytest.raises(Interrupted):
-        found_from_first(unlike_states, path, progress=stop_at(stage, nth))
-    refine_multi(unlike_states.particles, (), resume=path)
+        found_from_first(unlike_states, path, parallel="thread:2", progress=stop_at("match", 5))
+    for stage, nth in (("views 1/", 2), ("views 4/", 1), ("prepare particles", 1)):
+        with pytest.raises(Interrupted):
+            refine_multi(where, (), resume=path, progress=stop_at(stage, nth))
+    refine_multi(where, (), resume=path)
     assert results(path) == results(whole.path)
 
 
@@ -99,11 +98,6 @@ def test_views_that_have_not_settled_are_told(unlike_states, tmp_path, monkeypat
         [100 * share for share in shares], abs=0.0501 + 0.00501
     )
     assert told.endswith("if you know it") is (nmodels == "auto")
-
-
-def test_threads_do_not_matter(unlike_states, whole, tmp_path, results):
-    found_from_first(unlike_states, tmp_path / "run", parallel="thread:2")
-    assert results(tmp_path / "run") == results(whole.path)
 
 
 @pytest.mark.parametrize(

@@ -88,13 +88,8 @@ class _StopAfterJudging(SilentProgress):
         self.judged |= stage == "judge classes"
 
 
-def test_a_run_that_was_stopped_after_it_ends_the_same(problem, whole, tmp_path, results):
+def test_stops_and_threads_do_not_matter(problem, whole, tmp_path, results):
     with pytest.raises(Interrupted):
-        sorted_by(problem, tmp_path / "run", progress=_StopAfterJudging())
+        sorted_by(problem, tmp_path / "run", parallel="thread:3", progress=_StopAfterJudging())
     refine_multi(problem.particles, (), resume=tmp_path / "run")
-    assert results(tmp_path / "run") == results(whole.path)
-
-
-def test_threads_do_not_matter(problem, whole, tmp_path, results):
-    sorted_by(problem, tmp_path / "run", parallel="thread:3")
     assert results(tmp_path / "run") == results(whole.path)

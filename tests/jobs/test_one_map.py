@@ -72,23 +72,17 @@ def test_particles_stay_in_their_classes_with_the_probabilities_they_were_found_
     assert whole.convergence[-1]["junk_sets"] is not None
 
 
-@pytest.mark.parametrize(
-    ("stage", "nth"),
-    [("consensus 2/3: average", 1), ("prepare particles", 1), ("components", 1), ("match", 6)],
-)
-def test_a_run_that_was_stopped_finds_the_same(
-    two_states, whole, tmp_path, results, stage, nth, stop_at
-):
-    path = tmp_path / "run"
+def test_stops_and_threads_do_not_matter(two_states, whole, tmp_path, results, stop_at):
+    """Stopped in the consensus, before components, between them, and in the iteration."""
+    path, where = tmp_path / "run", two_states.particles
+    first = stop_at("consensus 2/3: average", 1)
     with pytest.raises(Interrupted):
-        found_from_one(two_states, path, progress=stop_at(stage, nth))
-    refine_multi(two_states.particles, (), resume=path)
+        found_from_one(two_states, path, parallel="thread:3", progress=first)
+    for stage, nth in (("prepare particles", 1), ("components", 1), ("match", 2)):
+        with pytest.raises(Interrupted):
+            refine_multi(where, (), resume=path, progress=stop_at(stage, nth))
+    refine_multi(where, (), resume=path)
     assert results(path) == results(whole.path)
-
-
-def test_threads_do_not_matter(two_states, whole, tmp_path, results):
-    found_from_one(two_states, tmp_path / "run", parallel="thread:3")
-    assert results(tmp_path / "run") == results(whole.path)
 
 
 def test_workers_find_the_same(two_states, tmp_path, results, monkeypatch):
