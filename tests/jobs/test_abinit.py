@@ -135,6 +135,7 @@ def test_check_tells_what_would_run(one_state, tmp_path, capsys):
     assert "4 random starts of 1 map; batches of particles at 3/" in told
     assert "then 5 rounds of all particles, up to 11.6 A" in told
     assert re.search(r"^time: about \d+ (s|min), from a trial", told, re.MULTILINE)
+    assert re.search(r"; at most \d+ (s|min) if all poses are sought again", told)
     assert not (tmp_path / "run").exists()
 
 

@@ -115,7 +115,7 @@ def plan_text(options: AbinitOptions, *, progress: Progress | None = None) -> st
     check_disk(run)
     plan = planned(run, _sought(options))
     with thread_limits(run.plan.n_threads):
-        seconds = foretold_seconds(looked_through(run), _sought(options))
+        usual, most = foretold_seconds(looked_through(run), _sought(options))
     rings = "/".join(str(stage.rings) for stage in plan.batches)
     last = run.plan.grid.box * run.inputs.apix / plan.last[-1].rings
     batches = sum(stage.rounds * stage.batch for stage in plan.batches)
@@ -126,7 +126,8 @@ def plan_text(options: AbinitOptions, *, progress: Progress | None = None) -> st
             f"batches of particles at {rings} rings, {batches:,} particles in all for a start that "
             "goes on to the end",
             f"then {counted(len(plan.last), 'round')} of all particles, up to {last:.1f} A",
-            f"time: about {readable_time(seconds)}, from a trial with some particles",
+            f"time: about {readable_time(usual)}, from a trial with some particles; at most "
+            f"{readable_time(most)} if all poses are sought again until none is a gain",
         ]
     )
 

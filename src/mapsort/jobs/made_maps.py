@@ -18,7 +18,13 @@ from mapsort.stages.abinit.polar import BEYOND
 from mapsort.stages.abinit.problem import Problem
 from mapsort.stages.abinit.rounds import begun, near_likely, through
 from mapsort.stages.abinit.schedule import Schedule, schedule
-from mapsort.stages.abinit.search import AGAIN, FoundMaps, find_maps, starts_through
+from mapsort.stages.abinit.search import (
+    AGAIN,
+    MOST_REPEATS,
+    FoundMaps,
+    find_maps,
+    starts_through,
+)
 from mapsort.stages.abinit.verdict import signs, symmetry_hint
 from mapsort.stages.components.band import Band
 
@@ -81,7 +87,7 @@ def planned(run: Run, sought: Sought) -> Schedule:
     return schedule(run.plan.grid.box, run.inputs.apix, sought.target_ang)
 
 
-def foretold_seconds(run: Run, sought: Sought) -> float:
+def foretold_seconds(run: Run, sought: Sought) -> tuple[float, float]:
     """Return how long the search will take, by the first stage and a round of each other one.
 
     Parameters
@@ -89,6 +95,11 @@ def foretold_seconds(run: Run, sought: Sought) -> float:
     run : Run
         Whose particles have been looked through.
     sought : Sought
+
+    Returns
+    -------
+    usual, most : float
+        Without repeats of the round in which poses are sought anew, and with all of them [s].
     """
     n, plan = len(run.inputs.particles), planned(run, sought)
     clock = _Clock()
@@ -102,7 +113,7 @@ def foretold_seconds(run: Run, sought: Sought) -> float:
         at = through(problem, at, replace(batches, rounds=done), lambda _: None)
         starts = starts_through(number, sought.starts, sought.n_models)
         total += clock.seconds() * starts * batches.rounds / done
-    some, poses = np.arange(min(_TRIED_LAST, len(problem.particles))), None
+    some, poses, repeated = np.arange(min(_TRIED_LAST, len(problem.particles))), None, 0.0
     for number, last in enumerate(plan.last):
         before = None if number == AGAIN else poses
         near = near_likely(problem, at, before, last, lambda _: None)
@@ -110,8 +121,10 @@ def foretold_seconds(run: Run, sought: Sought) -> float:
         near.poses(some[:1])
         clock.seconds()
         poses, _ = near.poses(some)
-        total += clock.seconds() * n / len(some)
-    return total
+        seconds = clock.seconds() * n / len(some)
+        total += seconds
+        repeated += MOST_REPEATS * seconds if number == AGAIN else 0.0
+    return total, total + repeated
 
 
 class _Clock:

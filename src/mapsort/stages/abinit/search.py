@@ -30,7 +30,7 @@ _BORROWS = 2
 AGAIN = 2
 #: It is repeated, so many times at most, as long as particles that are kept out become likelier by
 #: this [nat] and so many standard errors.
-_MOST_REPEATS, _RISE, _CLEAR = 5, 0.1, 2.0
+MOST_REPEATS, _RISE, _CLEAR = 5, 0.1, 2.0
 
 
 def starts_through(number: int, n_starts: int, n_models: int) -> int:
@@ -145,7 +145,7 @@ class _RoundsOfAll:
         Of a round molecule half of the views may be wrong although the map is nearly right: round
         by round some of them are found, and the map becomes better.
         """
-        for repeat in range(1, _MOST_REPEATS + 1):
+        for repeat in range(1, MOST_REPEATS + 1):
             found = _compared(self.problem, {"before": before, "after": here.standing})
             rise = found["after"].judged.likelihood - found["before"].judged.likelihood
             if rise.mean() <= max(_RISE, _CLEAR * _standard_error(rise)):
