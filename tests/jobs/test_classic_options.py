@@ -274,34 +274,6 @@ def test_particles_are_normalised_as_asked(run_little, plain):
         run_little(classnormproc="math.meanshrink:n=2")
 
 
-def test_averages_get_the_spectrum_of_their_projections(run_little, plain):
-    run = run_little(classrefsf=True)
-    np.testing.assert_array_equal(classification(run), classification(plain))
-    correlation = np.corrcoef(run.maps[0].data.ravel(), plain.maps[0].data.ravel())[0, 1]
-    assert 0.8 < correlation < 0.999
-    # halves are compared as they were before
-    for found, expected in zip(
-        run.convergence[-1]["maps"], plain.convergence[-1]["maps"], strict=True
-    ):
-        assert found["half_fsc"] == expected["half_fsc"]
-
-
-@pytest.mark.parametrize("selected", [{}, {"m3diter": 3, "m3dkeep": 0.8}])
-def test_averages_of_noise_with_spectra_of_projections_do_not_agree(
-    run_little, little, tmp_path, selected
-):
-    """Projections end where the maps' halves cease to agree; so do averages with their spectra."""
-    noise = np.random.default_rng(4).standard_normal((N, BOX, BOX)).astype(np.float32)
-    write_stack(tmp_path / "noise.mrcs", noise, APIX)
-    optics, table = read_particles(little.particles)
-    named = table.assign(rlnImageName=[f"{i + 1:06d}@noise.mrcs" for i in range(N)])
-    write_particles(tmp_path / "noise.star", optics, named)
-    run = run_little(tmp_path / "noise.star", iter=3, classrefsf=True, **selected)
-    beyond = [m["half_fsc"][7:] for made in run.convergence for m in made["maps"]]
-    # by chance 0.065; 0.2 to 0.4 of what leaks from lower shells, of either sign
-    assert np.sqrt(np.mean(np.square(beyond))) < 0.13
-
-
 # --- maps -----------------------------------------------------------------------------------------
 
 

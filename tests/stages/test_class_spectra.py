@@ -66,6 +66,54 @@ def test_shells_are_scaled_to_the_power_of_the_projections(random_averages):
     assert not found.numerator[:, 2].any()
 
 
+def in_each_shell(planes, values, box):
+    """Multiply planes (..., n, box, box//2+1) by values (n, box//2+1) of their shells."""
+    shell, _ = full_shells(box)
+    return planes * values[:, np.minimum(shell, box // 2)]
+
+
+@pytest.fixture
+def uneven(random_averages):
+    """Three averages, and slices of their own radial spectra."""
+    averages = random_averages(6, BOX)
+    density = averages.density.sum(axis=0).astype(float)
+    mean = [shell_mean(density**2, BOX, s) for s in range(BOX // 2 + 1)]
+    return averages, in_each_shell(averages.numerator.sum(axis=0), np.transpose(mean) ** -0.5, BOX)
+
+
+def test_the_filter_of_a_map_is_no_part_of_the_spectrum_of_its_projections(uneven):
+    """Averages that are like their projections but for what filtered each map stay as they are."""
+    averages, slices = uneven
+    fall = np.array([[2.0], [2.0], [0.5]])
+    filtered = in_each_shell(slices, np.exp(-np.arange(BOX // 2 + 1) / fall), BOX)
+    found = matched_to_projections(averages, filtered, maps=(slice(0, 2), slice(2, 3)))
+    np.testing.assert_allclose(found.numerator, averages.numerator, rtol=1e-3, atol=1e-5)
+    # without knowing of the filter, averages take it over
+    taken = matched_to_projections(averages, filtered).numerator
+    assert np.abs(taken[:, 2, 4, 4]).max() < 1e-3 * np.abs(averages.numerator[:, 2, 4, 4]).min()
+
+
+def test_projections_tell_how_power_is_distributed_among_the_averages_of_a_map(uneven):
+    averages, slices = uneven
+    bright = np.full((3, BOX // 2 + 1), 0.3)
+    bright[0, 3:] *= 2.0
+    bright[:, 8:] *= 1e-4
+    found = matched_to_projections(
+        averages, in_each_shell(slices, bright, BOX), maps=(slice(0, 2), slice(2, 3))
+    ).numerator
+    ratio = np.abs(found / averages.numerator)[0]
+    shell, _ = full_shells(BOX)
+    inside = (shell >= 3) & (shell < 8)
+    np.testing.assert_allclose(ratio[0, inside] / ratio[1, inside], 2.0, rtol=1e-3)
+    # alone in its map, without a change, or beyond the end of the filter: as measured
+    for other in (ratio[2], ratio[:, shell < 3], ratio[:, shell >= 8]):
+        np.testing.assert_allclose(other, 1.0, rtol=1e-3)
+    for s in range(3, 8):
+        both = [np.abs(n[:, :2].sum(axis=0)) ** 2 for n in (found, averages.numerator)]
+        power = [shell_mean(squared, BOX, s).sum() for squared in both]
+        assert power[0] == pytest.approx(power[1], rel=1e-3)
+
+
 def test_processed_averages_keep_their_sums_and_common_power(random_averages):
     """A constant added to the image adds to the sum's origin, by the damped density there."""
     averages = random_averages(8, BOX)

@@ -133,7 +133,10 @@ def filtered_averages(run: Run, averages: ClassAverages, slices: Complex64) -> C
     slices : ndarray of shape (n_classes, box, box//2+1)
         The projections.
     """
-    return matched_to_projections(averages, slices) if run.options.classrefsf else averages
+    if not run.options.classrefsf:
+        return averages
+    maps = [run.plan.references.block(model) for model in range(run.plan.n_models)]
+    return matched_to_projections(averages, slices, maps=maps)
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,28 @@ from mapsort.stages.fourier_grid import centred_images, centred_transform
 #: Part of the classes' mean density that holds back terms of an average that hardly any particle
 #: contributed to.
 DAMPING = 0.1
+#: A map's filter leaves nothing where it holds amplitudes down to this part of the mean: as the
+#: original's ``filter.matchto:keephires=1``.
+LEAST_FACTOR = 0.01
 
 
-def matched_to_projections(averages: ClassAverages, slices: Complex64) -> ClassAverages:
+def matched_to_projections(
+    averages: ClassAverages, slices: Complex64, *, maps: Sequence[slice] = ()
+) -> ClassAverages:
     """Return averages each with the radial spectrum of its projection (``--classrefsf``).
 
     Projections are slices (n_classes, box, box//2+1) on the scale of the particles. In each shell
     the power of an average is that of its numerator over the square of its density: noise included,
     so that shells of noise are held down to what the projection has there.
+
+    Parameters
+    ----------
+    maps : sequence of slice
+        The classes of each map whose projections were filtered with it. The filter is no part of
+        the spectrum: averages that took it over would give a map that is filtered twice, and ever
+        more so. In each shell the averages of such a map keep their power together, and their
+        projections tell how it is distributed among them; where the filter leaves next to nothing
+        they tell nothing.
     """
     box = averages.box
     numerator = averages.numerator.sum(axis=0)
@@ -33,11 +47,25 @@ def matched_to_projections(averages: ClassAverages, slices: Complex64) -> ClassA
     power = shell_means(np.abs(numerator) ** 2, box)
     squares = shell_means(density.astype(np.float64) ** 2, box)
     wanted = shell_means(np.abs(slices) ** 2, box)
-    own = np.divide(power, squares, out=np.zeros_like(power), where=squares > 0)
-    factor = np.sqrt(np.divide(wanted, own, out=np.zeros_like(own), where=own > 0))
+    factor = _amplitudes(wanted, _quotient(power, squares))
+    for own in maps:
+        filtered = _amplitudes((squares[own] * wanted[own]).sum(axis=0), power[own].sum(axis=0))
+        told = filtered > LEAST_FACTOR * filtered.mean()
+        factor[own] = np.where(told, _quotient(factor[own], filtered), 1.0)
     shells = np.minimum(shell_index(box, ndim=2), box // 2)
     changed = averages.numerator * factor.astype(np.float32)[:, shells]
     return replace(averages, numerator=changed)
+
+
+def _amplitudes(wanted: Float64, power: Float64) -> Float64:
+    """Return what multiplies amplitudes of one power to have another; 0 where there is none."""
+    return np.sqrt(_quotient(wanted, power))
+
+
+def _quotient(above: Float64, below: Float64) -> Float64:
+    """Return a quotient, 0 where it is none; ``below`` may be one row for all."""
+    below = np.broadcast_to(below, above.shape)
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
 def processed_averages(
@@ -90,5 +118,4 @@ def cross_power(averages: ClassAverages) -> Float64:
     d_one, d_two = averages.density
     shared = shell_means(np.real(one * np.conj(two)), box).sum(axis=0)
     weight = shell_means(d_one.astype(np.float64) * d_two, box).sum(axis=0)
-    ratio = np.divide(shared, weight, out=np.zeros_like(shared), where=weight > 0)
-    return np.asarray(np.maximum(ratio, 0.0))
+    return np.asarray(np.maximum(_quotient(shared, weight), 0.0))
