@@ -7,14 +7,13 @@ fixed-length string with its NUL, and a compound of twelve float32 for a transfo
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
 import h5py
 import numpy as np
-from h5py import h5a, h5f, h5g, h5o, h5p, h5s, h5t
+from h5py import h5a, h5f, h5p, h5s, h5t
 from numpy.typing import ArrayLike
 
 from mapsort.array_types import Array, Float32, Int32
@@ -29,7 +28,6 @@ _MAX_WRITTEN = (1 << 16) - 1024
 _MAX_NAME = 127 - len(PREFIX)
 _TRANSFORM_DTYPE = np.dtype([(f"{row}{column}", "<f4") for row in range(3) for column in range(4)])
 _INT32 = np.iinfo(np.int32)
-_MEMORIES = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +55,6 @@ class EmanTransform:
     def __hash__(self) -> int:
         return hash(self.matrix.tobytes())
 
-
-#: Types of items that hold several values.
-_SEVERAL = (list, tuple, np.ndarray)
 
 HeaderValue = Union[  # noqa: UP007 (evaluated at run time)
     int, float, bool, str, EmanTransform, list[int], list[float]
@@ -108,10 +103,10 @@ class AttributeWriter:
         if data.size:
             self.write_array(group, name, data)
 
-    def rewrite(self, group: h5py.h5g.GroupID, key: str, value: object) -> None:
+    def rewrite(self, attribute: h5py.h5a.AttrID, key: str, value: object) -> None:
         """Give an item that is there, no text, another value of its type and length."""
         data = _stored(key, value)
-        h5a.open(group, PREFIX + key.encode()).write(data, self._types[data.dtype])
+        attribute.write(data, self._types[data.dtype])
 
     def write_array(self, group: h5py.h5g.GroupID, name: bytes, data: Array) -> None:
         """Write a one-dimensional int32, float32, float64 or transform array as attribute."""
@@ -138,71 +133,6 @@ def oldest_version() -> h5py.h5p.PropFAID:
     access.set_libver_bounds(h5f.LIBVER_EARLIEST, h5f.LIBVER_LATEST)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     return access
-
-
-@dataclass(frozen=True)
-class _Copied:
-    """A header that others of its kind begin as: where it is, and what it holds."""
-
-    place: bytes
-    items: dict[str, object]
-
-
-class HeaderCopies:
-    """Begins images with copies of the first header of their kind, and writes what differs.
-
-    HDF5 copies a header in the time that three of its items take to write. Of one kind are headers
-    with the same items of the same types, and the same texts. What is copied lies in a file in
-    memory.
-    """
-
-    def __init__(self, attributes: AttributeWriter) -> None:
-        self._attributes = attributes
-        self._memory: h5py.h5f.FileID | None = None
-        self._kinds: dict[tuple[object, ...], _Copied | None] = {}
-
-    def begun(
-        self, images: h5py.h5g.GroupID, name: bytes, items: dict[str, object]
-    ) -> h5py.h5g.GroupID:
-        """Return the group of an image with these header items; see `AttributeWriter.write`."""
-        single = {key: value for key, value in items.items() if not isinstance(value, _SEVERAL)}
-        kind = tuple((k, v if isinstance(v, str) else type(v)) for k, v in single.items())
-        if kind not in self._kinds:
-            # it may be the only one: nothing is gained by a copy
-            self._kinds[kind] = None
-            return self._written(images, name, items)
-        copied = self._kinds[kind]
-        if copied is None:
-            copied = _Copied(name, single)
-            self._written(self._place(), copied.place, single)
-            self._kinds[kind] = copied
-        h5o.copy(self._place(), copied.place, images, name)
-        group = h5g.open(images, name)
-        for key, value in single.items():
-            # of one type: but for the sign of 0., equal values are stored alike
-            if value != copied.items[key] or (value == 0 and type(value) is not int):
-                self._attributes.rewrite(group, key, value)
-        for key, value in items.items():
-            if key not in single:
-                self._attributes.write(group, key, value)
-        return group
-
-    def _written(
-        self, where: h5py.h5f.FileID | h5py.h5g.GroupID, name: bytes, items: dict[str, object]
-    ) -> h5py.h5g.GroupID:
-        group = h5g.create(where, name)
-        for key, value in items.items():
-            self._attributes.write(group, key, value)
-        return group
-
-    def _place(self) -> h5py.h5f.FileID:
-        if self._memory is None:
-            access = oldest_version()
-            access.set_fapl_core(1 << 16, False)
-            # runs in threads of one process have one each: HDF5 knows open files by their names
-            name = b"headers %d" % next(_MEMORIES)
-            self._memory = h5f.create(name, h5f.ACC_TRUNC, fapl=access)
-        return self._memory
 
 
 def _refuse_large(name: bytes, n_bytes: int) -> None:

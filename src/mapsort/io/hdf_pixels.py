@@ -16,23 +16,14 @@ _ROWS_IN_CHUNK = 8
 _DEFLATE_LEVEL = 1
 # EMAN2's numbers for the kinds of pixels.
 _UINT8, _UINT16, _FLOAT32 = 2, 4, 7
+#: The header item that tells that pixels are stored as they are.
+PLAIN = {"datatype": _FLOAT32}
 _SCALE = "stored_render"
 
 
-def write_plain(group: h5g.GroupID, pixels: Float32) -> dict[str, object]:
-    """Write pixels as they are; return the header items that tell how they are stored."""
-    dataset, storage = plain_dataset(group, pixels.shape)
-    dataset.write(h5s.ALL, h5s.ALL, pixels)
-    return storage
-
-
-def plain_dataset(
-    group: h5g.GroupID, shape: tuple[int, ...]
-) -> tuple[h5d.DatasetID, dict[str, object]]:
-    """Make room for pixels that are written as they are, in parts; see `write_plain`."""
-    space = h5s.create_simple(shape)
-    dataset = h5d.create(group, _DATASET, h5t.IEEE_F32LE, space, dcpl=_layout())
-    return dataset, {"datatype": _FLOAT32}
+def plain_dataset(group: h5g.GroupID, shape: tuple[int, ...]) -> h5d.DatasetID:
+    """Make room for pixels that are written as they are."""
+    return h5d.create(group, _DATASET, h5t.IEEE_F32LE, h5s.create_simple(shape), dcpl=_layout())
 
 
 def write_compressed(group: h5g.GroupID, pixels: Float32, bits: int) -> dict[str, object]:
@@ -49,7 +40,7 @@ def write_compressed(group: h5g.GroupID, pixels: Float32, bits: int) -> dict[str
     stored = {"stored_renderbits": bits, "render_compress_level": _DEFLATE_LEVEL}
     if bits == 0:
         _write(group, pixels, h5t.IEEE_F32LE, layout)
-        return {"datatype": _FLOAT32, **stored}
+        return {**PLAIN, **stored}
     low, high = pixels.min(), pixels.max()
     kind = h5t.STD_U8LE if bits <= 8 else h5t.STD_U16LE
     levels = _levels(pixels, float(low), float(high), bits)

@@ -13,13 +13,14 @@ from h5py import h5f, h5g, h5s
 
 from mapsort.array_types import Array, Float32
 from mapsort.errors import NumericalError
-from mapsort.io.hdf_header import AttributeWriter, Header, HeaderCopies, oldest_version
+from mapsort.io.hdf_copies import ImageCopies
+from mapsort.io.hdf_header import AttributeWriter, Header, oldest_version
 from mapsort.io.hdf_pixels import (
     MOST_BITS,
+    PLAIN,
     is_storage,
     plain_dataset,
     write_compressed,
-    write_plain,
 )
 
 _STEP = 1 << 20
@@ -137,7 +138,7 @@ class HdfWriter:
         self._bits = compressbits
         self._apix = apix
         self._attributes = AttributeWriter()
-        self._headers = HeaderCopies(self._attributes)
+        self._copies = ImageCopies(self._attributes)
         self._count = 0
         DiskSpace.check(self._path, _MARGIN_BYTES)
         self._file = h5f.create(bytes(self._path), h5f.ACC_TRUNC, fapl=oldest_version())
@@ -174,13 +175,13 @@ class HdfWriter:
         if not 1 <= pixels.ndim <= 3 or pixels.size == 0:
             raise ValueError(f"image: expected 1 to 3 dimensions, got {pixels.shape}")
         pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
-        group = self._begun(pixels.shape, [pixels], header)
+        items = self._items(pixels.shape, [pixels], header)
         if self._bits is None:
-            storage = write_plain(group, pixels)
+            self._copies.plain(self._images, self._next, items | PLAIN, pixels)
         else:
-            storage = write_compressed(group, pixels, self._bits)
-        for key, value in storage.items():
-            self._attributes.write(group, key, value)
+            group = self._copies.header(self._images, self._next, items)
+            for key, value in write_compressed(group, pixels, self._bits).items():
+                self._attributes.write(group, key, value)
         self._count += 1
 
     def append_rows(
@@ -196,10 +197,8 @@ class HdfWriter:
             raise ValueError(f"image: expected rows and columns, got {shape}")
         every = [slice(a, min(a + at_once, n_rows)) for a in range(0, n_rows, at_once)]
         made = (np.ascontiguousarray(rows(where), dtype="<f4") for where in every)
-        group = self._begun(shape, made, None)
-        dataset, storage = plain_dataset(group, shape)
-        for key, value in storage.items():
-            self._attributes.write(group, key, value)
+        items = self._items(shape, made, None)
+        dataset = plain_dataset(self._copies.header(self._images, self._next, items | PLAIN), shape)
         for where in every:
             part = np.ascontiguousarray(rows(where), dtype="<f4")
             place = dataset.get_space()
@@ -207,10 +206,15 @@ class HdfWriter:
             dataset.write(h5s.create_simple(part.shape), place, part)
         self._count += 1
 
-    def _begun(
+    @property
+    def _next(self) -> bytes:
+        """Name of the next image."""
+        return b"%d" % self._count
+
+    def _items(
         self, shape: tuple[int, ...], parts: Iterable[Float32], header: Header | None
-    ) -> h5g.GroupID:
-        """Begin the next image, whose pixels come in parts, with its header."""
+    ) -> dict[str, object]:
+        """Return the header of the next image, whose pixels come in parts, and make room for it."""
         place = f"{self._path}: not written: image {self._count}"
         nz, ny, nx = (1,) * (3 - len(shape)) + shape
         sizes = {"nx": nx, "ny": ny, "nz": nz}
@@ -219,7 +223,7 @@ class HdfWriter:
         listed = sum(len(item) for item in items.values() if isinstance(item, list | tuple | str))
         growth = 4 * math.prod(shape) + 16 * listed + _MARGIN_BYTES
         self._space.reach(self._file.get_filesize() + growth)
-        return self._headers.begun(self._images, str(self._count).encode(), items)
+        return items
 
     def close(self) -> None:
         """Write the number of images and close the file."""
