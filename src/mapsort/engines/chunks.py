@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from mapsort.array_types import Indices
 from mapsort.engines.dask_engine import DaskEngine
@@ -92,8 +94,19 @@ def on_threads(work: Callable[[T], R], pieces: Sequence[T], n_threads: int) -> I
     work : callable
         Depends on its argument only; numpy in it uses one thread.
     """
-    with threadpool_limits(1), ThreadPoolExecutor(n_threads, "piece") as pool:
+    libraries = _libraries(len(sys.modules))
+    with libraries.limit(limits=1), ThreadPoolExecutor(n_threads, "piece") as pool:
         yield from pool.map(work, pieces)
+
+
+@lru_cache(maxsize=1)
+def _libraries(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 (what it is kept by)
+    """Return what sets the threads of the libraries that so many imported modules have loaded.
+
+    They are found in the list of all that the process has in memory: some milliseconds, which
+    searches of short rounds would spend a hundred times over.
+    """
+    return ThreadpoolController()
 
 
 def _read_and_work(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import scipy.fft
 
 from mapsort import _core
 from mapsort.array_types import Complex64, Float32, Float64, Indices
-from mapsort.stages.components.band import BandParticles
+from mapsort.stages.components.band import Band, BandParticles
 from mapsort.stages.components.observed import power_of
 from mapsort.stages.components.slice_grid import FINENESS, SliceGrid
 
@@ -22,6 +22,8 @@ _IMAGE, _SPREAD = 0.9, 0.7
 #: What interpolation takes for noise, as a part of the power of what it interpolates: little
 #: enough to leave errors of a hundredth, and as much as keeps its equations well-posed.
 _DOUBT = 1e-3
+#: Resolutions whose interpolation is kept: those of a search.
+_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,7 @@ class PolarGrid(SliceGrid):
     @cached_property
     def points(self) -> Float64:
         """Frequencies of the points in Fourier pixels of the box, (rings * angles / 2, 2)."""
-        turn = 2 * np.pi * np.arange(self.half_angles) / self.angles
-        circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-        radius = np.arange(1, self.rings + 1)
-        return np.asarray((radius[:, None, None] * circle).reshape(-1, 2))
+        return _points(self.rings, self.angles)
 
     def _plan(self, rotations: Float64) -> _core.LinearSlices:
         plan = _core.LinearSlices((FINENESS * self.points).astype(np.float32), self.side)
@@ -65,37 +64,6 @@ class PolarGrid(SliceGrid):
         slices = np.moveaxis(self.slices(volumes, rotations), -1, 0)
         return np.ascontiguousarray(slices).reshape(-1, self.rings, self.half_angles)
 
-    @cached_property
-    def _interpolation(self) -> tuple[Float32, Float32, Float32]:
-        """What makes the points' real and imaginary parts, and transfer, (m, points) each."""
-        return self._kriging(_IMAGE, 1), self._kriging(_IMAGE, -1), self._kriging(_SPREAD, 1)
-
-    def _kriging(self, extent: float, mate: int) -> Float32:
-        """Return what makes values at the points of those of the coefficients, (m, points).
-
-        The expected value of what is anything within a square of real space, given the coefficients
-        and their Friedel mates: it needs neither the origin, which a band does not hold, nor rings
-        far beyond.
-
-        Parameters
-        ----------
-        extent : float
-            Edge of the square [boxes].
-        mate : int
-            What a Friedel mate is of a coefficient: 1 of real parts, -1 of imaginary ones.
-        """
-        known = self.band.frequencies[: self.band.n_points(self.rings + BEYOND)].astype(np.float64)
-
-        def alike(points: Float64) -> Float64:
-            at, mates = (
-                np.prod(np.sinc(extent * (own[:, None] - points)), axis=2)
-                for own in (known, -known)
-            )
-            return np.asarray(at + mate * mates)
-
-        among = alike(known) + _DOUBT * np.eye(len(known))
-        return np.linalg.solve(among, alike(self.points)).astype(np.float32)
-
     def particles(self, particles: BandParticles, rows: Indices) -> PolarParticles:
         """Return some particles on the rings.
 
@@ -105,7 +73,7 @@ class PolarGrid(SliceGrid):
         goes up and down within a ring has no mean about it that fits what is on it.
         """
         n_known = self.band.n_points(self.rings + BEYOND)
-        real, imaginary, spread = self._interpolation
+        real, imaginary, spread = _interpolation(self.band, self.rings, self.angles)
         spectra = np.asarray(particles.spectra[rows, :n_known])
         seen = np.empty((len(rows), self.n_points), np.complex64)
         seen.real = np.ascontiguousarray(spectra.real) @ real
@@ -117,6 +85,53 @@ class PolarGrid(SliceGrid):
             transfer_power=np.square(transfer).reshape(by_ring).mean(axis=2),
             power=power_of(seen).reshape(by_ring).mean(axis=2),
         )
+
+
+def _points(rings: int, angles: int) -> Float64:
+    turn = 2 * np.pi * np.arange(angles // 2) / angles
+    circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    radius = np.arange(1, rings + 1)
+    return np.asarray((radius[:, None, None] * circle).reshape(-1, 2))
+
+
+@lru_cache(maxsize=_KEPT)
+def _interpolation(band: Band, rings: int, angles: int) -> tuple[Float32, Float32, Float32]:
+    """Return what makes the points' real and imaginary parts, and transfer, (m, points) each.
+
+    Kept: its equations take the time of some hundred particles, and every round asks for it.
+    """
+    known = band.frequencies[: band.n_points(rings + BEYOND)].astype(np.float64)
+    points = _points(rings, angles)
+    kinds = ((_IMAGE, 1), (_IMAGE, -1), (_SPREAD, 1))
+    real, imaginary, spread = (_kriging(known, points, *kind) for kind in kinds)
+    return real, imaginary, spread
+
+
+def _kriging(known: Float64, points: Float64, extent: float, mate: int) -> Float32:
+    """Return what makes values at the points of those of known coefficients, (m, points).
+
+    The expected value of what is anything within a square of real space, given the coefficients
+    and their Friedel mates: it needs neither the origin, which a band does not hold, nor rings
+    far beyond.
+
+    Parameters
+    ----------
+    known, points : ndarray of shape (m, 2) and (points, 2)
+        Frequencies.
+    extent : float
+        Edge of the square [boxes].
+    mate : int
+        What a Friedel mate is of a coefficient: 1 of real parts, -1 of imaginary ones.
+    """
+
+    def alike(places: Float64) -> Float64:
+        at, mates = (
+            np.prod(np.sinc(extent * (own[:, None] - places)), axis=2) for own in (known, -known)
+        )
+        return np.asarray(at + mate * mates)
+
+    among = alike(known) + _DOUBT * np.eye(len(known))
+    return np.linalg.solve(among, alike(points)).astype(np.float32)
 
 
 @dataclass(frozen=True)
