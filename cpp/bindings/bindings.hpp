@@ -15,5 +15,6 @@ void bind_alignment(pybind11::module_& m);
 void bind_class_average(pybind11::module_& m);
 void bind_linear_slices(pybind11::module_& m);
 void bind_local_search(pybind11::module_& m);
+void bind_pose_scores(pybind11::module_& m);
 
 } // namespace mapsort::inline MAPSORT_ISA

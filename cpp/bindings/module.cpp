@@ -16,4 +16,5 @@ PYBIND11_MODULE(MAPSORT_MODULE, m, pybind11::mod_gil_not_used()) {
   mapsort::bind_class_average(m);
   mapsort::bind_linear_slices(m);
   mapsort::bind_local_search(m);
+  mapsort::bind_pose_scores(m);
 }

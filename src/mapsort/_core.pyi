@@ -89,6 +89,25 @@ class LinearSlices:
         n_threads: int = 1,
     ) -> tuple[_Complex64, _Float32]: ...  # (voxels, a) and (voxels, b)
 
+def mix_poses(
+    *,
+    chances: _Float32,  # (n, shifts, angles, views)
+    sums: _Float32,  # over angles, (n, shifts, views)
+    orders: _Complex64,  # of the shifted particles, (angles / 2 + 1, n, shifts, rings)
+    seen: _Int32,  # numbers of the views that are wanted
+    each: bool = False,  # sums of each particle alone
+) -> _Complex64: ...  # (orders, 1 or n, seen, rings)
+def pose_chances(
+    scores: _Float32,  # (n, shifts, angles, views): become chances, 1 for a particle's best
+    *,
+    least: float,  # scores count as no less than this below the best; above -87
+) -> tuple[_Float64, _Float32]: ...  # top scores (n,), sums over angles (n, shifts, views)
+def score_poses(
+    *,
+    orders: _Complex64,  # of the shifted particles, (orders, n, shifts, rings)
+    views: _Complex64,  # of the slices, with what they count, (orders, 1 or n, rings, views)
+    same: _Float32,  # added at all angles, (n, shifts, views)
+) -> _Float32: ...  # (n, shifts, angles, views); twice as many angles as the last order
 def project_cartesian(
     window: Window,
     *,

@@ -85,7 +85,7 @@ def test_orders_and_half_rings_are_each_other_s_inverse():
 
 
 def test_the_evidence_is_the_sum_over_all_poses(problem):
-    found = chances(scored(*problem))[1]
+    found = chances(scored(*problem)).evidence
     np.testing.assert_allclose(
         found, np.log(np.exp(written_out(problem)).sum(axis=(1, 2, 3))), rtol=1e-4
     )

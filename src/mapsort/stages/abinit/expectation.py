@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import scipy.fft
 
+from mapsort import _core
 from mapsort.array_types import Complex64, Float32, Float64, Indices
 from mapsort.stages.abinit.junk import ALL_PARTICLES, Kinds, Prior, told_apart, without_map
 from mapsort.stages.abinit.polar import PolarGrid, PolarParticles, half_rings, orders_of
@@ -112,7 +112,7 @@ class Sums:
 class Scored:
     """Particles against all poses."""
 
-    #: Log likelihood of each pose, but for ``constant``, (angles, n, s, K v).
+    #: Log likelihood of each pose, but for ``constant``, (n, s, angles, K v).
     score: Float32
     #: Of the particles, shifted, (angles / 2 + 1, n, s, rings).
     orders: Complex64
@@ -125,51 +125,37 @@ def scored(particles: PolarParticles, slices: Slices, poses: Poses) -> Scored:
     grid = slices.grid
     phase = (2 * np.pi / grid.band.box) * (poses.origins @ grid.points.T).astype(np.float32)
     # a particle centred by the origin o is its transform times exp(-2 pi i k.o / box)
-    turns = np.exp(-1j * phase).reshape(*phase.shape[:2], grid.rings, -1)
+    turns = np.empty(phase.shape, np.complex64)
+    turns.real, turns.imag = np.cos(phase), -np.sin(phase)
+    turns = turns.reshape(*phase.shape[:2], grid.rings, -1)
     moved = orders_of(particles.data[:, None] * turns)
     orders = np.ascontiguousarray(np.moveaxis(moved, -1, 0))
-    weighted = orders_of(slices.data) * (2 * grid.angles * slices.weight)[:, None]
+    weighted = orders_of(slices.data) * (2 * slices.weight)[:, None]
     views = np.ascontiguousarray(np.transpose(weighted, (3, 0, 2, 1)))
-    product = _each_by_its(orders.conj(), views)
     kept = (particles.transfer_power * slices.weight)[:, None] @ np.swapaxes(slices.power, 1, 2)
     same = poses.origin_prior[..., None] + (slices.prior - kept)
-    # what is the same at all angles is the order 0
-    product[0] += np.float32(grid.angles) * same.astype(np.float32)
-    score = scipy.fft.irfft(product, n=grid.angles, axis=0, overwrite_x=True)
+    score = _core.score_poses(orders=orders, views=views, same=same.astype(np.float32))
     constant = without_map(particles.power, slices.noise, slices.circle) - np.log(grid.angles)
     return Scored(score, orders, constant)
 
 
-def _each_by_its(left: Complex64, right: Complex64) -> Complex64:
-    """Return products of matrices (m, n, a, b) and (m, g, b, c): (m, n, a, c)."""
-    if right.shape[1] > 1:
-        return left @ right
-    orders, n, rows, _ = left.shape
-    return (left.reshape(orders, n * rows, -1) @ right[:, 0]).reshape(orders, n, rows, -1)
+@dataclass(frozen=True)
+class Chances:
+    """How probable poses are, the likeliest pose of each particle having 1."""
+
+    #: (n, s, angles, K v).
+    pose: Float32
+    #: Sums over angles, (n, s, K v).
+    sums: Float32
+    #: Log likelihood over all poses, (n,) [nat].
+    evidence: Float64
 
 
-def chances(found: Scored) -> tuple[Float32, Float64]:
-    """Return how probable each pose is beside the likeliest, in the place of the scores.
-
-    Parameters
-    ----------
-    found : Scored
-        Whose scores are overwritten.
-
-    Returns
-    -------
-    chance : ndarray of shape (angles, n, s, K v), float32
-        1 for a particle's likeliest pose.
-    evidence : ndarray of shape (n,), float64
-        Log likelihood over all poses [nat].
-    """
-    score = found.score
-    top = score.max(axis=(0, 2, 3))
-    score -= top[:, None, None]
-    np.maximum(score, np.float32(_LEAST), out=score)
-    np.exp(score, out=score)
-    total = score.sum(axis=(0, 2, 3), dtype=np.float64)
-    return score, top + np.log(total) + found.constant
+def chances(found: Scored) -> Chances:
+    """Return how probable poses are, in the place of their scores."""
+    top, sums = _core.pose_chances(found.score, least=_LEAST)
+    total = sums.sum(axis=(1, 2), dtype=np.float64)
+    return Chances(found.score, sums, top + np.log(total) + found.constant)
 
 
 @dataclass(frozen=True)
@@ -208,18 +194,17 @@ def best_poses(score: Float32, poses: Poses, junk: Float64 | None = None) -> Bes
 
     Parameters
     ----------
-    score : ndarray of shape (angles, n, s, K v), float32
+    score : ndarray of shape (n, s, angles, K v), float32
         Scores or probabilities of the views of each map in turn.
     junk : ndarray of shape (n,), optional
         Probability that there is no particle; by default 0.
     """
-    angles, n, _, count = score.shape
+    n, n_origins, angles, count = score.shape
     own_views, maps, views = poses.rotations.shape[:3]
-    by_map = score.reshape(angles, n, -1, count // views, views)
-    by_map = np.ascontiguousarray(np.transpose(by_map, (1, 3, 0, 2, 4)))
-    flat = by_map.reshape(n, -1, by_map[0, 0].size)
+    by_map = np.moveaxis(score.reshape(n, n_origins, angles, count // views, views), 3, 1)
+    flat = by_map.reshape(n, count // views, -1)
     best = flat.argmax(axis=2)
-    angle, origin, view = np.unravel_index(best, by_map.shape[2:])
+    origin, angle, view = np.unravel_index(best, by_map.shape[2:])
     turn = 2 * np.pi * angle / angles
     in_plane = np.zeros((*best.shape, 3, 3))
     in_plane[..., 0, 0] = in_plane[..., 1, 1] = np.cos(turn)
@@ -241,40 +226,54 @@ def expected(particles: PolarParticles, slices: Slices, poses: Poses) -> Sums:
     Views that are each particle's own have sums of their own.
     """
     found = scored(particles, slices, poses)
-    return sums_of(particles, slices, poses, found, told_kinds(particles, slices, found))
+    chance = chances(found)
+    kinds = told_kinds(particles, slices, chance)
+    return sums_of(particles, slices, poses, found.orders, chance, kinds)
 
 
-def told_kinds(particles: PolarParticles, slices: Slices, found: Scored) -> Kinds:
-    """Tell particles from junk by all poses; scores are overwritten by their probabilities."""
-    evidence = chances(found)[1]
-    return told_apart(evidence, particles.power, slices.noise, slices.circle, slices.kinds)
+def told_kinds(particles: PolarParticles, slices: Slices, chance: Chances) -> Kinds:
+    """Tell particles from junk by all poses."""
+    return told_apart(chance.evidence, particles.power, slices.noise, slices.circle, slices.kinds)
 
 
 def sums_of(
-    particles: PolarParticles, slices: Slices, poses: Poses, found: Scored, kinds: Kinds
+    particles: PolarParticles,
+    slices: Slices,
+    poses: Poses,
+    orders: Complex64,
+    chance: Chances,
+    kinds: Kinds,
 ) -> Sums:
-    """Return the sums of what was scored, and told from junk by its probabilities."""
-    chance = found.score
-    _, n, n_origins, n_views = chance.shape
+    """Return the sums of particles by the probabilities of their poses.
+
+    Parameters
+    ----------
+    orders : ndarray of shape (angles / 2 + 1, n, s, rings), complex64
+        Of the particles, shifted, as of `Scored`.
+    """
+    n, _, n_views = chance.sums.shape
     own, grid = len(slices.data), slices.grid
-    by_view = chance.sum(axis=(0, 2))
     particle = 1.0 - kinds.junk
+    by_view = chance.sums.sum(axis=1)
     part = particle.astype(np.float32) / by_view.sum(axis=1)
-    by_view *= part[:, None]
-    by_view = by_view.reshape(own, n // own, n_views)
+    by_view = (by_view * part[:, None]).reshape(own, n // own, n_views)
     # of many views most have next to nothing of any of the particles
-    seen = np.flatnonzero(by_view.max(axis=(0, 1)) > _LEAST_SHARE)
-    waves = scipy.fft.rfft(chance[..., seen], axis=0)
-    waves = waves.reshape(len(waves), own, n * n_origins // own, len(seen))
-    orders = (found.orders * part[:, None, None]).reshape(*waves.shape[:3], -1)
+    seen = np.flatnonzero(by_view.max(axis=(0, 1)) > _LEAST_SHARE).astype(np.int32)
+    mixed = _core.mix_poses(
+        chances=chance.pose,
+        sums=chance.sums,
+        orders=orders * part[:, None, None],
+        seen=seen,
+        each=own > 1,
+    )
     numerator = np.zeros((own, n_views, grid.rings, grid.half_angles), np.complex64)
-    numerator[:, seen] = half_rings(np.swapaxes(waves, 2, 3) @ orders)
+    numerator[:, seen] = half_rings(mixed)
     transfer = particles.transfer_power.reshape(own, n // own, -1)
     density = np.swapaxes(by_view, 1, 2) @ transfer
     agreed = (numerator.conj() * slices.data).real.mean(axis=3).sum(axis=(0, 1), dtype=np.float64)
     kept = np.sum(density * slices.power, axis=(0, 1), dtype=np.float64)
     noise = kinds.junk_noise.sum(axis=0)
-    by_origin = chance.sum(axis=(0, 3), dtype=np.float64) * part[:, None]
+    by_origin = chance.sums.sum(axis=2, dtype=np.float64) * part[:, None]
     return Sums(
         numerator=numerator,
         density=density,

@@ -17,6 +17,7 @@ from mapsort.stages.abinit.expectation import (
     Slices,
     Sums,
     best_poses,
+    chances,
     scored,
     sums_of,
     told_kinds,
@@ -128,8 +129,9 @@ class Near:
         )
         seen = grid.particles(self.problem.particles, rows)
         found = scored(seen, slices, poses)
-        kinds = told_kinds(seen, slices, found)
-        sums = sums_of(seen, slices, poses, found, kinds)
+        chance = chances(found)
+        kinds = told_kinds(seen, slices, chance)
+        sums = sums_of(seen, slices, poses, found.orders, chance, kinds)
         some = sums.share.reshape(own) > _LEAST_SHARE
         numerator = sums.numerator.reshape(*own, grid.rings, -1)
         density = sums.density.reshape(*own, grid.rings)
@@ -149,7 +151,7 @@ class Near:
             density=sums.density[:0],
             share=sums.share.sum(axis=0),
         )
-        return _Piece(best_poses(found.score, poses, kinds.junk), slim, filling)
+        return _Piece(best_poses(chance.pose, poses, kinds.junk), slim, filling)
 
     def _poses(self, centres: Centres) -> Poses:
         stage = self.standing.stage

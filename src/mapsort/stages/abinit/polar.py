@@ -154,7 +154,7 @@ def orders_of(half: Complex64) -> Complex64:
     count = half.shape[-1]
     rings = np.concatenate([half, half.conj()], axis=-1)
     found = scipy.fft.fft(rings, axis=-1, overwrite_x=True)[..., : count + 1]
-    return np.asarray(found / np.float32(2 * count))
+    return np.asarray(found * np.float32(0.5 / count))
 
 
 def half_rings(orders: Complex64) -> Complex64:

@@ -146,7 +146,7 @@ class Wide:
             found = scored(seen, self.slices, self.poses)
             best = best_poses(found.score, self.poses)
             junk = junk_evidence(seen.power, self.slices.noise, circle)
-            return chances(found)[1], without_map(seen.power, nothing, circle), junk, best
+            return chances(found).evidence, without_map(seen.power, nothing, circle), junk, best
 
         parts = on_threads(work, self.pieces(rows), self.problem.n_threads)
         particle, alone, junk, best = zip(*parts, strict=True)
@@ -165,7 +165,8 @@ class Wide:
             seen = self._seen(piece)
             found = scored(seen, self.slices, self.poses)
             number = best_poses(found.score, self.poses).likeliest[0]
-            return np.where(told_kinds(seen, self.slices, found).junk > MORE_PROBABLE, -1, number)
+            kinds = told_kinds(seen, self.slices, chances(found))
+            return np.where(kinds.junk > MORE_PROBABLE, -1, number)
 
         return np.concatenate(list(on_threads(work, self.pieces(rows), self.problem.n_threads)))
 
@@ -185,9 +186,9 @@ class Wide:
         """Return the likeliest views of each map, and the likeliest shift."""
         score = self._scored(rows).score
         n, rotations = len(rows), self.poses.rotations[0, 0]
-        by_view = score.max(axis=(0, 2)).reshape(n, -1, len(rotations))
+        by_view = score.max(axis=(1, 2)).reshape(n, -1, len(rotations))
         best = np.argsort(-by_view, axis=2, kind="stable")[:, :, :_LIKELY]
-        shift = score.max(axis=(0, 3)).argmax(axis=1)
+        shift = score.max(axis=(2, 3)).argmax(axis=1)
         step = self.step_deg / 2
         return Centres(rotations[best], self.poses.origins[0, shift], near_views(step, 1), step)
 
