@@ -9,7 +9,7 @@ from tests.stages.abinit.test_rounds import BOX, particles_of, standing_at_truth
 
 from mapsort.stages.abinit.rounds import begun, judged, of_all
 from mapsort.stages.abinit.schedule import Stage
-from mapsort.stages.abinit.search import _MOST_REPEATS, _RoundsOfAll
+from mapsort.stages.abinit.search import MOST_REPEATS, _RoundsOfAll
 
 STAGE = Stage.at(7, BOX)
 
@@ -57,5 +57,5 @@ def test_rounds_go_on_until_they_are_no_gain(problem, rounds):
     found = rounds[0].settled(7, STAGE, before, first)
     count = len(rounds[1])
     assert rounds[1] == [f"allagain{repeat}" for repeat in range(1, count + 1)]
-    assert 1 <= count <= _MOST_REPEATS
+    assert 1 <= count <= MOST_REPEATS
     assert likelihood(problem, found.standing) > likelihood(problem, first.standing) + 0.1
