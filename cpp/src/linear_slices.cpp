@@ -3,7 +3,8 @@
 #include "mapsort/parallel.hpp"
 #include "mapsort/require.hpp"
 
-#include <cmath> // for std::floor, std::hypot
+#include <cmath>       // for std::floor, std::hypot
+#include <type_traits> // for std::integral_constant
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -44,8 +45,10 @@ void gather(const float* from, const RowOffsets& rows, const RowWeights& weights
             ((w[2] * r2[c] + v[2] * r2[c + n]) + (w[3] * r3[c] + v[3] * r3[c + n]));
 }
 
-/// The eight neighbours' columns += values times their weights: the adjoint of `gather`.
-void scatter(const float* values, const RowOffsets& rows, const RowWeights& weights, index_t n,
+/// The eight neighbours' columns += values times their weights: the adjoint of `gather`. The number
+/// of columns may be a constant, which leaves no loop.
+template <class Count>
+void scatter(const float* values, const RowOffsets& rows, const RowWeights& weights, Count n,
              float* to) {
   for (int i = 0; i < 4; ++i) {
     float* row = to + rows.offset[i] * n;
@@ -116,6 +119,17 @@ void LinearSlices::read(View<const complex_t, 2> maps, View<complex_t, 3> slices
 void LinearSlices::insert(const WeightedSlices& slices, View<complex_t, 2> numerator,
                           View<float, 2> denominator, int n_threads) const {
   const index_t a = numerator.shape[1], b = denominator.shape[1];
+  if (a == 1 && b == 1)
+    insert_columns(std::integral_constant<index_t, 2>{}, std::integral_constant<index_t, 1>{},
+                   slices, numerator, denominator, n_threads);
+  else
+    insert_columns(2 * a, b, slices, numerator, denominator, n_threads);
+}
+
+template <class Above, class Below>
+void LinearSlices::insert_columns(Above n_above, Below n_below, const WeightedSlices& slices,
+                                  View<complex_t, 2> numerator, View<float, 2> denominator,
+                                  int n_threads) const {
   const index_t plane = side_ * (side_ / 2 + 1), m = n_points();
   const RowOffsets rows(side_);
   float* above = reinterpret_cast<float*>(numerator.data);
@@ -126,37 +140,42 @@ void LinearSlices::insert(const WeightedSlices& slices, View<complex_t, 2> numer
     ++begin[std::size_t(point.voxel / plane) + 1];
   for (std::size_t z = 1; z < begin.size(); ++z)
     begin[z] += begin[z - 1];
-  std::vector<std::int32_t> order(located_.size());
+  struct Place {
+    std::int32_t view, point;
+  };
+  std::vector<Place> order(located_.size());
   std::vector<index_t> next(begin.begin(), begin.end() - 1);
-  for (std::size_t i = 0; i < located_.size(); ++i)
-    order[std::size_t(next[std::size_t(located_[i].voxel / plane)]++)] = std::int32_t(i);
+  for (index_t i = 0; i < n_views_; ++i)
+    for (index_t p = 0; p < m; ++p)
+      order[std::size_t(next[std::size_t(located_[std::size_t(i * m + p)].voxel / plane)]++)] = {
+          std::int32_t(i), std::int32_t(p)};
 
-  const auto add = [&](index_t which, std::vector<float>& line) {
-    const Located& point = located_[std::size_t(which)];
-    const index_t i = which / m, p = which % m;
+  const auto add = [&](Place place, float* line) {
+    const index_t i = place.view, p = place.point;
+    const Located& point = located_[std::size_t(i * m + p)];
     const complex_t value = slices.data(i, p);
     const float real = value.real(), imag = point.sign * value.imag();
     const float *u = slices.data_weights.item(i), *v = slices.density_weights.item(i);
     const float density = slices.density(i, p);
-    for (index_t c = 0; c < a; ++c) {
-      line[std::size_t(2 * c)] = real * u[c];
-      line[std::size_t(2 * c + 1)] = imag * u[c];
+    for (index_t c = 0; 2 * c < n_above; ++c) {
+      line[2 * c] = real * u[c];
+      line[2 * c + 1] = imag * u[c];
     }
-    float* below = line.data() + 2 * a;
-    for (index_t c = 0; c < b; ++c)
+    float* below = line + n_above;
+    for (index_t c = 0; c < n_below; ++c)
       below[c] = density * v[c];
     const RowWeights weights(point.x, point.y, point.z);
-    scatter(line.data(), rows, weights, 2 * a, above + index_t(point.voxel) * 2 * a);
-    scatter(below, rows, weights, b, denominator.data + index_t(point.voxel) * b);
+    scatter(line, rows, weights, n_above, above + index_t(point.voxel) * n_above);
+    scatter(below, rows, weights, n_below, denominator.data + index_t(point.voxel) * n_below);
   };
   // what begins in a plane touches the next one, too: every other plane at the same time
   for (index_t parity = 0; parity < 2; ++parity)
     parallel_for((side_ + 1 - parity) / 2, n_threads,
-                 [&] { return std::vector<float>(std::size_t(2 * a + b)); },
+                 [&] { return std::vector<float>(std::size_t(n_above + n_below)); },
                  [&](index_t task, std::vector<float>& line) {
                    const auto z = std::size_t(2 * task + parity);
                    for (index_t k = begin[z]; k < begin[z + 1]; ++k)
-                     add(order[std::size_t(k)], line);
+                     add(order[std::size_t(k)], line.data());
                  });
 }
 

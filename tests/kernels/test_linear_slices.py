@@ -29,6 +29,23 @@ def test_results_have_the_shapes_of_the_arguments():
     assert [sums.shape for sums in plan().insert(**SLICES)] == [(196, 3), (196, 4)]
 
 
+def test_a_column_alone_is_summed_as_among_others():
+    """One column of each has code of its own: no loop over columns."""
+    rng = np.random.default_rng(1)
+    given = {
+        "data": (rng.standard_normal((3, 2)) + 1j * rng.standard_normal((3, 2))).astype("c8"),
+        "data_weights": rng.uniform(0.5, 2.0, (3, 3)).astype(np.float32),
+        "density": rng.uniform(0.5, 2.0, (3, 2)).astype(np.float32),
+        "density_weights": rng.uniform(0.5, 2.0, (3, 4)).astype(np.float32),
+    }
+    several = plan().insert(**given)
+    first = {name: given[name][:, :1].copy() for name in ("data_weights", "density_weights")}
+    for among, alone in zip(several, plan().insert(**(given | first)), strict=True):
+        assert alone.shape == (196, 1)
+        assert np.any(alone)
+        np.testing.assert_array_equal(alone[:, 0], among[:, 0])
+
+
 @pytest.mark.parametrize("name", SLICES)
 def test_slices_of_other_shapes_and_types_are_refused(name):
     right = SLICES[name]

@@ -52,6 +52,12 @@ private:
 
   Located located(const double* rotation, index_t point) const;
 
+  /// `insert` of so many floats of sums and of densities, which may be constants.
+  template <class Above, class Below>
+  void insert_columns(Above n_above, Below n_below, const WeightedSlices& slices,
+                      View<complex_t, 2> numerator, View<float, 2> denominator,
+                      int n_threads) const;
+
   std::vector<float> points_;
   std::vector<Located> located_;
   index_t side_, n_views_ = 0;
