@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Float64
 from mapsort.errors import ConfigError
@@ -113,7 +113,7 @@ def _repelled(delta: float) -> Float64:
     # the third row of the matrix of az, alt
     points = np.column_stack([np.sin(alt) * np.sin(az), -np.sin(alt) * np.cos(az), np.cos(alt)])
     for _ in range(_REPULSIONS if len(points) > 1 else 0):
-        found = cKDTree(points).query(points, k=2)
+        found = scipy.spatial.cKDTree(points).query(points, k=2)
         first = int(np.argmin(np.asarray(found[0])[:, 1]))
         second = int(np.asarray(found[1])[first, 1])
         push = 0.5 * _REPULSION * (points[first] - points[second])

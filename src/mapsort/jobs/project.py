@@ -27,7 +27,7 @@ from mapsort.refinement.table_poses import ANGLES, pose_columns, table_poses
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output
 from mapsort.rundir.wording import counted
-from mapsort.runfiles.maps import projection_headers
+from mapsort.runfiles.projection_headers import projection_headers
 from mapsort.stages.project import prepared_projection
 
 #: Projections are made and written in blocks of about this many bytes. Far larger arrays come from

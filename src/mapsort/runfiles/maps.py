@@ -11,7 +11,7 @@ import numpy as np
 
 from mapsort.array_types import Float32, Float64, Integer, Real
 from mapsort.engines.chunks import chunk_ranges
-from mapsort.io.hdf_header import EmanTransform, HeaderValue
+from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.membership import Membership
@@ -25,6 +25,7 @@ from mapsort.refinement.state import State
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc, write_fsc_xml
+from mapsort.runfiles.projection_headers import projection_headers
 from mapsort.stages.average.average import wiener_images
 from mapsort.stages.fourier_grid import centred_images
 from mapsort.stages.map_register import TOGETHER, Register, in_common_frame
@@ -106,20 +107,6 @@ def write_maps(run: Run, directory: RunDirectory, rebuilt: Rebuilt, previous: St
             title=f"1/A, FSC of map {number} with that of iteration {iteration - 1}",
         )
     _write_halves(run, directory, iteration, rebuilt)
-
-
-def projection_headers(
-    model: Integer, rotations: Real, shifts: Real | None = None
-) -> list[dict[str, HeaderValue]]:
-    """Return the headers of projections of maps, numbered from 0; shifts (n, 2) are in pixels."""
-    moves = np.zeros((len(rotations), 3, 1))
-    if shifts is not None:
-        moves[:, :2, 0] = shifts
-    transforms = np.concatenate([rotations, moves], axis=2)
-    return [
-        {"model_id": int(map_) + 1, "xform.projection": EmanTransform(matrix), "ptcl_repr": 0}
-        for map_, matrix in zip(model, transforms, strict=True)
-    ]
 
 
 def _projection_headers(run: Run) -> list[dict[str, HeaderValue]]:
