@@ -8,7 +8,7 @@ their number only, not with its square.
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Bool, Float64, Indices
 from mapsort.geometry.symmetry import Symmetry
@@ -37,7 +37,7 @@ class NearestViews:
         self._n_operators = len(group.matrices)
         # v S . w = v . (S w)
         mates = np.concatenate([views @ operator.T for operator in group.matrices])
-        self._tree = cKDTree(np.concatenate([mates, -mates]))
+        self._tree = scipy.spatial.cKDTree(np.concatenate([mates, -mates]))
 
     def nearest(self, views: Float64) -> tuple[Indices, Indices]:
         """Return the nearest view v of each, and the operator S that takes v near it, (m,)."""
@@ -47,7 +47,7 @@ class NearestViews:
 
     def equal(self, views: Float64) -> list[set[int]]:
         """Return the numbers of the views v that each is equal to."""
-        found = cKDTree(views).query_ball_tree(self._tree, _SAME_VIEW)
+        found = scipy.spatial.cKDTree(views).query_ball_tree(self._tree, _SAME_VIEW)
         return [{point % self._n for point in points} for points in found]
 
     def several(self, views: Float64, count: int) -> Indices:

@@ -34,7 +34,7 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.outputs import check_output
 from mapsort.rundir.result_record import ResultRecord, ResultTable, write_result
 from mapsort.rundir.text import write_json
-from mapsort.runfiles.maps import write_volume
+from mapsort.runfiles.volumes import write_volume
 from mapsort.stages.map_register import Register, in_register, other_hand
 
 #: The region that is looked at ends so far beyond the density, of the box.

@@ -16,7 +16,7 @@ from mapsort.physics.masks import density_threshold
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.manifest import Manifest
 from mapsort.rundir.text import write_json
-from mapsort.runfiles.maps import write_volume
+from mapsort.runfiles.volumes import write_volume
 
 #: Files by what they are for EMDB.
 _PRIMARY, _MASK, _FSC, _SUMMARY = "primary_map.mrc", "mask_1.mrc", "fsc.xml", "summary.json"

@@ -48,7 +48,8 @@ from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable, write_result
 from mapsort.rundir.set_counts import USED
 from mapsort.rundir.text import read_fsc
-from mapsort.runfiles.maps import write_half_fsc, write_half_maps, write_volume
+from mapsort.runfiles.maps import write_half_fsc, write_half_maps
+from mapsort.runfiles.volumes import write_volume
 
 #: Rotations read back from float32 headers differ from ours by rounding only.
 _ROUNDING = 1e-5

@@ -22,7 +22,7 @@ from mapsort.physics.masks import inscribed_sphere
 from mapsort.physics.reconstruction import ReconstructionMethod
 from mapsort.rundir.outputs import check_output
 from mapsort.rundir.text import write_fsc
-from mapsort.runfiles.maps import write_volume
+from mapsort.runfiles.volumes import write_volume
 from mapsort.stages.reconstruct.half_maps import solve_halves, solve_whole
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
 from mapsort.stages.reconstruct.normal_equations import NormalEquations

@@ -27,7 +27,7 @@ from mapsort.physics.phantom import RADIUS_ANG, phantom_map, phantom_slice
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import refuse_full_disk
 from mapsort.rundir.wording import counted
-from mapsort.runfiles.maps import write_volume
+from mapsort.runfiles.volumes import write_volume
 from mapsort.stages.fourier_grid import shift_images
 from mapsort.stages.project import project_slices
 

@@ -27,8 +27,8 @@ from mapsort.refinement.focus import open_focus_mask
 from mapsort.refinement.table_poses import pose_columns, table_poses
 from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.outputs import check_output, refuse_full_disk
-from mapsort.runfiles.maps import write_volume
 from mapsort.runfiles.tables import image_names, seen_from_here
+from mapsort.runfiles.volumes import write_volume
 from mapsort.stages.subtract import PosedParticles, ScaleFit, new_places, volume_window, windows
 
 #: Images that the map's scale is fitted to, at most; they tell it to a percent at SNR 0.01.

@@ -15,8 +15,8 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_json
-from mapsort.runfiles.maps import write_volume
 from mapsort.runfiles.tables import LONGEST_ROWS, image_names, without_found
+from mapsort.runfiles.volumes import write_volume
 from mapsort.stages.abinit.search import FoundMaps
 
 

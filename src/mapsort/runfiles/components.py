@@ -16,8 +16,8 @@ from mapsort.refinement.run import Run
 from mapsort.refinement.table_poses import pose_columns
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_json
-from mapsort.runfiles.maps import write_volume
 from mapsort.runfiles.tables import LATENT, LONGEST_ROWS, image_names, without_found
+from mapsort.runfiles.volumes import write_volume
 from mapsort.stages.classify.junk import JUNK_FROM
 
 #: Frames of a movie: standard deviations of the coordinate.

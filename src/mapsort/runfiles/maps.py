@@ -15,7 +15,6 @@ from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.hdf_writer import HdfWriter
 from mapsort.model.class_averages import ClassAverages
 from mapsort.model.membership import Membership
-from mapsort.model.volume import Volume
 from mapsort.physics.fsc import frequencies_per_ang, fsc, fsc_of_pairs
 from mapsort.refinement.iteration import Outcome
 from mapsort.refinement.map_masks import scaled_to_mass
@@ -26,6 +25,7 @@ from mapsort.rundir.atomic import atomic_path
 from mapsort.rundir.layout import RunDirectory
 from mapsort.rundir.text import write_fsc, write_fsc_xml
 from mapsort.runfiles.projection_headers import projection_headers
+from mapsort.runfiles.volumes import write_volume
 from mapsort.stages.average.average import wiener_images
 from mapsort.stages.fourier_grid import centred_images
 from mapsort.stages.map_register import TOGETHER, Register, in_common_frame
@@ -34,12 +34,6 @@ from mapsort.stages.map_register import TOGETHER, Register, in_common_frame
 IMAGE_BLOCK = 256
 #: An item of an EMAN2 header holds at most 64 KiB. Larger classes are in cls_result_YY.hdf only.
 MOST_LISTED = 16_000
-
-
-def write_volume(path: Path, volume: Float32, apix: float) -> None:
-    """Write one map, as MRC2014 or, where the name ends so, as EMAN2 HDF."""
-    with atomic_path(path) as part:
-        Volume(volume, apix).write(part)
 
 
 def write_seeds(run: Run, directory: RunDirectory, state: State) -> None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import scipy  # its parts are loaded when they are used
 from scipy.optimize import brentq
-from scipy.spatial import cKDTree
 
 from mapsort._membership import group_by_class
 from mapsort.array_types import Bool, Float32, Float64, Int32, Int64, Integer, Real
@@ -228,6 +228,6 @@ def _nearest(references: References, numbers: Int32, model: int) -> Int32:
     block = references.block(model)
     # the trace of R S^T is the sum of products of their elements, 1 + 2 cos(angle between them):
     # what lies nearest as nine numbers is turned least
-    tree = cKDTree(references.rotations[block].reshape(-1, 9))
+    tree = scipy.spatial.cKDTree(references.rotations[block].reshape(-1, 9))
     nearest = tree.query(references.rotations[numbers].reshape(-1, 9))[1]
     return np.asarray(np.asarray(nearest) + block.start, dtype=np.int32)
