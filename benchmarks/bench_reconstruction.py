@@ -23,6 +23,7 @@ from typing import Any
 import finufft
 import numpy as np
 from scipy.spatial.transform import Rotation
+from whole_runs import as_installed
 
 from mapsort import fsc
 from mapsort.geometry.symmetry import symmetry
@@ -114,7 +115,7 @@ def spreading(boxes: list[int], n: int, repetitions: int) -> list[Row]:
 def children_cpu(command: list[str], directory: Path) -> float:
     """Run a program and return its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    subprocess.run(command, cwd=directory, check=True, capture_output=True, env=as_installed())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.spatial.transform import Rotation
+from whole_runs import as_installed
 
 from mapsort import _core
 from mapsort.geometry.euler import matrix_to_relion
@@ -268,7 +269,7 @@ def _command(directory: Path, words: list[str]) -> tuple[float, float]:
     for _ in range(2):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.perf_counter()
-        subprocess.run(words, cwd=directory, check=True, capture_output=True)
+        subprocess.run(words, cwd=directory, check=True, capture_output=True, env=as_installed())
         wall.append(time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
