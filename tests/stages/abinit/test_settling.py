@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from tests.stages.abinit.test_rounds import BOX, particles_of, standing_at_truth
 
+from mapsort.stages.abinit import search
 from mapsort.stages.abinit.rounds import begun, judged, of_all
 from mapsort.stages.abinit.schedule import Stage
 from mapsort.stages.abinit.search import MOST_REPEATS, _RoundsOfAll
@@ -59,3 +62,32 @@ def test_rounds_go_on_until_they_are_no_gain(problem, rounds):
     assert rounds[1] == [f"allagain{repeat}" for repeat in range(1, count + 1)]
     assert 1 <= count <= MOST_REPEATS
     assert likelihood(problem, found.standing) > likelihood(problem, first.standing) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("rise", "rounds_more"), [((0.0, 0.2), 1), ((0.2, 0.0), 1), ((0.0, 0.0), 0)]
+)
+def test_one_map_that_gains_is_enough(problem, rounds, monkeypatch, rise, rounds_more):
+    """Of 300 particles 20 are of the second map: over all of them its gain is too little."""
+    own = np.repeat([0, 1], [280, 20])
+    gains = iter([np.array(rise)[own], np.zeros(len(own))])
+
+    def compared(_problem, _standings):
+        judged = [
+            SimpleNamespace(likelihood=gain, best=SimpleNamespace(likeliest=(own,)))
+            for gain in (np.zeros(len(own)), next(gains))
+        ]
+        return {
+            name: SimpleNamespace(judged=one)
+            for name, one in zip(("before", "after"), judged, strict=True)
+        }
+
+    monkeypatch.setattr(search, "_compared", compared)
+    two = replace(rounds[0], problem=replace(problem, n_models=2))
+    monkeypatch.setattr(
+        type(two),
+        "placed",
+        lambda *args: rounds[1].append(args[3]) or SimpleNamespace(standing=None),
+    )
+    two.settled(7, STAGE, None, SimpleNamespace(standing=None))
+    assert len(rounds[1]) == rounds_more

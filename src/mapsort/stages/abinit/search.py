@@ -28,9 +28,9 @@ _BORROWS = 2
 
 #: The round of all particles, from 0, in which poses are sought anew.
 AGAIN = 2
-#: It is repeated, so many times at most, as long as particles that are kept out become likelier by
-#: this [nat] and so many standard errors.
-MOST_REPEATS, _RISE, _CLEAR = 5, 0.1, 2.0
+#: It is repeated, so many times at most, as long as those particles of any map that are kept out
+#: become likelier by this [nat] and so many standard errors.
+MOST_REPEATS, _RISE, _CLEAR = 10, 0.03, 2.0
 
 
 def starts_through(number: int, n_starts: int, n_models: int) -> int:
@@ -143,12 +143,15 @@ class _RoundsOfAll:
         """Return maps and poses after rounds among all poses, until they are no gain.
 
         Of a round molecule half of the views may be wrong although the map is nearly right: round
-        by round some of them are found, and the map becomes better.
+        by round some of them are found, and the map becomes better. One such map among several is
+        enough.
         """
         for repeat in range(1, MOST_REPEATS + 1):
             found = _compared(self.problem, {"before": before, "after": here.standing})
-            rise = found["after"].judged.likelihood - found["before"].judged.likelihood
-            if rise.mean() <= max(_RISE, _CLEAR * _standard_error(rise)):
+            after = found["after"].judged
+            rise = after.likelihood - found["before"].judged.likelihood
+            own = after.best.likeliest[0]
+            if not any(_clear(rise[own == k]) for k in range(self.problem.n_models)):
                 break
             before = here.standing
             here = self.placed(number, stage, f"all again {repeat}", before, None)
@@ -234,6 +237,11 @@ def _rival(problem: Problem, best: _Compared, own: _Compared) -> Rival:
     if same is None or len(same.turns) == 1:
         return found
     return replace(found, apart_deg=same.apart_deg, turns=len(same.turns), symmetry=same.group)
+
+
+def _clear(rise: Float64) -> bool:
+    """Tell whether a map's particles, that are kept out, have become likelier."""
+    return len(rise) > 1 and bool(rise.mean() > max(_RISE, _CLEAR * _standard_error(rise)))
 
 
 def _standard_error(values: Float64) -> float:
