@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,3 +66,30 @@ def agreement() -> Callable[[Simulated, MultiRun], float]:
         return max(np.mean(np.array((0, *names))[truth] == found) for names in permutations((1, 2)))
 
     return share
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    """90 particles of 20 px at 6.4 A, two states: enough for a class average to be one."""
+    out = tmp_path_factory.mktemp("little")
+    return simulate(
+        SimulateOptions(
+            phantom=2, out=out, n=90, box=20, apix=6.4, snr=0.4, shift=1.5, seed=3, seedres=24.0
+        )
+    )
+
+
+@pytest.fixture
+def run_little(
+    little: Simulated, tmp_path: Path, runs_on: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Run the main job on `little`."""
+    return runs_on(little, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def plain(
+    little: Simulated, tmp_path_factory: pytest.TempPathFactory, runs_on: Callable[..., Any]
+) -> MultiRun:
+    """The run on `little` that every option is compared with."""
+    return runs_on(little, tmp_path_factory.mktemp("plain"))()

@@ -10,8 +10,6 @@ from mapsort.errors import ConfigError
 from mapsort.io.hdf import HdfReader
 from mapsort.io.mrc import write_stack
 from mapsort.io.star import read_particles, write_particles
-from mapsort.jobs.simulate import simulate
-from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.filters import apply_radial_curve, radial_power
 
 BOX, APIX, N = 20, 6.4, 90
@@ -30,28 +28,6 @@ def headers_of(path):
 
 def classes(run):
     return run.assignments["rlnClassNumber"].to_numpy(int)
-
-
-@pytest.fixture(scope="module")
-def little(tmp_path_factory):
-    """Enough particles for a class average to be one."""
-    out = tmp_path_factory.mktemp("little")
-    return simulate(
-        SimulateOptions(
-            phantom=2, out=out, n=N, box=BOX, apix=APIX, snr=0.4, shift=1.5, seed=3, seedres=24.0
-        )
-    )
-
-
-@pytest.fixture
-def run_little(little, tmp_path, runs_on):
-    return runs_on(little, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def plain(little, tmp_path_factory, runs_on):
-    """The run that every option is compared with."""
-    return runs_on(little, tmp_path_factory.mktemp("plain"))()
 
 
 def classification(run, name="classify_01.hdf"):

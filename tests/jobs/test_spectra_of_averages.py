@@ -6,35 +6,9 @@ import numpy as np
 import pytest
 
 from mapsort.io.hdf import HdfReader
-from mapsort.io.mrc import write_stack
+from mapsort.io.mrc import read_map, write_stack
 from mapsort.io.star import read_particles, write_particles
-from mapsort.jobs.simulate import simulate
-from mapsort.options.simulate import SimulateOptions
 from mapsort.physics.filters import radial_power
-
-BOX, APIX, N = 20, 6.4, 90
-
-
-@pytest.fixture(scope="module")
-def little(tmp_path_factory):
-    """Enough particles for a class average to be one."""
-    out = tmp_path_factory.mktemp("little")
-    return simulate(
-        SimulateOptions(
-            phantom=2, out=out, n=N, box=BOX, apix=APIX, snr=0.4, shift=1.5, seed=3, seedres=24.0
-        )
-    )
-
-
-@pytest.fixture
-def run_little(little, tmp_path, runs_on):
-    return runs_on(little, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def plain(little, tmp_path_factory, runs_on):
-    """The run without the option."""
-    return runs_on(little, tmp_path_factory.mktemp("plain"))()
 
 
 def classification(run):
@@ -44,7 +18,7 @@ def classification(run):
 
 def amplitudes(run):
     """Return those of the first map in each shell."""
-    return np.sqrt(radial_power(np.fft.rfftn(run.maps[0].data))[: BOX // 2])
+    return np.sqrt(radial_power(np.fft.rfftn(run.maps[0].data))[: len(run.maps[0].data) // 2])
 
 
 def test_averages_get_the_spectrum_of_their_projections(run_little, plain):
@@ -64,10 +38,11 @@ def test_averages_of_noise_with_spectra_of_projections_do_not_agree(
     run_little, little, tmp_path, selected
 ):
     """Projections end where the maps' halves cease to agree; so do averages with their spectra."""
-    noise = np.random.default_rng(4).standard_normal((N, BOX, BOX)).astype(np.float32)
-    write_stack(tmp_path / "noise.mrcs", noise, APIX)
+    images, apix = read_map(little.stack)
+    noise = np.random.default_rng(4).standard_normal(images.shape).astype(np.float32)
+    write_stack(tmp_path / "noise.mrcs", noise, apix)
     optics, table = read_particles(little.particles)
-    named = table.assign(rlnImageName=[f"{i + 1:06d}@noise.mrcs" for i in range(N)])
+    named = table.assign(rlnImageName=[f"{i + 1:06d}@noise.mrcs" for i in range(len(noise))])
     write_particles(tmp_path / "noise.star", optics, named)
     run = run_little(tmp_path / "noise.star", iter=3, classrefsf=True, **selected)
     beyond = [m["half_fsc"][7:] for made in run.convergence for m in made["maps"]]
