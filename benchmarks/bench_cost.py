@@ -12,6 +12,8 @@ posed. 4,000 particles of 64 px with poses given, four states, until they have c
     with the same poses, 25 iterations;
 iteration. 2,000 particles of 64 px and 2 maps: one iteration, and RELION's with as fine a grid;
 project, reconstruct. Whole commands beside RELION's;
+batches. 6,000 particles of 64 px and two maps that are one with noise, until they have converged,
+    without and with ``--batch``;
 memory. What is planned for 10^6 particles of 256 px and 4 maps.
 
 With ``--long`` also those that take hours: 6,000 of the particles for 8 iterations; 50,000 of 64 px
@@ -131,6 +133,10 @@ RUNS = {
         )
     ],
 }
+NOISY = ("--model", "consensus.mrc", "--nmodels", "2", "--seedmethod", "noise")
+RUNS["batches"] = [
+    Case(f"64 px, batch {size}", 6000, MANY, (*NOISY, "--batch", size)) for size in ("all", "1500")
+]
 LONG = {
     "weak": [weak(6000, "8")],
     "converged": [Case("64 px, converged", 50_000, MANY, seeds(2))],

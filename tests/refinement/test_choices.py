@@ -21,6 +21,7 @@ LEFT_OPEN = {
     "--maxshift",
     "--pad",
     "--startres",
+    "--batch",
     "mask",
     "--randomseed",
     "--parallel",
@@ -35,6 +36,7 @@ TOLD = {
     "pad": 48,
     "automask3d": "1,4,1,1,0",
     "startres": "30",
+    "batch": "all",
     "randomseed": 1,
     "parallel": "thread:1",
 }
@@ -73,7 +75,8 @@ def test_nothing_that_was_told(chosen):
 
 
 @pytest.mark.parametrize(
-    "name", ["orientgen", "assign", "maxshift", "startres", "pad", "randomseed", "parallel"]
+    "name",
+    ["orientgen", "assign", "maxshift", "startres", "batch", "pad", "randomseed", "parallel"],
 )
 def test_one_option_left_open(chosen, name):
     found, _ = chosen(**{key: value for key, value in TOLD.items() if key != name})

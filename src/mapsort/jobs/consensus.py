@@ -10,6 +10,7 @@ from mapsort.engines.progress import Progress, warn
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode
 from mapsort.refinement.band_images import observed_at
+from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.iteration import iterate, prepare_seeds
 from mapsort.refinement.plan import resolve
@@ -93,14 +94,16 @@ def _with_one_map(run: Run, n_iterations: int) -> Run:
 
 def part_of(run: Run, name: str, options: MultiOptions, inputs: MultiInputs) -> Run:
     """Return a refinement that is part of the run's preparation, its maps made of averages."""
-    execution = run.execution
+    part = replanned(run, replace(options, inputmode=InputMode.CLASSES), inputs)
+    return replace(part, execution=titled(run.execution, name))
+
+
+def titled(execution: Execution, name: str) -> Execution:
+    """Return what a part of the run's preparation is carried out with, of its own name."""
     return replace(
-        replanned(run, replace(options, inputmode=InputMode.CLASSES), inputs),
-        execution=replace(
-            execution,
-            progress=_Titled(execution.progress, name),
-            checkpoints=execution.checkpoints.of_part(name),
-        ),
+        execution,
+        progress=_Titled(execution.progress, name),
+        checkpoints=execution.checkpoints.of_part(name),
     )
 
 

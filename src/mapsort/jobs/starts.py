@@ -11,6 +11,7 @@ import numpy as np
 from mapsort.array_types import Float32, Int64
 from mapsort.engines.progress import warn
 from mapsort.errors import NumericalError
+from mapsort.jobs.batches import through_batches
 from mapsort.jobs.made_maps import Sought, maps_from_particles
 from mapsort.jobs.one_map import start_from_one_map
 from mapsort.options.multi import why_not_components
@@ -46,7 +47,8 @@ def prepared(run: Run) -> tuple[Run, State]:
         with stage("try starts"):
             run = best_start(run, run.seen.averaged)
     with stage("prepare seeds"):
-        return run, prepare_seeds(run, run.seen.averaged)
+        state = prepare_seeds(run, run.seen.averaged)
+    return run, through_batches(run, state)
 
 
 @dataclass(frozen=True)

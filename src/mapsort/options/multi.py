@@ -12,7 +12,13 @@ from mapsort.options.fields import Options, per_map, refuse
 from mapsort.options.maps import AverageOptions, ReconstructionOptions
 from mapsort.options.refinement import ContinuedOptions, GeneralOptions, RefinementOptions
 from mapsort.options.search import ClassificationOptions, ComparisonOptions, ProjectionOptions
-from mapsort.options.types import Assignment, InputMode, SeedMethod
+from mapsort.options.types import (
+    ALL_PARTICLES,
+    LEAST_BATCH,
+    Assignment,
+    InputMode,
+    SeedMethod,
+)
 from mapsort.rundir.wording import counted
 
 #: Comparators that score any pose, not only those of projections (`stages.local_search`).
@@ -54,6 +60,7 @@ class MultiOptions(
         _check_made_maps(self)
         _check_regions(self)
         _check_components(self)
+        _check_batch(self)
 
     @property
     def map_suffix(self) -> str:
@@ -93,6 +100,17 @@ class MultiOptions(
         if self.seedmethod is SeedMethod.AUTO:
             return why_not_components(self) is None
         return self.seedmethod is SeedMethod.COMPONENTS
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether batches of particles may improve the starting maps, by searching their poses."""
+        begins_with_all = self.skipalign or self.halves or self.inputmode is InputMode.PARTICLES
+        return not (self.finds_classes or self.splits_at_random or begins_with_all)
+
+    @property
+    def splits_at_random(self) -> bool:
+        """Whether the first iteration puts particles into maps at random."""
+        return self.model is not None and self.seedmethod is SeedMethod.RANDOM_CLASSES
 
     @property
     def judges_anew(self) -> bool:
@@ -207,6 +225,13 @@ def _check_regions(options: MultiOptions) -> None:
         raise ConfigError(
             f"{asked} take one point group; --sym={','.join(options.sym)} is another thing"
         )
+
+
+def _check_batch(options: MultiOptions) -> None:
+    least = LEAST_BATCH * len(options.models)
+    if options.batch not in (None, ALL_PARTICLES) and options.batch < least:
+        words = f"at least {least}: maps of fewer than {LEAST_BATCH} particles each draw all to one"
+        raise refuse("batch", options.batch, words)
 
 
 def _check_made_maps(options: MultiOptions) -> None:

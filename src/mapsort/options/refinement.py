@@ -8,6 +8,7 @@ from typing import Any
 from mapsort.options.fields import Options, choice, flag, option, required
 from mapsort.options.shared import ParticleImages, Passthrough, Quiet, Symmetries, Workers
 from mapsort.options.types import (
+    BATCH_SIZE,
     ITERATION_COUNT,
     MAP_COUNT,
     MOST_ITERATIONS,
@@ -83,6 +84,13 @@ class StartingMaps(Symmetries):
         "try N random starts of 3 iterations each (noise is added to --models), and "
         "continue with the most likely",
         1,
+    )
+    batch: int | None = option(
+        BATCH_SIZE,
+        "auto|N|all",
+        "particles of each batch that improves the starting maps while they are coarse, before "
+        "all particles are taken; all: none; auto: batches that grow, with many particles and "
+        "--iter auto",
     )
     replicates: int = option(
         whole_number(1, 99),

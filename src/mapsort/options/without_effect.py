@@ -134,6 +134,22 @@ WITHOUT_EFFECT = (
         "tries several divisions into classes, and --seedmethod pca does so by itself",
     ),
     WithoutEffect(
+        ("batch",),
+        lambda options: options.finds_classes,
+        "improves starting maps, and --seedmethod pca finds classes of all particles first",
+    ),
+    WithoutEffect(
+        ("batch",),
+        lambda options: options.skipalign or options.halves or options.splits_at_random,
+        "improves starting maps, and --skipalign, --halves and --seedmethod randclassify begin "
+        "with all particles",
+    ),
+    WithoutEffect(
+        ("batch",),
+        lambda options: options.inputmode is InputMode.PARTICLES,
+        "improves starting maps, and --inputmode particles begins with all particles",
+    ),
+    WithoutEffect(
         ("datadir",),
         lambda options: options.input.suffix.lower() in _OWN_IMAGES and options.usefilt is None,
         "says where the images are that a table names, and --input is a stack",

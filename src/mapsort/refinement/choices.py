@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 from mapsort.model.half_sets import SUBSET
 from mapsort.options.multi import MultiOptions, why_not_components
 from mapsort.options.types import NARROW_FROM_SPEED, Assignment, CtfHandling, SeedMethod
+from mapsort.refinement.batches import LARGEST, PER_MAP, batch_sizes
 from mapsort.refinement.classification import SETTLED, why_hard
 from mapsort.refinement.half_maps import joined_resolution_ang, start_resolution_ang
 from mapsort.refinement.inputs import MultiInputs
@@ -39,6 +41,7 @@ def automatic_choices(
         *_particle_choices(options, inputs),
         *_search_choices(options, inputs, plan),
         *_start_choices(options),
+        *_batch_choices(options, len(inputs.particles)),
         *_assignment_choices(options),
         *_map_choices(options, inputs, plan),
         _similarity_choice(options, plan, len(inputs.particles)),
@@ -119,6 +122,20 @@ def _start_choices(options: MultiOptions) -> list[Choice]:
         told = "where classes are found, junk is told by its brightness and put apart"
         chosen.append(Choice("--junk", "1", told))
     return chosen
+
+
+def _batch_choices(options: MultiOptions, n: int) -> list[Choice]:
+    if options.batch is not None or not options.takes_batches:
+        return []
+    sizes = batch_sizes(options, n)
+    if sizes:
+        reason = "starting maps get better on some of the particles, and all need fewer iterations"
+        value = f"{' and '.join(map(str, sizes))} particles before all"
+        return [Choice("--batch", value, reason)]
+    least = math.ceil(PER_MAP * len(options.models) / LARGEST)
+    few = f"{n} particles are fewer than the {least} from which batches save time"
+    asked = f"--iter {options.iter} asks for iterations of all"
+    return [Choice("--batch", "all", few if options.iter is None else asked)]
 
 
 def _assignment_choices(options: MultiOptions) -> list[Choice]:

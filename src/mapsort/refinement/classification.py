@@ -18,7 +18,7 @@ from mapsort.model.matches import Matches
 from mapsort.model.membership import Membership
 from mapsort.model.references import References
 from mapsort.options.multi import MultiOptions
-from mapsort.options.types import Assignment, SeedMethod
+from mapsort.options.types import Assignment
 from mapsort.physics.scoring import Comparator
 from mapsort.refinement.comparison import AUTO, comparison_settings
 from mapsort.refinement.known_classes import KnownClasses
@@ -147,7 +147,7 @@ def classification(run: Run, state: State, matches: Matches, junk: Bool | None) 
         junk=junk,
     )
     empty: list[int] = []
-    random = iteration == 1 and _splits_at_random(options)
+    random = iteration == 1 and options.splits_at_random
     if random:
         rng = np.random.default_rng(run.split_seed(state.trial))
         images = run.inputs.particles.image_numbers()
@@ -201,11 +201,6 @@ def _as_known(
         totals = np.bincount(known.label[good], minlength=references.n_models)
     membership = _kept(options, matches, membership)
     return Classification(matches, membership, _fractions(totals), [], None, int(soft))
-
-
-def _splits_at_random(options: MultiOptions) -> bool:
-    """Whether the first iteration puts particles into maps at random."""
-    return options.model is not None and options.seedmethod is SeedMethod.RANDOM_CLASSES
 
 
 def _fractions(totals: npt.NDArray[np.number]) -> Float64:

@@ -121,6 +121,7 @@ class MultiInputs:
             filtered=None if self.filtered is None else self.filtered.subset(chosen),
             ctf=None if self.ctf is None else self.ctf[chosen],
             poses=None if poses is None else (poses[0][chosen], poses[1][chosen]),
+            table=None if self.table is None else self.table.only(chosen),
         )
 
     def rows(self, where: slice) -> pd.DataFrame:

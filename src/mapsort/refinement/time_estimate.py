@@ -15,6 +15,7 @@ from mapsort.model.class_averages import ClassAverages
 from mapsort.model.half_sets import N_HALVES
 from mapsort.model.matches import Matches
 from mapsort.options.types import CONSENSUS_ITERATIONS, VIEWS_ITERATIONS, VIEWS_SAMPLE
+from mapsort.refinement.batches import batch_sizes
 from mapsort.refinement.class_sums import average_all
 from mapsort.refinement.comparison import comparison_settings
 from mapsort.refinement.iteration import reference_slices
@@ -66,6 +67,8 @@ class TimeEstimate:
     verdict: float = 0.0
     #: Seconds that searches for views add at most where those by the one map do not hold.
     views: float = 0.0
+    #: Seconds of batches that improve the starting maps.
+    batches: float = 0.0
 
     @property
     def iteration(self) -> float:
@@ -87,6 +90,7 @@ class TimeEstimate:
             )
         )
         beside = f", {readable_time(self.verdict)} for the verdict" if self.verdict else ""
+        beside += f", {readable_time(self.batches)} for batches before" if self.batches else ""
         beside += f", {readable_time(self.classes)} for classes beside" if self.classes else ""
         return (
             f"time: about {total}, {readable_time(self.iteration)} an iteration "
@@ -95,7 +99,8 @@ class TimeEstimate:
         )
 
     def _total(self, iterations: int) -> str:
-        return readable_time(iterations * self.iteration + self.classes + self.verdict)
+        beside = self.batches + self.classes + self.verdict
+        return readable_time(iterations * self.iteration + beside)
 
     @property
     def _more(self) -> str:
@@ -138,7 +143,15 @@ def estimated_time(run: Run) -> TimeEstimate:
         classes=_consensus(run, found) + _classes(run),
         verdict=_verdict(run),
         views=VIEWS_ITERATIONS * found.iteration if _seeks_views(run) else 0.0,
+        batches=_batches(run, found),
     )
+
+
+def _batches(run: Run, found: TimeEstimate) -> float:
+    """Return the seconds of one iteration of each batch."""
+    n = len(run.inputs.particles)
+    sizes = batch_sizes(run.options, n)
+    return (found.match + found.average) * sum(sizes) / n + found.reconstruct * len(sizes)
 
 
 def _seeks_views(run: Run) -> bool:

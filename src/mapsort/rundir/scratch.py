@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mapsort.array_types import Array, UInt8
+from mapsort.array_types import Array, Indices, UInt8
 
 T = TypeVar("T")
 
@@ -258,6 +258,14 @@ class KeptTable:
             else:
                 columns[name] = _text_column(column, scratch)
         return cls(len(table), columns)
+
+    def only(self, chosen: Indices) -> KeptTable:
+        """Return the table of some of its rows, in memory."""
+        columns = {
+            name: None if column is None else column[chosen]
+            for name, column in self.columns.items()
+        }
+        return KeptTable(len(chosen), columns)
 
     def rows(self, where: slice, names: Iterable[str] | None = None) -> pd.DataFrame:
         """Return consecutive rows, of all columns or some, numbered from 0.
