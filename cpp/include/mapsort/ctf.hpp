@@ -2,7 +2,7 @@
 // Contrast transfer function from seven coefficients: six of physics/ctf.py and whether phases were
 // flipped.
 
-#include "mapsort/view.hpp"
+#include "mapsort/vector_math.hpp"
 
 #include <cmath> // for std::sin
 
@@ -20,11 +20,25 @@ struct ContrastTransfer {
 
   float operator()(float sx, float sy) const {
     const float s2 = sx * sx + sy * sy;
-    const float phase = mean * s2 + cos_part * (sx * sx - sy * sy) + sin_part * (2.0f * sx * sy) +
-                        quartic * s2 * s2 + offset;
     const float envelope = bfactor == 0.0f ? 1.0f : std::exp(-0.25f * bfactor * s2);
-    const float value = std::sin(phase) * envelope;
+    const float value = std::sin(phase(sx, sy, s2)) * envelope;
     return flipped ? std::abs(value) : value;
+  }
+
+  /// At the frequencies in the lanes of vectors.
+  VecF operator()(VecF sx, VecF sy) const {
+    const VecF s2 = sx * sx + sy * sy;
+    VecF value, cosine;
+    sin_cos(phase(sx, sy, s2), value, cosine);
+    if (bfactor != 0.0f)
+      value *= exponential(-0.25f * bfactor * s2);
+    return flipped ? (value < 0.0f ? -value : value) : value;
+  }
+
+private:
+  template <class T> T phase(T sx, T sy, T s2) const {
+    return mean * s2 + cos_part * (sx * sx - sy * sy) + sin_part * (2.0f * sx * sy) +
+           quartic * s2 * s2 + offset;
   }
 };
 
