@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mapsort.errors import FormatError
+from mapsort.rundir import record_file
 from mapsort.rundir.record_file import read_record, write_record
 from mapsort.rundir.run_lock import LockHolder
 
@@ -74,6 +75,43 @@ def test_round_trip(tmp_path_factory, one, other):
     record.made = 7
     write_record(path, record)
     assert same(read_record(path, Outer), record)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.float32, np.float64, np.int16, np.bool_])
+@pytest.mark.parametrize("shape", [(2, 7, 4, 5), (9, 4, 5)])
+def test_planes_that_are_zero_are_left_out(tmp_path, monkeypatch, dtype, shape):
+    monkeypatch.setattr(record_file, "_PART_BYTES", 64)
+    array = np.zeros(shape, dtype)
+    planes = array.reshape(-1, 4, 5)
+    write_record(tmp_path / "none.npz", Inner(array))
+    planes[[1, 6]] = 1
+    planes[4, 0, 0] = -0.0 if np.dtype(dtype).kind in "fc" else 0
+    placed = []
+
+    def place(read):
+        placed.append(read.shape)
+        return read
+
+    for name, items in (("some", array), ("scattered", array[::-1]), ("all", 1 + array)):
+        path = tmp_path / f"{name}.npz"
+        write_record(path, Inner(items))
+        assert same(read_record(path, Inner, place=place).values, np.asarray(items))
+        assert placed.pop() == shape
+    assert same(read_record(tmp_path / "none.npz", Inner).values, np.zeros(shape, dtype))
+    if np.dtype(dtype).itemsize % 4 == 0:
+        with np.load(tmp_path / "some.npz") as file:
+            assert len(file["array_0"]) == (3 if np.dtype(dtype).kind in "fc" else 2)
+
+
+def test_damaged_numbers_of_planes_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(record_file, "_PART_BYTES", 64)
+    path = tmp_path / "r.npz"
+    write_record(path, Inner(np.ones((9, 4, 5), np.float32)))
+    with np.load(path) as file:
+        entries = dict(file)
+    np.savez(path, **(entries | {"array_1": np.arange(9) + 1}))
+    with pytest.raises(FormatError, match="damaged"):
+        read_record(path, Inner)
 
 
 def test_floats_that_json_does_not_know(tmp_path):

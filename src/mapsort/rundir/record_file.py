@@ -7,22 +7,23 @@ import json
 import struct
 import typing
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from mapsort.array_types import Array
+from mapsort.array_types import Array, Indices
 from mapsort.errors import FormatError
 from mapsort.rundir.atomic import atomic_path
 
 T = TypeVar("T")
 
-_FORMAT = 1
+#: From 2 on, planes of large arrays that are zero are left out.
+_FORMAT, _READABLE = 2, (1, 2)
 # What a zip archive, a header of an array or JSON with wrong bytes in it leads to.
 _DAMAGES = (
-    KeyError,
+    LookupError,
     TypeError,
     ValueError,
     EOFError,
@@ -41,8 +42,9 @@ def write_record(
     """Write a dataclass with all it holds, whole or not at all.
 
     The file is an uncompressed ``.npz``: every array is an entry of it (with a checksum, as in any
-    zip archive), and the entry ``tree`` says in JSON how they make up the record. Nothing in it is
-    executed when it is read.
+    zip archive), and the entry ``tree`` says in JSON how they make up the record. Of a large array
+    of planes those that are zero are left out: most classes are empty where particles are few.
+    Nothing in it is executed when it is read.
 
     Parameters
     ----------
@@ -59,29 +61,52 @@ def write_record(
     TypeError
         A field holds something else.
     """
-    arrays: list[Array] = []
-    tree = {"format": _FORMAT, "record": _packed(record, arrays)}
-    text = np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8)
+    arrays: list[_Stored] = []
+    tree = {"format": _FORMAT, "record": _packed(record, arrays, written)}
+    text = _Stored(np.frombuffer(json.dumps(tree).encode(), dtype=np.uint8))
     entries = {_TREE: text} | {f"array_{number}": array for number, array in enumerate(arrays)}
     # As numpy.savez does it, but one array after the other.
     with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
-        for name, array in entries.items():
+        for name, stored in entries.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                _write_array(entry, array, written)
+                stored.write(entry, written)
 
 
-def _write_array(entry: IO[bytes], array: Array, written: Callable[[], None]) -> None:
-    """Write an array as numpy.save does, a large one in parts."""
-    if array.nbytes <= _PART_BYTES or not array.flags.c_contiguous:
-        np.lib.format.write_array(entry, array, allow_pickle=False)
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """An array as it goes into a file: whole, or some of the items along its first axis."""
+
+    array: Array
+    items: Indices | None = None
+
+    def write(self, entry: IO[bytes], written: Callable[[], None]) -> None:
+        """Write it as numpy.save does, a large one in parts."""
+        array, items = self.array, self.items
+        if items is None and (array.nbytes <= _PART_BYTES or not array.flags.c_contiguous):
+            np.lib.format.write_array(entry, array, allow_pickle=False)
+            written()
+            return
+        header = np.lib.format.header_data_from_array_1_0(array)
+        n_items = len(array) if items is None else len(items)
+        header["shape"] = (n_items, *array.shape[1:])
+        np.lib.format.write_array_header_1_0(entry, header)
+        at_once = max(1, _PART_BYTES // array[0].nbytes)
+        for first in range(0, n_items, at_once):
+            part = slice(first, first + at_once)
+            entry.write(array[part if items is None else items[part]].data)
+            written()
+
+
+def _filled_planes(planes: Array, written: Callable[[], None]) -> Indices:
+    """Return the numbers of planes (n, .., ..) that are not zero."""
+    at_once = max(1, _PART_BYTES // planes[0].nbytes)
+    filled = np.empty(len(planes), bool)
+    for first in range(0, len(planes), at_once):
+        # as whole numbers, so that a zero's sign is kept
+        part = planes[first : first + at_once].view(np.uint32)
+        filled[first : first + at_once] = part.any(axis=(1, 2))
         written()
-        return
-    header = np.lib.format.header_data_from_array_1_0(array)
-    np.lib.format.write_array_header_1_0(entry, header)
-    rows = max(1, _PART_BYTES // array[0].nbytes)
-    for first in range(0, len(array), rows):
-        entry.write(array[first : first + rows].data)
-        written()
+    return np.flatnonzero(filled)
 
 
 def read_record(
@@ -112,9 +137,9 @@ def read_record(
         # Opened here: NumPy leaves a damaged file open.
         with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             tree = json.loads(file[_TREE].tobytes())
-            if tree["format"] != _FORMAT:
+            if tree["format"] not in _READABLE:
                 raise FormatError(f"{path}: written by another version of mapsort.")
-            record = _unpacked(tree["record"], lambda name: place(file[name]), known)
+            record = _unpacked(tree["record"], lambda item: place(_array_of(item, file)), known)
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file.") from None
     except FormatError:
@@ -128,31 +153,58 @@ def read_record(
     return record
 
 
-def _packed(value: object, arrays: list[Array]) -> Any:
+def _packed_array(
+    value: Array | np.generic, arrays: list[_Stored], written: Callable[[], None]
+) -> Any:
+    """Return what tells of an array that is moved to the list, but for planes that are zero."""
+    number = len(arrays)
+    packed = {"array": number, "scalar": isinstance(value, np.generic)}
+    array = np.asarray(value)
+    of_planes = array.ndim >= 3 and array.nbytes > _PART_BYTES and array.flags.c_contiguous
+    if not of_planes or array.itemsize % 4:
+        arrays.append(_Stored(array))
+        return packed
+    planes = array.reshape(-1, *array.shape[-2:])
+    filled = _filled_planes(planes, written)
+    arrays.append(_Stored(planes, filled))
+    arrays.append(_Stored(filled))
+    return packed | {"planes": number + 1, "shape": list(array.shape)}
+
+
+def _packed(value: object, arrays: list[_Stored], written: Callable[[], None]) -> Any:
     """Return a value as JSON, its arrays moved to the list."""
     if isinstance(value, np.ndarray | np.generic):
-        arrays.append(np.asarray(value))
-        return {"array": len(arrays) - 1, "scalar": isinstance(value, np.generic)}
+        return _packed_array(value, arrays, written)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
-        return {type(value).__name__: [_packed(item, arrays) for item in value]}
+        return {type(value).__name__: [_packed(item, arrays, written) for item in value]}
     if isinstance(value, dict):
-        return {"dict": [[str(key), _packed(item, arrays)] for key, item in value.items()]}
+        return {"dict": [[str(key), _packed(item, arrays, written)] for key, item in value.items()]}
     if dataclasses.is_dataclass(value):
         fields = {
-            item.name: _packed(getattr(value, item.name), arrays)
+            item.name: _packed(getattr(value, item.name), arrays, written)
             for item in dataclasses.fields(value)
         }
         return {"record": type(value).__name__, "fields": fields}
     raise TypeError(f"a {type(value).__name__} cannot be kept in a record file")
 
 
-def _unpacked(tree: Any, read: Callable[[str], Array], known: dict[str, type]) -> Any:
+def _array_of(item: dict[str, Any], file: Mapping[str, Array]) -> Array:
+    """Return an array as it was, from what `_packed_array` told of it."""
+    array = file[f"array_{item['array']}"]
+    if "planes" not in item:
+        return array
+    whole = np.zeros(item["shape"], array.dtype)
+    whole.reshape(-1, *array.shape[1:])[file[f"array_{item['planes']}"]] = array
+    return whole
+
+
+def _unpacked(tree: Any, read: Callable[[dict[str, Any]], Array], known: dict[str, type]) -> Any:
     if not isinstance(tree, dict):
         return tree
     if "array" in tree:
-        array = read(f"array_{tree['array']}")
+        array = read(tree)
         return array[()] if tree["scalar"] else array
     if "record" in tree:
         fields = {name: _unpacked(item, read, known) for name, item in tree["fields"].items()}
