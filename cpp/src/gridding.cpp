@@ -29,8 +29,11 @@ constexpr index_t kLeastBatch = index_t{1} << 20, kMostBatch = index_t{1} << 24;
 /// Points of a slice that are placed together.
 constexpr index_t kBlock = 64;
 
-using Row = Floats<16>;
-static_assert(kWidth * kSampleParts <= 16, "a row of the kernel times a sample fills one vector");
+/// A row of the kernel times a sample's parts fills one vector of 16 numbers, or two of eight where
+/// the instruction set has none so long: the compiler takes those through memory.
+constexpr int kPieces = kLanes == 16 ? 1 : 2;
+using Piece = Floats<16 / kPieces>;
+static_assert(kWidth * kSampleParts <= 16);
 
 /// One Fourier sample on its way into the window, in grid points from the origin, x >= 0.
 struct Sample {
@@ -103,24 +106,21 @@ struct Placed {
   }
 };
 
-/// The kernel along all three axes at once: x, y and z in the lanes of one vector.
+/// The kernel along one axis, its values in the lanes of one vector and zeros behind them.
 class SampleKernel {
 public:
   explicit SampleKernel(double oversampling) {
     const InterpolationKernel<kWidth> kernel(oversampling);
     for (int d = 0; d <= kDegree; ++d) {
-      coefficients_[d] = Row{};
-      for (int axis = 0; axis < 3; ++axis)
-        for (int j = 0; j < kWidth; ++j)
-          coefficients_[d][axis * kWidth + j] = kernel.coefficient(d, j);
+      coefficients_[d] = Floats<8>{};
+      for (int j = 0; j < kWidth; ++j)
+        coefficients_[d][j] = kernel.coefficient(d, j);
     }
   }
 
-  /// Kernel values, those along y from lane kWidth, along z from 2 kWidth; t are positions less the
-  /// middle of the grid points touched.
-  Row at(float tx, float ty, float tz) const {
-    const Row t = {tx, tx, tx, tx, tx, ty, ty, ty, ty, ty, tz, tz, tz, tz, tz, 0.0f};
-    Row line = coefficients_[kDegree];
+  /// Values at a position t from the middle of the grid points touched.
+  Floats<8> at(float t) const {
+    Floats<8> line = coefficients_[kDegree];
     for (int d = kDegree - 1; d >= 0; --d)
       line = line * t + coefficients_[d];
     return line;
@@ -129,7 +129,30 @@ public:
 private:
   static constexpr int kDegree = InterpolationKernel<kWidth>::kDegree;
   static_assert(kWidth == 5, "the lanes are written out for five grid points");
-  Row coefficients_[kDegree + 1];
+  Floats<8> coefficients_[kDegree + 1];
+};
+
+/// The kernel's values along x, each times the parts of a sample.
+struct SampleRow {
+  Piece piece[kPieces];
+
+  SampleRow(Floats<8> x, const float* part) {
+    const float re = part[0], im = part[1], w = part[2];
+    const Floats<8> first = __builtin_shufflevector(x, x, 0, 0, 0, 1, 1, 1, 2, 2) *
+                            Floats<8>{re, im, w, re, im, w, re, im};
+    const Floats<8> second = __builtin_shufflevector(x, x, 2, 3, 3, 3, 4, 4, 4, 5) *
+                             Floats<8>{w, re, im, w, re, im, w, 0.0f};
+    join(first, second, piece);
+  }
+
+private:
+  static void join(Floats<8> first, Floats<8> second, Floats<8>* to) {
+    to[0] = first, to[1] = second;
+  }
+  static void join(Floats<8> first, Floats<8> second, Floats<16>* to) {
+    *to = __builtin_shufflevector(first, second, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+                                  15);
+  }
 };
 
 /// The part of a window that a brick's samples touch, in memory of its own: sums of a batch are
@@ -143,22 +166,20 @@ public:
   void spread(const Sample& s, const SampleKernel& kernel, float z0, float y0, float x0) {
     const float x = first_touched(s.x), y = first_touched(s.y), z = first_touched(s.z);
     constexpr float kMiddle = 0.5f * (kWidth - 1);
-    const Row lines = kernel.at((s.x - x) - kMiddle, (s.y - y) - kMiddle, (s.z - z) - kMiddle);
-    const Row along_x =
-        __builtin_shufflevector(lines, lines, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 15);
-    const float re = s.value[0], im = s.value[1], w = s.value[2];
-    const Row row = along_x * Row{re, im, w, re, im, w, re, im, w, re, im, w, re, im, w, 0.0f};
-    alignas(64) float line[16];
-    store(line, lines);
+    const SampleRow row(kernel.at((s.x - x) - kMiddle), s.value);
+    alignas(32) float along_y[8], along_z[8];
+    store(along_y, kernel.at((s.y - y) - kMiddle));
+    store(along_z, kernel.at((s.z - z) - kMiddle));
     float* corner = sums_ + (index_t(z - z0) * kTouched + index_t(y - y0)) * kRow +
                     index_t(x - x0) * kSampleParts;
-    for (int i = 0; i < kWidth; ++i) {
-      const Row plane = line[2 * kWidth + i] * row;
-      for (int j = 0; j < kWidth; ++j) {
-        float* p = corner + (i * kTouched + j) * kRow;
-        store(p, load<Row>(p) + line[kWidth + j] * plane);
+    for (int i = 0; i < kWidth; ++i)
+      for (int k = 0; k < kPieces; ++k) {
+        const Piece plane = along_z[i] * row.piece[k];
+        for (int j = 0; j < kWidth; ++j) {
+          float* p = corner + (i * kTouched + j) * kRow + k * (16 / kPieces);
+          store(p, load<Piece>(p) + along_y[j] * plane);
+        }
       }
-    }
   }
 
   /// Add the sums to the window, of which the brick may hold the edge.
