@@ -179,3 +179,16 @@ def test_a_mask_about_two_regions_is_the_larger_of_theirs():
     both = soft_edged(cores.any(axis=0), margin_px=2.0, edge_px=4.0)
     each = [soft_edged(core, margin_px=2.0, edge_px=4.0) for core in cores]
     np.testing.assert_array_equal(both, np.maximum(*each))
+
+
+@pytest.mark.parametrize("margin_px", [0.0, 2.5])
+def test_the_edge_is_one_of_the_distance_to_the_nearest_voxel(margin_px):
+    core = np.zeros((24, 25, 26), bool)
+    core[2, 12, 9] = core[5, 14, 12] = core[7:9, 20, 24] = (
+        True  # one near a face, one at a distance
+    )
+    mask = soft_edged(core, margin_px=margin_px, edge_px=4.3)
+    places = np.moveaxis(np.indices(core.shape), 0, -1)
+    squares = np.sum((places[..., None, :] - np.argwhere(core)) ** 2, axis=-1).min(axis=-1)
+    edge = np.clip((np.sqrt(squares) - margin_px) / 4.3, 0.0, 1.0)
+    np.testing.assert_array_equal(mask, (0.5 + 0.5 * np.cos(np.pi * edge)).astype(np.float32))

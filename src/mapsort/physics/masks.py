@@ -152,9 +152,22 @@ def soft_edged(core: Mask, *, margin_px: float, edge_px: float) -> Float32:
     """
     if not core.any():
         raise NumericalError("soft edge: the region holds no voxel")
-    distance = scipy.ndimage.distance_transform_edt(~core)
+    near = _within(core, margin_px + edge_px)
+    distance = scipy.ndimage.distance_transform_edt(~core[near])
     beyond = np.clip((distance - margin_px) / max(edge_px, 1e-6), 0.0, 1.0)
-    return np.asarray(0.5 + 0.5 * np.cos(np.pi * beyond), dtype=np.float32)
+    mask = np.zeros(core.shape, np.float32)
+    mask[near] = 0.5 + 0.5 * np.cos(np.pi * beyond)
+    return mask
+
+
+def _within(core: Mask, reach_px: float) -> tuple[slice, ...]:
+    """Return the block of voxels beyond which all are farther than this from a region."""
+    reach, block = int(np.ceil(reach_px)), []
+    for axis in range(core.ndim):
+        others = tuple(other for other in range(core.ndim) if other != axis)
+        own = np.flatnonzero(core.any(axis=others))
+        block.append(slice(max(0, int(own[0]) - reach), int(own[-1]) + reach + 1))
+    return tuple(block)
 
 
 def density_threshold(smooth: Float32) -> float:

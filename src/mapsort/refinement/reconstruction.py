@@ -94,10 +94,10 @@ def rebuild(
 
     def sums(band: float) -> list[_Summed]:
         which = (averages, inserted, members)
-        return [_summed(run, state, *which, model, band) for model in range(n_models)]
+        return [_summed(run, state, *which, model, band, sphere) for model in range(n_models)]
 
     summed = sums(band)
-    while band < (needed := _band_needed(summed, sphere)):
+    while band < (needed := _band_needed(summed, len(sphere))):
         band = needed
         summed.clear()
         summed = sums(band)
@@ -106,7 +106,8 @@ def rebuild(
     live = [m for m in range(n_models) if equations[m]]
     if not live:
         raise NumericalError("no map received enough particles to be reconstructed")
-    looked_at = first_look(run, [item.measured for item in summed], halves)
+    curves = [item.agreement for item in summed]
+    looked_at = first_look(run, [item.measured for item in summed], halves, curves)
     masks = masks_of(run, looked_at, sphere)
     rejected_all = np.concatenate([np.empty(0, dtype=np.intp), *rejected])
     empty = tuple(m for m in range(n_models) if m not in live)
@@ -151,6 +152,8 @@ class _Summed:
     measured: list[NormalEquations]
     halves: tuple[Float32, Float32]
     rejected: Indices
+    #: FSC of the half maps in the sphere, (box//2 + 1,).
+    agreement: Float64
 
 
 def _summed(
@@ -161,6 +164,7 @@ def _summed(
     members: PosedMembers | None,
     model: int,
     band: float,
+    sphere: Float32,
 ) -> _Summed:
     """Sum up what one map is made of, and estimate its halves.
 
@@ -180,14 +184,16 @@ def _summed(
         parts = particle_equations(run, members, model)
     run.execution.progress.advance(0)
     if not all(np.any(part.circulant) for part in parts):
-        return _Summed([], [], _last_halves(state, model), rejected)
+        halves = _last_halves(state, model)
+        return _Summed([], [], halves, rejected, np.zeros(len(sphere) // 2 + 1))
 
     def kept(both: list[NormalEquations]) -> list[NormalEquations]:
         return both if run.options.halves else [both[0] + both[1]]
 
     equations = kept(parts)
     own = equations if measured is None else kept(measured)
-    return _Summed(equations, own, half_maps(run, measured or parts), rejected)
+    halves = half_maps(run, measured or parts)
+    return _Summed(equations, own, halves, rejected, half_map_fsc(*halves, sphere))
 
 
 def _half_equations(run: Run, slices: MapSlices) -> list[NormalEquations]:
@@ -195,14 +201,14 @@ def _half_equations(run: Run, slices: MapSlices) -> list[NormalEquations]:
     return slices.half_equations(n_threads=run.plan.n_threads, inserted=release)
 
 
-def _band_needed(summed: list[_Summed], sphere: Float32) -> float:
+def _band_needed(summed: list[_Summed], whole: int) -> float:
     """Return the band [Fourier pixels] that the maps need, by where their halves cease to agree."""
     live = [item for item in summed if item.equations]
     if not live:
         return 0.0
-    end = max(first_of_noise(half_map_fsc(*item.halves, sphere)) for item in live)
+    end = max(first_of_noise(item.agreement) for item in live)
     box = min(item.equations[0].box for item in live)
-    if box == len(sphere):
+    if box == whole:
         return 0.0
     # beyond the band there is what the sphere smears
     return end + BAND_ROOM if end < box // 2 else BAND_GROWTH * (box // 2)
@@ -241,10 +247,12 @@ def _alike(
     own = [noise_to_signal([curves[m]]) for m in live]
     # each from the beginning: from the solution with another filter, steps are more
     alike = [solved(run, equations[m][0], noise_to_signal=shared) for m in live]
-    single = [
-        solved(run, equations[m][0], noise_to_signal=ratio)
-        for m, ratio in zip(live, own, strict=True)
-    ]
+    single = alike  # one map alone has no other filter
+    if len(live) > 1:
+        single = [
+            solved(run, equations[m][0], noise_to_signal=ratio)
+            for m, ratio in zip(live, own, strict=True)
+        ]
     alike = finishing.finished(alike, [shared] * len(live))
     single = finishing.finished(single, own)
     references, maps = list(state.references), list(state.references)

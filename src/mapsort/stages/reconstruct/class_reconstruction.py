@@ -79,8 +79,8 @@ class MapSlices:
             sums = SliceSums.empty(self.grid, self.max_radius)
             density = self.averages.density[half]
             for first in range(0, len(self.rotations), CLASSES_AT_ONCE):
-                filled = density[first : first + CLASSES_AT_ONCE].any(axis=(1, 2))
-                some = first + np.flatnonzero(filled)
+                held = np.flatnonzero(self.averages.count[first : first + CLASSES_AT_ONCE])
+                some = np.array([k for k in first + held if density[k].any()], dtype=np.intp)
                 insert_copies(
                     sums,
                     self.averages.numerator[half, some],
