@@ -3,9 +3,6 @@
 
 #include "mapsort/linear_slices.hpp"
 
-#include <algorithm> // for std::fill_n
-#include <utility>   // for std::pair
-
 namespace mapsort::inline MAPSORT_ISA {
 
 namespace {
@@ -14,10 +11,8 @@ LinearSlices linear_slices(const py::array& points, index_t side) {
   return {view<const float, 2>(points, "points", {-1, 2}), side};
 }
 
-void set_linear_views(LinearSlices& plan, const py::array& rotations, int n_threads) {
-  const auto turns = rotations_view(rotations, "rotations");
-  py::gil_scoped_release release;
-  plan.set_views(turns, n_threads);
+void set_linear_views(LinearSlices& plan, const py::array& rotations) {
+  plan.set_views(rotations_view(rotations, "rotations"));
 }
 
 py::array_t<complex_t> read_linear(const LinearSlices& plan, const py::array& maps, int n_threads) {
@@ -29,23 +24,19 @@ py::array_t<complex_t> read_linear(const LinearSlices& plan, const py::array& ma
   return slices;
 }
 
-std::pair<py::array_t<complex_t>, py::array_t<float>>
-insert_weighted(const LinearSlices& plan, const py::array& data, const py::array& data_weights,
-                const py::array& density, const py::array& density_weights, int n_threads) {
-  const index_t n = plan.n_views(), m = plan.n_points();
-  const WeightedSlices slices{view<const complex_t, 2>(data, "data", {n, m}),
-                              view<const float, 2>(data_weights, "data_weights", {n, -1}),
-                              view<const float, 2>(density, "density", {n, m}),
-                              view<const float, 2>(density_weights, "density_weights", {n, -1})};
-  py::array_t<complex_t> numerator({plan.voxels(), slices.data_weights.shape[1]});
-  py::array_t<float> denominator({plan.voxels(), slices.density_weights.shape[1]});
-  const auto above = view<complex_t, 2>(numerator, "numerator", {-1, -1});
-  const auto below = view<float, 2>(denominator, "denominator", {-1, -1});
+void insert_weighted(const LinearSlices& plan, const py::array& data, const py::array& data_weights,
+                     const py::array& density, const py::array& density_weights,
+                     const py::array& numerator, const py::array& denominator, int n_threads) {
+  const index_t n = plan.n_views(), m = plan.n_points(), voxels = plan.voxels();
+  const auto above = view<complex_t, 2>(numerator, "numerator", {voxels, -1});
+  const auto below = view<float, 2>(denominator, "denominator", {voxels, -1});
+  const WeightedSlices slices{
+      view<const complex_t, 2>(data, "data", {n, m}),
+      view<const float, 2>(data_weights, "data_weights", {n, above.shape[1]}),
+      view<const float, 2>(density, "density", {n, m}),
+      view<const float, 2>(density_weights, "density_weights", {n, below.shape[1]})};
   py::gil_scoped_release release;
-  std::fill_n(above.data, above.size(), complex_t{});
-  std::fill_n(below.data, below.size(), 0.0f);
   plan.insert(slices, above, below, n_threads);
-  return {std::move(numerator), std::move(denominator)};
 }
 
 } // namespace
@@ -54,13 +45,14 @@ void bind_linear_slices(py::module_& m) {
   py::class_<LinearSlices>(m, "LinearSlices",
                            "Central slices of several maps at once, by linear interpolation.")
       .def(py::init(&linear_slices), py::arg("points"), py::arg("side"))
-      .def("set_views", &set_linear_views, py::arg("rotations"), py::kw_only(),
-           py::arg("n_threads") = 1, "Locate the points for rotations (n, 3, 3), object to view.")
+      .def("set_views", &set_linear_views, py::arg("rotations"),
+           "Take rotations (n, 3, 3), object to view.")
       .def("read", &read_linear, py::arg("maps"), py::kw_only(), py::arg("n_threads") = 1,
            "Slices (n, m, q) of maps (voxels, q).")
       .def("insert", &insert_weighted, py::kw_only(), py::arg("data"), py::arg("data_weights"),
-           py::arg("density"), py::arg("density_weights"), py::arg("n_threads") = 1,
-           "Numerator (voxels, a) and denominator (voxels, b) of weighted slices.");
+           py::arg("density"), py::arg("density_weights"), py::arg("numerator"),
+           py::arg("denominator"), py::arg("n_threads") = 1,
+           "Add weighted slices to numerator (voxels, a) and denominator (voxels, b).");
 }
 
 } // namespace mapsort::inline MAPSORT_ISA

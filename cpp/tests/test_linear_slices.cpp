@@ -56,7 +56,7 @@ LinearSlices plan() {
   std::vector<float> points = half_plane(5.0f);
   LinearSlices made({points.data(), {index_t(points.size()) / 2, 2}}, kSide);
   const std::vector<double> turns = rotations();
-  made.set_views({turns.data(), {kViews, 3, 3}}, 2);
+  made.set_views({turns.data(), {kViews, 3, 3}});
   return made;
 }
 

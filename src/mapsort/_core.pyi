@@ -70,8 +70,6 @@ class LinearSlices:
     def set_views(
         self,
         rotations: _Float64,  # (n, 3, 3): object to view
-        *,
-        n_threads: int = 1,
     ) -> None: ...
     def read(
         self,
@@ -86,8 +84,10 @@ class LinearSlices:
         data_weights: _Float32,  # (n, a)
         density: _Float32,  # (n, m)
         density_weights: _Float32,  # (n, b)
+        numerator: _Complex64,  # (voxels, a), to which slices are added
+        denominator: _Float32,  # (voxels, b)
         n_threads: int = 1,
-    ) -> tuple[_Complex64, _Float32]: ...  # (voxels, a) and (voxels, b)
+    ) -> None: ...
 
 def mix_poses(
     *,

@@ -22,14 +22,14 @@ struct WeightedSlices {
   View<const float, 2> density_weights; // (n, b)
 };
 
-/// Points of a half plane, then where they lie for given views, then work on them.
+/// Points of a half plane, then views, then work on the points as the views see them.
 class LinearSlices {
 public:
   /// points (m, 2): kx and ky in grid points; side: edge of the grid, odd.
   LinearSlices(View<const float, 2> points, index_t side);
 
-  /// Locate the points for rotations (n, 3, 3), object -> view.
-  void set_views(View<const double, 3> rotations, int n_threads);
+  /// Take rotations (n, 3, 3), object -> view.
+  void set_views(View<const double, 3> rotations);
 
   /// slices (n, m, q) of maps (voxels, q).
   void read(View<const complex_t, 2> maps, View<complex_t, 3> slices, int n_threads) const;
@@ -39,18 +39,27 @@ public:
   void insert(const WeightedSlices& slices, View<complex_t, 2> numerator,
               View<float, 2> denominator, int n_threads) const;
 
-  index_t n_views() const { return n_views_; }
+  index_t n_views() const { return index_t(axes_.size()); }
   index_t n_points() const { return index_t(points_.size()) / 2; }
   index_t voxels() const { return side_ * side_ * (side_ / 2 + 1); }
 
 private:
+  /// A view's x and y in the object's axes.
+  struct Axes {
+    float x[3], y[3];
+  };
+
   /// First of a point's eight neighbours, the point's distance from it, and -1 for a mate.
   struct Located {
     std::int32_t voxel;
     float x, y, z, sign;
   };
 
-  Located located(const double* rotation, index_t point) const;
+  Located located(const Axes& view, index_t point) const;
+
+  template <class Count>
+  void read_columns(Count n, View<const complex_t, 2> maps, View<complex_t, 3> slices,
+                    int n_threads) const;
 
   /// `insert` of so many floats of sums and of densities, which may be constants.
   template <class Above, class Below>
@@ -59,8 +68,8 @@ private:
                       int n_threads) const;
 
   std::vector<float> points_;
-  std::vector<Located> located_;
-  index_t side_, n_views_ = 0;
+  std::vector<Axes> axes_;
+  index_t side_;
 };
 
 } // namespace mapsort::inline MAPSORT_ISA

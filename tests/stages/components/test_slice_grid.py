@@ -213,3 +213,35 @@ def test_differences_are_placed_within_window_and_region():
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
     elsewhere = grid.masked(volumes)
     assert np.abs(elsewhere - expected).max() > 0.1 * np.abs(elsewhere).max()
+
+
+@pytest.mark.parametrize("q", [1, 2, 3, 4, 5])
+def test_maps_are_read_alike_however_many(q):
+    volumes, rotations = GRID.fourier(real_map(11, q)), turns(3)
+    slices = GRID.slices(volumes, rotations)
+    for column in range(q):
+        alone = GRID.slices(volumes[:, column : column + 1], rotations)
+        np.testing.assert_allclose(slices[..., column], alone[..., 0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("q", [1, 2, 4, 5])
+def test_slices_are_added_to_sums(q):
+    """Also in parts; slices of no weight leave no trace."""
+    data, rotations = complex_noise((9, GRID.n_points), 12), turns(9)
+    weights = np.random.default_rng(13).random((9, q)).astype(np.float32)
+    weights[4:6] = 0
+    every = GRID.insert(data, weights, np.abs(data), weights, rotations)
+    sums = GRID.no_sums(q, q)
+    for part in (slice(0, 4), slice(6, 9)):
+        own = weights[part]
+        GRID.add(sums, data[part], own, np.abs(data[part]), own, rotations[part])
+    GRID.add_mates(sums)
+    for one, other in zip(every, sums, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_kept_voxels_are_those_inside_in_order():
+    values = complex_noise((len(GRID.kept), 2), 14)
+    whole = GRID.spread(values)
+    np.testing.assert_array_equal(whole[GRID.kept], values)
+    assert not whole[GRID.inside[:, 0] == 0].any()

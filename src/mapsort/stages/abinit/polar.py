@@ -50,7 +50,7 @@ class PolarGrid(SliceGrid):
 
     def _plan(self, rotations: Float64) -> _core.LinearSlices:
         plan = _core.LinearSlices((FINENESS * self.points).astype(np.float32), self.side)
-        plan.set_views(np.ascontiguousarray(rotations), n_threads=self.n_threads)
+        plan.set_views(np.ascontiguousarray(rotations))
         return plan
 
     def polar_slices(self, volumes: Complex64, rotations: Float64) -> Complex64:

@@ -190,7 +190,7 @@ def solved(grid: PolarGrid, sums: Trailing) -> tuple[Complex64, Float64]:
     maps, curves = [], []
     for model in range(sums.numerator.shape[2]):
         above, below = sums.numerator[:, :, model], sums.density[:, :, model]
-        mean = grid.shell_means(below.mean(axis=0)[:, None])[:, 0]
+        mean = grid.shell_means(below.mean(axis=0)[grid.kept, None])[:, 0]
         shell = np.minimum(grid.shell, grid.rings)
         least = (_LEAST_DENSITY * mean + np.finfo(np.float32).tiny)[shell].astype(np.float32)
         halves = [
@@ -207,6 +207,7 @@ def solved(grid: PolarGrid, sums: Trailing) -> tuple[Complex64, Float64]:
 
 
 def _correlation(grid: PolarGrid, one: Complex64, other: Complex64) -> Float64:
+    one, other = one[grid.kept], other[grid.kept]
     cross = grid.shell_means((one * other.conj()).real)[:, 0]
     power = grid.shell_means(power_of(one))[:, 0] * grid.shell_means(power_of(other))[:, 0]
     return np.asarray(cross / np.sqrt(np.maximum(power, np.finfo(np.float64).tiny)))

@@ -7,7 +7,9 @@ by maps made without their fold, and the maps are kept to the band that carries 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,26 +34,31 @@ class FoldMaps:
     ----------
     maps : list of ndarray of shape (voxels, K), complex64
         One array for each fold.
-    whole : ndarray of shape (voxels, K), complex64
-        Of all folds.
+    make_whole : callable
+        Makes the maps of all folds, (voxels, K); few ask for them.
     """
 
     maps: list[Complex64]
-    whole: Complex64
+    make_whole: Callable[[], Complex64]
+
+    @cached_property
+    def whole(self) -> Complex64:
+        """The maps of all folds, (voxels, K)."""
+        return self.make_whole()
 
     @property
     def count(self) -> int:
         """Number of maps, K."""
-        return int(self.whole.shape[1])
+        return int(self.maps[0].shape[1])
 
     def scaled(self, factor: float) -> FoldMaps:
         """Return the maps times a number."""
-        return FoldMaps([m * np.float32(factor) for m in self.maps], self.whole * factor)
+        return FoldMaps([m * np.float32(factor) for m in self.maps], lambda: self.whole * factor)
 
     def combined(self, templates: Float64) -> FoldMaps:
         """Return sums of the maps by weights (k, K): as many as there are rows."""
         weights = templates.T.astype(np.float32)
-        return FoldMaps([m @ weights for m in self.maps], self.whole @ weights)
+        return FoldMaps([m @ weights for m in self.maps], lambda: self.whole @ weights)
 
 
 def mean_map(
@@ -71,7 +78,7 @@ def mean_map(
     first, second = (solved(grid, sums.of_half(half), 0.1 * density) for half in (0, 1))
     prior = shell_prior(grid, (first, second), density)
     maps = [solved(grid, sums.without(whole, fold), prior) for fold in range(sums.n_folds)]
-    return FoldMaps(maps, solved(grid, whole, prior))
+    return FoldMaps(maps, lambda: solved(grid, whole, prior))
 
 
 @dataclass
@@ -95,36 +102,34 @@ class SpanFilter:
         whole = sums.of_all
         density = self.grid.shell_means(whole[1])
         common_prior, commons = self._common(sums, density.sum(axis=1, keepdims=True))
-        shared = self._shared(sums, commons, density.mean(axis=1, keepdims=True))
+        ways = self._ways(sums, commons, density.mean(axis=1, keepdims=True))
         made = [
-            self._made(sums.without(whole, fold), common_prior, *shared)
+            self._made(sums.without(whole, fold), common_prior, ways)
             for fold in range(sums.n_folds)
         ]
-        return FoldMaps(made, self._made(whole, common_prior, *shared))
+        return FoldMaps(made, lambda: self._made(whole, common_prior, ways))
 
     def _common(self, sums: FoldSums, density: Float64) -> tuple[Float64, list[Complex64]]:
         """Return the common map's prior, and the common maps of the halves."""
         halves = [self._mean(sums.of_half(half), 0.02 * density) for half in (0, 1)]
         return shell_prior(self.grid, (halves[0], halves[1]), density), halves
 
-    def _shared(
-        self, sums: FoldSums, commons: list[Complex64], density: Float64
-    ) -> tuple[Float32, Float32]:
-        """Learn the differences' prior; return where and in which combinations they are signal."""
+    def _ways(self, sums: FoldSums, commons: list[Complex64], density: Float64) -> _Ways:
+        """Learn the differences' prior, and where and in which combinations they are signal."""
         halves = [sums.of_half(half) for half in (0, 1)]
         start = 0.5 * density if self.prior is None else self.prior
 
         def placed(prior: Float64) -> list[Float32]:
             pairs = zip(halves, commons, strict=True)
-            return [self.grid.placed(self._differences(*pair, prior)) for pair in pairs]
+            return [self._placed(own, common, prior) for own, common in pairs]
 
         raw = [self.grid.of_cube(maps) for maps in placed(start)]
         self.prior = shell_prior(self.grid, (raw[0], raw[1]), density, pooled=True)
         first, second = placed(self.prior)
-        where = local_weight(self.grid, (first, second))
+        where = self.grid.cube_window * local_weight(self.grid, (first, second))
         if self.every:
-            return where, np.eye(first.shape[-1], dtype=np.float32)
-        return where, shared_combinations((first, second), self.grid.cube_window * where)
+            return _Ways(self.prior, where, None)
+        return _Ways(self.prior, where, shared_combinations((first, second), where))
 
     def _mean(self, sums: tuple[Complex64, Float32], prior: Float64) -> Complex64:
         numerator, denominator = sums
@@ -132,26 +137,37 @@ class SpanFilter:
         ones = np.ones((numerator.shape[1], 1), np.float32)
         return solved(self.grid, (numerator @ ones, denominator @ ones), prior)
 
-    def _differences(
-        self, sums: tuple[Complex64, Float32], common: Complex64, prior: Float64
-    ) -> Complex64:
-        """Return each class's difference from the common map, not yet confined to a place."""
-        numerator, denominator = sums
-        return quotients(self.grid, (numerator - denominator * common, denominator), prior)
-
-    def _made(
+    def _placed(
         self,
         sums: tuple[Complex64, Float32],
-        common_prior: Float64,
-        where: Float32,
-        combinations: Float32,
+        common: Complex64,
+        prior: Float64,
+        combinations: Float32 | None = None,
+    ) -> Float32:
+        """Return the classes' differences from the common map, or combinations, in the cube."""
+        differences = quotients(self.grid, sums, prior, common=common, combinations=combinations)
+        return self.grid.placed(differences)
+
+    def _made(
+        self, sums: tuple[Complex64, Float32], common_prior: Float64, ways: _Ways
     ) -> Complex64:
-        assert self.prior is not None
         common = self._mean(sums, common_prior)
         # few combinations of many differences: only they are transformed
-        ways = self.grid.placed(self._differences(sums, common, self.prior) @ combinations)
-        ways *= (self.grid.cube_window * where)[..., None]
-        return np.concatenate([common, self.grid.of_cube(ways)], axis=1)
+        apart = self._placed(sums, common, ways.prior, ways.combinations)
+        apart *= ways.where[..., None]
+        return np.concatenate([common, self.grid.of_cube(apart)], axis=1)
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """How differences are told from noise."""
+
+    #: Inverse variance by shell, (rings + 1, 1).
+    prior: Float64
+    #: How far they can be trusted at each place of the cube, the window's part in it, (c, c, c).
+    where: Float32
+    #: Those of the K classes that hold signal, (K, q); None for all.
+    combinations: Float32 | None
 
 
 def own_maps(observed: Observed, grid: SliceGrid, found: Judgement) -> FoldMaps:
@@ -162,7 +178,7 @@ def own_maps(observed: Observed, grid: SliceGrid, found: Judgement) -> FoldMaps:
 
 
 def class_sums(observed: Observed, grid: SliceGrid, found: Judgement) -> FoldSums:
-    """Sum the particles of each class, (F, voxels, K)."""
+    """Sum the particles of each class."""
     own = found.responsibilities
     return FoldSums.of(observed, grid, own * found.scale, own * found.square)
 

@@ -18,7 +18,7 @@ from mapsort.stages.components.class_maps import FoldMaps, compared, mean_map
 from mapsort.stages.components.component_settings import ComponentSettings
 from mapsort.stages.components.observed import FoldSums, Observed
 from mapsort.stages.components.polishing import Brightness, polished
-from mapsort.stages.components.shrinkage import local_weight, shell_prior, solved
+from mapsort.stages.components.shrinkage import local_weight, quotients, shell_prior
 from mapsort.stages.components.slice_grid import SliceGrid
 
 
@@ -93,8 +93,7 @@ def _deviating(
     density = grid.shell_means(every[1])
 
     def deviation(own: tuple[Complex64, Float32], common: Complex64, prior: Float64) -> Complex64:
-        numerator, denominator = own
-        return solved(grid, (numerator - denominator * common, denominator), prior)
+        return grid.masked(quotients(grid, own, prior, common=common))
 
     def halves(prior: Float64) -> tuple[Complex64, Complex64]:
         first, second = (deviation(sums.of_half(half), mean.whole, prior) for half in (0, 1))
@@ -107,4 +106,4 @@ def _deviating(
         common + grid.masked(deviation(sums.without(every, fold), common, prior), where)
         for fold, common in enumerate(mean.maps)
     ]
-    return FoldMaps(made, mean.whole)
+    return FoldMaps(made, lambda: mean.whole)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mapsort.array_types import Complex64, Float32, Float64, Real
-from mapsort.stages.components.class_maps import mean_map
+from mapsort.engines.chunks import chunk_ranges
+from mapsort.stages.components.class_maps import FoldMaps, mean_map
 from mapsort.stages.components.observed import FoldSums, Observed, Piece, Products, power_of
 from mapsort.stages.components.scale import LEAST_GAUGE, MORE_PROBABLE, ScaleModel
 from mapsort.stages.components.shrinkage import shell_prior
@@ -35,6 +36,8 @@ _MOST_PRIOR = 10.0
 _SCALE_ROUNDS = 20
 #: Precision of coordinates that are all but free: components may be nothing.
 _FREE_PRECISION = 1e-3
+#: Voxels whose equations are solved together.
+_VOXELS_AT_ONCE = 1024
 #: Iterations in which the noise is learnt.
 NOISE_STEPS = (ITERATIONS // 2, ITERATIONS - 2)
 
@@ -45,17 +48,19 @@ class Components:
 
     Attributes
     ----------
-    maps : list of ndarray of shape (voxels, q + 1), complex64
-    whole : ndarray of shape (voxels, q + 1), complex64
-        Of all folds.
+    made : FoldMaps
+        (voxels, q + 1).
     prior : ndarray of shape (rings + 1, q + 1), float64, or None
         Inverse variances, from the correlation of the half-sets.
     """
 
     grid: SliceGrid
-    maps: list[Complex64]
-    whole: Complex64
+    made: FoldMaps
     prior: Float64 | None = None
+
+    def products(self, observed: Observed) -> Products:
+        """Compare particles with the components without their fold."""
+        return Products.of(observed, self.grid, self.made.maps)
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ class Decomposition:
         components = self._start(observed, weight, rng)
         for step in range(ITERATIONS):
             grid = self.coarse if step < ITERATIONS // 2 else self.fine
-            found = Coordinates.of(Products.of(observed, components.grid, components.maps))
+            found = Coordinates.of(components.products(observed))
             if step in NOISE_STEPS:
                 observed = with_noise_left(observed, components, found)
             if self.junk and step > 1:
@@ -163,8 +168,8 @@ class Decomposition:
             counted = self._counted(observed, weight)
             components = maximised(observed, grid, found.gauged(weight), counted, components)
             told()
-        products = Products.of(observed, self.fine, components.maps)
-        return Subspace(products, components.whole, self.fine, observed)
+        products = components.products(observed)
+        return Subspace(products, components.made.whole, self.fine, observed)
 
     def _counted(self, observed: Observed, weight: Float64) -> Float64:
         return np.asarray(weight * (observed.folds.number != self.kept_out))
@@ -174,14 +179,18 @@ class Decomposition:
         grid, counted = self.coarse, self._counted(observed, weight)
         mean = mean_map(observed, grid, counted, np.ones(len(counted)), np.ones(len(counted)))
         white = rng.standard_normal((*(grid.side,) * 3, self.n_components), np.float32)
-        amplitude = np.sqrt(grid.shell_means(power_of(mean.whole)))
+        amplitude = np.sqrt(grid.shell_means(power_of(mean.whole[grid.kept])))
         shells = np.minimum(grid.shell, grid.rings)
         noise = grid.fourier(white) * grid.inside * amplitude.astype(np.float32)[shells]
         noise = grid.focused(grid.masked(noise))
         sizes = np.sqrt(power_of(mean.whole).sum() / power_of(noise).sum(axis=0))
         noise *= FIRST_SIZE * sizes
-        maps = [np.concatenate([own, noise], axis=1) for own in mean.maps]
-        return Components(grid, maps, np.concatenate([mean.whole, noise], axis=1))
+
+        def with_noise(own: Complex64) -> Complex64:
+            return np.concatenate([own, noise], axis=1)
+
+        maps = FoldMaps([with_noise(own) for own in mean.maps], lambda: with_noise(mean.whole))
+        return Components(grid, maps)
 
 
 def maximised(
@@ -212,7 +221,7 @@ def maximised(
     maps = [
         solved_together(grid, sums.without(whole, fold), learnt) for fold in range(sums.n_folds)
     ]
-    return Components(grid, maps, solved_together(grid, whole, learnt), learnt)
+    return Components(grid, FoldMaps(maps, lambda: solved_together(grid, whole, learnt)), learnt)
 
 
 def solved_together(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Complex64:
@@ -223,22 +232,42 @@ def solved_together(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Rea
     Parameters
     ----------
     sums : pair of ndarray
-        Numerators (voxels, q) and upper triangles of the normal matrices (voxels, q (q + 1) / 2).
+        Numerators (m, q) and upper triangles of the normal matrices (m, q (q + 1) / 2), of the
+        voxels that the grid keeps.
     prior : ndarray of shape (rings + 1, q)
     """
     numerator, triangle = sums
+    term, found = prior.astype(np.float32), np.empty_like(numerator)
+    # what is in between stays in the nearest memory
+    for part in chunk_ranges(len(numerator), _VOXELS_AT_ONCE):
+        found[part] = _explaining(numerator[part], triangle[part], term[grid.shell_kept[part]])
+    return grid.focused(grid.masked(grid.spread(found)), common=1)
+
+
+def _explaining(numerator: Complex64, triangle: Float32, prior: Float32) -> Complex64:
+    """Solve the equations of some voxels: (v, q), (v, q (q + 1) / 2) and, on the diagonal, (v, q).
+
+    Gauss and Jordan's elimination of all at a time. Sums of squares and a positive prior make the
+    matrices positive: no pivots are sought.
+    """
     q = numerator.shape[1]
-    inside = np.flatnonzero(grid.shell <= grid.rings)
-    row, column = np.triu_indices(q)
-    matrix = np.empty((len(inside), q, q), np.float32)
-    matrix[:, row, column] = matrix[:, column, row] = triangle[inside]
-    diagonal = np.arange(q)
-    matrix[:, diagonal, diagonal] += prior.astype(np.float32)[grid.shell[inside]]
-    right = numerator[inside].view(np.float32).reshape(-1, q, 2)
-    maps = np.zeros((grid.voxels, q), np.complex64)
-    parts = np.ascontiguousarray(np.linalg.solve(matrix, right))
-    maps[inside] = parts.view(np.complex64)[..., 0]
-    return grid.focused(grid.masked(maps), common=1)
+    # the matrices, and right of them real and imaginary parts of what they are to explain
+    lines = np.empty((q, q + 2, len(numerator)), np.float32)
+    first = 0
+    for row in range(q):
+        lines[row, row:q] = lines[row:q, row] = triangle[:, first : first + q - row].T
+        lines[row, row] += prior[:, row]
+        first += q - row
+    lines[:, q], lines[:, q + 1] = numerator.real.T, numerator.imag.T
+    for pivot in range(q):
+        later = lines[:, pivot + 1 :]
+        later[pivot] /= lines[pivot, pivot]
+        for other in range(q):
+            if other != pivot:
+                later[other] -= lines[other, pivot] * later[pivot]
+    found = np.empty_like(numerator)
+    found.real, found.imag = lines[:, q].T, lines[:, q + 1].T
+    return found
 
 
 def with_noise_left(observed: Observed, components: Components, found: Coordinates) -> Observed:
@@ -246,7 +275,7 @@ def with_noise_left(observed: Observed, components: Components, found: Coordinat
     grid = components.grid
 
     def power_left(piece: Piece) -> Float32:
-        seen = grid.slices(components.maps[piece.fold], piece.rotations)
+        seen = grid.slices(components.made.maps[piece.fold], piece.rotations)
         seen *= piece.transfer[:, :, None]
         expected = np.einsum("kmq,kq->km", seen, found.mean[piece.rows].astype(np.float32))
         doubt = seen @ found.covariance[piece.rows].astype(np.float32)

@@ -39,9 +39,16 @@ class Refined:
 
     #: Scales are relative to the maps.
     found: Judgement
-    maps: FoldMaps
+    #: What the maps are sums of, and the weights, (K, q + 1).
+    span: FoldMaps
+    templates: Float64
     #: Of each iteration [nat a particle].
     log_likelihoods: tuple[float, ...]
+
+    @property
+    def maps(self) -> FoldMaps:
+        """The maps of the K classes."""
+        return self.span.combined(self.templates)
 
 
 def judged_anew(
@@ -150,7 +157,7 @@ def refined_maps(
     for now in map_rounds(observed, grid, found, junk=junk, rounds=rounds):
         likelihoods.append(now.mixture.log_likelihood)
         told()
-    return Refined(now.found, now.span.combined(now.mixture.templates), tuple(likelihoods))
+    return Refined(now.found, now.span, now.mixture.templates, tuple(likelihoods))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -89,8 +89,8 @@ class Observed:
         """Yield whitened particles up to a ring: data and transfer over the noise's deviation."""
         ring = self.particles.band.ring[: self.particles.band.n_points(rings)]
         for piece in self.raw_pieces(rings):
-            deviation = self.noise.deviation(ring, piece.transfer)
-            yield replace(piece, data=piece.data / deviation, transfer=piece.transfer / deviation)
+            whitening = np.reciprocal(self.noise.deviation(ring, piece.transfer))
+            yield replace(piece, data=piece.data * whitening, transfer=piece.transfer * whitening)
 
     def raw_pieces(self, rings: int) -> Iterator[Piece]:
         """Yield the same as they are, but centred."""
@@ -159,11 +159,14 @@ def power_of(data: Complex64) -> Float32:
 
 @dataclass(frozen=True)
 class FoldSums:
-    """Slices of the particles of each fold, summed into maps; those of several folds add up."""
+    """Slices of the particles of each fold, summed into maps; those of several folds add up.
 
-    #: Sums of C X / noise, times each particle's weights, (F, voxels, a).
+    Of the m voxels that a grid keeps: those beyond its last ring, half of all, are no part of maps.
+    """
+
+    #: Sums of C X / noise, times each particle's weights, (F, m, a).
     numerator: Complex64
-    #: Sums of C^2 / noise, times each particle's other weights, (F, voxels, b).
+    #: Sums of C^2 / noise, times each particle's other weights, (F, m, b).
     denominator: Float32
 
     @classmethod
@@ -171,18 +174,21 @@ class FoldSums:
         cls, observed: Observed, grid: SliceGrid, weights: Float64, square_weights: Float64
     ) -> FoldSums:
         """Sum all particles with weights (n, a) and, for the denominator, (n, b)."""
-        n_folds, voxels = observed.folds.count, grid.voxels
-        numerator = np.zeros((n_folds, voxels, weights.shape[1]), np.complex64)
-        denominator = np.zeros((n_folds, voxels, square_weights.shape[1]), np.float32)
-        for piece in observed.pieces(grid.rings):
-            data, density = piece.data * piece.transfer, np.square(piece.transfer)
-            own = weights[piece.rows].astype(np.float32)
-            own_square = square_weights[piece.rows].astype(np.float32)
-            for copy in observed.symmetry:
-                views = piece.rotations @ copy
-                above, below = grid.insert(data, own, density, own_square, views)
-                numerator[piece.fold] += above
-                denominator[piece.fold] += below
+        n_folds, kept = observed.folds.count, len(grid.kept)
+        numerator = np.zeros((n_folds, kept, weights.shape[1]), np.complex64)
+        denominator = np.zeros((n_folds, kept, square_weights.shape[1]), np.float32)
+        sums = grid.no_sums(weights.shape[1], square_weights.shape[1])
+        for fold, pieces in groupby(observed.pieces(grid.rings), lambda piece: piece.fold):
+            for piece in pieces:
+                data, density = piece.data * piece.transfer, np.square(piece.transfer)
+                own = weights[piece.rows].astype(np.float32)
+                own_square = square_weights[piece.rows].astype(np.float32)
+                for copy in observed.symmetry:
+                    grid.add(sums, data, own, density, own_square, piece.rotations @ copy)
+            grid.add_mates(sums)
+            for each, total in zip(sums, (numerator, denominator), strict=True):
+                np.take(each, grid.kept, axis=0, out=total[fold], mode="clip")
+                each[:] = 0
         return cls(numerator, denominator)
 
     @property
@@ -206,9 +212,9 @@ class FoldSums:
 
 def _columns(piece: Piece, grid: SliceGrid, maps: Complex64) -> tuple[Float32, Float32]:
     """Return what particles see of maps, (k, q, 2 m), and their data, (k, 2 m), as real numbers."""
-    seen = grid.slices(maps, piece.rotations) * piece.transfer[:, :, None]
-    columns = np.ascontiguousarray(seen.transpose(0, 2, 1)).view(np.float32)
-    return columns, np.ascontiguousarray(piece.data).view(np.float32)
+    columns = np.ascontiguousarray(grid.slices(maps, piece.rotations).transpose(0, 2, 1))
+    columns *= piece.transfer[:, None]
+    return columns.view(np.float32), np.ascontiguousarray(piece.data).view(np.float32)
 
 
 @dataclass(frozen=True)

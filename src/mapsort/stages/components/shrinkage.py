@@ -6,12 +6,15 @@ import numpy as np
 import scipy.ndimage
 
 from mapsort.array_types import Complex64, Float32, Float64, Real
+from mapsort.engines.chunks import chunk_ranges
 from mapsort.stages.components.slice_grid import SliceGrid
 
 #: Correlations of halves in use: below the first a shell has no signal that could be told.
 LEAST_FSC, MOST_FSC = 1e-3, 0.999
 #: Width of the neighbourhood of local correlations, in units of the band's resolution.
 LOCAL_WIDTH = 1.0
+#: Voxels that are divided together.
+_VOXELS_AT_ONCE = 4096
 
 
 def shell_prior(
@@ -36,9 +39,9 @@ def shell_prior(
     -------
     ndarray of shape (rings + 1, q) or, if pooled, with one column
     """
-    first, second = halves
+    first, second = (half[grid.kept] for half in halves)
     cross = grid.shell_means((first * second.conj()).real)
-    powers = [grid.shell_means(np.abs(half) ** 2) for half in halves]
+    powers = [grid.shell_means(half.real**2 + half.imag**2) for half in (first, second)]
     size = np.sqrt(powers[0] * powers[1])
     if pooled:
         cross, size = cross.sum(axis=1, keepdims=True), size.sum(axis=1, keepdims=True)
@@ -56,17 +59,37 @@ def solved(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Com
     return grid.masked(quotients(grid, sums, prior))
 
 
-def quotients(grid: SliceGrid, sums: tuple[Complex64, Float32], prior: Real) -> Complex64:
+def quotients(
+    grid: SliceGrid,
+    sums: tuple[Complex64, Float32],
+    prior: Real,
+    *,
+    common: Complex64 | None = None,
+    combinations: Float32 | None = None,
+) -> Complex64:
     """Return sums over their weights, (voxels, q): maps, but for what lies outside the window.
 
     Parameters
     ----------
-    sums : pair of ndarray of shape (voxels, q)
-    prior : ndarray of shape (rings + 1, q or 1)
+    sums : pair of ndarray of shape (m, K)
+        Of the voxels that the grid keeps.
+    prior : ndarray of shape (rings + 1, K or 1)
+    common : ndarray of shape (voxels, 1), optional
+        What is taken off the maps.
+    combinations : ndarray of shape (K, q), optional
+        Sums of the maps that are wanted, by default all K maps.
     """
     numerator, denominator = sums
-    term = prior.astype(np.float32)[np.minimum(grid.shell, grid.rings)]
-    return numerator * (grid.inside / (denominator + term + np.finfo(np.float32).tiny))
+    term = prior.astype(np.float32) + np.finfo(np.float32).tiny
+    found = []
+    # what is in between stays in the nearest memory
+    for part in chunk_ranges(len(numerator), _VOXELS_AT_ONCE):
+        above, below = numerator[part], denominator[part]
+        if common is not None:
+            above = above - below * common[grid.kept[part]]
+        ratio = above * (1 / (below + term[grid.shell_kept[part]]))
+        found.append(ratio if combinations is None else ratio @ combinations)
+    return grid.spread(np.concatenate(found))
 
 
 def local_weight(grid: SliceGrid, halves: tuple[Float32, Float32]) -> Float32:

@@ -15,8 +15,9 @@ import scipy.fft
 import scipy.ndimage
 
 from mapsort import _core
-from mapsort.array_types import Array, Complex64, Float32, Float64, Indices, Real
+from mapsort.array_types import Complex64, Float32, Float64, Indices, Real
 from mapsort.stages.components.band import Band
+from mapsort.stages.components.cube_transforms import CubeTransforms
 
 #: Grid points per Fourier pixel of the box.
 FINENESS = 2
@@ -118,23 +119,46 @@ class SliceGrid:
         numerator : ndarray of shape (voxels, a), complex64
         denominator : ndarray of shape (voxels, b), float32
         """
-        numerator, denominator = self._plan(rotations).insert(
+        sums = self.no_sums(data_weights.shape[1], density_weights.shape[1])
+        self.add(sums, data, data_weights, density, density_weights, rotations)
+        self.add_mates(sums)
+        return sums
+
+    def no_sums(self, a: int, b: int) -> tuple[Complex64, Float32]:
+        """Return sums of nothing, as `insert` gives them."""
+        above = np.zeros((self.voxels, a), np.complex64)
+        return above, np.zeros((self.voxels, b), np.float32)
+
+    def add(
+        self,
+        sums: tuple[Complex64, Float32],
+        data: Complex64,
+        data_weights: Float32,
+        density: Float32,
+        density_weights: Float32,
+        rotations: Float64,
+    ) -> None:
+        """Add slices to sums, as `insert` takes them; what mates add is not yet among them."""
+        self._plan(rotations).insert(
             data=data,
             data_weights=data_weights,
             density=density,
             density_weights=density_weights,
+            numerator=sums[0],
+            denominator=sums[1],
             n_threads=self.n_threads,
         )
-        for sums in (numerator, denominator):
-            # to the plane x = 0, what its points' mates on the other side touch
-            plane = sums.reshape(*self.shape, -1)[:, :, 0]
+
+    def add_mates(self, sums: tuple[Complex64, Float32]) -> None:
+        """Add to the plane x = 0 what its points' mates on the other side touch."""
+        for values in sums:
+            plane = values.reshape(*self.shape, -1)[:, :, 0]
             plane += np.conj(plane[::-1, ::-1])
-        return numerator, denominator
 
     def _plan(self, rotations: Float64) -> _core.LinearSlices:
         points = FINENESS * self.band.frequencies[: self.n_points]
         plan = _core.LinearSlices(points, self.side)
-        plan.set_views(rotations, n_threads=self.n_threads)
+        plan.set_views(rotations)
         return plan
 
     @cached_property
@@ -145,18 +169,32 @@ class SliceGrid:
         return np.asarray(np.rint(np.sqrt(square) / FINENESS), dtype=np.intp).ravel()
 
     @cached_property
-    def _counted(self) -> tuple[Indices, Float64]:
-        """Voxels up to the last ring, and how many of the whole space each stands for."""
-        inside = np.flatnonzero(self.shell <= self.rings)
-        return inside, np.where(inside % (self.half + 1) == 0, 1.0, 2.0)
+    def kept(self) -> Indices:
+        """Voxels up to the last ring, rising, (m,); sums are kept of these only."""
+        return np.flatnonzero(self.shell <= self.rings)
+
+    @cached_property
+    def shell_kept(self) -> Indices:
+        """Shells of the voxels that are kept, (m,)."""
+        return self.shell[self.kept]
+
+    def spread(self, values: Complex64) -> Complex64:
+        """Return maps (voxels, q) of values (m, q) of the voxels that are kept, 0 elsewhere."""
+        whole = np.zeros((self.voxels, values.shape[1]), values.dtype)
+        whole[self.kept] = values
+        return whole
+
+    @cached_property
+    def _multiplicity(self) -> Float64:
+        """How many of the whole space's voxels each that is kept stands for."""
+        return np.where(self.kept % (self.half + 1) == 0, 1.0, 2.0)
 
     def shell_means(self, values: Real) -> Float64:
-        """Return means over shells, (rings + 1, q), of values (voxels, q)."""
-        inside, multiplicity = self._counted
-        shells = self.shell[inside]
+        """Return means over shells, (rings + 1, q), of values (m, q) of voxels that are kept."""
+        shells, multiplicity = self.shell_kept, self._multiplicity
         count = np.bincount(shells, multiplicity, self.rings + 1)
         columns = (
-            np.bincount(shells, multiplicity * values[inside, j], self.rings + 1)
+            np.bincount(shells, multiplicity * values[:, j], self.rings + 1)
             for j in range(values.shape[1])
         )
         return np.stack(list(columns), axis=1) / count[:, None]
@@ -222,37 +260,19 @@ class SliceGrid:
         whole = scipy.fft.fftshift(stored, axes=(0, 1))
         return np.ascontiguousarray(whole, dtype=np.complex64).reshape(self.voxels, -1)
 
-    def _cube_turns(self, axis: int) -> Complex64:
-        """Phases by which the stored order of frequencies along an axis, from -half, is made good.
-
-        Of the places in the cube, to multiply arrays (.., .., .., q).
-        """
-        turns = np.exp((-2j * np.pi * self.half / self.side) * self._cube).astype(np.complex64)
-        return np.asarray(turns.reshape([-1 if other == axis else 1 for other in range(4)]))
+    @cached_property
+    def _transforms(self) -> CubeTransforms:
+        # points of slices lie within the last ring; their neighbours less than two points beyond
+        radius = FINENESS * self.rings + FINENESS // 2 + 2
+        return CubeTransforms(self.side, len(self._cube) // 2, radius, self.n_threads)
 
     def in_cube(self, volumes: Complex64) -> Float32:
         """Return maps (c, c, c, q) in the window's cube of transforms (voxels, q)."""
-        part = volumes.reshape(*self.shape, -1)
-        for axis in (0, 1):
-            lines = scipy.fft.ifft(part, axis=axis, workers=self.n_threads)
-            part = np.take(lines, self._cube, axis=axis) * self._cube_turns(axis)
-        maps = scipy.fft.irfft(part, n=self.side, axis=2, workers=self.n_threads)
-        return np.take(maps, self._cube, axis=2)
+        return self._transforms.to_cube(volumes.reshape(*self.shape, -1))
 
     def of_cube(self, maps: Float32) -> Complex64:
         """Return transforms (voxels, q) of maps (c, c, c, q) that are zero outside the cube."""
-        part = scipy.fft.rfft(self._padded(maps, 2), axis=2, workers=self.n_threads)
-        for axis in (1, 0):
-            lines = self._padded(part * self._cube_turns(axis).conj(), axis)
-            part = scipy.fft.fft(lines, axis=axis, overwrite_x=True, workers=self.n_threads)
-        return np.ascontiguousarray(part, dtype=np.complex64).reshape(self.voxels, -1)
-
-    def _padded(self, part: Array, axis: int) -> Array:
-        """Return the whole of an axis of which there is the cube."""
-        shape = (*part.shape[:axis], self.side, *part.shape[axis + 1 :])
-        whole = np.zeros(shape, part.dtype)
-        np.moveaxis(whole, axis, 0)[self._cube] = np.moveaxis(part, axis, 0)
-        return whole
+        return self._transforms.of_cube(maps).reshape(self.voxels, -1)
 
     def masked(self, volumes: Complex64, weight: Float32 | None = None) -> Complex64:
         """Return transforms (voxels, q) of maps times the window, and a weight in its cube."""
