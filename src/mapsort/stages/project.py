@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.fft
 
-from mapsort.array_types import Complex64, Float32, Real
+from mapsort.array_types import Complex64, Float32, Float64, Real
 from mapsort.modules.projector import Projection, RealSpaceProjection
 from mapsort.physics.filters import radial_power
 from mapsort.physics.fourier_projection import DEFAULT_TOLERANCE, FourierProjector
@@ -125,3 +125,10 @@ def prepared_projection(
         return centred_images(slices, box, n_threads=n_threads)
 
     return images
+
+
+def signal_power(volumes: Sequence[Float32]) -> Float64:
+    """Return the mean power of the maps' projections in each shell, (box//2 + 1,)."""
+    n_shells = len(volumes[0]) // 2 + 1
+    powers = [radial_power(scipy.fft.rfftn(volume))[:n_shells] for volume in volumes]
+    return np.asarray(np.mean(powers, axis=0))

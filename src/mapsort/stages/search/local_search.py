@@ -22,7 +22,7 @@ from mapsort.errors import ConfigError
 from mapsort.model.poses import Poses
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Comparator, Scoring
-from mapsort.stages.search.search_plan import signal_power
+from mapsort.stages.project import signal_power
 from mapsort.stages.search.settings import SearchContext
 
 #: Slices of the map are read in so many poses about each candidate, at most.

@@ -9,6 +9,7 @@ full band has been seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def _coarse(
 
     An exhaustive search does so in the full band, on a lattice as fine as the band needs.
     """
-    level, references = plan.first, plan.references
+    level = plan.first
     step, aligner = level.shift_step, plan.settings.aligner
     if plan.exhaustive:
         # nodes a fifth of a period apart at the highest frequency
@@ -46,12 +47,15 @@ def _coarse(
     )
     scores = plan.settings.ranking.scores(cross, norm)
     # the best first: all others are searched about their shifts, too
-    reference = likely(scores, references, plan.n_likely(at_least), plan.levels[0].window)
+    counts, window = plan.n_likely(at_least), plan.levels[0].window
+    reference = likely(scores, plan.first_references, counts, window)
     code_kept = np.take_along_axis(code, np.maximum(reference, 0), axis=1)
     shift, turn = np.divmod(code_kept, 2 * level.bank.n_rotations)
     candidates = Candidates.at(reference, origins[shift])
     candidates.alpha[:] = turn // 2 * (2 * np.pi / level.bank.n_rotations)
     candidates.mirror[:] = turn % 2
+    if plan.like is not None:
+        scores, code = scores[:, plan.like.view], code[:, plan.like.view]
     return candidates, CoarseScores(scores, code, origins, level.bank.n_rotations)
 
 
@@ -129,11 +133,14 @@ def match_chunk(
     if last is not None:
         plan = plan.where_poses_are_known()
     candidates, every = _coarse(plan, spectra, ctf, n_threads, at_least=refined)
-    if last is not None and not plan.exhaustive:
+    views = plan.like is not None
+    if last is not None and not plan.exhaustive and not views:
         candidates = candidates.after(last)
     step = plan.first.shift_step
     searched = () if plan.exhaustive else plan.levels[plan.first is plan.levels[0] : -1]
-    candidates = _descend(plan, searched, step, candidates, spectra, ctf, refined, n_threads)
+    candidates = _descend(
+        plan, searched, step, candidates, spectra, ctf, refined, n_threads, views=views, last=last
+    )
     matches = _matches(candidates, plan)
     return matches, every.similarity(matches) if with_similarity else None
 
@@ -167,10 +174,14 @@ def match_near(
     Matches
         ``refined`` matches of each map, best first.
     """
-    candidates = Candidates.at(reference, origin)
     levels = plan.levels[1:-1]
+    views = plan.shares_views(levels[0])
+    if plan.like is not None and views:
+        started = plan.like.started(reference, origin)
+        reference, origin = started.reference, started.origin
+    candidates = Candidates.at(reference, origin)
     step = 2.0 * (reach_px or levels[0].shift_step)
-    found = _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads)
+    found = _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads, views=views)
     return _matches(found, plan)
 
 
@@ -194,14 +205,26 @@ def _descend(
     ctf: Float32,
     refined: int,
     n_threads: int,
+    *,
+    views: bool,
+    last: Started | None = None,
 ) -> Candidates:
-    """Search candidates level by level, keeping the best of each map; refine what is left."""
+    """Search candidates level by level, keeping the best of each map; refine what is left.
+
+    Where they are ``views`` that like maps share, each goes on as every map's reference from the
+    first level that compares the maps themselves; there each map's ``last`` pose joins them.
+    """
     most = int(np.bincount(plan.references.model).max())
     for level in levels:
+        if plan.like is not None and views and not plan.shares_views(level):
+            views, candidates = False, plan.like.on_every_map(candidates)
+            candidates = candidates if last is None else candidates.after(last)
+            plan = replace(plan, shared=plan.shared * plan.like.members.shape[1])
         scores = _search_level(plan, level, step, candidates, spectra, ctf, n_threads)
         step = min(level.shift_step, 0.5 * step)
         count = refined if level is levels[-1] else level.n_carried(most, at_least=refined)
-        candidates = best_of_each_map(candidates, scores, plan.references, count)
+        compared = plan.first_references if views else plan.references
+        candidates = best_of_each_map(candidates, scores, compared, count)
     # lattices reach half a step beyond the limit; poses do not
     np.clip(candidates.origin, -plan.max_shift, plan.max_shift, out=candidates.origin)
     _polish(plan, candidates, spectra, ctf, n_threads)

@@ -36,6 +36,8 @@ CARRIED_SHARE, CARRIED, LOOKED_CARRIED = 0.15, 16, 32
 SHIFT_LOSS, WEAK_SHIFT_LOSS = 0.02, 0.035
 #: Correlations are evaluated at this many angles per period of their highest order.
 ROTATIONS_PER_PERIOD = 3.0
+#: Makes a bank of references with rings up to this one, normalised as named.
+BankMaker = Callable[[int, str], _core.ReferenceBank]
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,19 @@ def search_levels(
     context: SearchContext,
     signal_power: Real,
     scoring: Scoring,
+    means_of: BankMaker | None = None,
 ) -> tuple[Level, ...]:
     """Return the levels: parts of the bank with growing shares of the distinction, then all.
 
     The distinction is that of the terms as they are, also where they are normalised to be compared.
+    With ``means_of`` like maps, the levels before the last two are parts of its bank.
     """
     bank = bank_of("none")
     gain = distinction(bank, context.noise_power)
     gain = gain * (context.ring_weight(signal_power, scoring, gain.shape[1]) > 0)
-    if scoring.comparator.normalisation != "none":
-        bank = bank_of(scoring.comparator.normalisation)
+    normalisation = scoring.comparator.normalisation
+    if normalisation != "none":
+        bank = bank_of(normalisation)
     total = float(gain.sum())
     weak = total < ENOUGH_NATS
     loss = WEAK_SHIFT_LOSS if weak else SHIFT_LOSS
@@ -137,20 +142,24 @@ def search_levels(
         weight = context.ring_weight(signal_power, scoring, part.n_rings)
         return Level(part, weight, _shift_step(gain, ranges, context.grid.box, loss))
 
-    def part(share: float, size: int, loss: float) -> Level:
+    def part(whole: _core.ReferenceBank, share: float, size: int, loss: float) -> Level:
         ranges = ring_ranges(gain, share * total, size)
-        return level(_part(bank, ranges, context.n_threads), ranges, loss)
+        return level(_part(whole, ranges, context.n_threads), ranges, loss)
 
-    look = part(LOOK_SHARE, LOOK_SIZE, WEAK_SHIFT_LOSS)
-    coarse = part(COARSE_SHARE, COARSE_SIZE, loss)
+    early = bank
+    if means_of is not None:
+        last_share, last_size = (MIDDLE_SHARE, MIDDLE_SIZE) if weak else (COARSE_SHARE, COARSE_SIZE)
+        early = means_of(_rings_of(gain, last_share * total, last_size), normalisation)
+    look = part(early, LOOK_SHARE, LOOK_SIZE, WEAK_SHIFT_LOSS)
+    coarse = part(early, COARSE_SHARE, COARSE_SIZE, loss)
     if coarse.cost > LOOK_WORTH * look.cost:
         loss = WEAK_SHIFT_LOSS
-        coarse = part(COARSE_SHARE, COARSE_SIZE, loss)
+        coarse = part(early, COARSE_SHARE, COARSE_SIZE, loss)
         coarse = replace(coarse, look=look, carried=LOOKED_CARRIED)
-    finer = [part(FINE_SHARE, FINE_SIZE, loss)]
+    finer = [part(bank, FINE_SHARE, FINE_SIZE, loss)]
     if weak:
         coarse = replace(coarse, carried_share=CARRIED_SHARE)
-        finer.insert(0, part(MIDDLE_SHARE, MIDDLE_SIZE, loss))
+        finer.insert(0, part(early, MIDDLE_SHARE, MIDDLE_SIZE, loss))
     whole = np.column_stack([np.zeros(len(gain), int), np.full(len(gain), gain.shape[1])])
     return (coarse, *finer, level(bank, whole, loss))
 
@@ -166,6 +175,11 @@ def _part(bank: _core.ReferenceBank, ranges: Int32, n_threads: int) -> _core.Ref
         n_rotations=_core.good_fft_size(int(np.ceil(rotations))),
         n_threads=n_threads,
     )
+
+
+def _rings_of(gain: Float64, wanted: float, at_least: int) -> int:
+    """Return how many rings a bank needs that levels up to this share are parts of."""
+    return int(ring_ranges(gain, wanted, at_least)[:, 1].max()) if gain.any() else gain.shape[1]
 
 
 def ring_ranges(gain: Float64, wanted: float, at_least: int) -> Int32:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import scipy.fft
@@ -12,14 +13,14 @@ from mapsort import _core
 from mapsort.array_types import Float32, Float64, Real
 from mapsort.model.references import References
 from mapsort.modules.projector import Projection, RealSpaceProjection
-from mapsort.physics.filters import radial_power
 from mapsort.physics.fourier_projection import FourierProjector
 from mapsort.physics.scoring import Scoring
 from mapsort.physics.shells import shell_means
 from mapsort.stages.fourier_grid import FourierGrid
-from mapsort.stages.project import project_images
+from mapsort.stages.project import project_images, signal_power
 from mapsort.stages.search.first_look import KNOWN
-from mapsort.stages.search.search_levels import CARRIED, Level, empty_bank, search_levels
+from mapsort.stages.search.like_maps import SharedViews, like_maps
+from mapsort.stages.search.search_levels import CARRIED, BankMaker, Level, empty_bank, search_levels
 from mapsort.stages.search.settings import SearchContext, SearchSettings
 
 #: Masked projections go through real space in blocks of this many.
@@ -31,8 +32,6 @@ LIKELY_SHARE = 0.5
 #: shifts of so many of the best. In weak data one particle in 20 is lost without, one in 40 with
 #: these or with all, none where last poses are candidates, too.
 SHARED, KNOWN_SHARED = 16, 4
-#: Makes a bank of the references with rings up to this one, normalised as named.
-_BankMaker = Callable[[int, str], _core.ReferenceBank]
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,8 @@ class MatchPlan:
     deciding: Level
     #: The best candidates about whose shifts all others of the particle are searched, too.
     shared: int = SHARED
+    #: What is compared before the last two levels where maps are alike; None: every map's own.
+    like: SharedViews | None = None
 
     def in_noise(self, ratio: Real) -> MatchPlan:
         """Return the plan for particles whose noise has ``ratio`` times the power, by shell.
@@ -81,9 +82,19 @@ class MatchPlan:
         """Whether a first look at few coefficients comes before the first level."""
         return self.first is self.levels[0].look
 
+    @property
+    def first_references(self) -> References:
+        """What is searched on the first level."""
+        return self.references if self.like is None else self.like.references
+
+    def shares_views(self, level: Level) -> bool:
+        """Whether like maps share views on a level."""
+        return self.like is not None and not any(level is own for own in self.levels[-2:])
+
     def n_likely(self, at_least: int) -> list[tuple[int, int]]:
         """Return how many references of each map go on from the first level, at least and most."""
-        sizes = np.bincount(self.references.model, minlength=self.references.n_models)
+        compared = self.first_references
+        sizes = np.bincount(compared.model, minlength=compared.n_models)
         if self.exhaustive:
             return [(min(n, at_least),) * 2 for n in sizes.tolist()]
         coarse = self.levels[0]
@@ -147,56 +158,95 @@ def plan_match(
     ConfigError
         If no ring is left to compare.
     """
-    grid, n_threads = context.grid, context.n_threads
-    images_needed = mask is not None or matched_to is not None
-
-    def bank_of(radius: int, normalisation: str) -> _core.ReferenceBank:
-        support = support_radius if mask is None else grid.box / 2
-        bank = empty_bank(grid.box, radius, support, normalisation)
-        for model, volume in enumerate(volumes):
-            rotations = references.rotations[references.block(model)]
-            if not len(rotations):
-                continue
-            if not images_needed and not isinstance(method, RealSpaceProjection):
-                projector = FourierProjector.plan(
-                    volume,
-                    interpolation=None if method is None else method.interpolation(grid.box),
-                    max_radius=float(radius),
-                    n_threads=n_threads,
-                )
-                bank.add(projector.for_kernels, rotations=rotations, n_threads=n_threads)
-            else:
-                for first in range(0, len(rotations), _IMAGES_AT_ONCE):
-                    images = project_images(
-                        volume,
-                        rotations[first : first + _IMAGES_AT_ONCE],
-                        method=method,
-                        n_threads=n_threads,
-                    )
-                    _add_images(bank, images, mask, matched_to, grid, n_threads)
-        return bank
-
-    return _planned(references, bank_of, signal_power(volumes), context, settings)
+    power = signal_power(volumes)
+    images = _ImageMaker(context, mask, matched_to, method)
+    support = support_radius if mask is None else context.grid.box / 2
+    shared = _shared(volumes, references, power, context, settings)
+    bank_of = partial(_bank, volumes, references, support, images)
+    if shared is None:
+        return _planned(references, bank_of, power, context, settings)
+    like, groups = shared
+    averages = [np.mean([volumes[m] for m in group], axis=0) for group in groups]
+    means_of = partial(_bank, averages, like.references, support, images)
+    return _planned(references, bank_of, power, context, settings, (like, means_of))
 
 
-def signal_power(volumes: Sequence[Float32]) -> Float64:
-    """Return the mean power of the maps' projections in each shell, (box//2 + 1,)."""
-    n_shells = len(volumes[0]) // 2 + 1
-    powers = [radial_power(scipy.fft.rfftn(volume))[:n_shells] for volume in volumes]
-    return np.asarray(np.mean(powers, axis=0))
+@dataclass(frozen=True)
+class _ImageMaker:
+    """How maps become references: ``mask``, ``matched_to`` and ``method`` of `plan_match`."""
+
+    context: SearchContext
+    mask: Float32 | None
+    matched_to: Real | None
+    method: Projection | None
+
+    def add(self, bank: _core.ReferenceBank, volume: Float32, rotations: Float64) -> None:
+        """Add the references of one map to a bank."""
+        grid, n_threads, method = self.context.grid, self.context.n_threads, self.method
+        changed = self.mask is not None or self.matched_to is not None
+        if not changed and not isinstance(method, RealSpaceProjection):
+            projector = FourierProjector.plan(
+                volume,
+                interpolation=None if method is None else method.interpolation(grid.box),
+                max_radius=float(bank.n_rings),
+                n_threads=n_threads,
+            )
+            bank.add(projector.for_kernels, rotations=rotations, n_threads=n_threads)
+            return
+        for first in range(0, len(rotations), _IMAGES_AT_ONCE):
+            some = rotations[first : first + _IMAGES_AT_ONCE]
+            images = project_images(volume, some, method=method, n_threads=n_threads)
+            _add_images(bank, images, self.mask, self.matched_to, grid, n_threads)
+
+
+def _bank(
+    volumes: Sequence[Float32],
+    references: References,
+    support_radius: float,
+    images: _ImageMaker,
+    radius: int,
+    normalisation: str,
+) -> _core.ReferenceBank:
+    """Return the references of all maps up to a ring."""
+    bank = empty_bank(images.context.grid.box, radius, support_radius, normalisation)
+    for model, volume in enumerate(volumes):
+        rotations = references.rotations[references.block(model)]
+        if len(rotations):
+            images.add(bank, volume, rotations)
+    return bank
+
+
+def _shared(
+    volumes: Sequence[Float32],
+    references: References,
+    power: Real,
+    context: SearchContext,
+    settings: SearchSettings,
+) -> tuple[SharedViews, list[list[int]]] | None:
+    """Return the views that like maps share, and which maps are alike; None where none are."""
+    if settings.aligner.exhaustive:
+        return None
+    radius = context.highest_ring(power, settings.search or settings.scoring)
+    groups = like_maps(volumes, references, context, radius)
+    return None if len(groups) == len(volumes) else (SharedViews.of(groups, references), groups)
 
 
 def _planned(
     references: References,
-    bank_of: _BankMaker,
+    bank_of: BankMaker,
     power: Real,
     context: SearchContext,
     settings: SearchSettings,
+    means: tuple[SharedViews, BankMaker] | tuple[None, None] = (None, None),
 ) -> MatchPlan:
-    """Make the levels of the search and, where they differ, those of refinement and decision."""
+    """Make the levels of the search and, where they differ, those of refinement and decision.
+
+    With ``means`` of like maps the last two levels are of the maps themselves.
+    """
     scoring, search = settings.scoring, settings.search or settings.scoring
     radius = context.highest_ring(power, search)
-    levels = search_levels(lambda how: bank_of(radius, how), context, power, search)
+    like, means_of = means
+    levels = search_levels(lambda how: bank_of(radius, how), context, power, search, means_of)
     full = {search.terms: levels[-1]}
 
     def level_of(wanted: Scoring) -> Level:
@@ -208,7 +258,7 @@ def _planned(
         return full[wanted.terms]
 
     polishing, deciding = level_of(settings.polish_by or search), level_of(scoring)
-    return MatchPlan(references, context, settings, levels, polishing, deciding)
+    return MatchPlan(references, context, settings, levels, polishing, deciding, like=like)
 
 
 def _add_images(
