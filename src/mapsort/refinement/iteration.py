@@ -116,8 +116,8 @@ def prepare_seeds(run: Run, power: Float32) -> State:
     seeds = tuple(np.asarray(seed * sphere, np.float32) for seed in run.inputs.seeds)
     n = min(SCALE_SAMPLE, len(run.inputs.particles))
     state = State(0, seeds, noise, None)
-    # The scale of the seeds is what is to be found: it must not choose the matches.
-    settings = replace(comparison_settings(run.options, 1), pairs=None)
+    # The scale of a seed is what is to be found: neither it nor other seeds may choose matches.
+    settings = replace(comparison_settings(run.options, 1), pairs=None, shares_views=False)
     scoring = replace(settings.scoring, scale_spread=UNKNOWN_SCALE)
     settings = replace(settings, scoring=scoring)
     matches = match_all(run, state, settings, iteration=0, n=n).matches

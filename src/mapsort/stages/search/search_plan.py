@@ -224,7 +224,7 @@ def _shared(
     settings: SearchSettings,
 ) -> tuple[SharedViews, list[list[int]]] | None:
     """Return the views that like maps share, and which maps are alike; None where none are."""
-    if settings.aligner.exhaustive:
+    if settings.aligner.exhaustive or not settings.shares_views:
         return None
     radius = context.highest_ring(power, settings.search or settings.scoring)
     groups = like_maps(volumes, references, context, radius)

@@ -36,6 +36,8 @@ class SearchSettings:
     polish_by: Scoring | None = None
     #: A comparator that ranks the best poses of each map anew, on the images themselves.
     pairs: BoundModule[..., float] | None = None
+    #: Whether maps that are alike share views before the last levels of the search.
+    shares_views: bool = True
 
     @property
     def ranking(self) -> Scoring:
