@@ -75,8 +75,10 @@ class MapSlices:
         ``inserted`` is called when some of the averages are done with.
         """
         parts = []
+        # memory that is taken once: the system clears what it gives
+        sums = SliceSums.empty(self.grid, self.max_radius)
         for half in range(N_HALVES):
-            sums = SliceSums.empty(self.grid, self.max_radius)
+            sums.window.fill(0.0)
             density = self.averages.density[half]
             for first in range(0, len(self.rotations), CLASSES_AT_ONCE):
                 held = np.flatnonzero(self.averages.count[first : first + CLASSES_AT_ONCE])
