@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
+import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Float64, Indices, Integer
 from mapsort.io.optics import GROUP
-from mapsort.jobs.association import chi_squared, contingency_table, kruskal_wallis
 from mapsort.rundir.result_record import ResultCurves, ResultRecord, ResultTable
 from mapsort.rundir.verdict_record import Cause, ShellGain, Split
 
@@ -99,23 +99,23 @@ def views(rot_deg: Float64, tilt_deg: Float64) -> Indices:
 
 def _of_numbers(values: Float64, classes: Integer) -> tuple[str, float, float]:
     """Return measure, effect and p-value: ranks of the values against the classes."""
-    height, p = kruskal_wallis(values, classes)
-    n_groups = len(np.unique(classes))
-    effect = (height - n_groups + 1) / max(len(values) - n_groups, 1)
-    return _ETA2, max(0.0, effect), p
+    groups = [values[classes == each] for each in np.unique(classes)]
+    height, p = scipy.stats.kruskal(*groups)
+    effect = (float(height) - len(groups) + 1) / max(len(values) - len(groups), 1)
+    return _ETA2, max(0.0, effect), float(p)
 
 
 def of_kinds(kinds: Integer, classes: Integer) -> tuple[float, float]:
     """Return Cramer's V, free of what chance makes of few, and the p-value of chi-squared."""
-    table = contingency_table(kinds, classes)
+    table = scipy.stats.contingency.crosstab(kinds, classes).count
     n, (rows, columns) = table.sum(), table.shape
     if min(rows, columns) < 2:
         return 0.0, 1.0
-    squared, p = chi_squared(table)
+    squared, p, _, _ = scipy.stats.chi2_contingency(table, correction=False)
     # Bergsma, J. Korean Stat. Soc. 42 (2013) 323.
     phi2 = max(0.0, squared / n - (rows - 1) * (columns - 1) / (n - 1))
     fewer = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1))
-    return float(np.sqrt(phi2 / max(fewer - 1, 1e-9))), p
+    return float(np.sqrt(phi2 / max(fewer - 1, 1e-9))), float(p)
 
 
 def _holm(chances: list[float]) -> list[float]:

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Float64, Integer
 from mapsort.errors import NumericalError
 from mapsort.geometry.symmetry import Symmetry, symmetry
-from mapsort.jobs.association import contingency_table, cramers_v
 from mapsort.jobs.class_causes import causes, causes_record
 from mapsort.jobs.copies import copies_told
 from mapsort.jobs.frames import own_frames
@@ -239,7 +239,7 @@ def judged_split(found: HeldOutSplit, classes: Integer) -> Split:
         return Split(UNDECIDED, f"only {n} particles that were spared are no junk", judges=n)
     gain = float(found.gain_nats.mean())
     error = float(found.gain_nats.std(ddof=1) / np.sqrt(n))
-    together = cramers_v(contingency_table(found.classes, classes[found.judges]))
+    together = _association(found.classes, classes[found.judges])
     told = (
         f"several classes explain {n} particles that they were not made of by {gain:+.2f} ± "
         f"{error:.2f} nat each better than one"
@@ -266,6 +266,14 @@ def _shells(found: HeldOutSplit) -> tuple[ShellGain, ...]:
     errors = by_ring.std(axis=0, ddof=1) / np.sqrt(n)
     shells = zip(found.resolution_ang, by_ring.mean(axis=0), errors, strict=True)
     return tuple(ShellGain(*map(float, shell)) for shell in shells)
+
+
+def _association(a: Integer, b: Integer) -> float:
+    """Return Cramer's V of two classifications; 0 where one of them has a single class."""
+    table = scipy.stats.contingency.crosstab(a, b).count
+    if min(table.shape) < 2:
+        return 0.0
+    return float(scipy.stats.contingency.association(table, method="cramer"))
 
 
 def _common_symmetry(run: Run) -> Symmetry:

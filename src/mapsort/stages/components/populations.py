@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.special
+import scipy  # its parts are loaded when they are used
 
 from mapsort.array_types import Float64, Indices, Integer
 from mapsort.stages.components.class_maps import own_maps
@@ -158,9 +158,7 @@ def learnt_temperature(products: Products, classes: Integer, templates: Float64)
     rounding = _ROUNDING * norm[:, None, None] * np.eye(k - 1)
     inverse = np.linalg.inv(covariance + rounding)
     squares = np.einsum("na,nab,nb->n", left, inverse, left)
-    # of chi-squared with k - 1 degrees of freedom
-    median = 2.0 * scipy.special.gammaincinv(0.5 * (k - 1), 0.5)
-    return max(1.0, float(np.median(squares) / median))
+    return max(1.0, float(np.median(squares) / scipy.stats.chi2.median(k - 1)))
 
 
 def collected(products: Products, found: Judgement, model: Model, seed: int) -> Populations:
