@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, TypeVar
@@ -43,8 +44,11 @@ def length(where: Rows) -> int:
     return len(where)
 
 
-def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R, T]]:
-    """Yield (range, read(range)) in order, the next range being read in the background."""
+def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Generator[tuple[R, T], None, None]:
+    """Yield (range, read(range)) in order, the next range being read in the background.
+
+    No more than two are in memory where the caller lets go of each before it asks for the next.
+    """
     if not ranges:
         return
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
@@ -54,6 +58,7 @@ def read_ahead(read: Callable[[R], T], ranges: Sequence[R]) -> Iterator[tuple[R,
             if index + 1 < len(ranges):
                 waiting = reader.submit(read, ranges[index + 1])
             yield this, current
+            del current
 
 
 def over_chunks(
@@ -76,8 +81,10 @@ def over_chunks(
         Further arguments of ``work`` for each chunk.
     """
     if engine is None:
-        for (where, raw), more in zip(read_ahead(read, chunks), along, strict=False):
-            yield where, work(where, raw, *more)
+        with closing(read_ahead(read, chunks)) as reading:
+            for where, more in zip(chunks, along, strict=False):
+                # an unnamed argument: nothing here holds it while the next one is asked for
+                yield where, work(where, next(reading)[1], *more)
         return
     pieces = zip(chunks, along, strict=False)
     results = engine.in_order(_read_and_work, (read, work), pieces)
