@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,8 @@ import pytest
 import mapsort
 from mapsort.geometry.euler import relion_to_matrix
 from mapsort.io.star import read_particles
+from mapsort.jobs import loop, multi
+from mapsort.jobs.multi import refine_multi
 
 ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
 ORIGINS = ["rlnOriginXAngst", "rlnOriginYAngst"]
@@ -115,3 +120,25 @@ def test_another_seed_perturbs_the_orientations(run_tiny):
     first = run_tiny(orientgen=spec, randomseed=5).assignments
     second = run_tiny(orientgen=spec, randomseed=6).assignments
     assert not first[ANGLES].equals(second[ANGLES])
+
+
+def test_the_table_of_the_particles_does_not_stay_in_memory(tiny, tmp_path, monkeypatch):
+    """It may have a kilobyte a particle; what a run at work needs of it is in scratch files."""
+    opened, work = multi.open_inputs, loop._from_where_it_stands
+    held = []
+
+    def watched(*args, **named):
+        inputs = opened(*args, **named)
+        held.append(weakref.ref(inputs.particles))
+        return inputs
+
+    def begun(*args, **named):
+        gc.collect()
+        assert [ref() for ref in held] == [None]
+        return work(*args, **named)
+
+    monkeypatch.setattr(multi, "open_inputs", watched)
+    monkeypatch.setattr(loop, "_from_where_it_stands", begun)
+    quick = {"iter": 1, "orientgen": "eman:delta=60", "parallel": "thread:1", "no_report": True}
+    run = refine_multi(tiny.particles, tiny.seeds, path=tmp_path / "run", **quick)
+    assert len(run.assignments) == 40

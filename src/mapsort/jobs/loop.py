@@ -86,11 +86,11 @@ def at_work(run: Run) -> Iterator[Run]:
         check_disk(run)
     reuse_freed_memory()
     scratch = Scratch(existing_parent(options.path or Path()))
-    inputs = run.inputs.in_scratch(scratch)
-    with thread_limits(run.plan.n_threads), engine_for(options, inputs) as engine:
+    # the opened run, whose particles have their table in memory, is kept no longer
+    run = replace(run, inputs=run.inputs.in_scratch(scratch))
+    with thread_limits(run.plan.n_threads), engine_for(options, run.inputs) as engine:
         yield replace(
             run,
-            inputs=inputs,
             execution=Execution(run.execution.progress, scratch=scratch, engine=engine),
         )
 

@@ -216,15 +216,17 @@ def refine_multi_run(
 ) -> MultiRun:
     """Sort particles among maps while refining the maps."""
     options = with_seed(options)
-    run = opened(options, progress, particles, volumes)
     in_files = particles is None and volumes is None
     regions = len(options.mask) > 1
-    several = run.plan.n_models > 1 and options.replicates > 1
-    more = regions or several or options.control
+    several = len(options.models) > 1 and options.replicates > 1
+    if not (regions or several or options.control):
+        # Nothing here keeps the opened run: its particles' table would stay in memory to the end.
+        return carried_out(
+            MULTI, opened(options, progress, particles, volumes), watcher, in_files=in_files
+        )
+    run = opened(options, progress, particles, volumes)
     begun = posed(run) if regions else run
-    finished = carried_out(replace(MULTI, more=more), begun, watcher, in_files=in_files)
-    if not more:
-        return finished
+    finished = carried_out(replace(MULTI, more=True), begun, watcher, in_files=in_files)
 
     def again(asked: MultiOptions, some: Particles | None = None) -> MultiRun:
         return refine_multi_run(asked, progress=progress, particles=some, volumes=volumes)

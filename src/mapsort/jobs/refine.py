@@ -171,9 +171,14 @@ def refine_run(
 ) -> RefinedMap:
     """Refine one map by two half-sets of the particles that never meet."""
     shown = progress or default_progress()
-    run = open_halves(with_seed(options), shown, particles=particles, volume=volume)
     in_files = particles is None and volume is None
-    return carried_out(REFINE, run, watcher, in_files=in_files)
+    return carried_out(
+        # not kept here: the particles' table would stay in memory to the end
+        REFINE,
+        open_halves(with_seed(options), shown, particles=particles, volume=volume),
+        watcher,
+        in_files=in_files,
+    )
 
 
 @takes_options(RefineOptions, "input")
