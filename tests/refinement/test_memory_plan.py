@@ -28,7 +28,7 @@ from mapsort.refinement.memory_plan import (
     scratch_bytes,
     spills_classes,
 )
-from mapsort.refinement.plan import MultiPlan, resolve
+from mapsort.refinement.plan import MultiPlan, particles_at_once, resolve
 from mapsort.rundir.text import read_convergence
 from mapsort.stages.fourier_grid import FourierGrid
 from mapsort.stages.reconstruct.insertion_grid import InsertionGrid
@@ -119,6 +119,15 @@ def test_ten_times_the_particles_take_the_same_memory(words, tmp_path):
         (entry,) = read_convergence(path / "convergence.json")
         peaks.append(entry["peak_memory_mib"])
     assert peaks[1] < 1.05 * peaks[0]
+
+
+@pytest.mark.parametrize("box", [16, 48, 64, 100, 128, 256, 360])
+def test_a_chunks_transforms_stay_below_what_is_given_back_when_freed(words, box):
+    """glibc's largest threshold for memory that the system clears anew each time: 32 MiB."""
+    grid = FourierGrid.for_box(box)
+    options = typed_options(MultiOptions, {"input": words[2], "models": words[4]})
+    chunk = particles_at_once(options, grid, 10)
+    assert 8 * grid.padded * (grid.padded // 2 + 1) * chunk < 32 * 2**20
 
 
 def test_a_million_particles_of_256_px_fit_64_gib(large_plan: MultiPlan):

@@ -21,8 +21,10 @@ R = TypeVar("R")
 Rows = slice | Indices
 AnyRows = TypeVar("AnyRows", bound=Rows)
 
-#: Bytes of working memory that one chunk of particles may take.
-CHUNK_BYTES = 128 * 2**20
+#: Bytes of working memory that one chunk of particles may take. The largest array of a chunk, its
+#: transforms, stays below 32 MiB: glibc gives larger ones back to the system as soon as they are
+#: freed, and the system clears them anew for the next chunk, which takes as long as the transforms.
+CHUNK_BYTES = 48 * 2**20
 #: Chunks never get longer than this, so that progress is seen and interruption is quick.
 LONGEST_CHUNK = 1024
 

@@ -25,7 +25,7 @@ from mapsort.stages.prepare import ParticleTreatment, ProcessedTreatment
 #: Particles by which processed images are brought to the scale of the others.
 _SCALE_SAMPLE = 128
 #: Chunks of particles whose sums are made together before they are added to those of all.
-_CHUNKS_IN_PIECE = 4
+_CHUNKS_IN_PIECE = 6
 
 
 def average_all(
