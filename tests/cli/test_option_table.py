@@ -32,6 +32,7 @@ EXAMPLES = {
     "seedmethod": ("randphase", SeedMethod.RANDOM_PHASES),
     "startres": ("40", 40.0),
     "starts": ("2", 2),
+    "batch": ("500", 500),
     "replicates": ("2", 2),
     "control": (None, True),
     "mass": ("800,750.5", (800.0, 750.5)),

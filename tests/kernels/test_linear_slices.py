@@ -24,9 +24,31 @@ def plan():
     return made
 
 
-def test_results_have_the_shapes_of_the_arguments():
+def inserted(**given):
+    """Return the numerator and denominator of slices alone."""
+    sums = {
+        "numerator": np.zeros((196, given["data_weights"].shape[1]), np.complex64),
+        "denominator": np.zeros((196, given["density_weights"].shape[1]), np.float32),
+    }
+    plan().insert(**given, **sums)
+    return sums["numerator"], sums["denominator"]
+
+
+def test_slices_have_the_shape_of_the_maps():
     assert plan().read(MAPS).shape == (3, 2, 2)
-    assert [sums.shape for sums in plan().insert(**SLICES)] == [(196, 3), (196, 4)]
+
+
+def test_slices_are_added_to_what_is_there():
+    rng = np.random.default_rng(2)
+    given = {name: np.ones_like(array) for name, array in SLICES.items()}
+    numerator = rng.standard_normal((196, 3)).astype(np.complex64)
+    denominator = rng.standard_normal((196, 4)).astype(np.float32)
+    before = numerator.copy(), denominator.copy()
+    plan().insert(**given, numerator=numerator, denominator=denominator)
+    for after, was, alone in zip((numerator, denominator), before, inserted(**given), strict=True):
+        assert np.any(alone)
+        # the same sums in another order: some additions of numbers of order one
+        np.testing.assert_allclose(after, was + alone, atol=2e-6)
 
 
 def test_a_column_alone_is_summed_as_among_others():
@@ -38,9 +60,9 @@ def test_a_column_alone_is_summed_as_among_others():
         "density": rng.uniform(0.5, 2.0, (3, 2)).astype(np.float32),
         "density_weights": rng.uniform(0.5, 2.0, (3, 4)).astype(np.float32),
     }
-    several = plan().insert(**given)
+    several = inserted(**given)
     first = {name: given[name][:, :1].copy() for name in ("data_weights", "density_weights")}
-    for among, alone in zip(several, plan().insert(**(given | first)), strict=True):
+    for among, alone in zip(several, inserted(**(given | first)), strict=True):
         assert alone.shape == (196, 1)
         assert np.any(alone)
         np.testing.assert_array_equal(alone[:, 0], among[:, 0])
@@ -51,7 +73,18 @@ def test_slices_of_other_shapes_and_types_are_refused(name):
     right = SLICES[name]
     for wrong in (right[:2].copy(), right[..., None], right.astype(np.complex128)):
         with pytest.raises(ValueError, match=f"^{name}: expected"):
-            plan().insert(**(SLICES | {name: wrong}))
+            inserted(**(SLICES | {name: wrong}))
+
+
+@pytest.mark.parametrize("name", ["numerator", "denominator"])
+def test_sums_of_other_shapes_and_types_are_refused(name):
+    right = {"numerator": np.zeros((196, 3), "c8"), "denominator": np.zeros((196, 4), "f4")}
+    for wrong in (right[name][1:].copy(), right[name][..., None], right[name].astype("c16")):
+        with pytest.raises(ValueError, match=f"^{name}: expected"):
+            plan().insert(**SLICES, **(right | {name: wrong}))
+    right[name].setflags(write=False)
+    with pytest.raises(ValueError, match=name):
+        plan().insert(**SLICES, **right)
 
 
 def test_maps_of_another_grid_are_refused():

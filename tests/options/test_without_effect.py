@@ -29,6 +29,7 @@ GIVEN = {
     "m3dkeepsig": True,
     "classrefsf": True,
     "starts": 3,
+    "batch": 400,
     "replicates": 3,
     "control": True,
     "datadir": Path("images"),
@@ -53,6 +54,9 @@ CONDITIONS = [
     ({"models": (Path("a.mrc"),)}, {}),
     ({"models": (Path("a.mrc"),)}, {}),
     (ONE_MAP, ONE_MAP | {"seedmethod": SeedMethod.NOISE}),
+    (ONE_MAP, ONE_MAP | {"seedmethod": SeedMethod.NOISE}),
+    ({"skipalign": True}, {}),
+    ({"inputmode": InputMode.PARTICLES}, {}),
     ({"input": Path("p.mrcs")}, {"input": Path("p.star")}),
 ]
 
