@@ -26,7 +26,7 @@ INTERFACE_TEXT = """
 --m3diter --m3dpreprocess --m3dpostprocess --automask3d --model --nmodels --seedmethod --targetres
 --speed --mask --assign --inputmode --halves --breaksym --ctf --invert --maxshift --randomseed
 --relax --resume --format --keepfiles --starts --junk --skipalign --datadir --passthrough --log-json
---no-report --quiet --startres --replicates --control --batch
+--no-report --quiet --startres --replicates --control --batch --downsample
 """
 INTERFACE = INTERFACE_TEXT.split()
 

@@ -41,6 +41,7 @@ EXAMPLES = {
     "breaksym": (None, True),
     "relax": ("d7", ("d7",)),
     "path": ("run", Path("run")),
+    "downsample": ("128", 128),
     "targetres": ("12", 12.0),
     "speed": ("7", 7),
     "randomseed": ("42", 42),

@@ -181,7 +181,7 @@ def _subjects(
         _Subject(f"map {number}", pair, symmetry(group))
         for number, (pair, group) in enumerate(zip(halves, groups, strict=True), start=1)
     ]
-    return subjects, float(finished.manifest.options["apix"])
+    return subjects, finished.apix
 
 
 def _halves_beside(path: Path) -> tuple[Path, Path]:

@@ -32,6 +32,14 @@ class FinishedRun(RunRecord):
         known = {"multi": "mul", "refine": "ref"}
         return known[kind] + number if kind in known and number.isdigit() else self.name
 
+    @property
+    def apix(self) -> float:
+        """Pixel size of the run's maps [A]."""
+        options = self.manifest.options
+        if options.get("downsample") is None:
+            return float(options["apix"])
+        return Volume.open(self.directory.maps(self.last, 1)).apix
+
     def iteration(self, asked: int | None) -> int:
         """Return the iteration asked for, the last one by default.
 

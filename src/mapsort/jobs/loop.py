@@ -127,7 +127,7 @@ def _resolved_record(
     own = run.asked if run.request is None else run.options
     record = own.as_record() | {
         "path": str(directory.path),
-        "apix": run.inputs.apix,
+        "apix": run.inputs.particles.stored_apix,
         "maxshift": run.plan.max_shift,
         "pad": run.plan.map_grid.padded,
         "parallel": run.options.parallel

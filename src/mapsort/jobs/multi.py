@@ -33,7 +33,7 @@ from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.fields import refuse, takes_options, typed_options
 from mapsort.options.multi import MultiOptions
-from mapsort.refinement.choices import automatic_choices
+from mapsort.refinement.choices import automatic_choices, of_smaller_box
 from mapsort.refinement.contrast import tried_contrast, tried_moves
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.half_maps import warn_of_exchanged_maps
@@ -175,6 +175,8 @@ def plan_text(options: MultiOptions, *, progress: Progress | None = None) -> str
         estimate = estimated_time(run)
     lines = plan_lines(run, MULTI.command)
     lines.append(estimate.line(options.n_iterations, at_most=options.iter is None))
+    if (words := of_smaller_box(run.options, run.inputs)) is not None:
+        lines.append(f"cheaper: {words}")
     warnings = [*memory, *symmetry_warnings(run)]
     return "\n".join([*lines, *(f"warning: {line}" for line in warnings)])
 

@@ -62,7 +62,7 @@ def searched(
                 chosen = {
                     "command": command,
                     "path": str(directory.path),
-                    "apix": run.inputs.apix,
+                    "apix": run.inputs.particles.stored_apix,
                     "maxshift": run.plan.max_shift,
                 }
                 manifest = make_manifest(

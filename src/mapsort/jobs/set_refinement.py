@@ -11,6 +11,7 @@ from mapsort.errors import FormatError
 from mapsort.jobs.finished_run import FinishedRun
 from mapsort.jobs.refine import RefinedMap, refine_run
 from mapsort.jobs.split import Split
+from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume
 from mapsort.options.multi import POSE_COMPARATORS, MultiOptions
 from mapsort.options.refine import RefineOptions
@@ -79,7 +80,7 @@ def refine_set(
         parallel=parallel,
         randomseed=finished.manifest.seed,
         no_report=True,
-        **_same(asked),
+        **_same(asked, apix / Particles.open(star).apix),
     )
     return refine_run(options.validated(), progress=progress)
 
@@ -87,8 +88,7 @@ def refine_set(
 def _resolution(finished: FinishedRun, iteration: int, number: int) -> tuple[float, float]:
     """Return pixel size and resolution [A] of one of the run's maps."""
     entry = finished.entry(iteration)
-    apix = float(finished.manifest.options["apix"])
-    return apix, float(entry["maps"][number - 1]["resolution_fsc_0143_ang"])
+    return finished.apix, float(entry["maps"][number - 1]["resolution_fsc_0143_ang"])
 
 
 def _diameter(finished: FinishedRun, iteration: int) -> float:
@@ -104,8 +104,11 @@ def _diameter(finished: FinishedRun, iteration: int) -> float:
     return 2.0 * min(max(radii), largest) * apix
 
 
-def _same(asked: MultiOptions) -> dict[str, Any]:
-    """Return what a single refinement takes over from the run."""
+def _same(asked: MultiOptions, larger: float) -> dict[str, Any]:
+    """Return what a single refinement takes over from the run.
+
+    It takes images as they are, also where the run's had pixels that were so much ``larger``.
+    """
     known = asked.simcmp.partition(":")[0] in POSE_COMPARATORS
     comparator = asked.simcmp if known else "loglik"
     return {
@@ -113,7 +116,7 @@ def _same(asked: MultiOptions) -> dict[str, Any]:
         "speed": asked.speed,
         "ctf": asked.ctf,
         "invert": asked.invert,
-        "maxshift": asked.maxshift,
-        "pad": asked.pad,
+        "maxshift": None if asked.maxshift is None else asked.maxshift * larger,
+        "pad": asked.pad and round(asked.pad * larger),
         "simcmp": comparator,
     }

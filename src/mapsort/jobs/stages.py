@@ -164,7 +164,7 @@ def stage_run(asked: StageOfRun, progress: Progress | None) -> tuple[Run, State,
         chosen_ctf(options.ctf, particles),
         (),
         particles.half_sets(),
-        open_mask(options, box),
+        open_mask(options, particles),
         flipped=are_flipped(options.ctf, particles),
     )
     run = Run(options, inputs, _plan(options, inputs, projections), Execution(shown))

@@ -73,11 +73,12 @@ def make_twin(run: Run, first: MultiRun, made: Twin) -> None:
     # There is one of all maps where their number was to be found.
     groups = run.plan.symmetries if run.options.nmodels else run.plan.symmetries[:1] * n_maps
     directory = RunDirectory(first.path, map_suffix=run.options.map_suffix)
-    frames = own_frames(directory, len(first.convergence), groups, apix=particles.apix)
+    apix = run.inputs.apix
+    frames = own_frames(directory, len(first.convergence), groups, apix=apix)
     rotations, origins = frames.moved(
-        number,
-        *table_poses(particles.source, particles.table, particles.apix, purpose="the control"),
+        number, *table_poses(particles.source, particles.table, apix, purpose="the control")
     )
+    origins *= apix / particles.apix  # the twin's images are as large as the particles' stacks
     options = _consensus(run, particles, number <= n_maps, (rotations, origins), made)
     volume = reconstruct_map(options, progress=run.execution.progress).volume.data
     # Rows of one image share its twin.

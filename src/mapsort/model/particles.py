@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from mapsort.array_types import Int64
-from mapsort.errors import FormatError
+from mapsort.errors import ConfigError, FormatError
 from mapsort.io.image_stack import ImageStack, open_stack
 from mapsort.io.optics import FLIPPED, GROUP, PREMULTIPLIED
 from mapsort.io.particle_files import ParticleFiles, read_particle_files
@@ -205,6 +205,35 @@ class Particles(StoredImages):
             made_of=None if self.made_of is None else self.made_of[wanted],
         )
 
+    def downsampled(self, box: int | None) -> Particles:
+        """Return the same particles, whose images are brought to a smaller box as they are read.
+
+        They show the same field with larger pixels; frequencies beyond these are left out.
+
+        Parameters
+        ----------
+        box : int or None
+            Side [pixel]; None: as the stacks have them.
+
+        Raises
+        ------
+        ConfigError
+            The images are not larger than that.
+        """
+        if box is None or box == self.box:
+            return self
+        if box > self.box:
+            raise ConfigError(
+                f"--downsample={box}: the images of {self.source} have {self.box} pixels only"
+            )
+        apix = self.apix * self.box / box
+        return replace(self, box=box, apix=apix, larger_box=self.stored_box)
+
+    @property
+    def stored_apix(self) -> float:
+        """Pixel size of the images in the stacks [A]."""
+        return self.apix * self.box / self.stored_box
+
     def images_only(self) -> Particles:
         """Return the same images without what the table says of them: little to send elsewhere.
 
@@ -271,8 +300,8 @@ class Particles(StoredImages):
             refuse_unnumbered(self.source, self.table, rows, stack.path, stack.n_images)
             if stack.note is not None:
                 odd.append(stack.note)
-            stated = stack.stated_apix
-            if stated is not None and abs(stated - self.apix) > _APIX_WARNING * self.apix:
+            stated, apix = stack.stated_apix, self.stored_apix
+            if stated is not None and abs(stated - apix) > _APIX_WARNING * apix:
                 other_apix.append(stack)
         return (*_with_count(odd), *self._apix_warnings(other_apix))
 
@@ -282,9 +311,10 @@ class Particles(StoredImages):
         first = stacks[0]
         others = f" (and {len(stacks) - 1} more stacks)" if len(stacks) > 1 else ""
         header = f"{first.path}{others}: the header states {first.stated_apix:g} A/pixel and"
+        apix = self.stored_apix
         if self._apix_given:
-            return (f"{header} --apix {self.apix:g}; {self.apix:g} is used",)
-        return (f"{header} {self.source} {self.apix:g}; {self.apix:g} is used, --apix changes it",)
+            return (f"{header} --apix {apix:g}; {apix:g} is used",)
+        return (f"{header} {self.source} {apix:g}; {apix:g} is used, --apix changes it",)
 
 
 def _with_count(notes: list[str]) -> list[str]:

@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mapsort.array_types import Float32, Int64
+from mapsort.engines.chunks import chunk_ranges
 from mapsort.errors import BadImagesError, FormatError
 from mapsort.io.hdf import HdfStack
 from mapsort.io.hdf_header import HeaderValue
 from mapsort.io.image_stack import ImageStack, OpenStacks
 from mapsort.model.half_sets import image_numbers
+from mapsort.physics.resample import match_images
 
 _NAMED = 5  # bad images that a message names
 _BLOCK_PIXELS = 1 << 19
+# Of larger images, so many pixels are read before they are brought to their box.
+_LARGER_PIXELS = 1 << 22
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,7 +33,7 @@ class StoredImages:
 
     #: The file that was opened.
     source: Path
-    #: Side of the images [pixel].
+    #: Side of the images as they are read [pixel].
     box: int
     #: The stacks that hold the images.
     files: tuple[Path, ...]
@@ -41,10 +45,18 @@ class StoredImages:
     dark: tuple[bool, ...] = ()
     #: Number of the image that each was made of, where that is known, (n,).
     made_of: Int64 | None = None
+    #: Side of the images in the stacks where they are larger: they are brought to ``box`` as they
+    #: are read; 0 where they are as they are read.
+    larger_box: int = 0
     _stacks: OpenStacks = field(default_factory=OpenStacks, repr=False)
 
     def __len__(self) -> int:
         return len(self.file_of)
+
+    @property
+    def stored_box(self) -> int:
+        """Side of the images in the stacks [pixel]."""
+        return self.larger_box or self.box
 
     def image_numbers(self) -> Int64:
         """Return numbers of the distinct images from 0 in the order of first occurrence, (n,).
@@ -125,7 +137,22 @@ class StoredImages:
     def _read(self, indices: ArrayLike | slice) -> tuple[Float32, dict[int, str]]:
         """Read images, and tell what is wrong with which particle."""
         wanted = self._positions(indices)
+        if not self.larger_box:
+            return self._read_stored(wanted)
         images = np.empty((len(wanted), self.box, self.box), dtype=np.float32)
+        bad: dict[int, str] = {}
+        for where in chunk_ranges(len(wanted), max(1, _LARGER_PIXELS // self.larger_box**2)):
+            stored, found = self._read_stored(wanted[where])
+            ratio = self.larger_box / self.box
+            with np.errstate(invalid="ignore"):
+                images[where] = match_images(stored, 1.0, box=self.box, target_apix=ratio)
+            bad |= found
+        return images, dict(sorted(bad.items()))
+
+    def _read_stored(self, wanted: Int64) -> tuple[Float32, dict[int, str]]:
+        """Read images as the stacks have them, and tell what is wrong with which particle."""
+        box = self.stored_box
+        images = np.empty((len(wanted), box, box), dtype=np.float32)
         owners = self.file_of[wanted]
         bad: dict[int, str] = {}
         for owner in np.unique(owners):
@@ -151,14 +178,14 @@ class StoredImages:
         places = places[np.argsort(self.index_in_file[wanted[places]], kind="stable")]
         together = (places[1:] - places[:-1] == 1).all()
         bad: dict[int, str] = {}
-        step = len(places) if together else max(1, _BLOCK_PIXELS // self.box**2)
+        step = len(places) if together else max(1, _BLOCK_PIXELS // self.stored_box**2)
         for begin in range(0, len(places), step):
             block = places[begin : begin + step]
             rows = wanted[block]
             part = (
                 images[block[0] : block[-1] + 1]
                 if together
-                else np.empty((len(block), self.box, self.box), dtype=np.float32)
+                else np.empty((len(block), *images.shape[1:]), dtype=np.float32)
             )
             look = _Look()
             with np.errstate(over="ignore", invalid="ignore"):
@@ -173,11 +200,11 @@ class StoredImages:
 
     def _stack(self, owner: int) -> ImageStack:
         stack = self._stacks.get(self.files[owner])
-        if stack.box != (self.box, self.box):
+        if stack.box != (self.stored_box, self.stored_box):
             ny, nx = stack.box
             raise FormatError(
                 f"{stack.path}: its images are {nx} x {ny} pixels, those of the set {self.source} "
-                f"{self.box} x {self.box}; all must be square and of one size."
+                f"{self.stored_box} x {self.stored_box}; all must be square and of one size."
             )
         return stack
 

@@ -12,6 +12,7 @@ from mapsort.options.types import (
     ITERATION_COUNT,
     MAP_COUNT,
     MOST_ITERATIONS,
+    SMALLEST_BOX,
     KeptFiles,
     MapFormat,
     SeedMethod,
@@ -133,6 +134,13 @@ class Course(ParticleImages, Workers):
     )
     path: Path | None = option(
         file_path("a directory"), "DIR", "run directory; by default the next free multi_XX"
+    )
+    downsample: int | None = option(
+        whole_number(SMALLEST_BOX),
+        "PX",
+        "bring the images to a box of PX pixels as they are read, with as much larger pixels; maps "
+        "come out in this box, and options in pixels are in these; by default images are taken as "
+        "they are",
     )
     targetres: float | None = option(
         real_number(above=0),

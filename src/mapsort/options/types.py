@@ -12,6 +12,9 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
+#: Particles and maps must be at least this large for polar matching to make sense [pixel].
+SMALLEST_BOX = 16
+
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+import scipy.fft
+
 from mapsort.model.half_sets import SUBSET
 from mapsort.options.multi import MultiOptions, why_not_components
 from mapsort.options.types import NARROW_FROM_SPEED, Assignment, CtfHandling, SeedMethod
@@ -13,8 +15,14 @@ from mapsort.refinement.classification import SETTLED, why_hard
 from mapsort.refinement.half_maps import joined_resolution_ang, start_resolution_ang
 from mapsort.refinement.inputs import MultiInputs
 from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
-from mapsort.refinement.plan import MultiPlan
+from mapsort.refinement.plan import TARGET_MARGIN, MultiPlan
 from mapsort.rundir.wording import readable_size
+
+#: Pixels [A] that are small enough to tell structures apart: maps of classes of weak particles
+#: hardly reach twice that.
+ENOUGH_PIXEL_ANG = 2.6
+#: Part of the box that a smaller one may have at most to be worth a word.
+CLEARLY_SMALLER = 0.75
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,10 @@ def _particle_choices(options: MultiOptions, inputs: MultiInputs) -> list[Choice
     source = inputs.particles.source
     chosen = []
     if options.apix is None:
-        chosen.append(Choice("--apix", f"{inputs.apix:g} A/px", f"as {source} states"))
+        stored = inputs.particles.stored_apix
+        chosen.append(Choice("--apix", f"{stored:g} A/px", f"as {source} states"))
+    if (words := of_smaller_box(options, inputs)) is not None:
+        chosen.append(Choice("--downsample", "images as they are", words))
     if options.ctf is CtfHandling.AUTO:
         if inputs.ctf is None:
             reason = f"{source} holds no CTF parameters"
@@ -65,6 +76,23 @@ def _particle_choices(options: MultiOptions, inputs: MultiInputs) -> list[Choice
         value = "inverted" if options.invert else "as it is"
         chosen.append(Choice("contrast", value, inputs.contrast))
     return [*chosen, _half_set_choice(inputs)]
+
+
+def of_smaller_box(options: MultiOptions, inputs: MultiInputs) -> str | None:
+    """Return what to know of a clearly smaller box that is enough to tell structures apart.
+
+    It is as large as fast transforms are and has pixels of up to `ENOUGH_PIXEL_ANG`, or as
+    ``--targetres`` needs them.
+    """
+    if options.downsample is not None:
+        return None
+    field, pixel = inputs.particles.box * inputs.apix, ENOUGH_PIXEL_ANG
+    if options.targetres is not None:
+        pixel = min(pixel, 0.5 * options.targetres / TARGET_MARGIN)
+    box = 2 * scipy.fft.next_fast_len(math.ceil(0.5 * field / pixel))
+    if box > CLEARLY_SMALLER * inputs.particles.box:
+        return None
+    return f"--downsample {box} keeps all that is coarser than {2 * field / box:.1f} A"
 
 
 def _half_set_choice(inputs: MultiInputs) -> Choice:

@@ -20,9 +20,10 @@ from mapsort.model.half_sets import N_HALVES, HalfSets, dealt_out
 from mapsort.model.particles import Particles
 from mapsort.model.volume import Volume, is_map
 from mapsort.options.multi import MultiOptions
-from mapsort.options.types import InputMode
+from mapsort.options.types import SMALLEST_BOX, InputMode
 from mapsort.options.without_effect import options_without_effect
 from mapsort.physics.ctf import ContrastTransfer
+from mapsort.physics.resample import match_box
 from mapsort.refinement.ctf_choice import are_flipped, chosen_ctf
 from mapsort.refinement.finishing import given_structure_factor
 from mapsort.refinement.focus import open_focus
@@ -34,8 +35,6 @@ from mapsort.rundir.outputs import check_new_run, check_writable
 from mapsort.rundir.scratch import KeptTable, Scratch
 from mapsort.stages.prepare import ParticleTreatment
 
-#: Particles and maps must be at least this large for polar matching to make sense.
-SMALLEST_BOX = 16
 #: Column with the places of images.
 IMAGE_NAME = "rlnImageName"
 
@@ -189,6 +188,7 @@ def open_inputs(
     """
     if particles is None:
         particles = open_particles(options)
+    particles = particles.downsampled(options.downsample)
     notes = (*options_without_effect(options), *particles.notes, *particles.validate())
     halves = particles.half_sets()
     notes += halves.notes
@@ -215,7 +215,7 @@ def open_inputs(
     for path, seed in zip(options.models, seeds, strict=True):
         if not np.any(seed):
             raise FormatError(f"{path}: no density inside the particles' box")
-    mask = open_mask(options, particles.box)
+    mask = open_mask(options, particles)
     focus, doubts = open_focus(options, particles)
     filtered = _open_filtered(options, particles)
     files = _files(options, particles)
@@ -271,18 +271,19 @@ def _open_filtered(options: MultiOptions, particles: Particles) -> Particles | N
     """Open ``--usefilt`` and hold it against the particles."""
     if options.usefilt is None:
         return None
-    filtered = Particles.open(options.usefilt, apix=particles.apix, datadir=options.datadir)
+    filtered = Particles.open(options.usefilt, apix=particles.stored_apix, datadir=options.datadir)
     filtered.validate()
-    if (len(filtered), filtered.box) != (len(particles), particles.box):
+    if (len(filtered), filtered.box) != (len(particles), particles.stored_box):
         raise ConfigError(
             f"--usefilt={options.usefilt}: holds {len(filtered)} images of {filtered.box} pixels; "
-            f"the same {len(particles)} of {particles.box} as in {particles.source} are needed"
+            f"the same {len(particles)} of {particles.stored_box} as in {particles.source} are "
+            "needed"
         )
-    return filtered
+    return filtered.downsampled(options.downsample)
 
 
-def open_mask(options: MultiOptions, box: int) -> Float32 | None:
-    """Read ``--simmask`` for images of this box.
+def open_mask(options: MultiOptions, particles: Particles) -> Float32 | None:
+    """Read ``--simmask`` at the box of these particles.
 
     Raises
     ------
@@ -291,7 +292,7 @@ def open_mask(options: MultiOptions, box: int) -> Float32 | None:
     """
     if options.simmask is None:
         return None
-    stack = MrcStack(options.simmask)
+    stack, box = MrcStack(options.simmask), particles.stored_box
     if stack.n_images != 1 or stack.box != (box, box):
         raise ConfigError(
             f"--simmask={options.simmask}: holds {stack.n_images} image(s) of {stack.box[1]} x "
@@ -300,7 +301,7 @@ def open_mask(options: MultiOptions, box: int) -> Float32 | None:
     mask: Float32 = stack.read([0])[0]
     if not mask.any():
         raise ConfigError(f"--simmask={options.simmask}: is zero everywhere")
-    return mask
+    return match_box(mask, 1.0, box=particles.box, target_apix=box / particles.box)
 
 
 def _check_options(options: MultiOptions, particles: Particles) -> None:
