@@ -90,20 +90,39 @@ def test_blocks_find_the_same(run_small, small_run, small, three_blocks, request
     assert likelihood[0] == pytest.approx(likelihood[1], rel=2e-3)
 
 
+class Totals(Notes):
+    """And how much work the first match of all particles announces."""
+
+    total = 0
+
+    def start(self, stage, total, *, iteration, n_iterations):
+        super().start(stage, total, iteration=iteration, n_iterations=n_iterations)
+        if (stage, iteration) == ("match", 1):
+            self.total = total
+
+
+@pytest.mark.parametrize(("rings", "blocks"), [(13, 1), (3, 2)])
+def test_maps_that_end_early_are_compared_at_once(run_small, small_run, monkeypatch, rings, blocks):
+    """Memory that does not hold all of them in full band holds them up to their last ring, 13."""
+    n = 2 * len(mapsort.orientations(STEP, "c1"))
+    monkeypatch.setattr(multi_plan, "BANK_BYTES", n * multi_plan.bank_bytes(rings))
+    monkeypatch.setattr(multi_plan, "_LEAST_BLOCK", n // 2)
+    shown = Totals()
+    run = run_small(iter=1, progress=shown)
+    assert shown.total == blocks * 120
+    if blocks == 1:
+        monkeypatch.undo()
+        columns = [name for name in run.assignments if name != "rlnImageName"]
+        whole = small_run(iter=1).assignments
+        pd.testing.assert_frame_equal(run.assignments[columns], whole[columns])
+
+
 def test_blocks_are_counted_as_work(run_small, three_blocks):
     """The bar of a run in blocks ends where it should (checked by Notes.of) and counts them all."""
-
-    class Totals(Notes):
-        totals = ()
-
-        def start(self, stage, total, *, iteration, n_iterations):
-            super().start(stage, total, iteration=iteration, n_iterations=n_iterations)
-            self.totals += ((stage, iteration, total),)
-
     notes = Totals()
     run_small(progress=notes)
     notes.of("match")
-    assert ("match", 1, 3 * 120) in notes.totals
+    assert notes.total == 3 * 120
     assert three_blocks > 0
 
 

@@ -169,6 +169,27 @@ def test_candidates_of_like_maps_are_found_nearby(weight):
     np.testing.assert_allclose(found.score[:, 0], everywhere.score[:, 0], rtol=1e-3)
 
 
+@pytest.mark.parametrize("weight", [100.0, 0.1])
+def test_dear_candidates_nearby_are_compared_on_the_first_level_first(weight, monkeypatch):
+    """Views that are clearly worse there are not compared further; each map's last pose is."""
+    monkeypatch.setattr(search_levels, "LOOK_WORTH", 0.0)
+    case = Case(weight)
+    plan = case.plan()
+    assert plan.looks_first
+    view = case.reference % N_VIEWS
+    around = np.stack([view, *((view + k) % N_VIEWS for k in range(1, 12))], axis=1)
+    reference = np.concatenate([around + m * N_VIEWS for m in range(3)], axis=1).astype(np.int32)
+    origin = np.tile(np.float32([2.0, -1.0]), (N, reference.shape[1], 1))
+    own = Started(reference[:, ::12].copy(), origin[:, ::12].copy())
+    found = case.searched(match_near, plan, reference, origin, last=own)
+    np.testing.assert_array_equal(found.reference[:, 0], case.reference)
+    everywhere, _ = case.searched(match_chunk, plan, last=own)
+    np.testing.assert_allclose(found.score[:, 0], everywhere.score[:, 0], rtol=1e-3)
+    for model in range(3):
+        of_map = case.references.model[found.reference] == model
+        assert (of_map.sum(axis=1) == 4).all()
+
+
 def test_an_exhaustive_search_compares_every_map():
     case = Case(100.0)
     plan = case.plan(search_aligner("rtf_exhaustive"))

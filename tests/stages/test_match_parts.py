@@ -70,6 +70,17 @@ def test_only_what_is_far_below_the_best_of_its_own_map_is_not_refined():
     assert found.tolist() == [[False, False, False, True, False]]
 
 
+def test_so_many_of_each_map_go_on_however_far_they_are_below_the_best():
+    references = References.of_models([np.zeros((4, 3)), np.zeros((3, 3))])
+    candidates = candidates_of([[0, 5, 2, 6, 1, 3, -1]])
+    scores = np.array([[50.0, 9.0, 40.0, 1.0, 30.0, 40.5, -np.inf]])
+    found = far_below(candidates, scores, references, nats=5.0, at_least=2)
+    assert found.tolist() == [[False, False, True, False, True, False, False]]
+    # of a map with fewer candidates, all of them
+    found = far_below(candidates, scores, references, nats=5.0, at_least=3)
+    assert found.tolist() == [[False, False, False, False, True, False, False]]
+
+
 def test_refinements_that_went_too_far_are_taken_back():
     candidates = candidates_of([[0, 1, 2]])
     before = candidates.copied()

@@ -22,7 +22,7 @@ from mapsort.physics.scoring import Comparator, Scoring
 from mapsort.physics.shells import shell_means
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
-from mapsort.stages.project import project_images
+from mapsort.stages.project import project_images, signal_power
 from mapsort.stages.search.pair_scores import PairComparison, reranked
 from mapsort.stages.search.search_plan import MatchPlan, plan_match, spectrally_matched
 from mapsort.stages.search.settings import SearchContext, SearchSettings
@@ -130,21 +130,40 @@ def match_plan(
     shrink : int, optional
         Compare at this part of the size; by default ``--shrink``.
     """
-    context = replace(
-        search_context(run, compared_noise(run, state)),
-        max_radius=highest_radius(run, run.options.shrink if shrink is None else shrink),
-        shift_spread=state.learnt.shift_spread,
-    )
     return plan_match(
         compared_maps(run, state),
         references,
-        context,
+        _state_context(run, state, run.options.shrink if shrink is None else shrink),
         settings,
         support_radius=run.plan.support_radius,
         mask=search_mask(run, settings),
         matched_to=reference_power(run),
         method=run.projection,
     )
+
+
+def _state_context(run: Run, state: State, shrink: int) -> SearchContext:
+    """Return what an iteration's searches share."""
+    return replace(
+        search_context(run, compared_noise(run, state)),
+        max_radius=highest_radius(run, shrink),
+        shift_spread=state.learnt.shift_spread,
+    )
+
+
+def blocks_compared(run: Run, state: State, settings: SearchSettings) -> list[slice]:
+    """Return ranges of references whose projections are in memory together in an iteration.
+
+    One that is low-passed takes little: most fit in together that would not with their full band.
+    """
+    blocks = run.plan.reference_blocks
+    if len(blocks) == 1:
+        return blocks
+    context = _state_context(run, state, run.options.shrink)
+    power = signal_power(compared_maps(run, state))
+    wanted = [settings.scoring, settings.search, settings.polish_by]
+    rings = [context.highest_ring(power, scoring) for scoring in wanted if scoring is not None]
+    return run.plan.blocks_up_to(max(rings))
 
 
 def search_context(run: Run, noise_power: Real) -> SearchContext:

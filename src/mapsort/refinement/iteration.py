@@ -242,7 +242,8 @@ def matched(run: Run, state: State, settings: SearchSettings, *, iteration: int)
 
 def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration: int) -> Found:
     """Match the particles of one part: by a search, or as the input has them."""
-    found = _matching(run, state)(run, state, settings, iteration=iteration)
+    match = _matching(run, state, settings)
+    found = match(run, state, settings, iteration=iteration)
     if run.options.skipalign:
         return found
     if run.options.inputmode is InputMode.PARTICLES or run.plan.copies is not None:
@@ -250,10 +251,10 @@ def _matched_part(run: Run, state: State, settings: SearchSettings, *, iteration
     return found
 
 
-def _matching(run: Run, state: State) -> Callable[..., Found]:
+def _matching(run: Run, state: State, settings: SearchSettings) -> Callable[..., Found]:
     """Return the way this iteration matches."""
     if run.options.skipalign:
         return match_given
-    if narrows(run, state):
+    if narrows(run, state, settings):
         return match_narrowed
     return match_two_stage if in_two_stages(run) else match_all

@@ -15,7 +15,7 @@ from mapsort.engines.made_anew import MadeAnew
 from mapsort.model.matches import Matches
 from mapsort.model.poses import Poses
 from mapsort.model.references import References
-from mapsort.refinement.comparison import match_plan, pair_ranking
+from mapsort.refinement.comparison import blocks_compared, match_plan, pair_ranking
 from mapsort.refinement.memory_plan import FULL_SIMILARITY_BYTES, similarity_bytes
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
@@ -88,7 +88,7 @@ def match_all(
     matches its own particles only.
     """
     n_particles = len(run.inputs.particles) if n is None else n
-    blocks = run.plan.reference_blocks
+    blocks = blocks_compared(run, state, settings)
     full = n is None and keeps_similarity(run)
     run.start("match", n_particles * len(blocks), iteration)
     matches: Matches | None = None

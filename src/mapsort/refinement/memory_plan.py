@@ -104,7 +104,7 @@ def item_bytes(plan: MultiPlan) -> dict[str, int]:
         "particle": _PARTICLE_BYTES,
         "particle in work": 2 * (8 * padded * (padded // 2 + 1) + 12 * box * box),
         "class": 2 * box * (box // 2 + 1) * (2 * 12 + 8 * sets),
-        "reference": bank_bytes(box),
+        "reference": bank_bytes(box / 2),
         "map": (sets * 22 + (9 + 4 * (sets - 1)) * 4) * box**3,
     }
 

@@ -9,8 +9,10 @@ import numpy as np
 from mapsort.array_types import Bool, Float32, Int32
 from mapsort.engines.chunks import Rows
 from mapsort.model.matches import Matches
+from mapsort.model.references import References
 from mapsort.modules.search_aligner import search_aligner
 from mapsort.options.types import NARROW_FROM_SPEED
+from mapsort.refinement.comparison import blocks_compared
 from mapsort.refinement.matching import Found, Search, SyntheticNoise
 from mapsort.refinement.run import Run
 from mapsort.refinement.state import State
@@ -27,7 +29,7 @@ from mapsort.stages.search.settings import SearchSettings
 EVERYWHERE_SHARE = 0.2
 
 
-def narrows(run: Run, state: State) -> bool:
+def narrows(run: Run, state: State, settings: SearchSettings) -> bool:
     """Whether this iteration looks only near the last matches.
 
     Fast ``--speed`` settings do, where classes, and so poses, are known before, and where there
@@ -37,8 +39,8 @@ def narrows(run: Run, state: State) -> bool:
     return (
         (always_narrow(run, state) or state.learnt.still is not None)
         and state.matches is not None
-        and len(run.plan.reference_blocks) == 1
         and not search_aligner(run.options.simalign).exhaustive
+        and len(blocks_compared(run, state, settings)) == 1
     )
 
 
@@ -96,12 +98,11 @@ def _match_rows(
         wide, near = rows[anywhere[rows]], rows[~anywhere[rows]]
         order += [wide, near]
         if len(wide):
-            start = Started(*near_candidates(before.rows(wide), references, table[:, :1]))
             whole, _ = match_chunk(
                 plan,
                 spectra[wide],
                 ctf[wide],
-                last=start,
+                last=_last(before.rows(wide), references, table),
                 refined=run.plan.refined,
                 n_threads=run.plan.n_threads,
             )
@@ -112,9 +113,15 @@ def _match_rows(
                 spectra[near],
                 ctf[near],
                 *near_candidates(before.rows(near), references, table),
+                last=_last(before.rows(near), references, table),
                 refined=run.plan.refined,
                 n_threads=run.plan.n_threads,
             )
             found.append(some)
     ranked = np.argsort(np.concatenate(order), kind="stable")
     return search.ranked(raw, where, Matches.joined(found).rows(ranked))
+
+
+def _last(before: Matches, references: References, table: Int32) -> Started:
+    """Return where particles lay on each map; the table's first column is each view itself."""
+    return Started(*near_candidates(before, references, table[:, :1]))

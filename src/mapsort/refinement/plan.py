@@ -37,9 +37,9 @@ BANK_BYTES, _LEAST_BLOCK = 2**30, 1024
 LOWMEM_PART = 8
 
 
-def bank_bytes(box: int) -> int:
-    """Return the size of one reference's angular coefficients, full band, all levels."""
-    return 2 * 8 * (box // 2) * int(np.pi * box / 2)
+def bank_bytes(rings: float) -> int:
+    """Return the size of one reference's angular coefficients up to a ring, all levels."""
+    return 2 * 8 * int(rings) * int(np.pi * rings)
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,12 @@ class MultiPlan:
 
     @property
     def reference_blocks(self) -> list[slice]:
-        """Ranges of references whose projections are in memory together."""
-        per_reference = bank_bytes(self.grid.box)
-        length = max(_LEAST_BLOCK, self.block_bytes // per_reference)
+        """Ranges of references whose projections are in memory together, whatever their band."""
+        return self.blocks_up_to(self.grid.box / 2)
+
+    def blocks_up_to(self, rings: float) -> list[slice]:
+        """Return ranges of references whose projections up to a ring are in memory together."""
+        length = max(_LEAST_BLOCK, self.block_bytes // bank_bytes(rings))
         return chunk_ranges(len(self.references), length)
 
     @property

@@ -17,7 +17,7 @@ from mapsort.model.matches import Matches
 from mapsort.options.types import CONSENSUS_ITERATIONS, VIEWS_ITERATIONS, VIEWS_SAMPLE
 from mapsort.refinement.batches import batch_sizes
 from mapsort.refinement.class_sums import average_all
-from mapsort.refinement.comparison import comparison_settings
+from mapsort.refinement.comparison import blocks_compared, comparison_settings
 from mapsort.refinement.iteration import reference_slices
 from mapsort.refinement.matching import Search, matched_rows
 from mapsort.refinement.plan import noise_floor
@@ -119,13 +119,13 @@ def estimated_time(run: Run) -> TimeEstimate:
     processor time: a map that looks like noise is compared in full detail.
     """
     n = len(run.inputs.particles)
-    blocks = run.plan.reference_blocks
-    block = replace(run.plan, references=run.plan.references.part(blocks[0]))
-    trial = replace(run, plan=block, execution=replace(run.execution, engine=None))
-    share = len(run.plan.references) / len(block.references)
     seeds = tuple(np.asarray(seed * run.sphere, np.float32) for seed in run.inputs.seeds)
     state = State(0, seeds, noise_floor(run.seen.averaged), None)
     settings = comparison_settings(run.options, 1)
+    blocks = blocks_compared(run, state, settings)
+    block = replace(run.plan, references=run.plan.references.part(blocks[0]))
+    trial = replace(run, plan=block, execution=replace(run.execution, engine=None))
+    share = len(run.plan.references) / len(block.references)
     search = Search(trial, state, settings, block.references)
     trial.start("trial: project the maps", 1, 0)
     once = _seconds(lambda: search.plan.value)

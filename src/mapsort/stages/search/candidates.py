@@ -13,6 +13,8 @@ from mapsort.physics.scoring import Scoring
 
 #: Candidates so many nats below the best one of their map are not refined: they would stay there.
 REFINED_NATS = 12.0
+#: And those that are farther below it do not go on from one level to the next.
+CARRIED_NATS = 16.0
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,16 @@ class Candidates:
 
     def after(self, first: Started) -> Candidates:
         """Return others, and after them these, but for the references that are among the others."""
-        again = (self.reference[:, :, None] == first.reference[:, None, :]).any(axis=2)
-        own = np.where(again, np.int32(-1), self.reference)
+        own = np.where(self.among(first), np.int32(-1), self.reference)
         return Candidates.at(
             np.concatenate([first.reference, own], axis=1),
             np.concatenate([first.origin, self.origin], axis=1),
         )
+
+    def among(self, others: Started) -> Bool:
+        """Return which references are among others, (n, K)."""
+        same = self.reference[:, :, None] == others.reference[:, None, :]
+        return np.asarray(same.any(axis=2))
 
     def for_kernels(self) -> _core.Candidates:
         """Return the same arrays for the kernels."""
@@ -116,11 +122,23 @@ def best_of_each_map(
     return best
 
 
-def far_below(candidates: Candidates, scores: Float32, references: References) -> Bool:
-    """Return which candidates are `REFINED_NATS` below the best of their map, (n, K)."""
+def far_below(
+    candidates: Candidates,
+    scores: Float32,
+    references: References,
+    *,
+    nats: float = REFINED_NATS,
+    at_least: int = 1,
+) -> Bool:
+    """Return which candidates are ``nats`` below the best of their map, (n, K).
+
+    So many of each map, the best, are not.
+    """
     model = np.where(candidates.reference >= 0, references.model[candidates.reference], -1)
     far = np.zeros(scores.shape, dtype=bool)
     for m in range(references.n_models):
-        best = np.where(model == m, scores, -np.inf).max(axis=1, keepdims=True)
-        far |= (model == m) & (scores < best - REFINED_NATS)
+        own = np.where(model == m, scores, -np.inf)
+        ranked = -np.sort(-own, axis=1)
+        floor = np.minimum(ranked[:, :1] - nats, ranked[:, at_least - 1 : at_least])
+        far |= (model == m) & (scores < floor)
     return far

@@ -18,7 +18,13 @@ from mapsort.array_types import Complex64, Float32, Int32
 from mapsort.model.matches import Matches
 from mapsort.physics.scoring import Scoring, shift_log_prior
 from mapsort.stages.fourier_grid import FourierGrid
-from mapsort.stages.search.candidates import Candidates, Started, best_of_each_map, far_below
+from mapsort.stages.search.candidates import (
+    CARRIED_NATS,
+    Candidates,
+    Started,
+    best_of_each_map,
+    far_below,
+)
 from mapsort.stages.search.first_look import likely
 from mapsort.stages.search.search_levels import Level
 from mapsort.stages.search.search_plan import MatchPlan, plan_image_match
@@ -152,6 +158,7 @@ def match_near(
     reference: Int32,
     origin: Float32,
     *,
+    last: Started | None = None,
     reach_px: float | None = None,
     refined: int = REFINED,
     n_threads: int = 1,
@@ -166,6 +173,9 @@ def match_near(
         Candidates of each particle; -1 for none.
     origin : ndarray of shape (n, k, 2), float32
         Where each candidate's search for the shift begins [pixels].
+    last : Started, optional
+        Where the particles lay on each map before, among the candidates: these are then compared
+        on the first level, too, where searching is dear.
     reach_px : float, optional
         How far from there it looks; by default one step of the first lattice.
 
@@ -175,13 +185,18 @@ def match_near(
         ``refined`` matches of each map, best first.
     """
     levels = plan.levels[1:-1]
+    if last is not None and plan.looks_first:
+        plan = plan.where_poses_are_known()
+        levels = plan.levels[:-1]
     views = plan.shares_views(levels[0])
     if plan.like is not None and views:
         started = plan.like.started(reference, origin)
         reference, origin = started.reference, started.origin
     candidates = Candidates.at(reference, origin)
     step = 2.0 * (reach_px or levels[0].shift_step)
-    found = _descend(plan, levels, step, candidates, spectra, ctf, refined, n_threads, views=views)
+    found = _descend(
+        plan, levels, step, candidates, spectra, ctf, refined, n_threads, views=views, last=last
+    )
     return _matches(found, plan)
 
 
@@ -225,6 +240,12 @@ def _descend(
         count = refined if level is levels[-1] else level.n_carried(most, at_least=refined)
         compared = plan.first_references if views else plan.references
         candidates = best_of_each_map(candidates, scores, compared, count)
+        if plan.looks_first and level in levels[-2:-1]:
+            kept = candidates.scores(plan.settings.ranking)
+            far = far_below(candidates, kept, compared, nats=CARRIED_NATS, at_least=refined)
+            if last is not None and not views:
+                far &= ~candidates.among(last)
+            candidates.reference[far] = -1
     # lattices reach half a step beyond the limit; poses do not
     np.clip(candidates.origin, -plan.max_shift, plan.max_shift, out=candidates.origin)
     _polish(plan, candidates, spectra, ctf, n_threads)
