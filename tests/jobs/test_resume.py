@@ -150,8 +150,9 @@ def test_chunks_that_were_done_are_not_done_again(tiny, tmp_path, whole, results
 
     path = tmp_path / "multi_00"
     stopped(tiny, path, Counts(2))
-    parts = sorted(file.name for file in (path / "checkpoint").glob("match-b0_02_part*"))
-    assert parts == ["match-b0_02_part_0000000.npz"]
+    parts = sorted(file.name for file in (path / "checkpoint").glob("match-b0-*_02_part*"))
+    (part,) = parts
+    assert part.endswith("_02_part_0000000.npz")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapsort.Particles, "images", counted)
         refine_multi(tiny.particles, tiny.seeds, resume=path)
@@ -168,13 +169,13 @@ def test_chunks_are_saved_now_and_then(tiny, tmp_path, whole, results, monkeypat
 
     class KilledAt(StopsAt):
         def advance(self, _amount):
-            if self._now == self._where and (path / "checkpoint").glob("match-b0_01*"):
+            if self._now == self._where and (path / "checkpoint").glob("match-b0-*_01*"):
                 raise Killed
 
     path = tmp_path / "multi_00"
     with pytest.raises(Killed):
         refine_multi(tiny.particles, tiny.seeds, path=path, progress=KilledAt("match", 1), **QUICK)
-    assert list((path / "checkpoint").glob("match-b0_01_part*"))
+    assert list((path / "checkpoint").glob("match-b0-*_01_part*"))
     refine_multi(tiny.particles, tiny.seeds, resume=path)
     assert results(path) == whole()
 

@@ -103,9 +103,9 @@ def match_all(
         dear = search.plan.value.looks_first
         last = None if n is not None or len(blocks) > 1 else _last_poses(run, state)
         match = partial(matched_rows, run, search, full=full)
-        found = run.gathered(
-            Matched, match, iteration=iteration, stage=f"match-b{number}", n=n, along=last
-        )
+        # what another partition left is not of these references
+        stage = f"match-b{number}-{block.stop}"
+        found = run.gathered(Matched, match, iteration=iteration, stage=stage, n=n, along=last)
         similarity = found.similarity
         matches = _merged(run, matches, found.matches, first_reference=block.start)
     assert matches is not None, "there is at least one block"
