@@ -38,11 +38,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import scipy.fft
 from bench_reconstruction import against_relion as reconstructed_by_both
 from compare_relion import RELION_SETTINGS, Problem, for_relion, reference_list
 from projection_measures import against_relion as projected_by_both
-from whole_runs import agreement, classes_of, cpu_seconds, last_table, simulated
+from whole_runs import agreement, classes_of, cpu_seconds, last_table, many_simulated
 
+from mapsort.array_types import Float32
 from mapsort.geometry.symmetry import symmetry
 from mapsort.jobs.simulate import simulate
 from mapsort.model.particles import Particles
@@ -185,7 +187,7 @@ def measured(asked: argparse.Namespace, case: Case) -> Iterator[str]:
     out = asked.out.absolute()
     name = f"{'_'.join(case.simulated[1::2]) or '64'}_{case.n}_{asked.seed}".replace(",", "-")
     data = out / f"data_{name}"
-    simulated(asked.tools, data, "--n", str(case.n), "--seed", asked.seed, *case.simulated)
+    many_simulated(asked.tools, data, case.n, int(asked.seed), *case.simulated)
     run = out / f"{case.name} {case.n} {asked.seed}".replace(" ", "_").replace(",", "")
     command = [sys.executable, "-m", "mapsort", "multi"]
     begun = (run / "0_refine_parms.json").exists() and not (run / "verdict.json").exists()
@@ -214,9 +216,21 @@ def fsc_areas(run: Path, data: Path, n_states: int) -> list[float]:
     for state, path in enumerate(maps, start=1):
         found, true = Volume.open(path).data, Volume.open(data / f"true{state}.mrc").data
         box = len(found)
+        found = moved_onto(found, true)
         sphere = soft_sphere(box, 0.42 * box, 0.06 * box)
         areas.append(float(np.mean(fsc(found * sphere, true * sphere)[: box // 2])))
     return areas
+
+
+def moved_onto(found: Float32, true: Float32) -> Float32:
+    """Return a map moved by whole pixels to where it is most like another.
+
+    A starting map that lies off the centre is moved there, and so is what is made of it.
+    """
+    spectra = scipy.fft.rfftn(true) * np.conj(scipy.fft.rfftn(found))
+    alike = scipy.fft.irfftn(spectra, s=found.shape)
+    steps = np.unravel_index(int(alike.argmax()), found.shape)
+    return np.roll(found, steps, axis=(0, 1, 2))
 
 
 def of_relion(case: Case, data: Path, out: Path) -> str:

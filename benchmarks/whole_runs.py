@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from mapsort.io.star import read_particles
+from mapsort.io.star import read_particles, write_particles
 
 Classes = npt.NDArray[np.int64]
+
+
+#: The simulator holds twice the pixels that it makes: more than so many are made in parts.
+_MOST_PIXELS = 7e8
 
 
 def simulated(tools: Path, data: Path, *words: str) -> Path:
@@ -24,6 +30,35 @@ def simulated(tools: Path, data: Path, *words: str) -> Path:
             [sys.executable, str(tools / "simulate_real.py"), str(data), *words], check=True
         )
     return data
+
+
+def many_simulated(tools: Path, data: Path, n: int, seed: int, *words: str) -> Path:
+    """Return the directory of n particles, made in as many parts as memory asks for."""
+    box = int(words[words.index("--box") + 1]) if "--box" in words else 64
+    parts = np.array_split(np.arange(n), int(np.ceil(n * box**2 / _MOST_PIXELS)))
+    given = [("--n", str(len(rows)), "--seed", str(seed + k)) for k, rows in enumerate(parts)]
+    if len(parts) == 1:
+        return simulated(tools, data, *given[0], *words)
+    if not (data / "particles.star").exists():
+        made = [data / f"part{number}" for number in range(1, len(parts) + 1)]
+        for place, of_part in zip(made, given, strict=True):
+            simulated(tools, place, *of_part, *words)
+        for path in made[0].glob("*.mrc"):
+            shutil.copy(path, data)
+        for name in ("particles_truth", "posed", "particles"):
+            _join(made, data / f"{name}.star")
+    return data
+
+
+def _join(parts: list[Path], target: Path) -> None:
+    """Write the particles of several directories as one table, whose micrographs differ."""
+    tables = []
+    for part in parts:
+        optics, table = read_particles(part / target.name)
+        images = table["rlnImageName"].str.replace("@", f"@{part.name}/")
+        micrographs = part.name + "_" + table["rlnMicrographName"]
+        tables.append(table.assign(rlnImageName=images, rlnMicrographName=micrographs))
+    write_particles(target, optics, pd.concat(tables, ignore_index=True))
 
 
 def as_installed() -> dict[str, str]:

@@ -45,7 +45,7 @@ def _improved(run: Run, state: State) -> State:
     that it is compared with. They end when maps become no finer. Maps that lose their particles are
     not what the user gave: then all particles begin with the starting maps, and a warning says so.
     """
-    inputs, options = run.inputs, run.options
+    inputs, options, box = run.inputs, run.options, run.plan.grid.box
     sizes = batch_sizes(options, len(inputs.particles))
     if not sizes:
         return state
@@ -65,7 +65,8 @@ def _improved(run: Run, state: State) -> State:
                 _tell_of_loss(run, sorted(lost))
                 return state
             resolutions = [
-                resolution_at(curve, GOLD_STANDARD, inputs.apix) for curve in found.rebuilt.half_fsc
+                resolution_at(curve, GOLD_STANDARD, inputs.apix, box=box)
+                for curve in found.rebuilt.half_fsc
             ]
             at = Improved(_between(found.state), [*at.resolution_ang, resolutions])
             number = at.state.iteration
