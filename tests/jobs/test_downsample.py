@@ -7,7 +7,7 @@ import pytest
 
 from mapsort.errors import ConfigError, Interrupted
 from mapsort.io.mrc import write_stack
-from mapsort.io.star import read_particles
+from mapsort.io.star import read_particles, write_particles
 from mapsort.jobs.compare import compare_maps
 from mapsort.jobs.convert import convert
 from mapsort.jobs.eotest import eotest
@@ -114,6 +114,22 @@ def test_masks_and_other_images_are_brought_to_the_box(large, tmp_path):
     # the same disc: its area in pixels falls by the square of their ratio
     assert inputs.simmask.sum() == pytest.approx(np.pi * 20**2 * (SMALL / LARGE) ** 2, rel=0.02)
     assert np.array_equal(inputs.compared.images([0, 5]), inputs.particles.images([0, 5]))
+
+
+def test_given_origins_are_in_pixels_of_the_images_as_they_are(large, tmp_path):
+    optics, truth = read_particles(large.truth)
+    old = truth.rename(columns={f"rlnOrigin{axis}Angst": f"rlnOrigin{axis}" for axis in "XY"})
+    old[["rlnOriginX", "rlnOriginY"]] /= APIX
+    found = []
+    for name, table in (("new", truth), ("old", old)):
+        path = large.particles.with_name(f"{name}.star")
+        write_particles(path, optics, table)
+        asked = {"input": str(path), "models": ",".join(map(str, large.seeds)), "skipalign": True}
+        asked |= {"downsample": str(SMALL), "path": str(tmp_path / name)}
+        found.append(open_inputs(typed_options(MultiOptions, asked).validated()).poses[1])
+    expected = truth[["rlnOriginXAngst", "rlnOriginYAngst"]] / (APIX * LARGE / SMALL)
+    for origins in found:
+        assert np.allclose(origins, expected, atol=1e-5)
 
 
 def test_images_smaller_than_asked_for_are_refused(large):

@@ -79,6 +79,7 @@ def test_so_many_of_each_map_go_on_however_far_they_are_below_the_best():
     # of a map with fewer candidates, all of them
     found = far_below(candidates, scores, references, nats=5.0, at_least=3)
     assert found.tolist() == [[False, False, False, False, True, False, False]]
+    assert not far_below(candidates, scores, references, nats=5.0, at_least=9).any()
 
 
 def test_refinements_that_went_too_far_are_taken_back():

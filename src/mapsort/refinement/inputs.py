@@ -264,7 +264,10 @@ def _given_poses(options: MultiOptions, particles: Particles) -> tuple[Float64, 
     """Read the poses that ``--skipalign`` classifies with."""
     if not options.skipalign:
         return None
-    return table_poses(particles.source, particles.table, particles.apix, purpose="--skipalign")
+    source, table = particles.source, particles.table
+    # origins of older tables are in pixels of the images as they are
+    rotations, origins = table_poses(source, table, particles.stored_apix, purpose="--skipalign")
+    return rotations, origins * (particles.box / particles.stored_box)
 
 
 def _open_filtered(options: MultiOptions, particles: Particles) -> Particles | None:

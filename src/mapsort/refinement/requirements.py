@@ -8,6 +8,7 @@ import numpy as np
 
 from mapsort.geometry.nearest_views import VIEWS_AT_ONCE
 from mapsort.geometry.symmetry import symmetry
+from mapsort.model.particles import Particles
 from mapsort.modules.comparator import search_comparator
 from mapsort.options.multi import MultiOptions
 from mapsort.options.types import InputMode, KeptFiles
@@ -138,6 +139,13 @@ def run_disk(run: Run) -> int:
     return 2 * need + 4 * n_particles * box**2 if options.control else need
 
 
+def _stored(particles: Particles) -> str:
+    """Return how large images are in their stacks, where that is not how they are read."""
+    if particles.stored_box == particles.box:
+        return ""
+    return f", where they are {particles.stored_box} px at {particles.stored_apix:g} A/px"
+
+
 def plan_lines(run: Run, command: str) -> list[str]:
     """Return what would run, one fact a line."""
     options, inputs, plan = run.options, run.inputs, run.plan
@@ -170,7 +178,7 @@ def plan_lines(run: Run, command: str) -> list[str]:
     iterations = options.iter or f"until converged, at most {options.n_iterations}"
     return [
         f"particles: {inputs.halves.particles_in_words} of {box} px at {inputs.apix:g} A/px from "
-        f"{particles.source}",
+        f"{particles.source}{_stored(particles)}",
         f"CTF: {ctf}; contrast {'inverted' if options.invert else 'not inverted'}",
         *(f"note: {note}" for note in inputs.notes),
         *models,

@@ -139,6 +139,7 @@ def far_below(
     for m in range(references.n_models):
         own = np.where(model == m, scores, -np.inf)
         ranked = -np.sort(-own, axis=1)
-        floor = np.minimum(ranked[:, :1] - nats, ranked[:, at_least - 1 : at_least])
+        least = min(at_least, scores.shape[1]) - 1
+        floor = np.minimum(ranked[:, :1] - nats, ranked[:, least : least + 1])
         far |= (model == m) & (scores < floor)
     return far
