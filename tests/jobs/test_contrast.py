@@ -8,10 +8,13 @@ import pytest
 
 from mapsort.jobs.multi import plan_text
 from mapsort.jobs.refine import refine, refine_plan_text
+from mapsort.jobs.simulate import simulate
 from mapsort.model.volume import Volume
 from mapsort.options.multi import MultiOptions
 from mapsort.options.refine import RefineOptions
-from mapsort.refinement.contrast import Contrast, tried_contrast
+from mapsort.options.simulate import SimulateOptions
+from mapsort.physics.phantom import phantom_map
+from mapsort.refinement.contrast import Contrast, tried_contrast, tried_moves
 from mapsort.refinement.execution import Execution
 from mapsort.refinement.inputs import open_inputs
 from mapsort.refinement.iteration import scanned
@@ -48,6 +51,45 @@ def tried(particles, models, **options):
     request = MultiOptions(input=particles, models=tuple(models), **QUICK, **options)
     inputs = open_inputs(request)
     return tried_contrast(scanned(Run(request, inputs, resolve(request, inputs), Execution())))
+
+
+@pytest.mark.parametrize("rolled", [0, 3], ids=["lacks a part", "rolled"])
+def test_a_map_that_lacks_a_part_stays_where_its_particles_are(tmp_path, rolled):
+    """Either lies off the centre, within the shifts that are searched: scores tell nothing."""
+    whole = phantom_map(0, 32, 4.0)
+    part = whole.copy()
+    part[:16] = 0.0
+    made = simulate(
+        SimulateOptions(
+            maps=tuple(written(tmp_path, whole=whole, part=part)),
+            out=tmp_path / "made",
+            n=240,
+            snr=0.3,
+            shift=1.0,
+        )
+    )
+    other = part if not rolled else np.roll(whole, (rolled, 0, 0), axis=(0, 1, 2))
+    models = written(tmp_path, first=part if rolled else whole, other=other)
+    request = MultiOptions(input=made.particles, models=tuple(models), **QUICK)
+    inputs = open_inputs(request)
+    assert [steps is None for steps in inputs.moves] == [not rolled, False]
+    run = scanned(Run(request, inputs, resolve(request, inputs), Execution()))
+    seeds, notes = tried_moves(run)
+    if rolled:
+        # of the part that is first, and of the map that nobody centred
+        assert "first.mrc: it stays off the centre" in notes[0]
+        assert "other.mrc: it is moved to the centre" in notes[1]
+        assert not np.array_equal(seeds[1], inputs.seeds[1])
+    else:
+        assert "other.mrc: it stays off the centre; its particles lie" in notes[0]
+        assert np.array_equal(seeds[1], inputs.seeds[1])
+
+
+def written(directory, **maps):
+    """Write maps of 4 A/px; their paths."""
+    for name, volume in maps.items():
+        Volume(volume, 4.0).write(directory / f"{name}.mrc")
+    return [directory / f"{name}.mrc" for name in maps]
 
 
 def test_dark_particles_are_told(small, dark):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapsort.array_types import Float32, Float64
+from mapsort.array_types import Float32, Float64, Indices
 from mapsort.geometry.symmetry import symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
@@ -27,6 +27,15 @@ _VIEWS, _SHELLS = "eman:delta=20:inc_mirror=0:perturb=0", 8
 _CLEAR = 5.0
 #: Particles lie about the centre: a map is brought there unless they are against it by so many.
 _AGAINST = 2.5
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best match of each particle of a sample: score, map, squared shift [px^2], each (n,)."""
+
+    score: Float64
+    model: Indices
+    square_shift: Float64
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,8 @@ def tried_contrast(run: Run) -> Contrast:
 
     def scores(*, invert: bool) -> Float64:
         treatment = replace(plan.treatment, invert=invert)
-        return _scores(replace(sample, plan=replace(plan, treatment=treatment)), run.inputs.seeds)
+        taken = replace(sample, plan=replace(plan, treatment=treatment))
+        return _best(taken, run.inputs.seeds).score
 
     return Contrast(inverted, scores(invert=inverted), scores(invert=not inverted))
 
@@ -99,7 +109,9 @@ def tried_moves(run: Run) -> tuple[tuple[Float32, ...], tuple[str, ...]]:
     """Bring each starting map that lies off the centre there, unless particles are against it.
 
     A map of another program lies off because nobody centred it; but one ring of a double one lies
-    off the centre of both on purpose, if the particles of one ring do so, too.
+    off the centre of both on purpose, if the particles of one ring do so, too. Their scores tell
+    where a map lies beyond the shifts searched; where it is within them, how far particles of this
+    map must be shifted does: a map that lacks a part lies off the centre of all.
 
     Returns
     -------
@@ -116,16 +128,26 @@ def tried_moves(run: Run) -> tuple[tuple[Float32, ...], tuple[str, ...]]:
             continue
         moved = [*seeds]
         moved[model] = np.roll(seeds[model], steps, axis=(0, 1, 2))
-        gain = Contrast(False, _scores(sample, tuple(seeds)), _scores(sample, tuple(moved)))
-        stays = gain.deviations <= -_AGAINST
+        where = _best(sample, tuple(seeds)), _best(sample, tuple(moved))
+        stays, reason = _stays(*where, model)
         seeds = seeds if stays else moved
-        better = gain.taken > gain.opposite if stays else gain.opposite > gain.taken
         words = "it stays off the centre" if stays else "it is moved to the centre"
-        notes.append(
-            f"{run.options.models[model]}: {words}; {np.sum(better)} of {len(better)} particles "
-            "tried fit the maps better so"
-        )
+        notes.append(f"{run.options.models[model]}: {words}; {reason}")
     return tuple(seeds), tuple(notes)
+
+
+def _stays(off: _Best, centred: _Best, model: int) -> tuple[bool, str]:
+    """Say whether a map stays off the centre, and what tells so."""
+    gain = Contrast(False, off.score, centred.score)
+    own = (off.model == model) & (centred.model == model)
+    nearer = Contrast(False, -off.square_shift[own], -centred.square_shift[own])
+    if gain.deviations < _AGAINST and nearer.deviations <= -_AGAINST:
+        shifts = (np.sqrt(np.mean(best.square_shift[own])) for best in (off, centred))
+        first, other = (f"{shift:.1f}" for shift in shifts)
+        return True, f"its particles lie {first} px off their centres so, and {other} px otherwise"
+    stays = gain.deviations <= -_AGAINST
+    better = gain.taken > gain.opposite if stays else gain.opposite > gain.taken
+    return stays, f"{np.sum(better)} of {len(better)} particles tried fit the maps better so"
 
 
 def _sample(run: Run) -> Run:
@@ -148,12 +170,16 @@ def _sample(run: Run) -> Run:
     )
 
 
-def _scores(sample: Run, seeds: tuple[Float32, ...]) -> Float64:
-    """Return the best score of each particle with any map in any of the views."""
+def _best(sample: Run, seeds: tuple[Float32, ...]) -> _Best:
+    """Return the best match of each particle with any map in any of the views."""
     bounded = tuple(np.asarray(seed * sample.sphere, np.float32) for seed in seeds)
     state = State(0, bounded, noise_floor(sample.seen.averaged), None)
     settings = SearchSettings(Scoring(UNKNOWN_SCALE), polish=None)
     # with a number: the scores of all pairs are not kept
     n = len(sample.inputs.particles)
     found = match_all(sample, state, settings, iteration=0, n=n).matches
-    return found.score[:, 0].astype(np.float64)
+    return _Best(
+        found.score[:, 0].astype(np.float64),
+        np.asarray(sample.plan.references.model[found.reference[:, 0]], np.intp),
+        np.sum(found.origin[:, 0].astype(np.float64) ** 2, axis=1),
+    )
