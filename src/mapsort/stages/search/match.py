@@ -240,7 +240,7 @@ def _descend(
         count = refined if level is levels[-1] else level.n_carried(most, at_least=refined)
         compared = plan.first_references if views else plan.references
         candidates = best_of_each_map(candidates, scores, compared, count)
-        if plan.looks_first and level in levels[-2:-1]:
+        if plan.looks_first and any(level is before for before in levels[-2:-1]):
             kept = candidates.scores(plan.settings.ranking)
             far = far_below(candidates, kept, compared, nats=CARRIED_NATS, at_least=refined)
             if last is not None and not views:
