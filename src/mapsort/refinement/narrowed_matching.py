@@ -9,7 +9,6 @@ import numpy as np
 from mapsort.array_types import Bool, Float32, Int32
 from mapsort.engines.chunks import Rows
 from mapsort.model.matches import Matches
-from mapsort.model.references import References
 from mapsort.modules.search_aligner import search_aligner
 from mapsort.options.types import NARROW_FROM_SPEED
 from mapsort.refinement.comparison import blocks_compared
@@ -102,26 +101,24 @@ def _match_rows(
                 plan,
                 spectra[wide],
                 ctf[wide],
-                last=_last(before.rows(wide), references, table),
+                last=Started(*near_candidates(before.rows(wide), references, table[:, :1])),
                 refined=run.plan.refined,
                 n_threads=run.plan.n_threads,
             )
             found.append(whole)
         if len(near):
+            around = Started(*near_candidates(before.rows(near), references, table))
             some = match_near(
                 plan,
                 spectra[near],
                 ctf[near],
-                *near_candidates(before.rows(near), references, table),
-                last=_last(before.rows(near), references, table),
+                around.reference,
+                around.origin,
+                # of the neighbours on each map, the view itself is the first
+                last=around.columns(slice(None, None, table.shape[1])),
                 refined=run.plan.refined,
                 n_threads=run.plan.n_threads,
             )
             found.append(some)
     ranked = np.argsort(np.concatenate(order), kind="stable")
     return search.ranked(raw, where, Matches.joined(found).rows(ranked))
-
-
-def _last(before: Matches, references: References, table: Int32) -> Started:
-    """Return where particles lay on each map; the table's first column is each view itself."""
-    return Started(*near_candidates(before, references, table[:, :1]))

@@ -28,6 +28,10 @@ class Started:
         """Return those of some of the particles."""
         return Started(self.reference[rows], self.origin[rows])
 
+    def columns(self, columns: slice) -> Started:
+        """Return some of those of each particle."""
+        return Started(self.reference[:, columns], self.origin[:, columns])
+
 
 @dataclass
 class Candidates:
