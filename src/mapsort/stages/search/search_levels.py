@@ -24,7 +24,7 @@ COARSE_SHARE, MIDDLE_SHARE, FINE_SHARE = 0.90, 0.99, 0.998
 #: Least number of coefficients at these levels: below it the search costs little anyway.
 COARSE_SIZE, MIDDLE_SIZE, FINE_SIZE = 90, 200, 300
 #: The same of a first look, and how many times its cost the coarse level must have to get one.
-LOOK_SHARE, LOOK_SIZE, LOOK_WORTH = 0.60, 40, 8.0
+LOOK_SHARE, LOOK_SIZE, LOOK_WORTH = 0.60, 40, 4.5
 #: Where references differ by this many nats, the coarse level needs no middle one after it.
 ENOUGH_NATS = 120.0
 #: Share of each map's references that go on to a middle level, and how many to a fine one; so many
