@@ -49,9 +49,23 @@ PolarLayout::PolarLayout(PolarGrid polar, int rotations, View<const std::int32_t
   require(entry > 0, "ring_ranges: no rings at all");
 }
 
+int PolarLayout::n_orders_between(int first, int last) const {
+  for (int m = max_order(); m > 0; --m)
+    if (std::max(first, first_ring_of[m]) < std::min(last, first_ring_of[m] + n_rings_of(m)))
+      return m + 1;
+  return 1;
+}
+
 RingTransform::RingTransform(const PolarLayout& layout)
     : layout_(layout), half_(int(layout.grid.n_angles / 2)),
-      n_blocks_(int((layout.grid.n_rings + kLanes - 1) / kLanes)), fft_(int(layout.grid.n_angles)) {
+      n_blocks_(int((layout.grid.n_rings + kLanes - 1) / kLanes)),
+      fft_(int(layout.grid.n_angles / 4)) {
+  require(layout.grid.n_angles % 4 == 0,
+          "n_angles: expected a product of 2, 3 and 5, a multiple of 4");
+  for (int j = 0; j < half_; ++j)
+    turn_.push_back({float(std::cos(kPi * j / half_)), float(-std::sin(kPi * j / half_))});
+  for (int block = 0; block < n_blocks_; ++block)
+    n_orders_.push_back(layout.n_orders_between(block * kLanes, (block + 1) * kLanes));
 }
 
 void rings_to_lanes(const complex_t* rings, const PolarGrid& grid, VecC* lanes) {

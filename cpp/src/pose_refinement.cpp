@@ -4,7 +4,7 @@
 #include "mapsort/polar_particle.hpp"
 #include "mapsort/vector_math.hpp"
 
-#include <algorithm> // for std::copy, std::copy_n
+#include <algorithm> // for std::clamp, std::copy, std::copy_n
 
 namespace mapsort::inline MAPSORT_ISA {
 
@@ -13,6 +13,17 @@ namespace {
 /// f and its derivatives with respect to (alpha, ox, oy) at one pose.
 struct Local {
   double value = 0.0, gradient[3]{}, hessian[3][3]{};
+
+  /// What a step adds to f, to second order.
+  double gain_of(const double step[3]) const {
+    double gain = 0.0;
+    for (int i = 0; i < 3; ++i) {
+      gain += gradient[i] * step[i];
+      for (int j = 0; j < 3; ++j)
+        gain += 0.5 * step[i] * hessian[i][j] * step[j];
+    }
+    return gain;
+  }
 };
 
 /// f and its derivatives around one pose of a particle against one reference.
@@ -92,11 +103,14 @@ private:
     shift_phases(setting_.points, setting_.bank.box(), ox, oy, phases_.data());
     for (std::size_t i = 0; i < shifted_.size(); ++i)
       shifted_[i] = particle.weighted()[i] * phases_[i];
-    const int available = std::min(n_orders_ + kBelow, setting_.transform.half());
-    for (int block = 0; block < setting_.transform.n_blocks(); ++block) {
+    const RingTransform& transform = setting_.transform;
+    for (int block = 0; block < transform.n_blocks(); ++block) {
       VecC* y = particle_.data() + block * stride() + kBelow;
-      setting_.transform.orders_of_block(shifted_.data(), block, fft_, available, y);
-      for (int m = available; m < n_orders_ + kBelow; ++m)
+      const int wanted = transform.n_orders(block) + kBelow;
+      const int available = std::min(wanted, transform.half());
+      transform.orders_of_block(shifted_.data(), block, fft_, available,
+                                [&](int m, VecC order) { y[m] = order; });
+      for (int m = available; m < wanted; ++m)
         y[m] = VecC{};
       y[-1] = {-y[1].re, y[1].im}; // Y_{-m} = (-1)^m conj Y_m
       y[-2] = {y[2].re, -y[2].im};
@@ -105,11 +119,9 @@ private:
 
   /// Factors exp(-i m alpha).
   void rotate(double alpha) {
-    turn_.resize(2 * n_orders_);
-    for (int m = 0; m < n_orders_; ++m) {
-      turn_[2 * m] = float(std::cos(m * alpha));
-      turn_[2 * m + 1] = float(-std::sin(m * alpha));
-    }
+    turn_.resize(n_orders_);
+    for (int m = 0; m < n_orders_; ++m)
+      turn_[m] = {float(std::cos(m * alpha)), float(-std::sin(m * alpha))};
   }
 
   void add_block(int block, Sums& sums) const {
@@ -120,8 +132,8 @@ private:
       a[lane] = float(2.0 * kPi * double(setting_.layout.grid.first_ring + block * kLanes + lane) /
                       double(setting_.bank.box()));
     const VecF half_a = 0.5f * a, quarter_a2 = half_a * half_a;
-    for (int m = 0; m < n_orders_; ++m) {
-      const VecC q = times(p[m], turn_[2 * m], turn_[2 * m + 1]);
+    for (int m = 0; m < setting_.transform.n_orders(block); ++m) {
+      const VecC q = times(p[m], turn_[m]);
       const VecC q1 = float(m) * times_minus_i(q);
       const VecC near = y[m - 1] + y[m + 1], far = y[m - 2] + y[m + 2];
       const VecC near_difference = y[m - 1] - y[m + 1], far_difference = y[m - 2] - y[m + 2];
@@ -145,26 +157,41 @@ private:
   AlignedVector<VecC> shifted_, phases_;
   RingTransform::Scratch fft_;
   AlignedVector<VecC> particle_, reference_;
-  std::vector<float> turn_;
+  std::vector<Turn> turn_;
 };
 
-/// Newton step towards the maximum; where the surface is not concave, steps along the gradient
-/// scaled by the diagonal. Cholesky of -H decides.
-void ascent_step(const Local& local, double step[3]) {
-  Cholesky<3> curvature;
-  bool concave = true;
-  for (int i = 0; i < 3 && concave; ++i)
-    for (int j = 0; j <= i; ++j)
-      concave = curvature.add(i, j, -local.hessian[i][j], 1e-9 * std::abs(local.hessian[i][i]));
-  if (!concave) {
-    for (int i = 0; i < 3; ++i)
-      step[i] = local.gradient[i] / std::max(std::abs(local.hessian[i][i]), 1e-12);
-    return;
+/// A step towards the maximum. Where the surface is concave, which Cholesky of -H decides, it is
+/// Newton's; elsewhere it goes along the gradient, scaled by the diagonal.
+struct Ascent {
+  double step[3];
+  bool newton;
+
+  explicit Ascent(const Local& local) {
+    Cholesky<3> curvature;
+    newton = true;
+    for (int i = 0; i < 3 && newton; ++i)
+      for (int j = 0; j <= i; ++j)
+        newton = curvature.add(i, j, -local.hessian[i][j], 1e-9 * std::abs(local.hessian[i][i]));
+    std::copy_n(local.gradient, 3, step);
+    if (newton) {
+      curvature.solve_lower(step);
+      curvature.solve_upper(step);
+    } else {
+      for (int i = 0; i < 3; ++i)
+        step[i] /= std::max(std::abs(local.hessian[i][i]), 1e-12);
+    }
   }
-  std::copy_n(local.gradient, 3, step);
-  curvature.solve_lower(step);
-  curvature.solve_upper(step);
-}
+
+  void limit(double angle, double origin) {
+    step[0] = std::clamp(step[0], -angle, angle);
+    for (int d = 1; d < 3; ++d)
+      step[d] = std::clamp(step[d], -origin, origin);
+  }
+
+  bool within(double angle, double origin) const {
+    return std::abs(step[0]) < angle && std::abs(step[1]) < origin && std::abs(step[2]) < origin;
+  }
+};
 
 /// Leave out what is not free, so that Newton's step is that of the rest.
 void hold_fixed(const Freedom& freedom, Local& local) {
@@ -180,6 +207,9 @@ void hold_fixed(const Freedom& freedom, Local& local) {
 
 constexpr double kOriginTolerance = 0.005; // pixels
 constexpr double kAngleTolerance = 5e-4;   // radians: 0.03 degrees
+/// Newton's step of at most so many tolerances is the last, and taken without a look at what it
+/// brings: what it leaves falls with its square.
+constexpr double kLastStep = 10.0;
 
 } // namespace
 
@@ -207,17 +237,24 @@ void refine_candidates(const Alignment& alignment, const ParticleBatch& particle
     };
     Local here = evaluate(pose);
     for (int iteration = 0; iteration < iterations; ++iteration) {
-      double step[3];
-      ascent_step(here, step);
-      step[0] = std::min(std::max(step[0], -max_angle_step), max_angle_step);
-      for (int d = 1; d < 3; ++d)
-        step[d] = std::min(std::max(step[d], -kMaxOriginStep), kMaxOriginStep);
+      Ascent ascent(here);
+      ascent.limit(max_angle_step, kMaxOriginStep);
+      const auto moved_by = [&](double fraction, double trial[3]) {
+        for (int d = 0; d < 3; ++d)
+          trial[d] = pose[d] + fraction * ascent.step[d];
+        return std::abs(trial[1]) <= max_origin && std::abs(trial[2]) <= max_origin;
+      };
+      double trial[3];
+      if (ascent.newton &&
+          ascent.within(kLastStep * kAngleTolerance, kLastStep * kOriginTolerance) &&
+          moved_by(1.0, trial)) {
+        here.value += here.gain_of(ascent.step);
+        std::copy_n(trial, 3, pose);
+        break;
+      }
       bool moved = false;
       for (double fraction : {1.0, 0.5, 0.25}) {
-        double trial[3];
-        for (int d = 0; d < 3; ++d)
-          trial[d] = pose[d] + fraction * step[d];
-        if (std::abs(trial[1]) > max_origin || std::abs(trial[2]) > max_origin)
+        if (!moved_by(fraction, trial))
           continue;
         const Local there = evaluate(trial);
         if (there.value > here.value) {
@@ -227,8 +264,7 @@ void refine_candidates(const Alignment& alignment, const ParticleBatch& particle
           break;
         }
       }
-      if (!moved || (std::abs(step[0]) < kAngleTolerance && std::abs(step[1]) < kOriginTolerance &&
-                     std::abs(step[2]) < kOriginTolerance))
+      if (!moved || ascent.within(kAngleTolerance, kOriginTolerance))
         break;
     }
     candidates.alpha(i, c) = static_cast<float>(pose[0]);

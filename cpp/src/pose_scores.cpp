@@ -263,8 +263,8 @@ private:
       const complex_t* one = &mix_.orders(m, particle, shift, 0);
       const complex_t* other = two ? one + n_rings_ : one;
       for (index_t r = 0; r < n_rings_; ++r, ++sum) {
-        *sum = *sum + times(a, one[r].real(), one[r].imag());
-        *sum = *sum + times(b, other[r].real(), other[r].imag());
+        *sum = *sum + times(a, {one[r].real(), one[r].imag()});
+        *sum = *sum + times(b, {other[r].real(), other[r].imag()});
       }
     }
   }

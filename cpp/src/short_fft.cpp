@@ -22,7 +22,7 @@ void run_stage(int length, int stride, const float* twiddles, const VecC* __rest
       butterfly<R>(a);
       y[q + stride * R * p] = a[0];
       for (int k = 1; k < R; ++k)
-        y[q + stride * (R * p + k)] = times(a[k], w[2 * (k - 1)], w[2 * (k - 1) + 1]);
+        y[q + stride * (R * p + k)] = times(a[k], {w[2 * (k - 1)], w[2 * (k - 1) + 1]});
     }
   }
 }

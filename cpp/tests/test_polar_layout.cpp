@@ -64,9 +64,9 @@ void grids_that_make_no_sense_are_refused() {
 
 /// Rings sum_m a_m exp(i m phi) with the Friedel mates a_-m = (-1)^m conj a_m: the transform
 /// returns a_m.
-void transform_returns_the_coefficients() {
+void transform_returns_the_coefficients(index_t n_angles) {
   constexpr int kRings = 21; // more than one block of lanes, the last one partly filled
-  const PolarGrid grid{1, kRings, 40};
+  const PolarGrid grid{1, kRings, n_angles};
   const PolarLayout layout(grid, 42, 8.0);
   const RingTransform transform(layout);
   auto scratch = transform.make_scratch();
@@ -110,6 +110,8 @@ int main() {
   layouts_of_many_grids();
   more_support_keeps_more();
   grids_that_make_no_sense_are_refused();
-  transform_returns_the_coefficients();
+  // a quarter of the angles is even or odd, a power of two or not
+  for (index_t n_angles : {16, 36, 40, 60, 96})
+    transform_returns_the_coefficients(n_angles);
   return mapsort_test::failures;
 }

@@ -349,9 +349,10 @@ def test_a_bank_that_makes_no_sense(change, message):
         _core.ReferenceBank(**(good | change))
 
 
-def test_angles_that_the_fft_does_not_take():
+@pytest.mark.parametrize("n_angles", [14, 18, 28])
+def test_angles_that_the_fft_does_not_take(n_angles):
     references = _core.ReferenceBank(
-        first_ring=1, n_rings=3, n_angles=14, box=BOX, support_radius=3.0
+        first_ring=1, n_rings=3, n_angles=n_angles, box=BOX, support_radius=3.0
     )
     with pytest.raises(ValueError, match=r"^n_angles: expected a product of 2, 3 and 5"):
         add(references, WINDOW, TURNS, **SCALES)

@@ -22,8 +22,12 @@ inline VecC operator*(float s, VecC a) { return {s * a.re, s * a.im}; }
 inline VecC operator*(VecC a, VecC b) {
   return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
 }
-inline VecC times(VecC a, float re, float im) {
-  return {a.re * re - a.im * im, a.re * im + a.im * re};
+/// A factor that is the same in all lanes.
+struct Turn {
+  float re, im;
+};
+inline VecC times(VecC a, Turn turn) {
+  return {a.re * turn.re - a.im * turn.im, a.re * turn.im + a.im * turn.re};
 }
 inline VecC times_minus_i(VecC a) { return {a.im, -a.re}; }
 
