@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from mapsort.rundir.record_file import read_record, write_record
-from mapsort.rundir.scratch import Gathered, KeptTable, Scratch
+from mapsort.rundir.scratch import Gathered, KeptTable, Scratch, sparse_zeros
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,23 @@ def resident_mib(kind):
 @pytest.fixture(params=["memory", "files"])
 def scratch(request, tmp_path):
     return Scratch(tmp_path if request.param == "files" else None)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 5), (64, 1 << 18)])
+def test_sparse_zeros_are_zeros_to_write_in(shape):
+    array = sparse_zeros(shape, np.complex64)
+    assert (array.shape, array.dtype) == (shape, np.complex64)
+    assert not array.any()
+    array[...] = 2.0
+    assert (array == 2.0).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells what is in memory")
+def test_sparse_zeros_take_memory_for_what_is_written():
+    before = resident_mib("RssAnon")
+    array = sparse_zeros((64, 1 << 20), np.float32)
+    array[::8, 0] = 1.0
+    assert resident_mib("RssAnon") - before < 8
 
 
 def test_what_is_gathered_comes_back_in_order(scratch):

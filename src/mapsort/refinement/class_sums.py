@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
-from mapsort.array_types import Complex64, Float32, Float64
+from mapsort.array_types import Array, Complex64, Float32, Float64
 from mapsort.engines.chunks import Rows, chunk_ranges, length, over_chunks
 from mapsort.errors import ConfigError
 from mapsort.model.class_averages import ClassAverages
@@ -16,6 +17,7 @@ from mapsort.model.membership import Membership
 from mapsort.modules.processors import processor_chain
 from mapsort.refinement.memory_plan import PIECE_BYTES, class_sum_bytes, spills_classes
 from mapsort.refinement.run import Run
+from mapsort.rundir.scratch import sparse_zeros
 from mapsort.rundir.wording import counted
 from mapsort.stages.average.average import ClassAccumulator, PieceSums, ShellStatistics
 from mapsort.stages.average.particle_fit import ParticleFit
@@ -104,7 +106,7 @@ class PieceWork:
             n_particles=0 if self.noise is None else length(particles),
             first_particle=particles.start,
             n_groups=self.n_groups,
-            room=run.execution.scratch.zeros if spills_classes(run.plan) else np.zeros,
+            room=_room(run),
         )
 
     def add(
@@ -133,6 +135,11 @@ class PieceWork:
         return sums.piece()
 
 
+def _room(run: Run) -> Callable[[tuple[int, ...], npt.DTypeLike], Array]:
+    """Return what makes room for the sums of all classes, of which few may have particles."""
+    return run.execution.scratch.zeros if spills_classes(run.plan) else sparse_zeros
+
+
 def _unread(_where: Rows) -> None:
     """Read nothing ahead."""
 
@@ -159,9 +166,8 @@ def _other_sums(work: PieceWork, matches: Matches, membership: Membership) -> Cl
     """Return the sums that ``--classaverager`` makes of images and counts multiplied otherwise."""
     run, threads = work.run, work.run.plan.n_threads
     weights = SumWeights(run.options.classaverager.strip(), run.plan.flipped, run.inputs.apix)
-    room = run.execution.scratch.zeros if spills_classes(run.plan) else np.zeros
     sums = ClassAccumulator(
-        run.plan.grid, run.inputs.apix, work.slices, run.inputs.halves.half, room=room
+        run.plan.grid, run.inputs.apix, work.slices, run.inputs.halves.half, room=_room(run)
     )
 
     def add(where: slice, raw: Float32) -> None:

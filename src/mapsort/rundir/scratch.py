@@ -27,6 +27,21 @@ _LEAST_BYTES = 2**16
 _ZEROS = bytes(2**20)
 
 
+def sparse_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return zeros in memory that is taken page by page, as it is written in.
+
+    Large arrays of NumPy ask for pages of some MiB, all of which is cleared for one row that is
+    written.
+    """
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    if size < _LEAST_BYTES or not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return np.zeros(shape, kind)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, kind).reshape(shape)
+
+
 class Scratch:
     """Room for arrays that grow with the number of particles or classes.
 
