@@ -316,3 +316,25 @@ def test_shared_rotational_average_tells_nothing_apart(plan):
     rings = np.arange(1, plan.highest_ring + 1)
     np.testing.assert_allclose(gain[0], 0.5 * np.pi * rings * (power[0] - mean**2), rtol=1e-9)
     np.testing.assert_allclose(gain[3], np.pi * rings * power[3], rtol=1e-9)
+
+
+def test_transforms_up_to_the_highest_ring_are_all_that_is_read(truth, plan, matches):
+    grid = plan.context.grid
+    whole = grid.image_spectra(truth.images)
+    cut = grid.image_spectra(truth.images, max_radius=plan.highest_ring)
+    # elsewhere numbers that any use of them would show in the scores
+    beyond = np.where((cut == 0) & (whole != 0), np.complex64(1e9), cut)
+    assert not np.array_equal(beyond, cut)
+    for spectra in (cut, beyond):
+        found, _ = match_chunk(plan, spectra, ctf_coefficients(truth.ctf, truth.n))
+        for name in ("reference", "alpha", "dx", "dy", "quality"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(matches, name))
+
+
+def test_a_highest_ring_leaves_the_columns_below_it_as_they_are():
+    grid = FourierGrid.for_box(48)
+    images = np.random.default_rng(3).normal(size=(2, 48, 48)).astype(np.float32)
+    whole, cut = (grid.image_spectra(images, max_radius=radius) for radius in (None, 9.5))
+    read = int(9.5 * grid.scale) + 1
+    np.testing.assert_array_equal(cut[:, :, :read], whole[:, :, :read])
+    assert not cut[:, :, read + 8 :].any()

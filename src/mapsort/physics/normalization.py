@@ -180,7 +180,8 @@ def background_normalize(images: Array, radius_px: float) -> Float32:
     if not square:
         raise ValueError(f"images: expected shape (n, box, box) or (box, box), got {stack.shape}")
     outside = _outside_circle(stack.shape[-1], radius_px)
-    background = stack[..., outside]
+    pixels = stack.reshape(*stack.shape[:-2], -1)
+    background = np.take(pixels, np.flatnonzero(outside), axis=-1)
     mean = background.mean(axis=-1, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         deviation = background.std(axis=-1, dtype=np.float64)

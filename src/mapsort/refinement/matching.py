@@ -225,12 +225,13 @@ def _match_groups(
     run: Run, search: Search, where: Rows, raw: Float32, last: Started | None, full: bool
 ) -> tuple[Matches, Similarity | None]:
     """Match a range of particles, those of each optics group in its own noise."""
-    spectra, ctf = run.spectra_of(raw), run.ctf_of(where)
+    highest = search.plan.value.highest_ring
+    spectra, ctf = run.spectra_of(raw, max_radius=highest), run.ctf_of(where)
     numbers, matches, similarities = [], [], []
     for plan, rows in search.by_group(where):
         found, similarity = match_chunk(
             plan,
-            spectra[rows],
+            spectra if len(rows) == len(spectra) else spectra[rows],
             ctf[rows],
             last=None if last is None else last.rows(rows),
             refined=run.plan.refined,

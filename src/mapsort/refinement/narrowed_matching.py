@@ -91,7 +91,8 @@ def _match_rows(
     anywhere: Bool,
 ) -> Matches:
     """Match one chunk of particles; ``table`` holds the neighbours of each view, itself first."""
-    spectra, ctf, references = run.spectra_of(raw), run.ctf_of(where), run.plan.references
+    spectra = run.spectra_of(raw, max_radius=search.plan.value.highest_ring)
+    ctf, references = run.ctf_of(where), run.plan.references
     found, order = [], []
     for plan, rows in search.by_group(where):
         wide, near = rows[anywhere[rows]], rows[~anywhere[rows]]

@@ -228,9 +228,10 @@ class Run:
         transfer = ctf_images(self.inputs.ctf[where], self.plan.grid.box, self.inputs.apix)
         return np.abs(transfer) if self.plan.flipped else transfer
 
-    def spectra_of(self, raw: Float32) -> Complex64:
-        """Transform raw images for the kernels."""
-        return self.plan.treatment.spectra(raw, n_threads=self.plan.n_threads)
+    def spectra_of(self, raw: Float32, *, max_radius: float | None = None) -> Complex64:
+        """Transform raw images for the kernels, up to ``max_radius`` Fourier pixels if given."""
+        plan = self.plan
+        return plan.treatment.spectra(raw, max_radius=max_radius, n_threads=plan.n_threads)
 
     def start(self, stage_name: str, total: int, iteration: int) -> None:
         """Begin a stage of `total` units on the progress display."""

@@ -73,9 +73,18 @@ class FourierGrid:
         interpolation = Interpolation(KERNEL_WIDTH, self.padded)
         return transform_window(volume, interpolation, max_radius=max_radius, n_threads=n_threads)
 
-    def image_spectra(self, images: Real, *, n_threads: int = 1) -> Complex64:
-        """Return padded transforms (n, padded, padded//2+1) of images (n, box, box)."""
+    def image_spectra(
+        self, images: Real, *, max_radius: float | None = None, n_threads: int = 1
+    ) -> Complex64:
+        """Return padded transforms (n, padded, padded//2+1) of images (n, box, box).
+
+        With ``max_radius`` [Fourier pixels of the box] columns are zero beyond those that the
+        kernels read for frequencies up to it.
+        """
         box, padded = self.box, self.padded
+        used = padded // 2 + 1
+        if max_radius is not None:
+            used = min(used, int(np.ceil(max_radius * self.scale)) + KERNEL_WIDTH // 2 + 1)
         factor = 1.0 / self.kernel_line
         factor = factor[:, None] * factor[None, :]
         # the half from the centre on begins the line, the other ends it; rows of zeros stay zero
@@ -84,9 +93,13 @@ class FourierGrid:
             np.multiply(images[:, :, pixels], factor[:, pixels], out=rows[:, :, place])
         lines = scipy.fft.rfft(rows, workers=n_threads)
         spectra = np.zeros((len(images), padded, padded // 2 + 1), dtype=np.complex64)
+        columns = spectra[:, :, :used]
         for pixels, place in self._halves():
-            spectra[:, place] = lines[:, pixels]
-        return np.asarray(scipy.fft.fft(spectra, axis=1, overwrite_x=True, workers=n_threads))
+            columns[:, place] = lines[:, pixels, :used]
+        done = scipy.fft.fft(columns, axis=1, overwrite_x=True, workers=n_threads)
+        if not np.may_share_memory(done, spectra):
+            columns[...] = done
+        return spectra
 
     def _halves(self) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Return where the two halves of a centred line are, and go in one with its origin at 0."""

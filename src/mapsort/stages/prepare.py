@@ -42,9 +42,15 @@ class ParticleTreatment:
         """Soft inscribed circle."""
         return inscribed_sphere(self.grid.box, EDGE, ndim=2)
 
-    def spectra(self, raw: Float32, *, n_threads: int) -> Complex64:
-        """Return padded transforms for the alignment and averaging kernels."""
-        return self.grid.image_spectra(self.images(raw), n_threads=n_threads)
+    def spectra(
+        self, raw: Float32, *, max_radius: float | None = None, n_threads: int
+    ) -> Complex64:
+        """Return padded transforms for the alignment and averaging kernels.
+
+        See `FourierGrid.image_spectra`.
+        """
+        images = self.images(raw)
+        return self.grid.image_spectra(images, max_radius=max_radius, n_threads=n_threads)
 
     def shell_powers(self, raw: Float32, *, n_threads: int) -> Float64:
         """Return mean |X|^2 of each image in each shell, (n, box//2 + 1)."""

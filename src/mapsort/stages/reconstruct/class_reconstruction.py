@@ -82,7 +82,8 @@ class MapSlices:
             density = self.averages.density[half]
             for first in range(0, len(self.rotations), CLASSES_AT_ONCE):
                 held = np.flatnonzero(self.averages.count[first : first + CLASSES_AT_ONCE])
-                some = np.array([k for k in first + held if density[k].any()], dtype=np.intp)
+                # particles of a half add to the line of ky = 0, whatever else they add to
+                some = first + held[density[first + held, 0].any(axis=1)]
                 insert_copies(
                     sums,
                     self.averages.numerator[half, some],
