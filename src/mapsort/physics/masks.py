@@ -44,11 +44,13 @@ def soft_sphere(box: int, radius_px: float, width_px: float, *, ndim: Literal[2,
     """
     if box < 1 or not radius_px >= 0 or not width_px >= 0:
         raise ConfigError(f"spherical mask: box {box}, radius {radius_px} or width {width_px} < 0")
-    radius = np.sqrt(squared_radius(box, ndim=ndim))
+    # squares of radii are whole numbers, of which a ball has far fewer than pixels
+    square = squared_radius(box, ndim=ndim).astype(np.intp)
+    radius = np.sqrt(np.arange(ndim * (box // 2) ** 2 + 1, dtype=np.float64))
     if width_px == 0:
-        return (radius <= radius_px).astype(np.float32)
+        return np.take((radius <= radius_px).astype(np.float32), square)
     edge = np.clip((radius - radius_px) / width_px, 0.0, 1.0)
-    return (0.5 + 0.5 * np.cos(np.pi * edge)).astype(np.float32)
+    return np.take((0.5 + 0.5 * np.cos(np.pi * edge)).astype(np.float32), square)
 
 
 def inscribed_sphere(box: int, edge: float = INSCRIBED_EDGE, *, ndim: Literal[2, 3] = 3) -> Float32:
