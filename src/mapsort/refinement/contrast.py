@@ -10,6 +10,7 @@ from mapsort.array_types import Float32, Float64, Indices
 from mapsort.geometry.symmetry import symmetry
 from mapsort.model.references import References
 from mapsort.modules.orientgen import orientations
+from mapsort.modules.search_aligner import SearchAligner
 from mapsort.physics.scoring import Scoring
 from mapsort.refinement.comparison import UNKNOWN_SCALE
 from mapsort.refinement.execution import Execution
@@ -174,7 +175,9 @@ def _best(sample: Run, seeds: tuple[Float32, ...]) -> _Best:
     """Return the best match of each particle with any map in any of the views."""
     bounded = tuple(np.asarray(seed * sample.sphere, np.float32) for seed in seeds)
     state = State(0, bounded, noise_floor(sample.seen.averaged), None)
-    settings = SearchSettings(Scoring(UNKNOWN_SCALE), polish=None)
+    # two searches are compared: neither may take shortcuts that the other does not
+    everything = SearchAligner(exhaustive=True)
+    settings = SearchSettings(Scoring(UNKNOWN_SCALE), polish=None, aligner=everything)
     # with a number: the scores of all pairs are not kept
     n = len(sample.inputs.particles)
     found = match_all(sample, state, settings, iteration=0, n=n).matches
